@@ -1,0 +1,163 @@
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void buf_init(struct buf *b, size_t max)
+{
+	*b = (struct buf){ .max = max };
+}
+
+void buf_done(struct buf *b)
+{
+	free(b->data);
+	buf_init(b, b->max);
+}
+
+void buf_wipe(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->cap);
+	buf_done(b);
+}
+
+void buf_clear(struct buf *b)
+{
+	b->len = 0;
+	if (b->data)
+		b->data[0] = 0;
+}
+
+/*
+ * Grows by copying into fresh memory and wiping the old block: realloc()
+ * would leave copies of plaintext behind in the heap.
+ */
+int buf_reserve(struct buf *b, size_t n, struct err *e)
+{
+	size_t want;
+	size_t cap = b->cap ? b->cap : 64;
+	uint8_t *fresh;
+
+	if (n > b->max || b->len > b->max - n)
+		return err_set(e, ERR_CORRUPT,
+			       "%zu bytes more than the %zu that fit here", n,
+			       b->max);
+	want = b->len + n + 1;
+	if (want <= b->cap)
+		return 0;
+	while (cap < want)
+		cap = cap > SIZE_MAX / 2 ? want : cap * 2;
+	if (cap > b->max + 1)
+		cap = b->max + 1;
+	fresh = malloc(cap);
+	if (!fresh)
+		return err_oom(e);
+	if (b->data) {
+		memcpy(fresh, b->data, b->len);
+		explicit_bzero(b->data, b->len);
+		free(b->data);
+	}
+	fresh[b->len] = 0;
+	b->data = fresh;
+	b->cap = cap;
+	return 0;
+}
+
+int buf_add(struct buf *b, const void *bytes, size_t n, struct err *e)
+{
+	if (buf_reserve(b, n, e))
+		return -1;
+	if (n)
+		memcpy(b->data + b->len, bytes, n);
+	b->len += n;
+	b->data[b->len] = 0;
+	return 0;
+}
+
+int buf_add_byte(struct buf *b, uint8_t byte, struct err *e)
+{
+	return buf_add(b, &byte, 1, e);
+}
+
+int buf_add_str(struct buf *b, const char *s, struct err *e)
+{
+	return buf_add(b, s, strlen(s), e);
+}
+
+int buf_addf(struct buf *b, struct err *e, const char *fmt, ...)
+{
+	char small[256];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(small, sizeof(small), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return err_set(e, ERR_BUG, "cannot format \"%s\"", fmt);
+	if ((size_t)n < sizeof(small))
+		return buf_add(b, small, (size_t)n, e);
+	if (buf_reserve(b, (size_t)n, e))
+		return -1;
+	va_start(ap, fmt);
+	(void)vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	b->len += (size_t)n;
+	return 0;
+}
+
+int buf_add_zeros(struct buf *b, size_t n, struct err *e)
+{
+	if (buf_reserve(b, n, e))
+		return -1;
+	memset(b->data + b->len, 0, n + 1);
+	b->len += n;
+	return 0;
+}
+
+int buf_add_u16(struct buf *b, uint16_t v, struct err *e)
+{
+	const uint8_t le[2] = { (uint8_t)v, (uint8_t)(v >> 8) };
+
+	return buf_add(b, le, sizeof(le), e);
+}
+
+int buf_add_u32(struct buf *b, uint32_t v, struct err *e)
+{
+	uint8_t le[4];
+
+	for (unsigned int i = 0; i < sizeof(le); i++)
+		le[i] = (uint8_t)(v >> (8 * i));
+	return buf_add(b, le, sizeof(le), e);
+}
+
+int buf_add_u64(struct buf *b, uint64_t v, struct err *e)
+{
+	uint8_t le[8];
+
+	for (unsigned int i = 0; i < sizeof(le); i++)
+		le[i] = (uint8_t)(v >> (8 * i));
+	return buf_add(b, le, sizeof(le), e);
+}
+
+int buf_add_varint(struct buf *b, uint64_t v, struct err *e)
+{
+	uint8_t out[10];
+	size_t n = 0;
+
+	while (v >= 0x80) {
+		out[n++] = (uint8_t)(v | 0x80);
+		v >>= 7;
+	}
+	out[n++] = (uint8_t)v;
+	return buf_add(b, out, n, e);
+}
+
+int buf_add_svarint(struct buf *b, int64_t v, struct err *e)
+{
+	const uint64_t u = (uint64_t)v;
+
+	return buf_add_varint(b, v < 0 ? ~(u << 1) : u << 1, e);
+}

@@ -1,0 +1,47 @@
+/*
+ * A hash map from fixed-size keys to fixed-size values that lives in an
+ * unlinked temporary file, so that what grows with the work (hard links, the
+ * chunks of a session) is page cache that the kernel can write back, never
+ * anonymous memory.
+ *
+ * Open addressing over a shared mapping; doubles at three quarters full.
+ * Keys are hashed with a random key of the map's own, so that hostile input
+ * cannot make probes long.  One thread at a time.  Deliberately without
+ * removal.  Cost: one or two cache lines for each operation.
+ */
+#ifndef BASE_FILEMAP_H
+#define BASE_FILEMAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+struct filemap;
+
+/* folder as in file_open_unnamed().  Sizes in bytes, at most 4096 each. */
+int filemap_new(struct filemap **ret, const char *folder, size_t key_size,
+		size_t value_size, struct err *e) NONNULL(1, 5) MUST_CHECK;
+void filemap_free(struct filemap *m);
+DEFINE_CLEANUP(struct filemap *, filemap_free);
+
+/*
+ * The value of key, for reading and writing until the next filemap_add(), or
+ * NULL when there is none.
+ */
+void *filemap_find(struct filemap *m, const void *key) NONNULL(1, 2);
+/*
+ * The value of key: 1 when it is new (zeroed), 0 when it was there, -1.
+ */
+int filemap_add(struct filemap *m, const void *key, void **ret_value,
+		struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+uint64_t filemap_count(const struct filemap *m) NONNULL(1);
+/*
+ * Walk all entries in no particular order: start with *pos = 0; 1 and the
+ * pair, or 0 at the end.  No filemap_add() during a walk.
+ */
+int filemap_next(struct filemap *m, uint64_t *pos, const void **ret_key,
+		 void **ret_value) NONNULL(1, 2, 3, 4);
+
+#endif

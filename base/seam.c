@@ -1,0 +1,317 @@
+#include "base/seam.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static seam_hook *hook_fn;
+static void *hook_arg;
+static _Atomic uint64_t calls;
+
+uint64_t seam_calls(void)
+{
+	return atomic_load(&calls);
+}
+
+void seam_set_hook(seam_hook *hook, void *arg)
+{
+	hook_fn = hook;
+	hook_arg = arg;
+}
+
+#ifdef SNAPCTL_TEST_HOOKS
+
+#include "base/text.h"
+
+/* What SNAPCTL_TEST_SEAM asks for; set before threads start. */
+static struct {
+	uint64_t start;	  /* calls made before */
+	uint64_t kill_at; /* 0: never */
+	uint64_t fail_at;
+	int fail_errno;
+	char count_file[4096];
+} plan;
+
+static int planned(uint64_t n)
+{
+	n -= plan.start;
+	/* Threads that race past the one that dies die here as well. */
+	if (plan.kill_at && n >= plan.kill_at)
+		(void)kill(getpid(), SIGKILL);
+	return n == plan.fail_at ? plan.fail_errno : 0;
+}
+
+static void write_count(void)
+{
+	FILE *f = fopen(plan.count_file, "we");
+
+	if (!f)
+		return;
+	(void)fprintf(f, "%llu\n", (unsigned long long)seam_calls());
+	(void)fclose(f);
+}
+
+/* A setting nobody can read must not pass for a test that ran. */
+static void refuse(const char *setting)
+{
+	(void)fprintf(stderr,
+		      "SNAPCTL_TEST_SEAM: %s is not kill:N, "
+		      "fail:N:ERRNO or count:FILE\n",
+		      text_quote_str(setting).s);
+	abort();
+}
+
+static void plan_fail(const char *setting)
+{
+	const char *colon = strchr(setting, ':');
+	char first[24];
+	int64_t n;
+	int64_t sys;
+
+	if (!colon || (size_t)(colon - setting) >= sizeof(first)) {
+		refuse(setting);
+		return;
+	}
+	memcpy(first, setting, (size_t)(colon - setting));
+	first[colon - setting] = '\0';
+	if (!text_number(first, 1, INT64_MAX, &n) ||
+	    !text_number(colon + 1, 1, 4095, &sys)) {
+		refuse(setting);
+		return;
+	}
+	plan.fail_at = (uint64_t)n;
+	plan.fail_errno = (int)sys;
+}
+
+void seam_from_environment(void)
+{
+	const char *setting = getenv("SNAPCTL_TEST_SEAM");
+	int64_t n;
+
+	if (!setting)
+		return;
+	plan.start = seam_calls();
+	if (strncmp(setting, "kill:", 5) == 0) {
+		if (!text_number(setting + 5, 1, INT64_MAX, &n)) {
+			refuse(setting);
+			return;
+		}
+		plan.kill_at = (uint64_t)n;
+	} else if (strncmp(setting, "fail:", 5) == 0) {
+		plan_fail(setting + 5);
+	} else if (strncmp(setting, "count:", 6) == 0 && setting[6] &&
+		   strlen(setting + 6) < sizeof(plan.count_file)) {
+		memcpy(plan.count_file, setting + 6, strlen(setting + 6) + 1);
+		(void)atexit(write_count);
+	} else {
+		refuse(setting);
+	}
+}
+
+#else
+
+static int planned(uint64_t n)
+{
+	(void)n;
+	return 0;
+}
+
+void seam_from_environment(void)
+{
+}
+
+#endif
+
+/* Whether the call may happen; if not, errno says why. */
+static bool enter(enum seam_call call, const char *path)
+{
+	const uint64_t n = atomic_fetch_add(&calls, 1) + 1;
+	int sys = planned(n);
+
+	if (sys <= 0 && hook_fn)
+		sys = hook_fn(hook_arg, call, path);
+	if (sys <= 0)
+		return true;
+	errno = sys;
+	return false;
+}
+
+int seam_open(int dir_fd, const char *path, int flags, mode_t mode)
+{
+	int fd;
+
+	if (!enter(SEAM_OPEN_WRITE, path))
+		return -1;
+	do
+		fd = openat(dir_fd, path, flags, mode);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+/* offset < 0 writes at the descriptor's own position. */
+static int write_all(int fd, const void *bytes, size_t n, int64_t offset)
+{
+	const uint8_t *p = bytes;
+
+	while (n > 0) {
+		const ssize_t done = offset < 0 ? write(fd, p, n)
+						: pwrite(fd, p, n, offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -1;
+		if (done == 0) {
+			errno = EIO;
+			return -1;
+		}
+		p += done;
+		n -= (size_t)done;
+		if (offset >= 0)
+			offset += done;
+	}
+	return 0;
+}
+
+int seam_write(int fd, const void *bytes, size_t n)
+{
+	return enter(SEAM_WRITE, "") ? write_all(fd, bytes, n, -1) : -1;
+}
+
+int seam_pwrite(int fd, const void *bytes, size_t n, int64_t offset)
+{
+	if (!enter(SEAM_WRITE, ""))
+		return -1;
+	if (offset < 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	return write_all(fd, bytes, n, offset);
+}
+
+/* Repeats a call that a signal cut short before it did anything. */
+#define RETRY(call)                                          \
+	__extension__({                                      \
+		int retry_result_;                           \
+		do                                           \
+			retry_result_ = (call);              \
+		while (retry_result_ < 0 && errno == EINTR); \
+		retry_result_;                               \
+	})
+
+int seam_fsync(int fd)
+{
+	return enter(SEAM_FSYNC, "") ? RETRY(fsync(fd)) : -1;
+}
+
+int seam_sync_dir(int dir_fd)
+{
+	return enter(SEAM_SYNC_DIR, "") ? RETRY(fsync(dir_fd)) : -1;
+}
+
+int seam_rename(int old_dir, const char *old_path, int new_dir,
+		const char *new_path, unsigned int flags)
+{
+	if (!enter(SEAM_RENAME, new_path))
+		return -1;
+	return renameat2(old_dir, old_path, new_dir, new_path, flags);
+}
+
+int seam_link(int old_dir, const char *old_path, int new_dir,
+	      const char *new_path, int flags)
+{
+	if (!enter(SEAM_LINK, new_path))
+		return -1;
+	return linkat(old_dir, old_path, new_dir, new_path, flags);
+}
+
+int seam_symlink(const char *target, int dir_fd, const char *path)
+{
+	return enter(SEAM_LINK, path) ? symlinkat(target, dir_fd, path) : -1;
+}
+
+int seam_unlink(int dir_fd, const char *path, int flags)
+{
+	return enter(SEAM_UNLINK, path) ? unlinkat(dir_fd, path, flags) : -1;
+}
+
+int seam_mkdir(int dir_fd, const char *path, mode_t mode)
+{
+	return enter(SEAM_MKDIR, path) ? mkdirat(dir_fd, path, mode) : -1;
+}
+
+int seam_mknod(int dir_fd, const char *path, mode_t mode, dev_t dev)
+{
+	return enter(SEAM_MKDIR, path) ? mknodat(dir_fd, path, mode, dev) : -1;
+}
+
+int seam_truncate(int fd, int64_t size)
+{
+	return enter(SEAM_TRUNCATE, "") ? RETRY(ftruncate(fd, size)) : -1;
+}
+
+int seam_fallocate(int fd, int mode, int64_t offset, int64_t n)
+{
+	if (!enter(SEAM_TRUNCATE, ""))
+		return -1;
+	return RETRY(fallocate(fd, mode, offset, n));
+}
+
+int seam_chown(int dir_fd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+	if (!enter(SEAM_META, path))
+		return -1;
+	return fchownat(dir_fd, path, uid, gid, flags);
+}
+
+int seam_fchmod(int fd, mode_t mode)
+{
+	return enter(SEAM_META, "") ? fchmod(fd, mode) : -1;
+}
+
+int seam_chmod(int dir_fd, const char *path, mode_t mode)
+{
+	return enter(SEAM_META, path) ? fchmodat(dir_fd, path, mode, 0) : -1;
+}
+
+int seam_utimens(int dir_fd, const char *path, const struct timespec times[2],
+		 int flags)
+{
+	if (!enter(SEAM_META, path ? path : ""))
+		return -1;
+	if (!path)
+		return futimens(dir_fd, times);
+	return utimensat(dir_fd, path, times, flags);
+}
+
+int seam_setxattr(int fd, const char *path, const char *name, const void *value,
+		  size_t n)
+{
+	assert(fd >= 0 || path);
+	if (!enter(SEAM_META, fd < 0 ? path : ""))
+		return -1;
+	if (fd >= 0)
+		return fsetxattr(fd, name, value, n, 0);
+	return lsetxattr(path, name, value, n, 0);
+}
+
+int seam_removexattr(int fd, const char *path, const char *name)
+{
+	assert(fd >= 0 || path);
+	if (!enter(SEAM_META, fd < 0 ? path : ""))
+		return -1;
+	return fd >= 0 ? fremovexattr(fd, name) : lremovexattr(path, name);
+}
+
+int seam_send(const char *name)
+{
+	return enter(SEAM_SEND, name) ? 0 : -1;
+}

@@ -1,0 +1,87 @@
+/*
+ * The frame of every Check program: list the cases, get a main().
+ *
+ *	START_TEST(adds) { ... } END_TEST
+ *	static void cases(TCase *tc) { tcase_add_test(tc, adds); }
+ *	CHECK_MAIN("base/buf", cases)
+ *
+ * No case has a time limit of its own: its program has one, in meson.build,
+ * which is stretched where programs run slower.
+ */
+#ifndef TESTS_SUPPORT_CHECK_MAIN_H
+#define TESTS_SUPPORT_CHECK_MAIN_H
+
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Descriptors this process has open, this look included. */
+static inline int check_open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		(void)closedir(d);
+	return n;
+}
+
+/*
+ * Cases that run in this process, as under the sanitizers, must close what
+ * they opened: neither those nor the linters see a descriptor that is lost.
+ */
+static inline int check_descriptors(SRunner *r, int before)
+{
+	const int after = check_open_descriptors();
+
+	if (srunner_fork_status(r) != CK_NOFORK || after <= before)
+		return 0;
+	(void)fprintf(stderr, "%d descriptors stay open\n", after - before);
+	return 1;
+}
+
+static inline int check_main(const char *name, void (*add_cases)(TCase *))
+{
+	Suite *s = suite_create(name);
+	TCase *tc = tcase_create(name);
+	SRunner *r = srunner_create(s);
+	const int before = check_open_descriptors();
+	int failed;
+
+	tcase_set_timeout(tc, 0);
+	add_cases(tc);
+	suite_add_tcase(s, tc);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r) + check_descriptors(r, before);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#define CHECK_MAIN(name, add_cases)                 \
+	int main(void)                              \
+	{                                           \
+		return check_main(name, add_cases); \
+	}
+
+/* A call that must succeed, showing the error text when it does not. */
+#define ck_ok(call)                                            \
+	do {                                                   \
+		if ((call) < 0)                                \
+			ck_abort_msg("%s: %s", #call, e.text); \
+	} while (0)
+
+/*
+ * End a case that cannot run on this machine; ./dev test counts it, and on CI
+ * and for root takes it for a failure unless tests/skips_allowed names it.
+ */
+#define ck_skip(name, reason)                                   \
+	do {                                                    \
+		(void)printf("SKIPPED %s: %s\n", name, reason); \
+		(void)fflush(stdout);                           \
+		return;                                         \
+	} while (0)
+
+#endif

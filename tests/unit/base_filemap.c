@@ -1,0 +1,213 @@
+#include "base/filemap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/seam.h"
+#include "tests/support/alloc_fail.h"
+#include "tests/support/check_main.h"
+#include "tests/support/scratch.h"
+
+START_TEST(finds_what_was_added)
+{
+	CLEANUP(filemap_free) struct filemap *m = NULL;
+	struct err e;
+	void *value;
+
+	ck_ok(filemap_new(&m, NULL, 3, 4, &e));
+	ck_assert_ptr_null(filemap_find(m, "abc"));
+	ck_assert_int_eq(filemap_add(m, "abc", &value, &e), 1);
+	ck_assert_mem_eq(value, "\0\0\0\0", 4);
+	memcpy(value, "1234", 4);
+	ck_assert_int_eq(filemap_add(m, "abc", &value, &e), 0);
+	ck_assert_mem_eq(value, "1234", 4);
+	ck_assert_int_eq(filemap_add(m, "abd", &value, &e), 1);
+	ck_assert_mem_eq(value, "\0\0\0\0", 4);
+	ck_assert_mem_eq(filemap_find(m, "abc"), "1234", 4);
+	ck_assert_ptr_null(filemap_find(m, "abe"));
+	/* The key of all zeros is a key like any other. */
+	ck_assert_ptr_null(filemap_find(m, "\0\0\0"));
+	ck_assert_int_eq(filemap_add(m, "\0\0\0", &value, &e), 1);
+	ck_assert_ptr_nonnull(filemap_find(m, "\0\0\0"));
+	ck_assert_uint_eq(filemap_count(m), 3);
+}
+END_TEST
+
+START_TEST(takes_any_size)
+{
+	static const size_t sizes[] = { 1, 7, 8, 9, 32, 4096 };
+	static uint8_t key[4096];
+	struct err e;
+
+	for (size_t k = 0; k < 6; k++) {
+		for (size_t v = 0; v < 6; v++) {
+			CLEANUP(filemap_free) struct filemap *m = NULL;
+			void *value;
+
+			ck_ok(filemap_new(&m, NULL, sizes[k], sizes[v], &e));
+			for (int i = 0; i < 100; i++) {
+				memset(key, i, sizeof(key));
+				ck_assert_int_eq(
+					filemap_add(m, key, &value, &e), 1);
+				ck_assert_uint_eq((uintptr_t)value % 8, 0);
+				memset(value, i, sizes[v]);
+			}
+			for (int i = 0; i < 100; i++) {
+				memset(key, i, sizeof(key));
+				value = filemap_find(m, key);
+				ck_assert_mem_eq(value, key, sizes[v]);
+			}
+		}
+	}
+}
+END_TEST
+
+START_TEST(can_be_a_set)
+{
+	CLEANUP(filemap_free) struct filemap *m = NULL;
+	struct err e;
+	void *value;
+
+	ck_ok(filemap_new(&m, NULL, 1, 0, &e));
+	for (unsigned int i = 0; i < 256; i++) {
+		const uint8_t key = (uint8_t)i;
+
+		ck_assert_int_eq(filemap_add(m, &key, &value, &e), 1);
+	}
+	ck_assert_uint_eq(filemap_count(m), 256);
+	ck_assert_ptr_nonnull(filemap_find(m, "\x80"));
+}
+END_TEST
+
+START_TEST(walks_each_entry_once)
+{
+	CLEANUP(filemap_free) struct filemap *m = NULL;
+	bool seen[1000] = { false };
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+	unsigned int n = 0;
+	struct err e;
+
+	ck_ok(filemap_new(&m, NULL, 4, 4, &e));
+	ck_assert_int_eq(filemap_next(m, &pos, &key, &value), 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		ck_assert_int_eq(filemap_add(m, &i, &value, &e), 1);
+		memcpy(value, &i, 4);
+	}
+	pos = 0;
+	while (filemap_next(m, &pos, &key, &value)) {
+		uint32_t i;
+
+		memcpy(&i, key, 4);
+		ck_assert_mem_eq(value, key, 4);
+		ck_assert_uint_lt(i, 1000);
+		ck_assert(!seen[i]);
+		seen[i] = true;
+		n++;
+	}
+	ck_assert_uint_eq(n, 1000);
+}
+END_TEST
+
+START_TEST(leaves_nothing_in_its_folder)
+{
+	CLEANUP(scratch_done) struct scratch s;
+	struct filemap *m = NULL;
+	struct err e;
+
+	scratch_init(&s);
+	ck_ok(filemap_new(&m, s.path, 4, 4, &e));
+	ck_assert_uint_eq(scratch_count(&s), 0);
+	filemap_free(m);
+	filemap_free(NULL);
+	m = NULL;
+	ck_assert_int_eq(filemap_new(&m, "/no/such/folder", 4, 4, &e), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert_ptr_null(m);
+}
+END_TEST
+
+static int fail_fallocate(void *arg, enum seam_call call, const char *path)
+{
+	const int *sys = arg;
+
+	(void)path;
+	return call == SEAM_TRUNCATE ? *sys : 0;
+}
+
+START_TEST(a_full_disk_is_an_error_and_loses_nothing)
+{
+	CLEANUP(filemap_free) struct filemap *m = NULL;
+	int sys = ENOSPC;
+	uint32_t i = 0;
+	struct err e;
+	void *value;
+
+	ck_ok(filemap_new(&m, NULL, 4, 4, &e));
+	seam_set_hook(fail_fallocate, &sys);
+	for (;; i++) {
+		if (filemap_add(m, &i, &value, &e) < 0)
+			break;
+		memcpy(value, &i, 4);
+	}
+	seam_set_hook(NULL, NULL);
+	ck_assert_int_eq(e.code, ERR_FULL);
+	ck_assert_uint_eq(filemap_count(m), i);
+	for (uint32_t k = 0; k < i; k++)
+		ck_assert_mem_eq(filemap_find(m, &k), &k, 4);
+	ck_assert_ptr_null(filemap_find(m, &i));
+	ck_assert_int_eq(filemap_add(m, &i, &value, &e), 1);
+}
+END_TEST
+
+START_TEST(works_where_nothing_can_be_preallocated)
+{
+	CLEANUP(filemap_free) struct filemap *m = NULL;
+	int sys = EOPNOTSUPP;
+	struct err e;
+	void *value;
+
+	seam_set_hook(fail_fallocate, &sys);
+	ck_ok(filemap_new(&m, NULL, 4, 4000, &e));
+	for (uint32_t i = 0; i < 500; i++)
+		ck_assert_int_eq(filemap_add(m, &i, &value, &e), 1);
+	seam_set_hook(NULL, NULL);
+	ck_assert_uint_eq(filemap_count(m), 500);
+}
+END_TEST
+
+static int fill(void *arg, struct err *e)
+{
+	CLEANUP(filemap_free) struct filemap *m = NULL;
+	void *value;
+
+	if (filemap_new(&m, arg, 4, 4, e))
+		return -1;
+	for (uint32_t i = 0; i < 200; i++)
+		if (filemap_add(m, &i, &value, e) < 0)
+			return -1;
+	return 0;
+}
+
+START_TEST(survives_the_lack_of_memory)
+{
+	char folder[] = "/tmp";
+
+	ck_assert_uint_eq(alloc_fail_each(fill, folder), 2);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, finds_what_was_added);
+	tcase_add_test(tc, takes_any_size);
+	tcase_add_test(tc, can_be_a_set);
+	tcase_add_test(tc, walks_each_entry_once);
+	tcase_add_test(tc, leaves_nothing_in_its_folder);
+	tcase_add_test(tc, a_full_disk_is_an_error_and_loses_nothing);
+	tcase_add_test(tc, works_where_nothing_can_be_preallocated);
+	tcase_add_test(tc, survives_the_lack_of_memory);
+}
+
+CHECK_MAIN("base/filemap", cases)
