@@ -1,0 +1,50 @@
+/*
+ * The C library's opinion of local time, as the second implementation that
+ * schedules/ is tested against.  Changes the process's TZ, which nothing of
+ * ours reads.
+ */
+#ifndef TESTS_SUPPORT_LIBC_ZONE_H
+#define TESTS_SUPPORT_LIBC_ZONE_H
+
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+static inline void libc_zone_set(const char *name)
+{
+	ck_assert_int_eq(setenv("TZ", name, 1), 0);
+	tzset();
+}
+
+static inline struct tm libc_zone_tm(int64_t t)
+{
+	const time_t when = (time_t)t;
+	struct tm tm = { 0 };
+
+	ck_assert_ptr_nonnull(localtime_r(&when, &tm));
+	return tm;
+}
+
+/* Seconds since the wall showed 1970-01-01T00:00:00. */
+static inline int64_t libc_zone_local(int64_t t)
+{
+	struct tm tm = libc_zone_tm(t);
+
+	return timegm(&tm);
+}
+
+/*
+ * The first instant at which the wall shows `local` or, having skipped it,
+ * something later: found by trying each minute of two days.
+ */
+static inline int64_t libc_zone_instant(int64_t local)
+{
+	int64_t t = local - INT64_C(86400);
+
+	while (libc_zone_local(t) < local)
+		t += 60;
+	return t;
+}
+
+#endif
