@@ -1,0 +1,136 @@
+#include "storage/repository/beat.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+#define BEAT_MS 20000
+
+struct beat {
+	struct store *store;
+	const struct keys *keys;
+	struct record record;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool stop;
+};
+
+/*
+ * glibc's conditions know the monotonic clock but not the boot clock, which
+ * also counts suspend: so wait in small steps of the one and look at the
+ * other.
+ */
+static void wait_a_second(struct beat *b)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	(void)pthread_cond_timedwait(&b->wake, &b->lock, &until);
+}
+
+static void *run(void *arg)
+{
+	struct beat *b = (struct beat *)arg;
+	struct err ignored = { 0 };
+
+	(void)pthread_mutex_lock(&b->lock);
+	while (!b->stop) {
+		const int64_t next_ms = clock_boot_ms() + BEAT_MS;
+
+		while (!b->stop && clock_boot_ms() < next_ms)
+			wait_a_second(b);
+		if (b->stop)
+			break;
+		(void)pthread_mutex_unlock(&b->lock);
+		b->record.counter++;
+		/* One that fails is made good by the next.  Should somebody
+		 * give us up meanwhile, publishing finds out. */
+		(void)!record_put(b->store, b->keys, &b->record, STORE_REPLACE,
+				  &ignored);
+		(void)pthread_mutex_lock(&b->lock);
+	}
+	(void)pthread_mutex_unlock(&b->lock);
+	return NULL;
+}
+
+static int copy_record(struct record *to, const struct record *from,
+		       struct err *e)
+{
+	*to = *from;
+	to->ids = NULL;
+	to->n_ids = 0;
+	to->chunks = NULL;
+	for (size_t i = 0; i < from->n_ids; i++)
+		if (record_add_id(to, from->ids[i], e))
+			return -1;
+	return 0;
+}
+
+static int start_thread(struct beat *b, struct err *e)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_mutex_init(&b->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&b->wake, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	errno = pthread_create(&b->thread, NULL, run, b);
+	if (!errno)
+		return 0;
+	(void)pthread_cond_destroy(&b->wake);
+	(void)pthread_mutex_destroy(&b->lock);
+	return err_sys(e, "cannot start a thread");
+}
+
+static void release(struct beat *b)
+{
+	const struct object_name name = record_name(&b->record);
+	struct err ignored = { 0 };
+
+	(void)!store_remove(b->store, name.s, &ignored);
+	record_done(&b->record);
+	free(b);
+}
+
+int beat_start(struct store *s, const struct keys *k, const struct record *r,
+	       struct beat **ret, struct err *e)
+{
+	struct beat *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return err_oom(e);
+	b->store = s;
+	b->keys = k;
+	if (copy_record(&b->record, r, e) ||
+	    record_put(s, k, &b->record, 0, e)) {
+		record_done(&b->record);
+		free(b);
+		return -1;
+	}
+	if (start_thread(b, e)) {
+		release(b);
+		return -1;
+	}
+	*ret = b;
+	return 0;
+}
+
+void beat_stop(struct beat *b)
+{
+	if (!b)
+		return;
+	(void)pthread_mutex_lock(&b->lock);
+	b->stop = true;
+	(void)pthread_cond_signal(&b->wake);
+	(void)pthread_mutex_unlock(&b->lock);
+	(void)pthread_join(b->thread, NULL);
+	(void)pthread_cond_destroy(&b->wake);
+	(void)pthread_mutex_destroy(&b->lock);
+	release(b);
+}

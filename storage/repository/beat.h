@@ -1,0 +1,31 @@
+/*
+ * A sign of life: a record in the store whose counter keeps moving, so that
+ * collectors can tell who is at work from who has died (FORMAT.md §9, §10).
+ *
+ * The counter moves every 20 s from a thread of its own.  A collector gives
+ * an owner up after its counter stood still for 120 s of the collector's own
+ * clock, so five PUTs in a row may fail before anyone doubts us.
+ */
+#ifndef STORAGE_REPOSITORY_BEAT_H
+#define STORAGE_REPOSITORY_BEAT_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "storage/repository/keys.h"
+#include "storage/repository/record.h"
+#include "storage/stores/store.h"
+
+struct beat;
+
+/*
+ * PUT the record (a session or a pin; its ids are copied) and keep its
+ * counter moving.
+ */
+int beat_start(struct store *s, const struct keys *k, const struct record *r,
+	       struct beat **ret, struct err *e) NONNULL(1, 2, 3, 4, 5)
+	MUST_CHECK;
+/* Stop and remove the record.  NULL-safe; cannot fail: what stays is dead. */
+void beat_stop(struct beat *b);
+DEFINE_CLEANUP(struct beat *, beat_stop);
+
+#endif

@@ -1,0 +1,700 @@
+#include "storage/repository/index.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/index_internal.h"
+
+/* Objects up to this size are held in memory, as long as half the cache's. */
+#define RESIDENT_BLOCKS 16
+#define OBJECTS_MAX	1000000
+#define LISTINGS_MAX	8
+/* More than this many that do not open are no accident to work around. */
+#define UNOPENED_MAX ((size_t)65536)
+
+/* Encoded entries in order.  Runs double in size, so there are few. */
+struct run {
+	uint8_t *entries;
+	size_t n;
+};
+#define RUNS_MAX 64
+
+/* Hidden (chunk, pack) pairs; the zero chunk id stands for a whole pack. */
+struct hidden {
+	uint8_t (*keys)[INDEX_KEY_SIZE];
+	bool *taken;
+	size_t n;
+	size_t cap; /* a power of two */
+};
+
+struct index_set {
+	struct store *store;
+	const struct keys *keys;
+	pthread_rwlock_t lock;
+	struct index_object **objects;
+	size_t n;
+	size_t cap;
+	struct run runs[RUNS_MAX];
+	size_t n_runs;
+	size_t resident_bytes;
+	size_t resident_max;
+	struct index_cache *cache;
+	struct hidden hidden;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct pack_entry *x = a;
+	const struct pack_entry *y = b;
+	const int by_id = chunk_id_compare(&x->seal.id, &y->seal.id);
+
+	return by_id ? by_id : object_id_compare(x->place.pack, y->place.pack);
+}
+
+size_t index_sort(struct pack_entry *entries, size_t n)
+{
+	size_t kept = 0;
+
+	if (n == 0)
+		return 0;
+	qsort(entries, n, sizeof(*entries), compare_entries);
+	for (size_t i = 1; i < n; i++)
+		if (compare_entries(&entries[kept], &entries[i]) != 0)
+			entries[++kept] = entries[i];
+	return kept + 1;
+}
+
+/*
+ * Hiding.
+ */
+static size_t hidden_place(const struct hidden *h,
+			   const uint8_t key[INDEX_KEY_SIZE])
+{
+	uint64_t a;
+	uint64_t b;
+	size_t i;
+
+	/* Both halves are random already. */
+	memcpy(&a, key, sizeof(a));
+	memcpy(&b, key + CHUNK_ID_SIZE, sizeof(b));
+	i = (size_t)(a ^ b) & (h->cap - 1);
+	while (h->taken[i] && memcmp(h->keys[i], key, INDEX_KEY_SIZE) != 0)
+		i = (i + 1) & (h->cap - 1);
+	return i;
+}
+
+static void hidden_done(struct hidden *h)
+{
+	free(h->keys);
+	free(h->taken);
+}
+
+static int hidden_grow(struct hidden *h, struct err *e)
+{
+	struct hidden bigger = { .cap = h->cap ? h->cap * 2 : 64, .n = h->n };
+
+	bigger.keys = calloc(bigger.cap, INDEX_KEY_SIZE);
+	bigger.taken = calloc(bigger.cap, sizeof(bool));
+	if (!bigger.keys || !bigger.taken) {
+		hidden_done(&bigger);
+		return err_oom(e);
+	}
+	for (size_t i = 0; i < h->cap; i++) {
+		size_t to;
+
+		if (!h->taken[i])
+			continue;
+		to = hidden_place(&bigger, h->keys[i]);
+		memcpy(bigger.keys[to], h->keys[i], INDEX_KEY_SIZE);
+		bigger.taken[to] = true;
+	}
+	hidden_done(h);
+	*h = bigger;
+	return 0;
+}
+
+static int hide(struct hidden *h, const struct chunk_id *id,
+		struct object_id pack, struct err *e)
+{
+	uint8_t key[INDEX_KEY_SIZE];
+	size_t i;
+
+	memcpy(key, id->b, sizeof(id->b));
+	memcpy(key + sizeof(id->b), pack.b, sizeof(pack.b));
+	if (h->n * 2 >= h->cap && hidden_grow(h, e))
+		return -1;
+	i = hidden_place(h, key);
+	h->n += !h->taken[i];
+	h->taken[i] = true;
+	memcpy(h->keys[i], key, sizeof(key));
+	return 0;
+}
+
+static bool is_hidden(const struct hidden *h, const uint8_t *entry)
+{
+	uint8_t key[INDEX_KEY_SIZE] = { 0 };
+
+	if (h->n == 0)
+		return false;
+	if (h->taken[hidden_place(h, entry)])
+		return true;
+	memcpy(key + CHUNK_ID_SIZE, entry + CHUNK_ID_SIZE,
+	       INDEX_KEY_SIZE - CHUNK_ID_SIZE);
+	return h->taken[hidden_place(h, key)];
+}
+
+int index_set_hide_pack(struct index_set *x, struct object_id pack,
+			struct err *e)
+{
+	const struct chunk_id none = { { 0 } };
+
+	return hide(&x->hidden, &none, pack, e);
+}
+
+int index_set_hide_chunk(struct index_set *x, const struct chunk_id *id,
+			 struct object_id pack, struct err *e)
+{
+	return hide(&x->hidden, id, pack, e);
+}
+
+/*
+ * Runs of resident entries.
+ */
+static void runs_clear(struct index_set *x)
+{
+	while (x->n_runs > 0)
+		free(x->runs[--x->n_runs].entries);
+	x->resident_bytes = 0;
+}
+
+static int merge_runs(struct run *a, const struct run *b, struct err *e)
+{
+	uint8_t *out = malloc((a->n + b->n) * INDEX_ENTRY_SIZE);
+	size_t i = 0;
+	size_t k = 0;
+	size_t n = 0;
+
+	if (!out)
+		return err_oom(e);
+	while (i < a->n || k < b->n) {
+		const uint8_t *p = a->entries + i * INDEX_ENTRY_SIZE;
+		const uint8_t *q = b->entries + k * INDEX_ENTRY_SIZE;
+		const int order = i == a->n   ? 1
+				  : k == b->n ? -1
+					      : memcmp(p, q, INDEX_KEY_SIZE);
+
+		memcpy(out + n++ * INDEX_ENTRY_SIZE, order <= 0 ? p : q,
+		       INDEX_ENTRY_SIZE);
+		i += order <= 0;
+		k += order >= 0;
+	}
+	free(a->entries);
+	*a = (struct run){ .entries = out, .n = n };
+	return 0;
+}
+
+/* Takes the run over, also when it fails. */
+static int add_run(struct index_set *x, struct run run, struct err *e)
+{
+	/* Each run is more than twice the next, so 64 are never needed. */
+	assert(x->n_runs < RUNS_MAX);
+	x->runs[x->n_runs++] = run;
+	x->resident_bytes += run.n * INDEX_ENTRY_SIZE;
+	while (x->n_runs > 1) {
+		struct run *last = &x->runs[x->n_runs - 1];
+
+		if (last[-1].n > 2 * last->n)
+			break;
+		if (merge_runs(&last[-1], last, e))
+			return -1;
+		free(last->entries);
+		x->n_runs--;
+	}
+	return 0;
+}
+
+/* Make o resident when it is small and there is room. */
+static int load_resident(struct index_set *x, struct index_object *o,
+			 struct err *e)
+{
+	const size_t bytes = (size_t)o->entries * INDEX_ENTRY_SIZE;
+	uint8_t plain[INDEX_BLOCK_PLAIN];
+	uint8_t *entries;
+	size_t n = 0;
+
+	o->resident = false;
+	if (o->blocks > RESIDENT_BLOCKS ||
+	    bytes > x->resident_max - x->resident_bytes)
+		return 0;
+	if (o->blocks == 0) {
+		o->resident = true;
+		return 0;
+	}
+	entries = malloc(bytes);
+	if (!entries)
+		return err_oom(e);
+	for (uint32_t i = 0; i < o->blocks; i++) {
+		const size_t k = index_object_count(o, i);
+
+		if (index_object_block(o, i, plain, e)) {
+			free(entries);
+			return -1;
+		}
+		memcpy(entries + n * INDEX_ENTRY_SIZE, plain + 2,
+		       k * INDEX_ENTRY_SIZE);
+		n += k;
+	}
+	o->resident = true;
+	return add_run(x, (struct run){ .entries = entries, .n = n }, e);
+}
+
+/*
+ * Opening.
+ */
+static int append_object(struct index_set *x, struct index_object *o,
+			 struct err *e)
+{
+	if (x->n == x->cap) {
+		const size_t cap = x->cap ? x->cap * 2 : 16;
+		struct index_object **grown = reallocarray(x->objects, cap,
+							   sizeof(*grown));
+
+		if (!grown)
+			return err_oom(e);
+		x->objects = grown;
+		x->cap = cap;
+	}
+	o->serial = (uint32_t)x->n;
+	x->objects[x->n++] = o;
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct object_id));
+}
+
+/* Ignore what any object names as superseded. */
+static int ignore_superseded(struct index_set *x, struct err *e)
+{
+	struct object_id *all;
+	size_t n = 0;
+	size_t k = 0;
+
+	for (size_t i = 0; i < x->n; i++)
+		n += x->objects[i]->n_superseded;
+	if (n == 0)
+		return 0;
+	all = calloc(n, sizeof(*all));
+	if (!all)
+		return err_oom(e);
+	for (size_t i = 0; i < x->n; i++) {
+		const struct index_object *o = x->objects[i];
+
+		if (o->n_superseded)
+			memcpy(all + k, o->superseded,
+			       o->n_superseded * sizeof(*all));
+		k += o->n_superseded;
+	}
+	qsort(all, n, sizeof(*all), compare_ids);
+	for (size_t i = 0; i < x->n; i++)
+		if (bsearch(&x->objects[i]->in.id, all, n, sizeof(*all),
+			    compare_ids))
+			x->objects[i]->ignored = true;
+	free(all);
+	return 0;
+}
+
+static int visit_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct object_id first;
+	struct object_id id;
+
+	/* What is not called like an index object is none. */
+	if (!object_name_parse(OBJECT_INDEX, entry->name, &first, &id))
+		return 0;
+	return buf_add(arg, id.b, sizeof(id.b), e);
+}
+
+static void clear(struct index_set *x)
+{
+	runs_clear(x);
+	while (x->n > 0)
+		index_object_free(x->objects[--x->n]);
+}
+
+/* Whether the failure is the object's, so that the others can be used. */
+static int give_up_object(const struct err *why, struct object_id id,
+			  index_damaged *damaged, void *arg, struct err *e)
+{
+	if (why->code == ERR_CORRUPT && damaged)
+		return damaged(arg, id, why, e);
+	*e = *why;
+	return -1;
+}
+
+/* An object that did not open, until it is known whether that matters. */
+struct unopened {
+	struct object_id id;
+	struct err why;
+};
+
+struct opening {
+	index_damaged *damaged;
+	void *arg;
+	bool again;	     /* an object was gone that had been listed */
+	struct buf unopened; /* struct unopened, one after the other */
+};
+
+static int open_listed(struct index_set *x, const struct buf *ids,
+		       struct opening *how, struct err *e)
+{
+	for (size_t at = 0; at < ids->len; at += sizeof(struct object_id)) {
+		struct index_object *o;
+		struct unopened u = { 0 };
+
+		memcpy(u.id.b, ids->data + at, sizeof(u.id.b));
+		if (index_object_open(x->store, x->keys, u.id, &o, &u.why)) {
+			how->again = u.why.code == ERR_NOT_FOUND;
+			if (how->again)
+				return 0;
+			if (buf_add(&how->unopened, &u, sizeof(u), e))
+				return -1;
+			continue;
+		}
+		if (append_object(x, o, e)) {
+			index_object_free(o);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static bool is_superseded(const struct index_set *x, struct object_id id)
+{
+	for (size_t i = 0; i < x->n; i++)
+		for (size_t k = 0; k < x->objects[i]->n_superseded; k++)
+			if (object_id_equal(x->objects[i]->superseded[k], id))
+				return true;
+	return false;
+}
+
+/* One that a repair superseded holds nothing any more that counts. */
+static int judge_unopened(struct index_set *x, struct opening *how,
+			  struct err *e)
+{
+	for (size_t at = 0; at < how->unopened.len;
+	     at += sizeof(struct unopened)) {
+		struct unopened u;
+
+		memcpy(&u, how->unopened.data + at, sizeof(u));
+		if (!is_superseded(x, u.id) &&
+		    give_up_object(&u.why, u.id, how->damaged, how->arg, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int load_residents(struct index_set *x, struct opening *how,
+			  struct err *e)
+{
+	for (size_t i = 0; i < x->n; i++) {
+		struct index_object *o = x->objects[i];
+		struct err why;
+
+		if (o->ignored || load_resident(x, o, &why) == 0)
+			continue;
+		how->again = why.code == ERR_BUSY;
+		if (how->again)
+			return 0;
+		if (give_up_object(&why, o->in.id, how->damaged, how->arg, e))
+			return -1;
+		o->ignored = true;
+	}
+	return 0;
+}
+
+static int open_all(struct index_set *x, struct opening *how, struct err *e)
+{
+	CLEANUP(buf_done) struct buf ids;
+
+	buf_init(&ids, OBJECTS_MAX * sizeof(struct object_id));
+	how->again = false;
+	buf_clear(&how->unopened);
+	if (store_list(x->store, "index/", visit_name, &ids, e) ||
+	    open_listed(x, &ids, how, e))
+		return -1;
+	if (how->again)
+		return 0;
+	if (judge_unopened(x, how, e) || ignore_superseded(x, e))
+		return -1;
+	return load_residents(x, how, e);
+}
+
+int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
+		   index_damaged *damaged, void *arg, struct index_set **ret,
+		   struct err *e)
+{
+	struct opening how = { .damaged = damaged, .arg = arg };
+	struct index_set *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return err_oom(e);
+	buf_init(&how.unopened, UNOPENED_MAX * sizeof(struct unopened));
+	x->store = s;
+	x->keys = k;
+	x->resident_max = cache_bytes / 2;
+	(void)pthread_rwlock_init(&x->lock, NULL);
+	if (index_cache_new(cache_bytes - x->resident_max, &x->cache, e))
+		goto failed;
+	/* What is merged between LIST and GET is found in the next LIST. */
+	for (int i = 0; i < LISTINGS_MAX; i++) {
+		if (open_all(x, &how, e))
+			goto failed;
+		if (!how.again) {
+			buf_done(&how.unopened);
+			*ret = x;
+			return 0;
+		}
+		clear(x);
+	}
+	(void)err_set(e, ERR_BUSY, "the index changes all the time");
+failed:
+	buf_done(&how.unopened);
+	index_set_free(x);
+	return -1;
+}
+
+void index_set_free(struct index_set *x)
+{
+	if (!x)
+		return;
+	clear(x);
+	free(x->objects);
+	index_cache_free(x->cache);
+	hidden_done(&x->hidden);
+	(void)pthread_rwlock_destroy(&x->lock);
+	free(x);
+}
+
+/*
+ * Looking up.
+ */
+struct search {
+	const struct hidden *hidden;
+	const struct chunk_id *id;
+	const struct object_id *not_in;
+	size_t n_not_in;
+	struct pack_entry *ret;
+	bool found;
+};
+
+static bool is_excluded(const struct search *s, const uint8_t *entry)
+{
+	for (size_t i = 0; i < s->n_not_in; i++)
+		if (memcmp(s->not_in[i].b, entry + CHUNK_ID_SIZE,
+			   sizeof(s->not_in[i].b)) == 0)
+			return true;
+	return is_hidden(s->hidden, entry);
+}
+
+static void search_entries(struct search *s, const uint8_t *entries, size_t n)
+{
+	for (size_t i = index_lower_bound(entries, n, s->id); i < n; i++) {
+		const uint8_t *entry = entries + i * INDEX_ENTRY_SIZE;
+
+		if (memcmp(entry, s->id->b, CHUNK_ID_SIZE) != 0)
+			return;
+		if (is_excluded(s, entry))
+			continue;
+		index_decode(entry, s->ret);
+		s->found = true;
+		return;
+	}
+}
+
+static void search_block(void *arg, const uint8_t *plain)
+{
+	search_entries(arg, plain + 2, plain[0] | (size_t)plain[1] << 8);
+}
+
+static int search_one_block(struct index_set *x, const struct index_object *o,
+			    uint32_t block, struct search *s, struct err *e)
+{
+	const uint64_t key = (uint64_t)o->serial << 32 | block;
+	uint8_t *plain;
+
+	if (index_cache_find(x->cache, key, search_block, s))
+		return 0;
+	plain = malloc(INDEX_BLOCK_PLAIN);
+	if (!plain)
+		return err_oom(e);
+	if (index_object_block(o, block, plain, e)) {
+		free(plain);
+		return -1;
+	}
+	search_block(s, plain);
+	index_cache_keep(x->cache, key, plain);
+	return 0;
+}
+
+/*
+ * The blocks that may hold id: the last whose first id begins lower, and
+ * those whose first id begins as it does, of which there is one only when
+ * id is the first of its block.
+ */
+static int search_object(struct index_set *x, const struct index_object *o,
+			 struct search *s, struct err *e)
+{
+	uint64_t want = 0;
+	uint32_t low = 0;
+	uint32_t high = o->blocks;
+
+	for (unsigned int i = 0; i < 8; i++)
+		want = want << 8 | s->id->b[i];
+	while (low < high) {
+		const uint32_t middle = low + (high - low) / 2;
+
+		if (o->fences[middle] < want)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (uint32_t b = low ? low - 1 : 0;
+	     b < o->blocks && (b < low || o->fences[b] == want) && !s->found;
+	     b++)
+		if (search_one_block(x, o, b, s, e))
+			return -1;
+	return 0;
+}
+
+static int search_all(struct index_set *x, struct search *s, struct err *e)
+{
+	for (size_t i = 0; i < x->n_runs && !s->found; i++)
+		search_entries(s, x->runs[i].entries, x->runs[i].n);
+	for (size_t i = x->n; i > 0 && !s->found; i--) {
+		const struct index_object *o = x->objects[i - 1];
+
+		if (!o->ignored && !o->resident && search_object(x, o, s, e))
+			return -1;
+	}
+	return s->found;
+}
+
+int index_set_find_other(struct index_set *x, const struct chunk_id *id,
+			 const struct object_id *not_in, size_t n,
+			 struct pack_entry *ret, struct err *e)
+{
+	struct pack_entry found;
+	struct search s = { .hidden = &x->hidden,
+			    .id = id,
+			    .not_in = not_in,
+			    .n_not_in = n,
+			    .ret = &found };
+	int r;
+
+	(void)pthread_rwlock_rdlock(&x->lock);
+	r = search_all(x, &s, e);
+	(void)pthread_rwlock_unlock(&x->lock);
+	if (r == 1)
+		*ret = found;
+	return r;
+}
+
+int index_set_find(struct index_set *x, const struct chunk_id *id,
+		   struct pack_entry *ret, struct err *e)
+{
+	return index_set_find_other(x, id, NULL, 0, ret, e);
+}
+
+/* After something resident was superseded its entries have to go. */
+static int reload(struct index_set *x, struct err *e)
+{
+	struct opening how = { .damaged = NULL };
+
+	runs_clear(x);
+	if (load_residents(x, &how, e))
+		return -1;
+	if (how.again)
+		return err_set(e, ERR_BUSY, "an index was merged meanwhile");
+	return 0;
+}
+
+static bool lost_a_resident(const struct index_set *x)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->objects[i]->ignored && x->objects[i]->resident)
+			return true;
+	return false;
+}
+
+/* Takes o over when it succeeds. */
+static int take_object(struct index_set *x, struct index_object *o,
+		       struct err *e)
+{
+	if (append_object(x, o, e))
+		return -1;
+	if (load_resident(x, o, e) || ignore_superseded(x, e)) {
+		x->n--;
+		return -1;
+	}
+	return 0;
+}
+
+int index_set_add(struct index_set *x, struct object_id index, struct err *e)
+{
+	CLEANUP(index_object_free) struct index_object *o = NULL;
+	int r;
+
+	if (index_object_open(x->store, x->keys, index, &o, e))
+		return -1;
+	(void)pthread_rwlock_wrlock(&x->lock);
+	r = take_object(x, o, e);
+	if (r == 0) {
+		o = NULL;
+		if (lost_a_resident(x))
+			r = reload(x, e);
+	}
+	(void)pthread_rwlock_unlock(&x->lock);
+	return r;
+}
+
+int index_set_snapshot(struct index_set *x, struct index_object ***ret,
+		       size_t *ret_n, struct err *e)
+{
+	struct index_object **list;
+	size_t n = 0;
+
+	(void)pthread_rwlock_rdlock(&x->lock);
+	list = calloc(x->n + 1, sizeof(struct index_object *));
+	for (size_t i = 0; list && i < x->n; i++)
+		if (!x->objects[i]->ignored)
+			list[n++] = x->objects[i];
+	(void)pthread_rwlock_unlock(&x->lock);
+	if (!list)
+		return err_oom(e);
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+uint64_t index_set_entries(const struct index_set *x)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < x->n; i++)
+		if (!x->objects[i]->ignored)
+			n += x->objects[i]->entries;
+	return n;
+}
+
+size_t index_set_objects(const struct index_set *x)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->n; i++)
+		n += !x->objects[i]->ignored;
+	return n;
+}

@@ -1,0 +1,114 @@
+/*
+ * Which pack of this region holds a chunk (FORMAT.md §6).
+ *
+ * Index objects are sorted blocks, each sealed with its position, so that a
+ * look-up opens one block and nothing has to be loaded whole.  An index_set
+ * is all index objects of a region together; opened blocks are kept in a
+ * bounded cache.  Look-ups may come from many threads.
+ */
+#ifndef STORAGE_REPOSITORY_INDEX_H
+#define STORAGE_REPOSITORY_INDEX_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "storage/repository/chunk.h"
+#include "storage/repository/keys.h"
+#include "storage/repository/object.h"
+#include "storage/repository/pack.h"
+#include "storage/stores/store.h"
+
+#define INDEX_BLOCK_SIZE    16384
+#define INDEX_ENTRY_SIZE    65
+#define INDEX_BLOCK_ENTRIES 251
+
+/*
+ * Write one index object from entries that ascend strictly by (id, pack);
+ * they come one by one, so that merging needs no memory.  superseded objects
+ * are named in the root.
+ */
+struct index_writer;
+int index_writer_open(struct store *s, const struct keys *k,
+		      struct index_writer **ret, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+int index_writer_add(struct index_writer *w, const struct pack_entry *entry,
+		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+int index_writer_supersede(struct index_writer *w, struct object_id index,
+			   struct err *e) NONNULL(1, 3) MUST_CHECK;
+/* Durable when 0; *ret_id (may be NULL) is its id. */
+int index_writer_commit(struct index_writer *w, struct object_id *ret_id,
+			struct err *e) NONNULL(1, 3) MUST_CHECK;
+void index_writer_free(struct index_writer *w);
+DEFINE_CLEANUP(struct index_writer *, index_writer_free);
+
+/* Sort by (id, pack) and drop equal ones; the new number. */
+size_t index_sort(struct pack_entry *entries, size_t n);
+
+struct index_set;
+
+/*
+ * Open all index objects of a region: reads each root, and the blocks of
+ * small objects (up to 16 blocks), whose entries are merged in memory, so
+ * that hundreds of them cost a look-up no more than one.  Each larger object
+ * costs a look-up one block, of a chunk that is there as of one that is not:
+ * keep them few.  cache_bytes bounds what is held of blocks and entries; the
+ * roots come on top (8 bytes for 251 entries).  An index object that is
+ * damaged is given to damaged (if not NULL; then it is left out), else
+ * ERR_CORRUPT.  ERR_NEWER and ERR_BAD_KEY are no damage.  One that another
+ * supersedes counts for nothing, and need not open.
+ *
+ * An object that another process merged and removed while it was in use is
+ * ERR_BUSY on the next look-up that needs it: open the set again.
+ */
+typedef int index_damaged(void *arg, struct object_id id, const struct err *why,
+			  struct err *e);
+int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
+		   index_damaged *damaged, void *arg, struct index_set **ret,
+		   struct err *e) NONNULL(1, 2, 6, 7) MUST_CHECK;
+void index_set_free(struct index_set *x);
+DEFINE_CLEANUP(struct index_set *, index_set_free);
+
+/*
+ * Packs and chunks to be treated as absent: marked packs, quarantined chunks.
+ * Call before look-ups begin.
+ */
+int index_set_hide_pack(struct index_set *x, struct object_id pack,
+			struct err *e) NONNULL(1, 3) MUST_CHECK;
+int index_set_hide_chunk(struct index_set *x, const struct chunk_id *id,
+			 struct object_id pack, struct err *e) NONNULL(1, 2, 4)
+	MUST_CHECK;
+
+/* 1 and where it lies, 0 when no visible pack holds it, -1. */
+int index_set_find(struct index_set *x, const struct chunk_id *id,
+		   struct pack_entry *ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/* Another holder than those in the n packs given (after damage): as above. */
+int index_set_find_other(struct index_set *x, const struct chunk_id *id,
+			 const struct object_id *not_in, size_t n,
+			 struct pack_entry *ret, struct err *e)
+	NONNULL(1, 2, 5, 6) MUST_CHECK;
+/*
+ * Make a just-committed object visible to look-ups, and ignore from now on
+ * those that it supersedes.
+ */
+int index_set_add(struct index_set *x, struct object_id index, struct err *e)
+	NONNULL(1, 3) MUST_CHECK;
+
+/*
+ * All entries of all objects in ascending (id, pack) order, duplicates once,
+ * hidden ones too; streams through a k-way merge with one block of each
+ * object in memory.  Reads every byte of every object, so that none is
+ * damaged when it succeeds.
+ */
+typedef int index_visit(void *arg, const struct pack_entry *entry,
+			struct err *e);
+int index_set_walk(struct index_set *x, index_visit *visit, void *arg,
+		   struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+
+/*
+ * The entries of all objects, duplicates counted again; the objects.  Not
+ * while index_set_add() runs.
+ */
+uint64_t index_set_entries(const struct index_set *x) NONNULL(1);
+size_t index_set_objects(const struct index_set *x) NONNULL(1);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * The parts of the index that its files share: one index object, and the
+ * cache of opened blocks.  Private to this folder, its tests and fuzzers.
+ */
+#ifndef STORAGE_REPOSITORY_INDEX_INTERNAL_H
+#define STORAGE_REPOSITORY_INDEX_INTERNAL_H
+
+#include "storage/repository/container.h"
+#include "storage/repository/index.h"
+
+#define INDEX_BLOCK_PLAIN (INDEX_BLOCK_SIZE - SEAL_OVERHEAD)
+/* An entry is ordered by what it begins with: chunk id and pack id. */
+#define INDEX_KEY_SIZE 48
+
+/* A billion entries; bounds what a reader allocates for a root (35 MiB). */
+#define INDEX_BLOCKS_MAX     (1U << 22)
+#define INDEX_SUPERSEDED_MAX 65536
+
+extern const struct container_spec index_spec;
+
+void index_encode(const struct pack_entry *x, uint8_t out[INDEX_ENTRY_SIZE])
+	NONNULL(1, 2);
+void index_decode(const uint8_t in[INDEX_ENTRY_SIZE], struct pack_entry *ret)
+	NONNULL(1, 2);
+/*
+ * The first of n encoded entries whose id is not below id: n when there is
+ * none.
+ */
+size_t index_lower_bound(const uint8_t *entries, size_t n,
+			 const struct chunk_id *id) NONNULL(1, 3);
+
+/* One opened index object: its root in memory. */
+struct index_object {
+	struct container in;
+	uint64_t entries;
+	uint32_t blocks;
+	uint32_t fillers; /* blocks behind them that only fill */
+	uint32_t serial;  /* number within its set, for the cache */
+	bool resident;	  /* its entries are held in memory by the set */
+	bool ignored;	  /* another object of the set supersedes it */
+	uint64_t *fences; /* big-endian value of each block's first 8 bytes */
+	size_t n_superseded;
+	struct object_id *superseded;
+};
+
+/* ERR_NOT_FOUND, ERR_CORRUPT, ERR_NEWER, ERR_BAD_KEY. */
+int index_object_open(struct store *s, const struct keys *k,
+		      struct object_id id, struct index_object **ret,
+		      struct err *e) NONNULL(1, 2, 4, 5) MUST_CHECK;
+void index_object_free(struct index_object *o);
+DEFINE_CLEANUP(struct index_object *, index_object_free);
+
+/* How many entries that block has. */
+size_t index_object_count(const struct index_object *o, uint32_t block)
+	NONNULL(1);
+/*
+ * Read, open and check one block (or filler, which is only checked).
+ * ERR_BUSY when the object was removed since it was opened.
+ */
+int index_object_block(const struct index_object *o, uint32_t block,
+		       uint8_t plain[INDEX_BLOCK_PLAIN], struct err *e)
+	NONNULL(1, 3, 4) MUST_CHECK;
+/* The same for plaintexts, for fuzzers: what the two above do with them. */
+int index_object_parse_root(struct index_object *o, const void *plain, size_t n,
+			    struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+int index_object_check_block(const struct index_object *o, uint32_t block,
+			     const uint8_t plain[INDEX_BLOCK_PLAIN],
+			     struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
+
+/*
+ * Opened blocks, bounded.  Many threads; a block is used under the lock of
+ * its shard, which takes a tenth of a microsecond, so nothing is counted or
+ * copied.
+ */
+struct index_cache;
+int index_cache_new(size_t bytes, struct index_cache **ret, struct err *e)
+	NONNULL(2, 3) MUST_CHECK;
+void index_cache_free(struct index_cache *c);
+DEFINE_CLEANUP(struct index_cache *, index_cache_free);
+typedef void index_cache_use(void *arg, const uint8_t *plain);
+/* Call use with the block, if it is here. */
+bool index_cache_find(struct index_cache *c, uint64_t key, index_cache_use *use,
+		      void *arg) NONNULL(1, 3);
+/* Keep plain (INDEX_BLOCK_PLAIN bytes of malloc), which is now the cache's. */
+void index_cache_keep(struct index_cache *c, uint64_t key, uint8_t *plain)
+	NONNULL(1, 3);
+
+/*
+ * The objects of a set that count, in an array for the caller to free(); they
+ * live as long as the set.
+ */
+int index_set_snapshot(struct index_set *x, struct index_object ***ret,
+		       size_t *ret_n, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
+#endif

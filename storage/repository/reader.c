@@ -1,0 +1,235 @@
+#include "storage/repository/reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+/* More than this many chunks are never kept, however small they are. */
+#define SLOTS 64
+
+struct slot {
+	struct chunk_id id;
+	enum chunk_kind kind;
+	uint8_t *plain;
+	size_t len;
+	uint64_t used; /* the reader's tick when last asked for; 0: empty */
+};
+
+struct reader {
+	struct repository *repository;
+	struct index_set *index;
+	struct chunk_worker *worker;
+	struct slot slots[SLOTS];
+	size_t kept; /* bytes in slots */
+	size_t budget;
+	uint64_t tick;
+	uint64_t bytes;
+	uint8_t *sealed;
+	size_t sealed_cap;
+	bool verify;
+};
+
+int reader_new_in(struct repository *r, struct index_set *index,
+		  size_t cache_bytes, struct reader **ret, struct err *e)
+{
+	CLEANUP(reader_free) struct reader *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return err_oom(e);
+	x->repository = r;
+	x->budget = cache_bytes;
+	x->index = index;
+	if (chunk_worker_new(repository_keys(r), &x->worker, e))
+		return -1;
+	*ret = TAKE(x);
+	return 0;
+}
+
+int reader_new(struct repository *r, size_t cache_bytes, struct reader **ret,
+	       struct err *e)
+{
+	struct index_set *index;
+
+	if (repository_index(r, &index, e))
+		return -1;
+	return reader_new_in(r, index, cache_bytes, ret, e);
+}
+
+static void drop(struct reader *x, struct slot *s)
+{
+	if (s->plain)
+		explicit_bzero(s->plain, s->len);
+	free(s->plain);
+	x->kept -= s->len;
+	*s = (struct slot){ 0 };
+}
+
+void reader_free(struct reader *x)
+{
+	if (!x)
+		return;
+	for (size_t i = 0; i < SLOTS; i++)
+		drop(x, &x->slots[i]);
+	chunk_worker_free(x->worker);
+	free(x->sealed);
+	free(x);
+}
+
+void reader_verify_ids(struct reader *x, bool on)
+{
+	x->verify = on;
+}
+
+uint64_t reader_bytes(const struct reader *x)
+{
+	return x->bytes;
+}
+
+static struct slot *cached(struct reader *x, const struct chunk_id *id,
+			   enum chunk_kind kind)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		if (x->slots[i].used && x->slots[i].kind == kind &&
+		    chunk_id_equal(&x->slots[i].id, id))
+			return &x->slots[i];
+	return NULL;
+}
+
+/* An empty slot with room for len more bytes, the oldest ones dropped. */
+static struct slot *make_room(struct reader *x, size_t len)
+{
+	for (;;) {
+		struct slot *oldest = NULL;
+		struct slot *empty = NULL;
+
+		for (size_t i = 0; i < SLOTS; i++) {
+			struct slot *s = &x->slots[i];
+
+			if (!s->used)
+				empty = s;
+			else if (!oldest || s->used < oldest->used)
+				oldest = s;
+		}
+		if (empty && (!oldest || x->kept + len <= x->budget))
+			return empty;
+		drop(x, oldest);
+	}
+}
+
+static int open_one(struct reader *x, const struct pack_entry *at,
+		    uint8_t *plain, struct err *e)
+{
+	const enum object_kind pack = chunk_kind_is_meta(at->seal.kind)
+					      ? OBJECT_META_PACK
+					      : OBJECT_DATA_PACK;
+	uint8_t *grown;
+
+	if (at->place.len > x->sealed_cap) {
+		grown = realloc(x->sealed, at->place.len);
+		if (!grown)
+			return err_oom(e);
+		x->sealed = grown;
+		x->sealed_cap = at->place.len;
+	}
+	if (pack_read(repository_store(x->repository), pack, &at->place,
+		      x->sealed, e))
+		return -1;
+	x->bytes += at->place.len;
+	if (chunk_open(x->worker, &at->seal, x->sealed, at->place.len, plain,
+		       e))
+		return -1;
+	if (x->verify)
+		return chunk_verify(x->worker, &at->seal, plain, e);
+	return 0;
+}
+
+/* Damage that another copy could make good, unlike a broken connection. */
+static bool is_damage(const struct err *e)
+{
+	return e->code == ERR_CORRUPT || e->code == ERR_NOT_FOUND;
+}
+
+#define HOLDERS_MAX 8
+
+/*
+ * Fill plain from the first sound holder; at is the first one.  A holder that
+ * could not be reached may be sound: then nothing is known to be lost.
+ */
+static int open_any(struct reader *x, struct pack_entry *at, uint8_t *plain,
+		    struct err *e)
+{
+	struct object_id tried[HOLDERS_MAX];
+	struct err other = { 0 };
+
+	for (size_t n = 0; n < HOLDERS_MAX; n++) {
+		const uint32_t len = at->seal.plain_len;
+		int found;
+
+		if (open_one(x, at, plain, n ? &other : e) == 0) {
+			if (n)
+				err_clear(e);
+			return 0;
+		}
+		if (n && !is_damage(&other)) {
+			*e = other;
+			return -1;
+		}
+		if (!is_damage(e))
+			return -1;
+		tried[n] = at->place.pack;
+		found = index_set_find_other(x->index, &at->seal.id, tried,
+					     n + 1, at, &other);
+		if (found < 0) {
+			*e = other;
+			return -1;
+		}
+		if (!found || at->seal.plain_len != len)
+			break;
+	}
+	if (e->code == ERR_NOT_FOUND)
+		e->code = ERR_CORRUPT;
+	return -1;
+}
+
+int reader_get(struct reader *x, const struct chunk_id *id,
+	       enum chunk_kind kind, const uint8_t **ret, size_t *ret_len,
+	       struct err *e)
+{
+	struct slot *s = cached(x, id, kind);
+	struct pack_entry at;
+	char hex[2 * CHUNK_ID_SIZE + 1];
+	int found;
+
+	if (!s) {
+		text_hex(id->b, CHUNK_ID_SIZE, hex);
+		hex[16] = '\0';
+		found = index_set_find(x->index, id, &at, e);
+		if (found < 0)
+			return -1;
+		if (!found)
+			return err_set(e, ERR_CORRUPT,
+				       "chunk %s… is in no pack", hex);
+		if (at.seal.kind != kind || at.seal.plain_len > CHUNK_MAX)
+			return err_set(e, ERR_CORRUPT,
+				       "chunk %s… is not what refers to it "
+				       "expects",
+				       hex);
+		s = make_room(x, at.seal.plain_len);
+		s->plain = malloc((size_t)at.seal.plain_len + 1);
+		if (!s->plain)
+			return err_oom(e);
+		s->len = at.seal.plain_len;
+		x->kept += s->len;
+		if (open_any(x, &at, s->plain, e)) {
+			drop(x, s);
+			return err_wrap(e, "chunk %s…", hex);
+		}
+		s->id = *id;
+		s->kind = kind;
+	}
+	s->used = ++x->tick;
+	*ret = s->plain;
+	*ret_len = s->len;
+	return 0;
+}

@@ -1,0 +1,673 @@
+#include "storage/repository/repository.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "storage/repository/seal.h"
+
+/*
+ * Opened index blocks kept in memory: 8 MiB are half a thousand blocks, the
+ * whole index of some 130,000 chunks (100 GB), and a fraction that costs one
+ * more block read for each look-up beyond that.
+ */
+#define INDEX_CACHE_BYTES (8U << 20)
+
+struct repository {
+	struct store *store;
+	struct keys *keys;
+	pthread_mutex_t lock; /* guards the opening of index */
+	struct index_set *index;
+};
+
+int repository_open_on(struct store *s, const struct keyring_credential *c,
+		       struct repository **ret, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		store_close(s);
+		return err_oom(e);
+	}
+	r->store = s;
+	(void)pthread_mutex_init(&r->lock, NULL);
+	if (keyring_open(r->store, c, &r->keys, e))
+		return -1;
+	*ret = TAKE(r);
+	return 0;
+}
+
+int repository_open(const char *url, const struct keyring_credential *c,
+		    struct repository **ret, struct err *e)
+{
+	struct store *s = NULL;
+
+	if (store_open(url, false, &s, e))
+		return -1;
+	return repository_open_on(s, c, ret, e);
+}
+
+void repository_close(struct repository *r)
+{
+	if (!r)
+		return;
+	index_set_free(r->index);
+	keys_free(r->keys);
+	store_close(r->store);
+	(void)pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+struct store *repository_store(struct repository *r)
+{
+	return r->store;
+}
+
+const struct keys *repository_keys(const struct repository *r)
+{
+	return r->keys;
+}
+
+/*
+ * A quarantine that does not open hides nothing: reading then meets the
+ * damage itself, under its own tag.
+ */
+static int hide_quarantined(void *arg, const char *name, const struct record *r,
+			    const struct err *why, struct err *e)
+{
+	struct index_set *index = (struct index_set *)arg;
+
+	(void)name;
+	(void)why;
+	for (size_t i = 0; r && i < r->n_ids; i++)
+		if (index_set_hide_chunk(index, &r->chunks[i], r->ids[i], e))
+			return -1;
+	return 0;
+}
+
+/*
+ * What only a damaged index object names counts as absent: a restore then
+ * names the files that it misses, a snapshot stores their chunks again, and
+ * neither is refused for the sake of what it does not touch.
+ */
+static int leave_out(void *arg, struct object_id id, const struct err *why,
+		     struct err *e)
+{
+	(void)id;
+	(void)why;
+	(void)e;
+	*(bool *)arg = false;
+	return 0;
+}
+
+int repository_index_open(struct repository *r, struct index_set **ret,
+			  bool *ret_whole, struct err *e)
+{
+	bool whole = true;
+	CLEANUP(index_set_free) struct index_set *index = NULL;
+
+	if (index_set_open(r->store, r->keys, INDEX_CACHE_BYTES, leave_out,
+			   &whole, &index, e) ||
+	    record_list(r->store, r->keys, OBJECT_QUARANTINE, hide_quarantined,
+			index, e))
+		return -1;
+	*ret = TAKE(index);
+	*ret_whole = whole;
+	return 0;
+}
+
+int repository_index_add(struct repository *r, struct object_id index,
+			 struct err *e)
+{
+	int failed = 0;
+
+	(void)pthread_mutex_lock(&r->lock);
+	if (r->index)
+		failed = index_set_add(r->index, index, e);
+	(void)pthread_mutex_unlock(&r->lock);
+	return failed;
+}
+
+int repository_index(struct repository *r, struct index_set **ret,
+		     struct err *e)
+{
+	bool whole;
+	int failed = 0;
+
+	(void)pthread_mutex_lock(&r->lock);
+	if (!r->index)
+		failed = repository_index_open(r, &r->index, &whole, e);
+	if (!failed)
+		*ret = r->index;
+	(void)pthread_mutex_unlock(&r->lock);
+	return failed;
+}
+
+/*
+ * Everything that bears on which snapshots exist, gathered by one listing of
+ * each kind.  Snapshots are few (thousands) beside chunks and entries, and
+ * what is kept of each here is small, so they are sorted in memory.
+ */
+struct gathered {
+	struct repository *r;
+	struct repository_snapshot *v;
+	size_t n;
+	size_t cap;
+	struct object_id *voids;
+	size_t n_voids;
+	repository_damaged *damaged;
+	void *arg;
+};
+
+static void gathered_done(struct gathered *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		manifest_done(&g->v[i].manifest);
+	free(g->v);
+	free(g->voids);
+}
+
+static int add_void(void *arg, const char *name, const struct record *r,
+		    const struct err *why, struct err *e)
+{
+	struct gathered *g = (struct gathered *)arg;
+	struct object_id *grown;
+
+	(void)name;
+	(void)why;
+	if (!r)
+		return 0; /* counts as absent */
+	grown = reallocarray(g->voids, g->n_voids + 1, sizeof(*grown));
+	if (!grown)
+		return err_oom(e);
+	g->voids = grown;
+	g->voids[g->n_voids++] = r->id;
+	return 0;
+}
+
+static bool is_voided(const struct gathered *g, struct object_id session)
+{
+	for (size_t i = 0; i < g->n_voids; i++)
+		if (object_id_equal(g->voids[i], session))
+			return true;
+	return false;
+}
+
+static struct repository_snapshot *gathered_find(struct gathered *g,
+						 struct object_id id)
+{
+	size_t low = 0;
+	size_t high = g->n;
+
+	/* Names are listed in order, so v is sorted by id. */
+	while (low < high) {
+		const size_t mid = low + (high - low) / 2;
+		const int c = object_id_compare(g->v[mid].manifest.snapshot,
+						id);
+
+		if (c == 0)
+			return &g->v[mid];
+		if (c < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+static int read_manifest(struct repository *r, const char *name,
+			 struct manifest *m, struct err *e)
+{
+	CLEANUP(buf_wipe) struct buf payload;
+	struct object_id snapshot;
+	struct object_id session;
+	int found;
+
+	if (!object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session))
+		return err_set(e, ERR_CORRUPT,
+			       "object \"%s\" has no name of a manifest", name);
+	buf_init(&payload, CHUNK_MAX);
+	found = seal_box_get(r->store, r->keys, OBJECT_MANIFEST, name, &payload,
+			     e);
+	if (found != 1)
+		return found;
+	manifest_init(m);
+	if (manifest_decode(payload.data, payload.len, m, e)) {
+		manifest_done(m);
+		return -1;
+	}
+	if (object_id_equal(m->snapshot, snapshot) &&
+	    object_id_equal(m->session, session))
+		return 1;
+	manifest_done(m);
+	return err_set(e, ERR_CORRUPT,
+		       "manifest \"%s\" speaks of another snapshot", name);
+}
+
+static int add_manifest(void *arg, const struct store_entry *entry,
+			struct err *e)
+{
+	struct gathered *g = (struct gathered *)arg;
+	struct repository_snapshot *grown;
+	struct err why = { 0 };
+	struct manifest m;
+	size_t cap;
+
+	switch (read_manifest(g->r, entry->name, &m, &why)) {
+	case 0:
+		return 0;
+	case -1:
+		if (why.code != ERR_CORRUPT && why.code != ERR_NEWER) {
+			*e = why;
+			return -1;
+		}
+		return g->damaged ? g->damaged(g->arg, entry->name, &why, e)
+				  : 0;
+	default:
+		break;
+	}
+	/* Of several sound manifests of one snapshot the first counts. */
+	if (is_voided(g, m.session) ||
+	    (g->n &&
+	     object_id_equal(g->v[g->n - 1].manifest.snapshot, m.snapshot))) {
+		manifest_done(&m);
+		return 0;
+	}
+	if (g->n == g->cap) {
+		cap = g->cap ? 2 * g->cap : 64;
+		grown = reallocarray(g->v, cap, sizeof(*grown));
+		if (!grown) {
+			manifest_done(&m);
+			return err_oom(e);
+		}
+		g->v = grown;
+		g->cap = cap;
+	}
+	g->v[g->n++] = (struct repository_snapshot){ .manifest = m,
+						     .received = m.ended };
+	return 0;
+}
+
+static int add_receipt(void *arg, const char *name, const struct record *r,
+		       const struct err *why, struct err *e)
+{
+	struct gathered *g = (struct gathered *)arg;
+	struct repository_snapshot *s;
+
+	(void)name;
+	(void)why;
+	(void)e;
+	s = r ? gathered_find(g, r->snapshot) : NULL;
+	if (s) {
+		s->has_receipt = true;
+		s->received = r->time;
+		s->clock = r->clock;
+	}
+	return 0;
+}
+
+static int add_lock(void *arg, const char *name, const struct record *r,
+		    const struct err *why, struct err *e)
+{
+	struct gathered *g = (struct gathered *)arg;
+	struct repository_snapshot *s;
+	struct object_id first;
+	struct object_id last;
+
+	(void)why;
+	(void)e;
+	if (!object_name_parse(OBJECT_LOCK, name, &first, &last))
+		return 0;
+	s = gathered_find(g, first);
+	if (!s)
+		return 0;
+	if (!r) /* does not open: in force, with no end that we know */
+		s->locked_until = (struct instant){ INT64_MAX, 0 };
+	else if (!s->locked || instant_compare(r->until, s->locked_until) > 0)
+		s->locked_until = r->until;
+	s->locked = true;
+	return 0;
+}
+
+/* Records kept for the second look: tombstones, undeletes, holds. */
+struct kept {
+	struct gathered *g;
+	struct record *v;
+	size_t n;
+	bool unreadable;
+};
+
+static void kept_done(struct kept *k)
+{
+	for (size_t i = 0; i < k->n; i++)
+		record_done(&k->v[i]);
+	free(k->v);
+}
+
+static int keep(void *arg, const char *name, const struct record *r,
+		const struct err *why, struct err *e)
+{
+	struct kept *k = (struct kept *)arg;
+	struct record *grown;
+	struct record copy;
+
+	(void)name;
+	(void)why;
+	if (!r) {
+		k->unreadable = true;
+		return 0;
+	}
+	copy = *r;
+	copy.ids = NULL;
+	copy.chunks = NULL;
+	copy.n_ids = 0;
+	for (size_t i = 0; i < r->n_ids; i++)
+		if (record_add_id(&copy, r->ids[i], e)) {
+			record_done(&copy);
+			return -1;
+		}
+	grown = reallocarray(k->v, k->n + 1, sizeof(*grown));
+	if (!grown) {
+		record_done(&copy);
+		return err_oom(e);
+	}
+	k->v = grown;
+	k->v[k->n++] = copy;
+	return 0;
+}
+
+static bool is_revoked(const struct kept *undeletes, struct object_id tombstone)
+{
+	for (size_t i = 0; i < undeletes->n; i++)
+		for (size_t j = 0; j < undeletes->v[i].n_ids; j++)
+			if (object_id_equal(undeletes->v[i].ids[j], tombstone))
+				return true;
+	return false;
+}
+
+static int apply_tombstones(struct gathered *g, struct err *e)
+{
+	struct kept undeletes = { .g = g };
+	struct kept tombstones = { .g = g };
+	const struct keys *k = g->r->keys;
+	int failed;
+
+	failed = record_list(g->r->store, k, OBJECT_TOMBSTONE, keep,
+			     &tombstones, e) ||
+		 (tombstones.n && record_list(g->r->store, k, OBJECT_UNDELETE,
+					      keep, &undeletes, e));
+	for (size_t i = 0; !failed && i < tombstones.n; i++) {
+		const struct record *t = &tombstones.v[i];
+		struct repository_snapshot *s = gathered_find(g, t->snapshot);
+
+		if (!s || is_revoked(&undeletes, t->id))
+			continue;
+		if (!s->deleted ||
+		    instant_compare(t->time, s->deleted_at) < 0) {
+			s->deleted_at = t->time;
+			s->restorable_until = t->until;
+		}
+		s->deleted = true;
+	}
+	kept_done(&tombstones);
+	kept_done(&undeletes);
+	return failed ? -1 : 0;
+}
+
+static bool is_released(const struct kept *holds, struct object_id hold)
+{
+	for (size_t i = 0; i < holds->n; i++)
+		if (object_id_equal(holds->v[i].releases, hold))
+			return true;
+	return false;
+}
+
+static bool hold_names(const struct record *hold, const struct manifest *m)
+{
+	if (*hold->source && strcmp(hold->source, m->source) == 0)
+		return true;
+	for (size_t i = 0; i < hold->n_ids; i++)
+		if (object_id_equal(hold->ids[i], m->snapshot))
+			return true;
+	return false;
+}
+
+static int apply_holds(struct gathered *g, struct err *e)
+{
+	struct kept holds = { .g = g };
+
+	if (record_list(g->r->store, g->r->keys, OBJECT_HOLD, keep, &holds,
+			e)) {
+		kept_done(&holds);
+		return -1;
+	}
+	/* A hold that does not open could name anything: all are held. */
+	for (size_t i = 0; holds.unreadable && i < g->n; i++)
+		g->v[i].held = true;
+	for (size_t h = 0; h < holds.n; h++) {
+		if (!object_id_is_zero(holds.v[h].releases) ||
+		    is_released(&holds, holds.v[h].id))
+			continue;
+		for (size_t i = 0; i < g->n; i++)
+			if (hold_names(&holds.v[h], &g->v[i].manifest))
+				g->v[i].held = true;
+	}
+	kept_done(&holds);
+	return 0;
+}
+
+static int by_receipt(const void *a, const void *b)
+{
+	const struct repository_snapshot *x =
+		(const struct repository_snapshot *)a;
+	const struct repository_snapshot *y =
+		(const struct repository_snapshot *)b;
+	const int c = instant_compare(x->received, y->received);
+
+	return c ? c
+		 : object_id_compare(x->manifest.snapshot,
+				     y->manifest.snapshot);
+}
+
+static int gather(struct gathered *g, struct err *e)
+{
+	struct store *s = g->r->store;
+	const struct keys *k = g->r->keys;
+
+	if (record_list(s, k, OBJECT_VOID, add_void, g, e) ||
+	    store_list(s, "snapshots/", add_manifest, g, e) ||
+	    record_list(s, k, OBJECT_RECEIPT, add_receipt, g, e) ||
+	    record_list(s, k, OBJECT_LOCK, add_lock, g, e) ||
+	    apply_tombstones(g, e) || apply_holds(g, e))
+		return -1;
+	if (g->n)
+		qsort(g->v, g->n, sizeof(*g->v), by_receipt);
+	return 0;
+}
+
+int repository_snapshots(struct repository *r, bool with_deleted,
+			 repository_visit *visit, repository_damaged *damaged,
+			 void *arg, struct err *e)
+{
+	struct gathered g = { .r = r, .damaged = damaged, .arg = arg };
+	int result;
+
+	result = gather(&g, e);
+	for (size_t i = 0; result == 0 && i < g.n; i++)
+		if (with_deleted || !g.v[i].deleted)
+			result = visit(arg, &g.v[i], e);
+	gathered_done(&g);
+	return result < 0 ? -1 : 0;
+}
+
+void repository_snapshot_done(struct repository_snapshot *s)
+{
+	manifest_done(&s->manifest);
+}
+
+struct search {
+	const char *text;
+	size_t text_len;
+	const char *source; /* NULL: any */
+	bool latest;
+	bool with_deleted;
+	struct repository_snapshot found;
+	bool has_found;
+	bool ambiguous;
+	struct object_id newer_partial;
+	char first_source[MANIFEST_TEXT_MAX + 1];
+	char second_source[MANIFEST_TEXT_MAX + 1];
+	bool has_first;
+	bool several_sources;
+	char nearest[OBJECT_ID_TEXT];
+	unsigned int nearest_distance;
+};
+
+/* Move a visited snapshot out of the borrowed struct. */
+static void take_found(struct search *q, struct repository_snapshot *s)
+{
+	if (q->has_found)
+		repository_snapshot_done(&q->found);
+	q->found = *s;
+	q->has_found = true;
+	manifest_init(&s->manifest);
+}
+
+static void visit_for_latest(struct search *q, struct repository_snapshot *s)
+{
+	if (s->deleted)
+		return;
+	if (q->source && strcmp(q->source, s->manifest.source) != 0)
+		return;
+	if (!q->has_first) {
+		memcpy(q->first_source, s->manifest.source,
+		       sizeof(q->first_source));
+		q->has_first = true;
+	} else if (strcmp(q->first_source, s->manifest.source) != 0 &&
+		   !q->several_sources) {
+		memcpy(q->second_source, s->manifest.source,
+		       sizeof(q->second_source));
+		q->several_sources = true;
+	}
+	if (s->manifest.state == MANIFEST_PARTIAL) {
+		q->newer_partial = s->manifest.snapshot;
+		return;
+	}
+	q->newer_partial = (struct object_id){ { 0 } };
+	take_found(q, s);
+}
+
+static int visit_for_find(void *arg, struct repository_snapshot *s,
+			  struct err *e)
+{
+	struct search *q = (struct search *)arg;
+	char id[OBJECT_ID_TEXT];
+	unsigned int distance;
+
+	(void)e;
+	if (q->latest) {
+		visit_for_latest(q, s);
+		return 0;
+	}
+	object_id_format(s->manifest.snapshot, id);
+	if (strncasecmp(id, q->text, q->text_len) == 0) {
+		if (q->has_found)
+			q->ambiguous = true;
+		take_found(q, s);
+		return 0;
+	}
+	distance = text_distance(id, q->text);
+	if (!q->nearest[0] || distance < q->nearest_distance) {
+		memcpy(q->nearest, id, sizeof(id));
+		q->nearest_distance = distance;
+	}
+	return 0;
+}
+
+static int not_found(const struct search *q, struct err *e)
+{
+	if (q->latest && q->source)
+		(void)err_set(e, ERR_NOT_FOUND,
+			      "there is no complete snapshot of source %s",
+			      text_quote_str(q->source).s);
+	else if (q->latest)
+		(void)err_set(e, ERR_NOT_FOUND,
+			      "there is no complete snapshot");
+	else
+		(void)err_set(e, ERR_NOT_FOUND, "there is no snapshot %s",
+			      text_quote_str(q->text).s);
+	if (q->latest && !object_id_is_zero(q->newer_partial)) {
+		char id[OBJECT_ID_TEXT];
+
+		object_id_format(q->newer_partial, id);
+		return err_hint(e, "the newest partial one is %s", id);
+	}
+	if (!q->latest && q->nearest[0])
+		return err_hint(e,
+				"the nearest is %s; `snapctl snapshot list` "
+				"shows all",
+				q->nearest);
+	return err_hint(e, "`snapctl snapshot list` shows what is there");
+}
+
+static const char *source_or_ad_hoc(const char *s)
+{
+	return *s ? s : "(ad hoc)";
+}
+
+static int judge(struct search *q, struct err *e)
+{
+	if (q->latest && q->several_sources) {
+		(void)err_set(e, ERR_USAGE,
+			      "\"latest\" could be of several sources, such as "
+			      "%s and %s",
+			      source_or_ad_hoc(q->first_source),
+			      source_or_ad_hoc(q->second_source));
+		return err_hint(e, "name one with --source, or give an id");
+	}
+	if (!q->has_found)
+		return not_found(q, e);
+	if (q->ambiguous) {
+		(void)err_set(e, ERR_USAGE, "several snapshots begin with %s",
+			      text_quote_str(q->text).s);
+		return err_hint(e, "give more digits of the id");
+	}
+	return 0;
+}
+
+static bool is_prefix(const char *text)
+{
+	const size_t n = strlen(text);
+
+	return n >= 1 && n < OBJECT_ID_TEXT &&
+	       strspn(text, "0123456789abcdefABCDEF") == n;
+}
+
+int repository_find(struct repository *r, const char *text, const char *source,
+		    bool with_deleted, struct repository_snapshot *ret,
+		    struct object_id *ret_newer_partial, struct err *e)
+{
+	struct search q = { .text = text,
+			    .text_len = strlen(text),
+			    .source = source,
+			    .latest = strcmp(text, "latest") == 0 };
+
+	if (!q.latest && !is_prefix(text)) {
+		(void)err_set(e, ERR_NOT_FOUND, "there is no snapshot %s",
+			      text_quote_str(text).s);
+		return err_hint(e, "an id has 32 hexadecimal digits; "
+				   "`snapctl snapshot list` shows all");
+	}
+	if (repository_snapshots(r, with_deleted, visit_for_find, NULL, &q,
+				 e) ||
+	    judge(&q, e)) {
+		if (q.has_found)
+			repository_snapshot_done(&q.found);
+		return -1;
+	}
+	*ret = q.found;
+	if (ret_newer_partial)
+		*ret_newer_partial = q.newer_partial;
+	return 0;
+}

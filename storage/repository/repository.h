@@ -1,0 +1,107 @@
+/*
+ * An opened repository in one region: its store, keys and index, and which
+ * snapshots exist there.
+ *
+ * Opening reads config, slots and keyring; the index is opened when first
+ * asked for, so that `ls` of the snapshots stays cheap.  Everything here is
+ * safe to use from many threads once opened.
+ */
+#ifndef STORAGE_REPOSITORY_REPOSITORY_H
+#define STORAGE_REPOSITORY_REPOSITORY_H
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "storage/repository/index.h"
+#include "storage/repository/keyring.h"
+#include "storage/repository/keys.h"
+#include "storage/repository/manifest.h"
+#include "storage/repository/record.h"
+#include "storage/stores/store.h"
+
+struct repository;
+
+/* ERR_NOT_FOUND, ERR_BAD_KEY, ERR_NEWER, ERR_CORRUPT; changes nothing. */
+int repository_open(const char *url, const struct keyring_credential *c,
+		    struct repository **ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/* The same on an open store, which is then r's; also when this fails. */
+int repository_open_on(struct store *s, const struct keyring_credential *c,
+		       struct repository **ret, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+void repository_close(struct repository *r);
+DEFINE_CLEANUP(struct repository *, repository_close);
+
+struct store *repository_store(struct repository *r) NONNULL(1);
+const struct keys *repository_keys(const struct repository *r) NONNULL(1);
+/*
+ * The index for readers, with quarantined chunks hidden.  Opened at the first
+ * call; lives as long as r, and knows what others stored since only by
+ * repository_index_add().
+ * A damaged index object is left out (check.h tells of it): whoever decides
+ * what may be deleted opens a set of its own and refuses.
+ */
+int repository_index(struct repository *r, struct index_set **ret,
+		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * An index of the caller's own, as the region has it at this moment: writers
+ * must not believe what was read before their session (FORMAT.md §10), and
+ * hide packs that readers still need.  *ret_whole is false when a damaged
+ * index object was left out.
+ */
+int repository_index_open(struct repository *r, struct index_set **ret,
+			  bool *ret_whole, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/* Let readers of r see an index object that was just committed. */
+int repository_index_add(struct repository *r, struct object_id index,
+			 struct err *e) NONNULL(1, 3) MUST_CHECK;
+
+/* What is true of a snapshot besides its manifest. */
+struct repository_snapshot {
+	struct manifest manifest;
+	bool has_receipt;
+	struct instant received; /* the receipt's time, else manifest.ended */
+	unsigned int clock;	 /* enum record_clock of the receipt, or 0 */
+	bool deleted;		 /* a tombstone that nothing revokes */
+	struct instant deleted_at;
+	struct instant restorable_until; /* when deleted */
+	bool held;
+	bool locked; /* locked_until is in the future of nobody's clock */
+	struct instant locked_until;
+};
+
+/*
+ * Visit the snapshots that exist, in order of receipt time (ties: by id),
+ * deleted ones included only when asked for.  A manifest that does not open
+ * is given to damaged (NULL: skip it and go on).  The visited struct is
+ * borrowed; keep what you need with repository_snapshot_take().
+ */
+typedef int repository_visit(void *arg, struct repository_snapshot *s,
+			     struct err *e);
+typedef int repository_damaged(void *arg, const char *name,
+			       const struct err *why, struct err *e);
+int repository_snapshots(struct repository *r, bool with_deleted,
+			 repository_visit *visit, repository_damaged *damaged,
+			 void *arg, struct err *e) NONNULL(1, 3, 6) MUST_CHECK;
+
+void repository_snapshot_done(struct repository_snapshot *s) NONNULL(1);
+static inline void
+cleanup_repository_snapshot_done(struct repository_snapshot *s)
+{
+	repository_snapshot_done(s);
+}
+
+/*
+ * The snapshot that a person means (design §10): a whole id, a unique prefix
+ * of one, or "latest": the newest complete one, of source when
+ * that is not NULL.  With several sources and no name, "latest" is ERR_USAGE
+ * and lists them.  *ret_newer_partial (may be NULL) is the id of a partial
+ * one that is newer than latest, or zero.  ERR_NOT_FOUND tells the nearest.
+ */
+int repository_find(struct repository *r, const char *text, const char *source,
+		    bool with_deleted, struct repository_snapshot *ret,
+		    struct object_id *ret_newer_partial, struct err *e)
+	NONNULL(1, 2, 5, 7) MUST_CHECK;
+
+#endif

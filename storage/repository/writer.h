@@ -1,0 +1,103 @@
+/*
+ * A session: the writing of one snapshot (FORMAT.md §10).
+ *
+ * Many threads add chunks; those that the region holds already are only
+ * named.  New ones are sealed by the adding thread, and flow through a
+ * bounded queue to a packer thread, and full packs to a committer thread that
+ * makes them durable while the next one fills:
+ *
+ *	add (n threads) → queue → packer → commit → index
+ *
+ * Memory: the queue's few sealed chunks, the packs' directories and the index
+ * entries since the last index object; the set of chunks of this session
+ * lives in an unlinked file.  Nothing is published before writer_publish(),
+ * and a writer that fails or is abandoned leaves packs and index objects that
+ * the next session reuses.
+ */
+#ifndef STORAGE_REPOSITORY_WRITER_H
+#define STORAGE_REPOSITORY_WRITER_H
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/instant.h"
+#include "storage/repository/chunk.h"
+#include "storage/repository/manifest.h"
+#include "storage/repository/record.h"
+#include "storage/repository/repository.h"
+
+struct writer;
+
+struct writer_options {
+	enum record_purpose purpose;
+	struct object_id snapshot; /* what it will publish */
+	const char *host;
+	const char *scratch; /* folder for unlinked files; NULL: default */
+	int level;	     /* zstd for data; metadata has its own */
+	int level_meta;
+};
+
+/* The levels chosen by measurement; FORMAT.md's appendix has the figures. */
+#define WRITER_LEVEL	  2
+#define WRITER_LEVEL_META 6
+
+/*
+ * Open a session: PUT it, keep its counter moving, read marks and
+ * quarantines, then the index.
+ */
+int writer_open(struct repository *r, const struct writer_options *o,
+		struct writer **ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/*
+ * End the session.  What was stored and not published becomes durable and
+ * indexed when possible, so that it is not lost for the next one.
+ */
+void writer_close(struct writer *w);
+DEFINE_CLEANUP(struct writer *, writer_close);
+
+struct object_id writer_session(const struct writer *w) NONNULL(1);
+struct repository *writer_repository(struct writer *w) NONNULL(1);
+/* What the session believes: read after it began, marked packs hidden. */
+struct index_set *writer_index(struct writer *w) NONNULL(1);
+
+/*
+ * Make sure that the region has this chunk.  Thread-safe; worker is the
+ * caller's own.  *ret_new (may be NULL) is the number of bytes that it added
+ * to the store, 0 for one that was there.
+ */
+int writer_add(struct writer *w, struct chunk_worker *worker,
+	       enum chunk_kind kind, const void *plain, size_t n,
+	       struct chunk_id *ret, uint64_t *ret_new, struct err *e)
+	NONNULL(1, 2, 6, 8) MUST_CHECK;
+/* The same for a chunk that is sealed already (replication). */
+int writer_add_sealed(struct writer *w, const struct chunk_seal *seal,
+		      const void *sealed, size_t n, uint64_t *ret_new,
+		      struct err *e) NONNULL(1, 2, 3, 6) MUST_CHECK;
+/* 1 when the region holds the chunk (or this session stores it), 0, -1. */
+int writer_has(struct writer *w, const struct chunk_id *id, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * Whether what a sound parent refers to may be taken as present without
+ * looking (no mark, no quarantine, no damaged index).
+ */
+bool writer_trusts_parent(const struct writer *w) NONNULL(1);
+
+/*
+ * Steps 3 to 8 of FORMAT.md §10: after 0 the snapshot is durable and
+ * acknowledged.  received is the receipt's time and clock whose clock it was;
+ * a receipt that exists already (replication, undelete) stays as it is.
+ * m->session is set here.  ERR_BUSY when the session was fenced.
+ */
+int writer_publish(struct writer *w, struct manifest *m,
+		   struct instant received, enum record_clock clock,
+		   struct err *e) NONNULL(1, 2, 5) MUST_CHECK;
+
+struct writer_totals {
+	uint64_t chunks_new;
+	uint64_t bytes_new;    /* stored, sealed */
+	uint64_t chunks_known; /* added, but there already */
+};
+struct writer_totals writer_totals(struct writer *w) NONNULL(1);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * Private to writer*.c: the session's struct, and the half of it that talks
+ * to other sessions (writer_session.c): liveness, fences, publishing.
+ */
+#ifndef STORAGE_REPOSITORY_WRITER_INTERNAL_H
+#define STORAGE_REPOSITORY_WRITER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/filemap.h"
+#include "base/queue.h"
+#include "storage/repository/beat.h"
+#include "storage/repository/writer.h"
+
+struct writer {
+	struct repository *repository;
+	struct writer_options options;
+	struct index_set *index;
+	bool trusts_parent;
+	bool published;
+
+	pthread_mutex_t lock; /* known, totals, failure */
+	struct filemap *known;
+	struct writer_totals totals;
+	bool failed;
+	struct err failure;
+
+	struct queue *sealed; /* struct parcel */
+	struct queue *full;   /* struct pack_writer */
+	pthread_t packer;
+	pthread_t committer;
+	bool has_packer;
+	bool has_committer;
+
+	/* The committer's: entries of durable packs not yet in an index. */
+	struct pack_entry *fresh;
+	size_t n_fresh;
+	size_t cap_fresh;
+	uint64_t fresh_bytes;
+
+	/* writer_session.c */
+	struct object_id session;
+	struct beat *beat;
+};
+
+/* Step 1: PUT the session and keep its counter moving. */
+int writer_session_open(struct writer *w, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+/* Steps 5 to 8. */
+int writer_session_publish(struct writer *w, const struct manifest *m,
+			   struct instant received, enum record_clock clock,
+			   struct err *e) NONNULL(1, 2, 5) MUST_CHECK;
+#endif

@@ -1,0 +1,93 @@
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "storage/repository/fields.h"
+#include "storage/repository/seal.h"
+#include "storage/repository/writer_internal.h"
+
+int writer_session_open(struct writer *w, struct err *e)
+{
+	struct record r;
+	int failed;
+
+	w->session = object_id_new();
+	record_init(&r, OBJECT_SESSION);
+	r.id = w->session;
+	r.time = clock_now();
+	r.pid = (uint64_t)getpid();
+	r.purpose = w->options.purpose;
+	fields_text(r.by, sizeof(r.by), w->options.host);
+	failed = record_add_id(&r, w->options.snapshot, e) ||
+		 beat_start(repository_store(w->repository),
+			    repository_keys(w->repository), &r, &w->beat, e);
+	record_done(&r);
+	return failed ? err_wrap(e, "cannot open a session") : 0;
+}
+
+/* Step 5.  One that is there already was fixed before: it stays. */
+static int put_receipt(struct writer *w, struct instant received,
+		       enum record_clock clock, struct err *e)
+{
+	struct record r;
+
+	record_init(&r, OBJECT_RECEIPT);
+	r.id = w->options.snapshot;
+	r.snapshot = w->options.snapshot;
+	r.time = received;
+	r.clock = clock;
+	if (record_put(repository_store(w->repository),
+		       repository_keys(w->repository), &r, 0, e) == 0)
+		return 0;
+	if (e->code != ERR_EXISTS)
+		return err_wrap(e, "cannot write the receipt");
+	err_clear(e);
+	return 0;
+}
+
+static int put_manifest(struct writer *w, const struct manifest *m,
+			struct err *e)
+{
+	const struct object_name name = object_name_pair(
+		OBJECT_MANIFEST, m->snapshot, m->session);
+	CLEANUP(buf_done) struct buf payload;
+
+	buf_init(&payload, CHUNK_MAX);
+	if (manifest_encode(m, &payload, e) ||
+	    seal_box_put(repository_store(w->repository),
+			 repository_keys(w->repository), OBJECT_MANIFEST,
+			 name.s, payload.data, payload.len, 0, e))
+		return err_wrap(e, "cannot write the manifest");
+	return 0;
+}
+
+int writer_session_publish(struct writer *w, const struct manifest *m,
+			   struct instant received, enum record_clock clock,
+			   struct err *e)
+{
+	const struct object_name fence = object_name(OBJECT_FENCE, w->session);
+	struct record r;
+	int fenced;
+
+	if (put_receipt(w, received, clock, e) || put_manifest(w, m, e))
+		return -1;
+	/* Step 7: whoever fenced us did so before looking for the manifest
+	 * that we just wrote, or will find it.  Only without a fence is it
+	 * certain that nobody annuls it. */
+	fenced = record_get(repository_store(w->repository),
+			    repository_keys(w->repository), OBJECT_FENCE,
+			    fence.s, &r, e);
+	if (fenced < 0 && e->code != ERR_CORRUPT)
+		return err_wrap(e, "cannot see whether the session is fenced");
+	if (fenced < 0) { /* one that does not open counts as absent */
+		err_clear(e);
+		return 0;
+	}
+	if (fenced == 1)
+		record_done(&r);
+	if (fenced == 0)
+		return 0;
+	(void)err_set(e, ERR_BUSY,
+		      "the session was given up by a garbage collection while "
+		      "it stood still");
+	return err_hint(e, "run it again: what was stored is reused");
+}

@@ -1,0 +1,72 @@
+/*
+ * What the parts of the local store share; private to local*.c.
+ *
+ *	DIR/<name>		an object, mode 0400
+ *	DIR/tmp/<32 hex>.part	an upload that was not committed
+ *
+ * DIR is opened once and held.  All else is reached from that descriptor one
+ * component at a time without following symbolic links, so that nothing
+ * planted below DIR leads out of it; and when DIR is unmounted, moved or
+ * mounted over while it is in use, the store goes on with the folder that it
+ * opened, or fails: it never sees the empty mount point.
+ *
+ * Objects are 0400 from their first byte (a descriptor keeps the right to
+ * write with which it was created, so this costs no call): they never change,
+ * and this keeps an editor or a shell's ">" from changing one by accident.
+ * Folders are 0700.
+ */
+#ifndef STORAGE_STORES_LOCAL_INTERNAL_H
+#define STORAGE_STORES_LOCAL_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "storage/stores/store.h"
+
+struct local {
+	struct store store;
+	int root;
+	bool read_only;
+	pthread_mutex_t lock; /* of what follows */
+	bool swept;	      /* stale uploads were looked for */
+	/* Folders whose own entry is known to be durable: "/data/ab/…" */
+	struct buf durable;
+};
+
+/*
+ * Describe errno as a failure of doing something ("" when that is plain from
+ * the context which store.c adds).  What cannot be cured by trying again is
+ * told apart: a read-only file system is ERR_DENIED, something other than a
+ * folder on the way is ERR_CORRUPT.  -1.
+ */
+int local_sys(struct err *e, const char *doing) NONNULL(1, 2);
+
+/* 0 while the folder that was opened still exists, else ERR_IO. */
+int local_alive(const struct local *l, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/* 0, or ERR_DENIED when the store says that it is STORE_READ_ONLY. */
+int local_writable(const struct local *l, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+
+/* Open the folder name in dir, not through a symbolic link.  errno. */
+int local_open_folder(int dir, const char *name) NONNULL(2) MUST_CHECK;
+
+/*
+ * Open the folder that name lies in; *ret_base is its last component.  1, or
+ * 0 when that folder does not exist.
+ */
+int local_walk(const struct local *l, const char *name, int *ret_fd,
+	       const char **ret_base, struct err *e) NONNULL(1, 2, 3, 4, 5)
+	MUST_CHECK;
+
+int local_begin(struct store *s, const char *name, uint64_t size,
+		unsigned int flags, struct store_upload **ret, struct err *e);
+int local_append(struct store_upload *upload, const void *bytes, size_t n,
+		 struct err *e);
+int local_commit(struct store_upload *upload, struct err *e);
+void local_abort(struct store_upload *upload);
+
+int local_list(struct store *s, const char *prefix, store_visit *visit,
+	       void *arg, struct err *e);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * Listing the store in a folder.
+ *
+ * The order of a listing is that of whole names, and "/" sorts above "-" and
+ * "."; so a folder takes the place of its name with "/" behind it, and one
+ * walk in that order streams the listing with one folder's names in memory
+ * for each level.
+ *
+ * Nothing is left out in silence: a folder that cannot be read, or that is
+ * gone when its turn comes (we never remove one), fails the listing, and so
+ * does a symbolic link, pipe or device under the name of an object.  An
+ * object that vanishes between its folder and its size was removed, which is
+ * no failure.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "storage/stores/local_internal.h"
+
+/* Of one folder's names: some millions. */
+#define NAMES_MAX ((size_t)256 << 20)
+
+struct lister {
+	const char *prefix;
+	store_visit *visit;
+	void *arg;
+	char path[STORE_NAME_MAX + 2]; /* "" or "data/", "data/ab/" */
+	size_t path_len;
+};
+
+/* A folder's names, each ended by NUL; those of folders by "/" and NUL. */
+struct names {
+	struct buf bytes;
+	size_t *at; /* where each name begins, sorted */
+	size_t n, cap;
+};
+
+static void names_done(struct names *names)
+{
+	buf_done(&names->bytes);
+	free(names->at);
+}
+
+static inline void cleanup_names_done(struct names *names)
+{
+	names_done(names);
+}
+
+static inline void cleanup_closedir(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+static int fail(struct err *e, const struct lister *l)
+{
+	char doing[STORE_NAME_MAX + 32];
+
+	if (l->path_len == 0)
+		return local_sys(e, "");
+	(void)snprintf(doing, sizeof(doing), "folder \"%s\"", l->path);
+	return local_sys(e, doing);
+}
+
+static int add_name(struct names *names, const char *name, bool folder,
+		    struct err *e)
+{
+	if (names->n == names->cap) {
+		const size_t cap = names->cap ? names->cap * 2 : 256;
+		size_t *more = reallocarray(names->at, cap, sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		names->at = more;
+		names->cap = cap;
+	}
+	names->at[names->n] = names->bytes.len;
+	if (buf_add(&names->bytes, name, strlen(name), e) < 0 ||
+	    (folder && buf_add_byte(&names->bytes, '/', e) < 0) ||
+	    buf_add_byte(&names->bytes, '\0', e) < 0)
+		return -1;
+	names->n++;
+	return 0;
+}
+
+/* Whether an object's name, or one below a folder's, begins with prefix. */
+static bool wanted(const char *full, bool folder, const char *prefix)
+{
+	const size_t n = strlen(full);
+	const size_t p = strlen(prefix);
+
+	if (n >= p)
+		return strncmp(full, prefix, p) == 0;
+	return folder && strncmp(full, prefix, n) == 0;
+}
+
+/*
+ * Take one entry of a folder into names, unless it is none of the listing's:
+ * a name that no object can have, the folder of uploads, another prefix.
+ */
+static int take_entry(const struct lister *l, int fd, const struct dirent *d,
+		      struct names *names, struct err *e)
+{
+	char full[STORE_NAME_MAX + 2];
+	const size_t n = strlen(d->d_name);
+	unsigned char type = d->d_type;
+	bool folder;
+
+	if (l->path_len + n > STORE_NAME_MAX)
+		return 0;
+	memcpy(full, l->path, l->path_len);
+	memcpy(full + l->path_len, d->d_name, n + 1);
+	if (!store_name_ok(full))
+		return 0;
+	if (type == DT_UNKNOWN) {
+		struct stat st;
+
+		if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT ? 0 : fail(e, l);
+		type = (unsigned char)IFTODT(st.st_mode);
+	}
+	folder = type == DT_DIR;
+	if (folder)
+		memcpy(full + l->path_len + n, "/", 2);
+	if (!wanted(full, folder, l->prefix))
+		return 0;
+	if (!folder && type != DT_REG)
+		return err_set(e, ERR_CORRUPT,
+			       "%s is neither a regular file nor a folder",
+			       text_quote_str(full).s);
+	return add_name(names, d->d_name, folder, e);
+}
+
+static int compare(const void *a, const void *b, void *bytes)
+{
+	const char *base = bytes;
+
+	return strcmp(base + *(const size_t *)a, base + *(const size_t *)b);
+}
+
+static int read_folder(const struct lister *l, int fd, struct names *names,
+		       struct err *e)
+{
+	const int dup = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	__attribute__((cleanup(cleanup_closedir))) DIR *dir = NULL;
+	struct stat st;
+
+	if (dup < 0)
+		return fail(e, l);
+	dir = fdopendir(dup);
+	if (!dir) {
+		file_close(dup);
+		return fail(e, l);
+	}
+	for (;;) {
+		const struct dirent *d;
+
+		errno = 0;
+		d = readdir(dir);
+		if (!d)
+			break;
+		if (take_entry(l, fd, d, names, e) < 0)
+			return -1;
+	}
+	if (errno != 0)
+		return fail(e, l);
+	/* A folder that is removed while it is read ends early in silence:
+	 * glibc takes the kernel's ENOENT for the end. */
+	if (fstat(fd, &st) < 0)
+		return fail(e, l);
+	if (st.st_nlink == 0) {
+		errno = ENOENT;
+		return fail(e, l);
+	}
+	if (names->n > 0)
+		qsort_r(names->at, names->n, sizeof(names->at[0]), compare,
+			names->bytes.data);
+	return 0;
+}
+
+/* 0 goes on, 1 ends the listing, -1 fails it. */
+static int visit_object(struct lister *l, int fd, const char *name,
+			struct err *e)
+{
+	struct store_entry entry = { .name = l->path };
+	struct stat st;
+	int r;
+
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail(e, l);
+	memcpy(l->path + l->path_len, name, strlen(name) + 1);
+	entry.size = (uint64_t)st.st_size;
+	if (S_ISREG(st.st_mode))
+		r = l->visit(l->arg, &entry, e);
+	else
+		r = err_set(e, ERR_CORRUPT, "%s is not a regular file",
+			    text_quote_str(l->path).s);
+	l->path[l->path_len] = '\0';
+	return r;
+}
+
+static int list_folder(struct lister *l, int fd, struct err *e);
+
+static int visit_folder(struct lister *l, int parent, const char *name,
+			struct err *e)
+{
+	const size_t n = strlen(name); /* with its slash */
+	const size_t len = l->path_len;
+	CLEANUP(file_close) int fd = -1;
+	int r;
+
+	memcpy(l->path + len, name, n);
+	l->path[len + n - 1] = '\0';
+	fd = local_open_folder(parent, l->path + len);
+	memcpy(l->path + len, name, n + 1);
+	l->path_len += n;
+	r = fd < 0 ? fail(e, l) : list_folder(l, fd, e);
+	l->path_len = len;
+	l->path[len] = '\0';
+	return r;
+}
+
+/* A level for each component of a name, so at most a hundred deep. */
+static int list_folder(struct lister *l, int fd, struct err *e)
+{
+	__attribute__((cleanup(cleanup_names_done))) struct names names = { 0 };
+	int r;
+
+	buf_init(&names.bytes, NAMES_MAX);
+	r = read_folder(l, fd, &names, e);
+	for (size_t i = 0; i < names.n && r == 0; i++) {
+		const char *name = (const char *)names.bytes.data + names.at[i];
+
+		if (name[strlen(name) - 1] == '/')
+			r = visit_folder(l, fd, name, e);
+		else
+			r = visit_object(l, fd, name, e);
+	}
+	return r;
+}
+
+int local_list(struct store *s, const char *prefix, store_visit *visit,
+	       void *arg, struct err *e)
+{
+	const struct local *local = (const struct local *)s;
+	struct lister l = { .prefix = prefix, .visit = visit, .arg = arg };
+	CLEANUP(file_close) int fd = -1;
+	int r;
+
+	/* A dup() would share its position with other threads' listings. */
+	fd = local_open_folder(local->root, ".");
+	if (fd < 0)
+		return fail(e, &l);
+	r = list_folder(&l, fd, e);
+	if (r < 0)
+		return -1;
+	return r > 0 ? 0 : local_alive(local, e);
+}

@@ -1,0 +1,343 @@
+#include "storage/stores/store.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+
+/* Every backend, once.  A plain path is the first row's. */
+static const struct store_ops *const store_backends[] = {
+	&store_local_ops,
+	&store_mem_ops,
+};
+#define N_BACKENDS (sizeof(store_backends) / sizeof(store_backends[0]))
+
+bool store_name_ok(const char *name)
+{
+	size_t n = 0;
+	size_t component = 0; /* bytes in the component so far */
+
+	for (; name[n]; n++) {
+		const char c = name[n];
+		const bool lower = c >= 'a' && c <= 'z';
+		const bool digit = c >= '0' && c <= '9';
+
+		if (n == STORE_NAME_MAX)
+			return false;
+		if (c == '/') {
+			if (component == 0)
+				return false;
+			component = 0;
+			continue;
+		}
+		if (!lower && !digit && c != '_' && c != '-' &&
+		    (c != '.' || component == 0))
+			return false;
+		component++;
+	}
+	if (component == 0)
+		return false;
+	return strncmp(name, "tmp/", 4) != 0 && strcmp(name, "tmp") != 0;
+}
+
+static int check_name(const char *name, struct err *e)
+{
+	if (store_name_ok(name))
+		return 0;
+	return err_set(e, ERR_USAGE, "%s is not the name of an object",
+		       text_quote_str(name).s);
+}
+
+/*
+ * The length of the scheme that url begins with, or 0 for a path: RFC 3986's
+ * scheme, before any slash.
+ */
+static size_t scheme_length(const char *url)
+{
+	size_t n = 0;
+
+	for (;; n++) {
+		const char c = url[n];
+		const char low = (char)(c | 0x20);
+
+		if (low >= 'a' && low <= 'z')
+			continue;
+		if (n > 0 && ((c >= '0' && c <= '9') || c == '+' || c == '-' ||
+			      c == '.'))
+			continue;
+		return c == ':' ? n : 0;
+	}
+}
+
+static int unknown_scheme(const char *url, size_t n, struct err *e)
+{
+	char known[128] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < N_BACKENDS; i++) {
+		const int r = snprintf(known + used, sizeof(known) - used,
+				       "%s%s:", i ? ", " : "",
+				       store_backends[i]->scheme);
+
+		assert(r > 0 && (size_t)r < sizeof(known) - used);
+		used += (size_t)r;
+	}
+	(void)err_set(e, ERR_USAGE,
+		      "store URL %s has the unknown scheme %s, known are %s",
+		      text_quote_str(url).s, text_quote(url, n).s, known);
+	return err_hint(e, "write ./%.40s%s if it is a folder", url,
+			strlen(url) > 40 ? "…" : "");
+}
+
+static int find_backend(const char *url, const struct store_ops **ret,
+			struct err *e)
+{
+	const size_t n = scheme_length(url);
+
+	if (n == 0) {
+		*ret = store_backends[0];
+		return 0;
+	}
+	for (size_t i = 0; i < N_BACKENDS; i++) {
+		const char *scheme = store_backends[i]->scheme;
+
+		if (strlen(scheme) == n && strncasecmp(scheme, url, n) == 0) {
+			*ret = store_backends[i];
+			return 0;
+		}
+	}
+	return unknown_scheme(url, n, e);
+}
+
+int store_open(const char *url, bool create, struct store **ret, struct err *e)
+{
+	const struct store_ops *ops = NULL;
+	struct store *s = NULL;
+
+	if (!url[0])
+		return err_set(e, ERR_USAGE, "the store URL is empty");
+	if (strlen(url) >= sizeof(s->url))
+		return err_set(e, ERR_USAGE,
+			       "store URL %s is longer than %zu bytes",
+			       text_quote_str(url).s, sizeof(s->url) - 1);
+	if (find_backend(url, &ops, e) < 0)
+		return -1;
+	assert(ops);
+	if (ops->open(url, create, &s, e) < 0)
+		return err_wrap(e, "cannot open store %s",
+				text_quote_str(url).s);
+	s->ops = ops;
+	/* A backend whose URLs can hold credentials has set it without. */
+	if (!s->url[0])
+		(void)snprintf(s->url, sizeof(s->url), "%s", url);
+	*ret = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (s)
+		s->ops->close(s);
+}
+
+unsigned int store_features(const struct store *s)
+{
+	return s->ops->features(s);
+}
+
+/* "cannot read object "a/b" in "file:///srv/eu": " in front of *e. */
+static int wrap(struct err *e, const char *verb, const char *name,
+		const struct store *s)
+{
+	return err_wrap(e, "cannot %s %s in %s", verb, text_quote_str(name).s,
+			text_quote_str(s->url).s);
+}
+
+int store_begin(struct store *s, const char *name, uint64_t size,
+		unsigned int flags, struct store_upload **ret, struct err *e)
+{
+	struct store_upload *u = NULL;
+
+	assert((flags & ~(unsigned int)STORE_REPLACE) == 0);
+	if (check_name(name, e) < 0 ||
+	    s->ops->begin(s, name, size, flags, &u, e) < 0)
+		return wrap(e, "write object", name, s);
+	u->store = s;
+	(void)snprintf(u->name, sizeof(u->name), "%s", name);
+	*ret = u;
+	return 0;
+}
+
+int store_append(struct store_upload *u, const void *bytes, size_t n,
+		 struct err *e)
+{
+	if (n == 0)
+		return 0;
+	if (u->store->ops->append(u, bytes, n, e) < 0)
+		return wrap(e, "write object", u->name, u->store);
+	return 0;
+}
+
+int store_commit(struct store_upload *u, struct err *e)
+{
+	const struct store *s = u->store;
+	char name[STORE_NAME_MAX + 1];
+
+	memcpy(name, u->name, sizeof(name));
+	if (s->ops->commit(u, e) < 0)
+		return wrap(e, "write object", name, s);
+	return 0;
+}
+
+void store_abort(struct store_upload *u)
+{
+	if (u)
+		u->store->ops->abort(u);
+}
+
+int store_read(struct store *s, const char *name, uint64_t offset, void *out,
+	       size_t n, size_t *ret_got, struct err *e)
+{
+	size_t got = 0;
+	int r = check_name(name, e);
+
+	/* One read at a time fits what preadv(2) takes, and any offset_t. */
+	if (r == 0 && (offset > INT64_MAX || n > INT64_MAX - offset))
+		r = err_set(e, ERR_USAGE, "the range is out of all bounds");
+	if (r == 0)
+		r = s->ops->read(s, name, offset, out, n, &got, e);
+	if (r < 0)
+		return wrap(e, "read object", name, s);
+	assert(got <= n);
+	if (r > 0)
+		*ret_got = got;
+	return r;
+}
+
+int store_size(struct store *s, const char *name, uint64_t *ret, struct err *e)
+{
+	int r = check_name(name, e);
+
+	if (r == 0)
+		r = s->ops->size(s, name, ret, e);
+	if (r < 0)
+		return wrap(e, "look up object", name, s);
+	return r;
+}
+
+/* Keeps what the visitor says apart from what the store says. */
+struct visit_frame {
+	store_visit *visit;
+	void *arg;
+	bool visitor_failed;
+};
+
+static int visit_framed(void *arg, const struct store_entry *entry,
+			struct err *e)
+{
+	struct visit_frame *f = arg;
+	const int r = f->visit(f->arg, entry, e);
+
+	f->visitor_failed = r < 0;
+	return r;
+}
+
+int store_list(struct store *s, const char *prefix, store_visit *visit,
+	       void *arg, struct err *e)
+{
+	struct visit_frame f = { .visit = visit, .arg = arg };
+
+	if (s->ops->list(s, prefix, visit_framed, &f, e) == 0)
+		return 0;
+	if (f.visitor_failed)
+		return -1;
+	if (prefix[0])
+		return wrap(e, "list objects", prefix, s);
+	return err_wrap(e, "cannot list objects in %s",
+			text_quote_str(s->url).s);
+}
+
+int store_remove(struct store *s, const char *name, struct err *e)
+{
+	if (check_name(name, e) < 0 || s->ops->remove(s, name, e) < 0)
+		return wrap(e, "remove object", name, s);
+	return 0;
+}
+
+int store_now(struct store *s, struct instant *ret, struct err *e)
+{
+	if (!s->ops->now || !(store_features(s) & STORE_HAS_CLOCK))
+		return err_set(e, ERR_USAGE, "the store %s has no clock",
+			       text_quote_str(s->url).s);
+	if (s->ops->now(s, ret, e) < 0)
+		return err_wrap(e, "cannot ask %s for its time",
+				text_quote_str(s->url).s);
+	return 0;
+}
+
+int store_put(struct store *s, const char *name, const void *bytes, size_t n,
+	      unsigned int flags, struct err *e)
+{
+	struct store_upload *u = NULL;
+
+	if (store_begin(s, name, n, flags, &u, e) < 0)
+		return -1;
+	if (store_append(u, bytes, n, e) < 0) {
+		store_abort(u);
+		return -1;
+	}
+	return store_commit(u, e);
+}
+
+/*
+ * One attempt at store_get(): 1, 0, -1, or 2 when the object was replaced by
+ * a larger one between the two calls.
+ */
+static int get_once(struct store *s, const char *name, struct buf *out,
+		    struct err *e)
+{
+	const size_t room = out->max - out->len;
+	uint64_t size = 0;
+	size_t want;
+	size_t got = 0;
+	int r = store_size(s, name, &size, e);
+
+	if (r <= 0)
+		return r;
+	if (size > room)
+		return err_set(e, ERR_CORRUPT,
+			       "object %s in %s has %llu bytes, at most %zu "
+			       "can be right",
+			       text_quote_str(name).s, text_quote_str(s->url).s,
+			       (unsigned long long)size, room);
+	/* One byte more than expected shows that it grew.  A single read is
+	 * of a single version, so what it returns is never a mixture. */
+	want = (size_t)size < room ? (size_t)size + 1 : room;
+	if (buf_reserve(out, want, e) < 0)
+		return -1;
+	r = store_read(s, name, 0, out->data + out->len, want, &got, e);
+	if (r <= 0)
+		return r;
+	if (got > size)
+		return 2;
+	out->len += got;
+	if (out->data)
+		out->data[out->len] = '\0';
+	return 1;
+}
+
+int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
+{
+	/* Only a session's counter is replaced, twice a minute at most. */
+	for (int attempt = 0; attempt < 8; attempt++) {
+		const int r = get_once(s, name, out, e);
+
+		if (r != 2)
+			return r;
+	}
+	return err_set(e, ERR_BUSY,
+		       "object %s in %s is replaced faster than it can be read",
+		       text_quote_str(name).s, text_quote_str(s->url).s);
+}

@@ -1,0 +1,186 @@
+/*
+ * An object store: named byte strings somewhere else.
+ *
+ * This is the whole interface between the repository and the outside world.
+ * A backend is one file, stores/<scheme>.c, that fills in a struct store_ops;
+ * adding one means adding that file and a row in store_backends[] (store.c).
+ * The functions below check arguments and add context to errors, so a backend
+ * need not.  What each slot promises stands above it, once; tests/unit/
+ * storage_store.c holds every backend, plain and wrapped, to it.
+ *
+ * Names match [a-z0-9_.-]+(/[a-z0-9_.-]+)*, at most 200 bytes, and no
+ * component begins with a dot; "tmp" and what is below it is no name (a
+ * backend keeps unfinished uploads there).  Names are flat: "/" only groups
+ * them for listing; but no object is called as another one's group is ("a"
+ * beside "a/b"), which not every backend can hold.  Objects are immutable
+ * unless they were PUT with STORE_REPLACE (session counters are the only ones).
+ *
+ * A store is used by many threads at once.  It asks of the other side only
+ * that GET and LIST see what was PUT before; one that cannot promise this
+ * says so with STORE_EVENTUAL, and gc refuses to work on it.
+ */
+#ifndef STORAGE_STORES_STORE_H
+#define STORAGE_STORES_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/instant.h"
+
+#define STORE_NAME_MAX 200
+
+/* What a store is like, as questions whose answer may be "yes". */
+enum store_feature {
+	STORE_EVENTUAL = 1,  /* may a LIST miss a finished PUT? */
+	STORE_HAS_CLOCK = 2, /* does store_now() tell the server's time? */
+	STORE_LOCAL = 4,     /* is a GET as cheap as a file read? */
+	STORE_READ_ONLY = 8, /* does every change fail with ERR_DENIED? */
+};
+
+enum store_put_flag {
+	/* Take the place of an object of that name.  Without this a name
+	 * that is taken fails with ERR_EXISTS and the old bytes stay. */
+	STORE_REPLACE = 1,
+};
+
+/* Whether name may be an object's, by the rule above. */
+bool store_name_ok(const char *name) NONNULL(1);
+
+struct store;
+struct store_upload;
+
+/* One object of a listing.  name is valid during the call only. */
+struct store_entry {
+	const char *name;
+	uint64_t size;
+};
+/* 0 goes on, 1 ends the listing early (which is success), -1 fails it. */
+typedef int store_visit(void *arg, const struct store_entry *entry,
+			struct err *e);
+
+struct store_ops {
+	const char *scheme; /* "file", "mem" */
+
+	/*
+	 * Open the store at url, of which the scheme was matched already.
+	 * With create, make the place (a folder) when it is missing; without,
+	 * a place that is missing is ERR_NOT_FOUND.  Never writes an object.
+	 */
+	int (*open)(const char *url, bool create, struct store **ret,
+		    struct err *e);
+
+	/* Release s.  Never called with NULL.  Uploads were ended before. */
+	void (*close)(struct store *s);
+
+	/* Bits of enum store_feature. */
+	unsigned int (*features)(const struct store *s);
+
+	/*
+	 * Begin an object whose bytes come in pieces; size is a hint (0: not
+	 * known).  Nothing is visible under name before commit.
+	 */
+	int (*begin)(struct store *s, const char *name, uint64_t size,
+		     unsigned int flags, struct store_upload **ret,
+		     struct err *e);
+	int (*append)(struct store_upload *u, const void *bytes, size_t n,
+		      struct err *e);
+	/*
+	 * Make it visible, durably and atomically: when commit returns 0 the
+	 * object survives a power cut, and no reader ever sees part of one.
+	 * Ends the upload also when it fails; on failure the object is either
+	 * wholly there or absent, and nothing else is left for long.
+	 */
+	int (*commit)(struct store_upload *u, struct err *e);
+	/* Give up.  Cannot fail; leavings are cleaned now or at next open. */
+	void (*abort)(struct store_upload *u);
+
+	/*
+	 * Read n bytes at offset into out; *ret_got is less than n only at
+	 * the object's end.  1 when the object exists, 0 when it does not.
+	 */
+	int (*read)(struct store *s, const char *name, uint64_t offset,
+		    void *out, size_t n, size_t *ret_got, struct err *e);
+
+	/* 1 and the object's size, or 0 when there is none. */
+	int (*size)(struct store *s, const char *name, uint64_t *ret,
+		    struct err *e);
+
+	/*
+	 * Visit every object whose name begins with prefix (any string,
+	 * also one that ends within a component), in bytewise order of names.
+	 * A listing that cannot be had whole fails; it never ends early in
+	 * silence.
+	 */
+	int (*list)(struct store *s, const char *prefix, store_visit *visit,
+		    void *arg, struct err *e);
+
+	/* Remove name, durably.  Removing what is absent succeeds. */
+	int (*remove)(struct store *s, const char *name, struct err *e);
+
+	/* The other side's wall clock (with STORE_HAS_CLOCK), else NULL. */
+	int (*now)(struct store *s, struct instant *ret, struct err *e);
+};
+
+/* First member of every backend's own structs. */
+struct store {
+	const struct store_ops *ops;
+	char url[1024]; /* as shown to people: never holds credentials */
+};
+struct store_upload {
+	struct store *store;
+	char name[STORE_NAME_MAX + 1];
+};
+
+/*
+ * Open a store by URL (design §10): file:///DIR, a plain path, mem:NAME (a
+ * store in this process's memory that lasts until store_mem_forget(); for
+ * tests).  ERR_USAGE for a URL that makes no sense or an unknown scheme.
+ */
+int store_open(const char *url, bool create, struct store **ret, struct err *e)
+	NONNULL(1, 3, 4) MUST_CHECK;
+void store_close(struct store *s);
+DEFINE_CLEANUP(struct store *, store_close);
+
+unsigned int store_features(const struct store *s) NONNULL(1);
+
+/* As the slots of the same names, with context in errors. */
+int store_begin(struct store *s, const char *name, uint64_t size,
+		unsigned int flags, struct store_upload **ret, struct err *e)
+	NONNULL(1, 2, 5, 6) MUST_CHECK;
+int store_append(struct store_upload *u, const void *bytes, size_t n,
+		 struct err *e) NONNULL(1, 4) MUST_CHECK;
+int store_commit(struct store_upload *u, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+void store_abort(struct store_upload *u);
+DEFINE_CLEANUP(struct store_upload *, store_abort);
+int store_read(struct store *s, const char *name, uint64_t offset, void *out,
+	       size_t n, size_t *ret_got, struct err *e) NONNULL(1, 2, 6, 7)
+	MUST_CHECK;
+int store_size(struct store *s, const char *name, uint64_t *ret, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+int store_list(struct store *s, const char *prefix, store_visit *visit,
+	       void *arg, struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
+int store_remove(struct store *s, const char *name, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+int store_now(struct store *s, struct instant *ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
+/* A whole small object at once. */
+int store_put(struct store *s, const char *name, const void *bytes, size_t n,
+	      unsigned int flags, struct err *e) NONNULL(1, 2, 6) MUST_CHECK;
+/*
+ * Append a whole object to out, whose ceiling bounds it (a larger object is
+ * ERR_CORRUPT).  1, or 0 when there is none.
+ */
+int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+extern const struct store_ops store_local_ops;
+extern const struct store_ops store_mem_ops;
+void store_mem_forget(const char *url) NONNULL(1);
+
+#endif
