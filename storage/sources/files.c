@@ -1,0 +1,281 @@
+#include "storage/sources/files.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "storage/sources/files_internal.h"
+
+/* A folder that the walk is in. */
+struct files_level {
+	struct files_list *list; /* a reference */
+	size_t next;		 /* record */
+	size_t path_len;	 /* of the folder, in files.path */
+};
+
+static struct files *files_of(struct source *s)
+{
+	return (struct files *)(void *)s;
+}
+
+static void report(const struct files *f, size_t path_len, const char *doing,
+		   int sys)
+{
+	char message[300];
+
+	if (!f->options.report)
+		return;
+	(void)snprintf(message, sizeof(message), "%s: %s", doing,
+		       err_errno_text(sys));
+	f->options.report(f->options.report_arg, buf_str(&f->path), path_len,
+			  message);
+}
+
+static void set_path(struct files *f, size_t folder_len, const char *name,
+		     size_t name_len)
+{
+	char *path = (char *)f->path.data;
+	size_t n = folder_len;
+
+	if (n > 1)
+		path[n++] = '/';
+	memcpy(path + n, name, name_len);
+	f->path.len = n + name_len;
+	path[f->path.len] = '\0';
+}
+
+static int push(struct files *f, struct files_list *list, size_t path_len,
+		struct err *e)
+{
+	if (f->depth == f->level_cap) {
+		const size_t cap = f->level_cap ? 2 * f->level_cap : 32;
+		struct files_level *levels = realloc(f->levels,
+						     cap * sizeof(*levels));
+
+		if (!levels)
+			return err_oom(e);
+		f->levels = levels;
+		f->level_cap = cap;
+	}
+	f->levels[f->depth++] = (struct files_level){ files_list_ref(list), 0,
+						      path_len };
+	return 0;
+}
+
+static void pop(struct files *f)
+{
+	files_list_unref(f->levels[--f->depth].list);
+}
+
+/* A folder that went, or became something else, before it was listed. */
+static bool means_gone(int sys)
+{
+	return sys == ENOENT || sys == ENOTDIR || sys == ELOOP;
+}
+
+/* Go into the folder that was delivered last. */
+static int enter(struct files *f, struct err *e)
+{
+	CLEANUP(files_list_unref) struct files_list *list = NULL;
+	const size_t path_len = f->path.len;
+
+	f->enter = false;
+	if (files_ahead_next(f->ahead, f->list, f->index, &list, e) < 0)
+		return -1;
+	if (list->sys && !means_gone(list->sys))
+		report(f, path_len, "cannot list the folder", list->sys);
+	return push(f, list, path_len, e);
+}
+
+static void report_record(const struct files *f, const struct files_record *r)
+{
+	const char *doing = "cannot look at it";
+
+	if (r->sys == ENAMETOOLONG)
+		doing = "its path is too long for a snapshot";
+	report(f, f->path.len, doing, r->sys);
+}
+
+/* The next record of the walk; 0 at the end. */
+static int advance(struct files *f, const struct files_record **ret,
+		   struct err *e)
+{
+	while (f->enter || f->depth > 0) {
+		struct files_level *level;
+
+		if (f->enter && enter(f, e) < 0)
+			return -1;
+		level = &f->levels[f->depth - 1];
+		if (level->next == level->list->count) {
+			pop(f);
+			continue;
+		}
+		f->list = level->list;
+		f->index = level->next++;
+		*ret = &f->list->records[f->index];
+		if (f->depth > 1)
+			set_path(f, level->path_len,
+				 f->list->names + (*ret)->name,
+				 (*ret)->name_len);
+		if ((*ret)->sys == 0)
+			return 1;
+		report_record(f, *ret);
+	}
+	return 0;
+}
+
+static int next(struct source *s, struct entry *ret, struct err *e)
+{
+	struct files *f = files_of(s);
+	const struct files_record *rec;
+	struct entry en = { 0 };
+	const int r = advance(f, &rec, e);
+
+	if (r <= 0)
+		return r;
+	f->enter = rec->flags & RECORD_DESCEND;
+	en.path = buf_str(&f->path);
+	en.path_len = f->path.len;
+	files_record_get(rec, &en);
+	if (rec->linked && files_links_number(&f->links, rec->dev, rec->ino,
+					      &en.link_group, e) < 0)
+		return -1;
+	atomic_fetch_add_explicit(&f->delivered, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&f->delivered_bytes, en.size,
+				  memory_order_relaxed);
+	*ret = en;
+	return 1;
+}
+
+static int take(struct source *s, struct source_handle **ret, struct err *e)
+{
+	struct files *f = files_of(s);
+
+	assert(f->list);
+	return files_handle_new(f, ret, e);
+}
+
+static unsigned int features(const struct source *s)
+{
+	(void)s;
+	return 0;
+}
+
+static void progress(const struct source *s, struct source_progress *ret)
+{
+	const struct files *f = (const struct files *)(const void *)s;
+
+	files_ahead_found(f->ahead, ret);
+	ret->entries_delivered = atomic_load(&f->delivered);
+	ret->bytes_delivered = atomic_load(&f->delivered_bytes);
+}
+
+/* Also of one that files_open() has not finished. */
+static void files_close(struct source *s)
+{
+	struct files *f = files_of(s);
+
+	if (!f)
+		return;
+	files_ahead_stop(f->ahead);
+	while (f->depth > 0)
+		pop(f);
+	free(f->levels);
+	buf_done(&f->path);
+	files_links_done(&f->links);
+	files_plan_done(&f->plan);
+	files_pool_done(&f->pool);
+	free(f->temporary);
+	free(f);
+}
+
+static const struct source_ops files_ops = {
+	.type = "files",
+	.close = files_close,
+	.features = features,
+	.next = next,
+	.take = take,
+	.describe = files_handle_describe,
+	.read = files_handle_read,
+	.finish = files_handle_finish,
+	.release = files_handle_free,
+	.progress = progress,
+};
+
+/* Whether one of the paths leads somewhere, or may. */
+static int check_paths(const struct files_options *o, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < o->path_count; i++) {
+		struct stat st;
+
+		if (lstat(o->paths[i], &st) == 0 ||
+		    (errno != ENOENT && errno != ENOTDIR))
+			return 0;
+	}
+	if (o->path_count == 0)
+		return err_set(e, ERR_USAGE, "no path was given");
+	if (o->path_count == 1)
+		return err_set(e, ERR_USAGE, "%s does not exist",
+			       text_quote_str(o->paths[0]).s);
+	return err_set(e, ERR_USAGE, "none of the %zu paths exists",
+		       o->path_count);
+}
+
+static int set_up(struct files *f, const struct files_options *options,
+		  struct err *e)
+{
+	f->options = *options;
+	f->options.paths = NULL;
+	f->options.path_count = 0;
+	if (options->temporary) {
+		f->temporary = strdup(options->temporary);
+		if (!f->temporary)
+			return err_oom(e);
+		f->options.temporary = f->temporary;
+		f->links.temporary = f->temporary;
+	}
+	f->rules = (struct files_rules){ &f->options, &f->plan, &f->pool };
+	if (buf_reserve(&f->path, ENTRY_PATH_MAX + 257, e) < 0)
+		return -1;
+	return files_plan_init(&f->plan, options->paths, options->path_count,
+			       e);
+}
+
+static int begin(struct files *f, struct err *e)
+{
+	CLEANUP(files_list_unref) struct files_list *root = NULL;
+
+	if (files_list_root(&root, e) < 0 ||
+	    files_ahead_start(&f->rules, root, &f->ahead, e) < 0)
+		return -1;
+	set_path(f, 0, "/", 1);
+	return push(f, root, 0, e);
+}
+
+int files_open(const struct files_options *options, struct source **ret,
+	       struct err *e)
+{
+	struct files *f;
+
+	if (check_paths(options, e) < 0)
+		return -1;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return err_oom(e);
+	f->base.ops = &files_ops;
+	buf_init(&f->path, ENTRY_PATH_MAX + 257);
+	files_pool_init(&f->pool);
+	files_links_init(&f->links, NULL);
+	if (set_up(f, options, e) < 0 || begin(f, e) < 0) {
+		files_close(&f->base);
+		return -1;
+	}
+	*ret = &f->base;
+	return 0;
+}
