@@ -1,0 +1,44 @@
+/*
+ * What differs between two trees of one repository, and who matches a name.
+ *
+ * Both trees are walked in one pass; leaves that they share are skipped
+ * unread, so comparing two snapshots costs what changed between them.
+ */
+#ifndef STORAGE_DIFF_H
+#define STORAGE_DIFF_H
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "storage/repository/entry.h"
+#include "storage/repository/repository.h"
+
+/* Bits: in what respect an entry changed. */
+enum diff_aspect {
+	DIFF_TYPE = 1,
+	DIFF_CONTENT = 2, /* bytes, link target or device numbers */
+	DIFF_MODE = 4,
+	DIFF_OWNER = 8,
+	DIFF_TIME = 16,
+	DIFF_XATTRS = 32,
+	DIFF_LINKS = 64, /* joined or left a hard-link group */
+};
+
+/*
+ * before is NULL for what was added, after for what was removed; aspects
+ * apply when both are given.  Returns 0 to go on, -1 to fail.
+ */
+typedef int diff_visit(void *arg, const struct entry *before,
+		       const struct entry *after, unsigned int aspects,
+		       struct err *e);
+
+/* In the order of paths.  ERR_CORRUPT when a node cannot be read. */
+int diff_run(struct repository *r, const struct manifest_root *before,
+	     const struct manifest_root *after, diff_visit *visit, void *arg,
+	     struct err *e) NONNULL(1, 2, 3, 4, 6) MUST_CHECK;
+
+/* "content", "mode", … for one bit. */
+const char *diff_aspect_name(unsigned int bit) RETURNS_NONNULL;
+
+#endif

@@ -1,0 +1,367 @@
+#include "storage/replicate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "storage/replicate_internal.h"
+#include "storage/repository/beat.h"
+#include "storage/repository/seal.h"
+
+int replicate_settle(struct store *from, struct store *to,
+		     const struct keyring_credential *c, struct err *e)
+{
+	if (keyring_copy(from, to, c, e))
+		return err_wrap(e, "cannot make %s a region",
+				text_quote_str(to->url).s);
+	return 0;
+}
+
+/* One run. */
+struct replication {
+	const struct replicate_options *o;
+	struct replicate_plan plan;
+	struct replicate_limits *limits;
+	struct replicate_progress progress;
+	struct replicate_result result;
+	struct replicate_tally tally;
+	size_t *order; /* what is copied, as indices of the plan */
+	size_t n_order;
+	struct writer *writer; /* of the snapshot under way */
+};
+
+static void tick(void *arg)
+{
+	struct replication *x = (struct replication *)arg;
+	struct replicate_progress p = x->progress;
+
+	if (!x->o->progress)
+		return;
+	if (x->writer) {
+		const struct writer_totals t = writer_totals(x->writer);
+
+		p.chunks += t.chunks_new;
+		p.bytes += t.bytes_new;
+	}
+	x->o->progress(x->o->arg, &p);
+}
+
+static bool is_wanted(const struct replicate_options *o, struct object_id id)
+{
+	for (size_t i = 0; i < o->n_only; i++)
+		if (object_id_equal(o->only[i], id))
+			return true;
+	return o->only == NULL;
+}
+
+static int check_wanted(const struct replication *x, struct err *e)
+{
+	const struct replicate_plan *p = &x->plan;
+	char hex[OBJECT_ID_TEXT];
+
+	for (size_t i = 0; i < x->o->n_only; i++) {
+		size_t at = 0;
+
+		while (at < p->n &&
+		       !((p->v[at].where & REPLICATE_FROM) &&
+			 object_id_equal(p->v[at].s.manifest.snapshot,
+					 x->o->only[i])))
+			at++;
+		if (at < p->n)
+			continue;
+		object_id_format(x->o->only[i], hex);
+		return err_set(e, ERR_NOT_FOUND,
+			       "the region copied from has no snapshot %s, or "
+			       "it is deleted there",
+			       hex);
+	}
+	return 0;
+}
+
+/* Whether item at is the newest complete one of its source. */
+static bool is_newest(const struct replicate_plan *p, size_t at)
+{
+	const struct manifest *m = &p->v[at].s.manifest;
+
+	if (m->state != MANIFEST_COMPLETE)
+		return false;
+	for (size_t i = at + 1; i < p->n; i++)
+		if ((p->v[i].where & REPLICATE_FROM) &&
+		    p->v[i].s.manifest.state == MANIFEST_COMPLETE &&
+		    strcmp(p->v[i].s.manifest.source, m->source) == 0)
+			return false;
+	return true;
+}
+
+/*
+ * Two passes, newest first: what shortens the lag, then the rest.  The plan
+ * is in order of receipt.
+ */
+static int put_in_order(struct replication *x, struct err *e)
+{
+	const struct replicate_plan *p = &x->plan;
+	CLEANUP(buf_done) struct buf first;
+
+	x->order = calloc(p->n + 1, sizeof(*x->order));
+	if (!x->order)
+		return err_oom(e);
+	buf_init(&first, p->n + 1);
+	if (buf_add_zeros(&first, p->n, e))
+		return -1;
+	for (size_t i = p->n; i-- > 0;) {
+		const struct replicate_item *item = &p->v[i];
+
+		if (!(item->where & REPLICATE_FROM) ||
+		    !is_wanted(x->o, item->s.manifest.snapshot))
+			continue;
+		if (item->where & REPLICATE_TO)
+			x->result.present++;
+		else if (item->where & REPLICATE_REFUSED)
+			x->result.deleted++;
+		else
+			first.data[i] = is_newest(p, i) ? 2 : 1;
+	}
+	for (uint8_t pass = 2; pass > 0; pass--)
+		for (size_t i = p->n; i-- > 0;)
+			if (first.data[i] == pass)
+				x->order[x->n_order++] = i;
+	x->progress.snapshots_total = x->n_order;
+	return 0;
+}
+
+/* Collectors of the source leave alone what we read; 0 when they cannot. */
+static struct beat *pin(struct replication *x)
+{
+	struct repository *from = x->plan.from;
+	struct beat *b = NULL;
+	struct err ignored = { 0 };
+	struct record r;
+	int failed = 0;
+
+	if (!x->n_order)
+		return NULL;
+	record_init(&r, OBJECT_PIN);
+	r.id = object_id_new();
+	r.time = clock_now();
+	r.pid = (uint64_t)getpid();
+	r.purpose = RECORD_REPLICATE;
+	for (size_t i = 0; !failed && i < x->n_order; i++)
+		failed = record_add_id(
+			&r, x->plan.v[x->order[i]].s.manifest.snapshot,
+			&ignored);
+	if (!failed)
+		x->result.pinned = beat_start(repository_store(from),
+					      repository_keys(from), &r, &b,
+					      &ignored) == 0;
+	record_done(&r);
+	return b;
+}
+
+/* The snapshot of the same source nearest in time that the target lists. */
+static size_t nearest(const struct replicate_plan *p, size_t at)
+{
+	const char *source = p->v[at].s.manifest.source;
+	size_t best = p->n;
+
+	for (size_t d = 1; d < p->n && best == p->n; d++) {
+		if (d <= at && (p->v[at - d].where & REPLICATE_TO) &&
+		    !strcmp(p->v[at - d].s.manifest.source, source))
+			best = at - d;
+		else if (at + d < p->n && (p->v[at + d].where & REPLICATE_TO) &&
+			 !strcmp(p->v[at + d].s.manifest.source, source))
+			best = at + d;
+	}
+	return best;
+}
+
+/*
+ * Whose nodes may be taken for complete (replicate.h): asked after the
+ * session was opened.
+ */
+static int choose_base(struct replication *x, size_t at,
+		       const struct manifest **ret, struct err *e)
+{
+	const struct replicate_plan *p = &x->plan;
+	const size_t base = nearest(p, at);
+	int deleted;
+
+	*ret = NULL;
+	if (base == p->n || !writer_trusts_parent(x->writer))
+		return 0;
+	deleted = replicate_plan_deleted(p, p->to,
+					 p->v[base].s.manifest.snapshot, e);
+	if (deleted == 0)
+		*ret = &p->v[base].s.manifest;
+	return deleted < 0 ? -1 : 0;
+}
+
+/* Deleted since the plan was made, here or there: 1, 0, -1. */
+static int is_deleted(const struct replication *x, struct object_id snapshot,
+		      struct err *e)
+{
+	const int there = replicate_plan_deleted(&x->plan, x->plan.to, snapshot,
+						 e);
+
+	if (there)
+		return there;
+	return replicate_plan_deleted(&x->plan, x->plan.from, snapshot, e);
+}
+
+static int publish(struct replication *x, struct repository_snapshot *s,
+		   struct err *e)
+{
+	struct manifest again = s->manifest; /* borrows the lists */
+	const enum record_clock clock = s->has_receipt
+						? (enum record_clock)s->clock
+						: RECORD_PROCESS;
+
+	if (writer_publish(x->writer, &again, s->received, clock, e))
+		return -1;
+	/* What makes it visible where it was deleted comes last, while our
+	 * session still keeps collectors from what it reaches. */
+	return replicate_undeletes(x->plan.from, x->plan.to,
+				   s->manifest.snapshot, &x->tally, e);
+}
+
+/*
+ * One snapshot: 1 copied, 0 left out because it was deleted meanwhile, -1.
+ *
+ *  1. PUT the session; read marks and quarantines
+ *  2. packs of what the target lacks, then index objects that name them
+ *  3. receipt, manifest, fence (writer_publish)
+ *  4. undeletes, if the target had it deleted; remove the session
+ */
+static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
+		    struct err *e)
+{
+	struct repository_snapshot *s = &x->plan.v[at].s;
+	const struct writer_options o = { .purpose = RECORD_REPLICATE,
+					  .snapshot = s->manifest.snapshot,
+					  .host = x->o->host,
+					  .scratch = x->o->scratch,
+					  .level = WRITER_LEVEL,
+					  .level_meta = WRITER_LEVEL_META };
+	struct replicate_copy c = { .from = x->plan.from,
+				    .o = x->o,
+				    .limits = x->limits,
+				    .tick = tick,
+				    .arg = x };
+	CLEANUP(writer_close) struct writer *w = NULL;
+	struct writer_totals t;
+	int deleted;
+
+	if (writer_open(x->plan.to, &o, &w, e))
+		return -1;
+	x->writer = w;
+	c.writer = w;
+	if (choose_base(x, at, &c.base, e) ||
+	    replicate_copy_chunks(&c, &s->manifest, e))
+		return -1;
+	deleted = is_deleted(x, s->manifest.snapshot, e);
+	if (deleted)
+		return deleted < 0 ? -1 : 0;
+	if (publish(x, s, e))
+		return -1;
+	t = writer_totals(w);
+	one->chunks = t.chunks_new;
+	one->bytes = t.bytes_new;
+	return 1;
+}
+
+/* What concerns this snapshot alone, so that the others can go on. */
+static bool concerns_one(const struct err *e)
+{
+	return e->code == ERR_CORRUPT || e->code == ERR_NEWER ||
+	       e->code == ERR_BAD_KEY;
+}
+
+static int copy_next(struct replication *x, size_t at, struct err *e)
+{
+	struct replicate_item *item = &x->plan.v[at];
+	struct replicate_one one = { .snapshot = &item->s };
+	struct err why = { 0 };
+	const int copied = copy_one(x, at, &one, &why);
+	char hex[OBJECT_ID_TEXT];
+
+	x->writer = NULL;
+	if (copied == 0) {
+		x->result.deleted++;
+		return 0;
+	}
+	if (copied < 0) {
+		object_id_format(item->s.manifest.snapshot, hex);
+		(void)err_wrap(&why, "cannot copy snapshot %s", hex);
+		if (!concerns_one(&why)) {
+			*e = why;
+			return -1;
+		}
+		x->result.failed++;
+		one.why = &why;
+	} else {
+		item->where |= REPLICATE_TO;
+		x->result.copied++;
+		x->progress.snapshots++;
+		x->progress.chunks += one.chunks;
+		x->progress.bytes += one.bytes;
+	}
+	tick(x);
+	return x->o->done ? x->o->done(x->o->arg, &one, e) : 0;
+}
+
+static int copy_all(struct replication *x, struct err *e)
+{
+	for (size_t i = 0; i < x->n_order; i++) {
+		if (x->o->cancel && atomic_load(x->o->cancel))
+			return err_set(e, ERR_INTERRUPTED, "interrupted");
+		if (copy_next(x, x->order[i], e))
+			return -1;
+	}
+	return 0;
+}
+
+static int run(struct replication *x, struct repository *from,
+	       struct repository *to, struct err *e)
+{
+	struct beat *b;
+	int failed;
+
+	if (replicate_limits_new(x->o, &x->limits, e) ||
+	    replicate_records(from, to, &x->tally, e) ||
+	    replicate_plan_make(&x->plan, from, to, e) || check_wanted(x, e) ||
+	    put_in_order(x, e))
+		return -1;
+	b = pin(x);
+	tick(x);
+	failed = copy_all(x, e);
+	beat_stop(b);
+	return failed;
+}
+
+int replicate_run(struct repository *from, struct repository *to,
+		  const struct replicate_options *o,
+		  struct replicate_result *ret, struct err *e)
+{
+	struct replication x = { .o = o };
+	int failed;
+
+	if (!object_id_equal(keys_repository(repository_keys(from)),
+			     keys_repository(repository_keys(to))))
+		return err_set(e, ERR_USAGE,
+			       "%s and %s are different repositories",
+			       text_quote_str(repository_store(from)->url).s,
+			       text_quote_str(repository_store(to)->url).s);
+	failed = run(&x, from, to, e);
+	if (!failed) {
+		x.result.damaged = x.plan.damaged + x.tally.damaged;
+		x.result.records = x.tally.copied;
+		x.result.chunks = x.progress.chunks;
+		x.result.bytes = x.progress.bytes;
+		*ret = x.result;
+	}
+	replicate_plan_done(&x.plan);
+	replicate_limits_free(x.limits);
+	free(x.order);
+	return failed ? -1 : 0;
+}

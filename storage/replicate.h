@@ -1,0 +1,128 @@
+/*
+ * Copying snapshots from one region of a repository to another.
+ *
+ * A region is a whole copy of the repository at a URL: it shares config, key
+ * slots and keyrings byte for byte, and has packs, index and manifests of its
+ * own.  Chunks move sealed as they are; each is opened on the way, since a
+ * replica may list only what it can restore, and damage met now can still be
+ * mended from another holder.  (Its id is not derived again: it stands in
+ * what the tag authenticates, and was compared when the chunk was sealed.)
+ *
+ * Each snapshot is written by a session of its own, in the order of FORMAT.md
+ * §10, so that killing this at any moment leaves a region that lists what it
+ * restores, and the next run goes on from the chunks that arrived.
+ *
+ * What the region has of a snapshot already: a chunk is looked up in the
+ * region's index, one by one.  That a tree node is there does not prove that
+ * what it refers to is, so nothing below a node is skipped, with one
+ * exception: nodes of a snapshot of the same source that the region lists and
+ * has not deleted, as seen after our session was there for collectors to see,
+ * and only while the region has no mark and no quarantine.  Such a snapshot
+ * was published after everything that it reaches was durable there (invariant
+ * 1), and a collector that wants any of it gone must first mark, and waits
+ * for us.
+ *
+ * Records (FORMAT.md §9) are copied as they are, by name.  Tombstones,
+ * undeletes and segments of the catalog follow the direction of the copying,
+ * as a region may keep less than another and its deletions must not spread
+ * back; holds, their releases and locks go both ways, as they protect.
+ * What the target has deleted is not copied again.
+ *
+ * Deliberately not here: removing anything from the target but keys that were
+ * revoked, and mending what is damaged there.
+ */
+#ifndef STORAGE_REPLICATE_H
+#define STORAGE_REPLICATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/instant.h"
+#include "storage/repository/repository.h"
+
+/*
+ * Make the store `to` a region of the repository at `from`, or bring its keys
+ * up to date (keyring_copy()).  ERR_EXISTS when it holds anything else.
+ * Killed anywhere, the next call finishes it.
+ */
+int replicate_settle(struct store *from, struct store *to,
+		     const struct keyring_credential *c, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+struct replicate_progress {
+	uint64_t snapshots;	  /* copied so far */
+	uint64_t snapshots_total; /* to be copied */
+	uint64_t chunks;
+	uint64_t bytes; /* sealed, stored in the target */
+};
+
+/* One snapshot that was copied, or (why not NULL) could not be. */
+struct replicate_one {
+	const struct repository_snapshot *snapshot;
+	uint64_t chunks;
+	uint64_t bytes;
+	const struct err *why;
+};
+/* -1 ends the run. */
+typedef int replicate_done(void *arg, const struct replicate_one *one,
+			   struct err *e);
+
+struct replicate_options {
+	const struct object_id *only; /* NULL: everything that is missing */
+	size_t n_only;
+	uint64_t read_limit;  /* bytes a second from the source; 0: none */
+	uint64_t write_limit; /* bytes a second to the target */
+	const char *host;     /* said in the session; may be NULL */
+	const char *scratch;  /* folder for unlinked files; NULL: default */
+	/* Polled; true ends the run with ERR_INTERRUPTED.  May be NULL. */
+	const atomic_bool *cancel;
+	/* From the caller's thread, now and then.  May be NULL. */
+	void (*progress)(void *arg, const struct replicate_progress *p);
+	replicate_done *done; /* may be NULL */
+	void *arg;
+};
+
+struct replicate_result {
+	uint64_t copied;
+	uint64_t present; /* of the source's snapshots: there already */
+	uint64_t deleted; /* deleted there: left alone */
+	uint64_t failed;  /* given to done() with a reason */
+	uint64_t damaged; /* manifests and records that do not open */
+	uint64_t records; /* copied, both ways */
+	uint64_t chunks;
+	uint64_t bytes;
+	bool pinned; /* collectors of the source knew about us */
+};
+
+/*
+ * Copy records, then what is missing: the newest complete snapshot of each
+ * source first, then the others, newest first.  Both are regions of one
+ * repository (ERR_USAGE).  A snapshot that is damaged in the source is given
+ * to done() and the others go on; everything else that fails ends the run,
+ * with what was copied safe.  ERR_NOT_FOUND when one of `only` does not exist
+ * or is deleted in the source.
+ */
+int replicate_run(struct repository *from, struct repository *to,
+		  const struct replicate_options *o,
+		  struct replicate_result *ret, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+
+/* Where a snapshot is, by inventory. */
+enum replicate_where {
+	REPLICATE_FROM = 1,    /* in the source, not deleted */
+	REPLICATE_TO = 2,      /* in the target, not deleted */
+	REPLICATE_REFUSED = 4, /* missing in the target, deleted there */
+};
+/*
+ * Visit every snapshot that either region lists, in order of receipt; no data
+ * is read.  What is damaged is counted in *ret_damaged (may be NULL).
+ */
+typedef int replicate_visit(void *arg, const struct repository_snapshot *s,
+			    unsigned int where, struct err *e);
+int replicate_compare(struct repository *from, struct repository *to,
+		      replicate_visit *visit, void *arg, uint64_t *ret_damaged,
+		      struct err *e) NONNULL(1, 2, 3, 6) MUST_CHECK;
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * Private to replicate*.c: the inventory of both regions, the union of their
+ * records, and the pipeline that moves chunks.
+ */
+#ifndef STORAGE_REPLICATE_INTERNAL_H
+#define STORAGE_REPLICATE_INTERNAL_H
+
+#include "storage/replicate.h"
+#include "storage/repository/writer.h"
+
+/* Ids, sorted by the time they are searched. */
+struct replicate_ids {
+	struct object_id *v;
+	size_t n;
+	size_t cap;
+};
+int replicate_ids_add(struct replicate_ids *x, struct object_id id,
+		      struct err *e) NONNULL(1, 3) MUST_CHECK;
+void replicate_ids_sort(struct replicate_ids *x) NONNULL(1);
+bool replicate_ids_has(const struct replicate_ids *x, struct object_id id)
+	NONNULL(1);
+void replicate_ids_done(struct replicate_ids *x) NONNULL(1);
+
+/* A snapshot and where it is. */
+struct replicate_item {
+	struct repository_snapshot s;
+	unsigned int where; /* enum replicate_where */
+};
+
+/* replicate_plan.c: what both regions list. */
+struct replicate_plan {
+	struct repository *from;
+	struct repository *to;
+	struct replicate_item *v; /* in order of receipt */
+	size_t n;
+	size_t cap;
+	struct replicate_ids revoked; /* tombstones, by undeletes of either */
+	uint64_t damaged;
+};
+int replicate_plan_make(struct replicate_plan *p, struct repository *from,
+			struct repository *to, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+void replicate_plan_done(struct replicate_plan *p) NONNULL(1);
+/*
+ * Whether r has a tombstone of the snapshot that nothing in the plan revokes:
+ * asked again just before something depends on it.  1, 0, -1.
+ */
+int replicate_plan_deleted(const struct replicate_plan *p, struct repository *r,
+			   struct object_id snapshot, struct err *e)
+	NONNULL(1, 2, 4) MUST_CHECK;
+
+/* replicate_records.c */
+struct replicate_tally {
+	uint64_t copied;
+	uint64_t damaged;
+};
+/* The union of what is not about a snapshot that is still to be copied. */
+int replicate_records(struct repository *from, struct repository *to,
+		      struct replicate_tally *t, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+/* The undeletes of a snapshot, when the target has all that it reaches. */
+int replicate_undeletes(struct repository *from, struct repository *to,
+			struct object_id snapshot, struct replicate_tally *t,
+			struct err *e) NONNULL(1, 2, 4, 5) MUST_CHECK;
+
+/* replicate_copy.c: the chunks of one snapshot. */
+struct replicate_copy {
+	struct repository *from;
+	struct writer *writer;
+	const struct replicate_options *o;
+	struct replicate_limits *limits;
+	/* A snapshot whose nodes the target has with all below, or NULL. */
+	const struct manifest *base;
+	/* Called now and then, from the caller's thread. */
+	void (*tick)(void *arg);
+	void *arg;
+};
+int replicate_copy_chunks(const struct replicate_copy *c,
+			  const struct manifest *m, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
+/* The limits of a whole run. */
+struct replicate_limits;
+int replicate_limits_new(const struct replicate_options *o,
+			 struct replicate_limits **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+void replicate_limits_free(struct replicate_limits *l);
+DEFINE_CLEANUP(struct replicate_limits *, replicate_limits_free);
+
+#endif

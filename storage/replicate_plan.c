@@ -1,0 +1,261 @@
+/* What both regions have, by listing snapshots and deletions: no data read. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "storage/replicate_internal.h"
+
+int replicate_ids_add(struct replicate_ids *x, struct object_id id,
+		      struct err *e)
+{
+	struct object_id *grown;
+
+	if (x->n == x->cap) {
+		const size_t cap = x->cap ? 2 * x->cap : 64;
+
+		grown = reallocarray(x->v, cap, sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		x->v = grown;
+		x->cap = cap;
+	}
+	x->v[x->n++] = id;
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return object_id_compare(*(const struct object_id *)a,
+				 *(const struct object_id *)b);
+}
+
+void replicate_ids_sort(struct replicate_ids *x)
+{
+	if (x->n)
+		qsort(x->v, x->n, sizeof(*x->v), by_id);
+}
+
+bool replicate_ids_has(const struct replicate_ids *x, struct object_id id)
+{
+	return x->n && bsearch(&id, x->v, x->n, sizeof(*x->v), by_id);
+}
+
+void replicate_ids_done(struct replicate_ids *x)
+{
+	free(x->v);
+	*x = (struct replicate_ids){ 0 };
+}
+
+/* Collecting either side's snapshots. */
+struct collecting {
+	struct replicate_plan *plan;
+	unsigned int where;
+};
+
+static int collect(void *arg, struct repository_snapshot *s, struct err *e)
+{
+	const struct collecting *c = (const struct collecting *)arg;
+	struct replicate_plan *p = c->plan;
+	struct replicate_item *grown;
+
+	if (p->n == p->cap) {
+		const size_t cap = p->cap ? 2 * p->cap : 64;
+
+		grown = reallocarray(p->v, cap, sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		p->v = grown;
+		p->cap = cap;
+	}
+	p->v[p->n++] = (struct replicate_item){ *s, c->where };
+	manifest_init(&s->manifest); /* taken */
+	return 0;
+}
+
+static int count_damaged(void *arg, const char *name, const struct err *why,
+			 struct err *e)
+{
+	(void)name;
+	(void)why;
+	(void)e;
+	((struct collecting *)arg)->plan->damaged++;
+	return 0;
+}
+
+/* The same snapshot in both regions becomes one item, the source's. */
+static int by_snapshot(const void *a, const void *b)
+{
+	const struct replicate_item *x = (const struct replicate_item *)a;
+	const struct replicate_item *y = (const struct replicate_item *)b;
+	const int c = object_id_compare(x->s.manifest.snapshot,
+					y->s.manifest.snapshot);
+
+	return c ? c : (int)x->where - (int)y->where;
+}
+
+static int by_receipt(const void *a, const void *b)
+{
+	const struct replicate_item *x = (const struct replicate_item *)a;
+	const struct replicate_item *y = (const struct replicate_item *)b;
+	const int c = instant_compare(x->s.received, y->s.received);
+
+	return c ? c : by_snapshot(a, b);
+}
+
+static void unite(struct replicate_plan *p)
+{
+	size_t n = 0;
+
+	if (p->n)
+		qsort(p->v, p->n, sizeof(*p->v), by_snapshot);
+	for (size_t i = 0; i < p->n; i++) {
+		if (n && object_id_equal(p->v[n - 1].s.manifest.snapshot,
+					 p->v[i].s.manifest.snapshot)) {
+			p->v[n - 1].where |= p->v[i].where;
+			repository_snapshot_done(&p->v[i].s);
+			continue;
+		}
+		p->v[n++] = p->v[i];
+	}
+	p->n = n;
+}
+
+static int add_revoked(void *arg, const char *name, const struct record *r,
+		       const struct err *why, struct err *e)
+{
+	struct replicate_plan *p = (struct replicate_plan *)arg;
+
+	(void)name;
+	(void)why;
+	for (size_t i = 0; r && i < r->n_ids; i++)
+		if (replicate_ids_add(&p->revoked, r->ids[i], e))
+			return -1;
+	return 0;
+}
+
+/* Snapshots with a tombstone in the target that nothing revokes. */
+struct refusing {
+	const struct replicate_plan *plan;
+	struct replicate_ids snapshots;
+};
+
+static int add_refused(void *arg, const char *name, const struct record *r,
+		       const struct err *why, struct err *e)
+{
+	struct refusing *x = (struct refusing *)arg;
+	struct object_id snapshot;
+	struct object_id id;
+
+	(void)why;
+	/* One that does not open is no deletion for readers, but reason
+	 * enough not to make the snapshot anew. */
+	if (!object_name_parse(OBJECT_TOMBSTONE, name, &snapshot, &id) ||
+	    (r && replicate_ids_has(&x->plan->revoked, id)))
+		return 0;
+	return replicate_ids_add(&x->snapshots, snapshot, e);
+}
+
+static int mark_refused(struct replicate_plan *p, struct err *e)
+{
+	struct refusing x = { .plan = p };
+
+	if (record_list(repository_store(p->to), repository_keys(p->to),
+			OBJECT_TOMBSTONE, add_refused, &x, e)) {
+		replicate_ids_done(&x.snapshots);
+		return -1;
+	}
+	replicate_ids_sort(&x.snapshots);
+	for (size_t i = 0; i < p->n; i++)
+		if (!(p->v[i].where & REPLICATE_TO) &&
+		    replicate_ids_has(&x.snapshots,
+				      p->v[i].s.manifest.snapshot))
+			p->v[i].where |= REPLICATE_REFUSED;
+	replicate_ids_done(&x.snapshots);
+	return 0;
+}
+
+int replicate_plan_make(struct replicate_plan *p, struct repository *from,
+			struct repository *to, struct err *e)
+{
+	struct collecting c = { .plan = p, .where = REPLICATE_FROM };
+
+	*p = (struct replicate_plan){ .from = from, .to = to };
+	if (repository_snapshots(from, false, collect, count_damaged, &c, e))
+		goto failed;
+	c.where = REPLICATE_TO;
+	if (repository_snapshots(to, false, collect, count_damaged, &c, e) ||
+	    record_list(repository_store(from), repository_keys(from),
+			OBJECT_UNDELETE, add_revoked, p, e) ||
+	    record_list(repository_store(to), repository_keys(to),
+			OBJECT_UNDELETE, add_revoked, p, e))
+		goto failed;
+	replicate_ids_sort(&p->revoked);
+	unite(p);
+	if (mark_refused(p, e))
+		goto failed;
+	if (p->n)
+		qsort(p->v, p->n, sizeof(*p->v), by_receipt);
+	return 0;
+failed:
+	replicate_plan_done(p);
+	return -1;
+}
+
+void replicate_plan_done(struct replicate_plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		repository_snapshot_done(&p->v[i].s);
+	free(p->v);
+	replicate_ids_done(&p->revoked);
+	*p = (struct replicate_plan){ 0 };
+}
+
+struct asking {
+	const struct replicate_plan *plan;
+	bool deleted;
+};
+
+static int see_tombstone(void *arg, const struct store_entry *entry,
+			 struct err *e)
+{
+	struct asking *a = (struct asking *)arg;
+	struct object_id snapshot;
+	struct object_id id;
+
+	(void)e;
+	if (object_name_parse(OBJECT_TOMBSTONE, entry->name, &snapshot, &id) &&
+	    !replicate_ids_has(&a->plan->revoked, id))
+		a->deleted = true;
+	return 0;
+}
+
+int replicate_plan_deleted(const struct replicate_plan *p, struct repository *r,
+			   struct object_id snapshot, struct err *e)
+{
+	struct asking a = { .plan = p };
+	char prefix[STORE_NAME_MAX];
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(snapshot, id);
+	(void)snprintf(prefix, sizeof(prefix), "%s/%s-",
+		       object_kind_folder(OBJECT_TOMBSTONE), id);
+	if (store_list(repository_store(r), prefix, see_tombstone, &a, e))
+		return -1;
+	return a.deleted ? 1 : 0;
+}
+
+int replicate_compare(struct repository *from, struct repository *to,
+		      replicate_visit *visit, void *arg, uint64_t *ret_damaged,
+		      struct err *e)
+{
+	struct replicate_plan p;
+	int result = 0;
+
+	if (replicate_plan_make(&p, from, to, e))
+		return -1;
+	for (size_t i = 0; result == 0 && i < p.n; i++)
+		result = visit(arg, &p.v[i].s, p.v[i].where, e);
+	if (result == 0 && ret_damaged)
+		*ret_damaged = p.damaged;
+	replicate_plan_done(&p);
+	return result < 0 ? -1 : 0;
+}

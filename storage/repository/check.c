@@ -1,0 +1,382 @@
+#include "storage/repository/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/check_internal.h"
+
+bool check_in_part(struct object_id pack, unsigned int part, unsigned int parts)
+{
+	uint64_t v = 0;
+
+	if (parts == 0)
+		return true;
+	/* Ids are random: any of their bytes spread evenly. */
+	for (unsigned int i = 0; i < 8; i++)
+		v = v << 8 | pack.b[8 + i];
+	return v % parts == part;
+}
+
+/*
+ * Findings.
+ */
+uint32_t check_find(struct check *c, const char *object, enum object_kind kind,
+		    const char *message)
+{
+	struct check_result *out = c->out;
+	struct check_finding *f;
+	const char *tail;
+
+	/* Errors name the object and what was tried; a finding does already. */
+	while ((tail = strstr(message, ": ")))
+		message = tail + 2;
+	out->n_findings++;
+	if (out->n_findings > CHECK_FINDINGS_MAX)
+		return FINDING_NOT_KEPT;
+	if (out->n_findings > c->cap_findings) {
+		const uint32_t cap = c->cap_findings ? c->cap_findings * 2 : 16;
+
+		f = reallocarray(out->findings, cap, sizeof(*f));
+		if (!f) {
+			/* Counted, as those beyond the bound are. */
+			out->n_findings--;
+			return FINDING_NOT_KEPT;
+		}
+		out->findings = f;
+		c->cap_findings = cap;
+	}
+	f = &out->findings[out->n_findings - 1];
+	*f = (struct check_finding){ .kind = kind };
+	(void)snprintf(f->object, sizeof(f->object), "%s", object);
+	(void)snprintf(f->message, sizeof(f->message), "%s", message);
+	return (uint32_t)out->n_findings;
+}
+
+struct check_finding *check_finding(struct check *c, uint32_t number)
+{
+	if (number == 0 || number == FINDING_NOT_KEPT)
+		return NULL;
+	return &c->out->findings[number - 1];
+}
+
+bool check_is_damage(const struct err *why)
+{
+	return why->code == ERR_CORRUPT || why->code == ERR_NEWER ||
+	       why->code == ERR_BAD_KEY ||
+	       (why->code == ERR_IO && why->sys == EIO);
+}
+
+void check_add_snapshot(struct check_finding *f, struct object_id id)
+{
+	const uint64_t kept = f->n_snapshots < CHECK_SNAPSHOTS_MAX
+				      ? f->n_snapshots
+				      : CHECK_SNAPSHOTS_MAX;
+
+	/* Snapshots are walked one after the other. */
+	if (kept && object_id_equal(f->snapshots[kept - 1], id))
+		return;
+	if (f->n_snapshots < CHECK_SNAPSHOTS_MAX)
+		f->snapshots[f->n_snapshots] = id;
+	f->n_snapshots++;
+}
+
+int check_add_path(struct check_finding *f, const char *path, size_t len,
+		   struct err *e)
+{
+	struct check_path p = { .len = len };
+
+	for (uint64_t i = 0; i < f->n_paths && i < CHECK_PATHS_MAX; i++)
+		if (f->paths[i].len == len &&
+		    memcmp(f->paths[i].bytes, path, len) == 0)
+			return 0;
+	if (f->n_paths < CHECK_PATHS_MAX) {
+		p.bytes = malloc(len + 1);
+		if (!p.bytes)
+			return err_oom(e);
+		memcpy(p.bytes, path, len);
+		p.bytes[len] = '\0';
+		f->paths[f->n_paths] = p;
+	}
+	f->n_paths++;
+	return 0;
+}
+
+void check_result_done(struct check_result *x)
+{
+	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++) {
+		struct check_finding *f = &x->findings[i];
+
+		for (uint64_t k = 0; k < f->n_paths && k < CHECK_PATHS_MAX; k++)
+			free(f->paths[k].bytes);
+	}
+	free(x->findings);
+	*x = (struct check_result){ 0 };
+}
+
+/*
+ * What the stages share.
+ */
+struct check_key check_key(const struct chunk_id *chunk, struct object_id pack)
+{
+	struct check_key k;
+
+	memcpy(k.b, chunk->b, CHUNK_ID_SIZE);
+	memcpy(k.b + CHUNK_ID_SIZE, pack.b, sizeof(pack.b));
+	return k;
+}
+
+bool check_given_up(struct check *c, const struct chunk_id *chunk,
+		    struct object_id id)
+{
+	const struct check_key k = check_key(chunk, id);
+
+	return filemap_find(c->given_up, k.b) != NULL;
+}
+
+int check_opens(struct check *c, const struct pack_entry *entry, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (!c->sealed)
+		c->sealed = malloc(CHUNK_SEALED_MAX);
+	if (!c->plain)
+		c->plain = malloc(CHUNK_MAX);
+	if (!c->sealed || !c->plain)
+		return err_oom(e);
+	if (!c->worker && chunk_worker_new(c->keys, &c->worker, e))
+		return -1;
+	if (pack_read(c->store,
+		      chunk_kind_is_meta(entry->seal.kind) ? OBJECT_META_PACK
+							   : OBJECT_DATA_PACK,
+		      &entry->place, c->sealed, &why) == 0 &&
+	    chunk_open(c->worker, &entry->seal, c->sealed, entry->place.len,
+		       c->plain, &why) == 0 &&
+	    chunk_verify(c->worker, &entry->seal, c->plain, &why) == 0)
+		return 1;
+	if (check_is_damage(&why) || why.code == ERR_NOT_FOUND)
+		return 0;
+	*e = why;
+	return -1;
+}
+
+void check_stage(struct check *c, const char *stage, uint64_t bytes_total)
+{
+	c->progress = (struct check_progress){ .stage = stage,
+					       .bytes_total = bytes_total };
+	if (c->o->progress)
+		c->o->progress(c->o->arg, &c->progress);
+}
+
+void check_advance(struct check *c, uint64_t items, uint64_t bytes)
+{
+	c->progress.done += items;
+	c->progress.bytes += bytes;
+	if (c->o->progress)
+		c->o->progress(c->o->arg, &c->progress);
+}
+
+int check_stopped(struct check *c, struct err *e)
+{
+	if (c->o->cancel &&
+	    atomic_load_explicit(c->o->cancel, memory_order_relaxed))
+		return err_set(e, ERR_INTERRUPTED, "interrupted");
+	return 0;
+}
+
+int check_damage_chunk(struct check *c, const struct pack_entry *entry,
+		       const char *why, struct err *e)
+{
+	const struct check_key key = check_key(&entry->seal.id,
+					       entry->place.pack);
+	struct check_place *place = filemap_find(c->places, key.b);
+	struct check_pack *pack = filemap_find(c->packs, entry->place.pack.b);
+	struct object_name name;
+	struct check_finding *f;
+
+	if (!place || !pack)
+		return err_set(e, ERR_BUG, "a damaged chunk that nobody knows");
+	if (place->damaged || place->quarantined || pack->quarantined)
+		return 0;
+	place->damaged = true;
+	pack->damaged++;
+	if (!pack->finding) {
+		name = object_name((enum object_kind)pack->kind,
+				   entry->place.pack);
+		pack->finding = check_find(c, name.s,
+					   (enum object_kind)pack->kind, why);
+	}
+	f = check_finding(c, pack->finding);
+	if (f)
+		f->chunks++;
+	return 0;
+}
+
+/*
+ * First of all: what is listed now is complete in what is listed later.
+ */
+static int keep_snapshot(void *arg, struct repository_snapshot *s,
+			 struct err *e)
+{
+	struct check *c = arg;
+	const struct manifest *m = &s->manifest;
+	struct check_snapshot *grown;
+
+	/* Collectors may be taking apart what nobody can restore any more. */
+	if (s->deleted && instant_compare(s->restorable_until, c->o->now) <= 0)
+		return 0;
+	if ((c->n_snapshots & (c->n_snapshots + 1)) == 0) {
+		grown = reallocarray(c->snapshots, 2 * c->n_snapshots + 1,
+				     sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		c->snapshots = grown;
+	}
+	c->snapshots[c->n_snapshots++] = (struct check_snapshot){
+		.id = m->snapshot,
+		.name = object_name_pair(OBJECT_MANIFEST, m->snapshot,
+					 m->session),
+		.tree = m->tree,
+		.hints = m->hints,
+		.error_list = m->error_list,
+		.has_errors = m->errors > 0,
+	};
+	return 0;
+}
+
+int check_snapshots(struct check *c, struct err *e)
+{
+	if (repository_snapshots(c->r, true, keep_snapshot, NULL, c, e))
+		return -1;
+	c->out->snapshots = c->n_snapshots;
+	return 0;
+}
+
+/* A quarantine that does not open gives up nothing (FORMAT.md §9). */
+static int keep_given_up(void *arg, const char *name, const struct record *r,
+			 const struct err *why, struct err *e)
+{
+	struct check *c = arg;
+	void *value;
+
+	(void)name;
+	(void)why;
+	for (size_t i = 0; r && i < r->n_ids; i++) {
+		const struct check_key k = check_key(&r->chunks[i], r->ids[i]);
+
+		if (filemap_add(c->given_up, k.b, &value, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int make_maps(struct check *c, struct err *e)
+{
+	const char *folder = c->o->scratch;
+
+	if (filemap_new(&c->packs, folder, sizeof(struct object_id),
+			sizeof(struct check_pack), e) ||
+	    filemap_new(&c->places, folder, INDEX_KEY_SIZE,
+			sizeof(struct check_place), e) ||
+	    filemap_new(&c->chunks, folder, CHUNK_ID_SIZE,
+			sizeof(struct check_chunk), e) ||
+	    filemap_new(&c->given_up, folder, INDEX_KEY_SIZE, 1, e))
+		return -1;
+	return 0;
+}
+
+/* Sound: nothing new is damaged, and no snapshot misses anything. */
+static void conclude(struct check *c)
+{
+	struct check_result *out = c->out;
+	const uint64_t kept = out->n_findings < CHECK_FINDINGS_MAX
+				      ? out->n_findings
+				      : CHECK_FINDINGS_MAX;
+
+	out->sound = out->lost == 0 && out->n_findings == kept;
+	for (uint64_t i = 0; i < kept; i++)
+		if (!out->findings[i].quarantined)
+			out->sound = false;
+}
+
+static int newest_keyring(void *arg, const struct store_entry *entry,
+			  struct err *e)
+{
+	uint64_t *newest = arg;
+	uint64_t n;
+
+	(void)e;
+	if (object_name_parse_number(OBJECT_KEYRING, entry->name, &n))
+		*newest = n; /* they come in order */
+	return 0;
+}
+
+static int stages(struct check *c, struct err *e)
+{
+	if (make_maps(c, e) || check_snapshots(c, e) ||
+	    record_list(c->store, c->keys, OBJECT_QUARANTINE, keep_given_up, c,
+			e) ||
+	    check_index_list(c, e) || check_objects(c, e))
+		return -1;
+	if (c->o->level >= CHECK_STRUCTURE &&
+	    (check_packs(c, e) || check_index(c, e) || check_trees(c, e)))
+		return -1;
+	if (c->out->lost && check_losses(c, e))
+		return -1;
+	return 0;
+}
+
+/* What was written under keys that came after ours would look damaged. */
+static int run(struct check *c, struct err *e)
+{
+	uint64_t before = 0;
+	uint64_t after = 0;
+
+	if (store_list(c->store, "keyring/", newest_keyring, &before, e) ||
+	    stages(c, e) ||
+	    store_list(c->store, "keyring/", newest_keyring, &after, e))
+		return -1;
+	if (c->out->n_findings && before != after) {
+		(void)err_set(e, ERR_BUSY, "the keys were changed meanwhile");
+		return err_hint(e, "check again");
+	}
+	conclude(c);
+	return c->o->repair ? check_repair(c, e) : 0;
+}
+
+int check_run(struct repository *r, const struct check_options *o,
+	      struct check_result *ret, struct err *e)
+{
+	struct check_result out = { 0 };
+	struct check c = { .r = r,
+			   .store = repository_store(r),
+			   .keys = repository_keys(r),
+			   .o = o,
+			   .out = &out };
+	int failed;
+
+	(void)pthread_mutex_init(&c.lock, NULL);
+	buf_init(&c.index_ids, (size_t)1 << 24);
+	failed = run(&c, e);
+	for (size_t i = 0; i < c.n_index; i++)
+		index_object_free(c.index[i]);
+	free(c.index);
+	chunk_worker_free(c.worker);
+	free(c.sealed);
+	free(c.plain);
+	free(c.broken_index);
+	buf_done(&c.index_ids);
+	free(c.snapshots);
+	filemap_free(c.packs);
+	filemap_free(c.places);
+	filemap_free(c.chunks);
+	filemap_free(c.given_up);
+	(void)pthread_mutex_destroy(&c.lock);
+	if (failed) {
+		check_result_done(&out);
+		return -1;
+	}
+	*ret = out;
+	return 0;
+}

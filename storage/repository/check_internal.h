@@ -1,0 +1,163 @@
+/*
+ * Private to check*.c: what a check knows so far, and its stages.
+ *
+ *	objects   everything listed; small objects opened; packs noted
+ *	packs     directories; level data: every chunk (threads)
+ *	index     every entry against the directories
+ *	trees     every chunk that a snapshot reaches is at a sound place
+ *	losses    only after damage: which snapshots, which paths
+ *	repair
+ *
+ * Snapshots are listed first, then the index, then packs, so that what a
+ * writer adds meanwhile is never referred to by what was listed before.
+ */
+#ifndef STORAGE_REPOSITORY_CHECK_INTERNAL_H
+#define STORAGE_REPOSITORY_CHECK_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/filemap.h"
+#include "storage/repository/check.h"
+#include "storage/repository/index_internal.h"
+#include "storage/repository/reader.h"
+
+/* Numbers of findings count from 1; 0 is none, this one was not kept. */
+#define FINDING_NOT_KEPT UINT32_MAX
+
+/* Key: pack id. */
+struct check_pack {
+	uint64_t size;
+	uint32_t finding;
+	uint32_t damaged;  /* chunks */
+	uint32_t given_up; /* chunks, by earlier repairs */
+	uint8_t kind;	   /* enum object_kind */
+	bool listed;
+	bool unusable;	  /* missing, or without a sound directory */
+	bool quarantined; /* wholly */
+	bool marked;	  /* a collector may remove it */
+};
+
+/* Key: chunk id, pack id. */
+struct check_place {
+	uint32_t offset;
+	uint32_t len;
+	uint32_t plain_len;
+	uint16_t epoch;
+	uint16_t domain;
+	uint8_t kind;
+	bool in_directory;
+	bool indexed;	      /* by any readable block */
+	bool indexed_soundly; /* by a sound object: for repairs only */
+	bool damaged;
+	bool quarantined;
+	bool loose; /* it opens, though its pack or index entry is damaged */
+};
+
+/* Key: chunk id. */
+struct check_chunk {
+	uint32_t sound;	  /* places */
+	uint32_t loose;	  /* places: readable today, to be copied by repair */
+	uint32_t finding; /* of its last unsound place */
+	uint8_t kind;
+	bool seen; /* a node that was walked, or a chunk that was looked at */
+	bool lost; /* a snapshot reaches it and has no sound place of it */
+};
+
+struct check_key {
+	uint8_t b[INDEX_KEY_SIZE];
+};
+
+struct check_snapshot {
+	struct object_id id;
+	struct object_name name;
+	struct manifest_root tree;
+	struct manifest_root hints;
+	struct chunk_id error_list;
+	bool has_errors;
+	uint32_t finding; /* of its manifest */
+};
+
+struct check {
+	struct repository *r;
+	struct store *store;
+	const struct keys *keys;
+	const struct check_options *o;
+	struct check_result *out;
+	pthread_mutex_t lock; /* everything below, while threads run */
+
+	struct check_snapshot *snapshots;
+	size_t n_snapshots;
+	struct filemap *packs;
+	struct filemap *places;
+	struct filemap *chunks;
+	struct filemap *given_up; /* key as places; of quarantine records */
+
+	/* Index objects as listed before the packs. */
+	struct buf index_ids;
+	struct index_object **index;
+	size_t n_index;
+	struct object_id *broken_index; /* to be superseded */
+	size_t n_broken_index;
+	uint32_t index_finding;
+	bool has_newer; /* a pack that only a newer program, or key, reads */
+
+	/* For check_opens(), made when first needed. */
+	struct chunk_worker *worker;
+	uint8_t *sealed;
+	uint8_t *plain;
+
+	uint32_t cap_findings;
+	uint64_t bytes_total;
+	struct check_progress progress;
+};
+
+/* Findings. */
+uint32_t check_find(struct check *c, const char *object, enum object_kind kind,
+		    const char *message) NONNULL(1, 2, 4);
+/* NULL when it was not kept. */
+struct check_finding *check_finding(struct check *c, uint32_t number)
+	NONNULL(1);
+/* Whether a failure says something of the object, not of the way to it. */
+bool check_is_damage(const struct err *why) NONNULL(1);
+void check_add_snapshot(struct check_finding *f, struct object_id id)
+	NONNULL(1);
+int check_add_path(struct check_finding *f, const char *path, size_t len,
+		   struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+
+/* Whether an object (zero chunk), or a chunk in a pack, was given up. */
+bool check_given_up(struct check *c, const struct chunk_id *chunk,
+		    struct object_id id) NONNULL(1);
+struct check_key check_key(const struct chunk_id *chunk, struct object_id pack)
+	NONNULL(1);
+
+void check_stage(struct check *c, const char *stage, uint64_t bytes_total)
+	NONNULL(1, 2);
+void check_advance(struct check *c, uint64_t items, uint64_t bytes) NONNULL(1);
+int check_stopped(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/*
+ * 1 when what lies at that place is the chunk, 0 when not, -1.  c->sealed
+ * holds its sealed bytes then.
+ */
+int check_opens(struct check *c, const struct pack_entry *entry, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
+/* Stages. */
+int check_snapshots(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_index_list(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_objects(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_packs(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_index(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_trees(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_losses(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_repair(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/*
+ * Note damage of one chunk in its pack (under the lock).  why is told with
+ * the pack's finding when it is the first.
+ */
+int check_damage_chunk(struct check *c, const struct pack_entry *entry,
+		       const char *why, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
+#endif

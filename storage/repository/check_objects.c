@@ -1,0 +1,246 @@
+/* Everything that is listed: names, sizes, and small objects opened. */
+#include <string.h>
+
+#include "base/text.h"
+#include "storage/repository/check_internal.h"
+#include "storage/repository/keyring_internal.h"
+
+static const struct chunk_id whole = { { 0 } };
+
+static void found(struct check *c, const char *name, enum object_kind kind,
+		  const char *message)
+{
+	struct object_id first;
+	struct object_id last;
+	struct check_finding *f;
+
+	f = check_finding(c, check_find(c, name, kind, message));
+	if (f && object_name_parse(kind, name, &first, &last) &&
+	    check_given_up(c, &whole, last))
+		f->quarantined = true;
+	if (f && kind == OBJECT_MANIFEST &&
+	    object_name_parse(kind, name, &first, &last))
+		check_add_snapshot(f, first);
+}
+
+/* The kind whose folder name lies in, or 0. */
+static enum object_kind kind_of(const char *name)
+{
+	const size_t n = strcspn(name, "/");
+
+	for (unsigned int k = OBJECT_CONFIG; k < OBJECT_KIND_END; k++) {
+		const char *folder = object_kind_folder((enum object_kind)k);
+
+		if (folder && strlen(folder) == n &&
+		    strncmp(folder, name, n) == 0)
+			return (enum object_kind)k;
+	}
+	return (enum object_kind)0;
+}
+
+static bool is_named_well(enum object_kind kind, const char *name)
+{
+	struct object_id first;
+	struct object_id last;
+	uint64_t number;
+
+	if (kind == OBJECT_CONFIG)
+		return strcmp(name, "config") == 0;
+	if (kind == OBJECT_KEYRING)
+		return object_name_parse_number(kind, name, &number);
+	return kind && object_name_parse(kind, name, &first, &last);
+}
+
+/* The public parts: what is sealed in them only their owners open. */
+static int open_opening(struct check *c, enum object_kind kind,
+			const char *name, struct err *e)
+{
+	static const struct keyring_credential nobody = {
+		.type = KEYRING_KEY_FILE
+	};
+	uint8_t pair[KEYRING_PUBLIC + KEYRING_PRIVATE];
+	CLEANUP(buf_done) struct buf b;
+	struct keyring_shell shell;
+	struct object_id first;
+	struct object_id id;
+	uint64_t number;
+	int got;
+
+	buf_init(&b, KEYRING_MAX);
+	got = store_get(c->store, name, &b, e);
+	if (got != 1)
+		return got;
+	if (kind == OBJECT_CONFIG) {
+		if (keyring_config_decode(b.data, b.len, &id, e))
+			return -1;
+		return object_id_equal(id, keys_repository(c->keys))
+			       ? 1
+			       : err_set(e, ERR_CORRUPT,
+					 "it is of another repository");
+	}
+	if (kind == OBJECT_KEYRING)
+		return object_name_parse_number(kind, name, &number) &&
+				       keyring_shell_decode(&b,
+							    (uint32_t)number,
+							    &shell, e) == 0
+			       ? 1
+			       : -1;
+	if (!object_name_parse(kind, name, &first, &id))
+		return err_set(e, ERR_BUG, "a slot without a name");
+	return keyring_slot_open(&nobody, keys_repository(c->keys), id, &b,
+				 pair, e) < 0
+		       ? -1
+		       : 1;
+}
+
+static int open_manifest(struct check *c, const char *name, struct err *e)
+{
+	CLEANUP(buf_wipe) struct buf payload;
+	CLEANUP(manifest_done) struct manifest m;
+	struct object_id snapshot;
+	struct object_id session;
+	int got;
+
+	manifest_init(&m);
+	buf_init(&payload, SEAL_PAYLOAD_MAX);
+	got = seal_box_get(c->store, c->keys, OBJECT_MANIFEST, name, &payload,
+			   e);
+	if (got != 1)
+		return got;
+	if (manifest_decode(payload.data, payload.len, &m, e))
+		return -1;
+	if (!object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session) ||
+	    !object_id_equal(m.snapshot, snapshot) ||
+	    !object_id_equal(m.session, session))
+		return err_set(e, ERR_CORRUPT, "it speaks of another snapshot");
+	return 1;
+}
+
+static int open_segment(struct check *c, const char *name, struct err *e)
+{
+	CLEANUP(buf_wipe) struct buf payload;
+
+	buf_init(&payload, SEAL_PAYLOAD_MAX);
+	return seal_box_get(c->store, c->keys, OBJECT_SEGMENT, name, &payload,
+			    e);
+}
+
+static int open_record(struct check *c, enum object_kind kind, const char *name,
+		       struct err *e)
+{
+	struct record r;
+	int got = record_get(c->store, c->keys, kind, name, &r, e);
+
+	if (got != 1)
+		return got;
+	if (kind == OBJECT_RECEIPT && !object_id_equal(r.snapshot, r.id))
+		got = err_set(e, ERR_CORRUPT, "it speaks of another snapshot");
+	record_done(&r);
+	return got;
+}
+
+/* 1 when it opens, 0 when it went away meanwhile, -1. */
+static int open_small(struct check *c, enum object_kind kind, const char *name,
+		      struct err *e)
+{
+	switch (kind) {
+	case OBJECT_CONFIG:
+	case OBJECT_SLOT:
+	case OBJECT_KEYRING:
+		return open_opening(c, kind, name, e);
+	case OBJECT_MANIFEST:
+		return open_manifest(c, name, e);
+	case OBJECT_SEGMENT:
+		return open_segment(c, name, e);
+	default:
+		return open_record(c, kind, name, e);
+	}
+}
+
+static int note_pack(struct check *c, enum object_kind kind,
+		     const struct store_entry *entry, struct err *e)
+{
+	struct check_pack *p;
+	struct object_id first;
+	struct object_id id;
+	void *value;
+	int fresh;
+
+	if (!object_name_parse(kind, entry->name, &first, &id))
+		return err_set(e, ERR_BUG, "a pack without a name");
+	fresh = filemap_add(c->packs, id.b, &value, e);
+	if (fresh < 0)
+		return -1;
+	p = value;
+	if (!fresh && p->listed) {
+		/* One id, in data/ and in meta/: the second is not read. */
+		found(c, entry->name, kind,
+		      "its id is that of another pack as well");
+		return 0;
+	}
+	p->size = entry->size;
+	p->kind = (uint8_t)kind;
+	p->listed = true;
+	p->quarantined = check_given_up(c, &whole, id);
+	c->out->packs++;
+	c->bytes_total += entry->size;
+	if (c->o->level == CHECK_LISTED &&
+	    (!object_is_padded(entry->size) || entry->size > PACK_MAX))
+		found(c, entry->name, kind, "it has a wrong size");
+	return 0;
+}
+
+static int visit(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct check *c = arg;
+	const enum object_kind kind = kind_of(entry->name);
+	struct err why = { 0 };
+
+	if (check_stopped(c, e))
+		return -1;
+	c->out->objects++;
+	check_advance(c, 1, 0);
+	if (!is_named_well(kind, entry->name)) {
+		c->out->unknown++;
+		return 0;
+	}
+	if (kind == OBJECT_DATA_PACK || kind == OBJECT_META_PACK)
+		return note_pack(c, kind, entry, e);
+	if (kind == OBJECT_INDEX) /* check_index() reads all of them */
+		return 0;
+	if (open_small(c, kind, entry->name, &why) >= 0)
+		return 0;
+	if (!check_is_damage(&why)) {
+		*e = why;
+		return -1;
+	}
+	found(c, entry->name, kind, why.text);
+	return 0;
+}
+
+static int mark_packs(void *arg, const char *name, const struct record *r,
+		      const struct err *why, struct err *e)
+{
+	struct check *c = arg;
+
+	void *value;
+
+	(void)name;
+	(void)why;
+	/* Also one that is gone already: the index may name it still. */
+	for (size_t i = 0; r && i < r->n_ids; i++) {
+		if (filemap_add(c->packs, r->ids[i].b, &value, e) < 0)
+			return -1;
+		((struct check_pack *)value)->marked = true;
+	}
+	return 0;
+}
+
+int check_objects(struct check *c, struct err *e)
+{
+	check_stage(c, "listing", 0);
+	if (store_list(c->store, "", visit, c, e) ||
+	    record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c, e))
+		return -1;
+	return 0;
+}

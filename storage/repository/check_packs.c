@@ -1,0 +1,441 @@
+/*
+ * Directories of packs, and at level `data` all that lies in them.
+ *
+ * The caller's thread reads each pack from beginning to end, in pieces of
+ * whole chunks, and hands them to workers that open and verify them.  At most
+ * QUEUE_LENGTH + workers + 1 pieces are in memory.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/queue.h"
+#include "base/text.h"
+#include "storage/repository/check_internal.h"
+
+/* A piece: large enough that a request costs little beside its bytes. */
+#define PIECE_BYTES  ((size_t)4 << 20)
+#define QUEUE_LENGTH 4
+#define WORKERS_MAX  8
+
+/* One pack that is being read. */
+struct job {
+	struct check_pack *pack;
+	struct object_id id;
+	struct pack_entry *entries;
+	size_t n;
+	size_t cap;
+	unsigned int users; /* pieces under way, and the reading thread */
+	bool whole;	    /* all of it was handed out */
+};
+
+struct piece {
+	struct job *job;
+	const struct pack_entry *entries;
+	size_t n;
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct reading {
+	struct check *c;
+	struct queue *queue;
+	pthread_t threads[WORKERS_MAX];
+	unsigned int n_threads;
+	bool failed;
+	struct err failure;
+};
+
+static void fail(struct reading *x, const struct err *why)
+{
+	(void)pthread_mutex_lock(&x->c->lock);
+	if (!x->failed)
+		x->failure = *why;
+	x->failed = true;
+	(void)pthread_mutex_unlock(&x->c->lock);
+	queue_abort(x->queue);
+}
+
+/* Under the lock. */
+static void release(struct check *c, struct job *j)
+{
+	if (--j->users)
+		return;
+	if (j->whole && !j->pack->finding && !j->pack->given_up) {
+		c->out->packs_read++;
+		if (c->o->verified)
+			c->o->verified(c->o->arg, j->id, j->pack->size,
+				       clock_now());
+	}
+	free(j->entries);
+	free(j);
+}
+
+/*
+ * Opening the sealed chunks.
+ */
+static bool is_given_up(struct check *c, const struct pack_entry *entry)
+{
+	bool yes;
+
+	(void)pthread_mutex_lock(&c->lock);
+	yes = check_given_up(c, &entry->seal.id, entry->place.pack);
+	(void)pthread_mutex_unlock(&c->lock);
+	return yes;
+}
+
+static int note_damage(struct check *c, const struct pack_entry *entry,
+		       const char *why, struct err *e)
+{
+	int failed;
+
+	(void)pthread_mutex_lock(&c->lock);
+	failed = check_damage_chunk(c, entry, why, e);
+	(void)pthread_mutex_unlock(&c->lock);
+	return failed;
+}
+
+static int verify_piece(struct check *c, struct chunk_worker *w,
+			const struct piece *p, struct buf *plain, struct err *e)
+{
+	const uint8_t *at = p->bytes;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct pack_entry *x = &p->entries[i];
+		struct err why = { 0 };
+
+		if (buf_reserve(plain, x->seal.plain_len, e))
+			return -1;
+		if ((chunk_open(w, &x->seal, at, x->place.len, plain->data,
+				&why) ||
+		     chunk_verify(w, &x->seal, plain->data, &why)) &&
+		    !is_given_up(c, x)) {
+			if (!check_is_damage(&why)) {
+				*e = why;
+				return -1;
+			}
+			if (note_damage(c, x, why.text, e))
+				return -1;
+		}
+		at += x->place.len;
+	}
+	return 0;
+}
+
+static int work(struct reading *x, struct chunk_worker *w, struct buf *plain,
+		struct err *e)
+{
+	struct check *c = x->c;
+	void *item;
+
+	while (queue_pop(x->queue, &item)) {
+		struct piece *p = item;
+		const int failed = verify_piece(c, w, p, plain, e);
+
+		(void)pthread_mutex_lock(&c->lock);
+		c->out->chunks += p->n;
+		c->out->bytes += p->len;
+		check_advance(c, p->n, p->len);
+		release(c, p->job);
+		(void)pthread_mutex_unlock(&c->lock);
+		free(p);
+		if (failed)
+			return -1;
+	}
+	return 0;
+}
+
+static void *worker(void *arg)
+{
+	struct reading *x = arg;
+	CLEANUP(chunk_worker_free) struct chunk_worker *w = NULL;
+	CLEANUP(buf_wipe) struct buf plain;
+	struct err e = { 0 };
+
+	buf_init(&plain, CHUNK_MAX);
+	if (chunk_worker_new(x->c->keys, &w, &e) || work(x, w, &plain, &e))
+		fail(x, &e);
+	return NULL;
+}
+
+/*
+ * Reading.
+ */
+static int keep_entry(void *arg, const struct pack_entry *entry, struct err *e)
+{
+	struct job *j = arg;
+	struct pack_entry *grown;
+
+	if (j->n == j->cap) {
+		j->cap = j->cap ? j->cap * 2 : 64;
+		grown = reallocarray(j->entries, j->cap, sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		j->entries = grown;
+	}
+	j->entries[j->n++] = *entry;
+	return 0;
+}
+
+/* What the directory says, for the index to be compared with. */
+static int note_places(struct check *c, struct job *j, struct err *e)
+{
+	for (size_t i = 0; i < j->n; i++) {
+		const struct pack_entry *x = &j->entries[i];
+		const struct check_key key = check_key(&x->seal.id, j->id);
+		struct check_place *place;
+		void *value;
+
+		if (filemap_add(c->places, key.b, &value, e) < 0)
+			return -1;
+		place = value;
+		*place = (struct check_place){
+			.offset = x->place.offset,
+			.len = x->place.len,
+			.plain_len = x->seal.plain_len,
+			.epoch = x->seal.epoch,
+			.domain = x->seal.domain,
+			.kind = (uint8_t)x->seal.kind,
+			.in_directory = true,
+			.quarantined = filemap_find(c->given_up, key.b) != NULL,
+		};
+		j->pack->given_up += place->quarantined;
+	}
+	return 0;
+}
+
+static int read_piece(struct reading *x, struct job *j, size_t from, size_t n,
+		      struct err *e)
+{
+	struct check *c = x->c;
+	const struct pack_entry *first = &j->entries[from];
+	const struct pack_entry *last = &j->entries[from + n - 1];
+	const size_t len = last->place.offset + last->place.len -
+			   first->place.offset;
+	const struct object_name name = object_name(
+		(enum object_kind)j->pack->kind, j->id);
+	struct piece *p = malloc(sizeof(*p) + len);
+	struct err why = { 0 };
+
+	if (!p)
+		return err_oom(e);
+	*p = (struct piece){ .job = j, .entries = first, .n = n, .len = len };
+	if (container_read(c->store, name.s, first->place.offset, p->bytes, len,
+			   &why)) {
+		if (!check_is_damage(&why)) {
+			*e = why;
+			free(p);
+			return -1;
+		}
+		/* All of them are lost: let the workers find the same. */
+		memset(p->bytes, 0, len);
+	}
+	(void)pthread_mutex_lock(&c->lock);
+	j->users++;
+	(void)pthread_mutex_unlock(&c->lock);
+	if (queue_push(x->queue, p))
+		return 0;
+	(void)pthread_mutex_lock(&c->lock);
+	j->users--;
+	*e = x->failure;
+	(void)pthread_mutex_unlock(&c->lock);
+	free(p);
+	return -1;
+}
+
+static int read_chunks(struct reading *x, struct job *j, struct err *e)
+{
+	size_t from = 0;
+
+	while (from < j->n) {
+		size_t n = 1;
+		size_t len = j->entries[from].place.len;
+
+		while (from + n < j->n &&
+		       len + j->entries[from + n].place.len <= PIECE_BYTES)
+			len += j->entries[from + n++].place.len;
+		if (check_stopped(x->c, e) || read_piece(x, j, from, n, e))
+			return -1;
+		from += n;
+	}
+	j->whole = true;
+	return 0;
+}
+
+/* Under the lock: the pack is of no use as a whole. */
+static void lose_pack(struct check *c, struct job *j, const struct err *why)
+{
+	const struct object_name name = object_name(
+		(enum object_kind)j->pack->kind, j->id);
+	struct check_finding *f;
+
+	j->pack->unusable = true;
+	if (why->code == ERR_NEWER || why->code == ERR_BAD_KEY)
+		c->has_newer = true;
+	if (j->pack->marked && why->code == ERR_NOT_FOUND)
+		return;
+	j->pack->finding = check_find(
+		c, name.s, (enum object_kind)j->pack->kind, why->text);
+	f = check_finding(c, j->pack->finding);
+	if (f)
+		f->quarantined = j->pack->quarantined;
+}
+
+static int read_pack(struct reading *x, struct job *j, struct err *e)
+{
+	struct check *c = x->c;
+	struct err why = { 0 };
+	int failed;
+
+	failed = pack_read_directory(c->store, c->keys,
+				     (enum object_kind)j->pack->kind, j->id,
+				     keep_entry, j, &why);
+	if (failed && !check_is_damage(&why) && why.code != ERR_NOT_FOUND) {
+		*e = why;
+		return -1;
+	}
+	(void)pthread_mutex_lock(&c->lock);
+	if (!failed && j->pack->quarantined)
+		failed = err_set(&why, ERR_CORRUPT,
+				 "an earlier repair gave it up");
+	if (failed) {
+		lose_pack(c, j, &why);
+		failed = 0;
+		j->n = 0;
+	} else {
+		failed = note_places(c, j, e);
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+	if (failed || c->o->level < CHECK_DATA || j->pack->unusable ||
+	    !check_in_part(j->id, c->o->part, c->o->parts) ||
+	    (c->o->wanted && !c->o->wanted(c->o->arg, j->id)))
+		return failed;
+	return read_chunks(x, j, e);
+}
+
+static int read_all(struct reading *x, struct err *e)
+{
+	struct check *c = x->c;
+	const void *key;
+	uint64_t pos = 0;
+	void *value;
+
+	while (filemap_next(c->packs, &pos, &key, &value)) {
+		struct check_pack *pack = value;
+		struct job *j;
+		int failed;
+
+		if (!pack->listed)
+			continue;
+		if (check_stopped(c, e))
+			return -1;
+		j = calloc(1, sizeof(*j));
+		if (!j)
+			return err_oom(e);
+		j->pack = pack;
+		j->users = 1;
+		memcpy(j->id.b, key, sizeof(j->id.b));
+		failed = read_pack(x, j, e);
+		(void)pthread_mutex_lock(&c->lock);
+		if (c->o->level < CHECK_DATA)
+			check_advance(c, 1, 0);
+		release(c, j);
+		(void)pthread_mutex_unlock(&c->lock);
+		if (failed)
+			return -1;
+	}
+	return 0;
+}
+
+static int start_workers(struct reading *x, struct err *e)
+{
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	const unsigned int want = cores < 1		? 1
+				  : cores > WORKERS_MAX ? WORKERS_MAX
+							: (unsigned int)cores;
+
+	if (x->c->o->level < CHECK_DATA)
+		return 0;
+	while (x->n_threads < want) {
+		errno = pthread_create(&x->threads[x->n_threads], NULL, worker,
+				       x);
+		if (errno)
+			return err_sys(e, "cannot start a thread");
+		x->n_threads++;
+	}
+	return 0;
+}
+
+static void end_workers(struct reading *x)
+{
+	void *item;
+
+	for (unsigned int i = 0; i < x->n_threads; i++)
+		(void)pthread_join(x->threads[i], NULL);
+	while ((item = queue_drain(x->queue))) {
+		struct piece *p = item;
+
+		p->job->whole = false;
+		release(x->c, p->job);
+		free(p);
+	}
+	queue_free(x->queue);
+}
+
+/* Packs of which earlier repairs gave up some chunks, and nothing is new. */
+static void tell_given_up(struct check *c)
+{
+	const void *key;
+	uint64_t pos = 0;
+	void *value;
+
+	while (filemap_next(c->packs, &pos, &key, &value)) {
+		struct check_pack *pack = value;
+		struct object_id id;
+		struct check_finding *f;
+
+		if (!pack->given_up || pack->finding)
+			continue;
+		memcpy(id.b, key, sizeof(id.b));
+		pack->finding = check_find(
+			c, object_name((enum object_kind)pack->kind, id).s,
+			(enum object_kind)pack->kind,
+			"an earlier repair gave up some of its chunks");
+		f = check_finding(c, pack->finding);
+		if (f) {
+			f->quarantined = true;
+			f->chunks = pack->given_up;
+		}
+	}
+}
+
+int check_packs(struct check *c, struct err *e)
+{
+	struct reading x = { .c = c };
+	int failed;
+
+	check_stage(c, c->o->level < CHECK_DATA ? "directories" : "reading",
+		    c->o->level < CHECK_DATA ? 0
+		    : c->o->parts	     ? c->bytes_total / c->o->parts
+					     : c->bytes_total);
+	if (queue_new(&x.queue, QUEUE_LENGTH, e))
+		return -1;
+	failed = start_workers(&x, e);
+	if (!failed)
+		failed = read_all(&x, e);
+	if (failed)
+		queue_abort(x.queue);
+	else
+		queue_close(x.queue);
+	end_workers(&x);
+	if (!failed && x.failed) {
+		*e = x.failure;
+		failed = -1;
+	}
+	if (!failed)
+		tell_given_up(c);
+	return failed;
+}

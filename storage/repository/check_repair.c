@@ -1,0 +1,341 @@
+/*
+ * Repairing, which only adds.  The order makes a kill anywhere harmless:
+ *
+ *  1. copy what can still be opened in unusable packs into new packs
+ *  2. write index objects for those, and for everything in sound packs that
+ *     no sound index object names; the last of them supersedes the broken
+ *     ones, so that these stay in force until all is durable
+ *  3. write quarantine records for what cannot be trusted
+ *
+ * What was copied is named by an index before its old place counts as absent.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/check_internal.h"
+
+/* As many entries as a session writes into one index object. */
+#define INDEX_ENTRIES 64000
+/* Packs of copies are closed at what sessions aim at for data. */
+#define PACK_BYTES ((uint64_t)32 << 20)
+
+static const struct chunk_id whole = { { 0 } };
+
+struct repair {
+	struct check *c;
+	struct pack_writer *pack[2]; /* data, meta */
+	struct pack_entry *fresh;
+	size_t n_fresh;
+	struct record record;
+};
+
+/*
+ * 2. Index objects.
+ */
+static int write_index(struct repair *x, bool last, struct err *e)
+{
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	struct check *c = x->c;
+	const size_t n = index_sort(x->fresh, x->n_fresh);
+
+	if (index_writer_open(c->store, c->keys, &w, e))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (index_writer_add(w, &x->fresh[i], e))
+			return -1;
+	for (size_t i = 0; last && i < c->n_broken_index; i++)
+		if (index_writer_supersede(w, c->broken_index[i], e))
+			return -1;
+	if (index_writer_commit(w, NULL, e))
+		return -1;
+	c->out->indexed += n;
+	x->n_fresh = 0;
+	return 0;
+}
+
+static int add_fresh(struct repair *x, const struct pack_entry *entry,
+		     struct err *e)
+{
+	if (x->n_fresh == INDEX_ENTRIES && write_index(x, false, e))
+		return -1;
+	x->fresh[x->n_fresh++] = *entry;
+	return 0;
+}
+
+static void entry_of(const void *key, const struct check_place *p,
+		     struct pack_entry *ret)
+{
+	const uint8_t *k = key;
+
+	*ret = (struct pack_entry){
+		.seal = { .kind = (enum chunk_kind)p->kind,
+			  .domain = p->domain,
+			  .epoch = p->epoch,
+			  .plain_len = p->plain_len },
+		.place = { .offset = p->offset, .len = p->len },
+	};
+	memcpy(ret->seal.id.b, k, CHUNK_ID_SIZE);
+	memcpy(ret->place.pack.b, k + CHUNK_ID_SIZE, sizeof(ret->place.pack.b));
+}
+
+/* Which places a sound object names: known only now that one is broken. */
+static int note_sound_object(struct check *c, const struct index_object *o,
+			     struct err *e)
+{
+	uint8_t plain[INDEX_BLOCK_PLAIN];
+
+	for (uint32_t b = 0; b < o->blocks; b++) {
+		if (index_object_block(o, b, plain, e))
+			return -1;
+		for (size_t i = 0; i < index_object_count(o, b); i++) {
+			struct check_place *p = filemap_find(
+				c->places, plain + 2 + i * INDEX_ENTRY_SIZE);
+
+			if (p)
+				p->indexed_soundly = true;
+		}
+	}
+	return 0;
+}
+
+static bool is_broken(const struct check *c, struct object_id id)
+{
+	for (size_t i = 0; i < c->n_broken_index; i++)
+		if (object_id_equal(c->broken_index[i], id))
+			return true;
+	return false;
+}
+
+static int note_sound_objects(struct check *c, struct err *e)
+{
+	for (size_t i = 0; i < c->n_index; i++)
+		if (!c->index[i]->ignored &&
+		    !is_broken(c, c->index[i]->in.id) &&
+		    note_sound_object(c, c->index[i], e))
+			return -1;
+	return 0;
+}
+
+/* What sound packs hold and no sound index object names. */
+static int index_places(struct repair *x, struct err *e)
+{
+	struct check *c = x->c;
+	struct pack_entry entry;
+	const void *key;
+	uint64_t pos = 0;
+	void *value;
+
+	while (filemap_next(c->places, &pos, &key, &value)) {
+		const struct check_place *p = value;
+		const struct check_pack *pack;
+		const bool named = c->n_broken_index ? p->indexed_soundly
+						     : p->indexed;
+
+		if (!p->in_directory || p->damaged || p->quarantined || named)
+			continue;
+		entry_of(key, p, &entry);
+		pack = filemap_find(c->packs, entry.place.pack.b);
+		if (!pack || pack->unusable || pack->marked)
+			continue;
+		if (add_fresh(x, &entry, e))
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * 1. Copies.
+ */
+static int close_pack(struct repair *x, size_t which, struct err *e)
+{
+	const struct pack_entry *entries;
+	size_t n;
+	int failed;
+
+	if (!x->pack[which])
+		return 0;
+	failed = pack_writer_commit(x->pack[which], e);
+	n = pack_writer_entries(x->pack[which], &entries);
+	for (size_t i = 0; !failed && i < n; i++)
+		failed = add_fresh(x, &entries[i], e);
+	if (!failed)
+		x->c->out->salvaged += n;
+	pack_writer_free(x->pack[which]);
+	x->pack[which] = NULL;
+	return failed;
+}
+
+static int copy_chunk(struct repair *x, const struct pack_entry *entry,
+		      struct err *e)
+{
+	struct check *c = x->c;
+	const size_t which = chunk_kind_is_meta(entry->seal.kind);
+
+	if (x->pack[which] &&
+	    (pack_writer_size(x->pack[which]) >= PACK_BYTES ||
+	     !pack_writer_fits(x->pack[which], entry->place.len)) &&
+	    close_pack(x, which, e))
+		return -1;
+	if (!x->pack[which] &&
+	    pack_writer_open(c->store, c->keys,
+			     which ? OBJECT_META_PACK : OBJECT_DATA_PACK,
+			     &x->pack[which], e))
+		return -1;
+	return pack_writer_add(x->pack[which], &entry->seal, c->sealed,
+			       entry->place.len, e);
+}
+
+static int salvage(struct repair *x, struct err *e)
+{
+	struct check *c = x->c;
+	struct pack_entry entry;
+	const void *key;
+	uint64_t pos = 0;
+	void *value;
+
+	while (filemap_next(c->places, &pos, &key, &value)) {
+		const struct check_place *p = value;
+		struct check_chunk *chunk;
+		int opens;
+
+		if (!p->loose)
+			continue;
+		entry_of(key, p, &entry);
+		chunk = filemap_find(c->chunks, entry.seal.id.b);
+		if (!chunk || chunk->sound)
+			continue;
+		if (check_stopped(c, e))
+			return -1;
+		opens = check_opens(c, &entry, e);
+		if (opens < 0 || (opens && copy_chunk(x, &entry, e)))
+			return -1;
+		chunk->sound += (uint32_t)opens;
+	}
+	return close_pack(x, 0, e) || close_pack(x, 1, e) ? -1 : 0;
+}
+
+/*
+ * 3. Quarantine.
+ */
+static int write_record(struct repair *x, struct err *e)
+{
+	struct check *c = x->c;
+	int failed;
+
+	if (x->record.n_ids == 0)
+		return 0;
+	x->record.id = object_id_new();
+	x->record.time = c->o->now;
+	(void)memcpy(x->record.reason, "found damaged by a check", 25);
+	failed = record_put(c->store, c->keys, &x->record, 0, e);
+	if (!failed)
+		c->out->quarantined += x->record.n_ids;
+	record_done(&x->record);
+	return failed;
+}
+
+static int give_up(struct repair *x, const struct chunk_id *chunk,
+		   struct object_id id, struct err *e)
+{
+	if (x->record.n_ids == RECORD_IDS_MAX && write_record(x, e))
+		return -1;
+	return record_add_chunk(&x->record, chunk, id, e);
+}
+
+static int give_up_chunks(struct repair *x, struct err *e)
+{
+	struct check *c = x->c;
+	struct pack_entry entry;
+	const void *key;
+	uint64_t pos = 0;
+	void *value;
+
+	while (filemap_next(c->places, &pos, &key, &value)) {
+		const struct check_place *p = value;
+
+		if (!p->damaged)
+			continue;
+		entry_of(key, p, &entry);
+		if (give_up(x, &entry.seal.id, entry.place.pack, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int give_up_packs(struct repair *x, struct err *e)
+{
+	struct check *c = x->c;
+	struct object_id id;
+	const void *key;
+	uint64_t pos = 0;
+	void *value;
+
+	while (filemap_next(c->packs, &pos, &key, &value)) {
+		const struct check_pack *p = value;
+
+		if (!p->unusable || p->quarantined || p->marked)
+			continue;
+		memcpy(id.b, key, sizeof(id.b));
+		if (give_up(x, &whole, id, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* Small objects: nothing brings them back, but they are known from now on. */
+static int give_up_objects(struct repair *x, struct err *e)
+{
+	const struct check_result *out = x->c->out;
+
+	for (uint64_t i = 0; i < out->n_findings && i < CHECK_FINDINGS_MAX;
+	     i++) {
+		const struct check_finding *f = &out->findings[i];
+		struct object_id first;
+		struct object_id id;
+
+		if (f->quarantined || f->chunks ||
+		    f->kind == OBJECT_DATA_PACK ||
+		    f->kind == OBJECT_META_PACK || f->kind == OBJECT_INDEX ||
+		    !object_name_parse(f->kind, f->object, &first, &id))
+			continue;
+		if (give_up(x, &whole, id, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int run(struct repair *x, struct err *e)
+{
+	struct check *c = x->c;
+
+	x->fresh = calloc(INDEX_ENTRIES, sizeof(*x->fresh));
+	if (!x->fresh)
+		return err_oom(e);
+	/* A newer program's index may name what only it can read. */
+	if (c->has_newer)
+		c->n_broken_index = 0;
+	if (salvage(x, e) || (c->n_broken_index && note_sound_objects(c, e)) ||
+	    index_places(x, e))
+		return -1;
+	if ((x->n_fresh || c->n_broken_index) && write_index(x, true, e))
+		return -1;
+	if (give_up_chunks(x, e) || give_up_packs(x, e) ||
+	    give_up_objects(x, e))
+		return -1;
+	return write_record(x, e);
+}
+
+int check_repair(struct check *c, struct err *e)
+{
+	struct repair x = { .c = c };
+	int failed;
+
+	check_stage(c, "repairing", 0);
+	record_init(&x.record, OBJECT_QUARANTINE);
+	failed = run(&x, e);
+	pack_writer_free(x.pack[0]);
+	pack_writer_free(x.pack[1]);
+	record_done(&x.record);
+	free(x.fresh);
+	return failed;
+}

@@ -1,0 +1,227 @@
+#include "storage/repository/deletion.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "storage/repository/fields.h"
+#include "storage/repository/reader.h"
+#include "storage/repository/tree.h"
+#include "storage/repository/writer.h"
+
+static void set_text(char to[RECORD_TEXT_MAX + 1], const char *from)
+{
+	fields_text(to, RECORD_TEXT_MAX + 1, from);
+}
+
+static int put(struct repository *r, const struct record *record, struct err *e)
+{
+	return record_put(repository_store(r), repository_keys(r), record, 0,
+			  e);
+}
+
+static int refuse(const struct repository_snapshot *s, struct instant now,
+		  struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+	char until[INSTANT_TEXT];
+
+	object_id_format(s->manifest.snapshot, id);
+	if (s->held) {
+		(void)err_set(e, ERR_DENIED, "snapshot %s is under a hold", id);
+		return err_hint(e, "`snapctl hold list` shows by whom and why");
+	}
+	if (s->locked && instant_compare(s->locked_until, now) > 0) {
+		instant_format(s->locked_until, until);
+		(void)err_set(e, ERR_DENIED, "snapshot %s is locked until %s",
+			      id, until);
+		return err_hint(e, "a lock can be lengthened, never shortened");
+	}
+	return 0;
+}
+
+int deletion_delete(struct repository *r, const struct repository_snapshot *s,
+		    const struct deletion *d, struct err *e)
+{
+	struct record t;
+
+	if (s->deleted)
+		return 0;
+	if (refuse(s, d->now, e))
+		return -1;
+	record_init(&t, OBJECT_TOMBSTONE);
+	t.id = object_id_new();
+	t.snapshot = s->manifest.snapshot;
+	t.time = d->now;
+	t.until = instant_add_ms(d->now, d->grace_ms);
+	set_text(t.by, d->by);
+	set_text(t.reason, d->reason);
+	return put(r, &t, e);
+}
+
+/* What the collecting visitors of undelete share. */
+struct undelete {
+	struct writer *writer;
+	struct object_id snapshot;
+	struct record record; /* the undelete: revoked tombstones */
+};
+
+static int add_tombstone(void *arg, const char *name, const struct record *t,
+			 const struct err *why, struct err *e)
+{
+	struct undelete *u = (struct undelete *)arg;
+
+	(void)name;
+	(void)why;
+	if (!t || !object_id_equal(t->snapshot, u->snapshot))
+		return 0;
+	return record_add_id(&u->record, t->id, e);
+}
+
+static int need_chunk(void *arg, const struct chunk_id *id,
+		      enum chunk_kind kind, struct err *e)
+{
+	const struct undelete *u = (const struct undelete *)arg;
+	const int has = writer_has(u->writer, id, e);
+
+	(void)kind;
+	if (has == 0)
+		return err_set(e, ERR_NOT_FOUND,
+			       "some of its data was collected already");
+	return has < 0 ? -1 : 0;
+}
+
+static int check_references(struct repository *r, const struct manifest *m,
+			    struct undelete *u, struct err *e)
+{
+	CLEANUP(reader_free) struct reader *x = NULL;
+
+	if (reader_new_in(r, writer_index(u->writer), 4U << 20, &x, e) ||
+	    tree_references(x, &m->tree, false, need_chunk, NULL, u, e))
+		return -1;
+	return tree_references(x, &m->hints, true, need_chunk, NULL, u, e);
+}
+
+int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
+		      const struct deletion *d, struct err *e)
+{
+	const struct writer_options o = { .purpose = RECORD_UNDELETE,
+					  .snapshot = s->manifest.snapshot,
+					  .host = s->manifest.host,
+					  .level = WRITER_LEVEL,
+					  .level_meta = WRITER_LEVEL_META };
+	CLEANUP(writer_close) struct writer *w = NULL;
+	struct undelete u = { .snapshot = s->manifest.snapshot };
+	struct manifest again = s->manifest; /* borrows the lists */
+	int failed;
+
+	if (!s->deleted)
+		return err_set(e, ERR_NOT_FOUND, "the snapshot is not deleted");
+	if (writer_open(r, &o, &w, e))
+		return -1;
+	u.writer = w;
+	record_init(&u.record, OBJECT_UNDELETE);
+	u.record.id = object_id_new();
+	u.record.snapshot = s->manifest.snapshot;
+	u.record.time = d->now;
+	set_text(u.record.by, d->by);
+	/* The manifest is published before the tombstones are revoked: in
+	 * between the snapshot is still deleted, never half there. */
+	failed = check_references(r, &s->manifest, &u, e) ||
+		 record_list(repository_store(r), repository_keys(r),
+			     OBJECT_TOMBSTONE, add_tombstone, &u, e) ||
+		 writer_publish(w, &again, s->received, RECORD_PROCESS, e) ||
+		 put(r, &u.record, e);
+	record_done(&u.record);
+	return failed ? -1 : 0;
+}
+
+int deletion_lock(struct repository *r, const struct repository_snapshot *s,
+		  struct instant until, const char *by, struct instant now,
+		  struct err *e)
+{
+	struct record l;
+
+	if (s->locked && instant_compare(until, s->locked_until) <= 0)
+		return 0;
+	record_init(&l, OBJECT_LOCK);
+	l.id = object_id_new();
+	l.snapshot = s->manifest.snapshot;
+	l.until = until;
+	l.time = now;
+	set_text(l.by, by);
+	return put(r, &l, e);
+}
+
+int deletion_hold(struct repository *r, const struct deletion_hold *h,
+		  struct object_id *ret, struct err *e)
+{
+	struct record record;
+	int failed = 0;
+
+	if (h->source && (strlen(h->source) > RECORD_TEXT_MAX ||
+			  !text_is_utf8(h->source, strlen(h->source))))
+		return err_set(e, ERR_USAGE, "no source can be called %s",
+			       text_quote_str(h->source).s);
+	record_init(&record, OBJECT_HOLD);
+	record.id = object_id_new();
+	record.time = h->now;
+	set_text(record.by, h->by);
+	set_text(record.source, h->source);
+	set_text(record.reason, h->case_name);
+	set_text(record.custodian, h->custodian);
+	for (size_t i = 0; !failed && i < h->n_snapshots; i++)
+		failed = record_add_id(&record, h->snapshots[i], e);
+	if (!failed)
+		failed = put(r, &record, e);
+	if (!failed)
+		*ret = record.id;
+	record_done(&record);
+	return failed;
+}
+
+struct hold_search {
+	struct object_id hold;
+	bool found;
+	bool released;
+};
+
+static int see_hold(void *arg, const char *name, const struct record *h,
+		    const struct err *why, struct err *e)
+{
+	struct hold_search *q = (struct hold_search *)arg;
+
+	(void)name;
+	(void)why;
+	(void)e;
+	if (!h)
+		return 0;
+	if (object_id_equal(h->id, q->hold) && object_id_is_zero(h->releases))
+		q->found = true;
+	if (object_id_equal(h->releases, q->hold))
+		q->released = true;
+	return 0;
+}
+
+int deletion_release(struct repository *r, struct object_id hold,
+		     const char *by, struct instant now, struct err *e)
+{
+	struct hold_search q = { .hold = hold };
+	struct record record;
+	int failed;
+
+	if (record_list(repository_store(r), repository_keys(r), OBJECT_HOLD,
+			see_hold, &q, e))
+		return -1;
+	if (!q.found || q.released) {
+		(void)err_set(e, ERR_NOT_FOUND, "there is no such hold");
+		return err_hint(e, "`snapctl hold list` shows all in force");
+	}
+	record_init(&record, OBJECT_HOLD);
+	record.id = object_id_new();
+	record.time = now;
+	record.releases = hold;
+	set_text(record.by, by);
+	failed = put(r, &record, e);
+	record_done(&record);
+	return failed;
+}

@@ -1,0 +1,69 @@
+/*
+ * Deleting snapshots, and taking it back (FORMAT.md §9).
+ *
+ * Deleting writes a tombstone: the snapshot stays restorable until a
+ * collector removes, after the grace period, what nothing else needs.  Holds
+ * and locks are obeyed here, so that every deleter obeys them, with or
+ * without the daemon.  Nothing is ever removed by this module.
+ */
+#ifndef STORAGE_REPOSITORY_DELETION_H
+#define STORAGE_REPOSITORY_DELETION_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/instant.h"
+#include "storage/repository/repository.h"
+
+/* The default grace period (design §9). */
+#define DELETION_GRACE_MS (24LL * 3600 * 1000)
+
+struct deletion {
+	struct instant now;
+	int64_t grace_ms;
+	const char *by;	    /* who asked */
+	const char *reason; /* "" for none */
+};
+
+/*
+ * Delete a snapshot: ERR_DENIED when it is held or locked (the message says
+ * which and until when).  One that is deleted already stays as it is: 0.
+ */
+int deletion_delete(struct repository *r, const struct repository_snapshot *s,
+		    const struct deletion *d, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
+/*
+ * Take a deletion back, through the writer's protocol: with a session open,
+ * every chunk that the snapshot reaches is looked up, marked packs counting
+ * as absent; then its manifest is published anew under that session, and the
+ * tombstones are revoked.  ERR_NOT_FOUND when it is not deleted or something
+ * is gone already.
+ */
+int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
+		      const struct deletion *d, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+/* Lengthen a snapshot's lock; a time that is no later changes nothing. */
+int deletion_lock(struct repository *r, const struct repository_snapshot *s,
+		  struct instant until, const char *by, struct instant now,
+		  struct err *e) NONNULL(1, 2, 4, 6) MUST_CHECK;
+
+/* A legal hold on snapshots, or on all of a source. */
+struct deletion_hold {
+	const struct object_id *snapshots;
+	size_t n_snapshots;
+	const char *source; /* NULL: none */
+	const char *case_name;
+	const char *custodian;
+	const char *by;
+	struct instant now;
+};
+int deletion_hold(struct repository *r, const struct deletion_hold *h,
+		  struct object_id *ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/* ERR_NOT_FOUND when there is no such hold in force. */
+int deletion_release(struct repository *r, struct object_id hold,
+		     const char *by, struct instant now, struct err *e)
+	NONNULL(1, 3, 5) MUST_CHECK;
+
+#endif

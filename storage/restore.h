@@ -1,0 +1,88 @@
+/*
+ * Putting a snapshot, or a part of it, back into a folder.
+ *
+ * Restoring cannot leave its target: every name is created relative to a
+ * folder that was opened before, folders are opened beneath the target
+ * without following any symlink, and a path from a hostile repository is
+ * checked by the tree already.  It never deletes what it did not write: a
+ * file in the way is replaced by rename(2), a folder in the way of a file, or
+ * the reverse, is an error of that entry.
+ *
+ * The pipeline: the caller's thread walks the tree, makes folders, links and
+ * specials; workers (one a core) fetch chunks and write files.  Neighbouring
+ * small files go to a worker together, because they share chunks.  A folder
+ * gets its times, owner and mode after the last of its files.
+ */
+#ifndef STORAGE_RESTORE_H
+#define STORAGE_RESTORE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "storage/repository/manifest.h"
+#include "storage/repository/repository.h"
+
+enum restore_overwrite {
+	RESTORE_CHANGED, /* when size or mtime differ */
+	RESTORE_ALWAYS,
+	RESTORE_NEVER,
+};
+
+struct restore_progress {
+	uint64_t files;
+	uint64_t bytes;	      /* written, or found there */
+	uint64_t bytes_total; /* of the whole snapshot; 0: not known */
+};
+
+/* Whether an entry is wanted (--include, --exclude). */
+typedef bool restore_wanted(void *arg, const char *path, size_t len,
+			    bool is_folder);
+/*
+ * Something about an entry: a failure, or what was left out ("owner",
+ * "device", …).  From any thread, one at a time.
+ */
+typedef void restore_note(void *arg, const char *path, size_t len,
+			  const char *message);
+
+struct restore_options {
+	const char *to;	  /* folder; made when missing, its parent is not */
+	const char *path; /* of SNAP:PATH; NULL: everything */
+	size_t path_len;
+	enum restore_overwrite overwrite;
+	bool dry_run;	    /* say what would be done, write nothing */
+	bool no_privileged; /* as if not root */
+	const char *scratch;
+	restore_wanted *wanted; /* NULL: everything is */
+	restore_note *failed;	/* NULL: counted only */
+	restore_note *left_out; /* likewise */
+	void (*progress)(void *arg, const struct restore_progress *p);
+	const atomic_bool *cancel;
+	void *arg;
+};
+
+struct restore_result {
+	uint64_t files; /* regular files that are there as they were */
+	uint64_t folders;
+	uint64_t others;
+	uint64_t bytes;	  /* of those files */
+	uint64_t reused;  /* files that were there already */
+	uint64_t skipped; /* files kept as they are by RESTORE_NEVER */
+	uint64_t left_out;
+	uint64_t errors;
+	bool damaged; /* some errors are damage of the repository */
+	bool pinned;  /* collectors knew about us */
+};
+
+/*
+ * 0 when everything that could be restored was: result tells of errors.
+ * ERR_NOT_FOUND when path is not in the snapshot; ERR_USAGE when the target
+ * is no folder; ERR_FULL, ERR_INTERRUPTED and failures that concern more than
+ * one entry end it at once.  Durable (syncfs) when 0.
+ */
+int restore_run(struct repository *r, const struct manifest *m,
+		const struct restore_options *o, struct restore_result *ret,
+		struct err *e) NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+
+#endif

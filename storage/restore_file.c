@@ -1,0 +1,285 @@
+/* Regular files: deciding, writing, finishing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/seam.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "storage/restore_internal.h"
+
+char *restore_temporary_name(struct err *e)
+{
+	uint8_t random[8];
+	char hex[2 * sizeof(random) + 1];
+	char *name;
+
+	secret_nonce(random, sizeof(random));
+	text_hex(random, sizeof(random), hex);
+	if (asprintf(&name, ".snapctl-%s.part", hex) < 0) {
+		(void)err_oom(e);
+		return NULL;
+	}
+	return name;
+}
+
+static void file_free(struct restore_file *file)
+{
+	file_close(file->fd);
+	entry_done(&file->entry);
+	free(file->name);
+	free(file->temporary);
+	free(file);
+}
+
+static struct restore_file *file_new(const struct entry *en, const char *name,
+				     struct err *e)
+{
+	struct restore_file *file = calloc(1, sizeof(*file));
+
+	if (!file) {
+		(void)err_oom(e);
+		return NULL;
+	}
+	file->fd = -1;
+	file->refs = 1;
+	file->name = strdup(name);
+	if (!file->name) {
+		(void)err_oom(e);
+		file_free(file);
+		return NULL;
+	}
+	if (entry_copy(&file->entry, en, e)) {
+		file_free(file);
+		return NULL;
+	}
+	return file;
+}
+
+static bool is_same(const struct stat *st, const struct entry *en)
+{
+	return S_ISREG(st->st_mode) && st->st_size >= 0 &&
+	       (uint64_t)st->st_size == en->size &&
+	       st->st_mtim.tv_sec == en->mtime.sec &&
+	       (uint32_t)st->st_mtim.tv_nsec == en->mtime.nsec;
+}
+
+/* What is there already is right, or is to stay: no content is written. */
+static int keep_file(struct restore_run *r, struct restore_folder *f,
+		     const struct entry *en, const char *name, bool same,
+		     struct err *e)
+{
+	CLEANUP(file_close) int fd = -1;
+
+	(void)pthread_mutex_lock(&r->lock);
+	if (same) {
+		r->result.files++;
+		r->result.reused++;
+		r->result.bytes += en->size;
+	} else {
+		r->result.skipped++;
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	if (!same)
+		return RESTORE_KEPT;
+	if (r->o->dry_run || r->o->overwrite == RESTORE_NEVER)
+		return RESTORE_SAME;
+	/* Owner, mode and attributes may have changed all the same. */
+	fd = openat(f->fd, name,
+		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "cannot open it");
+	return restore_metadata(r, f, name, fd, en, e) ? -1 : RESTORE_SAME;
+}
+
+/*
+ * In place when nothing is there, else beside it, to be renamed over it; and
+ * without a name until then, so that whoever is killed leaves nothing behind.
+ */
+static int open_output(struct restore_file *file, bool there, struct err *e)
+{
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+
+	if (there) {
+		file->temporary = restore_temporary_name(e);
+		if (!file->temporary)
+			return -1;
+		file->fd = seam_open(file->folder->fd, ".",
+				     O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+		file->unnamed = file->fd >= 0;
+		if (file->unnamed)
+			return 0;
+	}
+	file->fd = seam_open(file->folder->fd,
+			     there ? file->temporary : file->name, flags, 0600);
+	if (file->fd < 0)
+		return err_sys(e, "cannot create it");
+	return 0;
+}
+
+int restore_file_begin(struct restore_run *r, struct restore_folder *f,
+		       const struct entry *en, const char *name,
+		       struct restore_file **ret, struct err *e)
+{
+	struct restore_file *file;
+	struct stat st;
+	const int there = restore_look(f, name, &st, e);
+	bool same;
+
+	if (there < 0)
+		return -1;
+	same = there && is_same(&st, en);
+	if (there && (r->o->overwrite == RESTORE_NEVER ||
+		      (same && r->o->overwrite == RESTORE_CHANGED)))
+		return keep_file(r, f, en, name, same, e);
+	if (there && S_ISDIR(st.st_mode))
+		return err_set(e, ERR_EXISTS, "a folder is in the way");
+	if (r->o->dry_run) {
+		(void)pthread_mutex_lock(&r->lock);
+		r->result.files++;
+		r->result.bytes += en->size;
+		(void)pthread_mutex_unlock(&r->lock);
+		return RESTORE_KEPT;
+	}
+	file = file_new(en, name, e);
+	if (!file)
+		return -1;
+	file->folder = f;
+	if (open_output(file, there, e)) {
+		file_free(file);
+		return -1;
+	}
+	restore_folder_ref(r, f);
+	*ret = file;
+	return RESTORE_WRITE;
+}
+
+void restore_file_ref(struct restore_run *r, struct restore_file *file)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	file->refs++;
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+static int finish_file(struct restore_run *r, struct restore_file *file,
+		       struct err *e)
+{
+	/* A hole at the end, or nothing but holes. */
+	if (!file->ends_in_data && file->entry.size &&
+	    seam_truncate(file->fd, (int64_t)file->entry.size))
+		return err_sys(e, "cannot set the size");
+	if (restore_metadata(r, file->folder, file->name, file->fd,
+			     &file->entry, e))
+		return -1;
+	if (!file->temporary)
+		return 0;
+	if (file->unnamed &&
+	    restore_link_fd(file->fd, file->folder->fd, file->temporary))
+		return err_sys(e, "cannot give it a name");
+	if (seam_rename(file->folder->fd, file->temporary, file->folder->fd,
+			file->name, 0))
+		return err_sys(e, "cannot put it in place");
+	return 0;
+}
+
+/* It is ours and not whole: nobody may take it for right. */
+static void discard(const struct restore_file *file)
+{
+	const char *name = file->temporary ? file->temporary : file->name;
+	struct stat ours;
+	struct stat there;
+
+	/* Unless somebody else has put something there meanwhile. */
+	if (fstat(file->fd, &ours) == 0 &&
+	    fstatat(file->folder->fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
+		(void)!seam_unlink(file->folder->fd, name, 0);
+}
+
+void restore_file_unref(struct restore_run *r, struct restore_file *file)
+{
+	struct err e = { 0 };
+	bool last;
+	bool whole;
+
+	(void)pthread_mutex_lock(&r->lock);
+	last = --file->refs == 0;
+	whole = !file->failed && !r->failed;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (!last)
+		return;
+	if (whole && finish_file(r, file, &e)) {
+		restore_error(r, &file->entry, &e);
+		whole = false;
+	}
+	if (whole) {
+		(void)pthread_mutex_lock(&r->lock);
+		r->result.files++;
+		r->result.bytes += file->entry.size;
+		(void)pthread_mutex_unlock(&r->lock);
+	} else {
+		discard(file);
+	}
+	if (file->done)
+		*file->done = whole;
+	restore_folder_unref(r, file->folder);
+	file_free(file);
+}
+
+static int write_piece(struct reader *x, const struct restore_piece *p,
+		       struct err *e)
+{
+	const uint8_t *plain;
+	size_t n;
+
+	if (reader_get(x, &p->extent.id, CHUNK_DATA, &plain, &n, e))
+		return -1;
+	if (p->extent.offset > n || p->extent.len > n - p->extent.offset)
+		return err_set(e, ERR_CORRUPT,
+			       "it refers to bytes beyond its chunk");
+	if (seam_pwrite(p->file->fd, plain + p->extent.offset,
+			(size_t)p->extent.len, (int64_t)p->offset))
+		return err_sys(e, "cannot write it to the target");
+	return 0;
+}
+
+void restore_file_error(struct restore_run *r, struct restore_file *file,
+			const struct err *why)
+{
+	bool first;
+
+	(void)pthread_mutex_lock(&r->lock);
+	first = !file->failed;
+	file->failed = true;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (first)
+		restore_error(r, &file->entry, why);
+}
+
+static bool has_failed(struct restore_run *r, const struct restore_file *file)
+{
+	bool failed;
+
+	(void)pthread_mutex_lock(&r->lock);
+	failed = file->failed || r->failed;
+	(void)pthread_mutex_unlock(&r->lock);
+	return failed;
+}
+
+void restore_job_write(struct restore_run *r, struct reader *x,
+		       struct restore_job *job)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		struct restore_file *file = job->pieces[i].file;
+		struct err e = { 0 };
+
+		if (!has_failed(r, file) && write_piece(x, &job->pieces[i], &e))
+			restore_file_error(r, file, &e);
+		restore_file_unref(r, file);
+	}
+	job->n = 0;
+}

@@ -1,0 +1,155 @@
+/*
+ * Private to restore*.c.
+ */
+#ifndef STORAGE_RESTORE_INTERNAL_H
+#define STORAGE_RESTORE_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "base/queue.h"
+#include "storage/repository/content.h"
+#include "storage/repository/entry.h"
+#include "storage/repository/reader.h"
+#include "storage/restore.h"
+
+#define RESTORE_WORKERS_MAX 8
+/* Opened chunks that each worker keeps. */
+#define RESTORE_CACHE_BYTES (4U << 20)
+
+/*
+ * A folder of the target on the way from the top to the current entry.  It is
+ * made when something in it is, and finished when nobody refers to it.
+ */
+struct restore_folder {
+	struct restore_folder *up; /* NULL for the target itself */
+	struct entry entry;	   /* owned; type 0 when there is none */
+	char *name;		   /* in up */
+	int fd;			   /* -1 until it is made */
+	bool is_ours;		   /* made by us: it gets its metadata */
+	bool is_wanted;		   /* the entry itself is restored */
+	bool is_lost; /* its own entry is: nothing is known but its name */
+	bool failed;
+	unsigned int refs; /* the run's lock guards it */
+};
+
+struct restore_run {
+	struct repository *repository;
+	const struct restore_options *o;
+	struct restore_result result;
+	bool privileged;
+	uid_t uid;
+	gid_t gid;
+
+	struct queue *work;
+	pthread_t workers[RESTORE_WORKERS_MAX];
+	size_t n_workers;
+	pthread_mutex_t lock; /* result, refs, failure */
+	bool failed;
+	struct err failure;
+};
+
+/* A file that is being written by one or several workers. */
+struct restore_file {
+	struct restore_folder *folder;
+	struct entry entry; /* owned */
+	char *name;
+	char *temporary; /* to be renamed to name; NULL: written in place */
+	bool unnamed;	 /* has no name yet, not even the temporary one */
+	int fd;
+	bool ends_in_data; /* its last byte is written: the size comes along */
+	unsigned int refs; /* lock */
+	bool failed;	   /* lock */
+	bool *done;	   /* NULL, or where to say that it is there, whole */
+};
+
+/* What one worker does at a time. */
+#define RESTORE_EXTENTS 64
+struct restore_piece {
+	struct restore_file *file;
+	uint64_t offset;
+	struct extent extent;
+};
+struct restore_job {
+	size_t n;
+	uint64_t bytes;
+	struct restore_piece pieces[RESTORE_EXTENTS];
+};
+
+/* restore.c */
+void restore_error(struct restore_run *r, const struct entry *en,
+		   const struct err *why) NONNULL(1, 2, 3);
+/* The same for a file that is being written; only its first counts. */
+void restore_file_error(struct restore_run *r, struct restore_file *file,
+			const struct err *why) NONNULL(1, 2, 3);
+void restore_leave_out(struct restore_run *r, const struct entry *en,
+		       const char *what) NONNULL(1, 2, 3);
+/* The first failure that concerns everything ends the run. */
+void restore_fail(struct restore_run *r, const struct err *why) NONNULL(1, 2);
+bool restore_failed(struct restore_run *r) NONNULL(1);
+
+/* restore_target.c: folders and what is put into them. */
+int restore_target_open(struct restore_run *r, struct restore_folder **ret,
+			struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+struct restore_folder *restore_folder_enter(struct restore_run *r,
+					    struct restore_folder *up,
+					    const struct entry *en,
+					    const char *name, bool wanted,
+					    struct err *e)
+	NONNULL(1, 2, 3, 4, 6);
+/* Make it, and those above it, if need be. */
+int restore_folder_make(struct restore_run *r, struct restore_folder *f,
+			struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+void restore_folder_ref(struct restore_run *r, struct restore_folder *f)
+	NONNULL(1, 2);
+/* The last one finishes the folder: metadata, descriptor, memory. */
+void restore_folder_unref(struct restore_run *r, struct restore_folder *f)
+	NONNULL(1, 2);
+
+/*
+ * A descriptor (O_PATH) of an entry by its path below the target, never
+ * through a symlink; -1.
+ */
+int restore_open_entry(const struct restore_folder *root, const char *path)
+	NONNULL(1, 2) MUST_CHECK;
+/* Another name for what fd is; 0 or -1 with errno. */
+int restore_link_fd(int fd, int dir_fd, const char *name) NONNULL(3) MUST_CHECK;
+
+/* Symlinks, fifos, sockets, devices: 1 when it is there, 0 left out, -1. */
+int restore_special(struct restore_run *r, struct restore_folder *f,
+		    const struct entry *en, const char *name, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+
+/* What is at name in f: 1 and its status, 0 nothing, -1. */
+int restore_look(const struct restore_folder *f, const char *name,
+		 struct stat *ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/* Owner, attributes, mode, times; by fd, or by name for fd -1. */
+int restore_metadata(struct restore_run *r, const struct restore_folder *f,
+		     const char *name, int fd, const struct entry *en,
+		     struct err *e) NONNULL(1, 5, 6) MUST_CHECK;
+
+/* restore_file.c: regular files. */
+/* What restore_file_begin() found to do. */
+enum restore_begun {
+	RESTORE_KEPT,  /* nothing: what is there stays, whatever it is */
+	RESTORE_WRITE, /* a file that takes pieces */
+	RESTORE_SAME,  /* nothing: it is there as it was */
+};
+/* Begin a file: decides by the overwrite rule.  enum restore_begun, or -1. */
+int restore_file_begin(struct restore_run *r, struct restore_folder *f,
+		       const struct entry *en, const char *name,
+		       struct restore_file **ret, struct err *e)
+	NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
+void restore_file_ref(struct restore_run *r, struct restore_file *file)
+	NONNULL(1, 2);
+/* The last one finishes the file, or removes what is unfinished. */
+void restore_file_unref(struct restore_run *r, struct restore_file *file)
+	NONNULL(1, 2);
+/* Write a job's pieces; failures are noted at their files. */
+void restore_job_write(struct restore_run *r, struct reader *x,
+		       struct restore_job *job) NONNULL(1, 2, 3);
+/* A fresh name for something that will be renamed. */
+char *restore_temporary_name(struct err *e) NONNULL(1);
+
+#endif

@@ -1,0 +1,527 @@
+/* Folders of the target, specials, and everybody's metadata. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/seam.h"
+#include "base/text.h"
+#include "storage/restore_internal.h"
+
+/* A folder below another, whatever a rival plants there meanwhile. */
+static int open_beneath(int dir_fd, const char *name)
+{
+	const struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+			   RESOLVE_NO_MAGICLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+}
+
+static int open_path(int dir_fd, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+			   RESOLVE_NO_MAGICLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+}
+
+/* A path that is longer than the kernel takes is gone in steps. */
+int restore_open_entry(const struct restore_folder *root, const char *path)
+{
+	CLEANUP(file_close) int folder = -1;
+	char step[PATH_MAX];
+
+	while (strlen(path) >= sizeof(step)) {
+		const char *end = memrchr(path, '/', sizeof(step) - 1);
+		int next;
+
+		if (!end)
+			return -1;
+		memcpy(step, path, (size_t)(end - path));
+		step[end - path] = '\0';
+		next = open_path(folder < 0 ? root->fd : folder, step);
+		if (next < 0)
+			return -1;
+		file_close(folder);
+		folder = next;
+		path = end + 1;
+	}
+	return open_path(folder < 0 ? root->fd : folder, path);
+}
+
+int restore_link_fd(int fd, int dir_fd, const char *name)
+{
+	char path[64];
+
+	/* Linking by descriptor itself (AT_EMPTY_PATH) is for root only. */
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return seam_link(AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW);
+}
+
+static struct restore_folder *folder_new(struct restore_folder *up,
+					 const char *name, struct err *e)
+{
+	struct restore_folder *f = calloc(1, sizeof(*f));
+
+	if (f)
+		f->name = strdup(name);
+	if (!f || !f->name) {
+		free(f);
+		(void)err_oom(e);
+		return NULL;
+	}
+	f->up = up;
+	f->fd = -1;
+	f->refs = 1;
+	return f;
+}
+
+int restore_target_open(struct restore_run *r, struct restore_folder **ret,
+			struct err *e)
+{
+	const char *to = r->o->to;
+	struct restore_folder *f;
+	bool ours = false;
+	int fd;
+
+	if (!r->o->dry_run) {
+		ours = seam_mkdir(AT_FDCWD, to, 0700) == 0;
+		if (!ours && errno != EEXIST) {
+			(void)err_sys(e, "cannot make the folder %s",
+				      text_quote_str(to).s);
+			return err_hint(e, e->sys == ENOENT
+						   ? "make the folder that it "
+						     "is to stand in"
+						   : "name another place with "
+						     "--to");
+		}
+	}
+	fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOTDIR) {
+		(void)err_set(e, ERR_USAGE, "%s is not a folder",
+			      text_quote_str(to).s);
+		return err_hint(e, "--to names the folder to restore into");
+	}
+	if (fd < 0 && !(r->o->dry_run && errno == ENOENT))
+		return err_sys(e, "cannot open the folder %s",
+			       text_quote_str(to).s);
+	f = folder_new(NULL, "", e);
+	if (!f) {
+		file_close(fd);
+		return -1;
+	}
+	f->fd = fd;
+	f->is_ours = ours;
+	*ret = f;
+	return 0;
+}
+
+struct restore_folder *restore_folder_enter(struct restore_run *r,
+					    struct restore_folder *up,
+					    const struct entry *en,
+					    const char *name, bool wanted,
+					    struct err *e)
+{
+	struct restore_folder *f = folder_new(up, name, e);
+
+	if (!f)
+		return NULL;
+	if (entry_copy(&f->entry, en, e)) {
+		free(f->name);
+		free(f);
+		return NULL;
+	}
+	f->is_wanted = wanted;
+	restore_folder_ref(r, up);
+	return f;
+}
+
+/* One folder, whose parent is open. */
+static int make_one(struct restore_run *r, struct restore_folder *f,
+		    struct err *e)
+{
+	assert(f->up);
+	if (!r->o->dry_run) {
+		f->is_ours = seam_mkdir(f->up->fd, f->name, 0700) == 0;
+		if (!f->is_ours && errno != EEXIST)
+			return err_sys(e, "cannot make the folder");
+	}
+	f->fd = f->up->fd < 0 ? -1 : open_beneath(f->up->fd, f->name);
+	if (f->fd >= 0)
+		return 0;
+	if (r->o->dry_run && (f->up->fd < 0 || errno == ENOENT))
+		return 0;
+	if (errno == ELOOP || errno == ENOTDIR)
+		return err_set(e, ERR_EXISTS,
+			       "something that is not a folder is in the way");
+	return err_sys(e, "cannot open the folder");
+}
+
+/* The highest folder on the way to f that is not open; its parent is. */
+static struct restore_folder *highest_missing(struct restore_folder *f)
+{
+	while (f->up && f->up->fd < 0 && f->up->up)
+		f = f->up;
+	return f;
+}
+
+int restore_folder_make(struct restore_run *r, struct restore_folder *f,
+			struct err *e)
+{
+	while (f->fd < 0 && f->up && !f->failed) {
+		struct restore_folder *next = highest_missing(f);
+
+		if (!next->failed && next->up && next->up->failed)
+			next->failed = true;
+		if (next->failed)
+			break;
+		if (make_one(r, next, e)) {
+			next->failed = true;
+			restore_error(r, &next->entry, e);
+		} else if (next->fd < 0) {
+			return 0; /* a dry run */
+		}
+	}
+	for (const struct restore_folder *up = f; up; up = up->up)
+		if (up->failed) {
+			f->failed = true;
+			return err_set(e, ERR_IO,
+				       "its folder could not be restored");
+		}
+	return 0;
+}
+
+void restore_folder_ref(struct restore_run *r, struct restore_folder *f)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	f->refs++;
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+static void finish_folder(struct restore_run *r, struct restore_folder *f)
+{
+	struct err e = { 0 };
+
+	if (f->fd >= 0 && !r->o->dry_run && f->entry.path && !f->is_lost &&
+	    (f->is_ours || f->is_wanted) && (f->up || f->is_ours) &&
+	    !restore_failed(r) &&
+	    restore_metadata(r, NULL, NULL, f->fd, &f->entry, &e))
+		restore_error(r, &f->entry, &e);
+	file_close(f->fd);
+	entry_done(&f->entry);
+	free(f->name);
+	free(f);
+}
+
+void restore_folder_unref(struct restore_run *r, struct restore_folder *f)
+{
+	struct restore_folder *up;
+	bool last;
+
+	do {
+		up = f->up;
+		(void)pthread_mutex_lock(&r->lock);
+		last = --f->refs == 0;
+		(void)pthread_mutex_unlock(&r->lock);
+		if (last)
+			finish_folder(r, f);
+		f = up;
+	} while (last && f);
+}
+
+int restore_look(const struct restore_folder *f, const char *name,
+		 struct stat *ret, struct err *e)
+{
+	if (f->fd < 0)
+		return 0; /* a dry run into what does not exist */
+	if (fstatat(f->fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	if (errno == ENOENT)
+		return 0;
+	return err_sys(e, "cannot look at what is there");
+}
+
+/* Attributes that only root may set, and that matter only to root. */
+static bool is_privileged_xattr(const char *name)
+{
+	return strncmp(name, "security.", 9) == 0 ||
+	       strncmp(name, "trusted.", 8) == 0;
+}
+
+static bool is_wanted_xattr(const struct entry *en, const char *name)
+{
+	for (size_t i = 0; i < en->xattr_count; i++)
+		if (strcmp(en->xattrs[i].name, name) == 0)
+			return true;
+	/* Labels of security modules are the system's, not the snapshot's. */
+	return strncmp(name, "security.", 9) == 0 &&
+	       strcmp(name, "security.capability") != 0;
+}
+
+/*
+ * What the entry has not: attributes of what was there before, and the ACL
+ * that a new file takes over from a folder with a default one.
+ */
+static int drop_xattrs(int fd, const char *path, const struct entry *en,
+		       struct err *e)
+{
+	ssize_t n = fd >= 0 ? flistxattr(fd, NULL, 0)
+			    : llistxattr(path, NULL, 0);
+	char *names;
+	int failed = 0;
+
+	if (n <= 0)
+		return 0;
+	names = malloc((size_t)n + 1);
+	if (!names)
+		return err_oom(e);
+	n = fd >= 0 ? flistxattr(fd, names, (size_t)n)
+		    : llistxattr(path, names, (size_t)n);
+	names[n > 0 ? n : 0] = '\0';
+	for (const char *s = names; !failed && n > 0 && s < names + n;
+	     s += strlen(s) + 1)
+		if (!is_wanted_xattr(en, s) && seam_removexattr(fd, path, s) &&
+		    errno != ENODATA && errno != EPERM && errno != ENOTSUP)
+			failed = err_sys(e, "cannot remove the attribute %s",
+					 text_quote_str(s).s);
+	free(names);
+	return failed;
+}
+
+/*
+ * What a file system that takes other attributes, or smaller ones, says; one
+ * without room for a value says ENOSPC with the disk nearly empty.
+ */
+static bool is_unsupported_xattr(int sys)
+{
+	return sys == ENOTSUP || sys == EPERM || sys == ENOSPC ||
+	       sys == E2BIG || sys == ERANGE;
+}
+
+static int set_xattrs(struct restore_run *r, int fd, const char *path,
+		      const struct entry *en, struct err *e)
+{
+	for (size_t i = 0; i < en->xattr_count; i++) {
+		const struct entry_xattr *x = &en->xattrs[i];
+		char what[300];
+
+		if (!r->privileged && is_privileged_xattr(x->name)) {
+			(void)snprintf(what, sizeof(what), "attribute %s",
+				       x->name);
+			restore_leave_out(r, en, what);
+			continue;
+		}
+		if (seam_setxattr(fd, path, x->name, x->value, x->value_len) ==
+		    0)
+			continue;
+		if (!is_unsupported_xattr(errno))
+			return err_sys(e, "cannot set the attribute %s",
+				       text_quote_str(x->name).s);
+		(void)snprintf(what, sizeof(what),
+			       "attribute %s (not supported there)", x->name);
+		restore_leave_out(r, en, what);
+	}
+	return 0;
+}
+
+/* 1 when it is as it was, 0 when that was left out. */
+static int set_owner(struct restore_run *r, const struct restore_folder *f,
+		     const char *name, int fd, const struct entry *en,
+		     struct err *e)
+{
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+	struct stat st;
+
+	if (!r->privileged) {
+		if (en->uid != r->uid || en->gid != r->gid)
+			restore_leave_out(r, en, "owner");
+		return 0;
+	}
+	/* Nearly always it is root's file that root made: a look is cheaper
+	 * than a change of owner that changes nothing. */
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == en->uid &&
+	    st.st_gid == en->gid)
+		return 1;
+	if (seam_chown(fd >= 0 ? fd : f->fd, fd >= 0 ? "" : name, en->uid,
+		       en->gid, flags) == 0)
+		return 1;
+	/* FAT, shares that squash root, ids that a namespace lacks. */
+	if (errno != EPERM && errno != EINVAL && errno != ENOTSUP)
+		return err_sys(e, "cannot set the owner");
+	restore_leave_out(r, en, "owner (not supported there)");
+	return 0;
+}
+
+/* fchmodat(2) would follow a symlink that a rival put there meanwhile. */
+static int chmod_special(const struct restore_folder *f, const char *name,
+			 mode_t mode)
+{
+	CLEANUP(file_close)
+	const int fd = openat(f->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char path[64];
+
+	if (fd < 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return seam_chmod(AT_FDCWD, path, mode);
+}
+
+/* Without its owner someone else's setuid bit would become ours. */
+static mode_t safe_mode(struct restore_run *r, const struct entry *en,
+			bool owned)
+{
+	const mode_t mode = en->mode;
+
+	if (owned || !(mode & (S_ISUID | S_ISGID)))
+		return mode;
+	if (en->type != ENTRY_FOLDER)
+		restore_leave_out(r, en, "setuid or setgid bit");
+	return mode & ~(mode_t)(S_ISUID | S_ISGID);
+}
+
+static int set_mode(const struct restore_folder *f, const char *name, int fd,
+		    mode_t mode, struct err *e)
+{
+	if (fd >= 0 ? seam_fchmod(fd, mode) : chmod_special(f, name, mode))
+		return err_sys(e, "cannot set the mode");
+	return 0;
+}
+
+/*
+ * The order matters: a change of owner clears setuid bits and capabilities;
+ * an ACL changes the mode; everything changes times.
+ */
+int restore_metadata(struct restore_run *r, const struct restore_folder *f,
+		     const char *name, int fd, const struct entry *en,
+		     struct err *e)
+{
+	const struct timespec times[2] = {
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = en->mtime.sec, .tv_nsec = (long)en->mtime.nsec },
+	};
+	char path[64 + 256];
+	int owned;
+
+	/* Attributes of what has no descriptor go through the folder's. */
+	if (fd < 0)
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", f->fd,
+			       name);
+	owned = set_owner(r, f, name, fd, en, e);
+	if (owned < 0 || drop_xattrs(fd, fd < 0 ? path : NULL, en, e) ||
+	    set_xattrs(r, fd, fd < 0 ? path : NULL, en, e))
+		return -1;
+	if (en->type != ENTRY_SYMLINK &&
+	    set_mode(f, name, fd, safe_mode(r, en, owned), e))
+		return -1;
+	if (fd >= 0 ? seam_utimens(fd, NULL, times, 0)
+		    : seam_utimens(f->fd, name, times, AT_SYMLINK_NOFOLLOW))
+		return err_sys(e, "cannot set the times");
+	return 0;
+}
+
+static bool same_special(const struct restore_folder *f, const char *name,
+			 const struct entry *en, const struct stat *st)
+{
+	char target[4096];
+	ssize_t n;
+
+	if ((st->st_mode & S_IFMT) != entry_type_to_format(en->type))
+		return false;
+	switch (en->type) {
+	case ENTRY_SYMLINK:
+		n = readlinkat(f->fd, name, target, sizeof(target));
+		return n >= 0 && (size_t)n == en->target_len &&
+		       memcmp(target, en->target, (size_t)n) == 0;
+	case ENTRY_CHARACTER:
+	case ENTRY_BLOCK:
+		return major(st->st_rdev) == en->device_major &&
+		       minor(st->st_rdev) == en->device_minor;
+	default:
+		return true;
+	}
+}
+
+static int make_special(const struct restore_folder *f, const struct entry *en,
+			const char *name, struct err *e)
+{
+	const mode_t format = entry_type_to_format(en->type);
+	char *target;
+	int failed;
+
+	if (en->type != ENTRY_SYMLINK) {
+		if (seam_mknod(f->fd, name, format | 0600,
+			       makedev(en->device_major, en->device_minor)))
+			return err_sys(e, "cannot make the %s",
+				       entry_type_name(en->type));
+		return 0;
+	}
+	target = strndup(en->target, en->target_len);
+	if (!target)
+		return err_oom(e);
+	failed = seam_symlink(target, f->fd, name);
+	free(target);
+	return failed ? err_sys(e, "cannot make the symlink") : 0;
+}
+
+/* In place of what is there: beside it, then renamed over it. */
+static int replace_special(struct restore_run *r,
+			   const struct restore_folder *f,
+			   const struct entry *en, const char *name,
+			   struct err *e)
+{
+	char *temporary = restore_temporary_name(e);
+	int failed;
+
+	if (!temporary)
+		return -1;
+	failed = make_special(f, en, temporary, e);
+	if (!failed)
+		failed = restore_metadata(r, f, temporary, -1, en, e);
+	if (!failed && seam_rename(f->fd, temporary, f->fd, name, 0))
+		failed = err_sys(e, "cannot put it in place");
+	if (failed)
+		(void)!seam_unlink(f->fd, temporary, 0);
+	free(temporary);
+	return failed;
+}
+
+int restore_special(struct restore_run *r, struct restore_folder *f,
+		    const struct entry *en, const char *name, struct err *e)
+{
+	struct stat st;
+	const int there = restore_look(f, name, &st, e);
+
+	if (there < 0)
+		return -1;
+	if (there && r->o->overwrite == RESTORE_NEVER)
+		return 0;
+	if (!r->privileged &&
+	    (en->type == ENTRY_CHARACTER || en->type == ENTRY_BLOCK)) {
+		restore_leave_out(r, en, "device");
+		return 0;
+	}
+	if (there && S_ISDIR(st.st_mode))
+		return err_set(e, ERR_EXISTS, "a folder is in the way");
+	if (r->o->dry_run)
+		return 1;
+	if (there && !same_special(f, name, en, &st))
+		return replace_special(r, f, en, name, e) ? -1 : 1;
+	if (!there && make_special(f, en, name, e))
+		return -1;
+	return restore_metadata(r, f, name, -1, en, e) ? -1 : 1;
+}

@@ -1,0 +1,412 @@
+#include "storage/snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "storage/repository/fields.h"
+#include "storage/snapshot_internal.h"
+
+/* Named errors kept in the manifest's list; all of them are counted. */
+#define ERRORS_BYTES_MAX (8U << 20)
+/* Opened chunks of the parent's tree that are kept while it is merged. */
+#define PARENT_CACHE_BYTES (2U << 20)
+
+int snapshot_errors_new(struct snapshot_errors **ret, struct err *e)
+{
+	struct snapshot_errors *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return err_oom(e);
+	(void)pthread_mutex_init(&x->lock, NULL);
+	buf_init(&x->list, ERRORS_BYTES_MAX);
+	*ret = x;
+	return 0;
+}
+
+void snapshot_errors_free(struct snapshot_errors *x)
+{
+	if (!x)
+		return;
+	(void)pthread_mutex_destroy(&x->lock);
+	buf_done(&x->list);
+	free(x);
+}
+
+void snapshot_report(void *arg, const char *path, size_t path_len,
+		     const char *message)
+{
+	struct snapshot_errors *x = (struct snapshot_errors *)arg;
+	const size_t message_len = strlen(message);
+	struct err ignored = { 0 };
+	size_t before;
+
+	(void)pthread_mutex_lock(&x->lock);
+	x->n++;
+	before = x->list.len;
+	if (buf_add_varint(&x->list, path_len, &ignored) ||
+	    buf_add(&x->list, path, path_len, &ignored) ||
+	    buf_add_varint(&x->list, message_len, &ignored) ||
+	    buf_add(&x->list, message, message_len, &ignored))
+		x->list.len = before; /* full: counted, not named */
+	if (x->forward)
+		x->forward(x->arg, path, path_len, message);
+	(void)pthread_mutex_unlock(&x->lock);
+}
+
+void snapshot_fail(struct snapshot_pipeline *p, const struct err *why)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	if (!p->failed)
+		p->failure = *why;
+	p->failed = true;
+	(void)pthread_cond_broadcast(&p->job_done);
+	(void)pthread_mutex_unlock(&p->lock);
+	if (p->jobs)
+		queue_abort(p->jobs);
+	if (p->events)
+		queue_abort(p->events);
+}
+
+bool snapshot_failed(struct snapshot_pipeline *p)
+{
+	bool failed;
+
+	(void)pthread_mutex_lock(&p->lock);
+	failed = p->failed;
+	(void)pthread_mutex_unlock(&p->lock);
+	return failed;
+}
+
+void snapshot_job_unref(struct snapshot_pipeline *p, struct snapshot_job *j)
+{
+	bool last;
+
+	(void)pthread_mutex_lock(&p->lock);
+	last = --j->refs == 0;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (!last)
+		return;
+	free(j->data);
+	free(j);
+}
+
+void snapshot_event_free(struct snapshot_pipeline *p, struct snapshot_event *ev)
+{
+	if (ev->job)
+		snapshot_job_unref(p, ev->job);
+	entry_done(&ev->entry);
+	free(ev->content.v);
+	free(ev);
+}
+
+static int work(struct snapshot_pipeline *p, struct chunk_worker *w,
+		struct err *e)
+{
+	void *item;
+
+	while (queue_pop(p->jobs, &item)) {
+		struct snapshot_job *j = (struct snapshot_job *)item;
+		struct chunk_id id;
+
+		if (writer_add(p->writer, w, CHUNK_DATA, j->data, j->len, &id,
+			       NULL, e)) {
+			snapshot_job_unref(p, j);
+			return -1;
+		}
+		/* Nobody needs the bytes any more, only the name. */
+		free(j->data);
+		j->data = NULL;
+		(void)pthread_mutex_lock(&p->lock);
+		j->id = id;
+		j->done = true;
+		(void)pthread_cond_broadcast(&p->job_done);
+		(void)pthread_mutex_unlock(&p->lock);
+		snapshot_job_unref(p, j);
+	}
+	return 0;
+}
+
+void *snapshot_worker(void *arg)
+{
+	struct snapshot_pipeline *p = (struct snapshot_pipeline *)arg;
+	CLEANUP(chunk_worker_free) struct chunk_worker *w = NULL;
+	struct err e = { 0 };
+
+	if (chunk_worker_new(repository_keys(writer_repository(p->writer)), &w,
+			     &e) ||
+	    work(p, w, &e))
+		snapshot_fail(p, &e);
+	return NULL;
+}
+
+/* One worker a core: they do nearly all that costs. */
+static size_t cores(void)
+{
+	const long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < 1)
+		return 1;
+	return n > SNAPSHOT_WORKERS_MAX ? SNAPSHOT_WORKERS_MAX : (size_t)n;
+}
+
+static int start(struct snapshot_pipeline *p, struct err *e)
+{
+	const size_t want = cores();
+
+	if (queue_new(&p->jobs, SNAPSHOT_JOBS, e) ||
+	    queue_new(&p->events, SNAPSHOT_EVENTS, e))
+		return -1;
+	while (p->n_workers < want) {
+		errno = pthread_create(&p->workers[p->n_workers], NULL,
+				       snapshot_worker, p);
+		if (errno)
+			return err_sys(e, "cannot start a thread");
+		p->n_workers++;
+	}
+	errno = pthread_create(&p->tree_thread, NULL, snapshot_tree_thread, p);
+	if (errno)
+		return err_sys(e, "cannot start a thread");
+	p->has_tree_thread = true;
+	return 0;
+}
+
+/* Let what is inside come out, and wait for the threads. */
+static int stop(struct snapshot_pipeline *p, struct err *e)
+{
+	void *item;
+
+	if (p->jobs)
+		queue_close(p->jobs);
+	for (size_t i = 0; i < p->n_workers; i++)
+		(void)pthread_join(p->workers[i], NULL);
+	if (p->events)
+		queue_close(p->events);
+	if (p->has_tree_thread)
+		(void)pthread_join(p->tree_thread, NULL);
+	while (p->events && (item = queue_drain(p->events)))
+		snapshot_event_free(p, (struct snapshot_event *)item);
+	while (p->jobs && (item = queue_drain(p->jobs)))
+		snapshot_job_unref(p, (struct snapshot_job *)item);
+	if (!p->failed)
+		return 0;
+	*e = p->failure;
+	return -1;
+}
+
+/* The whole pipeline once. */
+static int run(struct snapshot_pipeline *p, struct source *source,
+	       struct tree *parent, struct reader *reader,
+	       struct snapshot_result *result, struct err *e)
+{
+	struct err why = { 0 };
+	int failed;
+
+	(void)pthread_mutex_init(&p->lock, NULL);
+	(void)pthread_cond_init(&p->job_done, NULL);
+	if (start(p, &why) || snapshot_produce(p, source, parent, reader,
+					       &result->bytes_read, &why))
+		snapshot_fail(p, &why);
+	failed = stop(p, e);
+	queue_free(p->jobs);
+	queue_free(p->events);
+	(void)pthread_cond_destroy(&p->job_done);
+	(void)pthread_mutex_destroy(&p->lock);
+	return failed;
+}
+
+struct parent_search {
+	const struct manifest *about;
+	struct manifest found;
+	bool has_found;
+};
+
+/* The newest complete snapshot of the same source and paths. */
+static int consider_parent(void *arg, struct repository_snapshot *s,
+			   struct err *e)
+{
+	struct parent_search *q = (struct parent_search *)arg;
+	struct manifest *m = &s->manifest;
+
+	(void)e;
+	if (m->state != MANIFEST_COMPLETE ||
+	    strcmp(m->source, q->about->source) != 0 ||
+	    strcmp(m->type, q->about->type) != 0 ||
+	    !manifest_list_equal(&m->paths, &q->about->paths))
+		return 0;
+	/* Ad hoc snapshots of other hosts look alike by their paths only. */
+	if (!*m->source && strcmp(m->host, q->about->host) != 0)
+		return 0;
+	if (q->has_found)
+		manifest_done(&q->found);
+	q->found = *m;
+	q->has_found = true;
+	manifest_init(m);
+	return 0;
+}
+
+static int copy_list(struct manifest_list *to, const struct manifest_list *from,
+		     struct err *e)
+{
+	for (size_t i = 0; i < from->n; i++)
+		if (manifest_list_add(to, from->v[i].data, from->v[i].len, e))
+			return -1;
+	return 0;
+}
+
+static int copy_about(struct manifest *m, const struct manifest *about,
+		      struct err *e)
+{
+	const size_t max = sizeof(m->host);
+
+	*m = *about;
+	m->paths = m->tags = m->excludes = (struct manifest_list){ 0 };
+	m->parent = (struct object_id){ { 0 } };
+	/* What the manifest could not be read back with is no good at its end,
+	 * hours later. */
+	if (!text_is_utf8(about->source, strlen(about->source)))
+		return err_set(e, ERR_USAGE, "no source can be called %s",
+			       text_quote_str(about->source).s);
+	fields_text(m->type, max, about->type);
+	fields_text(m->host, max, about->host);
+	fields_text(m->user, max, about->user);
+	fields_text(m->program, max, about->program);
+	return copy_list(&m->paths, &about->paths, e) ||
+			       copy_list(&m->tags, &about->tags, e) ||
+			       copy_list(&m->excludes, &about->excludes, e)
+		       ? -1
+		       : 0;
+}
+
+static int store_errors(struct writer *w, struct snapshot_errors *errors,
+			struct manifest *m, struct err *e)
+{
+	CLEANUP(chunk_worker_free) struct chunk_worker *worker = NULL;
+
+	m->errors = errors->n;
+	m->state = errors->n ? MANIFEST_PARTIAL : MANIFEST_COMPLETE;
+	if (!errors->n)
+		return 0;
+	if (chunk_worker_new(repository_keys(writer_repository(w)), &worker, e))
+		return -1;
+	return writer_add(w, worker, CHUNK_VALUE, errors->list.data,
+			  errors->list.len, &m->error_list, NULL, e);
+}
+
+/* The receipt's time, and whose clock told it (design §4). */
+static struct instant receipt_time(struct repository *r,
+				   const struct snapshot_options *o,
+				   enum record_clock *ret_clock)
+{
+	struct store *s = repository_store(r);
+	struct instant t = clock_now();
+	struct err ignored = { 0 };
+
+	*ret_clock = o->by_daemon ? RECORD_DAEMON : RECORD_PROCESS;
+	if (!o->by_daemon && store_features(s) & STORE_HAS_CLOCK &&
+	    store_now(s, &t, &ignored) == 0)
+		*ret_clock = RECORD_STORE;
+	return t;
+}
+
+static int publish(struct snapshot_pipeline *p, struct manifest *m,
+		   struct snapshot_result *result, struct err *e)
+{
+	enum record_clock clock;
+
+	m->ended = clock_now();
+	m->tree = p->tree;
+	m->hints = p->hints;
+	m->files = p->files;
+	m->dirs = p->dirs;
+	m->others = p->others;
+	m->bytes = p->bytes;
+	if (store_errors(p->writer, p->errors, m, e))
+		return -1;
+	result->received = receipt_time(writer_repository(p->writer),
+					p->options, &clock);
+	if (writer_publish(p->writer, m, result->received, clock, e))
+		return -1;
+	result->id = m->snapshot;
+	result->state = m->state;
+	result->files = m->files;
+	result->dirs = m->dirs;
+	result->others = m->others;
+	result->bytes = m->bytes;
+	result->errors = m->errors;
+	result->parent = m->parent;
+	result->bytes_new = writer_totals(p->writer).bytes_new;
+	return 0;
+}
+
+/* With the session open: merge with the parent, run, publish. */
+static int take_with(struct snapshot_pipeline *p, struct source *source,
+		     struct manifest *m, const struct parent_search *parent,
+		     struct snapshot_result *result, struct err *e)
+{
+	struct repository *r = writer_repository(p->writer);
+	CLEANUP(reader_free) struct reader *reader = NULL;
+	CLEANUP(tree_close) struct tree *tree = NULL;
+
+	/* With the session's eyes: what is marked counts as absent, also the
+	 * maps on the way to a chunk. */
+	if (reader_new_in(r, writer_index(p->writer), PARENT_CACHE_BYTES,
+			  &reader, e))
+		return -1;
+	if (parent->has_found) {
+		m->parent = parent->found.snapshot;
+		if (tree_open(reader, &parent->found.tree, &parent->found.hints,
+			      &tree, e))
+			return -1;
+	}
+	if (run(p, source, tree, reader, result, e))
+		return -1;
+	return publish(p, m, result, e);
+}
+
+int snapshot_take(struct repository *r, struct source *source,
+		  struct snapshot_errors *errors,
+		  const struct snapshot_options *o, struct snapshot_result *ret,
+		  struct err *e)
+{
+	struct parent_search parent = { .about = o->about };
+	struct snapshot_pipeline p = { .options = o, .errors = errors };
+	struct snapshot_result result = { 0 };
+	CLEANUP(writer_close) struct writer *writer = NULL;
+	CLEANUP(manifest_done) struct manifest m;
+	struct writer_options wo = {
+		.purpose = RECORD_SNAPSHOT,
+		.snapshot = object_id_is_zero(o->id) ? object_id_new() : o->id,
+		.host = o->about->host,
+		.scratch = o->scratch,
+		.level = WRITER_LEVEL,
+		.level_meta = WRITER_LEVEL_META,
+	};
+	int failed;
+
+	manifest_init(&m);
+	errors->forward = o->report;
+	errors->arg = o->arg;
+	if (copy_about(&m, o->about, e))
+		return -1;
+	m.begun = clock_now();
+	/* The session first: from then on a collector waits for us, so that
+	 * the parent we choose keeps what it refers to. */
+	if (writer_open(r, &wo, &writer, e))
+		return -1;
+	p.writer = writer;
+	failed = !o->no_parent &&
+		 repository_snapshots(r, false, consider_parent, NULL, &parent,
+				      e);
+	if (!failed)
+		failed = take_with(&p, source, &m, &parent, &result, e);
+	if (parent.has_found)
+		manifest_done(&parent.found);
+	if (failed)
+		return -1;
+	*ret = result;
+	return 0;
+}

@@ -1,0 +1,115 @@
+/*
+ * Private to snapshot*.c: what the pipeline's threads share.
+ */
+#ifndef STORAGE_SNAPSHOT_INTERNAL_H
+#define STORAGE_SNAPSHOT_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/buf.h"
+#include "base/queue.h"
+#include "storage/repository/content.h"
+#include "storage/repository/cut.h"
+#include "storage/repository/tree.h"
+#include "storage/repository/writer.h"
+#include "storage/snapshot.h"
+
+/*
+ * Plaintext in flight: the job queue, two jobs in work and the group that is
+ * being filled; about 1 MiB each, 4 MiB at most.
+ */
+#define SNAPSHOT_JOBS	     6
+#define SNAPSHOT_WORKERS_MAX 8
+/* Entries between producer and tree thread. */
+#define SNAPSHOT_EVENTS 4096
+/*
+ * A group is closed when this many events came after its first file: events
+ * wait for their group, so an open group must never fill their queue.
+ */
+#define SNAPSHOT_GROUP_EVENTS (SNAPSHOT_EVENTS / 2)
+
+struct snapshot_errors {
+	pthread_mutex_t lock;
+	struct buf list; /* (bytes path ‖ bytes message)*, as stored */
+	uint64_t n;
+	source_report *forward;
+	void *arg;
+};
+
+/* A chunk on its way: filled by the producer, named by a worker. */
+struct snapshot_job {
+	uint8_t *data;
+	size_t len;
+	unsigned int refs; /* the pipeline's lock guards these */
+	bool done;
+	struct chunk_id id;
+};
+
+enum snapshot_event_type {
+	EVENT_ENTRY, /* no content, or the parent's */
+	EVENT_DATA,  /* the next piece of the file that is under way */
+	EVENT_HOLE,
+	EVENT_FILE, /* the end of that file */
+	EVENT_DROP, /* that file is left out after all */
+	EVENT_LINK, /* a file with the content of its group's first member */
+};
+
+struct snapshot_event {
+	enum snapshot_event_type type;
+	struct entry entry; /* owned */
+	struct content content;
+	struct snapshot_job *job;
+	uint32_t offset;
+	uint64_t len;
+};
+
+struct snapshot_links;
+
+struct snapshot_pipeline {
+	struct writer *writer;
+	const struct snapshot_options *options;
+	struct snapshot_errors *errors;
+	struct queue *jobs;
+	struct queue *events;
+	pthread_t workers[SNAPSHOT_WORKERS_MAX];
+	size_t n_workers;
+	pthread_t tree_thread;
+	bool has_tree_thread;
+
+	pthread_mutex_t lock;
+	pthread_cond_t job_done;
+	bool failed;
+	struct err failure;
+
+	/* The tree thread's, read after it was joined. */
+	struct manifest_root tree;
+	struct manifest_root hints;
+	uint64_t files;
+	uint64_t dirs;
+	uint64_t others;
+	uint64_t bytes;
+};
+
+/* The first failure counts; everything stops. */
+void snapshot_fail(struct snapshot_pipeline *p, const struct err *why)
+	NONNULL(1, 2);
+bool snapshot_failed(struct snapshot_pipeline *p) NONNULL(1);
+void snapshot_job_unref(struct snapshot_pipeline *p, struct snapshot_job *j)
+	NONNULL(1, 2);
+void snapshot_event_free(struct snapshot_pipeline *p, struct snapshot_event *ev)
+	NONNULL(1, 2);
+
+/* Thread functions; the argument is the pipeline. */
+void *snapshot_worker(void *arg);
+void *snapshot_tree_thread(void *arg);
+
+/*
+ * Walk the source and feed the pipeline (snapshot_produce.c); parent may be
+ * NULL.
+ */
+int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
+		     struct tree *parent, struct reader *reader,
+		     uint64_t *ret_bytes_read, struct err *e)
+	NONNULL(1, 2, 5, 6) MUST_CHECK;
+
+#endif

@@ -1,0 +1,593 @@
+/* The producer: the walk beside the parent's tree; reading and cutting. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/filemap.h"
+#include "storage/snapshot_internal.h"
+
+/* Bytes read ahead of the cutter: chunks are cut from the front of it. */
+#define WINDOW_BYTES ((size_t)2 * SNAPSHOT_CHUNK_MAX)
+/* Turns of data and holes that are kept of a small file. */
+#define SMALL_PIECES	  256
+#define PROGRESS_EVERY_MS 100
+/* A byte more than a group takes: reading to the end needs room, too. */
+#define GROUP_ROOM (SNAPSHOT_GROUP_MAX + 1)
+/* A ctime this close to the read could change again unseen (promise §4). */
+#define FRESH_MS 2000
+
+/* What the first name of a hard-link group was like when it was read. */
+struct link_seen {
+	struct instant mtime;
+	struct instant ctime;
+	uint64_t size;
+	uint64_t valid;
+};
+
+struct producer {
+	struct snapshot_pipeline *p;
+	struct source *source;
+	struct cut *cutter;
+	const uint8_t *cut_key;
+	uint8_t *window;
+
+	/* The parent's tree, one entry ahead. */
+	struct tree *parent;
+	struct reader *reader;
+	struct entry was;
+	struct content was_content;
+	bool has_was;
+
+	/* The group of small files that is being filled. */
+	struct snapshot_job *group;
+	size_t group_events;
+
+	struct filemap *links; /* group → struct link_seen */
+	struct snapshot_progress progress;
+	int64_t told_ms;
+};
+
+static int give_up(struct producer *q, struct err *e)
+{
+	if (snapshot_failed(q->p)) {
+		*e = q->p->failure;
+		return -1;
+	}
+	return err_set(e, ERR_BUG, "the pipeline closed early");
+}
+
+static int poll_outside(struct producer *q, struct err *e)
+{
+	const struct snapshot_options *o = q->p->options;
+	struct source_progress found;
+	int64_t now_ms;
+
+	if (o->cancel && atomic_load(o->cancel))
+		return err_set(e, ERR_INTERRUPTED, "interrupted");
+	if (!o->progress)
+		return 0;
+	now_ms = clock_boot_ms();
+	if (now_ms < q->told_ms + PROGRESS_EVERY_MS)
+		return 0;
+	q->told_ms = now_ms;
+	source_progress(q->source, &found);
+	q->progress.bytes_found = found.bytes_found;
+	q->progress.all_found = found.all_found;
+	q->progress.bytes_new = writer_totals(q->p->writer).bytes_new;
+	o->progress(o->arg, &q->progress);
+	return 0;
+}
+
+static struct snapshot_job *job_new(size_t cap, struct err *e)
+{
+	struct snapshot_job *j = calloc(1, sizeof(*j));
+
+	if (j)
+		j->data = malloc(cap);
+	if (!j || !j->data) {
+		free(j);
+		(void)err_oom(e);
+		return NULL;
+	}
+	j->refs = 1; /* the worker's */
+	return j;
+}
+
+/* Hand a chunk to the workers; what refers to it keeps it alive. */
+static int send_job(struct producer *q, struct snapshot_job *j, struct err *e)
+{
+	if (queue_push(q->p->jobs, j))
+		return 0;
+	snapshot_job_unref(q->p, j);
+	return give_up(q, e);
+}
+
+static int close_group(struct producer *q, struct err *e)
+{
+	struct snapshot_job *j = q->group;
+
+	q->group = NULL;
+	if (j && j->len == 0) { /* only empty files, or none that stayed */
+		snapshot_job_unref(q->p, j);
+		return 0;
+	}
+	return j ? send_job(q, j, e) : 0;
+}
+
+/* Entries must never wait for long behind a group that is still open. */
+static int bound_group(struct producer *q, struct err *e)
+{
+	if (q->group && q->group_events >= SNAPSHOT_GROUP_EVENTS)
+		return close_group(q, e);
+	return 0;
+}
+
+static void event_done(struct snapshot_pipeline *p, struct snapshot_event *ev)
+{
+	if (ev->job)
+		snapshot_job_unref(p, ev->job);
+	entry_done(&ev->entry);
+	free(ev->content.v);
+}
+
+/* Takes over what ev owns, also when it fails. */
+static int send_event(struct producer *q, const struct snapshot_event *ev,
+		      struct err *e)
+{
+	struct snapshot_event *copy = malloc(sizeof(*copy));
+
+	if (ev->job) {
+		(void)pthread_mutex_lock(&q->p->lock);
+		ev->job->refs++;
+		(void)pthread_mutex_unlock(&q->p->lock);
+	}
+	if (!copy) {
+		struct snapshot_event lost = *ev;
+
+		event_done(q->p, &lost);
+		return err_oom(e);
+	}
+	*copy = *ev;
+	q->group_events++;
+	if (queue_push(q->p->events, copy))
+		return 0;
+	snapshot_event_free(q->p, copy);
+	return give_up(q, e);
+}
+
+static int send_piece(struct producer *q, struct snapshot_job *j, size_t offset,
+		      uint64_t len, struct err *e)
+{
+	const struct snapshot_event ev = { .type = j ? EVENT_DATA : EVENT_HOLE,
+					   .job = j,
+					   .offset = (uint32_t)offset,
+					   .len = len };
+
+	return send_event(q, &ev, e);
+}
+
+/* An entry with its own copy of everything, content of the parent included. */
+static int send_entry(struct producer *q, enum snapshot_event_type type,
+		      const struct entry *en, const struct content *content,
+		      struct err *e)
+{
+	struct snapshot_event ev = { .type = type };
+
+	if (content && content->n) {
+		ev.content = *content;
+		ev.content.v = malloc(content->n * sizeof(*content->v));
+		if (!ev.content.v)
+			return err_oom(e);
+		memcpy(ev.content.v, content->v,
+		       content->n * sizeof(*content->v));
+	}
+	if (entry_copy(&ev.entry, en, e)) {
+		free(ev.content.v);
+		return -1;
+	}
+	return send_event(q, &ev, e);
+}
+
+/* Cut a chunk off the front of the window and send it. */
+static int send_chunk(struct producer *q, const uint8_t *from, size_t n,
+		      struct err *e)
+{
+	struct snapshot_job *j = job_new(n, e);
+
+	if (!j)
+		return -1;
+	memcpy(j->data, from, n);
+	j->len = n;
+	if (send_piece(q, j, 0, n, e)) {
+		snapshot_job_unref(q->p, j);
+		return -1;
+	}
+	return send_job(q, j, e);
+}
+
+/*
+ * Cut what is in the window.  Without last, bytes that could still belong to
+ * a longer chunk stay; they are moved to the front.
+ */
+static int cut_window(struct producer *q, size_t *have, bool last,
+		      struct err *e)
+{
+	size_t at = 0;
+
+	while (*have - at >= (last ? 1U : SNAPSHOT_CHUNK_MAX)) {
+		const size_t n = cut_find(q->cutter, q->window + at,
+					  *have - at);
+
+		if (send_chunk(q, q->window + at, n, e))
+			return -1;
+		at += n;
+	}
+	memmove(q->window, q->window + at, *have - at);
+	*have -= at;
+	if (bound_group(q, e))
+		return -1;
+	return poll_outside(q, e);
+}
+
+static int read_large(struct producer *q, struct source_handle *h,
+		      struct err *e)
+{
+	struct source_extent x;
+	size_t have = 0;
+	int got;
+
+	while ((got = source_read(h, q->window + have, WINDOW_BYTES - have, &x,
+				  e)) == 1) {
+		q->progress.bytes += x.len;
+		if (x.hole) {
+			if (cut_window(q, &have, true, e) ||
+			    send_piece(q, NULL, 0, x.len, e))
+				return -1;
+			continue;
+		}
+		have += (size_t)x.len;
+		q->progress.bytes_read += x.len;
+		if (have == WINDOW_BYTES && cut_window(q, &have, false, e))
+			return -1;
+	}
+	if (got < 0)
+		return -1;
+	return cut_window(q, &have, true, e);
+}
+
+/* Whether a group ends behind a file, decided by the file's content. */
+static bool ends_group(const struct producer *q, const uint8_t *data, size_t n)
+{
+	const uint64_t share = UINT64_MAX / SNAPSHOT_GROUP_AIM;
+
+	return n && cut_hash(q->cut_key, data, n) < share * n;
+}
+
+/* Data and holes of a small file, taking turns. */
+struct pieces {
+	struct source_extent v[SMALL_PIECES];
+	size_t n;
+	size_t at; /* where its data ends in the group */
+};
+
+/*
+ * One more piece: as source_read().  When there are more turns than we keep,
+ * the rest is data: the last slot is never a hole.
+ */
+static int read_piece(struct producer *q, struct source_handle *h,
+		      struct pieces *s, struct err *e)
+{
+	uint8_t *to = q->group->data + s->at;
+	const size_t room = GROUP_ROOM - s->at;
+	struct source_extent x;
+	const int got = source_read(h, to, room, &x, e);
+
+	if (got != 1)
+		return got;
+	if (x.hole && s->n >= SMALL_PIECES - 1) {
+		if (x.len > room)
+			return err_set(e, ERR_BUG, "a hole is too long");
+		memset(to, 0, (size_t)x.len);
+		x.hole = false;
+	}
+	if (!x.hole)
+		s->at += (size_t)x.len;
+	if (s->n && s->v[s->n - 1].hole == x.hole)
+		s->v[s->n - 1].len += x.len;
+	else
+		s->v[s->n++] = x;
+	return 1;
+}
+
+/*
+ * A small file goes behind its neighbours in the open group.  Its pieces are
+ * told only when it was read whole, so that one that fails leaves no trace.
+ */
+static int read_small(struct producer *q, struct source_handle *h,
+		      struct entry *en, enum source_state *ret_state,
+		      struct err *e)
+{
+	struct pieces s = { .n = 0 };
+	size_t from;
+	size_t at;
+	int got;
+
+	if (q->group && q->group->len + en->size > SNAPSHOT_GROUP_MAX &&
+	    close_group(q, e))
+		return -1;
+	if (!q->group) {
+		q->group = job_new(GROUP_ROOM, e);
+		if (!q->group)
+			return -1;
+		q->group_events = 0;
+	}
+	from = s.at = q->group->len;
+	do
+		got = read_piece(q, h, &s, e);
+	while (got == 1);
+	if (got < 0)
+		return -1;
+	*ret_state = source_finish(h, en);
+	if (!source_state_recorded(*ret_state))
+		return 0;
+	q->progress.bytes_read += s.at - from;
+	q->progress.bytes += en->size;
+	q->group->len = s.at;
+	at = from;
+	for (size_t i = 0; i < s.n; i++) {
+		const bool hole = s.v[i].hole;
+
+		if (send_piece(q, hole ? NULL : q->group, at, s.v[i].len, e))
+			return -1;
+		at += hole ? 0 : (size_t)s.v[i].len;
+	}
+	if (ends_group(q, q->group->data + from, at - from))
+		return close_group(q, e);
+	return 0;
+}
+
+/* It was read as it is, or could have changed again within its ctime. */
+static bool is_doubtful(const struct entry *en, struct instant now)
+{
+	return en->flags & ENTRY_CHANGED ||
+	       instant_ms_between(en->ctime, now) < FRESH_MS;
+}
+
+/* Hints that are not to be trusted are inode 0. */
+static void doubt_fresh(struct entry *en, struct instant now)
+{
+	if (is_doubtful(en, now))
+		en->inode = 0;
+}
+
+/* The group's first name was read, and nothing has changed since. */
+static bool link_is_read(struct producer *q, const struct entry *en)
+{
+	const struct link_seen *seen;
+
+	if (!(en->flags & ENTRY_HARD_LINK) || !q->links)
+		return false;
+	seen = (const struct link_seen *)filemap_find(q->links,
+						      &en->link_group);
+	return seen && seen->valid && seen->size == en->size &&
+	       instant_compare(seen->mtime, en->mtime) == 0 &&
+	       instant_compare(seen->ctime, en->ctime) == 0;
+}
+
+static int link_was_read(struct producer *q, const struct entry *en,
+			 struct instant now, struct err *e)
+{
+	void *value;
+	bool valid;
+
+	if (!(en->flags & ENTRY_HARD_LINK))
+		return 0;
+	if (!q->links &&
+	    filemap_new(&q->links, q->p->options->scratch, sizeof(uint64_t),
+			sizeof(struct link_seen), e))
+		return -1;
+	if (filemap_add(q->links, &en->link_group, &value, e) < 0)
+		return -1;
+	valid = !is_doubtful(en, now);
+	*(struct link_seen *)value = (struct link_seen){ .mtime = en->mtime,
+							 .ctime = en->ctime,
+							 .size = en->size,
+							 .valid = valid };
+	return 0;
+}
+
+static int read_file(struct producer *q, struct source_handle *h,
+		     struct entry *en, struct instant now, struct err *e)
+{
+	enum source_state state = SOURCE_OK;
+
+	if (link_is_read(q, en)) {
+		q->progress.bytes += en->size;
+		q->progress.files++;
+		doubt_fresh(en, now);
+		return send_entry(q, EVENT_LINK, en, NULL, e);
+	}
+	if (en->size < SNAPSHOT_SMALL) {
+		if (read_small(q, h, en, &state, e))
+			return -1;
+		if (!source_state_recorded(state))
+			return 0;
+	} else {
+		if (read_large(q, h, e))
+			return -1;
+		state = source_finish(h, en);
+		if (!source_state_recorded(state))
+			return send_event(
+				q,
+				&(struct snapshot_event){ .type = EVENT_DROP },
+				e);
+	}
+	if (link_was_read(q, en, now, e))
+		return -1;
+	doubt_fresh(en, now);
+	q->progress.files++;
+	return send_entry(q, EVENT_FILE, en, NULL, e);
+}
+
+/* An entry that is new or changed. */
+static int take_entry(struct producer *q, struct entry *en, struct err *e)
+{
+	CLEANUP(source_release) struct source_handle *h = NULL;
+	const struct instant now = clock_now();
+	enum source_state state;
+	int got;
+
+	if (source_take(q->source, &h, e))
+		return -1;
+	got = source_describe(h, en, e);
+	if (got < 0)
+		return -1;
+	if (got == 0) {
+		state = source_finish(h, en); /* reported there when due */
+		return source_state_recorded(state)
+			       ? err_set(e, ERR_BUG,
+					 "a source contradicts itself")
+			       : 0;
+	}
+	if (en->type == ENTRY_FILE)
+		return read_file(q, h, en, now, e);
+	doubt_fresh(en, now);
+	return send_entry(q, EVENT_ENTRY, en, NULL, e);
+}
+
+/* A damaged node of the parent only makes us read what it held. */
+static void next_of_parent(struct producer *q)
+{
+	struct err why;
+	int got;
+
+	assert(q->parent);
+	do {
+		why = (struct err){ 0 };
+		got = tree_next(q->parent, &q->was, &q->was_content, &why);
+	} while (got < 0 && why.code == ERR_CORRUPT);
+	q->has_was = got == 1;
+}
+
+/* Bring the parent's tree up to the path: true when it has that entry. */
+static bool parent_has(struct producer *q, const struct entry *en)
+{
+	int c;
+
+	while (q->has_was) {
+		c = entry_path_compare(q->was.path, q->was.path_len, en->path,
+				       en->path_len);
+		if (c >= 0)
+			return c == 0;
+		next_of_parent(q);
+	}
+	return false;
+}
+
+static int find_missing(void *arg, uint64_t offset, const struct extent *x,
+			struct err *e)
+{
+	struct producer *q = (struct producer *)arg;
+	int has;
+
+	(void)offset;
+	if (x->hole)
+		return 0;
+	has = writer_has(q->p->writer, &x->id, e);
+	if (has == 0)
+		return err_set(e, ERR_NOT_FOUND, "a chunk is missing");
+	return has < 0 ? -1 : 0;
+}
+
+/* Whether everything that the parent's entry refers to is still there. */
+static bool is_whole(struct producer *q)
+{
+	struct err ignored = { 0 };
+
+	if (writer_trusts_parent(q->p->writer))
+		return true;
+	for (size_t i = 0; q->was_content.level && i < q->was_content.n; i++)
+		if (writer_has(q->p->writer, &q->was_content.v[i].id,
+			       &ignored) != 1)
+			return false;
+	return content_walk(q->reader, &q->was_content, find_missing, q,
+			    &ignored) == 0;
+}
+
+static bool is_unchanged(struct producer *q, const struct entry *en)
+{
+	const struct entry *was = &q->was;
+
+	return was->inode != 0 && was->inode == en->inode &&
+	       was->type == en->type && was->size == en->size &&
+	       was->device_major == en->device_major &&
+	       was->device_minor == en->device_minor &&
+	       instant_compare(was->mtime, en->mtime) == 0 &&
+	       instant_compare(was->ctime, en->ctime) == 0 && is_whole(q);
+}
+
+/* As the parent has it, but for what stat told just now. */
+static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
+{
+	struct entry same = *en;
+
+	same.target = q->was.target;
+	same.target_len = q->was.target_len;
+	same.xattrs = q->was.xattrs;
+	same.xattr_count = q->was.xattr_count;
+	same.flags |= q->was.flags & ENTRY_CHANGED;
+	q->progress.bytes += en->size;
+	if (en->type == ENTRY_FILE)
+		q->progress.files++;
+	return send_entry(q, EVENT_ENTRY, &same, &q->was_content, e);
+}
+
+static int walk(struct producer *q, struct err *e)
+{
+	struct entry en;
+	int got;
+
+	if (q->parent)
+		next_of_parent(q);
+	while ((got = source_next(q->source, &en, e)) == 1) {
+		q->progress.entries++;
+		if (parent_has(q, &en) && is_unchanged(q, &en)
+			    ? keep_entry(q, &en, e)
+			    : take_entry(q, &en, e))
+			return -1;
+		if (bound_group(q, e) || poll_outside(q, e))
+			return -1;
+	}
+	if (got < 0)
+		return -1;
+	return close_group(q, e);
+}
+
+int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
+		     struct tree *parent, struct reader *reader,
+		     uint64_t *ret_bytes_read, struct err *e)
+{
+	struct producer q = {
+		.p = p, .source = source, .parent = parent, .reader = reader
+	};
+	int failed;
+
+	q.cut_key = keys_cut(repository_keys(writer_repository(p->writer)), 0);
+	if (!q.cut_key)
+		return err_set(e, ERR_BAD_KEY, "the keyring lacks domain 0");
+	q.window = malloc(WINDOW_BYTES);
+	if (!q.window)
+		return err_oom(e);
+	failed = cut_new(q.cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
+			 SNAPSHOT_CHUNK_MAX, &q.cutter, e) ||
+		 walk(&q, e);
+	*ret_bytes_read = q.progress.bytes_read;
+	if (q.group)
+		snapshot_job_unref(p, q.group);
+	cut_free(q.cutter);
+	filemap_free(q.links);
+	explicit_bzero(q.window, WINDOW_BYTES);
+	free(q.window);
+	return failed ? -1 : 0;
+}

@@ -1,0 +1,200 @@
+/* The tree thread: entries in order, each with the chunks it waited for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/filemap.h"
+#include "base/seam.h"
+#include "storage/snapshot_internal.h"
+
+/*
+ * Contents of hard-link groups, so that the later names of a file need not be
+ * read again: an unlinked file of extents, found by group number.
+ */
+struct snapshot_links {
+	struct filemap *map; /* group → struct link_place */
+	int fd;
+	int64_t end;
+};
+
+struct link_place {
+	int64_t at;
+	uint64_t n;
+	uint64_t level;
+};
+
+struct tree_thread {
+	struct snapshot_pipeline *p;
+	struct chunk_worker *worker;
+	struct content_builder *content;
+	struct tree_builder *tree;
+	struct snapshot_links links;
+	struct extent *scratch;
+};
+
+/* The chunk's id, once a worker has found it.  False when all has failed. */
+static bool wait_for(struct snapshot_pipeline *p, struct snapshot_job *j)
+{
+	bool done;
+
+	(void)pthread_mutex_lock(&p->lock);
+	while (!j->done && !p->failed)
+		(void)pthread_cond_wait(&p->job_done, &p->lock);
+	done = j->done;
+	(void)pthread_mutex_unlock(&p->lock);
+	return done;
+}
+
+static int remember_link(struct tree_thread *t, uint64_t group,
+			 const struct content *c, struct err *e)
+{
+	const size_t bytes = c->n * sizeof(*c->v);
+	struct link_place *place;
+	void *value;
+
+	if (!t->links.map &&
+	    (filemap_new(&t->links.map, t->p->options->scratch,
+			 sizeof(uint64_t), sizeof(struct link_place), e) ||
+	     file_open_unnamed(t->p->options->scratch, &t->links.fd, e)))
+		return -1;
+	if (filemap_add(t->links.map, &group, &value, e) < 0)
+		return -1;
+	if (bytes && seam_pwrite(t->links.fd, c->v, bytes, t->links.end))
+		return err_sys(e, "cannot write to a temporary file");
+	place = (struct link_place *)value;
+	*place = (struct link_place){ t->links.end, c->n, c->level };
+	t->links.end += (int64_t)bytes;
+	return 0;
+}
+
+static int recall_link(struct tree_thread *t, uint64_t group,
+		       struct content *ret, struct err *e)
+{
+	const struct link_place *place =
+		t->links.map ? (const struct link_place *)filemap_find(
+				       t->links.map, &group)
+			     : NULL;
+	size_t bytes;
+
+	if (!place)
+		return err_set(e, ERR_BUG, "a hard link has no first name");
+	bytes = (size_t)place->n * sizeof(*t->scratch);
+	if (file_pread(t->links.fd, t->scratch, bytes, place->at) !=
+	    (ssize_t)bytes)
+		return err_sys(e, "cannot read a temporary file");
+	*ret = (struct content){ .level = (uint8_t)place->level,
+				 .n = (size_t)place->n,
+				 .v = t->scratch };
+	return 0;
+}
+
+static int add_entry(struct tree_thread *t, const struct entry *en,
+		     const struct content *c, struct err *e)
+{
+	struct snapshot_pipeline *p = t->p;
+
+	if (en->type == ENTRY_FILE) {
+		p->files++;
+		p->bytes += en->size;
+	} else if (en->type == ENTRY_FOLDER) {
+		p->dirs++;
+	} else {
+		p->others++;
+	}
+	return tree_builder_add(t->tree, en, c, e);
+}
+
+static int end_file(struct tree_thread *t, const struct entry *en,
+		    struct err *e)
+{
+	struct content c;
+
+	if (content_builder_finish(t->content, &c, e))
+		return -1;
+	if (en->flags & ENTRY_HARD_LINK &&
+	    remember_link(t, en->link_group, &c, e))
+		return -1;
+	return add_entry(t, en, &c, e);
+}
+
+static int add_piece(struct tree_thread *t, const struct snapshot_event *ev,
+		     struct err *e)
+{
+	struct extent x = { .len = ev->len, .offset = ev->offset };
+
+	if (ev->type == EVENT_HOLE)
+		x.hole = true;
+	else if (wait_for(t->p, ev->job))
+		x.id = ev->job->id;
+	else
+		return err_set(e, ERR_INTERRUPTED, "stopped");
+	return content_builder_add(t->content, &x, e);
+}
+
+static int handle(struct tree_thread *t, const struct snapshot_event *ev,
+		  struct err *e)
+{
+	struct content c;
+
+	switch (ev->type) {
+	case EVENT_ENTRY:
+		return add_entry(
+			t, &ev->entry,
+			ev->entry.type == ENTRY_FILE ? &ev->content : NULL, e);
+	case EVENT_DATA:
+	case EVENT_HOLE:
+		return add_piece(t, ev, e);
+	case EVENT_FILE:
+		return end_file(t, &ev->entry, e);
+	case EVENT_DROP:
+		return content_builder_finish(t->content, &c, e);
+	case EVENT_LINK:
+		if (recall_link(t, ev->entry.link_group, &c, e))
+			return -1;
+		return add_entry(t, &ev->entry, &c, e);
+	}
+	return err_set(e, ERR_BUG, "an event has no type");
+}
+
+static int run(struct tree_thread *t, struct err *e)
+{
+	struct snapshot_pipeline *p = t->p;
+	void *item;
+
+	t->scratch = calloc(CONTENT_EXTENTS_MAX, sizeof(*t->scratch));
+	if (!t->scratch)
+		return err_oom(e);
+	if (chunk_worker_new(repository_keys(writer_repository(p->writer)),
+			     &t->worker, e) ||
+	    content_builder_new(p->writer, t->worker, &t->content, e) ||
+	    tree_builder_new(p->writer, t->worker, &t->tree, e))
+		return -1;
+	while (queue_pop(p->events, &item)) {
+		struct snapshot_event *ev = (struct snapshot_event *)item;
+		const int failed = handle(t, ev, e);
+
+		snapshot_event_free(p, ev);
+		if (failed)
+			return -1;
+	}
+	if (snapshot_failed(p))
+		return 0;
+	return tree_builder_finish(t->tree, &p->tree, &p->hints, e);
+}
+
+void *snapshot_tree_thread(void *arg)
+{
+	struct tree_thread t = { .p = (struct snapshot_pipeline *)arg,
+				 .links = { .fd = -1 } };
+	struct err e = { 0 };
+
+	if (run(&t, &e))
+		snapshot_fail(t.p, &e);
+	tree_builder_free(t.tree);
+	content_builder_free(t.content);
+	chunk_worker_free(t.worker);
+	filemap_free(t.links.map);
+	file_close(t.links.fd);
+	free(t.scratch);
+	return NULL;
+}

@@ -1,0 +1,461 @@
+/*
+ * Deleting and what forbids it, and which snapshot a person means:
+ * storage/repository/deletion.h and repository_find().
+ */
+#include "storage/repository/deletion.h"
+
+#include <sys/stat.h>
+
+#include "storage/repository/writer.h"
+#include "tests/support/repo_frame.h"
+#include "tests/support/repo_store.h"
+
+#define NOW 1700000000
+
+static struct repo_frame f;
+static struct err e;
+
+static void set_up(void)
+{
+	repo_frame_init(&f, "mem:deletion");
+	err_clear(&e);
+}
+
+static void tear_down(void)
+{
+	repo_frame_done(&f);
+}
+
+static struct object_id id_of(uint8_t first)
+{
+	struct object_id id = { { first, 0xcd } };
+
+	id.b[15] = 1;
+	return id;
+}
+
+/* An empty snapshot of source, received at NOW + at. */
+static struct object_id publish(uint8_t first, const char *source, int at,
+				enum manifest_state state)
+{
+	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
+					  .snapshot = id_of(first),
+					  .host = "host",
+					  .level = 1,
+					  .level_meta = 1 };
+	CLEANUP(writer_close) struct writer *w = NULL;
+	struct manifest m;
+
+	ck_ok(writer_open(f.r, &o, &w, &e));
+	manifest_init(&m);
+	m.snapshot = o.snapshot;
+	(void)snprintf(m.source, sizeof(m.source), "%s", source);
+	m.state = state;
+	m.begun = (struct instant){ NOW + at, 0 };
+	m.ended = m.begun;
+	ck_ok(writer_publish(w, &m, m.ended, RECORD_PROCESS, &e));
+	manifest_done(&m);
+	return o.snapshot;
+}
+
+static struct object_id publish_one(void)
+{
+	return publish(0xab, "web", 0, MANIFEST_COMPLETE);
+}
+
+/* What is true of it now; asserts that it is there. */
+static struct repository_snapshot look(struct object_id id)
+{
+	struct repository_snapshot s;
+	char text[OBJECT_ID_TEXT];
+
+	object_id_format(id, text);
+	manifest_init(&s.manifest);
+	ck_ok(repository_find(f.r, text, NULL, true, &s, NULL, &e));
+	ck_assert(object_id_equal(s.manifest.snapshot, id));
+	return s;
+}
+
+static const struct deletion asked = {
+	.now = { NOW + 100, 0 }, .grace_ms = 5000, .by = "me", .reason = ""
+};
+
+static int delete_it(struct object_id id)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = look(id);
+
+	return deletion_delete(f.r, &s, &asked, &e);
+}
+
+static int undelete_it(struct object_id id)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = look(id);
+
+	return deletion_undelete(f.r, &s, &asked, &e);
+}
+
+static bool is_deleted(struct object_id id)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = look(id);
+
+	return s.deleted;
+}
+
+static bool is_held(struct object_id id)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = look(id);
+
+	return s.held;
+}
+
+static int lock_until(struct object_id id, int at)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = look(id);
+
+	return deletion_lock(f.r, &s, (struct instant){ NOW + at, 0 }, "me",
+			     (struct instant){ NOW, 0 }, &e);
+}
+
+static struct object_id hold(const struct object_id *snapshots, size_t n,
+			     const char *source)
+{
+	const struct deletion_hold h = { .snapshots = snapshots,
+					 .n_snapshots = n,
+					 .source = source,
+					 .case_name = "case",
+					 .custodian = "she",
+					 .by = "me",
+					 .now = { NOW, 0 } };
+	struct object_id id = { { 0 } };
+
+	ck_ok(deletion_hold(f.r, &h, &id, &e));
+	return id;
+}
+
+static int release(struct object_id id)
+{
+	return deletion_release(f.r, id, "me", (struct instant){ NOW, 0 }, &e);
+}
+
+/* An object of that name that no key opens. */
+static void put_rubbish(struct object_name name)
+{
+	static const uint8_t rubbish[256] = { 0x5a };
+
+	repo_set(repository_store(f.r), name.s, rubbish, sizeof(rubbish));
+}
+
+static int find(const char *text, const char *source, struct object_id *ret,
+		struct object_id *ret_newer_partial)
+{
+	struct repository_snapshot s;
+
+	manifest_init(&s.manifest);
+	if (repository_find(f.r, text, source, false, &s, ret_newer_partial,
+			    &e))
+		return -1;
+	*ret = s.manifest.snapshot;
+	repository_snapshot_done(&s);
+	return 0;
+}
+
+START_TEST(deletes_until_the_grace_period_ends)
+{
+	const struct object_id id = publish_one();
+	struct repository_snapshot s;
+	struct object_id found;
+
+	ck_assert(!is_deleted(id));
+	ck_ok(delete_it(id));
+	s = look(id);
+	ck_assert(s.deleted);
+	ck_assert_int_eq(s.deleted_at.sec, NOW + 100);
+	ck_assert_int_eq(s.restorable_until.sec, NOW + 105);
+	repository_snapshot_done(&s);
+	ck_assert_int_eq(find("latest", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert_int_eq(find("abcd", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_ok(delete_it(id)); /* stays as it is */
+}
+END_TEST
+
+START_TEST(undelete_brings_back)
+{
+	const struct object_id id = publish_one();
+	struct object_id found;
+
+	ck_assert_int_eq(undelete_it(id), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_ok(delete_it(id));
+	ck_ok(undelete_it(id));
+	ck_assert(!is_deleted(id));
+	ck_ok(find("latest", NULL, &found, NULL));
+	ck_assert(object_id_equal(found, id));
+	ck_ok(delete_it(id)); /* a later tombstone is not revoked */
+	ck_assert(is_deleted(id));
+}
+END_TEST
+
+static int last_name(void *arg, const struct store_entry *entry, struct err *_e)
+{
+	char *name = (char *)arg;
+
+	(void)_e;
+	(void)snprintf(name, STORE_NAME_MAX + 1, "%s", entry->name);
+	return 0;
+}
+
+/* Remove all whose names begin with prefix. */
+static void remove_all(const char *prefix)
+{
+	struct store *s = repository_store(f.r);
+	char name[STORE_NAME_MAX + 1];
+
+	for (;;) {
+		name[0] = '\0';
+		ck_ok(store_list(s, prefix, last_name, name, &e));
+		if (!name[0])
+			break;
+		ck_ok(store_remove(s, name, &e));
+	}
+}
+
+START_TEST(undelete_refuses_what_is_gone)
+{
+	char path[SCRATCH_PATH];
+	struct object_id id;
+	FILE *file;
+
+	ck_assert_int_eq(mkdir(f.from, 0700), 0);
+	file = fopen(scratch_path(&f.dir, "from/a", path), "w");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs("some bytes", file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+	id = repo_take(&f).id;
+	ck_ok(delete_it(id));
+	remove_all("index/");
+	repo_frame_reopen(&f);
+	ck_assert_int_eq(undelete_it(id), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert(is_deleted(id));
+}
+END_TEST
+
+START_TEST(holds_deny_until_released)
+{
+	const struct object_id id = publish_one();
+	const struct object_id other = publish(0x12, "db", 1,
+					       MANIFEST_COMPLETE);
+	const struct object_id h = hold(&id, 1, NULL);
+
+	ck_assert(is_held(id));
+	ck_assert(!is_held(other));
+	ck_assert_int_eq(delete_it(id), -1);
+	ck_assert_int_eq(e.code, ERR_DENIED);
+	ck_assert(!is_deleted(id));
+	ck_ok(delete_it(other));
+	ck_ok(release(h));
+	ck_assert(!is_held(id));
+	ck_ok(delete_it(id));
+	ck_assert(is_deleted(id));
+}
+END_TEST
+
+START_TEST(holds_name_sources)
+{
+	const struct object_id id = publish_one();
+	const struct object_id other = publish(0x12, "db", 1,
+					       MANIFEST_COMPLETE);
+
+	(void)hold(NULL, 0, "web");
+	ck_assert(is_held(id));
+	ck_assert(!is_held(other));
+}
+END_TEST
+
+START_TEST(releases_only_what_is_in_force)
+{
+	const struct object_id id = publish_one();
+	const struct object_id h = hold(&id, 1, NULL);
+	const struct object_id again = hold(&id, 1, NULL);
+
+	ck_assert_int_eq(release(id), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_ok(release(h));
+	ck_assert_int_eq(release(h), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert(is_held(id)); /* by the other */
+	ck_ok(release(again));
+	ck_assert(!is_held(id));
+}
+END_TEST
+
+START_TEST(a_hold_that_does_not_open_holds_all)
+{
+	const struct object_id id = publish_one();
+	const struct object_id other = publish(0x12, "db", 1,
+					       MANIFEST_COMPLETE);
+
+	put_rubbish(object_name(OBJECT_HOLD, id_of(0x77)));
+	ck_assert(is_held(id));
+	ck_assert(is_held(other));
+	ck_assert_int_eq(delete_it(other), -1);
+	ck_assert_int_eq(e.code, ERR_DENIED);
+}
+END_TEST
+
+START_TEST(locks_deny_until_they_end)
+{
+	const struct object_id id = publish_one();
+
+	ck_ok(lock_until(id, 200));
+	ck_ok(lock_until(id, 50)); /* never shortened */
+	ck_assert_int_eq(delete_it(id), -1);
+	ck_assert_int_eq(e.code, ERR_DENIED);
+	ck_assert(!is_deleted(id));
+}
+END_TEST
+
+START_TEST(locks_end)
+{
+	const struct object_id id = publish_one();
+
+	ck_ok(lock_until(id, 99));
+	ck_ok(delete_it(id));
+	ck_assert(is_deleted(id));
+}
+END_TEST
+
+START_TEST(a_lock_that_does_not_open_has_no_end)
+{
+	const struct object_id id = publish_one();
+
+	put_rubbish(object_name_pair(OBJECT_LOCK, id, id_of(0x77)));
+	ck_assert_int_eq(delete_it(id), -1);
+	ck_assert_int_eq(e.code, ERR_DENIED);
+}
+END_TEST
+
+START_TEST(a_tombstone_that_does_not_open_deletes_nothing)
+{
+	const struct object_id id = publish_one();
+
+	put_rubbish(object_name_pair(OBJECT_TOMBSTONE, id, id_of(0x77)));
+	ck_assert(!is_deleted(id));
+}
+END_TEST
+
+START_TEST(a_void_annuls_a_manifest)
+{
+	const struct object_id id = publish_one();
+	struct repository_snapshot s = look(id);
+	struct object_id found;
+	struct record v;
+
+	record_init(&v, OBJECT_VOID);
+	v.id = s.manifest.session;
+	v.time = (struct instant){ NOW, 0 };
+	repository_snapshot_done(&s);
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &v, 0,
+			 &e));
+	ck_assert_int_eq(find("abcd", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(latest_is_the_newest_complete_one)
+{
+	const struct object_id newest = publish(0x11, "web", 20,
+						MANIFEST_COMPLETE);
+	struct object_id partial = { { 1 } };
+	struct object_id found;
+
+	(void)publish(0x22, "web", 10, MANIFEST_COMPLETE);
+	(void)publish(0x33, "web", 15, MANIFEST_PARTIAL);
+	ck_ok(find("latest", NULL, &found, &partial));
+	ck_assert(object_id_equal(found, newest));
+	ck_assert(object_id_is_zero(partial)); /* it is older */
+	(void)publish(0x44, "web", 30, MANIFEST_PARTIAL);
+	ck_ok(find("latest", NULL, &found, &partial));
+	ck_assert(object_id_equal(found, newest));
+	ck_assert(object_id_equal(partial, id_of(0x44)));
+}
+END_TEST
+
+START_TEST(latest_of_several_sources_must_be_named)
+{
+	const struct object_id web = publish_one();
+	struct object_id found;
+
+	(void)publish(0x12, "db", 1, MANIFEST_COMPLETE);
+	ck_assert_int_eq(find("latest", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_assert_ptr_nonnull(strstr(e.text, "web"));
+	ck_assert_ptr_nonnull(strstr(e.text, "db"));
+	ck_ok(find("latest", "web", &found, NULL));
+	ck_assert(object_id_equal(found, web));
+	ck_assert_int_eq(find("latest", "mail", &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(prefixes_must_be_unique)
+{
+	const struct object_id a = publish(0xa1, "web", 0, MANIFEST_COMPLETE);
+	struct object_id found;
+
+	(void)publish(0xa2, "web", 1, MANIFEST_COMPLETE);
+	ck_assert_int_eq(find("a", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_ok(find("A1", NULL, &found, NULL));
+	ck_assert(object_id_equal(found, a));
+}
+END_TEST
+
+START_TEST(unknown_ids_are_told_the_nearest)
+{
+	const struct object_id id = publish_one();
+	char text[OBJECT_ID_TEXT];
+	char right[OBJECT_ID_TEXT];
+	struct object_id found;
+
+	(void)publish(0x12, "web", 1, MANIFEST_COMPLETE);
+	object_id_format(id, right);
+	memcpy(text, right, sizeof(text));
+	text[5] = 'f';
+	ck_assert_int_eq(find(text, NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert_ptr_nonnull(strstr(e.hint, right));
+	ck_assert_int_eq(find("no id", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, deletes_until_the_grace_period_ends);
+	tcase_add_test(tc, undelete_brings_back);
+	tcase_add_test(tc, undelete_refuses_what_is_gone);
+	tcase_add_test(tc, holds_deny_until_released);
+	tcase_add_test(tc, holds_name_sources);
+	tcase_add_test(tc, releases_only_what_is_in_force);
+	tcase_add_test(tc, a_hold_that_does_not_open_holds_all);
+	tcase_add_test(tc, locks_deny_until_they_end);
+	tcase_add_test(tc, locks_end);
+	tcase_add_test(tc, a_lock_that_does_not_open_has_no_end);
+	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);
+	tcase_add_test(tc, a_void_annuls_a_manifest);
+	tcase_add_test(tc, latest_is_the_newest_complete_one);
+	tcase_add_test(tc, latest_of_several_sources_must_be_named);
+	tcase_add_test(tc, prefixes_must_be_unique);
+	tcase_add_test(tc, unknown_ids_are_told_the_nearest);
+}
+
+CHECK_MAIN("storage/deletion", cases)

@@ -1,0 +1,580 @@
+/* Taking snapshots: storage/snapshot.h. */
+#include "storage/snapshot.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage/repository/reader.h"
+#include "storage/repository/tree.h"
+#include "tests/support/fake_source.h"
+#include "tests/support/repo_frame.h"
+
+static struct repo_frame f;
+static struct err e;
+
+static void set_up(void)
+{
+	repo_frame_init(&f, "mem:snapshot");
+	ck_assert_int_eq(mkdir(f.from, 0755), 0);
+	err_clear(&e);
+}
+
+static void tear_down(void)
+{
+	repo_frame_done(&f);
+}
+
+/* Files are old enough for their ctimes to be trusted. */
+static void let_time_pass(void)
+{
+	ck_assert_int_eq(setenv("SNAPCTL_TEST_CLOCK", "100", 1), 0);
+}
+
+static const char *at(const char *folder, const char *name)
+{
+	static char paths[4][2 * SCRATCH_PATH];
+	static unsigned int next;
+	char *path = paths[next++ % 4];
+
+	(void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
+static void write_bytes(const char *path, size_t n, uint64_t seed)
+{
+	FILE *file = fopen(path, "we");
+
+	ck_assert_ptr_nonnull(file);
+	for (size_t i = 0; i < n; i++) {
+		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963;
+		(void)fputc((int)(seed >> 56), file);
+	}
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+/* A snapshot of made-up entries; the number of bytes that it read. */
+static int take_fake(const struct fake_entry *v, size_t n,
+		     struct snapshot_result *ret, uint64_t *ret_read)
+{
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	struct fake_source s = fake_source_of(v, n);
+	struct snapshot_options o = { .no_parent = false };
+	int failed;
+
+	ck_ok(snapshot_errors_new(&errors, &e));
+	failed = repo_take_source(&f, &s.base, errors, &o, ret, &e);
+	*ret_read = s.reads;
+	return failed;
+}
+
+/* The tree of a snapshot, one entry after the other. */
+struct view {
+	struct repository_snapshot s;
+	struct reader *reader;
+	struct reader *data;
+	struct tree *tree;
+	struct entry en;
+	struct content content;
+};
+
+static void view_open(struct view *v, struct object_id id)
+{
+	char text[OBJECT_ID_TEXT];
+
+	memset(v, 0, sizeof(*v));
+	object_id_format(id, text);
+	ck_ok(repository_find(f.r, text, NULL, false, &v->s, NULL, &e));
+	ck_ok(reader_new(f.r, 1 << 20, &v->reader, &e));
+	ck_ok(reader_new(f.r, 1 << 20, &v->data, &e));
+	ck_ok(tree_open(v->reader, &v->s.manifest.tree, &v->s.manifest.hints,
+			&v->tree, &e));
+}
+
+static bool view_next(struct view *v)
+{
+	const int got = tree_next(v->tree, &v->en, &v->content, &e);
+
+	ck_assert_msg(got >= 0, "%s", e.text);
+	return got == 1;
+}
+
+static void view_close(struct view *v)
+{
+	tree_close(v->tree);
+	reader_free(v->reader);
+	reader_free(v->data);
+	repository_snapshot_done(&v->s);
+}
+
+struct expected {
+	struct view *view;
+	const struct fake_entry *want;
+	uint64_t sum;
+};
+
+static int check_extent(void *arg, uint64_t offset, const struct extent *x,
+			struct err *err)
+{
+	struct expected *want = arg;
+	const uint8_t *plain;
+	size_t n;
+
+	ck_assert_uint_eq(offset, want->sum);
+	want->sum += x->len;
+	if (x->hole)
+		return 0;
+	ck_ok(reader_get(want->view->data, &x->id, CHUNK_DATA, &plain, &n,
+			 err));
+	for (uint64_t i = 0; i < x->len; i++) {
+		const struct fake_entry *w = want->want;
+		const bool hole = w->turn &&
+				  ((offset + i) / w->turn + w->hole_first) % 2;
+
+		if (plain[x->offset + i] != (hole ? 0 : w->fill))
+			ck_abort_msg("%s differs", w->entry.path);
+	}
+	return 0;
+}
+
+/* That a snapshot holds exactly these entries, with their bytes. */
+static void expect_entries(struct object_id id, const struct fake_entry *v,
+			   size_t n)
+{
+	struct view view;
+	size_t i = 0;
+
+	view_open(&view, id);
+	while (view_next(&view)) {
+		struct expected want = { .view = &view, .want = &v[i] };
+
+		ck_assert_uint_lt(i, n);
+		ck_assert_str_eq(view.en.path, v[i].entry.path);
+		ck_assert_uint_eq(view.en.size, v[i].entry.size);
+		ck_ok(content_walk(view.data, &view.content, check_extent,
+				   &want, &e));
+		ck_assert_uint_eq(want.sum, v[i].entry.size);
+		i++;
+	}
+	ck_assert_uint_eq(i, n);
+	view_close(&view);
+}
+
+static int count_one(void *arg, const struct store_entry *entry,
+		     struct err *err)
+{
+	(void)entry;
+	(void)err;
+	(*(unsigned int *)arg)++;
+	return 0;
+}
+
+static unsigned int data_packs(void)
+{
+	unsigned int n = 0;
+
+	ck_ok(store_list(repository_store(f.r), "data/", count_one, &n, &e));
+	return n;
+}
+
+START_TEST(an_unchanged_tree_costs_no_read_and_no_data)
+{
+	struct snapshot_result first;
+	struct snapshot_result second;
+	unsigned int packs;
+	char name[100];
+
+	let_time_pass();
+	for (int i = 0; i < 600; i++) {
+		(void)snprintf(name, sizeof(name), "%03d", i);
+		write_bytes(at(f.from, name), 100, (uint64_t)i);
+	}
+	write_bytes(at(f.from, "large"), 3000000, 1);
+	first = repo_take(&f);
+	packs = data_packs();
+	ck_assert_uint_eq(first.bytes_read, 3060000);
+	second = repo_take(&f);
+	ck_assert_uint_eq(second.bytes_read, 0);
+	/* The folder above all tests' may have changed: a leaf at most. */
+	ck_assert_uint_lt(second.bytes_new, 30000);
+	ck_assert_uint_eq(data_packs(), packs);
+	ck_assert_uint_eq(second.bytes, first.bytes);
+	ck_assert_uint_eq(second.files, first.files);
+	ck_assert(object_id_equal(second.parent, first.id));
+	/* One that changes costs itself. */
+	write_bytes(at(f.from, "007"), 101, 9);
+	second = repo_take(&f);
+	ck_assert_uint_eq(second.bytes_read, 101);
+	ck_assert_uint_lt(second.bytes_new, 60000);
+}
+END_TEST
+
+/* A ctime within two seconds of the read is not trusted the next time. */
+START_TEST(what_was_written_just_now_is_read_again)
+{
+	const int64_t now = clock_now().sec;
+	struct fake_entry v[] = {
+		fake_entry("/old", ENTRY_FILE, 100, now - 10),
+		fake_entry("/soon", ENTRY_FILE, 20, now + 10),
+		fake_entry("/young", ENTRY_FILE, 3, now),
+	};
+	struct snapshot_result got;
+	uint64_t read;
+
+	ck_ok(take_fake(v, 3, &got, &read));
+	ck_assert_uint_eq(read, 123);
+	ck_ok(take_fake(v, 3, &got, &read));
+	ck_assert_uint_eq(read, 23);
+	v[0].entry.inode++; /* another file of that name and time */
+	ck_ok(take_fake(v, 3, &got, &read));
+	ck_assert_uint_eq(read, 123);
+	v[0].state = SOURCE_CHANGED; /* while it was read */
+	v[0].entry.inode++;
+	ck_ok(take_fake(v, 3, &got, &read));
+	ck_ok(take_fake(v, 3, &got, &read));
+	ck_assert_uint_eq(read, 123);
+}
+END_TEST
+
+/* Later names of a file are read again when it may have changed since. */
+START_TEST(no_name_of_a_link_gets_stale_content)
+{
+	const int64_t now = clock_now().sec;
+	struct fake_entry v[6];
+	struct snapshot_result got;
+	uint64_t read;
+
+	for (unsigned int i = 0; i < 6; i++) {
+		static const char *const paths[] = { "/a", "/b", "/c",
+						     "/d", "/e", "/f" };
+
+		v[i] = fake_entry(paths[i], ENTRY_FILE, 300000, now - 100);
+		v[i].entry.flags = ENTRY_HARD_LINK;
+		v[i].entry.link_group = i / 3;
+	}
+	/* Another content and time; the same ones again; and one that is
+	 * as fresh as can be, where times cannot tell. */
+	v[1].fill = v[2].fill = 'y';
+	v[1].entry.ctime.nsec = v[2].entry.ctime.nsec = 1;
+	v[3].entry.ctime.sec = v[4].entry.ctime.sec = now + 1;
+	v[5].entry.ctime.sec = now + 1;
+	v[4].fill = v[5].fill = 'z';
+	ck_ok(take_fake(v, 6, &got, &read));
+	expect_entries(got.id, v, 6);
+	ck_assert_uint_eq(read, 5 * 300000);
+	/* A name that was read while it changed lends nothing to others. */
+	v[0].state = SOURCE_CHANGED;
+	v[1] = v[0];
+	v[1].entry.path = "/b";
+	v[1].fill = 'q';
+	v[1].state = SOURCE_OK;
+	v[0].entry.inode = v[1].entry.inode = 77;
+	ck_ok(take_fake(v, 2, &got, &read));
+	expect_entries(got.id, v, 2);
+	ck_assert_uint_eq(read, 2 * 300000);
+}
+END_TEST
+
+START_TEST(sizes_around_the_bounds_come_back)
+{
+	static const int64_t edges[] = { 1,
+					 SNAPSHOT_SMALL,
+					 SNAPSHOT_CHUNK_AIM,
+					 SNAPSHOT_GROUP_MAX,
+					 SNAPSHOT_CHUNK_MAX,
+					 2 * (int64_t)SNAPSHOT_CHUNK_MAX };
+	struct fake_entry v[18];
+	char paths[18][8];
+	struct snapshot_result got;
+	uint64_t read;
+	size_t n = 0;
+
+	for (size_t i = 0; i < 6; i++)
+		for (int64_t d = -1; d <= 1; d++) {
+			(void)snprintf(paths[n], sizeof(paths[n]), "/%02zu", n);
+			v[n] = fake_entry(paths[n], ENTRY_FILE,
+					  (uint64_t)(edges[i] + d), 1000);
+			v[n].fill = (uint8_t)('a' + n);
+			n++;
+		}
+	ck_ok(take_fake(v, n, &got, &read));
+	expect_entries(got.id, v, n);
+}
+END_TEST
+
+/* A group that is full to the last byte: alike files, so none ends it. */
+START_TEST(groups_are_filled_to_the_last_byte)
+{
+	static struct fake_entry v[3000];
+	static char paths[3000][16];
+	struct snapshot_result got;
+	uint64_t read;
+
+	for (size_t i = 0; i < 3000; i++) {
+		(void)snprintf(paths[i], sizeof(paths[i]), "/%04zu", i);
+		v[i] = fake_entry(paths[i], ENTRY_FILE, 1024, 1000);
+	}
+	ck_ok(take_fake(v, 3000, &got, &read));
+	expect_entries(got.id, v, 3000);
+	/* All empty, and more than the pipeline holds. */
+	for (size_t i = 0; i < 3000; i++)
+		v[i].entry.size = i == 0;
+	ck_ok(take_fake(v, 3000, &got, &read));
+	expect_entries(got.id, v, 3000);
+}
+END_TEST
+
+/* Holes anywhere, as many as there can be. */
+START_TEST(holes_come_back_as_zeros)
+{
+	struct fake_entry v[40];
+	char paths[40][8];
+	struct snapshot_result got;
+	uint64_t read;
+
+	for (unsigned int i = 0; i < 40; i++) {
+		(void)snprintf(paths[i], sizeof(paths[i]), "/%02u", i);
+		v[i] = fake_entry(paths[i], ENTRY_FILE,
+				  i % 4 == 3 ? 700001 : 60000 + i, 1000);
+		v[i].turn = (uint64_t)1 << (5 + i % 13);
+		v[i].hole_first = i % 2;
+		v[i].fill = (uint8_t)('a' + i);
+	}
+	v[0].turn = 1; /* 30,000 holes in a small file */
+	v[1].turn = 100000;
+	ck_ok(take_fake(v, 40, &got, &read));
+	expect_entries(got.id, v, 40);
+}
+END_TEST
+
+START_TEST(what_does_not_hold_still_is_flagged_or_left_out)
+{
+	struct fake_entry v[] = {
+		fake_entry("/", ENTRY_FOLDER, 0, 1000),
+		fake_entry("/changed", ENTRY_FILE, 300001, 1000),
+		fake_entry("/failed", ENTRY_FILE, 300002, 1000),
+		fake_entry("/failed-small", ENTRY_FILE, 302, 1000),
+		fake_entry("/gone", ENTRY_FILE, 5, 1000),
+		fake_entry("/grew", ENTRY_FILE, 304, 1000),
+		fake_entry("/last", ENTRY_FILE, 305, 1000),
+	};
+	struct fake_entry want[4];
+	struct snapshot_result got;
+	struct view view;
+	uint64_t read;
+
+	v[1].state = SOURCE_CHANGED;
+	v[2].state = SOURCE_FAILED;
+	v[3].state = SOURCE_FAILED;
+	v[4].gone = true;
+	v[5].state = SOURCE_GREW;
+	for (size_t i = 0; i < 7; i++)
+		v[i].fill = (uint8_t)('a' + i);
+	ck_ok(take_fake(v, 7, &got, &read));
+	want[0] = v[0];
+	want[1] = v[1];
+	want[2] = v[5];
+	want[3] = v[6];
+	expect_entries(got.id, want, 4);
+	ck_assert_uint_eq(got.files, 3);
+	ck_assert_uint_eq(got.dirs, 1);
+	ck_assert_uint_eq(got.bytes, 300001 + 304 + 305);
+	view_open(&view, got.id);
+	while (view_next(&view))
+		ck_assert_int_eq(!!(view.en.flags & ENTRY_CHANGED),
+				 view.en.path[1] == 'c' ||
+					 view.en.path[1] == 'g');
+	view_close(&view);
+}
+END_TEST
+
+START_TEST(a_source_that_fails_ends_it)
+{
+	struct fake_entry v[] = {
+		fake_entry("/a", ENTRY_FILE, 300001, 1000),
+		fake_entry("/b", ENTRY_FILE, 2000000, 1000),
+	};
+	struct snapshot_result got;
+	uint64_t read;
+
+	v[1].error = ERR_NO_MEMORY;
+	ck_assert_int_lt(take_fake(v, 2, &got, &read), 0);
+	ck_assert_int_eq(e.code, ERR_NO_MEMORY);
+	v[1].entry.size = 20;
+	ck_assert_int_lt(take_fake(v, 2, &got, &read), 0);
+	ck_assert_int_eq(e.code, ERR_NO_MEMORY);
+	/* Out of order: a mistake of the source, told by the tree thread. */
+	v[1].error = 0;
+	v[1].entry.path = "/A";
+	ck_assert_int_lt(take_fake(v, 2, &got, &read), 0);
+	ck_assert_int_eq(e.code, ERR_BUG);
+}
+END_TEST
+
+START_TEST(a_huge_hole_costs_nothing)
+{
+	struct stat st;
+	struct snapshot_result got;
+	int fd;
+
+	fd = open(at(f.from, "sparse"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, (off_t)1 << 40), 0);
+	ck_assert_int_eq(pwrite(fd, "middle", 6, (off_t)1 << 39), 6);
+	(void)close(fd);
+	got = repo_take(&f);
+	ck_assert_uint_eq(got.bytes, (uint64_t)1 << 40);
+	ck_assert_uint_lt(got.bytes_read, 1 << 20);
+	ck_assert_uint_eq(repo_restore(&f, got.id).errors, 0);
+	ck_assert_int_eq(stat(at(f.to, "sparse"), &st), 0);
+	ck_assert_int_eq(st.st_size, (off_t)1 << 40);
+	ck_assert_int_lt(st.st_blocks, 4096);
+}
+END_TEST
+
+START_TEST(nothing_at_all_is_a_snapshot)
+{
+	struct snapshot_result got;
+	struct restore_options o = { .path = "/", .path_len = 1 };
+	struct restore_result result;
+	uint64_t read;
+
+	ck_ok(take_fake(NULL, 0, &got, &read));
+	expect_entries(got.id, NULL, 0);
+	ck_assert_int_lt(repo_restore_with(&f, got.id, &o, &result, &e), 0);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+}
+END_TEST
+
+/* Quarantines all data chunks of the newest snapshot in their packs. */
+static void quarantine(struct object_id id)
+{
+	struct view view;
+	struct record q;
+	struct index_set *index;
+
+	record_init(&q, OBJECT_QUARANTINE);
+	q.id = object_id_new();
+	ck_ok(repository_index(f.r, &index, &e));
+	view_open(&view, id);
+	while (view_next(&view))
+		for (size_t i = 0; i < view.content.n; i++) {
+			struct pack_entry place;
+
+			ck_assert_int_eq(index_set_find(index,
+							&view.content.v[i].id,
+							&place, &e),
+					 1);
+			ck_ok(record_add_chunk(&q, &view.content.v[i].id,
+					       place.place.pack, &e));
+		}
+	view_close(&view);
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &q, 0,
+			 &e));
+	record_done(&q);
+}
+
+/* What the parent's entries refer to must be there to be referred to again. */
+START_TEST(what_the_region_lost_is_read_again)
+{
+	struct fake_entry v[] = {
+		fake_entry("/a", ENTRY_FILE, 2000000, 1000),
+		fake_entry("/b", ENTRY_FILE, 100, 1000),
+	};
+	struct snapshot_result got;
+	uint64_t read;
+
+	ck_ok(take_fake(v, 2, &got, &read));
+	quarantine(got.id);
+	ck_ok(take_fake(v, 2, &got, &read));
+	ck_assert_uint_eq(read, 2000100);
+	repo_frame_reopen(&f);
+	expect_entries(got.id, v, 2);
+	ck_ok(take_fake(v, 2, &got, &read));
+	ck_assert_uint_eq(read, 0);
+}
+END_TEST
+
+static atomic_bool cancel;
+
+static void cancel_now(void *arg, size_t i)
+{
+	(void)arg;
+	if (i == 3)
+		atomic_store(&cancel, true);
+}
+
+START_TEST(a_cancelled_one_leaves_what_the_next_reuses)
+{
+	struct fake_entry v[5];
+	static const char *const paths[] = { "/a", "/b", "/c", "/d", "/e" };
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	struct snapshot_options o = { .cancel = &cancel };
+	struct snapshot_result got;
+	struct fake_source s;
+	uint64_t all;
+	uint64_t read;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		v[i] = fake_entry(paths[i], ENTRY_FILE, 3000000, 1000);
+		v[i].fill = (uint8_t)i;
+	}
+	s = fake_source_of(v, 5);
+	s.before = cancel_now;
+	ck_ok(snapshot_errors_new(&errors, &e));
+	ck_assert_int_lt(repo_take_source(&f, &s.base, errors, &o, &got, &e),
+			 0);
+	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
+	ck_ok(take_fake(v, 5, &got, &read));
+	ck_assert(object_id_is_zero(got.parent));
+	all = got.bytes_new;
+	expect_entries(got.id, v, 5);
+	ck_assert_uint_gt(all, 0);
+}
+END_TEST
+
+/* Text that is no UTF-8 must not make a manifest that nobody can open. */
+START_TEST(a_host_of_any_bytes_is_recorded)
+{
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	struct fake_source s = fake_source_of(NULL, 0);
+	struct manifest about;
+	struct snapshot_options o = { .about = &about };
+	struct snapshot_result got;
+	struct view view;
+
+	manifest_init(&about);
+	(void)snprintf(about.host, sizeof(about.host), "h\xffst");
+	(void)snprintf(about.user, sizeof(about.user), "\xc3\xa9\xc3");
+	ck_ok(snapshot_errors_new(&errors, &e));
+	ck_ok(snapshot_take(f.r, &s.base, errors, &o, &got, &e));
+	view_open(&view, got.id);
+	ck_assert_str_eq(view.s.manifest.host, "h?st");
+	ck_assert_str_eq(view.s.manifest.user, "\xc3\xa9?");
+	view_close(&view);
+	(void)snprintf(about.source, sizeof(about.source), "\xff");
+	ck_assert_int_lt(snapshot_take(f.r, &s.base, errors, &o, &got, &e), 0);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, an_unchanged_tree_costs_no_read_and_no_data);
+	tcase_add_test(tc, what_was_written_just_now_is_read_again);
+	tcase_add_test(tc, no_name_of_a_link_gets_stale_content);
+	tcase_add_test(tc, sizes_around_the_bounds_come_back);
+	tcase_add_test(tc, groups_are_filled_to_the_last_byte);
+	tcase_add_test(tc, holes_come_back_as_zeros);
+	tcase_add_test(tc, what_does_not_hold_still_is_flagged_or_left_out);
+	tcase_add_test(tc, a_source_that_fails_ends_it);
+	tcase_add_test(tc, a_huge_hole_costs_nothing);
+	tcase_add_test(tc, nothing_at_all_is_a_snapshot);
+	tcase_add_test(tc, what_the_region_lost_is_read_again);
+	tcase_add_test(tc, a_cancelled_one_leaves_what_the_next_reuses);
+	tcase_add_test(tc, a_host_of_any_bytes_is_recorded);
+}
+
+CHECK_MAIN("storage/snapshot", cases)

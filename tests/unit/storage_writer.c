@@ -1,0 +1,467 @@
+/* Sessions: storage/repository/writer.h, and their signs of life. */
+#include "storage/repository/writer.h"
+
+#include <pthread.h>
+
+#include "storage/repository/reader.h"
+#include "storage/stores/fault.h"
+#include "tests/support/repo_frame.h"
+
+/* Every store that a repository opens here is wrapped, to fail as told. */
+static struct store *faulty;
+
+int __real_store_open(const char *url, bool create, struct store **ret,
+		      struct err *e);
+int __wrap_store_open(const char *url, bool create, struct store **ret,
+		      struct err *e);
+int __wrap_store_open(const char *url, bool create, struct store **ret,
+		      struct err *e)
+{
+	struct store *inner;
+
+	if (__real_store_open(url, create, &inner, e) ||
+	    fault_wrap(inner, &faulty, e))
+		return -1;
+	*ret = faulty;
+	return 0;
+}
+
+static struct repo_frame f;
+static struct err e;
+
+static void set_up(void)
+{
+	repo_frame_init(&f, "mem:writer");
+	err_clear(&e);
+}
+
+static void tear_down(void)
+{
+	repo_frame_done(&f);
+}
+
+static struct writer *open_writer(void)
+{
+	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
+					  .snapshot = object_id_new(),
+					  .host = "host",
+					  .level = 1,
+					  .level_meta = 1 };
+	struct writer *w = NULL;
+
+	ck_ok(writer_open(f.r, &o, &w, &e));
+	return w;
+}
+
+static struct chunk_worker *new_worker(void)
+{
+	struct chunk_worker *k = NULL;
+
+	ck_ok(chunk_worker_new(repository_keys(f.r), &k, &e));
+	return k;
+}
+
+/* The nth chunk: its bytes do not compress. */
+static size_t chunk_of(uint32_t n, size_t size, uint8_t *out)
+{
+	uint64_t x = n * UINT64_C(0x9e3779b97f4a7c15) + 1;
+
+	for (size_t i = 0; i < size; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		out[i] = (uint8_t)(x >> 32);
+	}
+	return size;
+}
+
+static int add(struct writer *w, struct chunk_worker *k, uint32_t n,
+	       size_t size, struct chunk_id *ret, uint64_t *ret_new,
+	       struct err *err)
+{
+	uint8_t *bytes = malloc(size);
+	int r;
+
+	ck_assert_ptr_nonnull(bytes);
+	(void)chunk_of(n, size, bytes);
+	r = writer_add(w, k, CHUNK_DATA, bytes, size, ret, ret_new, err);
+	free(bytes);
+	return r;
+}
+
+static void publish(struct writer *w)
+{
+	struct manifest m;
+
+	manifest_init(&m);
+	ck_ok(writer_publish(w, &m, (struct instant){ 5, 0 }, RECORD_PROCESS,
+			     &e));
+	manifest_done(&m);
+}
+
+static void expect_readable(uint32_t n, size_t size, const struct chunk_id *id)
+{
+	CLEANUP(reader_free) struct reader *x = NULL;
+	uint8_t *want = malloc(size);
+	const uint8_t *plain;
+	size_t len;
+
+	ck_assert_ptr_nonnull(want);
+	ck_ok(reader_new(f.r, 0, &x, &e));
+	reader_verify_ids(x, true);
+	ck_ok(reader_get(x, id, CHUNK_DATA, &plain, &len, &e));
+	ck_assert_uint_eq(len, size);
+	(void)chunk_of(n, size, want);
+	ck_assert_mem_eq(plain, want, size);
+	free(want);
+}
+
+static int count_one(void *arg, const struct store_entry *entry,
+		     struct err *err)
+{
+	(void)entry;
+	(void)err;
+	(*(unsigned int *)arg)++;
+	return 0;
+}
+
+static unsigned int objects(const char *prefix)
+{
+	unsigned int n = 0;
+
+	ck_ok(store_list(repository_store(f.r), prefix, count_one, &n, &e));
+	return n;
+}
+
+START_TEST(a_chunk_is_stored_once_and_found_by_the_next_session)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	struct chunk_id a;
+	struct chunk_id b;
+	uint64_t more;
+
+	ck_assert_uint_eq(objects("sessions/"), 1);
+	ck_ok(add(w, k, 1, 1000, &a, &more, &e));
+	ck_assert_uint_gt(more, 1000);
+	ck_ok(add(w, k, 1, 1000, &b, &more, &e));
+	ck_assert_uint_eq(more, 0);
+	ck_assert(chunk_id_equal(&a, &b));
+	ck_assert_int_eq(writer_has(w, &a, &e), 1);
+	publish(w);
+	ck_assert_uint_eq(writer_totals(w).chunks_new, 1);
+	ck_assert_uint_eq(writer_totals(w).chunks_known, 1);
+	writer_close(w);
+	ck_assert_uint_eq(objects("sessions/"), 0);
+	ck_assert_uint_eq(objects("receipts/"), 1);
+	/* The same handle, whose readers opened no index yet; then others. */
+	expect_readable(1, 1000, &a);
+	for (int i = 0; i < 2; i++) {
+		w = open_writer();
+		ck_ok(add(w, k, 1, 1000, &b, &more, &e));
+		ck_assert_uint_eq(more, 0);
+		ck_ok(add(w, k, 2 + (uint32_t)i, 1000, &b, &more, &e));
+		ck_assert_uint_gt(more, 0);
+		publish(w);
+		writer_close(w);
+		/* Readers that have an index already see what came since. */
+		expect_readable(2 + (uint32_t)i, 1000, &b);
+		chunk_worker_free(k);
+		repo_frame_reopen(&f);
+		k = new_worker();
+	}
+	chunk_worker_free(k);
+}
+END_TEST
+
+#define THREADS	 4
+#define EACH	 200
+#define ADD_SIZE 3000
+
+struct adder {
+	struct writer *w;
+	uint32_t from;
+	uint64_t stored;
+	struct chunk_id ids[EACH];
+	struct err e;
+	int failed;
+};
+
+static void *adder(void *arg)
+{
+	struct adder *a = arg;
+	struct chunk_worker *k = NULL;
+	struct err own = { 0 };
+	uint64_t more;
+
+	if (chunk_worker_new(repository_keys(f.r), &k, &own))
+		return NULL;
+	for (uint32_t i = 0; i < EACH && !a->failed; i++) {
+		a->failed = add(a->w, k, a->from + i, ADD_SIZE, &a->ids[i],
+				&more, &a->e);
+		a->stored += more > 0;
+	}
+	chunk_worker_free(k);
+	return NULL;
+}
+
+static void run_adders(struct writer *w, struct adder a[THREADS])
+{
+	pthread_t threads[THREADS];
+
+	for (uint32_t i = 0; i < THREADS; i++) {
+		/* Halves overlap with the neighbour's. */
+		a[i] = (struct adder){ .w = w, .from = i * EACH / 2 };
+		ck_assert_int_eq(
+			pthread_create(&threads[i], NULL, adder, &a[i]), 0);
+	}
+	for (uint32_t i = 0; i < THREADS; i++)
+		(void)pthread_join(threads[i], NULL);
+}
+
+START_TEST(many_threads_store_each_chunk_once)
+{
+	static struct adder a[THREADS];
+	struct writer *w = open_writer();
+	uint64_t stored = 0;
+
+	run_adders(w, a);
+	publish(w);
+	for (uint32_t i = 0; i < THREADS; i++) {
+		ck_assert_msg(!a[i].failed, "%s", a[i].e.text);
+		stored += a[i].stored;
+	}
+	ck_assert_uint_eq(stored, (THREADS + 1) * EACH / 2);
+	ck_assert_uint_eq(writer_totals(w).chunks_new, stored);
+	writer_close(w);
+	repo_frame_reopen(&f);
+	for (uint32_t i = 0; i < THREADS; i++)
+		for (uint32_t n = 0; n < EACH; n += 37)
+			expect_readable(a[i].from + n, ADD_SIZE, &a[i].ids[n]);
+}
+END_TEST
+
+static void fail_at(enum fault_call call, const char *prefix, uint64_t nth)
+{
+	const struct fault x = { .call = call,
+				 .action = FAULT_FAIL,
+				 .prefix = prefix,
+				 .nth = nth,
+				 .code = ERR_FULL };
+
+	fault_add(faulty, &x);
+}
+
+/* With the store failing from some commit on, every thread gets to know. */
+START_TEST(a_store_that_fails_stops_all_threads)
+{
+	static struct adder a[THREADS];
+
+	for (uint64_t nth = 1; nth < 4; nth++) {
+		struct writer *w = open_writer();
+		struct manifest m;
+
+		manifest_init(&m);
+		fail_at(FAULT_APPEND, "data/", nth * 100);
+		run_adders(w, a);
+		ck_assert_int_lt(writer_publish(w, &m, (struct instant){ 0 },
+						RECORD_PROCESS, &e),
+				 0);
+		ck_assert_int_eq(e.code, ERR_FULL);
+		writer_close(w);
+		fault_clear(faulty);
+		ck_assert_uint_eq(objects("snapshots/"), 0);
+		ck_assert_uint_eq(objects("sessions/"), 0);
+		manifest_done(&m);
+	}
+}
+END_TEST
+
+#define BIG ((size_t)3 << 20)
+
+/* Packs that are durable are named although a later one could not be. */
+START_TEST(what_is_durable_is_reused_after_a_failure)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	struct manifest m;
+	struct chunk_id id;
+	uint64_t more;
+	uint64_t known;
+
+	manifest_init(&m);
+	fail_at(FAULT_COMMIT, "data/", 2);
+	for (uint32_t n = 0; n < 24; n++)
+		if (add(w, k, n, BIG, &id, &more, &e))
+			break;
+	ck_assert_int_lt(writer_publish(w, &m, (struct instant){ 0 },
+					RECORD_PROCESS, &e),
+			 0);
+	ck_assert_int_eq(e.code, ERR_FULL);
+	writer_close(w);
+	fault_clear(faulty);
+	ck_assert_uint_ge(objects("data/"), 1);
+	ck_assert_uint_eq(objects("snapshots/"), 0);
+	repo_frame_reopen(&f);
+	chunk_worker_free(k); /* its keys went with the repository */
+	k = new_worker();
+	w = open_writer();
+	for (uint32_t n = 0; n < 10; n++)
+		ck_ok(add(w, k, n, BIG, &id, &more, &e));
+	known = writer_totals(w).chunks_known;
+	ck_assert_uint_ge(known, 9);
+	publish(w);
+	writer_close(w);
+	chunk_worker_free(k);
+	manifest_done(&m);
+}
+END_TEST
+
+/* A cancelled session: closed without publishing. */
+START_TEST(what_was_added_is_reused_when_nothing_was_published)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	struct chunk_id id;
+	uint64_t more;
+
+	ck_ok(add(w, k, 1, 5000, &id, &more, &e));
+	writer_close(w);
+	ck_assert_uint_eq(objects("snapshots/"), 0);
+	w = open_writer();
+	ck_assert_int_eq(writer_has(w, &id, &e), 1);
+	ck_ok(add(w, k, 1, 5000, &id, &more, &e));
+	ck_assert_uint_eq(more, 0);
+	writer_close(w);
+	chunk_worker_free(k);
+}
+END_TEST
+
+static struct object_id pack_of(const struct chunk_id *id)
+{
+	struct index_set *index;
+	struct pack_entry at;
+
+	ck_ok(repository_index(f.r, &index, &e));
+	ck_assert_int_eq(index_set_find(index, id, &at, &e), 1);
+	return at.place.pack;
+}
+
+/* What only a marked pack holds is stored anew; readers still find it. */
+START_TEST(marked_packs_count_as_absent_for_writers_only)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	struct chunk_id id;
+	struct record mark;
+	uint64_t more;
+
+	ck_ok(add(w, k, 1, 5000, &id, &more, &e));
+	publish(w);
+	writer_close(w);
+	w = open_writer();
+	ck_assert(writer_trusts_parent(w));
+	writer_close(w);
+	record_init(&mark, OBJECT_MARK);
+	mark.id = object_id_new();
+	ck_ok(record_add_id(&mark, object_id_new(), &e));
+	ck_ok(record_add_id(&mark, pack_of(&id), &e));
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &mark, 0,
+			 &e));
+	record_done(&mark);
+	w = open_writer();
+	ck_assert(!writer_trusts_parent(w));
+	ck_assert_int_eq(writer_has(w, &id, &e), 0);
+	expect_readable(1, 5000, &id);
+	ck_ok(add(w, k, 1, 5000, &id, &more, &e));
+	ck_assert_uint_gt(more, 0);
+	publish(w);
+	writer_close(w);
+	chunk_worker_free(k);
+}
+END_TEST
+
+static int keep_name(void *arg, const struct store_entry *entry,
+		     struct err *err)
+{
+	(void)err;
+	(void)snprintf(arg, STORE_NAME_MAX + 1, "%s", entry->name);
+	return 0;
+}
+
+/*
+ * A session believes the index as it is when it begins: packs that were
+ * collected since the repository was opened are not relied on.
+ */
+START_TEST(what_was_collected_meanwhile_is_stored_anew)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	char index[STORE_NAME_MAX + 1] = "";
+	struct chunk_id id;
+	uint64_t more;
+
+	ck_ok(add(w, k, 1, 5000, &id, &more, &e));
+	publish(w);
+	writer_close(w);
+	expect_readable(1, 5000, &id);
+	/* A collector elsewhere: index and pack are gone. */
+	ck_ok(store_remove(repository_store(f.r),
+			   object_name(OBJECT_DATA_PACK, pack_of(&id)).s, &e));
+	ck_ok(store_list(repository_store(f.r), "index/", keep_name, index,
+			 &e));
+	ck_ok(store_remove(repository_store(f.r), index, &e));
+	w = open_writer();
+	ck_assert_int_eq(writer_has(w, &id, &e), 0);
+	ck_ok(add(w, k, 1, 5000, &id, &more, &e));
+	ck_assert_uint_gt(more, 0);
+	publish(w);
+	writer_close(w);
+	expect_readable(1, 5000, &id);
+	chunk_worker_free(k);
+}
+END_TEST
+
+static void put_simple(enum object_kind kind, struct object_id id)
+{
+	struct record r;
+
+	record_init(&r, kind);
+	r.id = id;
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &r, 0,
+			 &e));
+	record_done(&r);
+}
+
+START_TEST(a_fenced_session_is_not_acknowledged)
+{
+	struct writer *w = open_writer();
+	struct manifest m;
+
+	manifest_init(&m);
+	put_simple(OBJECT_FENCE, writer_session(w));
+	ck_assert_int_lt(writer_publish(w, &m, (struct instant){ 0 },
+					RECORD_PROCESS, &e),
+			 0);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_str_ne(e.hint, "");
+	writer_close(w);
+	manifest_done(&m);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc,
+		       a_chunk_is_stored_once_and_found_by_the_next_session);
+	tcase_add_test(tc, many_threads_store_each_chunk_once);
+	tcase_add_test(tc, a_store_that_fails_stops_all_threads);
+	tcase_add_test(tc, what_is_durable_is_reused_after_a_failure);
+	tcase_add_test(tc, what_was_added_is_reused_when_nothing_was_published);
+	tcase_add_test(tc, marked_packs_count_as_absent_for_writers_only);
+	tcase_add_test(tc, what_was_collected_meanwhile_is_stored_anew);
+	tcase_add_test(tc, a_fenced_session_is_not_acknowledged);
+}
+
+CHECK_MAIN("storage/writer", cases)
