@@ -1,0 +1,174 @@
+#include "service/engine_named.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "service/args.h"
+#include "service/client.h"
+#include "service/config.h"
+#include "service/engine.h"
+
+/* What the daemon may declare of one kind. */
+#define REPLY_MAX ((size_t)64 << 20)
+
+bool engine_is_location(const char *text)
+{
+	return strpbrk(text, "/:") != NULL;
+}
+
+static int load_config(const struct operation_call *call, struct config **ret,
+		       struct err *e)
+{
+	CLEANUP(problem_done) struct problem_list problems;
+	const struct config_flag flag = { .key = CONFIG_SOCKET,
+					  .text = call->socket };
+	const struct config_input input = { .config_file = call->config_file,
+					    .flags = &flag,
+					    .flag_count = call->socket != NULL,
+					    .environment = environ,
+					    .uid = call->caller.uid };
+
+	problem_init(&problems);
+	return config_load(&input, ret, &problems, e);
+}
+
+/* The reply of `get KIND [NAME]`. */
+static int ask(const struct operation_call *call, const char *kind,
+	       const char *name, struct buf *reply, struct err *e)
+{
+	const struct operation *get = operation_named("get");
+	CLEANUP(config_free) struct config *config = NULL;
+	CLEANUP(args_free) struct args *args = NULL;
+	struct client_call request = { .operation = get,
+				       .stop = call->stop,
+				       .sink = json_to_buf,
+				       .arg = reply };
+	enum operation_outcome outcome;
+
+	if (load_config(call, &config, e) || args_new(&args, get, e) ||
+	    args_add_str(args, "kind", kind, e) ||
+	    (name && args_add_str(args, "name", name, e)) ||
+	    args_finish(args, e))
+		return -1;
+	request.socket = config_text(config, CONFIG_SOCKET);
+	request.args = args;
+	return client_call(&request, &outcome, e);
+}
+
+static int visit_one(const json_t *item, engine_resource *visit, void *arg,
+		     struct err *e)
+{
+	const json_t *about = json_object_get(item, "metadata");
+	const json_t *labels = json_object_get(about, "labels");
+	CLEANUP(resource_free) struct resource *r = NULL;
+	struct resource_form form = {
+		.kind = json_string_value(json_object_get(item, "kind")),
+		.name = json_string_value(json_object_get(about, "name")),
+	};
+	char *spec = json_dumps(json_object_get(item, "spec"), JSON_COMPACT);
+	char *label_text = labels ? json_dumps(labels, JSON_COMPACT) : NULL;
+	int failed;
+
+	form.spec_json = spec;
+	form.labels_json = label_text;
+	if (!form.kind || !form.name || !spec)
+		failed = err_set(e, ERR_BUG,
+				 "the daemon tells of a resource in a form "
+				 "that is not known here");
+	else
+		failed = resource_from_form(&form, &r, e);
+	free(spec);
+	free(label_text);
+	return failed ? -1 : visit(arg, r, e);
+}
+
+int engine_declared(const struct operation_call *call, const char *kind,
+		    const char *name, engine_resource *visit, void *arg,
+		    struct err *e)
+{
+	CLEANUP(buf_done) struct buf reply;
+	json_t *value;
+	int failed = 0;
+
+	buf_init(&reply, REPLY_MAX);
+	if (ask(call, kind, name, &reply, e))
+		return -1;
+	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
+	/* One by its name is told as itself, a kind as a list. */
+	if (json_is_object(value))
+		failed = visit_one(value, visit, arg, e);
+	else if (!json_is_array(value))
+		failed = err_set(e, ERR_BUG,
+				 "the daemon's answer is not a list");
+	for (size_t i = 0; !failed && i < json_array_size(value); i++)
+		failed = visit_one(json_array_get(value, i), visit, arg, e);
+	json_decref(value);
+	return failed;
+}
+
+/* The one Repository, made anew so that it outlives the reply. */
+static int keep(void *arg, const struct resource *r, struct err *e)
+{
+	CLEANUP(buf_done) struct buf spec;
+	struct resource_form form = { .kind = resource_kind_name(r->kind),
+				      .name = r->name };
+	struct resource **ret = (struct resource **)arg;
+	struct json j;
+
+	buf_init(&spec, REPLY_MAX);
+	json_init(&j, json_to_buf, &spec);
+	resource_write_spec(r, &j);
+	if (json_finish(&j, e))
+		return -1;
+	form.spec_json = buf_str(&spec);
+	return *ret ? 0 : resource_from_form(&form, ret, e);
+}
+
+int engine_named(const struct operation_call *call, struct resource **ret,
+		 struct err *e)
+{
+	const char *name = args_text(call->args, "repo");
+	struct resource *found = NULL;
+
+	if (engine_is_location(name))
+		return 0;
+	if (engine_declared(call, "repository", name, keep, &found, e)) {
+		resource_free(found);
+		(void)err_wrap(e, "repository %s", text_quote_str(name).s);
+		if (e->code == ERR_BUSY)
+			(void)err_hint(e, "without the daemon, give --repo as "
+					  "a location, such as "
+					  "file:///srv/backups or ./backups");
+		return -1;
+	}
+	if (!found)
+		return err_set(e, ERR_NOT_FOUND, "there is no repository %s",
+			       text_quote_str(name).s);
+	*ret = found;
+	return 1;
+}
+
+int engine_named_key(const struct operation_call *call,
+		     const struct resource *repository,
+		     struct keyring_credential **ret, struct err *e)
+{
+	CLEANUP(config_free) struct config *config = NULL;
+	char path[4096];
+	int n;
+
+	if (!repository || args_text(call->args, "key-file") ||
+	    args_text(call->args, "passphrase-file"))
+		return engine_credential(call, ret, e);
+	if (load_config(call, &config, e))
+		return -1;
+	n = snprintf(path, sizeof(path), "%s/%s",
+		     config_text(config, CONFIG_KEYS),
+		     repository->repository.key_file);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return err_set(e, ERR_USAGE, "the key file's path is too long");
+	return keyring_credential_key_file(path, ret, e);
+}

@@ -1,0 +1,318 @@
+/* Looking into snapshots: diff, find, verify. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/notes.h"
+#include "service/op.h"
+#include "service/progress.h"
+#include "storage/diff.h"
+#include "storage/repository/tree.h"
+#include "storage/sources/exclude.h"
+
+#define CACHE_BYTES (4U << 20)
+
+static int write_change(void *arg, const struct entry *before,
+			const struct entry *after, unsigned int aspects,
+			struct err *e)
+{
+	struct operation_call *call = (struct operation_call *)arg;
+	const struct entry *en = after ? after : before;
+	struct json *j = call->reply;
+
+	if (!en)
+		return err_set(e, ERR_BUG, "a change of nothing");
+	json_begin_object(j);
+	json_kv_str(j, "change",
+		    !before ? "added" : (!after ? "removed" : "changed"));
+	json_path(j, "path", en->path, en->path_len);
+	json_kv_str(j, "type", entry_type_name(en->type));
+	if (before && before->type == ENTRY_FILE)
+		json_kv_uint(j, "size_before", before->size);
+	if (after && after->type == ENTRY_FILE)
+		json_kv_uint(j, "size_after", after->size);
+	json_key(j, "what");
+	json_begin_list(j);
+	for (unsigned int bit = 1; bit <= DIFF_LINKS; bit <<= 1)
+		if (aspects & bit)
+			json_str(j, diff_aspect_name(bit));
+	json_end_list(j);
+	json_end_object(j);
+	return operation_stopped(call, e);
+}
+
+static int diff(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot a;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot b;
+
+	manifest_init(&a.manifest);
+	manifest_init(&b.manifest);
+	if (engine_open(call, &r, e) ||
+	    engine_snapshot(call, r, args_text(call->args, "before"), &a, e) ||
+	    engine_snapshot(call, r, args_text(call->args, "after"), &b, e))
+		return -1;
+	json_begin_list(call->reply);
+	if (diff_run(r, &a.manifest.tree, &b.manifest.tree, write_change, call,
+		     e))
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
+struct finding {
+	struct operation_call *call;
+	struct repository *repository;
+	struct exclude *pattern;
+	const char *source;
+	uint64_t found;
+};
+
+static void write_found(struct json *j, const struct repository_snapshot *s,
+			const struct entry *en)
+{
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(s->manifest.snapshot, id);
+	json_begin_object(j);
+	json_kv_str(j, "snapshot", id);
+	json_kv_instant(j, "received", s->received);
+	json_path(j, "path", en->path, en->path_len);
+	json_kv_str(j, "type", entry_type_name(en->type));
+	json_kv_uint(j, "size", en->size);
+	json_kv_instant(j, "mtime", en->mtime);
+	json_end_object(j);
+}
+
+static bool matches(const struct finding *f, const struct entry *en)
+{
+	if (en->path_len < 2)
+		return false;
+	return exclude_verdict(f->pattern, en->path + 1, en->path_len - 1,
+			       en->type == ENTRY_FOLDER) == EXCLUDE_YES;
+}
+
+static int find_in(void *arg, struct repository_snapshot *s, struct err *e)
+{
+	struct finding *f = (struct finding *)arg;
+	CLEANUP(reader_free) struct reader *x = NULL;
+	CLEANUP(tree_close) struct tree *t = NULL;
+	struct content content;
+	struct entry en;
+	int got;
+
+	if (f->source && strcmp(f->source, s->manifest.source) != 0)
+		return 0;
+	if (reader_new(f->repository, CACHE_BYTES, &x, e) ||
+	    tree_open(x, &s->manifest.tree, NULL, &t, e))
+		return -1;
+	while ((got = tree_next(t, &en, &content, e)) == 1) {
+		if (operation_stopped(f->call, e))
+			return -1;
+		if (!matches(f, &en))
+			continue;
+		f->found++;
+		write_found(f->call->reply, s, &en);
+	}
+	return got;
+}
+
+static int find(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	CLEANUP(exclude_free) struct exclude *pattern = NULL;
+	struct finding f = { .call = call };
+
+	if (exclude_new(&pattern, e) ||
+	    exclude_add(pattern, args_text(call->args, "pattern"), e) ||
+	    engine_open(call, &r, e))
+		return -1;
+	f.repository = r;
+	f.pattern = pattern;
+	f.source = args_text(call->args, "source");
+	json_begin_list(call->reply);
+	if (repository_snapshots(r, false, find_in, NULL, &f, e))
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
+/* Every chunk of one snapshot, read and rederived. */
+struct verifying {
+	struct operation_call *call;
+	struct reader *reader;
+	struct index_set *index;
+	uint64_t chunks;
+	uint64_t damaged;
+	struct notes notes;
+};
+
+static void note_chunk(struct verifying *v, const struct chunk_id *id,
+		       const struct err *why)
+{
+	char hex[2 * CHUNK_ID_SIZE + 1];
+
+	text_hex(id->b, CHUNK_ID_SIZE, hex);
+	v->damaged++;
+	notes_add(&v->notes, hex, strlen(hex), why->text);
+}
+
+static int verify_chunk(void *arg, const struct chunk_id *id,
+			enum chunk_kind kind, struct err *e)
+{
+	struct verifying *v = (struct verifying *)arg;
+	struct pack_entry at;
+	const uint8_t *plain;
+	struct err why = { 0 };
+	size_t n;
+	int found;
+
+	(void)kind;
+	if (operation_stopped(v->call, e))
+		return -1;
+	v->chunks++;
+	found = index_set_find(v->index, id, &at, e);
+	if (found < 0)
+		return -1;
+	/* The index knows what kind it is; a leaf's table does not say. */
+	if (reader_get(v->reader, id, found ? at.seal.kind : kind, &plain, &n,
+		       &why)) {
+		if (why.code != ERR_CORRUPT) {
+			*e = why;
+			return -1;
+		}
+		note_chunk(v, id, &why);
+		return 1;
+	}
+	progress_add(v->call->progress, 1, n);
+	return 0;
+}
+
+static int verify_damaged(void *arg, const struct chunk_id *id,
+			  enum chunk_kind kind, const struct err *why,
+			  struct err *e)
+{
+	(void)kind;
+	(void)e;
+	note_chunk((struct verifying *)arg, id, why);
+	return 0;
+}
+
+static int verify_trees(struct verifying *v, struct repository *r,
+			const struct manifest *m, struct err *e)
+{
+	CLEANUP(reader_free) struct reader *nodes = NULL;
+
+	if (reader_new(r, CACHE_BYTES, &nodes, e) ||
+	    tree_references(nodes, &m->tree, false, verify_chunk,
+			    verify_damaged, v, e))
+		return -1;
+	return tree_references(nodes, &m->hints, true, verify_chunk,
+			       verify_damaged, v, e);
+}
+
+static int verify(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	CLEANUP(reader_free) struct reader *x = NULL;
+	struct verifying v = { .call = call };
+	const int64_t begun_ms = clock_boot_ms();
+	struct json *j = call->reply;
+	char id[OBJECT_ID_TEXT];
+
+	manifest_init(&s.manifest);
+	if (engine_open(call, &r, e) ||
+	    engine_snapshot(call, r, args_text(call->args, "snapshot"), &s,
+			    e) ||
+	    repository_index(r, &v.index, e) ||
+	    reader_new(r, CACHE_BYTES, &x, e))
+		return -1;
+	reader_verify_ids(x, true);
+	v.reader = x;
+	notes_init(&v.notes);
+	progress_stage(call->progress, "verifying", s.manifest.bytes);
+	if (verify_trees(&v, r, &s.manifest, e)) {
+		notes_done(&v.notes);
+		return -1;
+	}
+	if (v.damaged)
+		operation_damaged(call);
+	object_id_format(s.manifest.snapshot, id);
+	json_begin_object(j);
+	json_kv_str(j, "snapshot", id);
+	json_kv_bool(j, "sound", v.damaged == 0);
+	json_kv_uint(j, "chunks", v.chunks);
+	json_kv_uint(j, "stored_bytes_read", reader_bytes(x));
+	json_kv_double(j, "seconds",
+		       (double)(clock_boot_ms() - begun_ms) / 1000.0);
+	notes_write(&v.notes, j, "damaged");
+	json_end_object(j);
+	notes_done(&v.notes);
+	return 0;
+}
+
+#define SNAPSHOT_PARAM(key, how)                                           \
+	{                                                                  \
+		.name = (key), .kind = PARAM_POSITIONAL, .required = true, \
+		.value = "SNAP", .help = (how)                             \
+	}
+#define SOURCE_PARAM                                                     \
+	{                                                                \
+		.name = "source", .kind = PARAM_OPTION, .value = "NAME", \
+		.help = "whose snapshots are meant"                      \
+	}
+
+static const struct operation_param diff_params[] = {
+	SNAPSHOT_PARAM("before", "the older snapshot"),
+	SNAPSHOT_PARAM("after", "the newer one"),
+	SOURCE_PARAM,
+	{ 0 },
+};
+
+static const struct operation_param find_params[] = {
+	{ .name = "pattern",
+	  .kind = PARAM_POSITIONAL,
+	  .required = true,
+	  .value = "PATTERN",
+	  .help = "what to look for, in gitignore's manner: nginx.conf, "
+		  "/etc/*.conf" },
+	SOURCE_PARAM,
+	{ 0 },
+};
+
+static const struct operation_param verify_params[] = {
+	SNAPSHOT_PARAM("snapshot", "an id, a prefix of one, or latest"),
+	SOURCE_PARAM,
+	{ 0 },
+};
+
+const struct operation op_compare_rows[] = {
+	{ .verb = "snapshot diff",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = diff_params,
+	  .view = "change:state path type what:list size_before:size=before "
+		  "size_after:size=after",
+	  .summary = "show what changed between two snapshots",
+	  .help = "The exit status is 0 with or without differences.",
+	  .run = diff },
+	{ .verb = "snapshot find",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = find_params,
+	  .view = "snapshot:short received:time path type size:size "
+		  "mtime:time",
+	  .summary = "find files in all snapshots",
+	  .run = find },
+	{ .verb = "snapshot verify",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = verify_params,
+	  .view = "snapshot sound:yesno chunks:count "
+		  "stored_bytes_read:size=read seconds:seconds damaged",
+	  .summary = "read everything that a snapshot needs and prove it sound",
+	  .run = verify },
+	{ 0 },
+};

@@ -1,0 +1,373 @@
+/* Deleting and keeping: delete, undelete, holds. */
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/op.h"
+#include "storage/repository/deletion.h"
+
+/* "user@host", for the records. */
+static void who(const struct operation_call *call, char *out, size_t n)
+{
+	char memory[4096];
+	char host[128];
+	struct passwd entry;
+	struct passwd *found = NULL;
+
+	engine_host(host, sizeof(host));
+	if (getpwuid_r(call->caller.uid, &entry, memory, sizeof(memory),
+		       &found) == 0 &&
+	    found)
+		(void)snprintf(out, n, "%s@%s", found->pw_name, host);
+	else
+		(void)snprintf(out, n, "uid %u@%s",
+			       (unsigned int)call->caller.uid, host);
+}
+
+/* All snapshots named, found before any is touched. */
+struct chosen {
+	struct repository *repository;
+	struct repository_snapshot *v;
+	size_t n;
+};
+
+static void chosen_done(struct chosen *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		repository_snapshot_done(&c->v[i]);
+	free(c->v);
+	repository_close(c->repository);
+}
+static inline void cleanup_chosen_done(struct chosen *c)
+{
+	chosen_done(c);
+}
+
+static int choose(struct chosen *c, const struct operation_call *call,
+		  struct err *e)
+{
+	const size_t n = args_count(call->args, "snapshot");
+
+	c->v = calloc(n + 1, sizeof(*c->v));
+	if (!c->v)
+		return err_oom(e);
+	if (engine_open(call, &c->repository, e))
+		return -1;
+	for (; c->n < n; c->n++) {
+		manifest_init(&c->v[c->n].manifest);
+		if (engine_snapshot(call, c->repository,
+				    args_nth(call->args, "snapshot", c->n),
+				    &c->v[c->n], e))
+			return -1;
+	}
+	return 0;
+}
+
+static void write_ids(struct json *j, const char *key, const struct chosen *c)
+{
+	char id[OBJECT_ID_TEXT];
+
+	json_key(j, key);
+	json_begin_list(j);
+	for (size_t i = 0; i < c->n; i++) {
+		object_id_format(c->v[i].manifest.snapshot, id);
+		json_str(j, id);
+	}
+	json_end_list(j);
+}
+
+static int delete (struct operation_call *call, struct err *e)
+{
+	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
+	char by[256];
+	const struct deletion d = { .now = call->now,
+				    .grace_ms = DELETION_GRACE_MS,
+				    .by = by,
+				    .reason = args_text(call->args, "reason") };
+	struct json *j = call->reply;
+
+	who(call, by, sizeof(by));
+	if (choose(&c, call, e))
+		return -1;
+	for (size_t i = 0; i < c.n; i++)
+		if (deletion_delete(c.repository, &c.v[i], &d, e))
+			return -1;
+	json_begin_object(j);
+	write_ids(j, "deleted", &c);
+	json_kv_instant(j, "restorable_until",
+			instant_add_ms(d.now, d.grace_ms));
+	json_end_object(j);
+	return 0;
+}
+
+static int undelete(struct operation_call *call, struct err *e)
+{
+	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
+	char by[256];
+	const struct deletion d = { .now = call->now, .by = by };
+	struct json *j = call->reply;
+
+	who(call, by, sizeof(by));
+	if (choose(&c, call, e))
+		return -1;
+	for (size_t i = 0; i < c.n; i++)
+		if (deletion_undelete(c.repository, &c.v[i], &d, e))
+			return -1;
+	json_begin_object(j);
+	write_ids(j, "undeleted", &c);
+	json_end_object(j);
+	return 0;
+}
+
+static int hold_ids(const struct chosen *c, struct object_id **ret,
+		    struct err *e)
+{
+	struct object_id *ids = calloc(c->n + 1, sizeof(*ids));
+
+	if (!ids)
+		return err_oom(e);
+	for (size_t i = 0; i < c->n; i++)
+		ids[i] = c->v[i].manifest.snapshot;
+	*ret = ids;
+	return 0;
+}
+
+static int hold_add(struct operation_call *call, struct err *e)
+{
+	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
+	char by[256];
+	char text[OBJECT_ID_TEXT];
+	struct object_id *ids;
+	struct object_id id;
+	int failed;
+
+	who(call, by, sizeof(by));
+	if (args_count(call->args, "snapshot") == 0 &&
+	    !args_given(call->args, "source")) {
+		(void)err_set(e, ERR_USAGE, "nothing to hold is named");
+		return err_hint(e, "name snapshots, or a source with --source");
+	}
+	if (choose(&c, call, e) || hold_ids(&c, &ids, e))
+		return -1;
+	const struct deletion_hold h = {
+		.snapshots = ids,
+		.n_snapshots = c.n,
+		/* With snapshots named, --source says whose they are. */
+		.source = c.n ? NULL : args_text(call->args, "source"),
+		.case_name = args_text(call->args, "case"),
+		.custodian = args_text(call->args, "custodian"),
+		.by = by,
+		.now = call->now,
+	};
+	failed = deletion_hold(c.repository, &h, &id, e);
+	free(ids);
+	if (failed)
+		return -1;
+	object_id_format(id, text);
+	json_begin_object(call->reply);
+	json_kv_str(call->reply, "hold", text);
+	json_end_object(call->reply);
+	return 0;
+}
+
+static int hold_release(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	const char *text = args_text(call->args, "hold");
+	struct object_id id;
+	char by[256];
+
+	if (!object_id_parse(text, &id)) {
+		(void)err_set(e, ERR_NOT_FOUND, "there is no hold %s",
+			      text_quote_str(text).s);
+		return err_hint(e, "`snapctl hold list` shows all in force");
+	}
+	who(call, by, sizeof(by));
+	if (engine_open(call, &r, e) ||
+	    deletion_release(r, id, by, call->now, e))
+		return -1;
+	json_begin_object(call->reply);
+	json_kv_str(call->reply, "released", text);
+	json_end_object(call->reply);
+	return 0;
+}
+
+/* Released ones are known only at the end, so holds are read twice. */
+struct holds {
+	struct operation_call *call;
+	struct object_id *released;
+	size_t n;
+};
+
+static int note_release(void *arg, const char *name, const struct record *h,
+			const struct err *why, struct err *e)
+{
+	struct holds *x = (struct holds *)arg;
+	struct object_id *grown;
+
+	(void)name;
+	(void)why;
+	if (!h || object_id_is_zero(h->releases))
+		return 0;
+	grown = reallocarray(x->released, x->n + 1, sizeof(*grown));
+	if (!grown)
+		return err_oom(e);
+	x->released = grown;
+	x->released[x->n++] = h->releases;
+	return 0;
+}
+
+static void write_hold(struct json *j, const struct record *h)
+{
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(h->id, id);
+	json_begin_object(j);
+	json_kv_str(j, "id", id);
+	json_kv_instant(j, "time", h->time);
+	json_kv_str(j, "by", h->by);
+	json_kv_str(j, "case", *h->reason ? h->reason : NULL);
+	json_kv_str(j, "custodian", *h->custodian ? h->custodian : NULL);
+	json_kv_str(j, "source", *h->source ? h->source : NULL);
+	json_key(j, "snapshots");
+	json_begin_list(j);
+	for (size_t i = 0; i < h->n_ids; i++) {
+		object_id_format(h->ids[i], id);
+		json_str(j, id);
+	}
+	json_end_list(j);
+	json_end_object(j);
+}
+
+static int write_if_held(void *arg, const char *name, const struct record *h,
+			 const struct err *why, struct err *e)
+{
+	struct holds *x = (struct holds *)arg;
+
+	(void)e;
+	if (!h) {
+		operation_damaged(x->call);
+		json_begin_object(x->call->reply);
+		json_kv_str(x->call->reply, "id", name);
+		json_kv_str(x->call->reply, "damaged", why->text);
+		json_end_object(x->call->reply);
+		return 0;
+	}
+	if (!object_id_is_zero(h->releases))
+		return 0;
+	for (size_t i = 0; i < x->n; i++)
+		if (object_id_equal(x->released[i], h->id))
+			return 0;
+	write_hold(x->call->reply, h);
+	return 0;
+}
+
+static int hold_list(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	struct holds x = { .call = call };
+	int failed;
+
+	if (engine_open(call, &r, e))
+		return -1;
+	json_begin_list(call->reply);
+	failed = record_list(repository_store(r), repository_keys(r),
+			     OBJECT_HOLD, note_release, &x, e) ||
+		 record_list(repository_store(r), repository_keys(r),
+			     OBJECT_HOLD, write_if_held, &x, e);
+	free(x.released);
+	if (failed)
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
+#define SNAPSHOTS_PARAM(must)                                          \
+	{                                                              \
+		.name = "snapshot", .kind = PARAM_POSITIONAL,          \
+		.required = (must), .repeated = true, .value = "SNAP", \
+		.help = "an id, a prefix of one, or latest"            \
+	}
+#define SOURCE_PARAM(how)                                                \
+	{                                                                \
+		.name = "source", .kind = PARAM_OPTION, .value = "NAME", \
+		.help = (how)                                            \
+	}
+
+static const struct operation_param delete_params[] = {
+	SNAPSHOTS_PARAM(true),
+	{ .name = "reason",
+	  .kind = PARAM_OPTION,
+	  .value = "TEXT",
+	  .help = "kept with the deletion" },
+	SOURCE_PARAM("whose latest snapshot is meant"),
+	{ 0 },
+};
+
+static const struct operation_param undelete_params[] = {
+	SNAPSHOTS_PARAM(true),
+	{ 0 },
+};
+
+static const struct operation_param hold_add_params[] = {
+	SNAPSHOTS_PARAM(false),
+	SOURCE_PARAM("hold every snapshot of this source, also future ones"),
+	{ .name = "case",
+	  .kind = PARAM_OPTION,
+	  .required = true,
+	  .value = "TEXT",
+	  .help = "the case that the hold is for" },
+	{ .name = "custodian",
+	  .kind = PARAM_OPTION,
+	  .value = "TEXT",
+	  .help = "who is answerable for it" },
+	{ 0 },
+};
+
+static const struct operation_param hold_release_params[] = {
+	{ .name = "hold",
+	  .kind = PARAM_POSITIONAL,
+	  .required = true,
+	  .value = "HOLD",
+	  .help = "the id that hold list shows" },
+	{ 0 },
+};
+
+const struct operation op_deletion_rows[] = {
+	{ .verb = "snapshot delete",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = delete_params,
+	  .view = "deleted:list restorable_until:time",
+	  .summary = "delete snapshots; they stay restorable for a day",
+	  .help = "All of them are looked up before any is deleted. Snapshots "
+		  "under a hold or a lock are refused with exit status 7.",
+	  .run = delete },
+	{ .verb = "snapshot undelete",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = undelete_params,
+	  .view = "undeleted:list",
+	  .summary = "take a deletion back within the grace period",
+	  .run = undelete },
+	{ .verb = "hold add",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = hold_add_params,
+	  .view = "hold",
+	  .summary = "put snapshots, or a source, under a legal hold",
+	  .run = hold_add },
+	{ .verb = "hold release",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = hold_release_params,
+	  .view = "released",
+	  .summary = "release a legal hold",
+	  .run = hold_release },
+	{ .verb = "hold list",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .view = "id time:time by case custodian source snapshots:list",
+	  .summary = "list the legal holds in force",
+	  .run = hold_list },
+	{ 0 },
+};

@@ -1,0 +1,404 @@
+/* Repositories as a whole: made, counted, checked. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/op.h"
+#include "service/progress.h"
+#include "storage/repository/check.h"
+#include "storage/repository/entry.h"
+#include "storage/repository/stats.h"
+#include "storage/stores/store.h"
+
+#define PATH_B64 ((ENTRY_PATH_MAX / 3 + 1) * 4 + 1)
+
+/* The key of the new repository; *ret_made tells that its file was made. */
+static int init_credential(const struct operation_call *call,
+			   struct keyring_credential **ret, bool *ret_made,
+			   struct err *e)
+{
+	const char *file = args_text(call->args, "key-file");
+
+	*ret_made = false;
+	if (engine_credential(call, ret, e) == 0)
+		return 0;
+	if (e->code != ERR_NOT_FOUND || !file)
+		return -1;
+	err_clear(e);
+	if (keyring_credential_make_key_file(file, ret, e))
+		return -1;
+	*ret_made = true;
+	return 0;
+}
+
+static int refuse_repository(void *arg, const struct store_entry *entry,
+			     struct err *e)
+{
+	(void)arg;
+	(void)entry;
+	return err_set(e, ERR_EXISTS, "there is a repository already");
+}
+
+static int refuse_taken(void *arg, const struct store_entry *entry,
+			struct err *e)
+{
+	(void)arg;
+	/* keyring_init() continues what an interrupted one left. */
+	if (strcmp(entry->name, "config") == 0 ||
+	    strncmp(entry->name, "keys/", 5) == 0)
+		return 0;
+	return err_set(e, ERR_EXISTS, "it is not empty: it holds %s",
+		       text_quote_str(entry->name).s);
+}
+
+static void write_made(struct json *j, const struct keys *keys,
+		       const struct store *s, const struct args *a, bool made)
+{
+	const char *file = args_text(a, "key-file");
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(keys_repository(keys), id);
+	json_begin_object(j);
+	json_kv_str(j, "repository", id);
+	json_kv_str(j, "url", s->url);
+	if (file && !args_text(a, "passphrase-file")) {
+		json_path(j, "key_file", file, strlen(file));
+		json_kv_bool(j, "key_file_made", made);
+	}
+	json_kv_str(j, "note",
+		    "without its key nobody can read it, and nobody can make "
+		    "another: keep a copy of the key elsewhere");
+	json_end_object(j);
+}
+
+static int init(struct operation_call *call, struct err *e)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	CLEANUP(keyring_credential_free) struct keyring_credential *c = NULL;
+	CLEANUP(keys_free) struct keys *keys = NULL;
+	const char *url = args_text(call->args, "url");
+	bool made;
+
+	if (strncmp(url, "mem:", 4) == 0) {
+		(void)err_set(e, ERR_USAGE,
+			      "what is in memory is gone when this command "
+			      "ends");
+		return err_hint(e, "write file:///DIR, or a plain path");
+	}
+	if (store_open(url, true, &s, e))
+		return -1;
+	/* Before a key file is made for nothing. */
+	if (store_list(s, "keyring/", refuse_repository, NULL, e) ||
+	    store_list(s, "", refuse_taken, NULL, e)) {
+		if (e->code == ERR_EXISTS)
+			(void)err_hint(e, "name a new or empty place");
+		return err_wrap(e, "cannot make a repository in %s",
+				text_quote_str(s->url).s);
+	}
+	if (init_credential(call, &c, &made, e) ||
+	    keyring_init(s, c, args_text(call->args, "label"), call->now, &keys,
+			 e))
+		return -1;
+	write_made(call->reply, keys, s, call->args, made);
+	return 0;
+}
+
+static int stats(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	struct stats x;
+	struct json *j = call->reply;
+
+	if (engine_open(call, &r, e) || stats_count(r, &x, e))
+		return -1;
+	json_begin_object(j);
+	json_kv_uint(j, "snapshots", x.snapshots);
+	json_kv_uint(j, "packs", x.packs);
+	json_kv_uint(j, "chunks", x.chunks);
+	json_kv_uint(j, "index_entries", x.index_entries);
+	json_kv_uint(j, "stored_bytes", x.stored_bytes);
+	json_kv_uint(j, "logical_bytes", x.logical_bytes);
+	json_end_object(j);
+	return 0;
+}
+
+/*
+ * Checking.
+ */
+struct checking {
+	struct operation_call *call;
+	const char *stage;
+};
+
+static void on_progress(void *arg, const struct check_progress *p)
+{
+	struct checking *x = arg;
+
+	if (x->stage != p->stage) {
+		x->stage = p->stage;
+		progress_stage(x->call->progress, p->stage, p->bytes_total);
+	}
+	progress_set(x->call->progress, p->done, p->bytes);
+}
+
+static void write_paths(struct json *j, const struct check_finding *f)
+{
+	bool all_text = true;
+
+	json_key(j, "paths");
+	json_begin_list(j);
+	for (uint64_t i = 0; i < f->n_paths && i < CHECK_PATHS_MAX; i++) {
+		if (text_is_utf8(f->paths[i].bytes, f->paths[i].len))
+			json_strn(j, f->paths[i].bytes, f->paths[i].len);
+		else
+			all_text = false;
+	}
+	json_end_list(j);
+	if (all_text)
+		return;
+	json_key(j, "paths_b64");
+	json_begin_list(j);
+	for (uint64_t i = 0; i < f->n_paths && i < CHECK_PATHS_MAX; i++) {
+		char b64[PATH_B64];
+
+		if (text_is_utf8(f->paths[i].bytes, f->paths[i].len) ||
+		    text_base64_size(f->paths[i].len) > sizeof(b64))
+			continue;
+		text_base64(f->paths[i].bytes, f->paths[i].len, b64);
+		json_str(j, b64);
+	}
+	json_end_list(j);
+}
+
+static void write_finding(struct json *j, const struct check_finding *f)
+{
+	char id[OBJECT_ID_TEXT];
+
+	json_begin_object(j);
+	json_kv_str(j, "object", f->object);
+	json_kv_str(j, "kind", object_kind_name(f->kind));
+	json_kv_str(j, "message", f->message);
+	json_kv_uint(j, "chunks", f->chunks);
+	json_key(j, "snapshots");
+	json_begin_list(j);
+	for (uint64_t i = 0; i < f->n_snapshots && i < CHECK_SNAPSHOTS_MAX;
+	     i++) {
+		object_id_format(f->snapshots[i], id);
+		json_str(j, id);
+	}
+	json_end_list(j);
+	json_kv_uint(j, "snapshot_count", f->n_snapshots);
+	write_paths(j, f);
+	json_kv_uint(j, "path_count", f->n_paths);
+	json_end_object(j);
+}
+
+/* Given up, and nobody loses by it any more. */
+static bool is_settled(const struct check_finding *f)
+{
+	return f->quarantined && (f->n_snapshots == 0 || f->chunks == 0);
+}
+
+static void write_findings(struct json *j, const struct check_result *x,
+			   bool settled)
+{
+	json_begin_list(j);
+	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
+		if (is_settled(&x->findings[i]) == settled)
+			write_finding(j, &x->findings[i]);
+	json_end_list(j);
+}
+
+static uint64_t count_unsettled(const struct check_result *x)
+{
+	uint64_t n = x->n_findings;
+
+	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
+		n -= is_settled(&x->findings[i]);
+	return n;
+}
+
+static bool is_all_given_up(const struct check_result *x)
+{
+	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
+		if (!x->findings[i].quarantined)
+			return false;
+	return true;
+}
+
+/* What the reader can do about it, or NULL.  after is NULL or a repair's. */
+static const char *advice(const struct check_result *x,
+			  const struct check_result *after)
+{
+	if (x->sound)
+		return NULL;
+	if (!after && !is_all_given_up(x))
+		return "`snapctl repo check --repair` rebuilds what can be "
+		       "rebuilt and gives up the rest, so that the next "
+		       "snapshot stores it again; it deletes nothing";
+	if (after && after->sound)
+		return "all that snapshots need is in its place again";
+	return "take a snapshot of the same paths now: what they still hold is "
+	       "stored again, also for older snapshots that share it; the rest "
+	       "comes back only from another region";
+}
+
+static void write_check(struct json *j, const struct check_result *x,
+			const struct check_options *o,
+			const struct check_result *after, double seconds)
+{
+	const char *what = advice(x, after);
+
+	json_begin_object(j);
+	json_kv_bool(j, "sound", x->sound);
+	json_kv_str(j, "level", o->level == CHECK_DATA ? "data" : "structure");
+	json_kv_uint(j, "snapshots", x->snapshots);
+	json_kv_uint(j, "objects", x->objects);
+	json_kv_uint(j, "packs", x->packs);
+	json_kv_uint(j, "packs_read", x->packs_read);
+	json_kv_uint(j, "chunks", x->chunks);
+	json_kv_uint(j, "index_entries", x->index_entries);
+	json_kv_uint(j, "bytes", x->bytes);
+	json_kv_uint(j, "unindexed", x->unindexed);
+	json_kv_uint(j, "unknown", x->unknown);
+	json_kv_uint(j, "lost", x->lost);
+	json_kv_double(j, "seconds", seconds);
+	json_key(j, "damaged");
+	write_findings(j, x, false);
+	json_kv_uint(j, "damaged_count", count_unsettled(x));
+	json_key(j, "quarantined");
+	write_findings(j, x, true);
+	if (after) {
+		json_key(j, "repaired");
+		json_begin_object(j);
+		json_kv_uint(j, "indexed", x->indexed);
+		json_kv_uint(j, "salvaged", x->salvaged);
+		json_kv_uint(j, "quarantined", x->quarantined);
+		json_kv_bool(j, "sound", after->sound);
+		json_kv_uint(j, "lost", after->lost);
+		json_end_object(j);
+	}
+	if (what)
+		json_kv_str(j, "advice", what);
+	json_end_object(j);
+}
+
+/* What a repair came to: another look, without reading all data again. */
+static int look_again(struct operation_call *call,
+		      const struct check_options *was, struct check_result *ret,
+		      struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	struct check_options o = *was;
+
+	o.repair = false;
+	o.level = CHECK_STRUCTURE;
+	if (engine_open(call, &r, e))
+		return -1;
+	return check_run(r, &o, ret, e);
+}
+
+static int check(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	CLEANUP(check_result_done) struct check_result result = { 0 };
+	CLEANUP(check_result_done) struct check_result after = { 0 };
+	struct checking x = { .call = call };
+	const struct check_options o = {
+		.level = args_switch(call->args, "read-data") ? CHECK_DATA
+							      : CHECK_STRUCTURE,
+		.repair = args_switch(call->args, "repair"),
+		.now = call->now,
+		.cancel = call->stop,
+		.progress = on_progress,
+		.arg = &x,
+	};
+	const int64_t begun_ms = clock_boot_ms();
+
+	if (engine_open(call, &r, e) || check_run(r, &o, &result, e))
+		return -1;
+	if (o.repair && look_again(call, &o, &after, e))
+		return -1;
+	if (!result.sound)
+		operation_damaged(call);
+	write_check(call->reply, &result, &o, o.repair ? &after : NULL,
+		    (double)(clock_boot_ms() - begun_ms) / 1000);
+	return 0;
+}
+
+static const struct operation_param init_params[] = {
+	{ .name = "url",
+	  .kind = PARAM_POSITIONAL,
+	  .type = PARAM_PATH,
+	  .required = true,
+	  .value = "URL",
+	  .help = "a new or empty place: a folder, file:///DIR" },
+	{ .name = "key-file",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_PATH,
+	  .env = "SNAPCTL_KEY_FILE",
+	  .value = "FILE",
+	  .help = "the key that will open it; made, readable by you alone, "
+		  "when it is missing" },
+	{ .name = "passphrase-file",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_PATH,
+	  .value = "FILE",
+	  .help = "a file whose first line is the passphrase" },
+	{ .name = "label",
+	  .kind = PARAM_OPTION,
+	  .fallback = "first",
+	  .value = "TEXT",
+	  .help = "whose key it is, for `key list`" },
+	{ 0 },
+};
+
+static const struct operation_param check_params[] = {
+	{ .name = "read-data",
+	  .kind = PARAM_SWITCH,
+	  .help = "read, decrypt and verify every stored byte" },
+	{ .name = "repair",
+	  .kind = PARAM_SWITCH,
+	  .help = "rebuild what can be rebuilt, give up the rest, delete "
+		  "nothing" },
+	{ 0 },
+};
+
+const struct operation op_repo_rows[] = {
+	{ .verb = "repo init",
+	  .flags = OPERATION_DIRECT | OPERATION_CHANGES,
+	  .params = init_params,
+	  .view = "repository url key_file note",
+	  .summary = "make a repository in a new or empty place",
+	  .help = "Everything in it is encrypted with keys that only the key "
+		  "file or the passphrase opens. Losing every key loses the "
+		  "repository: there is no other way in and no default key.",
+	  .run = init },
+	{ .verb = "repo check",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = check_params,
+	  .view = "!check",
+	  .summary = "tell whether a repository is sound",
+	  .help = "Without --read-data all but the contents of files is read "
+		  "and compared: every small object, the directories of all "
+		  "packs, the index, and what each snapshot refers to. "
+		  "Damaged objects are named with the snapshots and paths "
+		  "that lose by them; the exit status is then 4. Chunks that "
+		  "interrupted sessions left are no damage.\n\n"
+		  "--repair writes a new index for what no sound one names, "
+		  "copies what still opens out of damaged packs, and notes "
+		  "what is lost, so that the next snapshot stores it again. "
+		  "With --read-data it finds more. What was given up is told "
+		  "apart from new damage ever after.",
+	  .run = check },
+	{ .verb = "repo stats",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .view = "snapshots:count packs:count chunks:count "
+		  "index_entries:count stored_bytes:size logical_bytes:size",
+	  .summary = "count what a repository holds",
+	  .run = stats },
+	{ 0 },
+};

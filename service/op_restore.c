@@ -1,0 +1,440 @@
+/* Getting things back: ls, cat, restore. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/notes.h"
+#include "service/op.h"
+#include "service/progress.h"
+#include "storage/repository/tree.h"
+#include "storage/restore.h"
+#include "storage/sources/exclude.h"
+
+#define CACHE_BYTES (4U << 20)
+
+/* A snapshot and a path in it, opened for reading. */
+struct place {
+	struct repository *repository;
+	struct repository_snapshot snapshot;
+	struct reader *reader;
+	struct tree *tree;
+	struct buf snap;
+	struct buf path; /* "" for everything */
+};
+
+static void place_done(struct place *p)
+{
+	tree_close(p->tree);
+	reader_free(p->reader);
+	repository_snapshot_done(&p->snapshot);
+	repository_close(p->repository);
+	buf_done(&p->snap);
+	buf_done(&p->path);
+}
+static inline void cleanup_place_done(struct place *p)
+{
+	place_done(p);
+}
+
+static void place_init(struct place *p)
+{
+	*p = (struct place){ .repository = NULL };
+	manifest_init(&p->snapshot.manifest);
+	buf_init(&p->snap, ENTRY_PATH_MAX);
+	buf_init(&p->path, ENTRY_PATH_MAX);
+}
+
+static int place_open(struct place *p, const struct operation_call *call,
+		      struct err *e)
+{
+	if (engine_split(args_text(call->args, "snapshot"), &p->snap, &p->path,
+			 e) ||
+	    engine_open(call, &p->repository, e))
+		return -1;
+	return engine_snapshot(call, p->repository, buf_str(&p->snap),
+			       &p->snapshot, e);
+}
+
+static int place_seek(struct place *p, struct err *e)
+{
+	if (reader_new(p->repository, CACHE_BYTES, &p->reader, e) ||
+	    tree_open(p->reader, &p->snapshot.manifest.tree, NULL, &p->tree, e))
+		return -1;
+	return p->path.len ? tree_seek(p->tree, p->path.data, p->path.len, e)
+			   : 0;
+}
+
+static int no_such_path(const struct place *p, struct err *e)
+{
+	(void)err_set(e, ERR_NOT_FOUND, "%s is not in snapshot %s",
+		      text_quote(p->path.data, p->path.len).s,
+		      buf_str(&p->snap));
+	return err_hint(e, "`snapctl ls %s` shows what is", buf_str(&p->snap));
+}
+
+static void write_entry(struct json *j, const struct entry *en)
+{
+	json_begin_object(j);
+	json_path(j, "path", en->path, en->path_len);
+	json_kv_str(j, "type", entry_type_name(en->type));
+	json_kv_uint(j, "mode", en->mode);
+	json_kv_uint(j, "uid", en->uid);
+	json_kv_uint(j, "gid", en->gid);
+	json_kv_uint(j, "size", en->size);
+	json_kv_instant(j, "mtime", en->mtime);
+	if (en->type == ENTRY_SYMLINK)
+		json_path(j, "link", en->target, en->target_len);
+	else
+		json_kv_str(j, "link", NULL);
+	json_end_object(j);
+}
+
+static bool is_within(const struct place *p, const struct entry *en)
+{
+	return p->path.len == 0 || entry_path_within(en->path, en->path_len,
+						     p->path.data, p->path.len);
+}
+
+static int ls(struct operation_call *call, struct err *e)
+{
+	CLEANUP(place_done) struct place p;
+	struct content content;
+	struct entry en;
+	bool any = false;
+	int got;
+
+	place_init(&p);
+	if (place_open(&p, call, e) || place_seek(&p, e))
+		return -1;
+	/* Nothing is written before it is known that the path exists. */
+	got = tree_next(p.tree, &en, &content, e);
+	if (got < 0)
+		return -1;
+	if (p.path.len && (!got || !is_within(&p, &en)))
+		return no_such_path(&p, e);
+	json_begin_list(call->reply);
+	while (got == 1 && is_within(&p, &en)) {
+		any = true;
+		write_entry(call->reply, &en);
+		if (operation_stopped(call, e))
+			return -1;
+		got = tree_next(p.tree, &en, &content, e);
+		if (got < 0)
+			return -1;
+	}
+	json_end_list(call->reply);
+	(void)any;
+	return 0;
+}
+
+struct output {
+	struct operation_call *call;
+	struct reader *reader;
+};
+
+static int write_zeros(struct operation_call *call, uint64_t n, struct err *e)
+{
+	static const uint8_t zeros[65536];
+
+	while (n) {
+		const size_t now = n < sizeof(zeros) ? (size_t)n
+						     : sizeof(zeros);
+
+		if (operation_stopped(call, e) ||
+		    operation_write(call, zeros, now, e))
+			return -1;
+		n -= now;
+	}
+	return 0;
+}
+
+static int write_extent(void *arg, uint64_t offset, const struct extent *x,
+			struct err *e)
+{
+	const struct output *o = (const struct output *)arg;
+	const uint8_t *plain;
+	size_t n;
+
+	(void)offset;
+	if (x->hole)
+		return write_zeros(o->call, x->len, e);
+	if (operation_stopped(o->call, e) ||
+	    reader_get(o->reader, &x->id, CHUNK_DATA, &plain, &n, e))
+		return -1;
+	if (x->offset > n || x->len > n - x->offset)
+		return err_set(e, ERR_CORRUPT,
+			       "a file refers to bytes beyond its chunk");
+	return operation_write(o->call, plain + x->offset, (size_t)x->len, e);
+}
+
+static int cat(struct operation_call *call, struct err *e)
+{
+	CLEANUP(place_done) struct place p;
+	/* Maps and data through two readers: each borrows from its own. */
+	CLEANUP(reader_free) struct reader *data = NULL;
+	struct content content;
+	struct output o;
+	struct entry en;
+	int got;
+
+	place_init(&p);
+	if (place_open(&p, call, e))
+		return -1;
+	if (p.path.len == 0) {
+		(void)err_set(e, ERR_USAGE, "no file is named");
+		return err_hint(e, "give SNAP:PATH, as in latest:/etc/hosts");
+	}
+	if (place_seek(&p, e))
+		return -1;
+	got = tree_next(p.tree, &en, &content, e);
+	if (got < 0)
+		return -1;
+	if (!got || entry_path_compare(en.path, en.path_len, p.path.data,
+				       p.path.len) != 0)
+		return no_such_path(&p, e);
+	if (en.type != ENTRY_FILE) {
+		(void)err_set(e, ERR_USAGE, "%s is a %s, not a file",
+			      text_quote(en.path, en.path_len).s,
+			      entry_type_name(en.type));
+		return err_hint(e, "`snapctl ls` lists it, `snapctl restore` "
+				   "brings it back");
+	}
+	if (reader_new(p.repository, CACHE_BYTES, &data, e))
+		return -1;
+	o = (struct output){ call, data };
+	return content_walk(p.reader, &content, write_extent, &o, e);
+}
+
+/* What restore_run() calls back with. */
+struct restoring {
+	struct operation_call *call;
+	struct exclude *include;
+	struct exclude *exclude;
+	struct notes errors;
+	struct notes left_out;
+};
+
+static bool wanted(void *arg, const char *path, size_t len, bool is_folder)
+{
+	const struct restoring *x = (const struct restoring *)arg;
+
+	while (len && *path == '/') {
+		path++;
+		len--;
+	}
+	if (exclude_match(x->exclude, path, len, is_folder))
+		return false;
+	return exclude_empty(x->include) ||
+	       exclude_picks(x->include, path, len, is_folder);
+}
+
+static void on_progress(void *arg, const struct restore_progress *p)
+{
+	const struct restoring *x = (const struct restoring *)arg;
+
+	if (p->bytes_total)
+		progress_total(x->call->progress, p->bytes_total);
+	progress_set(x->call->progress, p->files, p->bytes);
+}
+
+static void on_error(void *arg, const char *path, size_t len,
+		     const char *message)
+{
+	notes_add(&((struct restoring *)arg)->errors, path, len, message);
+}
+
+static void on_left_out(void *arg, const char *path, size_t len,
+			const char *message)
+{
+	notes_add(&((struct restoring *)arg)->left_out, path, len, message);
+}
+
+static int add_patterns(struct exclude *set, const struct args *args,
+			const char *name, struct err *e)
+{
+	for (size_t i = 0; i < args_count(args, name); i++)
+		if (exclude_add(set, args_nth(args, name, i), e))
+			return -1;
+	return 0;
+}
+
+static enum restore_overwrite overwrite_of(const struct args *args)
+{
+	const char *text = args_text(args, "overwrite");
+
+	if (strcmp(text, "always") == 0)
+		return RESTORE_ALWAYS;
+	return strcmp(text, "never") == 0 ? RESTORE_NEVER : RESTORE_CHANGED;
+}
+
+static void write_result(struct restoring *x, const struct restore_result *r,
+			 int64_t ms)
+{
+	struct json *j = x->call->reply;
+
+	json_begin_object(j);
+	json_kv_uint(j, "files", r->files);
+	json_kv_uint(j, "folders", r->folders);
+	json_kv_uint(j, "bytes", r->bytes);
+	json_kv_uint(j, "reused", r->reused);
+	json_kv_uint(j, "skipped", r->skipped);
+	notes_write(&x->left_out, j, "left_out");
+	notes_write(&x->errors, j, "errors");
+	json_kv_double(j, "seconds", (double)ms / 1000.0);
+	json_end_object(j);
+}
+
+static int restore_with(struct restoring *x, struct place *p, struct err *e)
+{
+	struct operation_call *call = x->call;
+	const int64_t begun_ms = clock_boot_ms();
+	const bool filtered = args_count(call->args, "include") ||
+			      args_count(call->args, "exclude");
+	const struct restore_options o = {
+		.to = args_text(call->args, "to"),
+		.path = p->path.len ? buf_str(&p->path) : NULL,
+		.path_len = p->path.len,
+		.overwrite = overwrite_of(call->args),
+		.dry_run = args_switch(call->args, "dry-run"),
+		.no_privileged = args_switch(call->args, "no-privileged"),
+		.wanted = filtered ? wanted : NULL,
+		.failed = on_error,
+		.left_out = on_left_out,
+		.progress = on_progress,
+		.cancel = call->stop,
+		.arg = x,
+	};
+	struct restore_result result;
+
+	progress_stage(call->progress, "restoring", 0);
+	if (restore_run(p->repository, &p->snapshot.manifest, &o, &result, e))
+		return -1;
+	if (!result.pinned && !o.dry_run)
+		progress_note(call->progress,
+			      "note: the snapshot could not be pinned in the "
+			      "repository (read-only?); a garbage collection "
+			      "would not know of this restore");
+	if (result.damaged)
+		operation_damaged(call);
+	else if (result.errors || result.left_out)
+		operation_partial(call);
+	write_result(x, &result, clock_boot_ms() - begun_ms);
+	return 0;
+}
+
+static int restore(struct operation_call *call, struct err *e)
+{
+	CLEANUP(place_done) struct place p;
+	CLEANUP(exclude_free) struct exclude *include = NULL;
+	CLEANUP(exclude_free) struct exclude *exclude = NULL;
+	struct restoring x = { .call = call };
+	int failed;
+
+	place_init(&p);
+	if (exclude_new(&include, e) || exclude_new(&exclude, e) ||
+	    add_patterns(include, call->args, "include", e) ||
+	    add_patterns(exclude, call->args, "exclude", e) ||
+	    place_open(&p, call, e))
+		return -1;
+	x.include = include;
+	x.exclude = exclude;
+	notes_init(&x.errors);
+	notes_init(&x.left_out);
+	failed = restore_with(&x, &p, e);
+	notes_done(&x.errors);
+	notes_done(&x.left_out);
+	return failed;
+}
+
+#define SNAPSHOT_PARAM(of, how)                                \
+	{                                                      \
+		.name = "snapshot", .kind = PARAM_POSITIONAL,  \
+		.required = true, .value = (of), .help = (how) \
+	}
+#define SOURCE_PARAM                                                     \
+	{                                                                \
+		.name = "source", .kind = PARAM_OPTION, .value = "NAME", \
+		.help = "whose latest snapshot is meant"                 \
+	}
+
+static const struct operation_param ls_params[] = {
+	SNAPSHOT_PARAM("SNAP[:PATH]", "an id, a prefix of one, or latest"),
+	SOURCE_PARAM,
+	{ 0 },
+};
+
+static const struct operation_param cat_params[] = {
+	SNAPSHOT_PARAM("SNAP:PATH", "a snapshot, and a file in it"),
+	SOURCE_PARAM,
+	{ 0 },
+};
+
+static const struct operation_param restore_params[] = {
+	SNAPSHOT_PARAM("SNAP[:PATH]", "a snapshot, or a part of it"),
+	{ .name = "to",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_PATH,
+	  .required = true,
+	  .value = "DIR",
+	  .help = "the folder to restore into; made when it is missing" },
+	{ .name = "include",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "PATTERN",
+	  .help = "restore only what matches, in gitignore's manner" },
+	{ .name = "exclude",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "PATTERN",
+	  .help = "leave out what matches" },
+	{ .name = "overwrite",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_CHOICE,
+	  .choices = "changed|always|never",
+	  .fallback = "changed",
+	  .value = "WHICH",
+	  .help = "which files that are there are written again" },
+	{ .name = "dry-run",
+	  .kind = PARAM_SWITCH,
+	  .help = "say what would be done and write nothing" },
+	{ .name = "no-privileged",
+	  .kind = PARAM_SWITCH,
+	  .help = "leave out what needs root: owners, devices, setuid bits, "
+		  "capabilities" },
+	SOURCE_PARAM,
+	{ 0 },
+};
+
+const struct operation op_restore_rows[] = {
+	{ .verb = "ls",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = ls_params,
+	  .view = "type mode:mode uid gid size:size mtime:time path link",
+	  .summary = "list the entries of a snapshot",
+	  .run = ls },
+	{ .verb = "cat",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_BYTES,
+	  .params = cat_params,
+	  .summary = "write a file of a snapshot to standard output",
+	  .run = cat },
+	{ .verb = "restore",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = restore_params,
+	  .view = "files:count bytes:size reused:count skipped:count "
+		  "seconds:seconds left_out errors",
+	  .summary = "put a snapshot, or a part of it, back into a folder",
+	  .help = "SNAP puts full paths below DIR: DIR/etc/nginx/nginx.conf. "
+		  "SNAP:PATH puts what is in PATH below DIR: "
+		  "DIR/nginx.conf.\n\n"
+		  "Files that are there with the right size and time are taken "
+		  "as done, so that an interrupted restore continues where it "
+		  "stopped when it is run again. Nothing is ever deleted, and "
+		  "nothing is written outside DIR.\n\n"
+		  "As root, owners, devices, setuid bits and capabilities come "
+		  "back; for others, and with --no-privileged, what was left "
+		  "out is listed and the exit status is 3.",
+	  .run = restore },
+	{ 0 },
+};

@@ -1,0 +1,417 @@
+/* Snapshots: create, list, show, delete, undelete. */
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/notes.h"
+#include "service/op.h"
+#include "service/progress.h"
+#include "storage/snapshot.h"
+#include "storage/sources/exclude.h"
+#include "storage/sources/files.h"
+
+/* Everything that `snapshot create` holds while it works. */
+struct creating {
+	struct operation_call *call;
+	struct repository *repository;
+	struct snapshot_errors *errors;
+	struct source *source;
+	struct exclude *exclude;
+	char **roots; /* one block */
+	size_t n_roots;
+	const char **paths;
+	struct manifest about;
+	struct notes notes;
+};
+
+static void creating_init(struct creating *x, struct operation_call *call)
+{
+	*x = (struct creating){ .call = call };
+	manifest_init(&x->about);
+	notes_init(&x->notes);
+}
+
+static void creating_done(struct creating *x)
+{
+	source_close(x->source);
+	snapshot_errors_free(x->errors);
+	exclude_free(x->exclude);
+	free(x->roots);
+	free(x->paths);
+	manifest_done(&x->about);
+	notes_done(&x->notes);
+	repository_close(x->repository);
+}
+static inline void cleanup_creating_done(struct creating *x)
+{
+	creating_done(x);
+}
+
+static int add_all(struct manifest_list *to, const struct args *args,
+		   const char *name, struct err *e)
+{
+	for (size_t i = 0; i < args_count(args, name); i++) {
+		const char *s = args_nth(args, name, i);
+
+		if (manifest_list_add(to, s, strlen(s), e))
+			return -1;
+	}
+	return 0;
+}
+
+static int check_tags(const struct args *args, struct err *e)
+{
+	for (size_t i = 0; i < args_count(args, "tag"); i++) {
+		const char *tag = args_nth(args, "tag", i);
+
+		if (*tag && *tag != '=' && text_is_utf8(tag, strlen(tag)))
+			continue;
+		(void)err_set(e, ERR_USAGE, "%s is no tag",
+			      text_quote_str(tag).s);
+		return err_hint(e, "tags are KEY=VALUE, or KEY alone");
+	}
+	return 0;
+}
+
+static int copy_text(char *to, size_t n, const char *from, const char *what,
+		     struct err *e)
+{
+	if (strlen(from) >= n)
+		return err_set(e, ERR_USAGE, "the %s is longer than %zu bytes",
+			       what, n - 1);
+	(void)snprintf(to, n, "%s", from);
+	return 0;
+}
+
+static void fill_user(struct manifest *m)
+{
+	char memory[4096];
+	struct passwd entry;
+	struct passwd *found = NULL;
+
+	if (getpwuid_r(geteuid(), &entry, memory, sizeof(memory), &found) ==
+		    0 &&
+	    found)
+		(void)snprintf(m->user, sizeof(m->user), "%s", found->pw_name);
+	else
+		(void)snprintf(m->user, sizeof(m->user), "%u",
+			       (unsigned int)geteuid());
+}
+
+/* What the manifest says of its origin. */
+static int describe(struct creating *x, struct err *e)
+{
+	const struct args *args = x->call->args;
+	struct manifest *m = &x->about;
+	const char *source = args_text(args, "source");
+
+	if (check_tags(args, e) ||
+	    (source &&
+	     copy_text(m->source, sizeof(m->source), source, "source", e)))
+		return -1;
+	(void)snprintf(m->type, sizeof(m->type), "files");
+	(void)snprintf(m->program, sizeof(m->program),
+		       "snapctl " SNAPCTL_VERSION);
+	engine_host(m->host, sizeof(m->host));
+	fill_user(m);
+	if (args_text(args, "time")) {
+		m->claimed = args_time(args, "time");
+		m->has_claimed = true;
+	}
+	for (size_t i = 0; i < x->n_roots; i++)
+		if (manifest_list_add(&m->paths, x->roots[i],
+				      strlen(x->roots[i]), e))
+			return -1;
+	return add_all(&m->tags, args, "tag", e) ||
+			       add_all(&m->excludes, args, "exclude", e)
+		       ? -1
+		       : 0;
+}
+
+static int resolve(struct creating *x, struct err *e)
+{
+	const struct args *args = x->call->args;
+	const size_t n = args_count(args, "path");
+
+	x->paths = calloc(n + 1, sizeof(*x->paths));
+	if (!x->paths)
+		return err_oom(e);
+	for (size_t i = 0; i < n; i++)
+		x->paths[i] = args_nth(args, "path", i);
+	if (files_resolve(x->paths, n, &x->roots, &x->n_roots, e) ||
+	    exclude_new(&x->exclude, e))
+		return -1;
+	for (size_t i = 0; i < args_count(args, "exclude"); i++)
+		if (exclude_add(x->exclude, args_nth(args, "exclude", i), e))
+			return -1;
+	return 0;
+}
+
+/* A repository within what it protects would hold itself. */
+static size_t own_folder(struct repository *r, struct files_identity *ret)
+{
+	const char *url = repository_store(r)->url;
+	struct stat st;
+
+	if (strncmp(url, "file://", 7) == 0)
+		url += 7;
+	if (*url != '/' || stat(url, &st) != 0)
+		return 0;
+	*ret = (struct files_identity){ st.st_dev, st.st_ino };
+	return 1;
+}
+
+static void on_progress(void *arg, const struct snapshot_progress *p)
+{
+	const struct creating *x = (const struct creating *)arg;
+
+	if (p->all_found)
+		progress_total(x->call->progress, p->bytes_found);
+	progress_set(x->call->progress, p->entries, p->bytes);
+}
+
+static void on_error(void *arg, const char *path, size_t len,
+		     const char *message)
+{
+	notes_add(&((struct creating *)arg)->notes, path, len, message);
+}
+
+static void write_result(struct creating *x, const struct snapshot_result *r,
+			 int64_t ms)
+{
+	struct json *j = x->call->reply;
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(r->id, id);
+	json_begin_object(j);
+	json_kv_str(j, "snapshot", id);
+	json_kv_str(j, "state",
+		    r->state == MANIFEST_COMPLETE ? "complete" : "partial");
+	json_kv_uint(j, "files", r->files);
+	json_kv_uint(j, "dirs", r->dirs);
+	json_kv_uint(j, "bytes", r->bytes);
+	json_kv_uint(j, "bytes_read", r->bytes_read);
+	json_kv_uint(j, "bytes_new", r->bytes_new);
+	json_kv_double(j, "seconds", (double)ms / 1000.0);
+	notes_write(&x->notes, j, "errors");
+	json_end_object(j);
+}
+
+static int take(struct creating *x, struct err *e)
+{
+	const struct args *args = x->call->args;
+	const struct exclude_scope scope = {
+		.set = x->exclude,
+		.roots = (const char *const *)x->roots,
+		.root_count = x->n_roots
+	};
+	struct files_identity own;
+	const struct files_options files = {
+		.paths = x->paths,
+		.path_count = args_count(args, "path"),
+		.excluded = exclude_empty(x->exclude) ? NULL : exclude_below,
+		.excluded_arg = &scope,
+		.exclude_caches = args_switch(args, "exclude-caches"),
+		.cross_file_systems = args_switch(args, "cross-file-systems"),
+		.skip = &own,
+		.skip_count = own_folder(x->repository, &own),
+		.report = snapshot_report,
+		.report_arg = x->errors,
+	};
+	const struct snapshot_options o = {
+		.about = &x->about,
+		.no_parent = args_switch(args, "reread"),
+		.cancel = x->call->stop,
+		.progress = on_progress,
+		.report = on_error,
+		.arg = x,
+	};
+	const int64_t begun_ms = clock_boot_ms();
+	struct snapshot_result result;
+
+	if (files_open(&files, &x->source, e) ||
+	    snapshot_take(x->repository, x->source, x->errors, &o, &result, e))
+		return -1;
+	if (result.state == MANIFEST_PARTIAL)
+		operation_partial(x->call);
+	write_result(x, &result, clock_boot_ms() - begun_ms);
+	/* The source is used up before what it borrows goes. */
+	source_close(x->source);
+	x->source = NULL;
+	return 0;
+}
+
+static int create(struct operation_call *call, struct err *e)
+{
+	CLEANUP(creating_done) struct creating x;
+
+	creating_init(&x, call);
+	if (resolve(&x, e) || describe(&x, e) ||
+	    engine_open(call, &x.repository, e) ||
+	    snapshot_errors_new(&x.errors, e))
+		return -1;
+	progress_stage(call->progress, "reading", 0);
+	return take(&x, e);
+}
+
+struct listing {
+	struct operation_call *call;
+	const char *source;
+};
+
+static int list_one(void *arg, struct repository_snapshot *s, struct err *e)
+{
+	const struct listing *l = (const struct listing *)arg;
+
+	if (l->source && strcmp(l->source, s->manifest.source) != 0)
+		return 0;
+	engine_write_snapshot(l->call->reply, s);
+	return operation_stopped(l->call, e);
+}
+
+static int list_damaged(void *arg, const char *name, const struct err *why,
+			struct err *e)
+{
+	const struct listing *l = (const struct listing *)arg;
+
+	(void)e;
+	operation_damaged(l->call);
+	progress_note(l->call->progress,
+		      "warning: %s cannot be read: %s; `snapctl repo check` "
+		      "says more",
+		      name, why->text);
+	return 0;
+}
+
+static int list(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	struct listing l = { call, args_text(call->args, "source") };
+
+	if (engine_open(call, &r, e))
+		return -1;
+	json_begin_list(call->reply);
+	if (repository_snapshots(r, args_switch(call->args, "deleted"),
+				 list_one, list_damaged, &l, e))
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
+static int show(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+
+	manifest_init(&s.manifest);
+	if (engine_open(call, &r, e) ||
+	    engine_snapshot(call, r, args_text(call->args, "snapshot"), &s, e))
+		return -1;
+	return engine_write_details(call, r, &s, e);
+}
+
+#define SNAPSHOT_PARAM                                        \
+	{                                                     \
+		.name = "snapshot", .kind = PARAM_POSITIONAL, \
+		.required = true, .value = "SNAP",            \
+		.help = "an id, a prefix of one, or latest"   \
+	}
+#define SOURCE_PARAM                                                     \
+	{                                                                \
+		.name = "source", .kind = PARAM_OPTION, .value = "NAME", \
+		.help = "whose latest snapshot is meant"                 \
+	}
+
+static const struct operation_param create_params[] = {
+	{ .name = "path",
+	  .kind = PARAM_POSITIONAL,
+	  .type = PARAM_PATH,
+	  .required = true,
+	  .repeated = true,
+	  .value = "PATH",
+	  .help = "what to protect" },
+	{ .name = "source",
+	  .kind = PARAM_OPTION,
+	  .value = "NAME",
+	  .help = "the source it is a snapshot of; without, it is ad hoc and "
+		  "no policy expires it" },
+	{ .name = "exclude",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "PATTERN",
+	  .help = "leave out what matches, in gitignore's manner" },
+	{ .name = "exclude-caches",
+	  .kind = PARAM_SWITCH,
+	  .help = "leave out what lies in folders with a CACHEDIR.TAG" },
+	{ .name = "cross-file-systems",
+	  .kind = PARAM_SWITCH,
+	  .help = "go into other file systems that are mounted below" },
+	{ .name = "tag",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "KEY=VALUE",
+	  .help = "label the snapshot" },
+	{ .name = "time",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_TIME,
+	  .value = "TIME",
+	  .help = "the time that the data is of, when it is not now; retention "
+		  "goes by the time of receipt" },
+	{ .name = "reread",
+	  .kind = PARAM_SWITCH,
+	  .help = "read everything, also what looks unchanged" },
+	{ 0 },
+};
+
+static const struct operation_param list_params[] = {
+	{ .name = "source",
+	  .kind = PARAM_OPTION,
+	  .value = "NAME",
+	  .help = "only snapshots of this source" },
+	{ .name = "deleted",
+	  .kind = PARAM_SWITCH,
+	  .help = "also those that are deleted and can still be undeleted" },
+	{ 0 },
+};
+
+static const struct operation_param show_params[] = {
+	SNAPSHOT_PARAM,
+	SOURCE_PARAM,
+	{ 0 },
+};
+
+const struct operation op_snapshot_rows[] = {
+	{ .verb = "snapshot create",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = create_params,
+	  .view = "snapshot state:state files:count dirs:count bytes:size "
+		  "bytes_read:size=read bytes_new:size=new seconds:seconds "
+		  "errors",
+	  .summary = "take a snapshot of files and folders",
+	  .help = "What is unchanged since the newest complete snapshot of the "
+		  "same source and paths is not read again.\n\n"
+		  "Files that cannot be read are named, the snapshot is then "
+		  "partial, and the exit status 3.",
+	  .run = create },
+	{ .verb = "snapshot list",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = list_params,
+	  .view = "id received:time source host state:state files:count "
+		  "bytes:size paths:list",
+	  .summary = "list the snapshots of a repository",
+	  .run = list },
+	{ .verb = "snapshot show",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = show_params,
+	  .view = NULL,
+	  .summary = "show everything that is known of a snapshot",
+	  .run = show },
+	{ 0 },
+};

@@ -1,0 +1,501 @@
+/* Is everything protected, when did it last work, what is next, what is
+ * wrong: at a glance. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "service/args.h"
+#include "service/catalog.h"
+#include "service/catalog_keep.h"
+#include "service/op.h"
+#include "service/timetable.h"
+
+/* More problems than this are a list that nobody reads. */
+enum { PROBLEMS_MAX = 50 };
+
+struct status {
+	struct operation_call *call;
+	struct timetable *timetable;
+	struct buf problems_text;
+	struct json problems;
+	size_t problem_count;
+	size_t sources;
+	size_t unprotected;
+	size_t troubled;
+	struct instant last_success;
+	struct instant next;
+};
+
+static void write_moment(struct json *j, const char *key, struct instant t)
+{
+	if (t.sec != 0)
+		json_kv_instant(j, key, t);
+	else
+		json_kv_str(j, key, NULL);
+}
+
+static void add_problem(struct status *s, const char *message, const char *hint)
+{
+	if (s->problem_count++ >= PROBLEMS_MAX)
+		return;
+	json_begin_object(&s->problems);
+	json_kv_str(&s->problems, "message", message);
+	json_kv_str(&s->problems, "hint", hint);
+	json_end_object(&s->problems);
+}
+
+/* ---- One schedule ------------------------------------------------------- */
+
+/* How its newest finished occurrence ended. */
+struct ending {
+	bool any;
+	enum catalog_occurrence_state state;
+	struct instant at;
+	char reason[200];
+};
+
+static int read_ending(void *arg, const struct catalog_occurrence *o,
+		       struct err *e UNUSED)
+{
+	struct ending *end = arg;
+
+	end->any = true;
+	end->state = o->state;
+	end->at = o->finished.sec ? o->finished : o->at;
+	(void)snprintf(end->reason, sizeof(end->reason), "%.199s", o->reason);
+	return 1;
+}
+
+static int find_ending(struct status *s, const struct timetable_entry *entry,
+		       struct ending *ret, struct err *e)
+{
+	const struct catalog_occurrence_filter filter = {
+		.schedule_uid = entry->uid,
+		.states = ~(1U << CATALOG_DUE | 1U << CATALOG_RUNNING |
+			    1U << CATALOG_SUPERSEDED) &
+			  ((1U << CATALOG_OCCURRENCE_STATES) - 1),
+		.limit = 1,
+	};
+
+	*ret = (struct ending){ .any = false };
+	return catalog_occurrences(s->call->catalog, &filter, read_ending, ret,
+				   e) < 0
+		       ? -1
+		       : 0;
+}
+
+static int count_one(void *arg, const struct catalog_run *r UNUSED,
+		     struct err *e UNUSED)
+{
+	++*(size_t *)arg;
+	return 1;
+}
+
+static bool is_running(struct status *s, const struct timetable_entry *entry)
+{
+	const struct catalog_run_filter filter = {
+		.schedule = entry->name,
+		.kind = entry->kind,
+		.states = 1U << CATALOG_RUN_RUNNING,
+		.limit = 1,
+	};
+	struct err ignored;
+	size_t n = 0;
+
+	return catalog_runs(s->call->catalog, &filter, count_one, &n,
+			    &ignored) >= 0 &&
+	       n > 0;
+}
+
+/* The next moment of its timetable, or {0, 0}. */
+static struct instant next_of(const struct status *s,
+			      const struct timetable_entry *entry)
+{
+	struct instant next = { 0 };
+
+	if (entry->problem[0] || entry->plan.suspended ||
+	    cron_next(&entry->plan.cron, entry->plan.zone, s->call->now.sec,
+		      &next.sec) != 1)
+		next.sec = 0;
+	return next;
+}
+
+/* ---- One source --------------------------------------------------------- */
+
+static int read_newest(void *arg, const struct catalog_newest *n,
+		       struct err *e UNUSED)
+{
+	struct instant *newest = arg;
+
+	if (instant_compare(n->received, *newest) > 0)
+		*newest = n->received;
+	return 0;
+}
+
+static const char *state_of(const struct status *s,
+			    const struct timetable_entry *entry,
+			    const struct ending *end, struct instant newest)
+{
+	const int64_t age_ms = instant_ms_between(newest, s->call->now);
+
+	if (end->any &&
+	    (end->state == CATALOG_FAILED || end->state == CATALOG_MISSED))
+		return "failed";
+	if (newest.sec == 0)
+		return end->any ? "unprotected" : "waiting";
+	if (entry->rpo_ms && age_ms > entry->rpo_ms)
+		return "late";
+	return "protected";
+}
+
+static void tell_late(struct status *s, const struct timetable_entry *entry,
+		      const char *source, struct instant newest)
+{
+	char age[INSTANT_TEXT];
+	char rpo[INSTANT_TEXT];
+	char text[300];
+
+	instant_duration_format(
+		instant_ms_between(newest, s->call->now) / 60000 * 60000, age);
+	instant_duration_format(entry->rpo_ms, rpo);
+	(void)snprintf(text, sizeof(text),
+		       "%s: the newest snapshot is %s old, %s is the target",
+		       source, age, rpo);
+	add_problem(s, text, "\"snapctl run list\" shows what happened");
+}
+
+static int write_source(struct status *s, const struct timetable_entry *entry,
+			const struct ending *end, const char *source,
+			struct err *e)
+{
+	struct json *j = s->call->reply;
+	struct instant newest = { 0 };
+	const struct instant next = next_of(s, entry);
+	const char *state;
+
+	if (catalog_newest(s->call->catalog, entry->repository, source,
+			   read_newest, &newest, e) < 0)
+		return -1;
+	state = state_of(s, entry, end, newest);
+	s->sources++;
+	if (strcmp(state, "protected") != 0)
+		s->troubled++;
+	if (strcmp(state, "late") == 0)
+		tell_late(s, entry, source, newest);
+	if (instant_compare(newest, s->last_success) > 0)
+		s->last_success = newest;
+	json_begin_object(j);
+	json_kv_str(j, "source", source);
+	json_kv_str(j, "schedule", entry->name);
+	json_kv_str(j, "repository", entry->repository);
+	json_kv_str(j, "state", is_running(s, entry) ? "running" : state);
+	write_moment(j, "last_success", newest);
+	write_moment(j, "next", next);
+	json_end_object(j);
+	return 0;
+}
+
+static void tell_ending(struct status *s, const struct timetable_entry *entry,
+			const struct ending *end)
+{
+	char text[400];
+
+	if (!end->any ||
+	    (end->state != CATALOG_FAILED && end->state != CATALOG_MISSED &&
+	     end->state != CATALOG_PARTIAL))
+		return;
+	(void)snprintf(text, sizeof(text), "%s: the last run %s%s%s",
+		       entry->name,
+		       end->state == CATALOG_MISSED    ? "was missed"
+		       : end->state == CATALOG_PARTIAL ? "was done in part"
+						       : "failed",
+		       end->reason[0] ? ": " : "", end->reason);
+	add_problem(s, text,
+		    "\"snapctl run list\" and \"snapctl run show ID\" "
+		    "say more");
+}
+
+static int write_schedule(struct status *s, const struct timetable_entry *entry,
+			  struct err *e)
+{
+	const struct instant next = next_of(s, entry);
+	struct ending end;
+	json_error_t why;
+	json_t *sources;
+	int status = 0;
+
+	if (entry->problem[0]) {
+		char text[400];
+
+		(void)snprintf(text, sizeof(text), "%s is never due: %s",
+			       entry->name, entry->problem);
+		add_problem(s, text, NULL);
+		return 0;
+	}
+	if (find_ending(s, entry, &end, e) < 0)
+		return -1;
+	tell_ending(s, entry, &end);
+	if (next.sec && (s->next.sec == 0 || next.sec < s->next.sec))
+		s->next = next;
+	if (strcmp(entry->kind, "Schedule") != 0)
+		return 0;
+	sources = json_loads(entry->sources_json, 0, &why);
+	for (size_t i = 0; i < json_array_size(sources) && status == 0; i++)
+		status = write_source(
+			s, entry, &end,
+			json_string_value(json_array_get(sources, i)), e);
+	json_decref(sources);
+	return status;
+}
+
+/* ---- What no schedule takes --------------------------------------------- */
+
+static bool is_scheduled(const struct status *s, const struct resource *source)
+{
+	for (size_t i = 0; i < s->timetable->count; i++) {
+		const struct timetable_entry *entry = &s->timetable->entries[i];
+
+		if (strcmp(entry->kind, "Schedule") == 0 && entry->resource &&
+		    !entry->plan.suspended &&
+		    resource_selects(entry->resource, source))
+			return true;
+	}
+	return false;
+}
+
+static int look_at_source(void *arg, const struct catalog_resource *row,
+			  struct err *e)
+{
+	CLEANUP(resource_free) struct resource *source = NULL;
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+	struct status *s = arg;
+	struct json *j = s->call->reply;
+	char text[200];
+
+	if (resource_from_form(&form, &source, e) < 0)
+		return -1;
+	if (is_scheduled(s, source))
+		return 0;
+	s->sources++;
+	s->unprotected++;
+	s->troubled++;
+	json_begin_object(j);
+	json_kv_str(j, "source", row->name);
+	json_kv_str(j, "schedule", NULL);
+	json_kv_str(j, "state", "unprotected");
+	json_kv_str(j, "last_success", NULL);
+	json_kv_str(j, "next", NULL);
+	json_end_object(j);
+	(void)snprintf(text, sizeof(text), "%s: no schedule takes this source",
+		       row->name);
+	add_problem(s, text,
+		    "give it a label that a schedule matches, or name "
+		    "it in one");
+	return 0;
+}
+
+static int write_sources(struct status *s, struct err *e)
+{
+	const struct catalog_resource_filter filter = { .kind = "Source" };
+
+	json_key(s->call->reply, "sources");
+	json_begin_list(s->call->reply);
+	for (size_t i = 0; i < s->timetable->count; i++)
+		if (write_schedule(s, &s->timetable->entries[i], e) < 0)
+			return -1;
+	if (catalog_resources(s->call->catalog, &filter, look_at_source, s, e) <
+	    0)
+		return -1;
+	json_end_list(s->call->reply);
+	return 0;
+}
+
+/* ---- Regions ------------------------------------------------------------ */
+
+struct region_newest {
+	const char *region;
+	struct instant newest;
+};
+
+static int read_region_newest(void *arg, const struct catalog_newest *n,
+			      struct err *e UNUSED)
+{
+	struct region_newest *r = arg;
+
+	if (strcmp(n->region, r->region) == 0 &&
+	    instant_compare(n->received, r->newest) > 0)
+		r->newest = n->received;
+	return 0;
+}
+
+static int read_check(void *arg, const struct catalog_check_row *k,
+		      struct err *e UNUSED)
+{
+	bool *damaged = arg;
+
+	if (strcmp(k->result, "failed") == 0)
+		return 0;
+	*damaged = strcmp(k->result, "damaged") == 0;
+	return 1;
+}
+
+static void tell_damage(struct status *s, const struct catalog_region *r)
+{
+	char text[200];
+
+	(void)snprintf(text, sizeof(text),
+		       "region %s of %s is damaged: its copies that lose by it "
+		       "protect nothing",
+		       r->region, r->repository);
+	add_problem(s, text,
+		    "\"snapctl repo check --read-data\" tells all; the next "
+		    "run looks again");
+	s->troubled++;
+}
+
+static int write_region(void *arg, const struct catalog_region *r,
+			struct err *e)
+{
+	const struct catalog_check_filter checks = {
+		.repository = r->repository, .region = r->region, .limit = 20
+	};
+	struct region_newest newest = { .region = r->region };
+	struct status *s = arg;
+	struct json *j = s->call->reply;
+	const bool down = instant_compare(r->failed, r->seen_ok) > 0;
+	bool damaged = false;
+
+	if (catalog_newest(s->call->catalog, r->repository, NULL,
+			   read_region_newest, &newest, e) < 0 ||
+	    catalog_checks(s->call->catalog, &checks, read_check, &damaged, e) <
+		    0)
+		return -1;
+	json_begin_object(j);
+	json_kv_str(j, "repository", r->repository);
+	json_kv_str(j, "region", r->region);
+	json_kv_bool(j, "primary", r->primary);
+	json_kv_str(j, "state", down ? "failed" : damaged ? "damaged" : "ok");
+	write_moment(j, "newest", newest.newest);
+	json_end_object(j);
+	if (damaged)
+		tell_damage(s, r);
+	if (down) {
+		char text[400];
+
+		(void)snprintf(text, sizeof(text),
+			       "region %s of %s does not work: %.200s",
+			       r->region, r->repository, r->message);
+		add_problem(s, text, NULL);
+		s->troubled++;
+	}
+	return 0;
+}
+
+static int write_regions(struct status *s, struct err *e)
+{
+	json_key(s->call->reply, "regions");
+	json_begin_list(s->call->reply);
+	if (catalog_regions(s->call->catalog, NULL, write_region, s, e) < 0)
+		return -1;
+	json_end_list(s->call->reply);
+	return 0;
+}
+
+/* ---- All ---------------------------------------------------------------- */
+
+static int look_at_clock(struct status *s, struct err *e)
+{
+	struct catalog_clock clock;
+	const int found = catalog_clock_get(s->call->catalog, &clock, e);
+
+	if (found < 0)
+		return -1;
+	if (found == 1 && clock.suspicious.sec) {
+		add_problem(s, "the clock jumped: retention and gc stand still",
+			    "set the clock right, then \"snapctl clock "
+			    "confirm\"");
+		s->troubled++;
+	}
+	return 0;
+}
+
+static void write_summary(struct status *s)
+{
+	struct json *j = s->call->reply;
+	char text[120];
+
+	if (s->sources == 0)
+		(void)snprintf(text, sizeof(text),
+			       "nothing is protected: nothing is declared");
+	else if (s->unprotected)
+		(void)snprintf(text, sizeof(text),
+			       "%zu of %zu sources are not protected",
+			       s->unprotected, s->sources);
+	else if (s->troubled)
+		(void)snprintf(text, sizeof(text),
+			       "protected, but not all is well");
+	else
+		(void)snprintf(text, sizeof(text), "everything is protected");
+	json_kv_str(j, "state",
+		    s->sources == 0 || s->unprotected ? "unprotected"
+		    : s->troubled		      ? "late"
+						      : "protected");
+	json_kv_str(j, "summary", text);
+	write_moment(j, "last_success", s->last_success);
+	write_moment(j, "next", s->next);
+	json_kv_str(j, "version", SNAPCTL_VERSION);
+}
+
+static int write_status(struct status *s, struct err *e)
+{
+	struct json *j = s->call->reply;
+
+	json_init(&s->problems, json_to_buf, &s->problems_text);
+	json_begin_list(&s->problems);
+	json_begin_object(j);
+	if (write_sources(s, e) < 0 || write_regions(s, e) < 0 ||
+	    look_at_clock(s, e) < 0)
+		return -1;
+	if (s->sources == 0)
+		add_problem(s, "there is no source yet",
+			    "\"snapctl apply -f FILE\" declares what to "
+			    "protect");
+	json_end_list(&s->problems);
+	if (json_finish(&s->problems, e) < 0)
+		return -1;
+	json_key(j, "problems");
+	json_raw(j, buf_str(&s->problems_text));
+	write_summary(s);
+	json_end_object(j);
+	return 0;
+}
+
+static int status(struct operation_call *call, struct err *e)
+{
+	CLEANUP(timetable_free) struct timetable *t = NULL;
+	struct status s = { .call = call };
+	int done;
+
+	if (timetable_load(call->catalog, NULL, &t, e) < 0)
+		return -1;
+	s.timetable = t;
+	buf_init(&s.problems_text, (size_t)4 << 20);
+	done = write_status(&s, e);
+	buf_done(&s.problems_text);
+	return done;
+}
+
+const struct operation op_status_rows[] = {
+	{ .verb = "status",
+	  .method = "GET",
+	  .route = "/status",
+	  .flags = OPERATION_DAEMON,
+	  .view = "!status",
+	  .summary = "tell at a glance whether everything is protected",
+	  .run = status },
+	{ 0 },
+};

@@ -1,0 +1,266 @@
+#include "service/resource_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+/* The schemes of regions that this version reads and writes. */
+static const char *const schemes[] = { "file" };
+
+/* A path that cannot leave its folder: parts that are neither "." nor "..". */
+static bool parts_plain(const char *path)
+{
+	for (;;) {
+		size_t n = strcspn(path, "/");
+
+		if (n == 0 || (n == 1 && path[0] == '.') ||
+		    (n == 2 && memcmp(path, "..", 2) == 0))
+			return false;
+		if (path[n] == '\0')
+			return true;
+		path += n + 1;
+	}
+}
+
+static int check_key_file(struct reading *r, const struct yaml_node *node,
+			  const char **text)
+{
+	if (!parts_plain(*text)) {
+		resource_field_expected(
+			r, node,
+			"a path below the keys folder, without . "
+			"and ..");
+		problem_mend(r->problems, "write it as \"main.key\"");
+	}
+	return 0;
+}
+
+/* What carries a secret in the query of a URL, in any service's spelling. */
+static bool secret_query(const char *query)
+{
+	static const char *const words[] = { "secret",	   "password",
+					     "passwd",	   "token",
+					     "access_key", "access-key",
+					     "accesskey",  "credential",
+					     "signature" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (strcasestr(query, words[i]))
+			return true;
+	return false;
+}
+
+/* Credentials are looked for first, and a URL with them is never quoted. */
+static bool has_credentials(const char *url)
+{
+	const char *authority = strstr(url, "://");
+	const char *query = strchr(url, '?');
+	const char *at;
+
+	if (query && secret_query(query))
+		return true;
+	if (authority == NULL)
+		return false;
+	authority += 3;
+	at = strchr(authority, '@');
+	return at && (size_t)(at - authority) < strcspn(authority, "/?#");
+}
+
+static bool scheme_known(const char *url, size_t n)
+{
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++)
+		if (strlen(schemes[i]) == n &&
+		    strncasecmp(url, schemes[i], n) == 0)
+			return true;
+	return false;
+}
+
+/* file:///DIR, or the path alone, to the one spelling "file:///DIR". */
+static int check_url(struct reading *r, const struct yaml_node *node,
+		     const char **text)
+{
+	const char *scheme_end = strstr(*text, "://");
+	const char *path = *text;
+	char *url;
+	size_t n;
+
+	if (has_credentials(*text)) {
+		problem_add(r->problems, yaml_place(r->y, node),
+			    "found a URL with credentials in it, expected "
+			    "none in a manifest");
+		problem_mend(r->problems,
+			     "give them to the daemon through its environment "
+			     "or the shared credentials file");
+		return 0;
+	}
+	if (scheme_end) {
+		n = (size_t)(scheme_end - *text);
+		if (!scheme_known(*text, n)) {
+			problem_add(r->problems, yaml_place(r->y, node),
+				    "found a region of the kind %s, expected "
+				    "one that this version knows: file",
+				    text_quote(*text, n).s);
+			return 0;
+		}
+		path = scheme_end + 3;
+	}
+	n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	url = arena_new(r->arena, n + sizeof("file://"), r->e);
+	if (url == NULL)
+		return -1;
+	(void)snprintf(url, n + sizeof("file://"), "file://%.*s", (int)n, path);
+	if (path[0] != '/' || n < 2 || !parts_plain(url + 8) ||
+	    strpbrk(path, "?#")) {
+		resource_field_expected(
+			r, node,
+			"an absolute path as file:///srv/backup, "
+			"without . and .. and // and ? and #");
+		return 0;
+	}
+	*text = url;
+	return 0;
+}
+
+#define BANDWIDTH(m) offsetof(struct resource_region, m)
+static const struct field bandwidth_fields[] = {
+	{ .key = "up",
+	  .type = FIELD_RATE,
+	  .offset = BANDWIDTH(up_bytes),
+	  .doc = "at most so many bytes a second to the region" },
+	{ .key = "down",
+	  .type = FIELD_RATE,
+	  .offset = BANDWIDTH(down_bytes),
+	  .doc = "at most so many bytes a second from the region" },
+	{ 0 }
+};
+
+static const struct field region_fields[] = {
+	{ .key = "name",
+	  .type = FIELD_TEXT,
+	  .required = true,
+	  .offset = offsetof(struct resource_region, name),
+	  .check = resource_field_check_name,
+	  .doc = "what schedules and drills call it" },
+	{ .key = "url",
+	  .type = FIELD_TEXT,
+	  .required = true,
+	  .offset = offsetof(struct resource_region, url),
+	  .check = check_url,
+	  .doc = "where it is: file:///DIR, or the path alone" },
+	{ .key = "primary",
+	  .type = FIELD_BOOL,
+	  .fallback = "false",
+	  .offset = offsetof(struct resource_region, primary),
+	  .doc = "written first; the first region when none says so" },
+	{ .key = "bandwidth",
+	  .type = FIELD_MAP,
+	  .fields = bandwidth_fields,
+	  .doc = "limits, as {up: 50M}" },
+	{ 0 }
+};
+
+#define MEMBER(m) offsetof(struct resource, repository.m)
+static const struct field fields[] = {
+	{ .key = "keyFile",
+	  .type = FIELD_TEXT,
+	  .required = true,
+	  .offset = MEMBER(key_file),
+	  .check = check_key_file,
+	  .doc = "the key, relative to the keys folder" },
+	{ .key = "regions",
+	  .type = FIELD_MAPS,
+	  .required = true,
+	  .offset = MEMBER(regions),
+	  .count_offset = MEMBER(region_count),
+	  .fields = region_fields,
+	  .size = sizeof(struct resource_region),
+	  .doc = "the places that each hold a full copy" },
+	{ .key = "concurrency",
+	  .type = FIELD_COUNT,
+	  .offset = MEMBER(concurrency),
+	  .fallback = "2",
+	  .min = 1,
+	  .max = 64,
+	  .doc = "runs on this repository at once" },
+	{ .key = "verifyEvery",
+	  .type = FIELD_CLOCK,
+	  .offset = MEMBER(verify_every_ms),
+	  .fallback = "30d",
+	  .min = INT64_C(3600) * 1000,
+	  .max = INT64_C(3650) * 86400 * 1000,
+	  .doc = "every stored byte is read and verified within this time" },
+	{ 0 }
+};
+
+static const struct yaml_node *nth(const struct yaml_node *list, size_t n)
+{
+	const struct yaml_node *node = list->first;
+
+	while (n-- > 0)
+		node = node->next;
+	return node;
+}
+
+/* Quadratic, over regions that people have: a handful. */
+#define REGIONS_MAX 16
+
+static void check_same(struct reading *r, const struct resource_region *all,
+		       size_t i, const struct yaml_node *list)
+{
+	for (size_t k = 0; k < i; k++) {
+		const struct yaml_node *node = nth(list, i);
+
+		if (all[i].name && all[k].name &&
+		    strcmp(all[i].name, all[k].name) == 0)
+			problem_add(r->problems,
+				    yaml_place(r->y, yaml_get(node, "name")),
+				    "found the region %s again, expected it "
+				    "once",
+				    text_quote_str(all[i].name).s);
+		if (all[i].url && all[k].url &&
+		    strcmp(all[i].url, all[k].url) == 0)
+			problem_add(
+				r->problems,
+				yaml_place(r->y, yaml_get(node, "url")),
+				"found the place of region %s again, "
+				"expected another one",
+				text_quote_str(all[k].name ? all[k].name : "")
+					.s);
+	}
+}
+
+static int finish(struct reading *r, struct resource *res,
+		  const struct yaml_node *spec)
+{
+	struct resource_repository *repo = &res->repository;
+	const struct yaml_node *list = yaml_get(spec, "regions");
+	size_t primaries = 0;
+
+	if (repo->region_count > REGIONS_MAX) {
+		problem_add(r->problems, yaml_place(r->y, list),
+			    "found %zu regions, expected at most %d",
+			    repo->region_count, REGIONS_MAX);
+		return 0;
+	}
+	for (size_t i = 0; i < repo->region_count; i++) {
+		check_same(r, repo->regions, i, list);
+		if (!repo->regions[i].primary || primaries++ == 0)
+			continue;
+		problem_add(r->problems,
+			    yaml_place(r->y, yaml_get(nth(list, i), "primary")),
+			    "found a second primary region, expected one");
+	}
+	if (primaries == 0 && repo->region_count > 0)
+		repo->regions[0].primary = true;
+	return 0;
+}
+
+const struct resource_type resource_repository_type = {
+	.name = "Repository",
+	.plural = "repositories",
+	.fields = fields,
+	.finish = finish,
+};

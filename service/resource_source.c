@@ -1,0 +1,190 @@
+#include "service/resource_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+/*
+ * The drivers of this version, each with the keys that it needs.  A new
+ * driver adds a row, and its own fields to the table below.
+ */
+static const struct {
+	const char *name;
+	bool needs_paths;
+} drivers[] = {
+	{ "files", true },
+};
+
+static int check_type(struct reading *r, const struct yaml_node *node,
+		      const char **text)
+{
+	char known[160] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++) {
+		int k;
+
+		if (strcmp(*text, drivers[i].name) == 0)
+			return 0;
+		k = snprintf(known + used, sizeof(known) - used, "%s%s",
+			     used ? ", " : "", drivers[i].name);
+		used += k > 0 ? (size_t)k : 0;
+	}
+	problem_add(r->problems, yaml_place(r->y, node),
+		    "found the source type %s, expected one that this version "
+		    "knows: %s",
+		    text_quote_str(*text).s, known);
+	return 0;
+}
+
+static int check_path(struct reading *r, const struct yaml_node *node,
+		      const char **text)
+{
+	const char *p = *text;
+	size_t n = strlen(p);
+	char *clean;
+
+	while (n > 1 && p[n - 1] == '/')
+		n--;
+	clean = arena_text(r->arena, p, n, r->e);
+	if (clean == NULL)
+		return -1;
+	*text = clean;
+	if (strcmp(clean, "/") == 0)
+		return 0;
+	for (p = clean; *p == '/'; p += n) {
+		n = strcspn(++p, "/");
+		if (n == 0 || (n == 1 && p[0] == '.') ||
+		    (n == 2 && memcmp(p, "..", 2) == 0))
+			break;
+	}
+	if (p == clean || *p)
+		resource_field_expected(
+			r, node, "an absolute path, without . and .. and //");
+	return 0;
+}
+
+static int check_user(struct reading *r, const struct yaml_node *node,
+		      const char **text)
+{
+	const char *p = *text;
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.-";
+
+	if (*p == '\0' || *p == '-' || strlen(p) > 32 ||
+	    p[strspn(p, allowed)] != '\0')
+		resource_field_expected(r, node, "the name of a user");
+	return 0;
+}
+
+static const struct field hook_fields[] = {
+	{ .key = "when",
+	  .type = FIELD_TEXT,
+	  .required = true,
+	  .offset = offsetof(struct resource_hook, when),
+	  .choices = "before|after|always",
+	  .doc = "before the snapshot, after it, or at the end in any case" },
+	{ .key = "argv",
+	  .type = FIELD_TEXTS,
+	  .required = true,
+	  .offset = offsetof(struct resource_hook, argv),
+	  .doc = "the program and its arguments; no shell" },
+	{ .key = "timeout",
+	  .type = FIELD_CLOCK,
+	  .offset = offsetof(struct resource_hook, timeout_ms),
+	  .fallback = "1m",
+	  .min = 1000,
+	  .max = INT64_C(86400) * 1000,
+	  .doc = "it is killed after this time" },
+	{ .key = "user",
+	  .type = FIELD_TEXT,
+	  .offset = offsetof(struct resource_hook, user),
+	  .check = check_user,
+	  .doc = "run as this user" },
+	{ 0 }
+};
+
+#define MEMBER(m) offsetof(struct resource, source.m)
+static const struct field fields[] = {
+	{ .key = "type",
+	  .type = FIELD_TEXT,
+	  .required = true,
+	  .offset = MEMBER(type),
+	  .check = check_type,
+	  .doc = "the driver that reads it: files" },
+	{ .key = "paths",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(paths),
+	  .check = check_path,
+	  .doc = "what is protected; absolute paths" },
+	{ .key = "exclude",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(exclude),
+	  .check = resource_field_check_text,
+	  .doc = "patterns of what is left out, as in .gitignore" },
+	{ .key = "text",
+	  .type = FIELD_BOOL,
+	  .offset = MEMBER(text),
+	  .fallback = "false",
+	  .doc = "configuration: differences are shown line by line" },
+	{ .key = "hooks",
+	  .type = FIELD_MAPS,
+	  .offset = MEMBER(hooks),
+	  .count_offset = MEMBER(hook_count),
+	  .fields = hook_fields,
+	  .size = sizeof(struct resource_hook),
+	  .doc = "commands around a snapshot; not run by this version" },
+	{ 0 }
+};
+
+/* argv[0] is executed as it stands, so a bare name would depend on PATH. */
+static void check_hooks(struct reading *r, const struct resource_source *s,
+			const struct yaml_node *list)
+{
+	const struct yaml_node *node = list->first;
+
+	for (size_t i = 0; i < s->hook_count; i++, node = node->next) {
+		const struct resource_texts *argv = &s->hooks[i].argv;
+		const struct yaml_node *first = yaml_get(node, "argv");
+
+		if (argv->count > 0 && first->first->kind == YAML_TEXT &&
+		    argv->items[0][0] != '/')
+			resource_field_expected(
+				r, first->first,
+				"the absolute path of a program");
+	}
+}
+
+static int finish(struct reading *r, struct resource *res,
+		  const struct yaml_node *spec)
+{
+	const struct resource_source *s = &res->source;
+	const struct yaml_node *hooks = yaml_get(spec, "hooks");
+	const struct yaml_node *paths = yaml_get(spec, "paths");
+
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
+		if (s->type && strcmp(s->type, drivers[i].name) == 0 &&
+		    drivers[i].needs_paths && s->paths.count == 0 &&
+		    (paths == NULL || paths->kind == YAML_LIST))
+			problem_add(r->problems,
+				    yaml_place(r->y, paths ? paths : spec),
+				    "found no path, expected at least one in "
+				    "spec.paths");
+	if (s->hook_count == 0)
+		return 0;
+	check_hooks(r, s, hooks);
+	/* Accepting what is then not run would be a lie about the backup. */
+	problem_add(r->problems, yaml_key_place(r->y, hooks),
+		    "hooks are not supported by this version");
+	problem_mend(r->problems, "remove them, and quiesce by other means");
+	return 0;
+}
+
+const struct resource_type resource_source_type = {
+	.name = "Source",
+	.plural = "sources",
+	.fields = fields,
+	.finish = finish,
+};

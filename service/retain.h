@@ -1,0 +1,140 @@
+/*
+ * Retention of one repository's sources, as the step "retain" does it: what
+ * is where, which rules hold, what they and the guards say, and the deleting.
+ *
+ *	retain_gather()	lists every region; manifests and records are the
+ *			truth, and the catalog is brought up to date with them
+ *	retain_rules_*	the rules in force for a source, and those that were
+ *			in force while a change of them is still cooling off
+ *	retain_judge()	decides for one source in one region, stores the
+ *			decisions with their reasons, and deletes
+ *
+ * Each region is judged by itself, by what it holds: one that was away for
+ * weeks keeps what counts there until it has caught up.  Holds, locks and
+ * copies are seen over all regions.
+ *
+ * A source that several schedules bring into one repository has all their
+ * policies: what any of them keeps is kept.
+ */
+#ifndef SERVICE_RETAIN_H
+#define SERVICE_RETAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/instant.h"
+#include "schedules/guard.h"
+#include "schedules/retention.h"
+#include "service/run.h"
+#include "storage/repository/repository.h"
+
+/* ---- What is where ------------------------------------------------------ */
+
+/* One snapshot in one region. */
+struct retain_copy {
+	struct object_id id;
+	char text[OBJECT_ID_TEXT];
+	char source[MANIFEST_TEXT_MAX + 1];
+	struct instant received;
+	bool complete;
+	bool scheduled;	   /* made by a schedule's run */
+	const char **tags; /* one block */
+	size_t n_tags;
+	bool deleted;
+	struct instant deleted_at;
+	/* Listed in a shortening, and the rules keep it here after all. */
+	bool kept_again;
+	bool held, locked; /* in any region */
+	struct instant locked_until;
+};
+
+struct retain_region {
+	const struct resource_region *region;
+	struct repository *repository; /* NULL: not reached */
+	struct retain_copy *v;
+	size_t n, room;
+	bool is_doubtful; /* its listing must not be trusted */
+};
+
+struct retain {
+	struct run *run;
+	struct instant now;
+	struct retain_region *regions;
+	size_t n_regions;
+	size_t unreached;
+	char problem[300]; /* the first, or "" */
+};
+
+void retain_init(struct retain *x, struct run *r, struct instant now)
+	NONNULL(1, 2);
+void retain_done(struct retain *x) NONNULL(1);
+static inline void cleanup_retain_done(struct retain *x)
+{
+	retain_done(x);
+}
+
+/*
+ * List every region that can be reached.  A region is doubtful, and nothing
+ * is deleted there, when its listing lacks a snapshot that was there and that
+ * no tombstone speaks of.
+ */
+int retain_gather(struct retain *x, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/* Whether a region that was reached has the snapshot, not deleted. */
+bool retain_is_live(const struct retain *x, const char *id) NONNULL(1, 2);
+
+/* Whether it is on a shortening's list and kept again wherever it is. */
+bool retain_is_kept_again(const struct retain *x, const char *id) NONNULL(1, 2);
+
+/* Note a problem: what a person is told of is the first. */
+void retain_problem(struct retain *x, const char *fmt, ...) PRINTF_LIKE(2, 3)
+	NONNULL(1, 2);
+
+/* ---- Rules -------------------------------------------------------------- */
+
+struct retain_rules {
+	char name[RESOURCE_NAME_MAX + 1]; /* "": no policy, keep everything */
+	char uid[33];
+	int64_t version;
+	struct resource *resource; /* or NULL */
+	struct zone *zone;
+	struct retention_policy policy;
+	/* Rules that were replaced: what was there by then had them. */
+	bool former;
+	bool before_all; /* nothing had judged the source before `until` */
+	struct instant until;
+};
+
+struct retain_rule_sets {
+	struct retain_rules *v;
+	size_t n;
+	size_t own;		  /* the index of the run's own policy */
+	bool changed;		  /* a former set is among them */
+	struct instant last;	  /* when the last of those was replaced */
+	struct guard_floor floor; /* the strictest of those in force */
+};
+
+int retain_rules_load(struct retain *x, const struct resource *source,
+		      struct retain_rule_sets *ret, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+void retain_rules_done(struct retain_rule_sets *s) NONNULL(1);
+static inline void cleanup_retain_rules_done(struct retain_rule_sets *s)
+{
+	retain_rules_done(s);
+}
+
+/* ---- Judging ------------------------------------------------------------ */
+
+struct retain_outcome {
+	uint64_t counts[GUARD_VERDICTS];
+};
+
+int retain_judge(struct retain *x, const struct resource *source,
+		 const struct retain_rule_sets *rules,
+		 struct retain_region *region, struct retain_outcome *io,
+		 struct err *e) NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
+
+#endif

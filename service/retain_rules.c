@@ -1,0 +1,330 @@
+/*
+ * The rules in force come from the resources; those that were in force before
+ * come from the evaluations, which name each policy's version: whatever door
+ * a change came through (policy, label, schedule, source), the evaluations
+ * before it were made by other rules than those after it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "service/catalog_keep.h"
+#include "service/retain.h"
+#include "service/zoneinfo.h"
+
+enum { SETS_MAX = 64 };
+
+void retain_rules_done(struct retain_rule_sets *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		resource_free(s->v[i].resource);
+		zone_free(s->v[i].zone);
+	}
+	free(s->v);
+	*s = (struct retain_rule_sets){ .n = 0 };
+}
+
+/* A new set at the end, empty: it keeps everything. */
+static struct retain_rules *add(struct retain_rule_sets *s, struct err *e)
+{
+	struct retain_rules *more;
+
+	if (s->n == SETS_MAX) {
+		(void)err_set(e, ERR_FULL, "more than %d sets of rules apply",
+			      SETS_MAX);
+		return NULL;
+	}
+	more = reallocarray(s->v, s->n + 1, sizeof(*more));
+	if (!more) {
+		(void)err_oom(e);
+		return NULL;
+	}
+	s->v = more;
+	s->v[s->n] = (struct retain_rules){ .former = false };
+	return &s->v[s->n++];
+}
+
+static bool has(const struct retain_rule_sets *s, const char *uid,
+		int64_t version)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->v[i].before_all && strcmp(s->v[i].uid, uid) == 0 &&
+		    s->v[i].version == version)
+			return true;
+	return false;
+}
+
+static int prepare(struct retain_rules *r, const struct resource_form *form,
+		   const char *uid, struct err *e)
+{
+	if (resource_from_form(form, &r->resource, e) < 0)
+		return -1;
+	(void)snprintf(r->name, sizeof(r->name), "%s", r->resource->name);
+	(void)snprintf(r->uid, sizeof(r->uid), "%s", uid);
+	r->policy = r->resource->policy.retention;
+	if (zoneinfo_load(r->resource->policy.time_zone, &r->zone, e) < 0)
+		return err_wrap(e, "policy %s", text_quote_str(r->name).s);
+	r->policy.zone = r->zone;
+	return 0;
+}
+
+/* ---- In force ----------------------------------------------------------- */
+
+struct names {
+	struct run *run;
+	const struct resource *source;
+	char v[SETS_MAX][RESOURCE_NAME_MAX + 1]; /* of policies; "": none */
+	size_t n;
+};
+
+static int add_name(struct names *names, const char *policy, struct err *e)
+{
+	if (!policy)
+		policy = "";
+	for (size_t i = 0; i < names->n; i++)
+		if (strcmp(names->v[i], policy) == 0)
+			return 0;
+	if (names->n == SETS_MAX)
+		return err_set(e, ERR_FULL, "more than %d policies apply",
+			       SETS_MAX);
+	(void)snprintf(names->v[names->n++], sizeof(names->v[0]), "%s", policy);
+	return 0;
+}
+
+static int look_at_schedule(void *arg, const struct catalog_resource *row,
+			    struct err *e)
+{
+	struct names *names = arg;
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+	CLEANUP(resource_free) struct resource *schedule = NULL;
+
+	if (resource_from_form(&form, &schedule, e) < 0)
+		return -1;
+	if (strcmp(schedule->schedule.repository,
+		   names->run->repository->name) != 0 ||
+	    !resource_selects(schedule, names->source))
+		return 0;
+	return add_name(names, schedule->schedule.policy, e);
+}
+
+static int read_policy(void *arg, const struct catalog_resource *row,
+		       struct err *e)
+{
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+	struct retain_rules *r = arg;
+
+	r->version = row->version;
+	return prepare(r, &form, row->uid, e);
+}
+
+static int load_current(struct retain *x, const struct resource *source,
+			struct retain_rule_sets *s, struct err *e)
+{
+	const struct catalog_resource_filter filter = { .kind = "Schedule" };
+	struct names names = { .run = x->run, .source = source };
+
+	/* The run's own first. */
+	if (add_name(&names, x->run->policy ? x->run->policy->name : NULL, e) <
+		    0 ||
+	    catalog_resources(x->run->catalog, &filter, look_at_schedule,
+			      &names, e) < 0)
+		return -1;
+	for (size_t i = 0; i < names.n; i++) {
+		struct retain_rules *r = add(s, e);
+		int found;
+
+		if (!r)
+			return -1;
+		if (!names.v[i][0])
+			continue;
+		found = catalog_resource_get(x->run->catalog, "Policy",
+					     names.v[i], read_policy, r, e);
+		if (found < 0)
+			return -1;
+		if (found == 0)
+			return err_set(e, ERR_NOT_FOUND,
+				       "there is no policy %s",
+				       text_quote_str(names.v[i]).s);
+	}
+	s->own = 0;
+	return 0;
+}
+
+/* ---- Formerly in force -------------------------------------------------- */
+
+struct former {
+	char name[RESOURCE_NAME_MAX + 1];
+	char uid[33];
+	int64_t version;
+	struct instant until;
+};
+
+struct history {
+	const struct retain_rule_sets *current;
+	struct instant begin;		 /* of the cooling-off period */
+	struct instant newer, same_from; /* evaluations' times, see below */
+	char uid[33];
+	int64_t version;
+	struct former v[SETS_MAX];
+	size_t n;
+	bool complete; /* it reaches back beyond the period */
+};
+
+static bool is_listed(const struct history *h, const char *uid, int64_t version)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (strcmp(h->v[i].uid, uid) == 0 && h->v[i].version == version)
+			return true;
+	return false;
+}
+
+/*
+ * Newest first.  h->newer is when the evaluation just newer than the present
+ * stretch of equal rules was made: by then these rules had been replaced.
+ */
+static int look_at_evaluation(void *arg, const struct catalog_evaluation *v,
+			      struct err *e)
+{
+	struct history *h = arg;
+
+	if (strcmp(v->policy_uid, h->uid) != 0 ||
+	    v->policy_version != h->version) {
+		h->newer = h->same_from;
+		(void)snprintf(h->uid, sizeof(h->uid), "%s", v->policy_uid);
+		h->version = v->policy_version;
+		if (instant_compare(h->newer, h->begin) > 0 &&
+		    !has(h->current, v->policy_uid, v->policy_version) &&
+		    !is_listed(h, v->policy_uid, v->policy_version)) {
+			struct former *f = &h->v[h->n];
+
+			if (h->n == SETS_MAX)
+				return err_set(e, ERR_FULL,
+					       "more than %d sets of rules "
+					       "applied lately",
+					       SETS_MAX);
+			h->n++;
+			(void)snprintf(f->name, sizeof(f->name), "%s",
+				       v->policy);
+			(void)snprintf(f->uid, sizeof(f->uid), "%s",
+				       v->policy_uid);
+			f->version = v->policy_version;
+			f->until = h->newer;
+		}
+	}
+	h->same_from = v->now;
+	h->complete = instant_compare(v->now, h->begin) <= 0;
+	return h->complete ? 1 : 0;
+}
+
+static int read_version(void *arg, const struct catalog_version *row,
+			struct err *e)
+{
+	struct retain_rules *r = arg;
+	const struct resource_form form = { .kind = "Policy",
+					    .name = r->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+	char uid[33];
+
+	(void)snprintf(uid, sizeof(uid), "%s", row->uid);
+	return prepare(r, &form, uid, e);
+}
+
+static int load_former(struct retain *x, const struct former *f,
+		       struct retain_rule_sets *s, struct err *e)
+{
+	struct retain_rules *r = add(s, e);
+
+	if (!r)
+		return -1;
+	r->former = true;
+	r->until = f->until;
+	r->version = f->version;
+	(void)snprintf(r->name, sizeof(r->name), "%s", f->name);
+	(void)snprintf(r->uid, sizeof(r->uid), "%s", f->uid);
+	/* A version that is gone from the catalog counts as one that keeps
+	 * everything. */
+	return !f->uid[0] ? 0
+	       : catalog_version_get(x->run->catalog, f->uid, f->version,
+				     read_version, r, e) < 0
+		       ? -1
+		       : 0;
+}
+
+static int load_history(struct retain *x, const struct resource *source,
+			struct retain_rule_sets *s, struct err *e)
+{
+	const int64_t cooling_ms = config_ms(x->run->config,
+					     CONFIG_COOLING_OFF);
+	const struct catalog_evaluation_filter filter = {
+		.repository = x->run->repository->name,
+		.source = source->name,
+	};
+	struct history h = { .current = s,
+			     .begin = instant_add_ms(x->now, -cooling_ms),
+			     .same_from = x->now,
+			     .version = -1 };
+
+	if (catalog_evaluations(x->run->catalog, &filter, look_at_evaluation,
+				&h, e) < 0)
+		return -1;
+	for (size_t i = 0; i < h.n; i++)
+		if (load_former(x, &h.v[i], s, e) < 0)
+			return -1;
+	if (!h.complete) {
+		struct retain_rules *r = add(s, e);
+
+		if (!r)
+			return -1;
+		r->former = r->before_all = true;
+		r->until = h.same_from;
+	}
+	return 0;
+}
+
+static void summarize(struct retain_rule_sets *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct retain_rules *r = &s->v[i];
+		const struct resource_policy *p;
+
+		if (r->former) {
+			s->changed = true;
+			if (instant_compare(r->until, s->last) > 0)
+				s->last = r->until;
+		}
+		if (r->former || !r->resource)
+			continue;
+		p = &r->resource->policy;
+		if (p->floor_snapshots > s->floor.snapshots)
+			s->floor.snapshots = (uint32_t)p->floor_snapshots;
+		if (p->floor_regions > s->floor.regions)
+			s->floor.regions = (uint32_t)p->floor_regions;
+		if (p->floor_snapshots &&
+		    (!s->floor.verified_within_ms ||
+		     p->floor_verified_within_ms < s->floor.verified_within_ms))
+			s->floor.verified_within_ms =
+				p->floor_verified_within_ms;
+	}
+}
+
+int retain_rules_load(struct retain *x, const struct resource *source,
+		      struct retain_rule_sets *ret, struct err *e)
+{
+	CLEANUP(retain_rules_done) struct retain_rule_sets s = { .n = 0 };
+
+	if (load_current(x, source, &s, e) < 0 ||
+	    load_history(x, source, &s, e) < 0)
+		return -1;
+	summarize(&s);
+	*ret = s;
+	s = (struct retain_rule_sets){ .n = 0 };
+	return 0;
+}

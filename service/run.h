@@ -1,0 +1,107 @@
+/*
+ * What `snapctld --run ID` does: the steps of one run, in order.
+ *
+ *	snapshot → replicate → verify → retain → report     a schedule's run
+ *	drill						    a drill's run
+ *
+ * Each step is a row of a table {name, function} (run_steps.c) and a file
+ * step_<name>.c.  A step is idempotent: its state stands in the catalog, one
+ * row for each source it works on (or one for the run as a whole), and a step
+ * that succeeded is not done again.  A source whose step failed is left out
+ * of the steps after it; the others go on.
+ *
+ * To add a step: write step_<name>.c with its function, name it in
+ * service/step.h, and put a row into run_steps.c at its place.
+ *
+ * The last thing a run writes is the step "run" with its result, from which
+ * the supervisor's side closes it, also when nobody saw the process end.
+ *
+ * The function of a step gets the run and the source (NULL for the run as a
+ * whole), does its work, fills in *result, and returns 0; or -1 and *e, which
+ * becomes a failed result.  It asks run_stopped() now and then.
+ */
+#ifndef SERVICE_RUN_H
+#define SERVICE_RUN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/instant.h"
+#include "service/catalog.h"
+#include "service/config.h"
+#include "service/resource.h"
+
+/* One run, and what it is about.  Strings belong to it. */
+struct run {
+	int64_t id;
+	int64_t attempt;
+	int64_t occurrence;	      /* or 0: ad hoc */
+	struct instant occurrence_at; /* or 0 */
+	char *kind;		      /* "Schedule", "Drill" */
+	char *name;		      /* of the schedule or drill */
+	char *schedule_uid;
+	struct resource *schedule; /* of a drill: the drill's schedule */
+	struct resource *drill;	   /* or NULL */
+	struct resource *repository;
+	struct resource *policy; /* or NULL: keep everything */
+	struct resource **sources;
+	size_t source_count;
+
+	struct catalog *catalog;
+	const struct config *config;
+	const atomic_bool *stop;
+};
+
+enum run_state {
+	RUN_SUCCEEDED,
+	RUN_SKIPPED, /* there was nothing to do: as good as succeeded */
+	RUN_PARTIAL,
+	RUN_FAILED,
+};
+
+struct run_result {
+	enum run_state state;
+	char message[300];  /* what was left out, or why it failed; or "" */
+	struct buf details; /* a JSON object for the catalog; or empty */
+};
+
+typedef int run_function(struct run *r, const struct resource *source,
+			 struct run_result *result, struct err *e);
+
+struct run_step {
+	const char *name;
+	bool for_each_source;
+	/* Whether its failure alone makes the run failed, not partial. */
+	bool essential;
+	run_function *act;
+};
+
+/* 0, or -1 with ERR_INTERRUPTED. */
+int run_stopped(const struct run *r, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/*
+ * Do the steps that are not done yet and write the result down.  -1 only when
+ * the catalog failed or the run was asked to stop; nothing is then lost.
+ */
+int run_perform(struct run *r, const struct run_step *steps, size_t n,
+		enum run_state *ret, struct err *e) NONNULL(1, 2, 4, 5)
+	MUST_CHECK;
+
+/* Read what a run is about.  ERR_NOT_FOUND: no such run or resource. */
+int run_load(struct catalog *c, int64_t id, struct run **ret, struct err *e)
+	NONNULL(1, 3, 4) MUST_CHECK;
+void run_free(struct run *r);
+DEFINE_CLEANUP(struct run *, run_free);
+
+/* The steps of a kind of run. */
+const struct run_step *run_steps(const char *kind, size_t *ret_n) NONNULL(1, 2);
+
+/* The whole of `snapctld --run ID`; the exit status. */
+int run_main(const struct config *config, int64_t id) NONNULL(1) MUST_CHECK;
+
+#endif

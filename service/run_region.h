@@ -1,0 +1,35 @@
+/*
+ * The regions of a run's repository, opened with the daemon's key.
+ *
+ * Hidden here: where the key lies, and that each attempt to reach a region is
+ * noted in the catalog, where `region status` finds it.
+ */
+#ifndef SERVICE_RUN_REGION_H
+#define SERVICE_RUN_REGION_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "service/run.h"
+#include "storage/repository/keyring.h"
+#include "storage/repository/repository.h"
+
+/*
+ * Open one region of r's repository.  The message of a failure names the
+ * region; whatever kept it from opening, a later attempt may succeed.
+ */
+int run_region_open(struct run *r, const struct resource_region *region,
+		    struct repository **ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
+/* The daemon's key for the repository. */
+int run_region_key(const struct run *r, struct keyring_credential **ret,
+		   struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+
+/* The region that is written first. */
+const struct resource_region *run_region_primary(const struct run *r) NONNULL(1)
+	RETURNS_NONNULL;
+
+/* The folder of a region that is one on this host, else NULL. */
+const char *run_region_folder(const struct resource_region *region) NONNULL(1);
+
+#endif

@@ -1,0 +1,706 @@
+#include "service/scheduler.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "service/scheduler_internal.h"
+
+/*
+ * Resources are read again when they change (the API says so); once a minute
+ * anyway, as a catalog can be restored under us.  The clocks are compared as
+ * often.  A daemon that was off for years writes its ledger in portions.
+ */
+enum { READ_EVERY_MS = 60000, CLOCK_EVERY_MS = 60000, PORTION = 1000 };
+
+/* Open occurrences of one schedule that are looked at in one tick. */
+enum { OPEN_MAX = 2000 };
+
+int scheduler_new(const struct scheduler_settings *settings,
+		  struct scheduler **ret, struct err *e)
+{
+	struct scheduler *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_oom(e);
+	s->settings = *settings;
+	s->stale = true;
+	*ret = s;
+	return 0;
+}
+
+void scheduler_free(struct scheduler *s)
+{
+	if (!s)
+		return;
+	timetable_free(s->timetable);
+	free(s);
+}
+
+void scheduler_reload(struct scheduler *s)
+{
+	s->stale = true;
+}
+
+void scheduler_set_host_max(struct scheduler *s, unsigned int host_max)
+{
+	s->settings.host_max = host_max;
+}
+
+int scheduler_copy_run(void *arg, const struct catalog_run *r,
+		       struct err *e UNUSED)
+{
+	struct scheduler_run *run = arg;
+
+	*run = (struct scheduler_run){ .id = r->id,
+				       .occurrence = r->occurrence,
+				       .attempt = r->attempt,
+				       .pid = r->pid,
+				       .pid_start = r->pid_start,
+				       .at_s = r->occurrence_at.sec,
+				       .state = r->state,
+				       .not_before = r->not_before,
+				       .cancel_asked = r->cancel_asked.sec !=
+						       0 };
+	(void)snprintf(run->schedule_uid, sizeof(run->schedule_uid), "%s",
+		       r->schedule_uid);
+	(void)snprintf(run->kind, sizeof(run->kind), "%s", r->kind);
+	(void)snprintf(run->boot_id, sizeof(run->boot_id), "%s", r->boot_id);
+	return 0;
+}
+
+/* ---- The clocks --------------------------------------------------------- */
+
+/* The first 16 digits of the kernel's boot id. */
+static uint64_t boot_number(const char *boot_id)
+{
+	uint64_t v = 0;
+	int digits = 0;
+
+	for (; *boot_id && digits < 16; boot_id++) {
+		const char c = *boot_id;
+
+		if (c == '-')
+			continue;
+		v = v << 4 | (uint64_t)(c >= 'a' ? c - 'a' + 10 : c - '0');
+		digits++;
+	}
+	return v;
+}
+
+/* What was seen last, by us or by the daemon before. */
+static int last_clocks(struct scheduler *s, struct plan_clocks *ret,
+		       struct err *e)
+{
+	struct catalog_clock stored;
+	int found;
+
+	if (s->then.boot_id) {
+		*ret = s->then;
+		return 1;
+	}
+	found = catalog_clock_get(s->settings.catalog, &stored, e);
+	if (found == 1)
+		*ret = (struct plan_clocks){ .wall = stored.wall,
+					     .boot_ms = stored.boot_ms,
+					     .boot_id = boot_number(
+						     stored.boot_id) };
+	return found;
+}
+
+/*
+ * Wall time that jumped would make retention and gc delete by a wrong date;
+ * they stop until somebody confirms the clock.
+ */
+static int watch_clock(struct scheduler *s, struct instant now, int64_t boot_ms,
+		       struct err *e)
+{
+	const struct plan_clocks seen = { .wall = now,
+					  .boot_ms = boot_ms,
+					  .boot_id = boot_number(
+						  s->settings.boot_id) };
+	struct catalog_clock put = { .wall = now, .boot_ms = boot_ms };
+	struct plan_clocks then;
+	const int found = last_clocks(s, &then, e);
+	bool jumped;
+
+	if (found < 0)
+		return -1;
+	jumped = found == 1 &&
+		 plan_clock_is_suspicious(then, seen, &put.jump_ms);
+	if (!jumped && s->then.boot_id &&
+	    boot_ms - s->clock_ms < CLOCK_EVERY_MS)
+		return 0;
+	(void)snprintf(put.boot_id, sizeof(put.boot_id), "%s",
+		       s->settings.boot_id);
+	if (jumped) {
+		put.suspicious = now;
+		log_event(LOG_LEVEL_WARN,
+			  "the clock jumped by %jd s: retention and gc stop "
+			  "until \"snapctl clock confirm\"",
+			  (intmax_t)(put.jump_ms / 1000));
+		/* Every moment that was planned for may be wrong. */
+		for (size_t i = 0; s->timetable && i < s->timetable->count; i++)
+			s->timetable->entries[i].wake_s = INT64_MIN;
+	} else {
+		put.jump_ms = 0;
+	}
+	if (catalog_clock_put(s->settings.catalog, &put, e) < 0)
+		return -1;
+	s->then = seen;
+	s->clock_ms = boot_ms;
+	return 0;
+}
+
+/* ---- What became due ---------------------------------------------------- */
+
+struct accounting {
+	struct scheduler *s;
+	const struct timetable_entry *entry;
+	struct instant now;
+};
+
+static enum catalog_occurrence_state ledger_state(enum plan_state state)
+{
+	switch (state) {
+	case PLAN_MISSED:
+		return CATALOG_MISSED;
+	case PLAN_SKIPPED:
+		return CATALOG_SKIPPED;
+	case PLAN_SUPERSEDED:
+		return CATALOG_SUPERSEDED;
+	case PLAN_FAILED:
+		return CATALOG_FAILED;
+	case PLAN_WAITING:
+	case PLAN_STATES:
+		break;
+	}
+	return CATALOG_DUE;
+}
+
+static int note(void *arg, const struct plan_occurrence *o, struct err *e)
+{
+	const struct accounting *a = arg;
+	const struct catalog_occurrence row = {
+		.kind = a->entry->kind,
+		.schedule_uid = a->entry->uid,
+		.schedule = a->entry->name,
+		.schedule_version = a->entry->version,
+		.repository = a->entry->repository,
+		.sources_json = a->entry->sources_json,
+		.at = { .sec = o->at_s },
+		.jittered = { .sec = o->start_s },
+		.noted = a->now,
+		.state = ledger_state(o->state),
+		/* "caught-up" is found again by this name: see open_row(). */
+		.reason = o->reason == PLAN_ON_TIME
+				  ? ""
+				  : plan_reason_name(o->reason),
+		.lateness_ms = o->late_s * 1000,
+	};
+	int64_t id;
+
+	if (row.state != CATALOG_DUE)
+		log_event(LOG_LEVEL_WARN, "%s %s: an occurrence was %s (%s)",
+			  row.kind, row.schedule,
+			  catalog_occurrence_state_name(row.state), row.reason);
+	return catalog_occurrence_note(a->s->settings.catalog, &row, &id, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* One portion: its rows and how far it went are one transaction. */
+static int account_portion(struct scheduler *s, struct timetable_entry *as,
+			   struct plan_gap *gap, struct instant now,
+			   struct err *e)
+{
+	struct catalog *c = s->settings.catalog;
+	struct accounting a = { .s = s, .entry = as, .now = now };
+	int more;
+
+	if (catalog_begin(c, e) < 0)
+		return -1;
+	more = plan_account(&as->plan, gap, note, &a, e);
+	if (more < 0 ||
+	    catalog_account_set(c, as->uid,
+				(struct instant){ .sec = gap->accounted_s },
+				e) < 0 ||
+	    catalog_commit(c, e) < 0) {
+		catalog_rollback(c);
+		return -1;
+	}
+	return more;
+}
+
+/* Account with the plan of `as` until then, if anything can be due. */
+static int account_until(struct scheduler *s, struct timetable_entry *as,
+			 int64_t *accounted_s, int64_t until_s,
+			 struct instant now, struct err *e)
+{
+	struct plan_gap gap = { .accounted_s = *accounted_s,
+				.now_s = until_s,
+				.most = PORTION };
+	int64_t first;
+	int more = 1;
+
+	if (until_s <= *accounted_s)
+		return 0;
+	/* Most ticks have nothing to write. */
+	if (cron_next(&as->plan.cron, as->plan.zone, *accounted_s, &first) !=
+		    1 ||
+	    first > until_s) {
+		*accounted_s = until_s;
+		return 0;
+	}
+	while (more == 1) {
+		more = account_portion(s, as, &gap, now, e);
+		if (more < 0)
+			return -1;
+		*accounted_s = gap.accounted_s;
+	}
+	return 0;
+}
+
+/* Where the ledger stands; for a new schedule, where it was applied. */
+static int read_account(struct scheduler *s, struct timetable_entry *entry,
+			struct err *e)
+{
+	struct catalog_account account;
+	const int found = catalog_account_get(s->settings.catalog, entry->uid,
+					      &account, e);
+
+	if (found < 0)
+		return -1;
+	if (found == 1) {
+		entry->accounted_s = account.accounted.sec;
+		return 0;
+	}
+	entry->accounted_s = entry->created.sec;
+	return catalog_account_set(
+		s->settings.catalog, entry->uid,
+		(struct instant){ .sec = entry->created.sec }, e);
+}
+
+/* A change counts from its moment; until then the version before holds. */
+static int account_old_version(struct scheduler *s,
+			       struct timetable_entry *entry,
+			       struct instant now, struct err *e)
+{
+	struct timetable_entry old;
+	int found;
+	int status;
+
+	found = timetable_old_version(s->settings.catalog, entry,
+				      entry->version - 1, &old, e);
+	if (found <= 0)
+		return found;
+	status = account_until(s, &old, &entry->accounted_s, entry->changed.sec,
+			       now, e);
+	timetable_entry_done(&old);
+	if (status < 0)
+		return -1;
+	return catalog_account_set(
+		s->settings.catalog, entry->uid,
+		(struct instant){ .sec = entry->changed.sec }, e);
+}
+
+static int account(struct scheduler *s, struct timetable_entry *entry,
+		   struct instant now, struct err *e)
+{
+	if (entry->accounted_s == INT64_MIN && read_account(s, entry, e) < 0)
+		return -1;
+	if (entry->version > 1 && entry->changed.sec > entry->accounted_s &&
+	    account_old_version(s, entry, now, e) < 0)
+		return -1;
+	return account_until(s, entry, &entry->accounted_s, now.sec, now, e);
+}
+
+/* ---- What happens to it ------------------------------------------------- */
+
+struct open_rows {
+	struct scheduler *s;
+	struct plan_open open[OPEN_MAX];
+	struct plan_step steps[OPEN_MAX];
+	int64_t occurrence[OPEN_MAX];
+	int64_t queued_run[OPEN_MAX]; /* 0: none yet */
+	size_t n;
+};
+
+/* The newest run of an occurrence says where it stands. */
+static int add_attempts(struct open_rows *rows, size_t i, struct err *e)
+{
+	const struct catalog_run_filter filter = {
+		.occurrence = rows->occurrence[i], .limit = 1
+	};
+	struct scheduler_run run = { 0 };
+	struct plan_open *open = &rows->open[i];
+
+	if (catalog_runs(rows->s->settings.catalog, &filter, scheduler_copy_run,
+			 &run, e) < 0)
+		return -1;
+	if (run.id == 0)
+		return 0;
+	open->running = run.state == CATALOG_RUN_RUNNING;
+	open->attempts = (uint32_t)(run.attempt - 1);
+	open->retry_s = run.not_before.sec;
+	if (run.state == CATALOG_RUN_QUEUED)
+		rows->queued_run[i] = run.id;
+	return 0;
+}
+
+static int open_row(void *arg, const struct catalog_occurrence *o,
+		    struct err *e UNUSED)
+{
+	struct open_rows *rows = arg;
+	const size_t i = rows->n++;
+
+	rows->occurrence[i] = o->id;
+	rows->queued_run[i] = 0;
+	rows->open[i] = (struct plan_open){
+		.at_s = o->at.sec,
+		.start_s = o->jittered.sec,
+		.caught_up = strcmp(o->reason,
+				    plan_reason_name(PLAN_CAUGHT_UP)) == 0,
+	};
+	return rows->n == OPEN_MAX;
+}
+
+static int find_open(struct open_rows *rows,
+		     const struct timetable_entry *entry, struct err *e)
+{
+	const struct catalog_occurrence_filter filter = {
+		.schedule_uid = entry->uid,
+		.states = 1U << CATALOG_DUE | 1U << CATALOG_RUNNING,
+		.limit = OPEN_MAX,
+		.oldest_first = true,
+	};
+
+	rows->n = 0;
+	if (catalog_occurrences(rows->s->settings.catalog, &filter, open_row,
+				rows, e) < 0)
+		return -1;
+	for (size_t i = 0; i < rows->n; i++)
+		if (add_attempts(rows, i, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* ---- Starting ----------------------------------------------------------- */
+
+/* Close a run whose process could not be started. */
+static int not_started(struct scheduler *s, int64_t run_id,
+		       const struct err *why, struct instant now, struct err *e)
+{
+	struct scheduler_run run = { 0 };
+	struct scheduler_verdict verdict = { .state = CATALOG_RUN_FAILED };
+
+	(void)snprintf(verdict.message, sizeof(verdict.message), "%.399s",
+		       why->text);
+	log_failure(LOG_LEVEL_ERROR, "cannot start a run", why);
+	if (catalog_run_get(s->settings.catalog, run_id, scheduler_copy_run,
+			    &run, e) < 0)
+		return -1;
+	return scheduler_close_run(s, &run, &verdict, now, e);
+}
+
+/* A claimed run gets its process, which begins once it is written down. */
+static int launch(struct scheduler *s, int64_t run, struct instant now,
+		  struct err *e)
+{
+	struct err why;
+	int64_t start;
+	pid_t pid;
+
+	if (supervisor_start(s->settings.supervisor, run, &pid, &start, &why) <
+	    0)
+		return not_started(s, run, &why, now, e);
+	if (catalog_run_process(s->settings.catalog, run, pid, start, e) < 0) {
+		supervisor_go(s->settings.supervisor, run, false);
+		return -1;
+	}
+	supervisor_go(s->settings.supervisor, run, true);
+	log_event(LOG_LEVEL_INFO, "run %jd started as process %d",
+		  (intmax_t)run, (int)pid);
+	return 0;
+}
+
+static int claim(struct scheduler *s, int64_t run, unsigned int repository_max,
+		 struct instant now, enum catalog_claim_result *ret,
+		 struct err *e)
+{
+	const struct catalog_claim claim = {
+		.run = run,
+		.now = now,
+		.host = s->settings.host,
+		.boot_id = s->settings.boot_id,
+		.repository_max = repository_max,
+		.host_max = s->settings.host_max,
+		.schedule_max = 1,
+	};
+
+	return catalog_run_claim(s->settings.catalog, &claim, ret, e);
+}
+
+/*
+ * The first attempt is queued and claimed as one: while the limits have no
+ * room the occurrence stays due, and overlap and windows go on to hold.
+ */
+static int queue_and_claim(struct scheduler *s,
+			   const struct timetable_entry *entry,
+			   int64_t occurrence, struct instant now, int64_t *run,
+			   enum catalog_claim_result *ret, struct err *e)
+{
+	struct catalog *c = s->settings.catalog;
+	const struct catalog_run row = { .occurrence = occurrence,
+					 .kind = entry->kind,
+					 .schedule_uid = entry->uid,
+					 .schedule = entry->name,
+					 .repository = entry->repository,
+					 .sources_json = entry->sources_json,
+					 .queued = now,
+					 .requested_by = "schedule" };
+
+	if (catalog_begin(c, e) < 0)
+		return -1;
+	if (catalog_run_queue(c, &row, run, e) < 0 ||
+	    claim(s, *run, entry->repository_max, now, ret, e) < 0) {
+		catalog_rollback(c);
+		return -1;
+	}
+	if (*ret != CATALOG_CLAIMED) {
+		catalog_rollback(c);
+		return 0;
+	}
+	if (catalog_commit(c, e) < 0) {
+		catalog_rollback(c);
+		return -1;
+	}
+	return 0;
+}
+
+/* 1 when it was started, 0 when there is no room now. */
+static int start(struct scheduler *s, const struct timetable_entry *entry,
+		 const struct open_rows *rows, size_t i, struct instant now,
+		 struct err *e)
+{
+	enum catalog_claim_result result;
+	int64_t run = rows->queued_run[i];
+
+	if ((run ? claim(s, run, entry->repository_max, now, &result, e)
+		 : queue_and_claim(s, entry, rows->occurrence[i], now, &run,
+				   &result, e)) < 0)
+		return -1;
+	if (result != CATALOG_CLAIMED)
+		return 0;
+	return launch(s, run, now, e) < 0 ? -1 : 1;
+}
+
+static int act(struct scheduler *s, struct timetable_entry *entry,
+	       const struct open_rows *rows, size_t i, struct instant now,
+	       struct err *e)
+{
+	const struct plan_step *step = &rows->steps[i];
+	int started;
+
+	switch (step->action) {
+	case PLAN_WAIT:
+		return 0;
+	case PLAN_START:
+		started = start(s, entry, rows, i, now, e);
+		/* Without room: again when a run ends, or soon. */
+		if (started == 0)
+			entry->wake_s = now.sec + 1;
+		return started < 0 ? -1 : 0;
+	case PLAN_END:
+		log_event(LOG_LEVEL_WARN, "%s %s: an occurrence is %s (%s)",
+			  entry->kind, entry->name,
+			  plan_state_name(step->state),
+			  plan_reason_name(step->reason));
+		return catalog_occurrence_end(
+			       s->settings.catalog, rows->occurrence[i],
+			       ledger_state(step->state),
+			       plan_reason_name(step->reason), now, e) < 0
+			       ? -1
+			       : 0;
+	}
+	return 0;
+}
+
+/* One schedule: account, decide, act, and when to look again. */
+static int look_at(struct scheduler *s, struct timetable_entry *entry,
+		   struct open_rows *rows, struct instant now, struct err *e)
+{
+	if (account(s, entry, now, e) < 0 || find_open(rows, entry, e) < 0)
+		return -1;
+	plan_decide(&entry->plan, rows->open, rows->n, now.sec, rows->steps);
+	entry->wake_s = plan_wake(&entry->plan, entry->accounted_s, rows->steps,
+				  rows->n);
+	for (size_t i = 0; i < rows->n; i++)
+		if (act(s, entry, rows, i, now, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* ---- Runs that somebody asked for --------------------------------------- */
+
+struct asked {
+	int64_t ids[64];
+	struct scheduler_run runs[64];
+	size_t n;
+};
+
+static int add_asked(void *arg, const struct catalog_run *r, struct err *e)
+{
+	struct asked *a = arg;
+
+	if (r->occurrence != 0)
+		return 0;
+	if (scheduler_copy_run(&a->runs[a->n], r, e) < 0)
+		return -1;
+	a->n++;
+	return a->n == sizeof(a->runs) / sizeof(a->runs[0]);
+}
+
+/* "run start": no occurrence, but the same limits. */
+static int start_asked(struct scheduler *s, struct instant now, struct err *e)
+{
+	const struct catalog_run_filter filter = {
+		.states = 1U << CATALOG_RUN_QUEUED, .oldest_first = true
+	};
+	struct asked asked = { .n = 0 };
+
+	if (catalog_runs(s->settings.catalog, &filter, add_asked, &asked, e) <
+	    0)
+		return -1;
+	for (size_t i = 0; i < asked.n; i++) {
+		const struct timetable_entry *entry = timetable_find(
+			s->timetable, asked.runs[i].schedule_uid);
+		enum catalog_claim_result result;
+
+		if (claim(s, asked.runs[i].id,
+			  entry ? entry->repository_max : 0, now, &result,
+			  e) < 0)
+			return -1;
+		if (result == CATALOG_CLAIMED &&
+		    launch(s, asked.runs[i].id, now, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int cancel_one(void *arg, const struct catalog_run *r,
+		      struct err *e UNUSED)
+{
+	struct scheduler *s = arg;
+
+	if (r->cancel_asked.sec != 0)
+		supervisor_cancel(s->settings.supervisor, r->id,
+				  clock_boot_ms());
+	return 0;
+}
+
+static int cancel_asked(struct scheduler *s, struct err *e)
+{
+	const struct catalog_run_filter filter = {
+		.states = 1U << CATALOG_RUN_RUNNING
+	};
+
+	if (supervisor_count(s->settings.supervisor) == 0)
+		return 0;
+	return catalog_runs(s->settings.catalog, &filter, cancel_one, s, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* ---- Reading resources, ticking ----------------------------------------- */
+
+struct gone {
+	struct scheduler *s;
+	int64_t ids[256];
+	size_t n;
+};
+
+static int add_gone(void *arg, const struct catalog_occurrence *o,
+		    struct err *e UNUSED)
+{
+	struct gone *g = arg;
+
+	if (!timetable_find(g->s->timetable, o->schedule_uid))
+		g->ids[g->n++] = o->id;
+	return g->n == sizeof(g->ids) / sizeof(g->ids[0]);
+}
+
+/* What waits for a schedule that was deleted ends. */
+static int end_deleted(struct scheduler *s, struct instant now, struct err *e)
+{
+	const struct catalog_occurrence_filter filter = {
+		.states = 1U << CATALOG_DUE | 1U << CATALOG_RUNNING,
+		.orphaned = true,
+	};
+	struct gone gone = { .s = s };
+
+	if (catalog_occurrences(s->settings.catalog, &filter, add_gone, &gone,
+				e) < 0)
+		return -1;
+	for (size_t i = 0; i < gone.n; i++)
+		if (catalog_occurrence_end(
+			    s->settings.catalog, gone.ids[i], CATALOG_SKIPPED,
+			    "the schedule was deleted", now, e) < 0)
+			return -1;
+	return 0;
+}
+
+static int read_resources(struct scheduler *s, struct instant now,
+			  int64_t boot_ms, struct err *e)
+{
+	struct timetable *t;
+
+	if (!s->stale && boot_ms - s->read_ms < READ_EVERY_MS)
+		return 0;
+	if (timetable_load(s->settings.catalog, s->timetable, &t, e) < 0)
+		return err_wrap(e, "cannot read the schedules");
+	timetable_free(s->timetable);
+	s->timetable = t;
+	for (size_t i = 0; i < t->count; i++)
+		if (t->entries[i].problem[0])
+			log_event(LOG_LEVEL_ERROR, "%s %s is never due: %s",
+				  t->entries[i].kind, t->entries[i].name,
+				  t->entries[i].problem);
+	s->stale = false;
+	s->read_ms = boot_ms;
+	return end_deleted(s, now, e);
+}
+
+int scheduler_tick(struct scheduler *s, struct instant now, int64_t boot_ms,
+		   struct instant *ret_next, struct err *e)
+{
+	struct open_rows *rows;
+	int status = 0;
+
+	if (watch_clock(s, now, boot_ms, e) < 0 ||
+	    read_resources(s, now, boot_ms, e) < 0)
+		return -1;
+	rows = calloc(1, sizeof(*rows));
+	if (!rows)
+		return err_oom(e);
+	rows->s = s;
+	*ret_next = (struct instant){ .sec = INT64_MAX };
+	for (size_t i = 0; i < s->timetable->count && status == 0; i++) {
+		struct timetable_entry *entry = &s->timetable->entries[i];
+
+		if (entry->problem[0])
+			continue;
+		if (entry->wake_s <= now.sec)
+			status = look_at(s, entry, rows, now, e);
+		if (entry->wake_s < ret_next->sec)
+			ret_next->sec = entry->wake_s;
+	}
+	free(rows);
+	if (status < 0)
+		return -1;
+	if (start_asked(s, now, e) < 0)
+		return -1;
+	return cancel_asked(s, e);
+}

@@ -1,0 +1,44 @@
+/*
+ * What the parts of the scheduler share.
+ */
+#ifndef SERVICE_SCHEDULER_INTERNAL_H
+#define SERVICE_SCHEDULER_INTERNAL_H
+
+#include "service/scheduler.h"
+#include "service/timetable.h"
+
+struct scheduler {
+	struct scheduler_settings settings;
+	struct timetable *timetable;
+	bool stale;		 /* read the resources again */
+	int64_t read_ms;	 /* boot time of the last reading */
+	int64_t clock_ms;	 /* boot time of the last look at the clocks */
+	struct plan_clocks then; /* what was seen then; boot_id 0: nothing */
+};
+
+/* A run's row, copied out of a visitor. */
+struct scheduler_run {
+	int64_t id, occurrence, attempt, pid, pid_start;
+	int64_t at_s;
+	enum catalog_run_state state;
+	struct instant not_before;
+	bool cancel_asked;
+	char schedule_uid[33];
+	char kind[16];
+	char boot_id[40];
+};
+/* A visitor; arg is the struct. */
+int scheduler_copy_run(void *arg, const struct catalog_run *r, struct err *e);
+
+/* How a run ended, as its process told or as it can be seen. */
+struct scheduler_verdict {
+	enum catalog_run_state state;
+	char message[400];
+};
+/* Close the run: end its occurrence, or queue the next attempt. */
+int scheduler_close_run(struct scheduler *s, const struct scheduler_run *run,
+			const struct scheduler_verdict *verdict,
+			struct instant now, struct err *e) NONNULL(1, 2, 3, 5)
+	MUST_CHECK;
+
+#endif

@@ -1,0 +1,69 @@
+/* A step that does nothing but behave as a test asks for. */
+#include "service/step.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+/* The word for this attempt. */
+static void pick(const char *script, int64_t attempt, char out[32])
+{
+	const char *at = script;
+
+	while (attempt-- > 1 && strchr(at, ' '))
+		at = strchr(at, ' ') + 1;
+	(void)snprintf(out, 32, "%.*s", (int)strcspn(at, " "), at);
+}
+
+static int hang(const struct run *r, bool obey, struct err *e)
+{
+	while (!obey || run_stopped(r, e) == 0)
+		clock_sleep_ms(1000);
+	return -1;
+}
+
+static int wait_ms(const struct run *r, const char *text, struct err *e)
+{
+	int64_t ms;
+
+	if (!text_number(text, 0, INT32_MAX, &ms))
+		return err_set(e, ERR_USAGE, "SNAPCTL_TEST_RUN is wrong");
+	for (; ms > 0; ms -= 50) {
+		if (run_stopped(r, e) < 0)
+			return -1;
+		clock_sleep_ms(ms < 50 ? ms : 50);
+	}
+	return 0;
+}
+
+int step_rehearse(struct run *r, const struct resource *source UNUSED,
+		  struct run_result *result, struct err *e)
+{
+	char name[128];
+	const char *script;
+	char word[32];
+
+	(void)snprintf(name, sizeof(name), "SNAPCTL_TEST_RUN_%s", r->name);
+	script = getenv(name);
+	if (!script)
+		script = getenv("SNAPCTL_TEST_RUN");
+	pick(script ? script : "", r->attempt, word);
+	result->state = RUN_SUCCEEDED;
+	if (strcmp(word, "fail") == 0)
+		return err_set(e, ERR_IO, "it was to fail");
+	if (strcmp(word, "hang") == 0)
+		return hang(r, true, e);
+	if (strcmp(word, "ignore") == 0)
+		return hang(r, false, e);
+	if (strcmp(word, "crash") == 0)
+		(void)raise(SIGKILL);
+	if (strcmp(word, "partial") == 0)
+		result->state = RUN_PARTIAL;
+	if (strncmp(word, "sleep:", 6) == 0)
+		return wait_ms(r, word + 6, e);
+	return 0;
+}

@@ -1,0 +1,358 @@
+/*
+ * The step "snapshot": take one snapshot of one source into the primary
+ * region.
+ *
+ * In order, so that a kill between any two leaves nothing done twice:
+ *
+ *  1. look whether this run, or an earlier attempt of its occurrence, wrote
+ *     an id down under which the repository has a snapshot: then it is that,
+ *  2. else write a fresh id down,
+ *  3. take the snapshot under that id,
+ *  4. lock it for as long as the policy says,
+ *  5. mirror it, and its copy in the primary region, in the catalog,
+ *  6. write down that the id is finished.
+ *
+ * 4 to 6 may be done again without effect.
+ */
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "service/engine.h"
+#include "service/mirror.h"
+#include "service/notes.h"
+#include "service/run_region.h"
+#include "service/run_snapshot.h"
+#include "service/step.h"
+#include "storage/repository/deletion.h"
+#include "storage/snapshot.h"
+#include "storage/sources/exclude.h"
+#include "storage/sources/files.h"
+
+/* Errors named in the catalog; the snapshot itself lists them all. */
+enum { NAMED_ERRORS = 100 };
+
+/* Regions, state and cache: what the service itself writes. */
+enum { SKIP_MAX = 64 };
+
+struct taking {
+	struct run *run;
+	const struct resource *source;
+	struct repository *repository;
+	struct snapshot_errors *errors;
+	struct source *files;
+	struct exclude *exclude;
+	char **roots; /* one block */
+	size_t n_roots;
+	struct files_identity skip[SKIP_MAX];
+	size_t n_skip;
+	struct manifest about;
+	struct notes notes;
+	uint64_t named;
+	struct snapshot_result taken; /* zeros when found, not taken */
+	struct repository_snapshot snapshot;
+};
+
+static void taking_init(struct taking *x, struct run *r,
+			const struct resource *source)
+{
+	*x = (struct taking){ .run = r, .source = source };
+	manifest_init(&x->about);
+	manifest_init(&x->snapshot.manifest);
+	notes_init(&x->notes);
+}
+
+static void taking_done(struct taking *x)
+{
+	source_close(x->files);
+	snapshot_errors_free(x->errors);
+	exclude_free(x->exclude);
+	free(x->roots);
+	notes_done(&x->notes);
+	manifest_done(&x->about);
+	repository_snapshot_done(&x->snapshot);
+	repository_close(x->repository);
+}
+static inline void cleanup_taking_done(struct taking *x)
+{
+	taking_done(x);
+}
+
+/* ---- What is taken ------------------------------------------------------ */
+
+static void skip_folder(struct taking *x, const char *path)
+{
+	struct stat st;
+
+	if (path && x->n_skip < SKIP_MAX && stat(path, &st) == 0)
+		x->skip[x->n_skip++] = (struct files_identity){ st.st_dev,
+								st.st_ino };
+}
+
+/* A repository within what it protects would hold itself. */
+static void skip_own(struct taking *x)
+{
+	const struct resource_repository *repository =
+		&x->run->repository->repository;
+
+	skip_folder(x, config_text(x->run->config, CONFIG_STATE));
+	skip_folder(x, config_text(x->run->config, CONFIG_CACHE));
+	for (size_t i = 0; i < repository->region_count; i++)
+		skip_folder(x, run_region_folder(&repository->regions[i]));
+}
+
+static void fill_user(struct manifest *m)
+{
+	char memory[4096];
+	struct passwd entry;
+	struct passwd *found = NULL;
+
+	if (getpwuid_r(geteuid(), &entry, memory, sizeof(memory), &found) ==
+		    0 &&
+	    found)
+		(void)snprintf(m->user, sizeof(m->user), "%s", found->pw_name);
+	else
+		(void)snprintf(m->user, sizeof(m->user), "%u",
+			       (unsigned int)geteuid());
+}
+
+static int describe(struct taking *x, struct err *e)
+{
+	const struct resource_source *source = &x->source->source;
+	struct manifest *m = &x->about;
+
+	/* Names and types are shorter: the resources were validated. */
+	(void)snprintf(m->source, sizeof(m->source), "%s", x->source->name);
+	(void)snprintf(m->type, sizeof(m->type), "%s", source->type);
+	(void)snprintf(m->program, sizeof(m->program),
+		       "snapctl " SNAPCTL_VERSION);
+	engine_host(m->host, sizeof(m->host));
+	fill_user(m);
+	for (size_t i = 0; i < x->n_roots; i++)
+		if (manifest_list_add(&m->paths, x->roots[i],
+				      strlen(x->roots[i]), e) < 0)
+			return -1;
+	for (size_t i = 0; i < source->exclude.count; i++) {
+		const char *pattern = source->exclude.items[i];
+
+		if (exclude_add(x->exclude, pattern, e) < 0 ||
+		    manifest_list_add(&m->excludes, pattern, strlen(pattern),
+				      e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int prepare(struct taking *x, struct err *e)
+{
+	const struct resource_source *source = &x->source->source;
+
+	if (strcmp(source->type, "files") != 0)
+		return err_set(e, ERR_USAGE,
+			       "this version cannot read sources of type %s",
+			       text_quote_str(source->type).s);
+	if (files_resolve(source->paths.items, source->paths.count, &x->roots,
+			  &x->n_roots, e) < 0 ||
+	    exclude_new(&x->exclude, e) < 0 || describe(x, e) < 0)
+		return -1;
+	skip_own(x);
+	return snapshot_errors_new(&x->errors, e);
+}
+
+/* ---- Taking it ---------------------------------------------------------- */
+
+static void on_error(void *arg, const char *path, size_t len,
+		     const char *message)
+{
+	struct taking *x = arg;
+
+	/* One at a time: see snapshot_report(). */
+	if (x->named++ < NAMED_ERRORS)
+		notes_add(&x->notes, path, len, message);
+}
+
+static int take(struct taking *x, struct object_id id, struct err *e)
+{
+	const struct exclude_scope scope = {
+		.set = x->exclude,
+		.roots = (const char *const *)x->roots,
+		.root_count = x->n_roots
+	};
+	const struct files_options files = {
+		.paths = x->source->source.paths.items,
+		.path_count = x->source->source.paths.count,
+		.excluded = exclude_empty(x->exclude) ? NULL : exclude_below,
+		.excluded_arg = &scope,
+		.skip = x->skip,
+		.skip_count = x->n_skip,
+		.report = snapshot_report,
+		.report_arg = x->errors,
+	};
+	const struct snapshot_options o = {
+		.about = &x->about,
+		.id = id,
+		.by_daemon = true,
+		.cancel = x->run->stop,
+		.report = on_error,
+		.arg = x,
+	};
+
+	if (files_open(&files, &x->files, e) < 0)
+		return -1;
+	if (snapshot_take(x->repository, x->files, x->errors, &o, &x->taken,
+			  e) < 0)
+		return -1;
+	/* The source is used up before what it borrows goes. */
+	source_close(x->files);
+	x->files = NULL;
+	return 0;
+}
+
+/* 1 and x->snapshot when the repository has it, live. */
+static int find(struct taking *x, struct object_id id, struct err *e)
+{
+	char text[OBJECT_ID_TEXT];
+	struct repository_snapshot found;
+	struct err why = { 0 };
+
+	object_id_format(id, text);
+	manifest_init(&found.manifest);
+	if (repository_find(x->repository, text, NULL, false, &found, NULL,
+			    &why) < 0) {
+		repository_snapshot_done(&found);
+		if (why.code == ERR_NOT_FOUND)
+			return 0;
+		*e = why;
+		return -1;
+	}
+	repository_snapshot_done(&x->snapshot);
+	x->snapshot = found;
+	return 1;
+}
+
+static int find_begun(struct taking *x, struct err *e)
+{
+	struct object_id *ids = NULL;
+	size_t n = 0;
+	int found = 0;
+
+	if (run_snapshot_begun(x->run, x->source->name, &ids, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n && found == 0; i++)
+		found = find(x, ids[i], e);
+	free(ids);
+	return found;
+}
+
+static int take_fresh(struct taking *x, struct err *e)
+{
+	const struct object_id id = object_id_new();
+	int found;
+
+	if (prepare(x, e) < 0 ||
+	    run_snapshot_begin(x->run, x->source->name, id, e) < 0 ||
+	    take(x, id, e) < 0)
+		return -1;
+	found = find(x, id, e);
+	if (found == 0)
+		return err_set(e, ERR_IO,
+			       "the snapshot was published, but a listing of "
+			       "the region does not show it");
+	return found < 0 ? -1 : 0;
+}
+
+/* ---- Afterwards --------------------------------------------------------- */
+
+static int lock(struct taking *x, struct err *e)
+{
+	const struct resource *policy = x->run->policy;
+	struct instant until;
+
+	if (!policy || policy->policy.lock_ms == 0)
+		return 0;
+	until = instant_add_ms(x->snapshot.received, policy->policy.lock_ms);
+	if (deletion_lock(x->repository, &x->snapshot, until, "snapctld",
+			  clock_now(), e) < 0)
+		return err_wrap(e, "cannot lock the snapshot");
+	if (!x->snapshot.locked ||
+	    instant_compare(until, x->snapshot.locked_until) > 0)
+		x->snapshot.locked_until = until;
+	x->snapshot.locked = true;
+	return 0;
+}
+
+static int record(struct taking *x, struct err *e)
+{
+	struct run *r = x->run;
+	const struct mirror_origin origin = {
+		.repository = r->repository->name,
+		.schedule = r->schedule->name,
+		.run = r->id,
+		.bytes_read = x->taken.bytes_read,
+		.bytes_new = x->taken.bytes_new,
+	};
+
+	if (mirror_snapshot(r->catalog, &origin, &x->snapshot, e) < 0 ||
+	    mirror_copy(r->catalog, r->repository->name,
+			run_region_primary(r)->name, &x->snapshot,
+			x->snapshot.received, e) < 0)
+		return -1;
+	return run_snapshot_end(
+		r, x->source->name, x->snapshot.manifest.snapshot,
+		x->snapshot.manifest.state != MANIFEST_COMPLETE, e);
+}
+
+static int tell(struct taking *x, bool found, struct run_result *result,
+		struct err *e)
+{
+	const struct manifest *m = &x->snapshot.manifest;
+	const bool partial = m->state != MANIFEST_COMPLETE;
+	char id[OBJECT_ID_TEXT];
+	struct json j;
+
+	object_id_format(m->snapshot, id);
+	result->state = partial ? RUN_PARTIAL : RUN_SUCCEEDED;
+	if (partial)
+		(void)snprintf(result->message, sizeof(result->message),
+			       "%ju of its files could not be read; `snapctl "
+			       "snapshot show %.8s` names them",
+			       (uintmax_t)m->errors, id);
+	else if (found)
+		(void)snprintf(result->message, sizeof(result->message),
+			       "an earlier attempt had taken it");
+	json_init(&j, json_to_buf, &result->details);
+	json_begin_object(&j);
+	json_kv_str(&j, "snapshot", id);
+	json_kv_str(&j, "state", partial ? "partial" : "complete");
+	json_kv_uint(&j, "files", m->files);
+	json_kv_uint(&j, "dirs", m->dirs);
+	json_kv_uint(&j, "bytes", m->bytes);
+	json_kv_uint(&j, "bytes_read", x->taken.bytes_read);
+	json_kv_uint(&j, "bytes_new", x->taken.bytes_new);
+	json_kv_uint(&j, "error_count", m->errors);
+	notes_write(&x->notes, &j, "errors");
+	json_end_object(&j);
+	return json_finish(&j, e);
+}
+
+int step_snapshot(struct run *r, const struct resource *source,
+		  struct run_result *result, struct err *e)
+{
+	CLEANUP(taking_done) struct taking x;
+	int found;
+
+	taking_init(&x, r, source);
+	if (run_region_open(r, run_region_primary(r), &x.repository, e) < 0)
+		return -1;
+	found = find_begun(&x, e);
+	if (found < 0 || (found == 0 && take_fresh(&x, e) < 0) ||
+	    lock(&x, e) < 0 || record(&x, e) < 0)
+		return -1;
+	return tell(&x, found, result, e);
+}

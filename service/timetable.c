@@ -1,0 +1,386 @@
+#include "service/timetable.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "service/zoneinfo.h"
+
+/* A host with more schedules than this has another problem. */
+#define ENTRIES_MAX 1000000
+
+struct loading {
+	struct catalog *catalog;
+	struct timetable *t;
+	size_t room;
+	struct resource **repositories;
+	size_t repository_count;
+	struct resource **sources;
+	size_t source_count;
+};
+
+void timetable_entry_done(struct timetable_entry *entry)
+{
+	resource_free(entry->resource);
+	zone_free(entry->zone);
+	free(entry->blackouts);
+	free(entry->sources_json);
+	*entry = (struct timetable_entry){ 0 };
+}
+
+void timetable_free(struct timetable *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->count; i++)
+		timetable_entry_done(&t->entries[i]);
+	free(t->entries);
+	free(t);
+}
+
+struct timetable_entry *timetable_find(const struct timetable *t,
+				       const char *uid)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (strcmp(t->entries[i].uid, uid) == 0)
+			return &t->entries[i];
+	return NULL;
+}
+
+struct timetable_entry *timetable_named(const struct timetable *t,
+					const char *kind, const char *name)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (strcmp(t->entries[i].kind, kind) == 0 &&
+		    strcmp(t->entries[i].name, name) == 0)
+			return &t->entries[i];
+	return NULL;
+}
+
+/* ---- From a resource to a plan ------------------------------------------ */
+
+static int load_blackouts(struct timetable_entry *entry,
+			  const struct resource_schedule *s, struct err *e)
+{
+	entry->blackouts = calloc(s->blackout_count + 1,
+				  sizeof(*entry->blackouts));
+	if (!entry->blackouts)
+		return err_oom(e);
+	for (size_t i = 0; i < s->blackout_count; i++) {
+		if (cron_parse(s->blackouts[i].cron, &entry->blackouts[i].cron,
+			       e) < 0)
+			return -1;
+		entry->blackouts[i].for_s = s->blackouts[i].for_ms / 1000;
+	}
+	entry->plan.blackouts = entry->blackouts;
+	entry->plan.n_blackouts = s->blackout_count;
+	return 0;
+}
+
+static int plan_of_schedule(struct timetable_entry *entry,
+			    const struct resource_schedule *s, struct err *e)
+{
+	struct plan_schedule *p = &entry->plan;
+
+	if (cron_parse(s->cron, &p->cron, e) < 0 ||
+	    zoneinfo_load(s->time_zone, &entry->zone, e) < 0 ||
+	    load_blackouts(entry, s, e) < 0)
+		return -1;
+	if (!plan_catch_up_named(s->catch_up, &p->catch_up) ||
+	    !plan_overlap_named(s->overlap, &p->overlap))
+		return err_set(e, ERR_CORRUPT, "catchUp or overlap is wrong");
+	p->start_window_s = s->start_window_ms / 1000;
+	p->jitter_ms = s->jitter_ms;
+	p->suspended = s->suspend;
+	p->retries = (uint32_t)s->retries;
+	entry->rpo_ms = s->rpo_ms;
+	(void)snprintf(entry->repository, sizeof(entry->repository), "%s",
+		       s->repository);
+	return 0;
+}
+
+static int plan_of_drill(struct timetable_entry *entry,
+			 const struct resource_drill *d, struct err *e)
+{
+	struct plan_schedule *p = &entry->plan;
+
+	if (cron_parse(d->cron, &p->cron, e) < 0 ||
+	    zoneinfo_load(d->time_zone, &entry->zone, e) < 0)
+		return -1;
+	/* What a drill proves is of today: one for all that were missed. */
+	p->catch_up = PLAN_CATCH_UP_ONE;
+	p->overlap = PLAN_OVERLAP_SKIP;
+	return 0;
+}
+
+/* Fill in what follows from the resource itself. */
+static int make_plan(struct timetable_entry *entry, struct err *e)
+{
+	const struct resource *r = entry->resource;
+
+	entry->plan.uid = entry->uid;
+	if ((r->kind == RESOURCE_DRILL
+		     ? plan_of_drill(entry, &r->drill, e)
+		     : plan_of_schedule(entry, &r->schedule, e)) < 0)
+		return -1;
+	entry->plan.zone = entry->zone;
+	return 0;
+}
+
+/* ---- From the catalog to entries ---------------------------------------- */
+
+static int read_form(const struct catalog_resource *row, struct resource **ret,
+		     struct err *e)
+{
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+
+	return resource_from_form(&form, ret, e);
+}
+
+static int add_entry(void *arg, const struct catalog_resource *row,
+		     struct err *e)
+{
+	struct loading *l = arg;
+	struct timetable *t = l->t;
+	struct timetable_entry *entry;
+	struct err why;
+
+	if (t->count == ENTRIES_MAX)
+		return err_set(e, ERR_FULL, "there are too many schedules");
+	if (t->count == l->room) {
+		const size_t room = l->room ? 2 * l->room : 64;
+
+		entry = reallocarray(t->entries, room, sizeof(*entry));
+		if (!entry)
+			return err_oom(e);
+		t->entries = entry;
+		l->room = room;
+	}
+	entry = &t->entries[t->count++];
+	*entry = (struct timetable_entry){ .version = row->version,
+					   .created = row->created,
+					   .changed = row->changed,
+					   .accounted_s = INT64_MIN,
+					   .wake_s = INT64_MIN };
+	entry->kind = strcmp(row->kind, "Drill") == 0 ? "Drill" : "Schedule";
+	(void)snprintf(entry->name, sizeof(entry->name), "%s", row->name);
+	(void)snprintf(entry->uid, sizeof(entry->uid), "%s", row->uid);
+	if (read_form(row, &entry->resource, &why) < 0) {
+		if (why.code == ERR_NO_MEMORY)
+			return err_oom(e);
+		(void)snprintf(entry->problem, sizeof(entry->problem), "%.255s",
+			       why.text);
+	}
+	return 0;
+}
+
+struct forms {
+	struct resource ***list;
+	size_t *count;
+};
+
+static int add_form(void *arg, const struct catalog_resource *row,
+		    struct err *e)
+{
+	struct forms *f = arg;
+	struct resource **more;
+	struct err why;
+
+	more = reallocarray(*f->list, *f->count + 1, sizeof(struct resource *));
+	if (!more)
+		return err_oom(e);
+	*f->list = more;
+	/* What cannot be read is missed by whatever refers to it. */
+	if (read_form(row, &more[*f->count], &why) == 0)
+		++*f->count;
+	return 0;
+}
+
+static int list_forms(struct loading *l, const char *kind,
+		      struct resource ***list, size_t *count, struct err *e)
+{
+	const struct catalog_resource_filter filter = { .kind = kind };
+	struct forms forms;
+
+	forms.list = list;
+	forms.count = count;
+	return catalog_resources(l->catalog, &filter, add_form, &forms, e);
+}
+
+static int list_entries(struct loading *l, const char *kind, struct err *e)
+{
+	const struct catalog_resource_filter filter = { .kind = kind };
+
+	return catalog_resources(l->catalog, &filter, add_entry, l, e);
+}
+
+/* The sources that a schedule takes, as a JSON list of names. */
+static int list_sources(const struct loading *l, struct timetable_entry *entry,
+			const struct resource *schedule, struct err *e)
+{
+	CLEANUP(buf_done) struct buf text;
+	struct json j;
+
+	buf_init(&text, (size_t)16 << 20);
+	json_init(&j, json_to_buf, &text);
+	json_begin_list(&j);
+	for (size_t i = 0; i < l->source_count; i++)
+		if (resource_selects(schedule, l->sources[i]))
+			json_str(&j, l->sources[i]->name);
+	json_end_list(&j);
+	if (json_finish(&j, e) < 0)
+		return -1;
+	entry->sources_json = strdup(buf_str(&text));
+	return entry->sources_json ? 0 : err_oom(e);
+}
+
+static void find_limit(const struct loading *l, struct timetable_entry *entry)
+{
+	for (size_t i = 0; i < l->repository_count; i++)
+		if (strcmp(l->repositories[i]->name, entry->repository) == 0)
+			entry->repository_max =
+				(unsigned int)l->repositories[i]
+					->repository.concurrency;
+}
+
+/* What follows from other resources as well. */
+static int connect_entry(const struct loading *l, struct timetable_entry *entry,
+			 struct err *e)
+{
+	const struct resource *schedule = entry->resource;
+
+	if (strcmp(entry->kind, "Drill") == 0) {
+		const struct timetable_entry *of = timetable_named(
+			l->t, "Schedule", entry->resource->drill.schedule);
+
+		if (!of || !of->resource)
+			return err_set(e, ERR_NOT_FOUND,
+				       "its schedule is not there");
+		schedule = of->resource;
+		(void)snprintf(entry->repository, sizeof(entry->repository),
+			       "%s", schedule->schedule.repository);
+	}
+	find_limit(l, entry);
+	return list_sources(l, entry, schedule, e);
+}
+
+/* Only want of memory fails; anything else makes the entry a problem. */
+static int complete(const struct loading *l, struct timetable_entry *entry,
+		    struct err *e)
+{
+	struct err why;
+
+	if (entry->problem[0])
+		return 0;
+	if (make_plan(entry, &why) == 0 && connect_entry(l, entry, &why) == 0)
+		return 0;
+	if (why.code == ERR_NO_MEMORY)
+		return err_oom(e);
+	(void)snprintf(entry->problem, sizeof(entry->problem), "%.255s",
+		       why.text);
+	return 0;
+}
+
+static void remember(const struct timetable *old, struct timetable_entry *entry)
+{
+	const struct timetable_entry *before =
+		old ? timetable_find(old, entry->uid) : NULL;
+
+	if (before)
+		entry->accounted_s = before->accounted_s;
+}
+
+static void loading_done(struct loading *l)
+{
+	for (size_t i = 0; i < l->repository_count; i++)
+		resource_free(l->repositories[i]);
+	for (size_t i = 0; i < l->source_count; i++)
+		resource_free(l->sources[i]);
+	free(l->repositories);
+	free(l->sources);
+}
+
+static int load(struct loading *l, const struct timetable *old, struct err *e)
+{
+	if (list_forms(l, "Repository", &l->repositories, &l->repository_count,
+		       e) < 0 ||
+	    list_forms(l, "Source", &l->sources, &l->source_count, e) < 0 ||
+	    list_entries(l, "Schedule", e) < 0 ||
+	    list_entries(l, "Drill", e) < 0)
+		return -1;
+	for (size_t i = 0; i < l->t->count; i++) {
+		if (complete(l, &l->t->entries[i], e) < 0)
+			return -1;
+		remember(old, &l->t->entries[i]);
+	}
+	return 0;
+}
+
+int timetable_load(struct catalog *c, const struct timetable *old,
+		   struct timetable **ret, struct err *e)
+{
+	struct loading l = { .catalog = c };
+	int status;
+
+	l.t = calloc(1, sizeof(*l.t));
+	if (!l.t)
+		return err_oom(e);
+	status = load(&l, old, e);
+	loading_done(&l);
+	if (status < 0) {
+		timetable_free(l.t);
+		return -1;
+	}
+	*ret = l.t;
+	return 0;
+}
+
+/* ---- Earlier versions --------------------------------------------------- */
+
+struct old_version {
+	const struct timetable_entry *now;
+	struct timetable_entry *entry;
+};
+
+static int read_version(void *arg, const struct catalog_version *v,
+			struct err *e)
+{
+	struct old_version *o = arg;
+	const struct resource_form form = { .kind = o->now->kind,
+					    .name = o->now->name,
+					    .labels_json = v->labels_json,
+					    .spec_json = v->spec_json };
+
+	return resource_from_form(&form, &o->entry->resource, e);
+}
+
+int timetable_old_version(struct catalog *c,
+			  const struct timetable_entry *entry, int64_t version,
+			  struct timetable_entry *ret, struct err *e)
+{
+	struct old_version o = { .now = entry, .entry = ret };
+	struct err why;
+	int found;
+
+	*ret = (struct timetable_entry){ .kind = entry->kind,
+					 .version = version,
+					 .accounted_s = entry->accounted_s };
+	memcpy(ret->name, entry->name, sizeof(ret->name));
+	memcpy(ret->uid, entry->uid, sizeof(ret->uid));
+	memcpy(ret->repository, entry->repository, sizeof(ret->repository));
+	ret->sources_json = strdup(entry->sources_json ? entry->sources_json
+						       : "[]");
+	if (!ret->sources_json)
+		return err_oom(e);
+	found = catalog_version_get(c, entry->uid, version, read_version, &o,
+				    &why);
+	if (found == 1 && make_plan(ret, &why) == 0)
+		return 1;
+	timetable_entry_done(ret);
+	return found == 0 || why.code != ERR_NO_MEMORY ? 0 : err_oom(e);
+}

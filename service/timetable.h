@@ -1,0 +1,77 @@
+/*
+ * All schedules and drills of the catalog, ready for schedules/plan.h.
+ *
+ * Hidden here: how a resource becomes a struct plan_schedule, its zone, its
+ * sources, the limits of its repository.  A timetable is loaded whole and
+ * replaced whole; entries keep what the scheduler remembers between ticks,
+ * which timetable_load() carries over from the old one by uid.
+ *
+ * A resource that cannot be read any more (a zone that tzdata dropped) stays
+ * in the list with its problem, so that it can be reported; it is not due.
+ */
+#ifndef SERVICE_TIMETABLE_H
+#define SERVICE_TIMETABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "schedules/plan.h"
+#include "service/catalog.h"
+#include "service/resource.h"
+
+struct timetable_entry {
+	struct resource *resource; /* NULL when it cannot be read */
+	const char *kind;	   /* "Schedule" or "Drill" */
+	char name[RESOURCE_NAME_MAX + 1];
+	char uid[33];
+	int64_t version;
+	struct instant created, changed;
+	struct zone *zone;
+	struct plan_blackout *blackouts;
+	struct plan_schedule plan;
+	char repository[RESOURCE_NAME_MAX + 1];
+	unsigned int repository_max; /* runs at once; 0: no limit */
+	char *sources_json;	     /* ["web-config"] */
+	int64_t rpo_ms;
+	char problem[256]; /* why it is never due, or "" */
+
+	int64_t accounted_s; /* of the ledger; INT64_MIN: not read yet */
+	int64_t wake_s;	     /* nothing to do before this */
+};
+
+struct timetable {
+	struct timetable_entry *entries;
+	size_t count;
+};
+
+/*
+ * Read the catalog.  A drill takes repository and sources from its schedule.
+ * old (or NULL) lends what was remembered; it stays valid.
+ */
+int timetable_load(struct catalog *c, const struct timetable *old,
+		   struct timetable **ret, struct err *e) NONNULL(1, 3, 4)
+	MUST_CHECK;
+void timetable_free(struct timetable *t);
+DEFINE_CLEANUP(struct timetable *, timetable_free);
+
+/* The entry with this uid or name (and kind), or NULL. */
+struct timetable_entry *timetable_find(const struct timetable *t,
+				       const char *uid) NONNULL(1, 2);
+struct timetable_entry *timetable_named(const struct timetable *t,
+					const char *kind, const char *name)
+	NONNULL(1, 2, 3);
+
+/*
+ * One entry as an earlier version had it, for its last account: 1, 0 when
+ * that version is not known or cannot be read.
+ */
+int timetable_old_version(struct catalog *c,
+			  const struct timetable_entry *entry, int64_t version,
+			  struct timetable_entry *ret, struct err *e)
+	NONNULL(1, 2, 4, 5) MUST_CHECK;
+void timetable_entry_done(struct timetable_entry *entry) NONNULL(1);
+
+#endif

@@ -1,0 +1,284 @@
+#!/usr/bin/python3
+"""Goal of this test: the timetable is kept, whatever happens to the daemon.
+
+Down over five occurrences there are five rows; killed at random points none is
+lost or doubled; a hung run delays nobody; applying fires nothing; stopping and
+reloading do what they say. The clock is shifted, so hours pass in no time.
+"""
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+
+import snap
+from snap import MANIFEST, SCHEDULE, SNAPCTLD, check, wait_for
+
+
+def declare(world, cron, more="", name="nightly", most=4):
+    world.apply(MANIFEST % (world.root, most) + SCHEDULE % (name, cron, more))
+
+
+def settled(world, n):
+    """The ledger once it has n rows and all have ended."""
+    def look():
+        rows = world.ledger()
+        return len(rows) >= n and rows if all(
+            r[1] not in ("due", "running") for r in rows) else None
+    return wait_for(f"{n} ended occurrences", look, 60)
+
+
+def to_minute(world, second):
+    """Shift the clock so that it shows this second of a minute."""
+    now = time.time() + world.shift
+    world.set_clock(world.shift + (second - now % 60) % 60)
+
+
+def applying_fires_nothing(world):
+    to_minute(world, 5)
+    world.start()
+    declare(world, "* * * * *", "  catchUp: all\n")
+    wait_for("the first ticks", lambda: time.sleep(2) or True)
+    check(world.ledger() == [], world.ledger())
+    world.set_clock(world.shift + 60)
+    rows = settled(world, 1)
+    check(len(rows) == 1 and rows[0][1] == "succeeded", rows)
+    # A change counts from its moment; what is due then is the old one's.
+    declare(world, "0 0 1 1 *")
+    world.set_clock(world.shift + 180)
+    wait_for("some ticks", lambda: time.sleep(2) or True)
+    check(len(world.ledger()) == 1, world.ledger())
+    world.stop()
+
+
+def down(world, catch_up):
+    now = time.time()
+    world.set_clock(1800 - now % 3600)  # half past
+    world.start()
+    declare(world, "0 * * * *", f"  catchUp: {catch_up}\n")
+    world.stop()
+    world.set_clock(world.shift + 5 * 3600)
+    world.start()
+    rows = settled(world, 5)
+    check(len(rows) == 5, rows)
+    check(all(b[0] - a[0] == 3600 for a, b in zip(rows, rows[1:])), rows)
+    check("clock" in world.run("status"), "a jump of the clock is an alarm")
+    world.run("clock", "confirm")
+    check("clock jumped" not in world.run("status"), "confirmed")
+    world.stop()
+    return [r[1] for r in rows]
+
+
+def down_over_five_one(world):
+    got = down(world, "one")
+    check(got == ["superseded"] * 4 + ["succeeded"], got)
+
+
+def down_over_five_all(world):
+    got = down(world, "all")
+    check(got == ["succeeded"] * 5, got)
+
+
+def down_over_five_none(world):
+    got = down(world, "none")
+    check(got == ["missed"] * 5, got)
+
+
+def killed_at_random(world):
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    print("    SEED =", seed)
+    dice = random.Random(seed)
+    to_minute(world, 10)
+    env = {"SNAPCTL_TEST_RUN": "sleep:100"}
+    world.start(**env)
+    declare(world, "* * * * *", "  catchUp: all\n  retries: 9\n")
+    for _ in range(15):
+        world.set_clock(world.shift + 60 * dice.randrange(3))
+        time.sleep(dice.random() * 1.5)
+        world.daemon.kill()
+        world.daemon.wait()
+        world.start(**env)
+    rows = settled(world, 1)
+    world.set_clock(world.shift + 60)
+    rows = settled(world, len(rows) + 1)
+    check(all(b[0] - a[0] == 60 for a, b in zip(rows, rows[1:])),
+          f"lost or doubled: {rows}")
+    check(any(r[1] == "succeeded" for r in rows), rows)
+    check(all(r[1] == "succeeded" or r[2] for r in rows),
+          f"an end without a reason: {rows}")
+    runs = world.json("run", "list", "--limit", "0")
+    done = [r["occurrence"] for r in runs if r["state"] == "succeeded"]
+    check(len(done) == len(set(done)), "an occurrence was done twice")
+    check(all(r["state"] != "running" for r in runs), "a run without an end")
+    world.stop()
+
+
+def hung_run(world):
+    to_minute(world, 10)
+    world.start(SNAPCTL_TEST_RUN_stuck="ignore")
+    declare(world, "* * * * *", name="stuck")
+    declare(world, "* * * * *", name="quick")
+    for n in range(1, 4):
+        world.set_clock(world.shift + 60)
+        wait_for(f"quick run {n}", lambda: len(world.json(
+            "run", "list", "--schedule", "quick", "--state",
+            "succeeded")) == n)
+    stuck = world.json("run", "list", "--schedule", "stuck")
+    check(len(stuck) == 1 and stuck[0]["state"] == "running", stuck)
+    skipped = [r for r in world.ledger() if r[1] == "skipped"]
+    check(skipped and all(r[2] == "overlap" for r in skipped), skipped)
+    # SIGTERM does not help, so SIGKILL ends it when its time is over.
+    world.run("run", "cancel", str(stuck[0]["id"]))
+    wait_for("the cancelled run's end", lambda: world.json(
+        "run", "list", "--schedule", "stuck")[0]["state"] == "cancelled")
+    world.stop()
+
+
+def stopped_and_continued(world):
+    world.start(SNAPCTL_TEST_RUN_nightly="ignore ok")
+    declare(world, "* * * * *")
+    world.set_clock(world.shift + 60)
+    wait_for("the run", lambda: world.json("run", "list", "--state",
+                                           "running"))
+    world.stop()
+    check(world.ledger()[0][1] == "running", world.ledger())
+    world.start(SNAPCTL_TEST_RUN_nightly="ignore ok")
+    rows = settled(world, 1)
+    check(rows[0][1] == "succeeded", rows)
+    runs = world.json("run", "list")
+    check([r["state"] for r in runs][-2:] == ["succeeded", "interrupted"] and
+          runs[-2]["attempt"] == 2, runs)
+    world.stop()
+
+
+def retried(world):
+    to_minute(world, 10)
+    world.start(SNAPCTL_TEST_RUN_nightly="fail crash partial")
+    declare(world, "0 0 1 1 *", "  retries: 2\n")
+    import datetime
+    now = datetime.datetime.fromtimestamp(time.time() + world.shift,
+                                          datetime.timezone.utc)
+    soon = now + datetime.timedelta(minutes=1)
+    declare(world, f"{soon.minute} {soon.hour} {soon.day} {soon.month} *",
+            "  retries: 2\n")
+    world.set_clock(world.shift + 60)
+    for n in range(1, 3):
+        wait_for(f"failure {n}", lambda: len(world.json(
+            "run", "list", "--state", "failed")) == n)
+        check(world.ledger()[0][1] == "running", world.ledger())
+        world.set_clock(world.shift + 200)
+    rows = settled(world, 1)
+    check([r[1] for r in rows] == ["partial"], rows)
+    failed = world.json("run", "list", "--state", "failed")
+    check("SIGKILL" in failed[0]["message"] and
+          "was to fail" in failed[1]["message"], failed)
+    world.stop()
+
+
+def asked_for(world):
+    world.start()
+    declare(world, "0 0 1 1 *")
+    run = world.json("run", "start", "nightly")["id"]
+    wait_for("the run", lambda: world.json(
+        "run", "show", str(run))["state"] == "succeeded")
+    steps = world.json("run", "show", str(run))["steps"]
+    check([s["step"] for s in steps] == ["rehearse", "run"], steps)
+    check(world.ledger() == [], "it is no occurrence")
+    check(world.json("status")["next"] is not None, "next")
+    world.stop()
+
+
+def no_source(world):
+    """A selector that matches nothing protects nothing, and says so."""
+    world.start()
+    world.apply((MANIFEST % (world.root, 1)))
+    world.apply(SCHEDULE.replace("names: [etc]", "matchLabels: {tier: none}") %
+                ("empty", "0 0 1 1 *", ""))
+    run = world.json("run", "start", "empty")["id"]
+    wait_for("the run", lambda: world.json(
+        "run", "show", str(run))["state"] == "failed")
+    check("no source" in world.json("run", "show", str(run))["message"], "")
+    world.stop()
+
+
+def two_daemons(world):
+    world.start()
+    second = subprocess.run([SNAPCTLD], env=world.env, text=True,
+                            capture_output=True, timeout=30)
+    check(second.returncode == 6 and "another" in second.stderr, second)
+    other = subprocess.run([SNAPCTLD, "--state", world.path("other")],
+                           env=world.env, text=True, capture_output=True,
+                           timeout=30)
+    check(other.returncode == 6 and "listens" in other.stderr, other)
+    world.answers()
+    world.stop(signal.SIGINT)
+    with open(world.socket, "w") as f:
+        f.write("precious")
+    third = subprocess.run([SNAPCTLD], env=world.env, text=True,
+                           capture_output=True, timeout=30)
+    check(third.returncode == 1 and "not a socket of ours" in third.stderr,
+          third)
+    check(open(world.socket).read() == "precious", "it was touched")
+    os.unlink(world.socket)
+    # A socket that a killed daemon left is replaced.
+    world.start()
+    world.stop(signal.SIGKILL, -signal.SIGKILL)
+    check(os.path.exists(world.socket), "the socket")
+    world.start()
+    world.stop()
+
+
+def reloaded(world):
+    def log():
+        return open(world.path("log")).read()
+
+    world.start()
+    with open(world.path("etc/snapctld.yaml"), "w") as f:
+        f.write("concurrency: nonsense\n")
+    world.daemon.send_signal(signal.SIGHUP)
+    wait_for("the refusal", lambda: "stay as they were" in log())
+    with open(world.path("etc/snapctld.yaml"), "w") as f:
+        f.write("concurrency: 3\n")
+    world.daemon.send_signal(signal.SIGHUP)
+    wait_for("the reload", lambda: "read again" in log())
+    world.answers()
+    world.stop()
+
+
+def notified(world):
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(world.path("notify"))
+    listener.settimeout(30)
+    world.start(NOTIFY_SOCKET=world.path("notify"), WATCHDOG_USEC="1000000")
+    check(listener.recv(999) == b"READY=1", "READY")
+    check(listener.recv(999) == b"WATCHDOG=1", "WATCHDOG")
+    world.daemon.send_signal(signal.SIGHUP)
+    heard = b""
+    while b"RELOADING" not in heard:
+        heard = listener.recv(999)
+    check(b"MONOTONIC_USEC=" in heard, heard)
+    world.daemon.send_signal(signal.SIGTERM)
+    while heard != b"STOPPING=1":
+        heard = listener.recv(999)
+    check(world.daemon.wait(timeout=30) == 0, "stop")
+    world.daemon = None
+
+
+def options(world):
+    for words, status, told in [
+            (["--help"], 0, "--config"), (["--version"], 0, "snapctld "),
+            (["--nonsense", "1"], 2, "--nonsense"), (["x"], 2, '"x"'),
+            (["--tick"], 2, "needs a value"), (["--run", "x"], 2, "no run"),
+            (["--tick", "never"], 2, "tick"),
+            (["--config", "/nowhere/x.yaml"], 2, "/nowhere/x.yaml")]:
+        p = subprocess.run([SNAPCTLD, *words], env=world.env, text=True,
+                           capture_output=True, timeout=30)
+        text = p.stdout if status == 0 else p.stderr
+        check(p.returncode == status and told in text, (words, p))
+
+
+snap.tell(applying_fires_nothing, down_over_five_one, down_over_five_all,
+          down_over_five_none, killed_at_random, hung_run,
+          stopped_and_continued, retried, asked_for, no_source, two_daemons,
+          reloaded, notified, options)

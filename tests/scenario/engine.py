@@ -1,0 +1,333 @@
+#!/usr/bin/python3
+"""Goal of this test: what someone reads when a repository says no.
+
+Each row is a request that fails, its exit status, and words of the sentence
+and of the advice.  Nothing may be left half-done, and names of any bytes must
+come back as they were.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import snap
+from snap import SNAPCTL, check
+
+
+def without_ids(text):
+    """Objects have new names each time."""
+    return re.sub("([0-9a-f]{2}/)?[0-9a-f]{32}", "ID", text)
+
+
+class Engine:
+    """A repository with its key, and a tree to protect."""
+
+    def __init__(self, world):
+        self.world = world
+        world.env.pop("SNAPCTL_TEST_RUN", None)
+        world.env["SNAPCTL_REPO"] = world.path("repo")
+        world.env["SNAPCTL_KEY_FILE"] = world.path("key")
+        self.tree = world.path("tree")
+        os.mkdir(self.tree)
+        self.write("tree/a", "first")
+        world.run("repo", "init", world.path("repo"), "--key-file",
+                  world.path("key"))
+
+    def write(self, name, text, mode=0o600):
+        path = self.world.path(name)
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def snapshot(self, *words, **more):
+        return self.world.json("snapshot", "create", self.tree, *words,
+                               **more)["snapshot"]
+
+    def refuses(self, status, told, *words, **env):
+        """One sentence with the words of told, and a line of advice."""
+        world = self.world
+        world.run(*words, status=status, **env)
+        lines = world.err.rstrip("\n").split("\n")
+        check(len(lines) == 2 and lines[0].startswith("snapctl: ") and
+              lines[1].startswith("  "), (words, world.err))
+        for part in told:
+            check(part in world.err, (words, part, world.err))
+        # What is said in JSON is the same, and a hint is always a string.
+        error = json.loads(world.run("--json", *words, status=status,
+                                     **env))["error"]
+        check(without_ids("snapctl: " + error["message"]) ==
+              without_ids(lines[0]), (words, error))
+        check("  " + error["hint"] == lines[1], (words, error))
+
+
+def keys(world):
+    engine = Engine(world)
+    engine.snapshot()
+    listing = ("snapshot", "list")
+    engine.refuses(2, ["no key is given", "--key-file"], *listing,
+                   SNAPCTL_KEY_FILE="")
+    engine.refuses(5, ["no such file", "copy"], *listing, "--key-file",
+                   world.path("absent"))
+    phrase = engine.write("phrase", "open sesame\n")
+    engine.refuses(2, ["no key file", "--passphrase-file"], *listing,
+                   "--key-file", phrase)
+    world.run("key", "add", "--new-passphrase-file", phrase)
+    world.run(*listing, "--passphrase-file", phrase)
+    world.run(*listing, "--passphrase-file", "-", stdin="open sesame\n")
+    wrong = engine.write("wrong", "open barley\n")
+    engine.refuses(4, ["the passphrase opens none of its 2 key slots",
+                       "mistyped"], *listing, "--passphrase-file", wrong)
+    world.run("repo", "init", world.path("other"), "--key-file",
+              world.path("other.key"))
+    engine.refuses(4, ["the key opens none of its 2 key slots", "revoked"],
+                   *listing, "--key-file", world.path("other.key"))
+    # What opens every snapshot must not be for all to read.
+    for option, name in (("--key-file", "key"), ("--passphrase-file",
+                                                 "phrase")):
+        os.chmod(world.path(name), 0o644)
+        engine.refuses(7, ["others may read it (mode 0644)",
+                           "chmod 600 " + world.path(name)],
+                       *listing, option, world.path(name))
+        os.chmod(world.path(name), 0o600)
+    engine.refuses(5, ['no key slot "xx"', "key list"], "key", "revoke", "xx")
+
+
+def documents(world):
+    """A manifest that is not UTF-8 is told by its line, as any mistake is."""
+    engine = Engine(world)
+    world.start()
+    name = world.path("m.yaml")
+    for text, told in [(b"kind: x\na\xff: 1\n", "m.yaml:2: "),
+                       (b"\xff", "m.yaml:1: "),
+                       (b"a\0\n", "m.yaml holds a zero byte")]:
+        with open(name, "wb") as f:
+            f.write(text)
+        engine.refuses(2, [told], "apply", "-f", name)
+    world.stop()
+
+
+def places(world):
+    engine = Engine(world)
+    engine.refuses(2, ["needs --repo", "SNAPCTL_REPO"], "snapshot", "list",
+                   SNAPCTL_REPO="")
+    engine.refuses(6, ['"main"', "not running", "file:///"],
+                   "snapshot", "list", "--repo", "main")
+    engine.refuses(5, ["there is no such folder", "mounted"], "snapshot",
+                   "list", "--repo", world.path("absent"))
+    engine.refuses(5, ["there is no repository", "repo init"], "snapshot",
+                   "list", "--repo", engine.tree)
+    engine.refuses(2, ["gone", "file:///"], "repo", "init", "mem:x",
+                   "--key-file", world.path("new.key"))
+    engine.snapshot()
+    engine.refuses(1, ["there is a repository already"], "repo", "init",
+                   world.path("repo"), "--key-file", world.path("new.key"))
+    engine.refuses(1, ['it is not empty: it holds "a"'], "repo", "init",
+                   engine.tree, "--key-file", world.path("new.key"))
+    check(not os.path.exists(world.path("new.key")), "a key for nothing")
+
+
+def formats(world):
+    engine = Engine(world)
+    engine.snapshot()
+    config = world.path("repo/config")
+    with open(config, "rb") as f:
+        right = f.read()
+    for at, status, told in [(9, 1, ["version 1", "upgrade"]),
+                             (8, 4, ['object "config"', "other regions"]),
+                             (20, 4, ['object "config"', "other regions"])]:
+        wrong = bytearray(right)
+        wrong[at] ^= 1
+        os.chmod(config, 0o600)
+        with open(config, "wb") as f:
+            f.write(wrong)
+        engine.refuses(status, told, "snapshot", "list")
+        engine.refuses(status, told, "restore", "latest", "--to",
+                       world.path("out"))
+    check(not os.path.exists(world.path("out")), "a restore began")
+
+
+def snapshots(world):
+    engine = Engine(world)
+    first = engine.snapshot("--source", "web")
+    engine.snapshot("--source", "mail")
+    for text, status, told in [
+            ("latest", 2, ["several sources", "web", "mail", "--source"]),
+            ("zz", 5, ['no snapshot "zz"', "32 hexadecimal"]),
+            (first[:-1] + "x", 5, ["no snapshot"]),
+            ("", 5, ["no snapshot"]),
+    ]:
+        engine.refuses(status, told, "ls", text)
+    engine.refuses(5, ['source "wbe"', "snapshot list"], "ls", "latest",
+                   "--source", "wbe")
+    engine.refuses(5, ["is not in snapshot", "snapctl ls"], "ls",
+                   first + ":/absent")
+    engine.refuses(2, ["is a folder", "restore"], "cat",
+                   first + ":" + engine.tree)
+    engine.refuses(2, ["is no path", "absolute"], "cat", first + ":a")
+    engine.refuses(2, ["no command", "snapshot diff"], "diff", first, first)
+    # Several snapshots with one first digit.
+    ids = [first]
+    while len({i[0] for i in ids}) == len(ids):
+        ids.append(engine.snapshot("--source", "web"))
+    twice = next(i[0] for i in ids if [j[0] for j in ids].count(i[0]) > 1)
+    engine.refuses(2, [f'"{twice}"'], "snapshot", "show", twice)
+    # An empty list says so where scripts do not look.
+    check(world.run("snapshot", "find", "absent") == "", "lines")
+    check(world.err == "(nothing to list)\n", world.err)
+    world.run("snapshot", "find", "absent", "--quiet")
+    check(world.err == "", world.err)
+    check(world.json("snapshot", "find", "absent") == [], "JSON")
+
+
+def small_disk(world, name, size):
+    """A file system of that size, or None for who may not mount."""
+    path = world.path(name)
+    os.mkdir(path)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True
+                                           ).returncode != 0:
+        return None
+    return path
+
+
+def full_disks(world):
+    engine = Engine(world)
+    disk = small_disk(world, "disk", "400k")
+    if not disk:
+        print("     not told: no mount without root")
+        return
+    try:
+        with open(engine.tree + "/big", "wb") as f:
+            f.write(os.urandom(2_000_000))
+        engine.snapshot()
+        engine.refuses(1, ["/big", "no space left", "make room"], "restore",
+                       "latest", "--to", disk + "/out")
+        left = [f for _, _, fs in os.walk(disk) for f in fs if f == "big"]
+        check(left == [], "half a file under its name")
+        shutil.rmtree(disk + "/out")
+        world.run("repo", "init", disk + "/r", "--key-file",
+                  world.path("key"))
+        full = ("snapshot", "create", engine.tree, "--repo", disk + "/r")
+        engine.refuses(1, [disk, "no space left", "make room"], *full)
+        check(world.json("snapshot", "list", "--repo", disk + "/r") == [],
+              "a snapshot that is none")
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        check(world.json(*full)["state"] == "complete", "after making room")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        engine.refuses(7, [disk, "only be read", "write"], *full)
+        world.run("restore", "latest", "--to", world.path("out"), "--repo",
+                  disk + "/r")
+        check("read-only" in world.err, world.err)
+        engine.refuses(1, ["read-only", "--to"], "restore", "latest", "--to",
+                       disk + "/x")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def interrupted(world):
+    """Ctrl-C: 130, nothing half-done, and the next run finishes."""
+    engine = Engine(world)
+    os.mkfifo(world.path("gate"))
+    for i in range(20):
+        with open(f"{engine.tree}/{i}", "wb") as f:
+            f.write(os.urandom(1_000_000))
+    ended = []
+    for words in (["snapshot", "create", engine.tree],
+                  ["restore", "latest", "--to", world.path("out")]):
+        for delay in 0.02, 0.1:
+            p = subprocess.Popen([SNAPCTL, *words, "--reread"]
+                                 if words[0] == "snapshot" else
+                                 [SNAPCTL, *words], env=world.env, text=True,
+                                 stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+            time.sleep(delay)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=30)
+            ended.append(p.returncode)
+            # It may have been done already, or not have begun to listen.
+            check(p.returncode in (0, 130, -signal.SIGINT), (words, err))
+            if p.returncode == 130:
+                check(err.endswith("snapctl: interrupted\n  nothing is "
+                                   "half-done: run it again to continue\n"),
+                      err)
+                check(out == "", out)
+        world.run(*words)
+    check(subprocess.run(["diff", "-r", engine.tree, world.path("out") +
+                          engine.tree]).returncode == 0, "the difference")
+    check(world.json("repo", "check", "--read-data")["sound"] is True, ended)
+
+
+def any_bytes(world):
+    engine = Engine(world)
+    odd = b"x\xffy\n\x1b[31m"
+    folder = os.fsencode(engine.tree) + b"/" + odd
+    os.mkdir(folder)
+    with open(folder + b"/f" + odd, "w") as f:
+        f.write("odd")
+    os.symlink(b"to" + odd, folder + b"/l" + odd)
+    where = os.fsdecode(folder)
+    out = os.fsencode(world.root) + b"/out" + odd
+
+    def run(*words):
+        p = subprocess.run([SNAPCTL, *words], env=world.env,
+                           capture_output=True)
+        check(p.returncode == 0, (words, p))
+        check(b"\x1b" not in p.stdout and b"\xff" not in p.stdout, p.stdout)
+        check(b"\x1b" not in p.stderr, p.stderr)
+        return p.stdout
+
+    run("snapshot", "create", where)
+    shown = rb"x\xffy\n\x1b[31m"
+    for words in (["snapshot", "list"], ["ls", "latest"],
+                  ["ls", "latest:" + where], ["snapshot", "find", "f*"],
+                  ["snapshot", "show", "latest"]):
+        check(shown in run(*words), (words, run(*words)))
+        json.loads(run("--json", *words))
+    run("restore", "latest:" + where, "--to", os.fsdecode(out))
+    with open(out + b"/f" + odd) as f:
+        check(f.read() == "odd", "the file")
+    check(os.readlink(out + b"/l" + odd) == b"to" + odd, "the link")
+    p = subprocess.run([SNAPCTL, "cat", "latest:" + where +
+                        os.fsdecode(b"/f" + odd)], env=world.env,
+                       capture_output=True)
+    check(p.stdout == b"odd", p)
+    p = subprocess.run([SNAPCTL, "cat", "latest:" + where + "/no"],
+                       env=world.env, capture_output=True)
+    check(p.returncode == 5 and shown in p.stderr, p)
+
+
+def without_a_home(world):
+    """Neither root nor a HOME: what is asked for works all the same."""
+    if os.geteuid() != 0:
+        print("     not told: it takes root to be somebody else")
+        return
+    os.chmod(world.root, 0o777)
+    env = {k: v for k, v in world.env.items()
+           if k in ("PATH", "LC_ALL") or k.endswith("SAN_OPTIONS")}
+
+    def run(*words, status=0, program=SNAPCTL, **more):
+        p = subprocess.run([program, *words], env={**env, **more}, text=True,
+                           user=65534, group=65534, extra_groups=[],
+                           capture_output=True, timeout=60)
+        check(p.returncode == status, (words, p))
+        return p
+
+    access = ["--repo", world.path("r"), "--key-file", world.path("k")]
+    os.mkdir(world.path("tree"))
+    run("repo", "init", world.path("r"), "--key-file", world.path("k"))
+    run("snapshot", "create", world.path("tree"), *access)
+    run("restore", "latest", "--to", world.path("out"), *access,
+        status=3)
+    p = run("status", status=6, SNAPCTL_SOCKET=world.socket)
+    check("not running" in p.stderr, p)
+    p = run(status=2, program=snap.SNAPCTLD)
+    check(p.stderr.count("neither HOME") == 1 and
+          "SNAPCTL_STATE" in p.stderr, p)
+
+
+snap.tell(keys, documents, places, formats, snapshots, full_disks,
+          interrupted, any_bytes, without_a_home)

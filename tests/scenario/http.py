@@ -1,0 +1,203 @@
+#!/usr/bin/python3
+"""Goal of this test: no client can keep the API from others, or break it.
+
+A byte a second ends; large headers and bodies are refused; what makes no
+sense gets an error in JSON; a thousand idle clients cost nothing.
+"""
+import json
+import resource
+import socket
+import threading
+import time
+
+import snap
+from snap import MANIFEST, check, wait_for
+
+
+def connect(world):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(60)
+    s.connect(world.socket)
+    return s
+
+
+def read_all(s):
+    data = b""
+    try:
+        while piece := s.recv(65536):
+            data += piece
+    except ConnectionError:
+        pass
+    return data
+
+
+def ask(world, method, path, body=b"", headers=()):
+    """The status, and the JSON value of the reply."""
+    s = connect(world)
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close",
+             f"Content-Length: {len(body)}", *headers, "", ""]
+    s.sendall("\r\n".join(lines).encode() + body)
+    data = read_all(s)
+    s.close()
+    head, _, text = data.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(text)
+
+
+def requests(world):
+    world.start()
+    for method, path, body, status, code in [
+            ("GET", "/v1/runs", b"", 200, None),
+            ("GET", "/v1/schedule/next?expression=0+0+*+*+*&count=2", b"",
+             200, None),
+            ("GET", "/v1/schedule/next?expression=%30%200+*+*+*", b"", 200,
+             None),
+            ("GET", "/v1/openapi.json", b"", 200, None),
+            ("GET", "/v1/nothing", b"", 404, "not-found"),
+            ("GET", "/", b"", 404, "not-found"),
+            ("PATCH", "/v1/runs", b"", 400, "usage"),
+            ("GET", "/v1/runs?nonsense=1", b"", 400, "usage"),
+            ("GET", "/v1/runs?limit=-1", b"", 400, "usage"),
+            ("GET", "/v1/runs?limit=1&limit=2", b"", 400, "usage"),
+            ("GET", "/v1/runs?schedule=%00", b"", 400, "usage"),
+            ("GET", "/v1/runs?schedule=%zz", b"", 400, "usage"),
+            ("GET", "/v1/runs/7", b"", 404, "not-found"),
+            ("GET", "/v1/runs/..%2f..%2fetc", b"", 400, "usage"),
+            ("POST", "/v1/runs", b"", 400, "usage"),
+            ("POST", "/v1/runs", b"{", 400, "usage"),
+            ("POST", "/v1/runs", b"[]", 400, "usage"),
+            ("POST", "/v1/runs", b'{"schedule":{}}', 400, "usage"),
+            ("POST", "/v1/runs", b'{"schedule":"a","schedule":"b"}', 400,
+             "usage"),
+            ("POST", "/v1/runs", b'{"schedule":"a\\u0000b"}', 400, "usage"),
+            ("POST", "/v1/runs", b'{"schedule":["a","b"]}', 400, "usage"),
+            ("POST", "/v1/runs", b'{"schedule":"\xff"}', 400, "usage"),
+            ("POST", "/v1/runs", b"[" * 100000, 400, "usage"),
+            ("POST", "/v1/runs", b'{"schedule":"a"}', 404, "not-found")]:
+        got, value = ask(world, method, path, body)
+        check(got == status, (method, path, body[:40], got, value))
+        if code:
+            check(value["error"]["code"] == code, value)
+    applied = ask(world, "POST", "/v1/apply", json.dumps(
+        {"file": {"name": "web.yaml", "text": MANIFEST % (world.root, 1)},
+         "dry-run": True}).encode())
+    check(applied[0] == 200 and len(applied[1]) == 2, applied)
+    wrong = ask(world, "POST", "/v1/apply", json.dumps(
+        {"file": {"text": "kind: 1", "name": "web.yaml"}}).encode())
+    check(wrong[0] == 400 and "web.yaml:1:" in wrong[1]["error"]["message"],
+          wrong)
+    world.stop()
+
+
+def one_connection(world):
+    """Several requests over one connection."""
+    world.start()
+    s = connect(world)
+    for _ in range(3):
+        s.sendall(b"GET /v1/version HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = b""
+        while b"}" not in data:
+            data += s.recv(65536)
+        check(b" 200 " in data and b"Snapctl-Version" in data, data)
+    s.close()
+    world.stop()
+
+
+def too_large(world):
+    world.start(SNAPCTL_REQUEST_BYTES="64K")
+    status, value = ask(world, "POST", "/v1/apply", b"x" * 70000)
+    check(status == 400 and "longer than" in value["error"]["message"], value)
+    # The same without saying so beforehand.
+    s = connect(world)
+    s.sendall(b"POST /v1/apply HTTP/1.1\r\nHost: x\r\n"
+              b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+    for _ in range(9):
+        s.sendall(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+    s.sendall(b"0\r\n\r\n")
+    check(b"too long" in read_all(s), "chunked")
+    for line in (b"X: " + b"y" * 100000, b"X: y\r\n" * 20000):
+        s = connect(world)
+        try:
+            s.sendall(b"GET /v1/runs HTTP/1.1\r\nHost: x\r\n" + line +
+                      b"\r\n\r\n")
+        except ConnectionError:
+            pass
+        check(b" 200 " not in read_all(s)[:40], "header")
+    s = connect(world)
+    try:
+        s.sendall(b"GET /v1/" + b"y" * 100000 + b" HTTP/1.1\r\n\r\n")
+    except ConnectionError:
+        pass
+    check(b" 200 " not in read_all(s)[:40], "line")
+    world.answers()
+    world.stop()
+
+
+def trickle(s, first, byte):
+    """Send a byte now and then until the other side has enough."""
+    try:
+        s.sendall(first)
+        for _ in range(600):
+            s.sendall(byte)
+            time.sleep(0.1)
+    except OSError:
+        return
+    s.close()
+
+
+def a_byte_now_and_then(world):
+    world.start(SNAPCTL_REQUEST_TIMEOUT="1s")
+    for first, byte in [
+            (b"", b"G"), (b"GET /v1/runs HTTP/1.1\r\nX: ", b"y"),
+            (b"POST /v1/apply HTTP/1.1\r\nHost: x\r\n"
+             b"Content-Length: 9999\r\n\r\n", b"z")]:
+        s = connect(world)
+        t = threading.Thread(target=trickle, args=(s, first, byte))
+        t.start()
+        t.join(30)
+        check(not t.is_alive(), f"still served: {first!r}")
+    # A reply that nobody reads.
+    s = connect(world)
+    s.sendall(b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
+    wait_for("the end of a client that does not read",
+             lambda: closed(s), 30)
+    world.answers()
+    world.stop()
+
+
+def closed(s):
+    s.settimeout(0.1)
+    try:
+        s.sendall(b"x" * 1000)
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def a_thousand_idle(world):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    world.start()
+    idle = [connect(world) for _ in range(1000)]
+    wrong = []
+
+    def busy():
+        for _ in range(10):
+            status, value = ask(world, "GET", "/v1/runs")
+            if status != 200 or value != []:
+                wrong.append((status, value))
+
+    threads = [threading.Thread(target=busy) for _ in range(100)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(120)
+    check(not wrong and not any(t.is_alive() for t in threads), wrong[:3])
+    for s in idle:
+        s.close()
+    world.stop()
+
+
+snap.tell(requests, one_connection, too_large, a_byte_now_and_then,
+          a_thousand_idle)

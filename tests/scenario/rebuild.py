@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+"""Goal of this test: a lost catalog costs nothing that a person looks at.
+
+A daemon takes snapshots and verifies them; the catalog is deleted and rebuilt
+from the repository; resources and runs are what they were, and the next run
+goes well.
+"""
+import os
+import shutil
+
+import snap
+from snap import check, wait_for
+
+MORE = """\
+---
+apiVersion: snapctl.io/v1
+kind: Policy
+metadata: {name: gold}
+spec:
+  retention: {keep-last: 3}
+  floor: {snapshots: 1, verifiedWithin: 30d}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: nightly}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [etc]}
+  repository: main
+  policy: gold
+"""
+
+
+def run_once(world):
+    run = world.json("run", "start", "nightly")["id"]
+    done = wait_for("the run", lambda: ended(world, run), 60)
+    check(done["state"] == "succeeded", done)
+    steps = {s["step"]: s["state"] for s in done["steps"]
+             if not s.get("region")}
+    check(steps["verify"] == "succeeded", steps)
+
+
+def ended(world, run):
+    row = world.json("run", "show", str(run))
+    return row if row["state"] not in ("queued", "running") else None
+
+
+def resources(world):
+    return [world.json("get", kind) for kind in
+            ("repositories", "policies", "sources", "schedules")]
+
+
+def runs(world):
+    return [(r["schedule"], r["state"]) for r in
+            world.json("run", "list", "--limit", "0")]
+
+
+def rebuilt(world):
+    repo = world.path("here")
+    key = world.path("keys/main.key")
+    world.env.pop("SNAPCTL_TEST_RUN")
+    os.mkdir(world.path("keys"), 0o700)
+    os.mkdir(world.path("tree"))
+    with open(world.path("tree/a"), "w") as f:
+        f.write("first")
+    world.run("repo", "init", repo, "--key-file", key)
+    world.start()
+    world.apply(snap.MANIFEST.replace("/etc", world.path("tree")) %
+                (world.root, 1) + MORE)
+    for _ in range(2):
+        run_once(world)
+    before = resources(world), runs(world)
+    check(len(before[1]) == 2, before)
+    world.stop()
+    shutil.rmtree(world.path("state"))
+    world.run("catalog", "rebuild", "--repo", repo, "--key-file", key)
+    world.start()
+    after = resources(world), runs(world)
+    check(after[0] == before[0], (before[0], after[0]))
+    # A run's segment is written before its end, which the next one tells.
+    check(after[1][1:] == before[1][1:], (before[1], after[1]))
+    check(after[1][0] in (before[1][0], ("nightly", "interrupted")), after[1])
+    # It goes on from there.
+    run_once(world)
+    world.stop()
+
+
+snap.tell(rebuilt)

@@ -1,0 +1,175 @@
+"""What the scenarios share: a daemon of their own, commands, waiting."""
+import grp
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = sys.argv[1]
+SNAPCTL = os.path.join(BUILD, "service", "snapctl")
+SNAPCTLD = os.path.join(BUILD, "service", "snapctld")
+
+MANIFEST = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  regions: [{name: here, url: "file://%s/here"}]
+  concurrency: %d
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: etc, labels: {tier: gold}}
+spec: {type: files, paths: [/etc]}
+"""
+
+SCHEDULE = """\
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: %s}
+spec:
+  cron: "%s"
+  sources: {names: [etc]}
+  repository: main
+%s"""
+
+
+class Failed(Exception):
+    pass
+
+
+def check(right, what):
+    if not right:
+        raise Failed(what)
+
+
+def wait_for(what, condition, seconds=30):
+    """Until condition() is true; a bound, not a measurement."""
+    limit = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > limit:
+            raise Failed("waited in vain for " + what)
+        time.sleep(0.02)
+
+
+class World:
+    """A state folder, a socket, a clock that can be shifted, a daemon."""
+
+    def __init__(self):
+        self.root = tempfile.mkdtemp(prefix="snapctl-scenario-")
+        os.mkdir(self.path("etc"))
+        self.clock = self.path("clock")
+        self.set_clock(0)
+        self.socket = self.path("s.sock")
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "HOME": self.root,
+            "SNAPCTL_ETC": self.path("etc"),
+            "SNAPCTL_STATE": self.path("state"),
+            "SNAPCTL_KEYS": self.path("keys"),
+            "SNAPCTL_CACHE": self.path("cache"),
+            "SNAPCTL_SOCKET": self.socket,
+            "SNAPCTL_GROUP": grp.getgrgid(os.getegid()).gr_name,
+            "SNAPCTL_TICK": "1s",
+            "SNAPCTL_STOP_TIMEOUT": "1s",
+            "SNAPCTL_TEST_CLOCK": "@" + self.clock,
+            "SNAPCTL_TEST_RUN": "ok",
+        }
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+            if name in os.environ:
+                self.env[name] = os.environ[name]
+        self.daemon = None
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def set_clock(self, seconds):
+        seconds = int(seconds)
+        with open(self.path("clock.new"), "w") as f:
+            f.write(str(seconds))
+        os.rename(self.path("clock.new"), self.clock)
+        self.shift = seconds
+
+    def run(self, *words, status=0, stdin="", **env):
+        """snapctl; its standard output. The status is checked."""
+        p = subprocess.run([SNAPCTL, *words], input=stdin, text=True,
+                           capture_output=True, env={**self.env, **env},
+                           timeout=60)
+        self.err = p.stderr
+        check(p.returncode == status,
+              f"{words}: status {p.returncode}, not {status}: "
+              f"{p.stdout}{p.stderr}")
+        return p.stdout
+
+    def json(self, *words, **more):
+        return json.loads(self.run("--json", *words, **more))
+
+    def start(self, **env):
+        self.log = open(self.path("log"), "a")
+        self.daemon = subprocess.Popen([SNAPCTLD], env={**self.env, **env},
+                                       stdout=self.log, stderr=self.log)
+        wait_for("the daemon", self.answers)
+
+    def answers(self):
+        check(self.daemon.poll() is None,
+              "the daemon ended: " + open(self.path("log")).read())
+        return subprocess.run([SNAPCTL, "run", "list"], env=self.env,
+                              capture_output=True).returncode == 0
+
+    def stop(self, number=signal.SIGTERM, status=0):
+        self.daemon.send_signal(number)
+        got = self.daemon.wait(timeout=30)
+        self.daemon = None
+        check(got == status, f"the daemon ended with {got}, not {status}")
+
+    def apply(self, text, **more):
+        return self.json("apply", "-f", "-", stdin=text, **more)
+
+    def ledger(self):
+        """[(at, state, reason)], oldest first, straight from the catalog."""
+        import sqlite3
+        db = sqlite3.connect("file:" + self.path("state/catalog.db") +
+                             "?mode=ro", uri=True, timeout=30)
+        try:
+            return self.read_ledger(db)
+        finally:
+            db.close()
+
+    @staticmethod
+    def read_ledger(db):
+        return db.execute("select at_us / 1000000, state, reason from "
+                          "occurrences order by at_us").fetchall()
+
+    def close(self):
+        if self.daemon:
+            self.daemon.kill()
+            self.daemon.wait()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def tell(*stories):
+    """Run each story in a world of its own; the exit status."""
+    bad = 0
+    for story in stories:
+        world = World()
+        try:
+            story(world)
+            print("ok  ", story.__name__, flush=True)
+        except Exception as e:  # the next story may still tell something
+            bad += 1
+            print("FAIL", story.__name__, repr(e), flush=True)
+            if os.path.exists(world.path("log")):
+                print(open(world.path("log")).read()[-3000:], flush=True)
+        finally:
+            world.close()
+    sys.exit(bad != 0)

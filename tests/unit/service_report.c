@@ -1,0 +1,179 @@
+/* Reports on a seeded catalog, as JSON. */
+#include "service/args.h"
+#include "service/report.h"
+#include "tests/support/catalog_frame.h"
+#include "tests/support/check_main.h"
+
+#define NOW 2000000
+
+static void report(struct frame *f, const char *verb, const char *from,
+		   const char *to, const char *expected)
+{
+	CLEANUP(args_free) struct args *args = NULL;
+	const struct operation *op = operation_named(verb);
+	struct operation_call call = { .operation = op,
+				       .catalog = f->c,
+				       .now = at(NOW) };
+	struct json j;
+	struct buf out;
+
+	buf_init(&out, 1 << 20);
+	ck_assert_ptr_nonnull(op);
+	ok(f, args_new(&args, op, &f->e));
+	if (from)
+		ok(f, args_add_str(args, "from", from, &f->e));
+	if (to)
+		ok(f, args_add_str(args, "to", to, &f->e));
+	ok(f, args_finish(args, &f->e));
+	call.args = args;
+	call.reply = &j;
+	json_init(&j, json_to_buf, &out);
+	ok(f, op->run(&call, &f->e));
+	ok(f, json_finish(&j, &f->e));
+	ck_assert_str_eq(buf_str(&out), expected);
+	buf_done(&out);
+}
+
+static void note(struct frame *f, int64_t sec,
+		 enum catalog_occurrence_state state, const char *reason)
+{
+	struct catalog_occurrence o = occurrence_at(sec);
+	int64_t id;
+
+	o.state = state;
+	o.reason = reason;
+	ok(f, catalog_occurrence_note(f->c, &o, &id, &f->e));
+}
+
+START_TEST(runs_are_every_expected_one)
+{
+	CLEANUP(frame_done) struct frame f;
+
+	frame_open(&f);
+	report(&f, "report runs", NULL, NULL, "[]");
+	note(&f, 86400, CATALOG_MISSED, "the daemon was down");
+	note(&f, 172800, CATALOG_SKIPPED, "blackout");
+	/* From counts, to does not. */
+	report(&f, "report runs", "1970-01-02T00:00:00Z",
+	       "1970-01-03T00:00:00Z",
+	       "[{\"occurrence\":\"1970-01-02T00:00:00Z\",\"kind\":"
+	       "\"Schedule\",\"schedule\":\"nightly\",\"sources\":[\"web\","
+	       "\"db\"],\"state\":\"missed\",\"lateness_seconds\":0.000,"
+	       "\"started\":null,\"finished\":\"1970-01-02T00:00:05Z\","
+	       "\"attempts\":0,\"message\":\"the daemon was down\"}]");
+	report(&f, "report runs", "1970-01-03T00:00:01Z", NULL, "[]");
+}
+END_TEST
+
+START_TEST(retention_tells_why)
+{
+	CLEANUP(frame_done) struct frame f;
+	static const char kept[] = "11111111111111111111111111111111";
+	static const char gone[] = "22222222222222222222222222222222";
+	struct catalog_snapshot s = snapshot_of(kept, "web", 100000);
+	const struct catalog_evaluation v = { .repository = "main",
+					      .source = "web",
+					      .region = "eu",
+					      .policy = "gold",
+					      .policy_uid = "p1",
+					      .policy_version = 3,
+					      .now = at(150000),
+					      .actor = "snapctld",
+					      .inputs_json = "{}" };
+	const struct catalog_decision d = {
+		.snapshot = kept,
+		.outcome = "keep",
+		.reasons_json = "[{\"rule\":\"keep-daily\",\"bucket\":"
+				"\"1970-01-02\"}]"
+	};
+	const struct catalog_actor actor = by("snapctld", 160000);
+	int64_t id;
+
+	frame_open(&f);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	s = snapshot_of(gone, "web", 90000);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	ok(&f, catalog_evaluation_add(f.c, &v, &d, 1, &id, &f.e));
+	ok(&f, catalog_snapshot_deleted(f.c, "main", gone, "no rule keeps it",
+					&actor, &f.e));
+	report(&f, "report retention", NULL, NULL,
+	       "[{\"snapshot\":\"11111111111111111111111111111111\","
+	       "\"repository\":\"main\",\"source\":\"web\",\"received\":"
+	       "\"1970-01-02T03:46:40Z\",\"completeness\":\"complete\","
+	       "\"state\":\"kept\",\"reasons\":[\"keep-daily 1970-01-02\"],"
+	       "\"regions\":[\"eu\"],\"policy\":\"gold\",\"policy_version\":3,"
+	       "\"decided\":\"1970-01-02T17:40:00Z\",\"deleted\":null,"
+	       "\"purged\":null,\"lock_until\":null},"
+	       "{\"snapshot\":\"22222222222222222222222222222222\","
+	       "\"repository\":\"main\",\"source\":\"web\",\"received\":"
+	       "\"1970-01-02T01:00:00Z\",\"completeness\":\"complete\","
+	       "\"state\":\"deleted\",\"reasons\":[\"no rule keeps it\"],"
+	       "\"regions\":[],\"policy\":null,\"policy_version\":null,"
+	       "\"decided\":null,\"deleted\":\"1970-01-02T20:26:40Z\","
+	       "\"purged\":null,\"lock_until\":null}]");
+}
+END_TEST
+
+static void apply(struct frame *f, const char *kind, const char *name,
+		  const char *spec)
+{
+	const struct catalog_document d = { .kind = kind,
+					    .name = name,
+					    .spec_json = spec };
+	const struct catalog_actor who = by("root", 1000);
+	struct catalog_applied applied = { 0 };
+
+	ok(f, catalog_apply(f->c, &d, 1, &who, &applied, &f->e));
+	catalog_applied_done(&applied, 1);
+}
+
+START_TEST(coverage_and_drills_tell_what_is_missing)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_snapshot s = snapshot_of(
+		"11111111111111111111111111111111", "web", NOW - 7200);
+
+	frame_open(&f);
+	apply(&f, "Repository", "main",
+	      "{\"keyFile\":\"k\",\"regions\":[{\"name\":\"eu\",\"url\":"
+	      "\"file:///eu\"}]}");
+	apply(&f, "Source", "web", "{\"type\":\"files\",\"paths\":[\"/w\"]}");
+	apply(&f, "Source", "lost", "{\"type\":\"files\",\"paths\":[\"/l\"]}");
+	apply(&f, "Schedule", "nightly",
+	      "{\"cron\":\"0 1 * * *\",\"sources\":{\"names\":[\"web\"]},"
+	      "\"repository\":\"main\",\"rpo\":\"1h\"}");
+	apply(&f, "Drill", "weekly",
+	      "{\"cron\":\"0 6 * * SUN\",\"schedule\":\"nightly\"}");
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	report(&f, "report coverage", NULL, NULL,
+	       "[{\"source\":\"lost\",\"schedule\":null,\"repository\":null,"
+	       "\"state\":\"unprotected\",\"last_success\":null,"
+	       "\"age_seconds\":null,\"rpo_seconds\":null,\"rpo_met\":null,"
+	       "\"regions\":[],\"last_verified\":null,\"last_proven\":null,"
+	       "\"expected\":0,\"succeeded\":0,\"message\":\"no schedule takes "
+	       "this source\"},"
+	       "{\"source\":\"web\",\"schedule\":\"nightly\",\"repository\":"
+	       "\"main\",\"state\":\"late\",\"last_success\":"
+	       "\"1970-01-24T01:33:20Z\",\"age_seconds\":7200.000,"
+	       "\"rpo_seconds\":3600.000,\"rpo_met\":false,\"regions\":[],"
+	       "\"last_verified\":null,\"last_proven\":null,\"expected\":0,"
+	       "\"succeeded\":0,\"message\":\"the newest complete snapshot is "
+	       "2h old, the target is 1h\"}]");
+	report(&f, "report drills", NULL, NULL,
+	       "[{\"drill\":\"weekly\",\"schedule\":\"nightly\",\"region\":"
+	       "null,\"state\":\"never-run\",\"last_proven\":null,"
+	       "\"last_done\":null,\"id\":null,\"snapshot\":null,"
+	       "\"rto_seconds\":null,\"rto_target_seconds\":null,"
+	       "\"rpo_seconds\":null,\"rpo_target_seconds\":null,\"done\":0,"
+	       "\"failed\":0,\"message\":\"it was not done in this time\"}]");
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, runs_are_every_expected_one);
+	tcase_add_test(tc, retention_tells_why);
+	tcase_add_test(tc, coverage_and_drills_tell_what_is_missing);
+}
+
+CHECK_MAIN("service/report", cases)

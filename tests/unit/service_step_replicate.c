@@ -1,0 +1,117 @@
+/* The step "replicate", between folders, without a daemon. */
+#include "storage/replicate.h"
+#include "tests/support/check_main.h"
+#include "tests/support/run_frame.h"
+
+/* Make <root>/name a region of the repository. */
+static void settle(struct run_frame *t, const char *name)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	CLEANUP(store_close) struct store *from = NULL;
+	CLEANUP(store_close) struct store *to = NULL;
+
+	ok(&t->f, keyring_credential_key_file(run_path(t, "keys/main.key"),
+					      &key, &t->f.e));
+	ok(&t->f, store_open(run_path(t, "a"), false, &from, &t->f.e));
+	ok(&t->f, store_open(run_path(t, name), true, &to, &t->f.e));
+	ok(&t->f, replicate_settle(from, to, key, &t->f.e));
+}
+
+/* Regions a, b and c, of which b and c are copied to. */
+static void begin(struct run_frame *t)
+{
+	char spec[4 * SCRATCH_PATH];
+
+	run_open(t);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
+		       run_path(t, "a"), run_path(t, "b"), run_path(t, "c"));
+	run_apply(t, "Repository", "main", NULL, spec);
+	run_apply(t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"b\",\"c\"],\"rpo\":\"26h\"}");
+	settle(t, "b");
+}
+
+static int64_t rows(struct run_frame *t, const char *region, const char *state)
+{
+	char sql[300];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM run_steps WHERE step = "
+		       "'replicate' AND region = '%s' AND state = '%s'",
+		       region, state);
+	return frame_count(&t->f, sql);
+}
+
+START_TEST(every_region_gets_it)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	settle(&t, "c");
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_counts(&t, "b").live, 1);
+	ck_assert_int_eq(run_counts(&t, "c").live, 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM replicas "
+					   "WHERE state = 'complete'"),
+			 3);
+	ck_assert_int_eq(rows(&t, "b", "succeeded"), 1);
+	ck_assert_int_eq(rows(&t, "c", "succeeded"), 1);
+	ck_assert_int_eq(
+		frame_count(&t.f,
+			    "SELECT count(*) FROM run_steps WHERE region IN "
+			    "('b', 'c') AND details ->> '$.missing' = 0 AND "
+			    "details ->> '$.copied' = 1 AND details ->> "
+			    "'$.rpo_seconds' = 93600 AND NOT details ->> "
+			    "'$.late'"),
+		2);
+}
+END_TEST
+
+/* One region away: the other is served, and the occurrence is partial. */
+START_TEST(a_region_that_is_away_catches_up)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "b").live, 1);
+	ck_assert_int_eq(rows(&t, "b", "succeeded"), 1);
+	ck_assert_int_eq(rows(&t, "c", "failed"), 1);
+	settle(&t, "c");
+	run_clock(&t, 1700086400);
+	run_file(&t, "web/two", "two\n");
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_counts(&t, "b").live, 2);
+	ck_assert_int_eq(run_counts(&t, "c").live, 2);
+}
+END_TEST
+
+START_TEST(nothing_is_made_by_itself)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(mkdir(run_path(&t, "c"), 0700), 0);
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_PARTIAL);
+	ck_assert_int_ne(access(run_path(&t, "c/config"), F_OK), 0);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE region "
+				  "= 'c' AND message LIKE '%no region at%'"),
+		1);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, every_region_gets_it);
+	tcase_add_test(tc, a_region_that_is_away_catches_up);
+	tcase_add_test(tc, nothing_is_made_by_itself);
+}
+
+CHECK_MAIN("service/step_replicate", cases)

@@ -1,0 +1,521 @@
+/* The step "retain", on real small repositories, without a daemon. */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/seam.h"
+#include "storage/repository/deletion.h"
+#include "storage/snapshot.h"
+#include "storage/sources/files.h"
+#include "tests/support/check_main.h"
+#include "tests/support/run_frame.h"
+
+enum { DAY = 86400 };
+#define START 1700000000
+
+static int64_t today;
+
+/* A run on the next day; its state. */
+static enum run_state night(struct run_frame *t)
+{
+	enum run_state state;
+	int64_t id;
+
+	today += DAY;
+	run_clock(t, today);
+	id = run_attempt(t, 0);
+	state = run_do(t, id);
+	(void)end_run(&t->f, id, CATALOG_RUN_SUCCEEDED, clock_now().sec,
+		      CATALOG_SUCCEEDED);
+	return state;
+}
+
+static void nights(struct run_frame *t, int n)
+{
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(night(t), RUN_SUCCEEDED);
+}
+
+static void begin(struct run_frame *t, const char *policy)
+{
+	today = START;
+	run_open(t);
+	run_apply(t, "Policy", "gold", NULL, policy);
+}
+
+START_TEST(lets_go_of_the_oldest)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":3}}");
+	nights(&t, 5);
+	ck_assert_int_eq(run_counts(&t, "a").live, 3);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 2);
+	/* The catalog agrees, and has an audit record and a reason of each. */
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM snapshots "
+					   "WHERE deleted_us IS NOT NULL AND "
+					   "deleted_reason = 'policy gold'"),
+			 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM replicas "
+					   "WHERE state = 'gone'"),
+			 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM audit WHERE "
+					   "action = 'copy.delete'"),
+			 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM audit WHERE "
+					   "action = 'snapshot.delete'"),
+			 2);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM evaluations WHERE "
+				  "policy = 'gold' AND policy_version = 1 AND "
+				  "region = 'a' AND source = 'web'"),
+		5);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM decisions "
+					   "WHERE outcome = 'delete'"),
+			 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM shortenings"),
+			 0);
+}
+END_TEST
+
+START_TEST(an_empty_rule_set_keeps_everything)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{}}");
+	nights(&t, 5);
+	ck_assert_int_eq(run_counts(&t, "a").live, 5);
+}
+END_TEST
+
+START_TEST(a_selector_that_matches_nothing_deletes_nothing)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	nights(&t, 1);
+	run_apply(&t, "Source", "web", "{\"tier\":\"godl\"}",
+		  "{\"type\":\"files\",\"paths\":[\"/nowhere\"]}");
+	ck_assert_int_eq(night(&t), RUN_FAILED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+}
+END_TEST
+
+/* A snapshot as `snapctl snapshot create` makes it. */
+static struct object_id direct(struct run_frame *t, const char *source,
+			       const char *host, int64_t claimed)
+{
+	CLEANUP(repository_close) struct repository *r = run_repository(t, "a");
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	CLEANUP(manifest_done) struct manifest about;
+	const char *path = run_path(t, "web");
+	const struct files_options files = { .paths = &path, .path_count = 1 };
+	struct snapshot_options o = { .about = &about };
+	struct snapshot_result result;
+	struct source *s = NULL;
+
+	manifest_init(&about);
+	(void)snprintf(about.source, sizeof(about.source), "%s", source);
+	(void)snprintf(about.host, sizeof(about.host), "%s", host);
+	(void)snprintf(about.type, sizeof(about.type), "files");
+	about.has_claimed = claimed != 0;
+	about.claimed = at(claimed);
+	ok(&t->f, manifest_list_add(&about.paths, path, strlen(path), &t->f.e));
+	ok(&t->f, snapshot_errors_new(&errors, &t->f.e));
+	ok(&t->f, files_open(&files, &s, &t->f.e));
+	ok(&t->f, snapshot_take(r, s, errors, &o, &result, &t->f.e));
+	source_close(s);
+	return result.id;
+}
+
+START_TEST(claimed_times_poison_nothing)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":4}}");
+	nights(&t, 2);
+	/* 2099 and 1970, of other hosts: received now, judged as of now. */
+	today += DAY;
+	run_clock(&t, today);
+	(void)direct(&t, "web", "h2", 4070908800);
+	(void)direct(&t, "web", "h3", 1);
+	nights(&t, 1);
+	/* Five, and four are kept: the first night's goes. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 4);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM snapshots "
+					   "WHERE host IN ('h2', 'h3') AND "
+					   "deleted_us IS NULL"),
+			 2);
+}
+END_TEST
+
+START_TEST(grouped_by_source_and_ad_hoc_ones_stay)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	run_clock(&t, today);
+	for (int i = 0; i < 3; i++) {
+		(void)direct(&t, "", "h2", 0);
+		(void)direct(&t, "other", "h2", 0);
+	}
+	nights(&t, 3);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM snapshots "
+					   "WHERE deleted_us IS NULL AND "
+					   "source <> 'web'"),
+			 6);
+	ck_assert_int_eq(run_counts(&t, "a").live, 7);
+}
+END_TEST
+
+START_TEST(three_weeks_off_keep_the_counts)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-daily\":4}}");
+	nights(&t, 6);
+	ck_assert_int_eq(run_counts(&t, "a").live, 4);
+	today += 21 * DAY;
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 4);
+}
+END_TEST
+
+START_TEST(a_change_waits_and_then_applies_to_old_ones)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":5}}");
+	nights(&t, 5);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":"
+		  "2}}");
+	nights(&t, 1);
+	/* One of six was let go by the old rules as well; three are shown. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 5);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM shortening_snapshots n "
+				  "JOIN shortenings s ON s.id = n.shortening "
+				  "WHERE s.state = 'waiting' AND s.cause = "
+				  "'policy gold version 2 → 3'"),
+		3);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM decisions "
+					   "WHERE outcome = 'waiting'"),
+			 3);
+	/* Every night one more is let go: what was there when the rules
+	 * changed waits, what came later ages as usual. */
+	nights(&t, 6);
+	ck_assert_int_ge(run_counts(&t, "a").live, 5);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM decisions "
+					   "WHERE outcome = 'held-by-budget'"),
+			 0);
+	/* After the cooling-off, within the budget of two a day. */
+	nights(&t, 9);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM shortenings "
+					   "WHERE state = 'waiting'"),
+			 0);
+}
+END_TEST
+
+START_TEST(the_first_rule_is_a_change_too)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{}}");
+	nights(&t, 6);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":"
+		  "1}}");
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 7);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM "
+					   "shortening_snapshots"),
+			 6);
+}
+END_TEST
+
+START_TEST(a_schedule_that_gets_another_policy_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":9}}");
+	nights(&t, 4);
+	run_apply(&t, "Policy", "tin", NULL,
+		  "{\"retention\":{\"keep-last\":"
+		  "1}}");
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"tin\"}");
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 5);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM "
+					   "shortening_snapshots"),
+			 4);
+}
+END_TEST
+
+START_TEST(cancelled_lists_are_shown_anew)
+{
+	CLEANUP(run_done) struct run_frame t;
+	struct catalog_actor who = by("root", 0);
+	uint64_t count = 0;
+
+	begin(&t, "{\"retention\":{\"keep-last\":4}}");
+	nights(&t, 4);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":"
+		  "3}}");
+	nights(&t, 1);
+	today += 6 * DAY;
+	who.now = at(today);
+	ok(&t.f,
+	   catalog_shortening_cancel(t.f.c, "gold", &who, &count, &t.f.e));
+	ck_assert_uint_eq(count, 1);
+	/* The change itself is older than the period by now. */
+	today += 2 * DAY;
+	nights(&t, 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM shortenings "
+					   "WHERE state = 'waiting'"),
+			 1);
+	ck_assert_int_ge(run_counts(&t, "a").live, 4);
+}
+END_TEST
+
+START_TEST(back_to_the_old_rules_empties_the_list)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":9}}");
+	nights(&t, 4);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":"
+		  "1}}");
+	nights(&t, 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM "
+					   "shortening_snapshots"),
+			 4);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":"
+		  "9}}");
+	nights(&t, 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM "
+					   "shortening_snapshots"),
+			 0);
+	ck_assert_int_eq(run_counts(&t, "a").live, 6);
+}
+END_TEST
+
+START_TEST(a_clock_that_jumped_stops_it)
+{
+	CLEANUP(run_done) struct run_frame t;
+	struct catalog_clock k = { .wall = at(START), .boot_id = "b" };
+	const struct catalog_actor who = by("root", START);
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	nights(&t, 1);
+	k.suspicious = at(START);
+	k.jump_ms = 3600000;
+	ok(&t.f, catalog_clock_put(t.f.c, &k, &t.f.e));
+	ck_assert_int_eq(night(&t), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM run_steps "
+					   "WHERE step = 'retain' AND state = "
+					   "'failed' AND message LIKE 'the "
+					   "clock jumped ahead by 1h%'"),
+			 1);
+	ck_assert_int_eq(catalog_clock_confirm(t.f.c, &who, &t.f.e), 1);
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+}
+END_TEST
+
+START_TEST(holds_and_locks_are_obeyed)
+{
+	CLEANUP(run_done) struct run_frame t;
+	struct object_id id;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1},\"lock\":\"2d12h\"}");
+	nights(&t, 3);
+	/* Both older ones are locked for two days and a half. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 3);
+	ck_assert_int_ge(frame_count(&t.f, "SELECT count(*) FROM decisions "
+					   "WHERE outcome = 'locked'"),
+			 2);
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 3);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "a");
+		const struct deletion_hold h = { .source = "web",
+						 .case_name = "case",
+						 .custodian = "c",
+						 .by = "root",
+						 .now = clock_now() };
+
+		ok(&t.f, deletion_hold(r, &h, &id, &t.f.e));
+	}
+	nights(&t, 4);
+	ck_assert_int_eq(run_counts(&t, "a").live, 7);
+	ck_assert_int_ge(frame_count(&t.f, "SELECT count(*) FROM decisions "
+					   "WHERE outcome = 'held'"),
+			 6);
+}
+END_TEST
+
+START_TEST(unverified_copies_block_at_the_floor)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	/* There is one region, and it is verified; the floor wants two. */
+	begin(&t, "{\"retention\":{\"keep-last\":1},\"floor\":{\"snapshots\":"
+		  "1,\"verifiedWithin\":\"30d\",\"regions\":2}}");
+	nights(&t, 1);
+	ck_assert_int_eq(night(&t), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM decisions "
+					   "WHERE outcome = 'floor-blocked'"),
+			 1);
+}
+END_TEST
+
+START_TEST(a_listing_that_shrank_is_an_alarm)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char command[SCRATCH_PATH + 64];
+
+	begin(&t, "{\"retention\":{\"keep-last\":2}}");
+	nights(&t, 2);
+	(void)snprintf(command, sizeof(command), "%s/a/snapshots", t.root);
+	scratch_remove(command);
+	ck_assert_int_eq(night(&t), RUN_PARTIAL);
+	ck_assert_int_eq(frame_count(&t.f,
+				     "SELECT count(*) FROM run_steps "
+				     "WHERE step = 'retain' AND message "
+				     "LIKE '%does not list 2 snapshots%'"),
+			 1);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+}
+END_TEST
+
+/* ---- Killed -------------------------------------------------------------- */
+
+struct deadline {
+	unsigned int calls, kill_at;
+};
+
+static int die(void *arg, enum seam_call call UNUSED, const char *path UNUSED)
+{
+	struct deadline *d = arg;
+
+	if (__atomic_add_fetch(&d->calls, 1, __ATOMIC_SEQ_CST) == d->kill_at)
+		(void)kill(getpid(), SIGKILL);
+	return 0;
+}
+
+static int count_tombstones(void *arg, const struct store_entry *entry UNUSED,
+			    struct err *e UNUSED)
+{
+	++*(int *)arg;
+	return 0;
+}
+
+/* The step alone, in a process that dies before a call; whether it lived. */
+static bool lived(struct run_frame *t, int64_t id, unsigned int kill_at)
+{
+	int status;
+	pid_t child;
+
+	catalog_close(t->f.c);
+	t->f.c = NULL;
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		struct deadline d = { .kill_at = kill_at };
+		struct run_result result = { .state = RUN_FAILED };
+
+		buf_init(&result.details, 4096);
+		ok(&t->f, catalog_open(t->f.path, &t->f.c, &t->f.e));
+		seam_set_hook(die, &d);
+		ok(&t->f, step_retain(run_get(t, id), NULL, &result, &t->f.e));
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ok(&t->f, catalog_open(t->f.path, &t->f.c, &t->f.e));
+	if (WIFEXITED(status))
+		ck_assert_int_eq(WEXITSTATUS(status), 0);
+	return WIFEXITED(status);
+}
+
+START_TEST(killed_anywhere_it_writes_one_tombstone_each)
+{
+	bool done = false;
+
+	for (unsigned int n = 1; !done; n++) {
+		CLEANUP(run_done) struct run_frame t;
+		struct run_result result = { .state = RUN_FAILED };
+		int tombstones = 0;
+		int64_t id;
+
+		begin(&t, "{\"retention\":{\"keep-last\":9}}");
+		nights(&t, 4);
+		/* As if they had been let go for long. */
+		run_apply(&t, "Policy", "gold", NULL,
+			  "{\"retention\":{\"keep-last\":2}}");
+		frame_sql(&t.f, "UPDATE evaluations SET policy_version = 3");
+		id = run_attempt(&t, 0);
+		frame_sql(&t.f,
+			  "INSERT INTO run_steps (run, source, step, region, "
+			  "state, message, details) SELECT max(id), 'web', "
+			  "'snapshot', 'a', 'succeeded', '', '{\"snapshot\":"
+			  "\"00000000000000000000000000000001\"}' FROM runs");
+		done = lived(&t, id, n);
+		buf_init(&result.details, 4096);
+		ok(&t.f, step_retain(run_get(&t, id), NULL, &result, &t.f.e));
+		buf_done(&result.details);
+		ck_assert_msg(run_counts(&t, "a").deleted == 2,
+			      "killed before call %u: %d deleted", n,
+			      run_counts(&t, "a").deleted);
+		{
+			CLEANUP(repository_close)
+			struct repository *r = run_repository(&t, "a");
+
+			ok(&t.f,
+			   store_list(repository_store(r), "tombstones/",
+				      count_tombstones, &tombstones, &t.f.e));
+		}
+		ck_assert_int_eq(tombstones, 2);
+		ck_assert_int_eq(frame_count(&t.f,
+					     "SELECT count(*) FROM audit WHERE "
+					     "action = 'copy.delete'"),
+				 2);
+		ck_assert_int_eq(frame_count(&t.f,
+					     "SELECT count(*) FROM snapshots "
+					     "WHERE deleted_us IS NOT NULL"),
+				 2);
+		ck_assert_int_lt(n, 100);
+	}
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, lets_go_of_the_oldest);
+	tcase_add_test(tc, an_empty_rule_set_keeps_everything);
+	tcase_add_test(tc, a_selector_that_matches_nothing_deletes_nothing);
+	tcase_add_test(tc, claimed_times_poison_nothing);
+	tcase_add_test(tc, grouped_by_source_and_ad_hoc_ones_stay);
+	tcase_add_test(tc, three_weeks_off_keep_the_counts);
+	tcase_add_test(tc, a_change_waits_and_then_applies_to_old_ones);
+	tcase_add_test(tc, the_first_rule_is_a_change_too);
+	tcase_add_test(tc, a_schedule_that_gets_another_policy_is_a_change);
+	tcase_add_test(tc, cancelled_lists_are_shown_anew);
+	tcase_add_test(tc, back_to_the_old_rules_empties_the_list);
+	tcase_add_test(tc, a_clock_that_jumped_stops_it);
+	tcase_add_test(tc, holds_and_locks_are_obeyed);
+	tcase_add_test(tc, unverified_copies_block_at_the_floor);
+	tcase_add_test(tc, a_listing_that_shrank_is_an_alarm);
+	tcase_add_test(tc, killed_anywhere_it_writes_one_tombstone_each);
+}
+
+CHECK_MAIN("service/step_retain", cases)

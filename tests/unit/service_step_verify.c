@@ -1,0 +1,202 @@
+/* The step "verify", between folders, without a daemon. */
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "storage/replicate.h"
+#include "tests/support/check_main.h"
+#include "tests/support/run_frame.h"
+
+enum { DAY = 86400 };
+#define START 1700000000
+
+/* Regions a and b, and a floor that wants both. */
+static void begin(struct run_frame *t)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	CLEANUP(store_close) struct store *from = NULL;
+	CLEANUP(store_close) struct store *to = NULL;
+	char spec[4 * SCRATCH_PATH];
+
+	run_open(t);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"verifyEvery\":\"30d\","
+		       "\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\"}]}",
+		       run_path(t, "a"), run_path(t, "b"));
+	run_apply(t, "Repository", "main", NULL, spec);
+	run_apply(t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":1},\"floor\":{\"snapshots\":1,"
+		  "\"verifiedWithin\":\"30d\",\"regions\":2}}");
+	run_apply(t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"b\"]}");
+	ok(&t->f, keyring_credential_key_file(run_path(t, "keys/main.key"),
+					      &key, &t->f.e));
+	ok(&t->f, store_open(run_path(t, "a"), false, &from, &t->f.e));
+	ok(&t->f, store_open(run_path(t, "b"), true, &to, &t->f.e));
+	ok(&t->f, replicate_settle(from, to, key, &t->f.e));
+}
+
+/* A run on that day; its state. */
+static enum run_state night(struct run_frame *t, int day)
+{
+	enum run_state state;
+	int64_t id;
+
+	run_clock(t, START + (int64_t)day * DAY);
+	id = run_attempt(t, 0);
+	state = run_do(t, id);
+	(void)end_run(&t->f, id, CATALOG_RUN_SUCCEEDED, clock_now().sec,
+		      CATALOG_SUCCEEDED);
+	return state;
+}
+
+static void damage_file(const char *path)
+{
+	const int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct stat st;
+	char c;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	/* Within the first sealed chunk, behind the pack's header. */
+	ck_assert_int_eq(pread(fd, &c, 1, 60), 1);
+	c = (char)(c ^ 1);
+	ck_assert_int_eq(pwrite(fd, &c, 1, 60), 1);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+/* Spoil every data pack below a folder, however it is laid out. */
+static int damage(const char *folder)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+	int n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while ((entry = readdir(d))) {
+		char path[4096];
+		struct stat st;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", folder,
+			       entry->d_name);
+		ck_assert_int_eq(stat(path, &st), 0);
+		if (S_ISDIR(st.st_mode)) {
+			n += damage(path);
+		} else {
+			ck_assert_int_eq(chmod(path, 0600), 0);
+			damage_file(path);
+			n++;
+		}
+	}
+	ck_assert_int_eq(closedir(d), 0);
+	return n;
+}
+
+static int64_t proven(struct run_frame *t, const char *region)
+{
+	char sql[200];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM replicas WHERE state = 'complete' "
+		       "AND oldest_verified_us IS NOT NULL AND region = '%s'",
+		       region);
+	return frame_count(&t->f, sql);
+}
+
+START_TEST(a_new_copy_is_proven_at_once)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(proven(&t, "a"), 1);
+	ck_assert_int_eq(proven(&t, "b"), 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM checks WHERE "
+					   "level = 'data' AND result = "
+					   "'sound' AND run IS NOT NULL"),
+			 2);
+	/* So the floor is satisfied, and the older one may go. */
+	run_file(&t, "web/two", "two\n");
+	ck_assert_int_eq(night(&t, 1), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	ck_assert_int_eq(run_counts(&t, "b").live, 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM decisions "
+					   "WHERE outcome = 'floor-blocked'"),
+			 0);
+}
+END_TEST
+
+START_TEST(damage_is_told_and_proves_nothing)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_ge(damage(run_path(&t, "b/data")), 1);
+	/* Long enough for each pack to have had its turn. */
+	ck_assert_int_eq(night(&t, 29), RUN_PARTIAL);
+	ck_assert_int_eq(proven(&t, "b"), 0);
+	ck_assert_int_eq(proven(&t, "a"), 2);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'verify' AND region = '' AND state = "
+				  "'partial' AND message LIKE 'region b is "
+				  "damaged in %snapctl repo check%file://%'"),
+		1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM checks WHERE "
+					   "region = 'b' AND result = "
+					   "'damaged' AND damaged > 0"),
+			 1);
+	/* It is read again at every run, and nothing is deleted meanwhile. */
+	ck_assert_int_eq(night(&t, 30), RUN_PARTIAL);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM checks WHERE "
+					   "region = 'b' AND result = "
+					   "'damaged'"),
+			 2);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+}
+END_TEST
+
+/* Everything within a cycle, and far from everything in each run. */
+START_TEST(every_pack_has_its_turn)
+{
+	CLEANUP(run_done) struct run_frame t;
+	int64_t reads;
+
+	begin(&t);
+	for (int day = 0; day < 60; day++) {
+		ck_assert_int_eq(night(&t, day), RUN_SUCCEEDED);
+		ck_assert_int_eq(
+			frame_count(&t.f,
+				    "SELECT count(*) FROM pack_reads WHERE "
+				    "read_us < (SELECT max(started_us) FROM "
+				    "checks) - 30 * 86400 * 1000000"),
+			0);
+	}
+	reads = frame_count(&t.f, "SELECT sum(details ->> '$.packs_read') "
+				  "FROM checks WHERE region = 'a'");
+	ck_assert_int_ge(reads, 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM checks WHERE "
+					   "details ->> '$.unread_bytes' > 0"),
+			 0);
+	ck_assert_int_lt(reads,
+			 frame_count(&t.f, "SELECT sum(details ->> "
+					   "'$.packs') FROM checks WHERE "
+					   "region = 'a'") /
+				 4);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, a_new_copy_is_proven_at_once);
+	tcase_add_test(tc, damage_is_told_and_proves_nothing);
+	tcase_add_test(tc, every_pack_has_its_turn);
+}
+
+CHECK_MAIN("service/step_verify", cases)
