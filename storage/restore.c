@@ -325,10 +325,11 @@ static bool is_right(const struct stat *st, const struct entry *en)
 }
 
 /* In place of what is there: linked beside it, then renamed over it. */
-static int link_over(const struct restore_folder *f, int fd, const char *name,
-		     struct err *e)
+static int link_over(const struct walk *w, int fd, const struct entry *en,
+		     const char *name, struct err *e)
 {
-	char *temporary = restore_temporary_name(e);
+	const struct restore_folder *f = w->top;
+	char *temporary = restore_temporary_name(w->run, f, en, e);
 	int failed;
 
 	if (!temporary)
@@ -379,7 +380,7 @@ static int try_link(struct walk *w, const struct entry *en, const char *name,
 		return 1;
 	if (S_ISDIR(old.st_mode))
 		return err_set(e, ERR_EXISTS, "a folder is in the way");
-	return link_over(w->top, fd, name, e);
+	return link_over(w, fd, en, name, e);
 }
 
 static void count_file(struct walk *w, const struct entry *en)
@@ -780,7 +781,11 @@ int restore_run(struct repository *r, const struct manifest *m,
 		struct err *e)
 {
 	struct restore_run run = {
-		.repository = r, .o = o, .uid = geteuid(), .gid = getegid()
+		.repository = r,
+		.snapshot = m->snapshot,
+		.o = o,
+		.uid = geteuid(),
+		.gid = getegid(),
 	};
 	struct beat *b;
 	int failed;

@@ -1,6 +1,8 @@
 /* Regular files: deciding, writing, finishing. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,22 +10,25 @@
 
 #include "base/file.h"
 #include "base/seam.h"
-#include "base/secret.h"
-#include "base/text.h"
+#include "storage/repository/cut.h"
 #include "storage/restore_internal.h"
 
-char *restore_temporary_name(struct err *e)
+char *restore_temporary_name(const struct restore_run *r,
+			     const struct restore_folder *f,
+			     const struct entry *en, struct err *e)
 {
-	uint8_t random[8];
-	char hex[2 * sizeof(random) + 1];
+	uint8_t key[KEYS_SIZE] = { 0 };
 	char *name;
 
-	secret_nonce(random, sizeof(random));
-	text_hex(random, sizeof(random), hex);
-	if (asprintf(&name, ".snapctl-%s.part", hex) < 0) {
+	static_assert(sizeof(r->snapshot) <= sizeof(key), "it is a key");
+	memcpy(key, &r->snapshot, sizeof(r->snapshot));
+	if (asprintf(&name, ".snapctl-%016" PRIx64 ".part",
+		     cut_hash(key, en->path, en->path_len)) < 0) {
 		(void)err_oom(e);
 		return NULL;
 	}
+	/* Nearly always there is none; one that stays fails what comes. */
+	(void)!seam_unlink(f->fd, name, 0);
 	return name;
 }
 
@@ -98,14 +103,16 @@ static int keep_file(struct restore_run *r, struct restore_folder *f,
 
 /*
  * In place when nothing is there, else beside it, to be renamed over it; and
- * without a name until then, so that whoever is killed leaves nothing behind.
+ * where the file system can, without a name until then.
  */
-static int open_output(struct restore_file *file, bool there, struct err *e)
+static int open_output(const struct restore_run *r, struct restore_file *file,
+		       bool there, struct err *e)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 
 	if (there) {
-		file->temporary = restore_temporary_name(e);
+		file->temporary = restore_temporary_name(r, file->folder,
+							 &file->entry, e);
 		if (!file->temporary)
 			return -1;
 		file->fd = seam_open(file->folder->fd, ".",
@@ -149,7 +156,7 @@ int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 	if (!file)
 		return -1;
 	file->folder = f;
-	if (open_output(file, there, e)) {
+	if (open_output(r, file, there, e)) {
 		file_free(file);
 		return -1;
 	}

@@ -35,6 +35,7 @@ struct restore_folder {
 
 struct restore_run {
 	struct repository *repository;
+	struct object_id snapshot;
 	const struct restore_options *o;
 	struct restore_result result;
 	bool privileged;
@@ -149,7 +150,16 @@ void restore_file_unref(struct restore_run *r, struct restore_file *file)
 /* Write a job's pieces; failures are noted at their files. */
 void restore_job_write(struct restore_run *r, struct reader *x,
 		       struct restore_job *job) NONNULL(1, 2, 3);
-/* A fresh name for something that will be renamed. */
-char *restore_temporary_name(struct err *e) NONNULL(1);
+/*
+ * The name in f of what will be renamed to the entry's own, free to be made:
+ * what a restore of the same snapshot that was killed left there is removed.
+ * It follows from snapshot and path, so that the next restore finds it, and
+ * so that no tree holds a file of that name by chance or by design: the
+ * snapshot's id is drawn when its files are there already.
+ */
+char *restore_temporary_name(const struct restore_run *r,
+			     const struct restore_folder *f,
+			     const struct entry *en, struct err *e)
+	NONNULL(1, 2, 3, 4);
 
 #endif

@@ -484,7 +484,7 @@ static int replace_special(struct restore_run *r,
 			   const struct entry *en, const char *name,
 			   struct err *e)
 {
-	char *temporary = restore_temporary_name(e);
+	char *temporary = restore_temporary_name(r, f, en, e);
 	int failed;
 
 	if (!temporary)

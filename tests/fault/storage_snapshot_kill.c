@@ -282,12 +282,47 @@ START_TEST(killed_before_every_call_of_a_restore)
 }
 END_TEST
 
+/* The same names, and nothing as it should be. */
+static void spoil_target(void)
+{
+	ck_assert_int_eq(mkdir(f.to, 0755), 0);
+	ck_assert_int_eq(mkdir(at(f.to, "d"), 0750), 0);
+	write_bytes(at(f.to, "d/small"), 90, 5);
+	write_bytes(at(f.to, "d/new"), 90, 6);
+	write_bytes(at(f.to, "large"), 90, 7);
+	write_bytes(at(f.to, "link"), 90, 8);
+	ck_assert_int_eq(symlink("small", at(f.to, "symlink")), 0);
+}
+
+/* What takes another one's place is beside it first, but not for ever. */
+START_TEST(killed_before_every_call_of_a_restore_over_others)
+{
+	unsigned int n = 0;
+	struct object_id id;
+	int status;
+
+	id = repo_take(&f).id;
+	do {
+		spoil_target();
+		plan = (struct plan){ .at = ++n };
+		status = in_child(restore_story, &id);
+		ck_assert(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+		ck_assert_uint_eq(repo_restore(&f, id).errors, 0);
+		expect_same_below(f.to);
+		remove_target();
+		ck_assert_uint_lt(n, 1000);
+	} while (WIFSIGNALED(status));
+	ck_assert_uint_gt(n, 25);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, killed_before_every_call_of_a_snapshot);
 	tcase_add_test(tc, a_full_store_is_told_and_made_good);
 	tcase_add_test(tc, killed_before_every_call_of_a_restore);
+	tcase_add_test(tc, killed_before_every_call_of_a_restore_over_others);
 }
 
 CHECK_MAIN("storage/snapshot_kill", cases)
