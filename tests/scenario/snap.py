@@ -65,7 +65,8 @@ class World:
     """A state folder, a socket, a clock that can be shifted, a daemon."""
 
     def __init__(self):
-        self.root = tempfile.mkdtemp(prefix="snapctl-scenario-")
+        self.root = tempfile.mkdtemp(prefix="snapctl-scenario-",
+                                     suffix=".d")
         os.mkdir(self.path("etc"))
         self.clock = self.path("clock")
         self.set_clock(0)
