@@ -1,5 +1,7 @@
 /* What is protected, by what, how well; and what is not. */
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -15,10 +17,15 @@ struct report {
 	struct operation_call *call;
 	struct report_window window;
 	struct timetable *timetable;
+	json_t *proofs; /* "schedule source" → second of the newest */
 };
 
-/* The newest complete snapshot of a source by the end of the window. */
+/*
+ * The newest complete snapshot of a source that was there at the end of the
+ * window, also if it has been deleted since.
+ */
 struct newest {
+	struct instant to;
 	bool any;
 	char id[33];
 	struct instant received;
@@ -32,6 +39,8 @@ static int take_newest(void *arg, const struct catalog_snapshot *s,
 {
 	struct newest *n = arg;
 
+	if (s->deleted.sec && instant_compare(s->deleted, n->to) <= 0)
+		return 0;
 	n->any = true;
 	n->received = s->received;
 	(void)snprintf(n->id, sizeof(n->id), "%.32s", s->id);
@@ -45,15 +54,23 @@ static int find_newest(struct report *r, const char *repository,
 		.repository = repository,
 		.source = source,
 		.state = "complete",
+		.deleted = CATALOG_WITH_DELETED,
 		.to = r->window.to,
-		.limit = 1,
 	};
 
-	*ret = (struct newest){ .any = false };
+	*ret = (struct newest){ .to = r->window.to };
 	return catalog_snapshots(r->call->catalog, &filter, take_newest, ret,
 				 e) < 0
 		       ? -1
 		       : 0;
+}
+
+/* A copy that is gone by now was there when its snapshot was. */
+static bool was_there(const struct catalog_replica *x, struct instant to)
+{
+	return (strcmp(x->state, "complete") == 0 ||
+		strcmp(x->state, "gone") == 0) &&
+	       x->completed.sec && instant_compare(x->completed, to) < 0;
 }
 
 struct copies {
@@ -67,7 +84,7 @@ static int write_copy(void *arg, const struct catalog_replica *x,
 	const struct copies *c = arg;
 	struct newest *n = c->newest;
 
-	if (strcmp(x->state, "complete") != 0)
+	if (!was_there(x, n->to))
 		return 0;
 	json_str(c->j, x->region);
 	if (x->oldest_verified.sec == 0)
@@ -98,38 +115,155 @@ static int write_regions(struct report *r, const char *repository,
 	return 0;
 }
 
-static int take_proof(void *arg, const struct catalog_drill *d,
-		      struct err *e UNUSED)
-{
-	struct instant *proven = arg;
+/* ---- Regions that are behind -------------------------------------------- */
 
-	if (!d->passed || d->finished.sec == 0)
-		return 0;
-	*proven = d->finished;
-	return 1;
+/* Whether a region has a copy that is young enough for the rpo. */
+struct young {
+	struct report *r;
+	const char *repository, *region;
+	bool found;
+};
+
+static int take_copy(void *arg, const struct catalog_replica *x,
+		     struct err *e UNUSED)
+{
+	struct young *y = arg;
+
+	y->found = y->found || was_there(x, y->r->window.to);
+	return 0;
 }
 
-/* When the newest drill of any Drill for this schedule passed. */
-static int find_proof(struct report *r, const struct timetable_entry *schedule,
-		      struct instant *ret, struct err *e)
+static int look_for_copy(void *arg, const struct catalog_snapshot *s,
+			 struct err *e)
 {
-	*ret = (struct instant){ 0 };
-	for (size_t i = 0; i < r->timetable->count; i++) {
-		const struct timetable_entry *t = &r->timetable->entries[i];
-		const struct catalog_drill_filter filter = {
-			.drill = t->name, .to = r->window.to
-		};
-		struct instant proven = { 0 };
+	struct young *y = arg;
+	const struct catalog_replica_filter filter = {
+		.repository = y->repository,
+		.snapshot = s->id,
+		.region = y->region,
+	};
 
-		if (!t->resource || t->resource->kind != RESOURCE_DRILL ||
-		    strcmp(t->resource->drill.schedule, schedule->name) != 0)
-			continue;
-		if (catalog_drills(r->call->catalog, &filter, take_proof,
-				   &proven, e) < 0)
+	if (s->deleted.sec && instant_compare(s->deleted, y->r->window.to) <= 0)
+		return 0;
+	if (catalog_replicas(y->r->call->catalog, &filter, take_copy, y, e) < 0)
+		return -1;
+	return y->found;
+}
+
+/* The first region of the schedule that misses its rpo, or NULL. */
+static int find_behind(struct report *r, const struct timetable_entry *t,
+		       const char *source, const char **ret, struct err *e)
+{
+	const struct resource_schedule *schedule = &t->resource->schedule;
+	const struct catalog_snapshot_filter filter = {
+		.repository = t->repository,
+		.source = source,
+		.state = "complete",
+		.deleted = CATALOG_WITH_DELETED,
+		.from = instant_add_ms(r->window.to, -t->rpo_ms),
+		.to = r->window.to,
+	};
+
+	*ret = NULL;
+	for (size_t i = 0; t->rpo_ms && i < schedule->replicate_to.count; i++) {
+		struct young y = { .r = r,
+				   .repository = t->repository,
+				   .region = schedule->replicate_to.items[i] };
+
+		if (catalog_snapshots(r->call->catalog, &filter, look_for_copy,
+				      &y, e) < 0)
 			return -1;
-		if (instant_compare(proven, *ret) > 0)
-			*ret = proven;
+		if (!y.found) {
+			*ret = y.region;
+			return 0;
+		}
 	}
+	return 0;
+}
+
+/* ---- Proofs ------------------------------------------------------------- */
+
+/* Names have no space. */
+static char *proof_key(const char *schedule, const char *source, struct err *e)
+{
+	char *key;
+
+	if (asprintf(&key, "%s %s", schedule, source) >= 0)
+		return key;
+	(void)err_oom(e);
+	return NULL;
+}
+
+/* Newest first: the first one of a source counts. */
+static int note_proof(struct report *r, const struct catalog_drill *d,
+		      const char *source, struct err *e)
+{
+	char *key = proof_key(d->schedule, source, e);
+	int failed = 0;
+
+	if (!key)
+		return -1;
+	if (!json_object_get(r->proofs, key) &&
+	    json_object_set_new(r->proofs, key, json_integer(d->finished.sec)))
+		failed = err_oom(e);
+	free(key);
+	return failed;
+}
+
+/*
+ * What a drill proves is in its evidence: the sources that it restored, and
+ * those only of which it restored everything.
+ */
+static int take_proof(void *arg, const struct catalog_drill *d, struct err *e)
+{
+	struct report *r = arg;
+	json_error_t why;
+	json_t *evidence;
+	json_t *snapshots;
+	int failed = 0;
+
+	if (!d->passed || d->finished.sec == 0 ||
+	    instant_compare(d->finished, r->window.to) >= 0)
+		return 0;
+	evidence = json_loads(d->evidence_json, 0, &why);
+	snapshots = json_object_get(evidence, "snapshots");
+	for (size_t i = 0; i < json_array_size(snapshots) && !failed; i++) {
+		const json_t *s = json_array_get(snapshots, i);
+		const char *source = json_string_value(
+			json_object_get(s, "source"));
+		const char *state = json_string_value(
+			json_object_get(s, "state"));
+
+		if (source && state && strcmp(state, "complete") == 0)
+			failed = note_proof(r, d, source, e);
+	}
+	json_decref(evidence);
+	return failed;
+}
+
+static int read_proofs(struct report *r, struct err *e)
+{
+	const struct catalog_drill_filter filter = { .to = r->window.to };
+
+	r->proofs = json_object();
+	if (!r->proofs)
+		return err_oom(e);
+	return catalog_drills(r->call->catalog, &filter, take_proof, r, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* When the newest drill that restored this source for this schedule passed. */
+static int find_proof(const struct report *r, const char *schedule,
+		      const char *source, struct instant *ret, struct err *e)
+{
+	char *key = proof_key(schedule, source, e);
+
+	if (!key)
+		return -1;
+	*ret = (struct instant){ .sec = json_integer_value(
+					 json_object_get(r->proofs, key)) };
+	free(key);
 	return 0;
 }
 
@@ -141,7 +275,8 @@ struct judgement {
 };
 
 static void judge(const struct report *r, const struct timetable_entry *t,
-		  const struct newest *n, struct judgement *ret)
+		  const struct newest *n, const char *behind,
+		  struct judgement *ret)
 {
 	const int64_t age_ms = instant_ms_between(n->received, r->window.to);
 	char age[INSTANT_TEXT];
@@ -168,6 +303,13 @@ static void judge(const struct report *r, const struct timetable_entry *t,
 			       "the newest complete snapshot is %s old, the "
 			       "target is %s",
 			       age, rpo);
+	} else if (behind) {
+		ret->state = "late";
+		instant_duration_format(t->rpo_ms, rpo);
+		(void)snprintf(ret->message, sizeof(ret->message),
+			       "region %s has no complete copy younger than "
+			       "%s, the target",
+			       behind, rpo);
 	}
 }
 
@@ -190,7 +332,7 @@ static int write_ledger(struct report *r, const struct timetable_entry *t,
 }
 
 static void write_rpo(const struct report *r, const struct timetable_entry *t,
-		      const struct newest *n)
+		      const struct newest *n, bool behind)
 {
 	const int64_t age_ms = instant_ms_between(n->received, r->window.to);
 	struct json *j = r->call->reply;
@@ -199,7 +341,8 @@ static void write_rpo(const struct report *r, const struct timetable_entry *t,
 	report_seconds(j, "age_seconds", age_ms, n->any);
 	report_seconds(j, "rpo_seconds", t->rpo_ms, t->rpo_ms > 0);
 	if (t->rpo_ms > 0)
-		json_kv_bool(j, "rpo_met", n->any && age_ms <= t->rpo_ms);
+		json_kv_bool(j, "rpo_met",
+			     n->any && age_ms <= t->rpo_ms && !behind);
 	else
 		json_kv_str(j, "rpo_met", NULL);
 }
@@ -210,18 +353,20 @@ static int write_protected(struct report *r, const char *source,
 	struct json *j = r->call->reply;
 	struct instant proven;
 	struct judgement verdict;
+	const char *behind;
 	struct newest n;
 
 	if (find_newest(r, t->repository, source, &n, e) < 0 ||
-	    find_proof(r, t, &proven, e) < 0)
+	    find_behind(r, t, source, &behind, e) < 0 ||
+	    find_proof(r, t->name, source, &proven, e) < 0)
 		return -1;
-	judge(r, t, &n, &verdict);
+	judge(r, t, &n, behind, &verdict);
 	json_begin_object(j);
 	json_kv_str(j, "source", source);
 	json_kv_str(j, "schedule", t->name);
 	json_kv_str(j, "repository", t->repository);
 	json_kv_str(j, "state", verdict.state);
-	write_rpo(r, t, &n);
+	write_rpo(r, t, &n, behind != NULL);
 	if (write_regions(r, t->repository, &n, e) < 0)
 		return -1;
 	report_moment(j, "last_proven", proven);
@@ -290,14 +435,17 @@ int report_coverage(struct operation_call *call, struct err *e)
 	CLEANUP(timetable_free) struct timetable *t = NULL;
 	const struct catalog_resource_filter sources = { .kind = "Source" };
 	struct report r = { .call = call };
+	int failed;
 
 	if (report_window(call, DEFAULT_MS, &r.window, e) < 0 ||
 	    timetable_load(call->catalog, NULL, &t, e) < 0)
 		return -1;
 	r.timetable = t;
 	json_begin_list(call->reply);
-	if (catalog_resources(call->catalog, &sources, visit_source, &r, e) < 0)
-		return -1;
+	failed = read_proofs(&r, e) < 0 ||
+		 catalog_resources(call->catalog, &sources, visit_source, &r,
+				   e) < 0;
+	json_decref(r.proofs);
 	json_end_list(call->reply);
-	return 0;
+	return failed ? -1 : 0;
 }

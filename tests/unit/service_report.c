@@ -6,8 +6,8 @@
 
 #define NOW 2000000
 
-static void report(struct frame *f, const char *verb, const char *from,
-		   const char *to, const char *expected)
+static void reply_of(struct frame *f, const char *verb, const char *from,
+		     const char *to, struct buf *out)
 {
 	CLEANUP(args_free) struct args *args = NULL;
 	const struct operation *op = operation_named(verb);
@@ -15,9 +15,8 @@ static void report(struct frame *f, const char *verb, const char *from,
 				       .catalog = f->c,
 				       .now = at(NOW) };
 	struct json j;
-	struct buf out;
 
-	buf_init(&out, 1 << 20);
+	buf_init(out, 1 << 20);
 	ck_assert_ptr_nonnull(op);
 	ok(f, args_new(&args, op, &f->e));
 	if (from)
@@ -27,9 +26,17 @@ static void report(struct frame *f, const char *verb, const char *from,
 	ok(f, args_finish(args, &f->e));
 	call.args = args;
 	call.reply = &j;
-	json_init(&j, json_to_buf, &out);
+	json_init(&j, json_to_buf, out);
 	ok(f, op->run(&call, &f->e));
 	ok(f, json_finish(&j, &f->e));
+}
+
+static void report(struct frame *f, const char *verb, const char *from,
+		   const char *to, const char *expected)
+{
+	struct buf out;
+
+	reply_of(f, verb, from, to, &out);
 	ck_assert_str_eq(buf_str(&out), expected);
 	buf_done(&out);
 }
@@ -169,11 +176,155 @@ START_TEST(coverage_and_drills_tell_what_is_missing)
 }
 END_TEST
 
+/* The row of web in the coverage report. */
+static void coverage_of_web(struct frame *f, const char *to,
+			    const char *const told[])
+{
+	struct buf out;
+	const char *row;
+
+	reply_of(f, "report coverage", NULL, to, &out);
+	row = strstr(buf_str(&out), "{\"source\":\"web\"");
+	ck_assert_ptr_nonnull(row);
+	for (; *told; told++)
+		ck_assert_msg(strstr(row, *told), "no %s in %s", *told, row);
+	buf_done(&out);
+}
+
+static void declare_two_regions(struct frame *f)
+{
+	apply(f, "Repository", "main",
+	      "{\"keyFile\":\"k\",\"regions\":[{\"name\":\"eu\",\"url\":"
+	      "\"file:///eu\"},{\"name\":\"us\",\"url\":\"file:///us\"}]}");
+	apply(f, "Source", "web", "{\"type\":\"files\",\"paths\":[\"/w\"]}");
+	apply(f, "Schedule", "nightly",
+	      "{\"cron\":\"0 1 * * *\",\"sources\":{\"names\":[\"web\"]},"
+	      "\"repository\":\"main\",\"rpo\":\"1h\","
+	      "\"replicateTo\":[\"us\"]}");
+	apply(f, "Drill", "weekly",
+	      "{\"cron\":\"0 6 * * SUN\",\"schedule\":\"nightly\"}");
+}
+
+static void copied(struct frame *f, const char *id, const char *state,
+		   int64_t sec)
+{
+	const struct catalog_replica x = { .repository = "main",
+					   .snapshot = id,
+					   .region = "us",
+					   .state = state,
+					   .completed = at(sec),
+					   .message = "" };
+
+	ok(f, catalog_replica_put(f->c, &x, &f->e));
+}
+
+static void drilled(struct frame *f, const char *schedule, int64_t sec,
+		    const char *evidence)
+{
+	const struct catalog_drill d = { .drill = "weekly",
+					 .schedule = schedule,
+					 .repository = "main",
+					 .region = "us",
+					 .source = "web, db",
+					 .snapshot = "",
+					 .started = at(sec - 10),
+					 .finished = at(sec),
+					 .passed = true,
+					 .rto_ms = -1,
+					 .rpo_ms = -1,
+					 .evidence_json = evidence,
+					 .message = "" };
+	int64_t id;
+
+	ok(f, catalog_drill_put(f->c, &d, &id, &f->e));
+}
+
+/* Another schedule's drill, another source, a part of it: no proof of web. */
+START_TEST(a_proof_is_what_the_evidence_names)
+{
+	CLEANUP(frame_done) struct frame f;
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	drilled(&f, "other", NOW - 500,
+		"{\"snapshots\":[{\"source\":\"web\",\"state\":"
+		"\"complete\"}]}");
+	drilled(&f, "nightly", NOW - 400,
+		"{\"snapshots\":[{\"source\":\"db\",\"state\":"
+		"\"complete\"}]}");
+	drilled(&f, "nightly", NOW - 300,
+		"{\"snapshots\":[{\"source\":\"web\",\"state\":"
+		"\"partial\"}]}");
+	coverage_of_web(&f, NULL,
+			(const char *const[]){ "\"last_proven\":null", NULL });
+	drilled(&f, "nightly", NOW - 3600,
+		"{\"snapshots\":[{\"source\":\"web\",\"state\":"
+		"\"complete\"}]}");
+	coverage_of_web(
+		&f, NULL,
+		(const char *const[]){
+			"\"last_proven\":\"1970-01-24T02:33:20Z\"", NULL });
+}
+END_TEST
+
+/* What was there at the time is judged, not what retention left of it. */
+START_TEST(coverage_looks_back)
+{
+	CLEANUP(frame_done) struct frame f;
+	static const char gone[] = "22222222222222222222222222222222";
+	const struct catalog_actor actor = by("snapctld", NOW - 100);
+	struct catalog_snapshot s = snapshot_of(gone, "web", NOW - 9000);
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, gone, "gone", NOW - 8900);
+	ok(&f, catalog_snapshot_deleted(f.c, "main", gone, "no rule keeps it",
+					&actor, &f.e));
+	coverage_of_web(&f, "1970-01-24T01:33:20Z", /* NOW - 7200 */
+			(const char *const[]){ "\"state\":\"protected\"",
+					       "\"rpo_met\":true",
+					       "\"regions\":[\"us\"]", NULL });
+	coverage_of_web(&f, NULL,
+			(const char *const[]){ "\"state\":\"never-succeeded\"",
+					       "\"rpo_met\":false", NULL });
+}
+END_TEST
+
+START_TEST(a_region_that_is_behind_misses_the_target)
+{
+	CLEANUP(frame_done) struct frame f;
+	static const char old[] = "33333333333333333333333333333333";
+	static const char young[] = "44444444444444444444444444444444";
+	struct catalog_snapshot s = snapshot_of(old, "web", NOW - 7200);
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, old, "complete", NOW - 7100);
+	s = snapshot_of(young, "web", NOW - 600);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	coverage_of_web(&f, NULL,
+			(const char *const[]){
+				"\"state\":\"late\"", "\"rpo_met\":false",
+				"\"message\":\"region us has no complete copy "
+				"younger than 1h, the target\"",
+				NULL });
+	copied(&f, young, "complete", NOW - 500);
+	coverage_of_web(&f, NULL,
+			(const char *const[]){ "\"state\":\"protected\"",
+					       "\"rpo_met\":true", NULL });
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, runs_are_every_expected_one);
 	tcase_add_test(tc, retention_tells_why);
 	tcase_add_test(tc, coverage_and_drills_tell_what_is_missing);
+	tcase_add_test(tc, a_proof_is_what_the_evidence_names);
+	tcase_add_test(tc, coverage_looks_back);
+	tcase_add_test(tc, a_region_that_is_behind_misses_the_target);
 }
 
 CHECK_MAIN("service/report", cases)
