@@ -2,6 +2,7 @@
  * wrong: at a glance. */
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -123,26 +124,65 @@ static struct instant next_of(const struct status *s,
 
 /* ---- One source --------------------------------------------------------- */
 
+/* Of a source: its newest snapshot, and the region that is behind. */
+struct copies {
+	const struct resource_texts *wanted; /* regions of the schedule */
+	struct instant newest;		     /* anywhere */
+	struct instant *in;		     /* each of wanted */
+	struct instant oldest;		     /* of those */
+	const char *behind;		     /* whose that is, or NULL */
+};
+
 static int read_newest(void *arg, const struct catalog_newest *n,
 		       struct err *e UNUSED)
 {
-	struct instant *newest = arg;
+	struct copies *c = arg;
 
-	if (instant_compare(n->received, *newest) > 0)
-		*newest = n->received;
+	if (instant_compare(n->received, c->newest) > 0)
+		c->newest = n->received;
+	for (size_t i = 0; i < c->wanted->count; i++)
+		if (strcmp(n->region, c->wanted->items[i]) == 0)
+			c->in[i] = n->received;
 	return 0;
+}
+
+static int find_copies(struct status *s, const struct timetable_entry *entry,
+		       const char *source, struct copies *ret, struct err *e)
+{
+	struct copies c = {
+		.wanted = &entry->resource->schedule.replicate_to,
+	};
+	int failed;
+
+	c.in = calloc(c.wanted->count + 1, sizeof(*c.in));
+	if (!c.in)
+		return err_oom(e);
+	failed = catalog_newest(s->call->catalog, entry->repository, source,
+				read_newest, &c, e) < 0;
+	c.oldest = c.newest;
+	for (size_t i = 0; i < c.wanted->count; i++)
+		if (instant_compare(c.in[i], c.oldest) < 0) {
+			c.oldest = c.in[i];
+			c.behind = c.wanted->items[i];
+		}
+	free(c.in);
+	c.in = NULL;
+	*ret = c;
+	return failed ? -1 : 0;
 }
 
 static const char *state_of(const struct status *s,
 			    const struct timetable_entry *entry,
-			    const struct ending *end, struct instant newest)
+			    const struct ending *end,
+			    const struct copies *copies)
 {
-	const int64_t age_ms = instant_ms_between(newest, s->call->now);
+	/* The target is for each region: the one that is behind decides. */
+	const int64_t age_ms = instant_ms_between(copies->oldest, s->call->now);
 
 	if (end->any &&
 	    (end->state == CATALOG_FAILED || end->state == CATALOG_MISSED))
 		return "failed";
-	if (newest.sec == 0)
+	if (copies->newest.sec == 0)
 		return end->any ? "unprotected" : "waiting";
 	if (entry->rpo_ms && age_ms > entry->rpo_ms)
 		return "late";
@@ -150,18 +190,28 @@ static const char *state_of(const struct status *s,
 }
 
 static void tell_late(struct status *s, const struct timetable_entry *entry,
-		      const char *source, struct instant newest)
+		      const char *source, const struct copies *copies)
 {
+	const char *region = copies->behind;
 	char age[INSTANT_TEXT];
 	char rpo[INSTANT_TEXT];
 	char text[300];
 
 	instant_duration_format(
-		instant_ms_between(newest, s->call->now) / 60000 * 60000, age);
+		instant_ms_between(copies->oldest, s->call->now) / 60000 *
+			60000,
+		age);
 	instant_duration_format(entry->rpo_ms, rpo);
-	(void)snprintf(text, sizeof(text),
-		       "%s: the newest snapshot is %s old, %s is the target",
-		       source, age, rpo);
+	if (copies->oldest.sec == 0)
+		(void)snprintf(text, sizeof(text),
+			       "%s: region %s has no copy, %s is the target",
+			       source, region, rpo);
+	else
+		(void)snprintf(
+			text, sizeof(text),
+			"%s: the newest %s%s is %s old, %s is the target",
+			source, region ? "copy in region " : "snapshot",
+			region ? region : "", age, rpo);
 	add_problem(s, text, "\"snapctl run list\" shows what happened");
 }
 
@@ -170,27 +220,26 @@ static int write_source(struct status *s, const struct timetable_entry *entry,
 			struct err *e)
 {
 	struct json *j = s->call->reply;
-	struct instant newest = { 0 };
 	const struct instant next = next_of(s, entry);
+	struct copies copies;
 	const char *state;
 
-	if (catalog_newest(s->call->catalog, entry->repository, source,
-			   read_newest, &newest, e) < 0)
+	if (find_copies(s, entry, source, &copies, e) < 0)
 		return -1;
-	state = state_of(s, entry, end, newest);
+	state = state_of(s, entry, end, &copies);
 	s->sources++;
 	if (strcmp(state, "protected") != 0)
 		s->troubled++;
 	if (strcmp(state, "late") == 0)
-		tell_late(s, entry, source, newest);
-	if (instant_compare(newest, s->last_success) > 0)
-		s->last_success = newest;
+		tell_late(s, entry, source, &copies);
+	if (instant_compare(copies.newest, s->last_success) > 0)
+		s->last_success = copies.newest;
 	json_begin_object(j);
 	json_kv_str(j, "source", source);
 	json_kv_str(j, "schedule", entry->name);
 	json_kv_str(j, "repository", entry->repository);
 	json_kv_str(j, "state", is_running(s, entry) ? "running" : state);
-	write_moment(j, "last_success", newest);
+	write_moment(j, "last_success", copies.newest);
 	write_moment(j, "next", next);
 	json_end_object(j);
 	return 0;

@@ -205,12 +205,12 @@ static void declare_two_regions(struct frame *f)
 	      "{\"cron\":\"0 6 * * SUN\",\"schedule\":\"nightly\"}");
 }
 
-static void copied(struct frame *f, const char *id, const char *state,
-		   int64_t sec)
+static void copied(struct frame *f, const char *region, const char *id,
+		   const char *state, int64_t sec)
 {
 	const struct catalog_replica x = { .repository = "main",
 					   .snapshot = id,
-					   .region = "us",
+					   .region = region,
 					   .state = state,
 					   .completed = at(sec),
 					   .message = "" };
@@ -278,7 +278,7 @@ START_TEST(coverage_looks_back)
 	frame_open(&f);
 	declare_two_regions(&f);
 	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
-	copied(&f, gone, "gone", NOW - 8900);
+	copied(&f, "us", gone, "gone", NOW - 8900);
 	ok(&f, catalog_snapshot_deleted(f.c, "main", gone, "no rule keeps it",
 					&actor, &f.e));
 	coverage_of_web(&f, "1970-01-24T01:33:20Z", /* NOW - 7200 */
@@ -291,6 +291,16 @@ START_TEST(coverage_looks_back)
 }
 END_TEST
 
+static void status_tells(struct frame *f, const char *what)
+{
+	struct buf out;
+
+	reply_of(f, "status", NULL, NULL, &out);
+	ck_assert_msg(strstr(buf_str(&out), what), "no %s in %s", what,
+		      buf_str(&out));
+	buf_done(&out);
+}
+
 START_TEST(a_region_that_is_behind_misses_the_target)
 {
 	CLEANUP(frame_done) struct frame f;
@@ -301,16 +311,20 @@ START_TEST(a_region_that_is_behind_misses_the_target)
 	frame_open(&f);
 	declare_two_regions(&f);
 	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
-	copied(&f, old, "complete", NOW - 7100);
+	copied(&f, "us", old, "complete", NOW - 7100);
 	s = snapshot_of(young, "web", NOW - 600);
 	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, "eu", young, "complete", NOW - 600);
 	coverage_of_web(&f, NULL,
 			(const char *const[]){
 				"\"state\":\"late\"", "\"rpo_met\":false",
 				"\"message\":\"region us has no complete copy "
 				"younger than 1h, the target\"",
 				NULL });
-	copied(&f, young, "complete", NOW - 500);
+	status_tells(&f, "web: the newest copy in region us is 2h old, 1h is "
+			 "the target");
+	copied(&f, "us", young, "complete", NOW - 500);
+	status_tells(&f, "everything is protected");
 	coverage_of_web(&f, NULL,
 			(const char *const[]){ "\"state\":\"protected\"",
 					       "\"rpo_met\":true", NULL });
