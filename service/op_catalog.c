@@ -84,6 +84,42 @@ static int lock_state(struct rebuilding *x, struct err *e)
 	return 0;
 }
 
+/* ---- Which repository it is --------------------------------------------- */
+
+static bool is_same_place(const char *a, const char *b)
+{
+	if (strncmp(a, "file://", 7) == 0)
+		a += 7;
+	if (strncmp(b, "file://", 7) == 0)
+		b += 7;
+	return strcmp(a, b) == 0;
+}
+
+static int match_repository(void *arg, const struct catalog_resource *row,
+			    struct err *e)
+{
+	struct rebuilding *x = arg;
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+	CLEANUP(resource_free) struct resource *r = NULL;
+
+	if (resource_from_form(&form, &r, e) < 0)
+		return -1;
+	for (size_t i = 0; i < r->repository.region_count; i++) {
+		const struct resource_region *g = &r->repository.regions[i];
+
+		if (!is_same_place(g->url,
+				   repository_store(x->repository)->url))
+			continue;
+		(void)snprintf(x->name, sizeof(x->name), "%s", row->name);
+		(void)snprintf(x->region, sizeof(x->region), "%s", g->name);
+		return 1;
+	}
+	return 0;
+}
+
 static int see_resource(void *arg, const struct catalog_resource *r UNUSED,
 			struct err *e UNUSED)
 {
@@ -91,17 +127,72 @@ static int see_resource(void *arg, const struct catalog_resource *r UNUSED,
 	return 1;
 }
 
-static int check_empty(struct rebuilding *x, struct err *e)
+static int see_snapshot(void *arg, const struct catalog_snapshot *s UNUSED,
+			struct err *e UNUSED)
 {
-	const struct catalog_resource_filter filter = { .kind = NULL };
+	*(bool *)arg = true;
+	return 1;
+}
+
+static int see_run(void *arg, const struct catalog_run *r UNUSED,
+		   struct err *e UNUSED)
+{
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* Whether the catalog remembers anything of this repository. */
+static int is_remembered(struct rebuilding *x, bool *ret, struct err *e)
+{
+	const struct catalog_snapshot_filter snapshots = {
+		.repository = x->name,
+		.deleted = CATALOG_WITH_DELETED,
+		.limit = 1,
+	};
+	const struct catalog_run_filter runs = { .repository = x->name,
+						 .limit = 1 };
+
+	*ret = false;
+	return catalog_snapshots(x->catalog, &snapshots, see_snapshot, ret, e) <
+				       0 ||
+			       catalog_runs(x->catalog, &runs, see_run, ret,
+					    e) < 0
+		       ? -1
+		       : 0;
+}
+
+/*
+ * Resources are in the segments of every repository: with several, the
+ * first one rebuilt brings back those of the others as well.  What happened
+ * in a repository is in its own only.
+ */
+static int check_forgotten(struct rebuilding *x, struct err *e)
+{
+	const struct catalog_resource_filter all = { .kind = NULL };
+	const struct catalog_resource_filter filter = { .kind = "Repository" };
+	const char *name = args_text(x->call->args, "name");
 	bool any = false;
 
-	if (catalog_resources(x->catalog, &filter, see_resource, &any, e) < 0)
+	if (catalog_resources(x->catalog, &all, see_resource, &any, e) < 0)
 		return -1;
 	if (!any)
 		return 0;
-	(void)err_set(e, ERR_EXISTS, "the catalog %s is not empty",
-		      text_quote_str(x->path).s);
+	if (catalog_resources(x->catalog, &filter, match_repository, x, e) < 0)
+		return -1;
+	if (name)
+		(void)snprintf(x->name, sizeof(x->name), "%s", name);
+	if (x->name[0] && is_remembered(x, &any, e) < 0)
+		return -1;
+	if (!any)
+		return 0;
+	if (x->name[0])
+		(void)err_set(e, ERR_EXISTS,
+			      "the catalog %s has not lost repository %s",
+			      text_quote_str(x->path).s, x->name);
+	else
+		(void)err_set(e, ERR_EXISTS,
+			      "the catalog %s is another repository's",
+			      text_quote_str(x->path).s);
 	return err_hint(e, "move it away first, if it is to be rebuilt");
 }
 
@@ -136,42 +227,6 @@ static int import_one(void *arg, const struct store_entry *entry, struct err *e)
 	operation_damaged(x->call);
 	progress_note(x->call->progress, "warning: %s is left out: %s",
 		      entry->name, why.text);
-	return 0;
-}
-
-/* ---- Which repository it is --------------------------------------------- */
-
-static bool is_same_place(const char *a, const char *b)
-{
-	if (strncmp(a, "file://", 7) == 0)
-		a += 7;
-	if (strncmp(b, "file://", 7) == 0)
-		b += 7;
-	return strcmp(a, b) == 0;
-}
-
-static int match_repository(void *arg, const struct catalog_resource *row,
-			    struct err *e)
-{
-	struct rebuilding *x = arg;
-	const struct resource_form form = { .kind = row->kind,
-					    .name = row->name,
-					    .labels_json = row->labels_json,
-					    .spec_json = row->spec_json };
-	CLEANUP(resource_free) struct resource *r = NULL;
-
-	if (resource_from_form(&form, &r, e) < 0)
-		return -1;
-	for (size_t i = 0; i < r->repository.region_count; i++) {
-		const struct resource_region *g = &r->repository.regions[i];
-
-		if (!is_same_place(g->url,
-				   repository_store(x->repository)->url))
-			continue;
-		(void)snprintf(x->name, sizeof(x->name), "%s", row->name);
-		(void)snprintf(x->region, sizeof(x->region), "%s", g->name);
-		return 1;
-	}
 	return 0;
 }
 
@@ -268,7 +323,7 @@ static int rebuild(struct operation_call *call, struct err *e)
 
 	if (load_config(&x, e) < 0 || engine_open(call, &x.repository, e) < 0 ||
 	    lock_state(&x, e) < 0 || catalog_open(x.path, &x.catalog, e) < 0 ||
-	    check_empty(&x, e) < 0 || catalog_begin(x.catalog, e) < 0)
+	    check_forgotten(&x, e) < 0 || catalog_begin(x.catalog, e) < 0)
 		return -1;
 	if (rebuild_all(&x, e) < 0) {
 		catalog_rollback(x.catalog);
@@ -299,8 +354,9 @@ const struct operation op_catalog_rows[] = {
 		  "log come from the segments that each run leaves in the "
 		  "repository, snapshots from the repository itself. What "
 		  "happened after the newest segment is recorded as a gap.\n\n"
-		  "The daemon must not run, and the catalog must be missing or "
-		  "empty. Restoring needs no catalog.",
+		  "The daemon must not run, and the catalog must be missing, empty, "
+		  "or rebuilt from another of its repositories: with several, "
+		  "do it for each. Restoring needs no catalog.",
 	  .run = rebuild },
 	{ 0 },
 };

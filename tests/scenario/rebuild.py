@@ -31,8 +31,8 @@ spec:
 """
 
 
-def run_once(world):
-    run = world.json("run", "start", "nightly")["id"]
+def run_once(world, schedule="nightly"):
+    run = world.json("run", "start", schedule)["id"]
     done = wait_for("the run", lambda: ended(world, run), 60)
     check(done["state"] == "succeeded", done)
     steps = {s["step"]: s["state"] for s in done["steps"]
@@ -85,4 +85,52 @@ def rebuilt(world):
     world.stop()
 
 
-snap.tell(rebuilt)
+SECOND = """\
+---
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: second}
+spec:
+  keyFile: main.key
+  regions: [{name: there, url: "file://%s/there"}]
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: weekly}
+spec:
+  cron: "0 0 2 1 *"
+  sources: {names: [etc]}
+  repository: second
+"""
+
+
+def each_of_two(world):
+    """Each repository brings back what happened in it."""
+    key = world.path("keys/main.key")
+    world.env.pop("SNAPCTL_TEST_RUN")
+    os.mkdir(world.path("keys"), 0o700)
+    os.mkdir(world.path("tree"))
+    places = [world.path("here"), world.path("there")]
+    for place in places:
+        world.run("repo", "init", place, "--key-file", key)
+    world.start()
+    world.apply(snap.MANIFEST.replace("/etc", world.path("tree")) %
+                (world.root, 1) + MORE + SECOND % world.root)
+    for schedule in ("nightly", "weekly", "nightly", "weekly"):
+        run_once(world, schedule)
+    before = resources(world), sorted(runs(world))
+    world.stop()
+    shutil.rmtree(world.path("state"))
+    for place in places:
+        rebuild = ("catalog", "rebuild", "--repo", place, "--key-file", key)
+        world.run(*rebuild)
+        world.run(*rebuild, status=1)
+        check("has not lost" in world.err, world.err)
+    world.start()
+    check(resources(world) == before[0], resources(world))
+    check([r[0] for r in sorted(runs(world))] == [r[0] for r in before[1]],
+          (before[1], runs(world)))
+    world.stop()
+
+
+snap.tell(rebuilt, each_of_two)
