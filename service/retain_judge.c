@@ -585,6 +585,7 @@ static int delete_copy(struct judging *j, struct retain_copy *c, struct err *e)
 	struct repository_snapshot s = { .held = c->held,
 					 .locked = c->locked,
 					 .locked_until = c->locked_until };
+	struct err why = { 0 };
 	char reason[200];
 	const struct deletion d = { .now = j->x->now,
 				    .grace_ms = config_ms(j->x->run->config,
@@ -595,8 +596,15 @@ static int delete_copy(struct judging *j, struct retain_copy *c, struct err *e)
 	(void)snprintf(reason, sizeof(reason), "policy %s version %jd",
 		       own->name, (intmax_t)own->version);
 	s.manifest.snapshot = c->id;
-	if (deletion_delete(j->region->repository, &s, &d, e) < 0)
+	(void)snprintf(s.manifest.source, sizeof(s.manifest.source), "%s",
+		       j->source->name);
+	if (deletion_delete(j->region->repository, &s, &d, &why) < 0) {
+		/* A hold or lock that came since: the next run decides. */
+		if (why.code == ERR_DENIED && !why.sys)
+			return 0;
+		*e = why;
 		return -1;
+	}
 	c->deleted = s.deleted = true;
 	c->deleted_at = j->x->now;
 	return mirror_copy(j->x->run->catalog, j->x->run->repository->name,

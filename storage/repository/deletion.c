@@ -42,11 +42,13 @@ static int refuse(const struct repository_snapshot *s, struct instant now,
 int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 		    const struct deletion *d, struct err *e)
 {
+	struct repository_snapshot now = *s; /* borrows the manifest */
 	struct record t;
 
 	if (s->deleted)
 		return 0;
-	if (refuse(s, d->now, e))
+	/* What was decided on may be minutes old; holds outrank it. */
+	if (repository_snapshot_guards(r, &now, e) || refuse(&now, d->now, e))
 		return -1;
 	record_init(&t, OBJECT_TOMBSTONE);
 	t.id = object_id_new();

@@ -26,7 +26,8 @@ struct deletion {
 
 /*
  * Delete a snapshot: ERR_DENIED when it is held or locked (the message says
- * which and until when).  One that is deleted already stays as it is: 0.
+ * which and until when), also since s was listed.  One that is deleted
+ * already stays as it is: 0.
  */
 int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 		    const struct deletion *d, struct err *e) NONNULL(1, 2, 3, 4)

@@ -413,3 +413,17 @@ int record_list(struct store *s, const struct keys *k, enum object_kind kind,
 	(void)snprintf(prefix, sizeof(prefix), "%s/", object_kind_folder(kind));
 	return store_list(s, prefix, visit_one, &l, e);
 }
+
+int record_list_of(struct store *s, const struct keys *k, enum object_kind kind,
+		   struct object_id snapshot, record_visit *visit, void *arg,
+		   struct err *e)
+{
+	struct listing l = { s, k, kind, visit, arg };
+	char prefix[64 + OBJECT_ID_TEXT];
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(snapshot, id);
+	(void)snprintf(prefix, sizeof(prefix), "%s/%s",
+		       object_kind_folder(kind), id);
+	return store_list(s, prefix, visit_one, &l, e);
+}

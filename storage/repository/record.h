@@ -86,5 +86,9 @@ typedef int record_visit(void *arg, const char *name, const struct record *r,
 int record_list(struct store *s, const struct keys *k, enum object_kind kind,
 		record_visit *visit, void *arg, struct err *e)
 	NONNULL(1, 2, 4, 6) MUST_CHECK;
+/* Those only that are named after a snapshot (FORMAT.md §2). */
+int record_list_of(struct store *s, const struct keys *k, enum object_kind kind,
+		   struct object_id snapshot, record_visit *visit, void *arg,
+		   struct err *e) NONNULL(1, 2, 5, 7) MUST_CHECK;
 
 #endif

@@ -501,6 +501,18 @@ int repository_snapshots(struct repository *r, bool with_deleted,
 	return result < 0 ? -1 : 0;
 }
 
+int repository_snapshot_guards(struct repository *r,
+			       struct repository_snapshot *s, struct err *e)
+{
+	struct gathered g = { .r = r, .v = s, .n = 1 }; /* borrows s */
+
+	return record_list_of(r->store, r->keys, OBJECT_LOCK,
+			      s->manifest.snapshot, add_lock, &g, e) ||
+			       apply_holds(&g, e)
+		       ? -1
+		       : 0;
+}
+
 void repository_snapshot_done(struct repository_snapshot *s)
 {
 	manifest_done(&s->manifest);

@@ -86,6 +86,14 @@ int repository_snapshots(struct repository *r, bool with_deleted,
 			 void *arg, struct err *e) NONNULL(1, 3, 6) MUST_CHECK;
 
 void repository_snapshot_done(struct repository_snapshot *s) NONNULL(1);
+/*
+ * Add to *s the holds and locks that came since it was visited.  Only its id
+ * and source are looked at.  Costs two listings, a GET a hold and a GET a lock
+ * of this snapshot.
+ */
+int repository_snapshot_guards(struct repository *r,
+			       struct repository_snapshot *s, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
 static inline void
 cleanup_repository_snapshot_done(struct repository_snapshot *s)
 {

@@ -267,6 +267,31 @@ START_TEST(holds_deny_until_released)
 }
 END_TEST
 
+/* Between looking and deleting, another one's hold or lock may come. */
+START_TEST(what_came_since_it_was_listed_denies)
+{
+	const struct object_id ids[] = {
+		publish_one(), publish(0x12, "db", 1, MANIFEST_COMPLETE),
+		publish(0x13, "web", 2, MANIFEST_COMPLETE)
+	};
+	struct repository_snapshot before[3];
+
+	for (size_t i = 0; i < 3; i++)
+		before[i] = look(ids[i]);
+	(void)hold(&ids[0], 1, NULL);
+	ck_ok(lock_until(ids[1], 200));
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(deletion_delete(f.r, &before[i], &asked, &e),
+				 -1);
+		ck_assert_int_eq(e.code, ERR_DENIED);
+		ck_assert(!is_deleted(ids[i]));
+	}
+	ck_ok(deletion_delete(f.r, &before[2], &asked, &e));
+	for (size_t i = 0; i < 3; i++)
+		repository_snapshot_done(&before[i]);
+}
+END_TEST
+
 START_TEST(holds_name_sources)
 {
 	const struct object_id id = publish_one();
@@ -444,6 +469,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, undelete_brings_back);
 	tcase_add_test(tc, undelete_refuses_what_is_gone);
 	tcase_add_test(tc, holds_deny_until_released);
+	tcase_add_test(tc, what_came_since_it_was_listed_denies);
 	tcase_add_test(tc, holds_name_sources);
 	tcase_add_test(tc, releases_only_what_is_in_force);
 	tcase_add_test(tc, a_hold_that_does_not_open_holds_all);
