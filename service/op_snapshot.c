@@ -397,6 +397,9 @@ const struct operation op_snapshot_rows[] = {
 	  .summary = "take a snapshot of files and folders",
 	  .help = "What is unchanged since the newest complete snapshot of the "
 		  "same source and paths is not read again.\n\n"
+		  "Each path is taken wholly from the file system that it is "
+		  "on, also when it lies within another one: neither a mount "
+		  "point nor a pattern above cuts it off.\n\n"
 		  "Files that cannot be read are named, the snapshot is then "
 		  "partial, and the exit status 3.",
 	  .run = create },

@@ -558,21 +558,30 @@ bool exclude_below(const void *scope, const char *path, size_t len,
 		   bool is_folder)
 {
 	const struct exclude_scope *s = scope;
-	size_t longest = 0;
+	size_t below = SIZE_MAX;
 
 	/* Both with and without the slash in front, as the root may be. */
 	if (len > 0 && path[0] == '/') {
 		path++;
 		len--;
 	}
-	for (size_t i = 0; i < s->root_count; i++) {
-		const size_t n = bytes_of_root(s->roots[i], path, len);
+	for (;;) {
+		enum exclude_verdict verdict;
+		size_t longest = 0;
 
-		longest = n > longest ? n : longest;
+		for (size_t i = 0; i < s->root_count; i++) {
+			const size_t n = bytes_of_root(s->roots[i], path, len);
+
+			if (n > longest && n < below)
+				longest = n;
+		}
+		if (longest == 0)
+			return false;
+		/* It counts from one, so that "/" is a root. */
+		verdict = exclude_verdict(s->set, path + longest - 1,
+					  len - longest + 1, is_folder);
+		if (verdict != EXCLUDE_NONE)
+			return verdict == EXCLUDE_YES;
+		below = longest;
 	}
-	if (longest == 0)
-		return false;
-	longest--; /* for it counts from one, so that "/" is a root */
-	return exclude_verdict(s->set, path + longest, len - longest,
-			       is_folder) == EXCLUDE_YES;
 }

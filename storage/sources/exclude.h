@@ -75,10 +75,10 @@ bool exclude_picks(const struct exclude *set, const char *path, size_t len,
 
 /*
  * A set that holds below each of some roots (as files_resolve() gives them):
- * the path is cut after the longest root that it lies in, and what lies in
- * none is not excluded.  exclude_below() is a files_excluded (files.h), so it
- * looks at the path's own verdict only: a walk does not enter what it
- * excluded.
+ * the path is cut after the longest root that it lies in; has it no verdict
+ * then, after the next shorter one; and what lies in none is not excluded.
+ * exclude_below() is a files_excluded (files.h), so it looks at the path's own
+ * verdict only: a walk does not enter what it excluded.
  */
 struct exclude_scope {
 	const struct exclude *set;

@@ -97,6 +97,8 @@ static void report_record(const struct files *f, const struct files_record *r)
 
 	if (r->sys == ENAMETOOLONG)
 		doing = "its path is too long for a snapshot";
+	else if (r->flags & RECORD_STAYS)
+		doing = "cannot go into it";
 	report(f, f->path.len, doing, r->sys);
 }
 
@@ -121,9 +123,10 @@ static int advance(struct files *f, const struct files_record **ret,
 			set_path(f, level->path_len,
 				 f->list->names + (*ret)->name,
 				 (*ret)->name_len);
-		if ((*ret)->sys == 0)
+		if ((*ret)->sys)
+			report_record(f, *ret);
+		if ((*ret)->sys == 0 || (*ret)->flags & RECORD_STAYS)
 			return 1;
-		report_record(f, *ret);
 	}
 	return 0;
 }
@@ -251,7 +254,7 @@ static int begin(struct files *f, struct err *e)
 {
 	CLEANUP(files_list_unref) struct files_list *root = NULL;
 
-	if (files_list_root(&root, e) < 0 ||
+	if (files_list_root(&f->plan, &root, e) < 0 ||
 	    files_ahead_start(&f->rules, root, &f->ahead, e) < 0)
 		return -1;
 	set_path(f, 0, "/", 1);

@@ -10,7 +10,9 @@
  * What is recorded: every folder above a path, as a folder, also where a
  * symlink leads to it; then the path with everything below.  A path that is
  * a symlink itself is recorded as one, unless it was written with '/' at the
- * end.  A path is never excluded itself.
+ * end, or another path leads through it.  A path is never excluded itself,
+ * nor cut off by what lies above it: also one that lies within another is
+ * taken wholly, from the file system that it is on.
  *
  * Left out: what a pattern excludes; with exclude_caches the content of
  * folders with a CACHEDIR.TAG (bford.info/cachedir), but not the folder and
@@ -60,9 +62,9 @@ struct files_identity {
 struct files_options {
 	/*
 	 * Relative ones begin at the working folder; "." and ".." are
-	 * resolved; duplicates and paths within others are merged.  One that
-	 * does not exist is reported by the first source_next(), but when
-	 * none exists files_open() fails.
+	 * resolved; duplicates are merged.  One that does not exist is
+	 * reported by the first source_next(), but when none exists
+	 * files_open() fails.
 	 */
 	const char *const *paths;
 	size_t path_count;

@@ -45,7 +45,7 @@ void *files_spill_add(struct files_spill *p, size_t n, const char *folder,
 
 /*
  * The given paths as a tree: node 0 is "/".  A node that ends a path is read
- * whole, any other one leads to such nodes.
+ * whole, also when paths go on below it; any other one leads to such nodes.
  */
 struct files_plan_node {
 	uint32_t name; /* offset in names */
@@ -114,6 +114,9 @@ enum {
 	RECORD_DESCEND = 1, /* a folder whose content comes next */
 	RECORD_FOLLOW = 2,  /* reached through a symlink, if it is one */
 	RECORD_PLANNED = 4, /* `plan` is its node */
+	RECORD_THROUGH = 8, /* only what is planned in the folder is meant */
+	RECORD_LISTED = 16, /* planned, and in the listing of a whole folder */
+	RECORD_STAYS = 32,  /* in the list, though `sys` is to be reported */
 };
 /* What one stat tells about a name. */
 struct files_record {
@@ -130,7 +133,7 @@ struct files_record {
 	uint32_t rdev_minor;
 	uint32_t name; /* offset in the list's names, NUL-terminated */
 	uint32_t plan;
-	int32_t sys; /* errno of a stat that failed, else 0 */
+	int32_t sys; /* errno: why what was asked for cannot be had, else 0 */
 	uint16_t name_len;
 	uint16_t mode; /* with its format */
 	uint8_t flags;
@@ -168,8 +171,8 @@ int files_reader_init(struct files_reader *r, const struct files_rules *rules,
 		      struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 void files_reader_done(struct files_reader *r) NONNULL(1);
 /* The list that holds "/" alone. */
-int files_list_root(struct files_list **ret, struct err *e) NONNULL(1, 2)
-	MUST_CHECK;
+int files_list_root(const struct files_plan *plan, struct files_list **ret,
+		    struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /* Read the folder that record i of list is. */
 int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 		    struct files_list **ret, struct err *e) NONNULL(1, 2, 4, 5)

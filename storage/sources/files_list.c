@@ -123,8 +123,9 @@ static void merge_runs(const char *names, const struct key *from, size_t half,
 }
 
 /*
- * Sort by name.  Merging, with its second half in the same spilling memory:
- * qsort(3) would allocate as much on the heap.
+ * Sort by name, equals in the order in which they were added.  Merging, with
+ * its second half in the same spilling memory: qsort(3) would allocate as much
+ * on the heap.
  */
 static int sort_keys(struct files_reader *r, struct err *e)
 {
@@ -161,6 +162,36 @@ static int sort_keys(struct files_reader *r, struct err *e)
 		memcpy(to, from, n * sizeof(*to));
 	r->keys.len = n * sizeof(struct key);
 	return 0;
+}
+
+static bool same_name(const char *names, const struct key *a,
+		      const struct key *b)
+{
+	return a->start == b->start && a->name_len == b->name_len &&
+	       memcmp(names + a->name, names + b->name, a->name_len) == 0;
+}
+
+/*
+ * A name is there twice when it is planned and listed, or when the folder
+ * changed while it was listed; keys are sorted, planned ones first.
+ */
+static void merge_names(struct files_reader *r)
+{
+	struct key *keys = (struct key *)(void *)r->keys.data;
+	const size_t n = r->keys.len / sizeof(*keys);
+	const char *names = (const char *)r->names.data;
+	size_t kept = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (kept == 0 || !same_name(names, &keys[kept - 1], &keys[i])) {
+			keys[kept++] = keys[i];
+		} else if (keys[kept - 1].flags & RECORD_PLANNED) {
+			keys[kept - 1].flags |= RECORD_LISTED;
+			keys[kept - 1].type = keys[i].type;
+		}
+	}
+	r->keys.len = kept * sizeof(*keys);
 }
 
 static bool is_excluded(struct files_reader *r, const char *name, size_t len,
@@ -257,7 +288,7 @@ static int plan_names(struct files_reader *r, uint32_t node, struct err *e)
 		const struct key k = {
 			.type = DT_UNKNOWN,
 			.plan = i,
-			.flags = !c->whole || c->follow
+			.flags = c->first_child || c->follow
 					 ? RECORD_PLANNED | RECORD_FOLLOW
 					 : RECORD_PLANNED,
 		};
@@ -284,6 +315,7 @@ static bool has_cache_tag(int dir_fd)
 	       memcmp(start, signature, sizeof(start)) == 0;
 }
 
+/* Of what was listed; what is planned is no part of the cache. */
 static void keep_tag_only(struct files_reader *r)
 {
 	struct key *keys = (struct key *)(void *)r->keys.data;
@@ -292,7 +324,8 @@ static void keep_tag_only(struct files_reader *r)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (strcmp((const char *)r->names.data + keys[i].name,
+		if (keys[i].flags & RECORD_PLANNED ||
+		    strcmp((const char *)r->names.data + keys[i].name,
 			   "CACHEDIR.TAG") == 0)
 			keys[kept++] = keys[i];
 	r->keys.len = kept * sizeof(*keys);
@@ -350,38 +383,94 @@ static bool is_skipped(const struct files_options *o,
 	return false;
 }
 
-/* Whether the content of a folder comes next. */
-static bool is_entered(const struct files_reader *r,
-		       const struct files_folder *folder,
-		       const struct files_record *rec)
-{
-	if (rec->flags & RECORD_PLANNED)
-		return true;
-	return rec->dev == folder->dev || r->rules->options->cross_file_systems;
-}
-
-/* Whether a name that was looked at is part of the list. */
+/* Whether a name of a whole folder, looked at, is part of the list. */
 static bool judge(struct files_reader *r, const struct files_folder *folder,
 		  const struct key *k, struct files_record *rec)
 {
 	const char *name = (const char *)r->names.data + k->name;
 	const bool is_folder = S_ISDIR(rec->mode);
-	const bool planned = k->flags & RECORD_PLANNED;
 	const size_t path_len = folder->path_len + 1U + k->name_len;
 
-	if (k->flags & RECORD_FOLLOW && !is_folder) {
-		rec->sys = ENOTDIR;
-		return true;
-	}
-	if (!planned && k->type == DT_UNKNOWN &&
+	if (k->type == DT_UNKNOWN &&
 	    is_excluded(r, name, k->name_len, is_folder))
 		return false;
 	if (is_folder && is_skipped(r->rules->options, rec))
 		return false;
 	if (path_len > ENTRY_PATH_MAX)
 		rec->sys = ENAMETOOLONG;
-	else if (is_folder && is_entered(r, folder, rec))
+	else if (is_folder && (rec->dev == folder->dev ||
+			       r->rules->options->cross_file_systems))
 		rec->flags |= RECORD_DESCEND;
+	return true;
+}
+
+/* What stat says of a name; false with its errno in rec. */
+static bool look_at(int fd, const char *name, bool follow,
+		    struct files_record *rec)
+{
+	struct statx x;
+
+	if (statx(fd, name,
+		  AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW),
+		  FILES_STAT_MASK, &x) < 0) {
+		rec->sys = errno;
+		return false;
+	}
+	files_record_set(rec, &x);
+	return true;
+}
+
+/* The folder that a name has to be, or leads to; else false with rec->sys. */
+static bool look_behind(int fd, const char *name, struct files_record *rec)
+{
+	if (S_ISLNK(rec->mode) && !look_at(fd, name, true, rec))
+		return false;
+	if (!S_ISDIR(rec->mode))
+		rec->sys = ENOTDIR;
+	return rec->sys == 0;
+}
+
+/*
+ * A name that paths end in, or lead through.  Where the listing of a whole
+ * folder has it too, it is at least what that makes of it.
+ */
+static bool look_planned(struct files_reader *r, int fd,
+			 const struct files_folder *folder, const struct key *k,
+			 struct files_record *rec)
+{
+	const struct files_plan_node *node = &r->rules->plan->nodes[k->plan];
+	const char *name = (const char *)r->names.data + k->name;
+	struct files_record listed = *rec;
+	bool is_listed;
+	bool whole;
+
+	if (!look_at(fd, name, false, &listed)) {
+		rec->sys = listed.sys;
+		return true;
+	}
+	listed.flags = 0;
+	*rec = listed;
+	rec->flags = k->flags;
+	is_listed = k->flags & RECORD_LISTED && judge(r, folder, k, &listed);
+	if (k->flags & RECORD_FOLLOW && !look_behind(fd, name, rec)) {
+		if (is_listed || (node->whole && !node->follow)) {
+			listed.sys = rec->sys;
+			listed.flags = RECORD_STAYS;
+			*rec = listed;
+		}
+		return true;
+	}
+	if (!S_ISDIR(rec->mode))
+		return true;
+	if (is_skipped(r->rules->options, rec))
+		return false;
+	rec->flags |= RECORD_DESCEND;
+	if (S_ISLNK(listed.mode))
+		whole = node->follow;
+	else
+		whole = node->whole || listed.flags & RECORD_DESCEND;
+	if (!whole)
+		rec->flags |= RECORD_THROUGH;
 	return true;
 }
 
@@ -391,23 +480,19 @@ static int look(struct files_reader *r, int fd,
 		struct files_record *ret)
 {
 	const char *name = (const char *)r->names.data + k->name;
-	const int follow = k->flags & RECORD_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW;
 	struct files_record rec = { 0 };
-	struct statx x;
 
 	rec.name = k->name;
 	rec.name_len = k->name_len;
-	rec.flags = k->flags;
 	rec.plan = k->plan;
-	if (statx(fd, name, AT_NO_AUTOMOUNT | follow, FILES_STAT_MASK, &x) <
-	    0) {
-		if (errno == ENOENT && !(k->flags & RECORD_PLANNED))
+	if (k->flags & RECORD_PLANNED) {
+		if (!look_planned(r, fd, folder, k, &rec))
 			return 0;
-		rec.sys = errno;
-	} else {
-		files_record_set(&rec, &x);
-		if (!judge(r, folder, k, &rec))
+	} else if (!look_at(fd, name, false, &rec)) {
+		if (rec.sys == ENOENT)
 			return 0;
+	} else if (!judge(r, folder, k, &rec)) {
+		return 0;
 	}
 	*ret = rec;
 	return 1;
@@ -469,13 +554,10 @@ static int seal(struct files_reader *r, struct files_list *l, struct err *e)
 }
 
 static int fill(struct files_reader *r, int fd, const struct files_record *rec,
-		struct files_list *l, struct err *e)
+		bool through, struct files_list *l, struct err *e)
 {
-	const struct files_plan *plan = r->rules->plan;
-	const bool planned = rec->flags & RECORD_PLANNED &&
-			     !plan->nodes[rec->plan].whole;
 	bool tag = false;
-	int status;
+	int status = 0;
 
 	r->keys.len = 0;
 	r->names.len = 0;
@@ -483,13 +565,18 @@ static int fill(struct files_reader *r, int fd, const struct files_record *rec,
 	r->folder_len = l->folder->path_len;
 	if (r->rules->options->excluded)
 		files_folder_path(l->folder, (char *)r->path.data);
-	status = planned ? plan_names(r, rec->plan, e)
-			 : read_names(r, fd, &tag, &l->sys, e);
+	if (rec->flags & RECORD_PLANNED)
+		status = plan_names(r, rec->plan, e);
+	if (status == 0 && !through)
+		status = read_names(r, fd, &tag, &l->sys, e);
 	if (status < 0)
 		return -1;
 	if (tag && r->rules->options->exclude_caches && has_cache_tag(fd))
 		keep_tag_only(r);
-	if (sort_keys(r, e) < 0 || look_at_all(r, fd, l->folder, e) < 0)
+	if (sort_keys(r, e) < 0)
+		return -1;
+	merge_names(r);
+	if (look_at_all(r, fd, l->folder, e) < 0)
 		return -1;
 	status = seal(r, l, e);
 	/* One huge folder must not leave its memory to all that follow. */
@@ -502,12 +589,10 @@ static int fill(struct files_reader *r, int fd, const struct files_record *rec,
 	return status;
 }
 
-static int open_folder(const struct files_rules *rules,
-		       struct files_folder *above,
-		       const struct files_record *rec, const char *name)
+static int open_folder(struct files_folder *above,
+		       const struct files_record *rec, const char *name,
+		       bool through)
 {
-	const bool planned = rec->flags & RECORD_PLANNED &&
-			     !rules->plan->nodes[rec->plan].whole;
 	const int flags = O_DIRECTORY | O_CLOEXEC |
 			  (rec->flags & RECORD_FOLLOW ? 0 : O_NOFOLLOW);
 	const int dir_fd = files_folder_pin(above);
@@ -517,7 +602,7 @@ static int open_folder(const struct files_rules *rules,
 	if (dir_fd < 0 && dir_fd != AT_FDCWD)
 		return -1;
 	/* Only passing through asks for no permission to list. */
-	if (planned) {
+	if (through) {
 		fd = openat(dir_fd, name, flags | O_PATH);
 	} else {
 		fd = openat(dir_fd, name, flags | O_RDONLY | O_NOATIME);
@@ -542,7 +627,8 @@ static struct files_list *list_new(void)
 	return l;
 }
 
-int files_list_root(struct files_list **ret, struct err *e)
+int files_list_root(const struct files_plan *plan, struct files_list **ret,
+		    struct err *e)
 {
 	struct files_record *rec;
 	struct files_list *l;
@@ -559,6 +645,8 @@ int files_list_root(struct files_list **ret, struct err *e)
 	}
 	files_record_set(rec, &x);
 	rec->flags = RECORD_PLANNED | RECORD_FOLLOW | RECORD_DESCEND;
+	if (!plan->nodes[0].whole)
+		rec->flags |= RECORD_THROUGH;
 	rec->name_len = 1;
 	l->block = rec;
 	l->records = rec;
@@ -575,13 +663,21 @@ int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 	const char *name = list->names + rec->name;
 	CLEANUP(files_list_unref) struct files_list *l = list_new();
 	CLEANUP(file_close) int fd = -1;
+	bool through = rec->flags & RECORD_THROUGH;
 	int opened;
 
 	if (!l)
 		return err_oom(e);
-	fd = open_folder(r->rules, list->folder, rec, name);
-	if (fd < 0) {
+	fd = open_folder(list->folder, rec, name, through);
+	if (fd < 0 && !through) {
 		l->sys = errno;
+		/* What is planned below it may still be had. */
+		through = rec->flags & RECORD_PLANNED;
+		if (through)
+			fd = open_folder(list->folder, rec, name, through);
+	}
+	if (fd < 0) {
+		l->sys = l->sys ? l->sys : errno;
 		*ret = TAKE(l);
 		return 0;
 	}
@@ -596,7 +692,7 @@ int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 		*ret = TAKE(l);
 		return 0;
 	}
-	if (fill(r, opened, rec, l, e) < 0) {
+	if (fill(r, opened, rec, through, l, e) < 0) {
 		files_folder_unpin(l->folder);
 		return -1;
 	}

@@ -130,7 +130,11 @@ static int compare_given(const void *a, const void *b)
 	return entry_path_compare(x->path, x->len, y->path, y->len);
 }
 
-/* Drop what lies within another; list is sorted.  The new count. */
+/*
+ * Drop duplicates; list is sorted.  The new count.  A path that lies within
+ * another stays: a mount point, a pattern, a tag or a symlink between the two
+ * may be where the other one ends, and only the walk gets to know.
+ */
 static size_t merge(struct given *list, size_t count)
 {
 	size_t kept = 0;
@@ -139,10 +143,8 @@ static size_t merge(struct given *list, size_t count)
 	for (i = 1; i < count; i++) {
 		struct given *last = &list[kept];
 
-		if (entry_path_within(list[i].path, list[i].len, last->path,
-				      last->len)) {
-			last->follow |= list[i].follow &&
-					list[i].len == last->len;
+		if (compare_given(&list[i], last) == 0) {
+			last->follow |= list[i].follow;
 			free(list[i].path);
 		} else {
 			list[++kept] = list[i];

@@ -268,7 +268,8 @@ START_TEST(patterns_are_relative_to_each_root)
 {
 	static const char *const roots[] = { "/srv/a", "/srv/a/b/", "/home" };
 	static const char *const top[] = { "/" };
-	CLEANUP(exclude_free) struct exclude *set = set_of("/x\n*.o");
+	CLEANUP(exclude_free)
+	struct exclude *set = set_of("/x\n*.o\n/b/z\n!/keep.o");
 	const struct exclude_scope scope = { set, roots, 3 };
 	const struct exclude_scope all = { set, top, 1 };
 
@@ -277,6 +278,9 @@ START_TEST(patterns_are_relative_to_each_root)
 	ck_assert(below(scope, "srv/a/x"));
 	ck_assert(!below(scope, "/srv/a/c/x"));
 	ck_assert(below(scope, "/srv/a/b/x")); /* the longest root */
+	/* A root within another does not free what lies in both. */
+	ck_assert(below(scope, "/srv/a/b/z"));
+	ck_assert(!below(scope, "/srv/a/b/keep.o"));
 	ck_assert(below(scope, "/home/you/y.o"));
 	ck_assert(!below(scope, "/homes/y.o"));
 	ck_assert(!below(scope, "/home"));

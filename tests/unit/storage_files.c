@@ -161,10 +161,12 @@ START_TEST(paths_are_resolved_and_merged)
 
 	place_init(&p);
 	ck_ok(files_resolve(given, 6, &got, &n, &e));
-	ck_assert_uint_eq(n, 3);
+	ck_assert_uint_eq(n, 5);
 	ck_assert_str_eq(got[0], "/a");
-	ck_assert_str_eq(got[1], "/a!");
-	ck_assert_str_eq(got[2], "/usr/lib");
+	ck_assert_str_eq(got[1], "/a/b");
+	ck_assert_str_eq(got[2], "/a!");
+	ck_assert_str_eq(got[3], "/usr/lib");
+	ck_assert_str_eq(got[4], "/usr/lib/x");
 	free(got);
 	/* ".." is where the link leads, not where it stands. */
 	make_folder("real");
@@ -286,6 +288,116 @@ START_TEST(caches_are_told_by_their_tag)
 	p.options.exclude_caches = false;
 	walk(&p);
 	ck_assert_ptr_nonnull(line_of(&p, "cache/file"));
+}
+END_TEST
+
+static void also(struct place *p, const char *path)
+{
+	p->paths[p->options.path_count++] = path;
+}
+
+/* As when it is the only path: neither pattern nor tag cuts it off. */
+START_TEST(a_path_within_another_is_never_left_out)
+{
+	static const char tag[] =
+		"Signature: 8a477f597d28d172789f06886806bc55\n# a cache\n";
+	CLEANUP(place_done) struct place p;
+
+	place_init(&p);
+	make_folder("no");
+	write_file("no/other", "");
+	make_folder("no/in");
+	write_file("no/in/file", "");
+	write_file("no/in/no", "");
+	make_folder("cache");
+	write_file("cache/CACHEDIR.TAG", tag);
+	write_file("cache/other", "");
+	make_folder("cache/in");
+	write_file("cache/in/file", "");
+	make_folder("plain");
+	write_file("plain/file", "");
+	p.options.excluded = excludes;
+	p.options.excluded_arg = excludes;
+	p.options.exclude_caches = true;
+	also(&p, "no/in");
+	also(&p, "cache/in");
+	also(&p, "plain/file");
+	walk(&p);
+	expect_names(&p, "cache cache/CACHEDIR.TAG cache/in cache/in/file "
+			 "no no/in no/in/file plain plain/file");
+	tree_list_done(&p.list);
+	p.paths[1] = "no";
+	walk(&p);
+	expect_names(&p, "cache cache/CACHEDIR.TAG cache/in cache/in/file "
+			 "no no/in no/in/file no/other plain plain/file");
+	ck_assert_uint_eq(p.list.error_count, 0);
+}
+END_TEST
+
+START_TEST(a_path_within_another_may_lead_through_a_link)
+{
+	CLEANUP(place_done) struct place p;
+
+	place_init(&p);
+	make_folder("out");
+	make_folder("out/below");
+	write_file("out/below/file", "");
+	write_file("out/other", "");
+	make_folder("in");
+	write_file("in/file", "");
+	ck_assert_int_eq(symlink("../out", "in/link"), 0);
+	ck_assert_int_eq(symlink("nowhere", "in/loose"), 0);
+	p.paths[0] = "in";
+	also(&p, "in/link/below");
+	walk(&p);
+	expect_names(&p, "in in/file in/link in/link/below "
+			 "in/link/below/file in/loose");
+	ck_assert_int_eq(strncmp(line_of(&p, "in/link")->text, "folder", 6), 0);
+	tree_list_done(&p.list);
+	p.paths[1] = "in/link/";
+	walk(&p);
+	expect_names(&p, "in in/file in/link in/link/below "
+			 "in/link/below/file in/link/other in/loose");
+	ck_assert_uint_eq(p.list.error_count, 0);
+	tree_list_done(&p.list);
+	/* The path is missing, but what the other one means is not. */
+	p.paths[1] = "in/file/x";
+	also(&p, "in/loose/x");
+	also(&p, "in/gone/x");
+	walk(&p);
+	expect_names(&p, "in in/file in/link in/loose");
+	ck_assert_int_eq(strncmp(line_of(&p, "in/loose")->text, "symlink", 7),
+			 0);
+	ck_assert_uint_eq(p.list.error_count, 3);
+	ck_assert_ptr_nonnull(strstr(p.list.errors[0], "/in/file: "));
+	ck_assert_ptr_nonnull(strstr(p.list.errors[1], "/in/gone: "));
+	ck_assert_ptr_nonnull(strstr(p.list.errors[2], "/in/loose: "));
+}
+END_TEST
+
+START_TEST(a_path_within_a_folder_that_cannot_be_listed)
+{
+	CLEANUP(place_done) struct place p;
+	const bool root = geteuid() == 0;
+
+	place_init(&p);
+	make_folder("closed");
+	make_folder("closed/open");
+	write_file("closed/open/file", "");
+	ck_assert_int_eq(chmod("closed/open/file", 0644), 0);
+	ck_assert_int_eq(chmod("closed/open", 0755), 0);
+	ck_assert_int_eq(chmod("closed", 0311), 0);
+	ck_assert_int_eq(chmod(".", 0755), 0);
+	also(&p, "closed/open");
+	if (root)
+		ck_assert_int_eq(seteuid(65534), 0);
+	walk(&p);
+	if (root)
+		ck_assert_int_eq(seteuid(0), 0);
+	expect_names(&p, "closed closed/open closed/open/file");
+	ck_assert_uint_eq(p.list.error_count, 1);
+	ck_assert_ptr_nonnull(
+		strstr(p.list.errors[0], "/closed: cannot list the folder: "));
 }
 END_TEST
 
@@ -799,6 +911,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_link_is_followed_only_with_a_slash);
 	tcase_add_test(tc, what_is_excluded_is_not_looked_at);
 	tcase_add_test(tc, caches_are_told_by_their_tag);
+	tcase_add_test(tc, a_path_within_another_is_never_left_out);
+	tcase_add_test(tc, a_path_within_another_may_lead_through_a_link);
+	tcase_add_test(tc, a_path_within_a_folder_that_cannot_be_listed);
 	tcase_add_test(tc, folders_to_skip_are_left_out_wholly);
 	tcase_add_test(tc, holes_are_holes_and_cost_nothing);
 	tcase_add_test(tc, large_folders);
