@@ -44,6 +44,8 @@ struct producer {
 	size_t group_events;
 
 	struct filemap *links; /* group → struct link_seen */
+	/* The folder that vanished last, until something below it is there. */
+	struct buf vanished;
 	struct snapshot_progress progress;
 	int64_t told_ms;
 };
@@ -187,6 +189,33 @@ static int send_entry(struct producer *q, enum snapshot_event_type type,
 		return -1;
 	}
 	return send_event(q, &ev, e);
+}
+
+/*
+ * What lay in a folder that vanished may still be had, from its descriptor: it
+ * was renamed then, and its attributes are what is missing.  One that was
+ * removed with all that it had is no loss, as with files that vanish.
+ */
+static void tell_vanished(struct producer *q, const struct entry *en)
+{
+	struct buf *v = &q->vanished;
+
+	if (v->len == 0 ||
+	    !entry_path_within(en->path, en->path_len, v->data, v->len))
+		return;
+	snapshot_report(q->p->errors, buf_str(v), v->len,
+			"it vanished while it was read: its attributes are "
+			"missing, and whatever was not read by then");
+	buf_clear(v);
+}
+
+/* An entry that is there, as far as anyone can know. */
+static int record_entry(struct producer *q, enum snapshot_event_type type,
+			const struct entry *en, const struct content *content,
+			struct err *e)
+{
+	tell_vanished(q, en);
+	return send_entry(q, type, en, content, e);
 }
 
 /* Cut a chunk off the front of the window and send it. */
@@ -406,7 +435,7 @@ static int read_file(struct producer *q, struct source_handle *h,
 		q->progress.bytes += en->size;
 		q->progress.files++;
 		doubt_fresh(en, now);
-		return send_entry(q, EVENT_LINK, en, NULL, e);
+		return record_entry(q, EVENT_LINK, en, NULL, e);
 	}
 	if (en->size < SNAPSHOT_SMALL) {
 		if (read_small(q, h, en, &state, e))
@@ -427,7 +456,30 @@ static int read_file(struct producer *q, struct source_handle *h,
 		return -1;
 	doubt_fresh(en, now);
 	q->progress.files++;
-	return send_entry(q, EVENT_FILE, en, NULL, e);
+	return record_entry(q, EVENT_FILE, en, NULL, e);
+}
+
+/*
+ * A folder that could not be looked at closely.  What lies in it comes all the
+ * same, and belongs below an entry: it is what its listing told.  Hints would
+ * pass that on to the next snapshot as if it were the whole of it.
+ */
+static int keep_folder(struct producer *q, const struct entry *listed,
+		       enum source_state state, struct err *e)
+{
+	struct entry en = *listed;
+	struct buf *v = &q->vanished;
+
+	en.inode = 0;
+	if (send_entry(q, EVENT_ENTRY, &en, NULL, e))
+		return -1;
+	/* Folders below one that vanished say nothing new. */
+	if (state != SOURCE_VANISHED ||
+	    (v->len &&
+	     entry_path_within(en.path, en.path_len, v->data, v->len)))
+		return 0;
+	buf_clear(v);
+	return buf_add(v, en.path, en.path_len, e);
 }
 
 /* An entry that is new or changed. */
@@ -435,6 +487,7 @@ static int take_entry(struct producer *q, struct entry *en, struct err *e)
 {
 	CLEANUP(source_release) struct source_handle *h = NULL;
 	const struct instant now = clock_now();
+	const struct entry listed = *en;
 	enum source_state state;
 	int got;
 
@@ -445,15 +498,17 @@ static int take_entry(struct producer *q, struct entry *en, struct err *e)
 		return -1;
 	if (got == 0) {
 		state = source_finish(h, en); /* reported there when due */
-		return source_state_recorded(state)
-			       ? err_set(e, ERR_BUG,
-					 "a source contradicts itself")
+		if (source_state_recorded(state))
+			return err_set(e, ERR_BUG,
+				       "a source contradicts itself");
+		return listed.type == ENTRY_FOLDER
+			       ? keep_folder(q, &listed, state, e)
 			       : 0;
 	}
 	if (en->type == ENTRY_FILE)
 		return read_file(q, h, en, now, e);
 	doubt_fresh(en, now);
-	return send_entry(q, EVENT_ENTRY, en, NULL, e);
+	return record_entry(q, EVENT_ENTRY, en, NULL, e);
 }
 
 /* A damaged node of the parent only makes us read what it held. */
@@ -540,7 +595,7 @@ static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
 	q->progress.bytes += en->size;
 	if (en->type == ENTRY_FILE)
 		q->progress.files++;
-	return send_entry(q, EVENT_ENTRY, &same, &q->was_content, e);
+	return record_entry(q, EVENT_ENTRY, &same, &q->was_content, e);
 }
 
 static int walk(struct producer *q, struct err *e)
@@ -579,6 +634,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	q.window = malloc(WINDOW_BYTES);
 	if (!q.window)
 		return err_oom(e);
+	buf_init(&q.vanished, ENTRY_PATH_MAX + 1);
 	failed = cut_new(q.cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
 			 SNAPSHOT_CHUNK_MAX, &q.cutter, e) ||
 		 walk(&q, e);
@@ -587,6 +643,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 		snapshot_job_unref(p, q.group);
 	cut_free(q.cutter);
 	filemap_free(q.links);
+	buf_done(&q.vanished);
 	explicit_bzero(q.window, WINDOW_BYTES);
 	free(q.window);
 	return failed ? -1 : 0;

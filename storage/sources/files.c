@@ -35,6 +35,22 @@ static void report(const struct files *f, size_t path_len, const char *doing,
 			  message);
 }
 
+void files_report_lost(const struct files *f, struct files_folder *folder)
+{
+	char *path;
+
+	if (!f->options.report || atomic_exchange(&folder->told, true))
+		return;
+	path = malloc(folder->path_len + 1U);
+	if (path)
+		files_folder_path(folder, path);
+	f->options.report(f->options.report_arg, path ? path : "/",
+			  path ? folder->path_len : 1U,
+			  "it vanished while it was read: what lies in it may "
+			  "be missing");
+	free(path);
+}
+
 static void set_path(struct files *f, size_t folder_len, const char *name,
 		     size_t name_len)
 {
@@ -86,7 +102,9 @@ static int enter(struct files *f, struct err *e)
 	f->enter = false;
 	if (files_ahead_next(f->ahead, f->list, f->index, &list, e) < 0)
 		return -1;
-	if (list->sys && !means_gone(list->sys))
+	if (list->lost)
+		files_report_lost(f, f->list->folder);
+	else if (list->sys && !means_gone(list->sys))
 		report(f, path_len, "cannot list the folder", list->sys);
 	return push(f, list, path_len, e);
 }

@@ -197,6 +197,7 @@ static int pin_again(struct files_folder *f)
 	struct files_folder *up;
 	size_t n = 0;
 	int from = AT_FDCWD;
+	int saved;
 	int fd;
 
 	for (up = f; up; up = up->parent)
@@ -213,9 +214,12 @@ static int pin_again(struct files_folder *f)
 		chain[n++] = up;
 	}
 	fd = open_chain(up ? from : AT_FDCWD, chain, n);
+	saved = errno;
 	if (up)
 		files_folder_unpin(up);
 	free(chain);
+	/* Something else has its name: it is gone as well. */
+	errno = saved == ENOTDIR || saved == ELOOP ? ENOENT : saved;
 	return fd < 0 ? -1 : install(f, fd);
 }
 

@@ -148,10 +148,12 @@ static bool open_entry(struct files_handle *h)
 	const int dir_fd = files_folder_pin(h->folder);
 
 	if (dir_fd < 0 && dir_fd != AT_FDCWD) {
-		if (means_gone(errno))
+		if (errno == ENOENT) {
+			files_report_lost(h->files, h->folder);
 			vanished(h);
-		else
+		} else {
 			failed(h, "cannot open its folder", errno);
+		}
 		return false;
 	}
 	h->fd = h->format == S_IFREG ? open_file(dir_fd, h->name)

@@ -84,6 +84,7 @@ struct files_folder {
 	ino_t ino;
 	uint32_t path_len;
 	bool follow;
+	atomic_bool told; /* that it is lost */
 	/* Under the pool's lock: */
 	int fd;
 	unsigned int pins;
@@ -146,7 +147,8 @@ struct files_list {
 	size_t count;
 	const struct files_record *records;
 	const char *names;
-	int sys; /* why the listing ended early, else 0 */
+	int sys;   /* why the listing ended early, else 0 */
+	bool lost; /* since the folder that it lies in is gone */
 	struct files_spill record_memory; /* when it is too large for block */
 	struct files_spill name_memory;
 	void *block;
@@ -262,6 +264,13 @@ struct files {
 	atomic_ullong delivered;
 	atomic_ullong delivered_bytes;
 };
+
+/*
+ * What lies in the folder cannot be had any more, though it was seen: it was
+ * renamed or removed before it was done with.  Reported once.
+ */
+void files_report_lost(const struct files *f, struct files_folder *folder)
+	NONNULL(1, 2);
 
 int files_handle_new(struct files *f, struct source_handle **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;

@@ -589,9 +589,10 @@ static int fill(struct files_reader *r, int fd, const struct files_record *rec,
 	return status;
 }
 
+/* -1 with errno, and *ret_lost when the folder above is gone. */
 static int open_folder(struct files_folder *above,
 		       const struct files_record *rec, const char *name,
-		       bool through)
+		       bool through, bool *ret_lost)
 {
 	const int flags = O_DIRECTORY | O_CLOEXEC |
 			  (rec->flags & RECORD_FOLLOW ? 0 : O_NOFOLLOW);
@@ -599,8 +600,10 @@ static int open_folder(struct files_folder *above,
 	int saved;
 	int fd;
 
-	if (dir_fd < 0 && dir_fd != AT_FDCWD)
+	if (dir_fd < 0 && dir_fd != AT_FDCWD) {
+		*ret_lost = errno == ENOENT;
 		return -1;
+	}
 	/* Only passing through asks for no permission to list. */
 	if (through) {
 		fd = openat(dir_fd, name, flags | O_PATH);
@@ -668,13 +671,14 @@ int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 
 	if (!l)
 		return err_oom(e);
-	fd = open_folder(list->folder, rec, name, through);
+	fd = open_folder(list->folder, rec, name, through, &l->lost);
 	if (fd < 0 && !through) {
 		l->sys = errno;
 		/* What is planned below it may still be had. */
 		through = rec->flags & RECORD_PLANNED;
 		if (through)
-			fd = open_folder(list->folder, rec, name, through);
+			fd = open_folder(list->folder, rec, name, through,
+					 &l->lost);
 	}
 	if (fd < 0) {
 		l->sys = l->sys ? l->sys : errno;

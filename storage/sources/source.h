@@ -29,6 +29,10 @@
  *	it is opened (or read)             SOURCE_VANISHED; leave it out; no
  *					   error: a snapshot begun a moment
  *					   later would not have it either
+ *	a folder that is gone then, or   it is as it was delivered: what lies
+ *	cannot be opened                   in it is delivered all the same
+ *	its folder is gone, so that it   the folder is reported, once
+ *	cannot be opened or listed
  *	another file of that name        the new one is read, entry says so
  *	written to while it is read      SOURCE_CHANGED, recorded, flagged
  *	grew                             read up to its size when opened;
@@ -148,8 +152,8 @@ int source_take(struct source *s, struct source_handle **ret, struct err *e)
  * released.  A file is opened, and mode, owner, times, size, group and hints
  * are those of what was opened.  en->path and path_len must be set (and
  * alive during the call) as source_next() told them; they and en->owned stay,
- * the rest is written over.  1; 0 when the entry is to be left out
- * (source_finish() says why); -1.
+ * the rest is written over.  1; 0 when the entry is to be left out, or a
+ * folder to be what source_next() told (source_finish() says why); -1.
  */
 int source_describe(struct source_handle *h, struct entry *en, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;

@@ -131,7 +131,8 @@ static inline enum source_state fake_finish(struct source_handle *handle,
 	const struct fake_entry *f = ((struct fake_handle *)handle)->en;
 
 	if (f->gone)
-		return SOURCE_VANISHED;
+		return f->state == SOURCE_FAILED ? SOURCE_FAILED
+						 : SOURCE_VANISHED;
 	if (f->state == SOURCE_CHANGED || f->state == SOURCE_GREW ||
 	    f->state == SOURCE_SHRANK)
 		en->flags |= ENTRY_CHANGED;

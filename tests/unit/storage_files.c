@@ -593,7 +593,52 @@ START_TEST(handles_outlive_the_walk)
 		}
 		source_release(handles[i]);
 	}
-	ck_assert_uint_eq(p.list.error_count, 0);
+	ck_assert_uint_eq(p.list.error_count, 1);
+	ck_assert_ptr_nonnull(strstr(p.list.errors[0], "/001: it vanished"));
+}
+END_TEST
+
+/* More names than are read ahead, so that what comes after them is late. */
+#define LATE 17000U
+
+START_TEST(a_folder_that_goes_before_those_in_it_were_listed)
+{
+	CLEANUP(place_done) struct place p;
+	CLEANUP(source_close) struct source *s = NULL;
+	struct source_progress at = { 0 };
+	struct err e = { 0 };
+	char name[64];
+	struct entry en;
+	unsigned int i;
+
+	place_init(&p);
+	make_folder("a");
+	make_folder("a/1");
+	make_folder("a/2");
+	write_file("a/2/file", "");
+	/* More than descriptors are kept: that of "a" is given up. */
+	for (i = 0; i < 400; i++) {
+		(void)snprintf(name, sizeof(name), "a/1/%03u", i);
+		make_folder(name);
+	}
+	make_folder("a/1/late");
+	write_file("a/1/late/0", "");
+	for (i = 1; i < LATE; i++) {
+		(void)snprintf(name, sizeof(name), "a/1/late/%u", i);
+		ck_assert_int_eq(link("a/1/late/0", name), 0);
+	}
+	p.options.threads = 1;
+	ck_ok(files_open(&p.options, &s, &e));
+	while (at.entries_found < LATE) {
+		clock_sleep_ms(1);
+		source_progress(s, &at);
+	}
+	ck_assert(!at.all_found);
+	ck_assert_int_eq(rename("a", "b"), 0);
+	while (source_next(s, &en, &e) > 0)
+		ck_assert_ptr_null(strstr(en.path, "/2/file"));
+	ck_assert_uint_eq(p.list.error_count, 1);
+	ck_assert_ptr_nonnull(strstr(p.list.errors[0], "/a: it vanished"));
 }
 END_TEST
 
@@ -919,6 +964,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, large_folders);
 	tcase_add_test(tc, deeper_than_a_path_can_say);
 	tcase_add_test(tc, handles_outlive_the_walk);
+	tcase_add_test(tc, a_folder_that_goes_before_those_in_it_were_listed);
 	tcase_add_loop_test(tc, what_does_not_hold_still_has_a_stated_result, 0,
 			    (int)(sizeof(changes) / sizeof(changes[0])));
 	tcase_add_test(tc, a_read_error_leaves_the_file_out);

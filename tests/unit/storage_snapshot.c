@@ -389,6 +389,122 @@ START_TEST(what_does_not_hold_still_is_flagged_or_left_out)
 }
 END_TEST
 
+/* The paths of a snapshot below f.from, with spaces between. */
+static void expect_paths(struct object_id id, const char *want)
+{
+	const size_t skip = strlen(f.from) + 1;
+	char got[500] = "";
+	struct view view;
+	size_t n = 0;
+
+	view_open(&view, id);
+	while (view_next(&view))
+		if (view.en.path_len > skip)
+			n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%s",
+					      n ? " " : "",
+					      view.en.path + skip);
+	view_close(&view);
+	ck_assert_str_eq(got, want);
+}
+
+static char told[2 * SCRATCH_PATH];
+
+static void tell(void *arg, const char *path, size_t len, const char *message)
+{
+	(void)arg;
+	(void)snprintf(told, sizeof(told), "%.*s: %s", (int)len, path, message);
+}
+
+/* A snapshot of f.from, which change() meets when all of it is listed. */
+static struct snapshot_result take_changed(void (*change)(void))
+{
+	const char *const paths[] = { f.from };
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	CLEANUP(source_close) struct source *s = NULL;
+	struct files_options fo = { .paths = paths, .path_count = 1 };
+	struct snapshot_options o = { .report = tell };
+	struct source_progress at = { 0 };
+	struct snapshot_result got;
+
+	told[0] = '\0';
+	ck_ok(snapshot_errors_new(&errors, &e));
+	fo.report = snapshot_report;
+	fo.report_arg = errors;
+	ck_ok(files_open(&fo, &s, &e));
+	while (!at.all_found) {
+		clock_sleep_ms(1);
+		source_progress(s, &at);
+	}
+	change();
+	ck_ok(repo_take_source(&f, s, errors, &o, &got, &e));
+	return got;
+}
+
+static void rename_folder(void)
+{
+	ck_assert_int_eq(rename(at(f.from, "a"), at(f.from, "z")), 0);
+}
+
+static void remove_folder(void)
+{
+	ck_assert_int_eq(unlink(at(f.from, "a/b/file")), 0);
+	ck_assert_int_eq(rmdir(at(f.from, "a/b")), 0);
+	ck_assert_int_eq(rmdir(at(f.from, "a")), 0);
+}
+
+START_TEST(a_folder_that_vanishes_keeps_its_place_above_its_files)
+{
+	struct snapshot_result got;
+
+	ck_assert_int_eq(mkdir(at(f.from, "a"), 0755), 0);
+	ck_assert_int_eq(mkdir(at(f.from, "a/b"), 0700), 0);
+	write_bytes(at(f.from, "a/b/file"), 10, 1);
+	/* Its files are still to be had, its attributes are not. */
+	got = take_changed(rename_folder);
+	expect_paths(got.id, "a a/b a/b/file");
+	ck_assert_int_eq(got.state, MANIFEST_PARTIAL);
+	ck_assert_uint_eq(got.errors, 1);
+	ck_assert_ptr_nonnull(strstr(told, "/a: "));
+	ck_assert_ptr_nonnull(strstr(told, "vanished"));
+	/* Nothing is lost with one that was removed with all it had. */
+	ck_assert_int_eq(rename(at(f.from, "z"), at(f.from, "a")), 0);
+	got = take_changed(remove_folder);
+	expect_paths(got.id, "a a/b");
+	ck_assert_int_eq(got.state, MANIFEST_COMPLETE);
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_described_is_as_it_was_listed)
+{
+	struct fake_entry v[] = {
+		fake_entry("/", ENTRY_FOLDER, 0, 1000),
+		fake_entry("/a", ENTRY_FOLDER, 0, 1000),
+		fake_entry("/a/b", ENTRY_FOLDER, 0, 1000),
+		fake_entry("/a/b/c", ENTRY_FILE, 5, 1000),
+		fake_entry("/d", ENTRY_FOLDER, 0, 1000),
+	};
+	struct snapshot_result got;
+	struct view view;
+	uint64_t read;
+
+	v[1].gone = v[2].gone = v[4].gone = true;
+	ck_ok(take_fake(v, 5, &got, &read));
+	expect_entries(got.id, v, 5);
+	ck_assert_int_eq(got.state, MANIFEST_PARTIAL);
+	ck_assert_uint_eq(got.errors, 1);
+	/* It is looked at again the next time. */
+	view_open(&view, got.id);
+	while (view_next(&view))
+		ck_assert(!view.en.inode ==
+			  (view.en.path[1] == 'd' || view.en.path_len == 2 ||
+			   view.en.path_len == 4));
+	view_close(&view);
+	v[1].state = v[2].state = v[4].state = SOURCE_FAILED;
+	ck_ok(take_fake(v, 5, &got, &read));
+	expect_entries(got.id, v, 5);
+}
+END_TEST
+
 START_TEST(a_source_that_fails_ends_it)
 {
 	struct fake_entry v[] = {
@@ -569,6 +685,10 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, groups_are_filled_to_the_last_byte);
 	tcase_add_test(tc, holes_come_back_as_zeros);
 	tcase_add_test(tc, what_does_not_hold_still_is_flagged_or_left_out);
+	tcase_add_test(tc,
+		       a_folder_that_vanishes_keeps_its_place_above_its_files);
+	tcase_add_test(tc,
+		       a_folder_that_cannot_be_described_is_as_it_was_listed);
 	tcase_add_test(tc, a_source_that_fails_ends_it);
 	tcase_add_test(tc, a_huge_hole_costs_nothing);
 	tcase_add_test(tc, nothing_at_all_is_a_snapshot);
