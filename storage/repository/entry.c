@@ -99,6 +99,22 @@ bool entry_path_within(const void *path, size_t len, const void *folder,
 	return len == folder_len || ((const char *)path)[folder_len] == '/';
 }
 
+bool entry_has_folder(const struct entry *before, const void *path, size_t len)
+{
+	const char *slash = memrchr(path, '/', len);
+	size_t above;
+
+	if (len == 1) /* "/" lies in nothing */
+		return true;
+	if (!before || !slash)
+		return false;
+	above = slash == path ? 1 : (size_t)(slash - (const char *)path);
+	if (before->path_len == above)
+		return before->type == ENTRY_FOLDER &&
+		       memcmp(before->path, path, above) == 0;
+	return entry_path_within(before->path, before->path_len, path, above);
+}
+
 static size_t copy_size(const struct entry *src)
 {
 	size_t n = src->xattr_count * sizeof(struct entry_xattr);

@@ -109,6 +109,14 @@ bool entry_path_valid(const void *path, size_t len);
 bool entry_path_within(const void *path, size_t len, const void *folder,
 		       size_t folder_len);
 
+/*
+ * Whether an entry of that path may come right behind another one (NULL: as
+ * the first) in a sequence that has every folder above an entry before it: its
+ * folder is that one, or lies above that one.
+ */
+bool entry_has_folder(const struct entry *before, const void *path, size_t len)
+	NONNULL(2);
+
 /* "folder", "file", "symlink", …; NULL for a number that is no type. */
 const char *entry_type_name(enum entry_type type);
 /* The type in st_mode's terms (S_IFDIR, …) and back; 0 when there is none. */

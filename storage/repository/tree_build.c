@@ -62,7 +62,8 @@ struct tree_builder {
 	uint64_t bytes;
 	struct entry before; /* for the deltas; its path is last */
 	struct buf last;     /* path of the entry before */
-	struct buf first;    /* first path of this leaf */
+	enum entry_type last_type;
+	struct buf first; /* first path of this leaf */
 	uint64_t hint_inode;
 	int64_t hint_sec;
 	bool any;
@@ -441,6 +442,15 @@ static bool adds_up(const struct entry *en, const struct content *content)
 	return sum == (en->type == ENTRY_FILE ? en->size : 0);
 }
 
+static bool is_in_folder(const struct tree_builder *b, const struct entry *en)
+{
+	const struct entry last = { .path = buf_str(&b->last),
+				    .path_len = b->last.len,
+				    .type = b->last_type };
+
+	return entry_has_folder(b->any ? &last : NULL, en->path, en->path_len);
+}
+
 static int set_path(struct buf *to, const struct entry *en, struct err *e)
 {
 	buf_clear(to);
@@ -459,11 +469,15 @@ int tree_builder_add(struct tree_builder *b, const struct entry *en,
 	if (!entry_path_valid(en->path, en->path_len) || !adds_up(en, content))
 		return err_set(e, ERR_BUG, "entry %s contradicts itself",
 			       text_quote(en->path, en->path_len).s);
+	if (!is_in_folder(b, en))
+		return err_set(e, ERR_BUG, "entry %s lies in no folder",
+			       text_quote(en->path, en->path_len).s);
 	if (b->n == 0 && set_path(&b->first, en, e))
 		return -1;
 	if (add_entry(b, en, content, e) || add_hint(b, en, e) ||
 	    set_path(&b->last, en, e))
 		return -1;
+	b->last_type = en->type;
 	b->any = true;
 	b->n++;
 	b->bytes += en->size;

@@ -150,6 +150,8 @@ END_TEST
 struct path {
 	char *s;
 	size_t len;
+	size_t depth;
+	bool is_folder;
 };
 
 static int compare_paths(const void *a, const void *b)
@@ -176,30 +178,49 @@ static size_t random_component(struct random *r, char *out)
 	return n;
 }
 
+/* One below another: each in one of those before it, often the last. */
+static void add_path(struct random *r, struct path *all, size_t n,
+		     size_t depth_max)
+{
+	static char text[ENTRY_PATH_MAX];
+	const struct path *in = &all[random_below(r, n)];
+	size_t len;
+
+	if (random_below(r, 20))
+		in = &all[n - 1];
+	if (in->depth == depth_max || in->len > 65000)
+		in = &all[0];
+	len = in->len == 1 ? 0 : in->len;
+	memcpy(text, in->s, len);
+	text[len++] = '/';
+	len += random_component(r, text + len);
+	all[n] = (struct path){ .s = malloc(len),
+				.len = len,
+				.depth = in->depth + 1 };
+	ck_assert_ptr_nonnull(all[n].s);
+	memcpy(all[n].s, text, len);
+}
+
 static size_t make_paths(struct random *r, size_t n, size_t depth_max,
 			 struct path *out)
 {
-	static char text[ENTRY_PATH_MAX];
 	size_t kept = 1;
 
-	for (size_t i = 0; i < n; i++) {
-		const size_t depth = 1 + random_below(r, depth_max);
-		size_t len = 0;
-
-		for (size_t d = 0; d < depth && len < 65000; d++) {
-			text[len++] = '/';
-			len += random_component(r, text + len);
-		}
-		out[i] = (struct path){ .s = malloc(len), .len = len };
-		ck_assert_ptr_nonnull(out[i].s);
-		memcpy(out[i].s, text, len);
-	}
+	out[0] = (struct path){ .s = strdup("/"), .len = 1 };
+	ck_assert_ptr_nonnull(out[0].s);
+	for (size_t i = 1; i < n; i++)
+		add_path(r, out, i, depth_max);
 	qsort(out, n, sizeof(*out), compare_paths);
 	for (size_t i = 1; i < n; i++)
 		if (compare_paths(&out[kept - 1], &out[i]) != 0)
 			out[kept++] = out[i];
 		else
 			free(out[i].s);
+	for (size_t i = 0; i < kept; i++)
+		out[i].is_folder = i + 1 == kept || i % 7 == 0 ||
+				   entry_path_within(out[i + 1].s,
+						     out[i + 1].len, out[i].s,
+						     out[i].len);
 	return kept;
 }
 
@@ -216,7 +237,7 @@ static struct entry entry_of(const struct path *p, size_t i)
 	};
 	struct entry en = { .path = p->s,
 			    .path_len = p->len,
-			    .type = ENTRY_FIFO,
+			    .type = p->is_folder ? ENTRY_FOLDER : ENTRY_FIFO,
 			    .mode = (uint32_t)(i % 4096),
 			    .uid = i % 3 ? 0 : UINT32_MAX,
 			    .gid = (uint32_t)i,
@@ -363,20 +384,55 @@ START_TEST(one_change_costs_few_nodes)
 }
 END_TEST
 
+static void refuse(struct tree_builder *b, const struct entry *en)
+{
+	err_clear(&e);
+	ck_assert_int_lt(tree_builder_add(b, en, NULL, &e), 0);
+	ck_assert_int_eq(e.code, ERR_BUG);
+}
+
+static void set_path(struct entry *en, const char *path)
+{
+	en->path = path;
+	en->path_len = strlen(path);
+}
+
 START_TEST(what_contradicts_itself_is_not_stored)
 {
 	CLEANUP(tree_builder_free) struct tree_builder *b = NULL;
+	struct entry root = { .path = "/",
+			      .path_len = 1,
+			      .type = ENTRY_FOLDER };
 	struct entry en = { .path = "/b", .path_len = 2, .type = ENTRY_FILE };
 
 	ck_ok(tree_builder_new(writer, worker, &b, &e));
+	refuse(b, &en); /* it lies in nothing */
+	ck_ok(tree_builder_add(b, &root, NULL, &e));
 	en.size = 5; /* and no content */
-	ck_assert_int_lt(tree_builder_add(b, &en, NULL, &e), 0);
-	ck_assert_int_eq(e.code, ERR_BUG);
+	refuse(b, &en);
 	en.size = 0;
 	ck_ok(tree_builder_add(b, &en, NULL, &e));
-	en.path = "/a";
-	ck_assert_int_lt(tree_builder_add(b, &en, NULL, &e), 0);
-	ck_assert_int_eq(e.code, ERR_BUG);
+	set_path(&en, "/a");
+	refuse(b, &en);
+	/* In a file, and in folders that did not come. */
+	set_path(&en, "/b/c");
+	refuse(b, &en);
+	set_path(&root, "/c");
+	ck_ok(tree_builder_add(b, &root, NULL, &e));
+	set_path(&en, "/c/d/e");
+	refuse(b, &en);
+	set_path(&en, "/d/e");
+	refuse(b, &en);
+	set_path(&root, "/c/d");
+	ck_ok(tree_builder_add(b, &root, NULL, &e));
+	set_path(&en, "/c/d/e");
+	ck_ok(tree_builder_add(b, &en, NULL, &e));
+	set_path(&en, "/c/f");
+	ck_ok(tree_builder_add(b, &en, NULL, &e));
+	set_path(&en, "/c/d.e/f");
+	refuse(b, &en);
+	set_path(&en, "/d");
+	ck_ok(tree_builder_add(b, &en, NULL, &e));
 }
 END_TEST
 

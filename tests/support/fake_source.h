@@ -26,6 +26,7 @@ struct fake_source {
 	const struct fake_entry *v;
 	size_t n;
 	size_t next;
+	bool rooted;	/* "/" was delivered, which v may leave out */
 	uint64_t reads; /* bytes of data that were asked for */
 	/* Called before each entry is delivered.  May be NULL. */
 	void (*before)(void *arg, size_t i);
@@ -54,6 +55,10 @@ static inline unsigned int fake_features(const struct source *s)
 	return 0;
 }
 
+static const struct fake_entry fake_root = {
+	.entry = { .path = "/", .path_len = 1, .type = ENTRY_FOLDER }
+};
+
 static inline int fake_next(struct source *s, struct entry *ret, struct err *e)
 {
 	struct fake_source *f = fake_of(s);
@@ -61,6 +66,11 @@ static inline int fake_next(struct source *s, struct entry *ret, struct err *e)
 	(void)e;
 	if (f->next == f->n)
 		return 0;
+	if (!f->rooted && f->v[0].entry.path_len > 1) {
+		f->rooted = true;
+		*ret = fake_root.entry;
+		return 1;
+	}
 	if (f->before)
 		f->before(f->arg, f->next);
 	*ret = f->v[f->next++].entry;
@@ -78,7 +88,8 @@ static inline int fake_take(struct source *s, struct source_handle **ret,
 	if (!h)
 		return err_oom(e);
 	h->base.source = s;
-	h->en = &fake_of(s)->v[fake_of(s)->next - 1];
+	h->en = fake_of(s)->next ? &fake_of(s)->v[fake_of(s)->next - 1]
+				 : &fake_root;
 	*ret = &h->base;
 	return 0;
 }
