@@ -40,7 +40,8 @@ uint32_t check_find(struct check *c, const char *object, enum object_kind kind,
 
 		f = reallocarray(out->findings, cap, sizeof(*f));
 		if (!f) {
-			/* Counted, as those beyond the bound are. */
+			/* run() fails for it: what is not kept is not told. */
+			c->no_memory = true;
 			out->n_findings--;
 			return FINDING_NOT_KEPT;
 		}
@@ -337,6 +338,8 @@ static int run(struct check *c, struct err *e)
 	    stages(c, e) ||
 	    store_list(c->store, "keyring/", newest_keyring, &after, e))
 		return -1;
+	if (c->no_memory)
+		return err_oom(e);
 	if (c->out->n_findings && before != after) {
 		(void)err_set(e, ERR_BUSY, "the keys were changed meanwhile");
 		return err_hint(e, "check again");

@@ -107,11 +107,12 @@ struct check {
 	uint8_t *plain;
 
 	uint32_t cap_findings;
+	bool no_memory; /* a finding could not be kept: the check fails */
 	uint64_t bytes_total;
 	struct check_progress progress;
 };
 
-/* Findings. */
+/* Findings.  One that finds no memory fails the whole check, at its end. */
 uint32_t check_find(struct check *c, const char *object, enum object_kind kind,
 		    const char *message) NONNULL(1, 2, 4);
 /* NULL when it was not kept. */
