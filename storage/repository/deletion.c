@@ -98,9 +98,10 @@ static int check_references(struct repository *r, const struct manifest *m,
 	CLEANUP(reader_free) struct reader *x = NULL;
 
 	if (reader_new_in(r, writer_index(u->writer), 4U << 20, &x, e) ||
-	    tree_references(x, &m->tree, false, need_chunk, NULL, u, e))
+	    tree_references(x, &m->tree, false, need_chunk, NULL, u, e) ||
+	    tree_references(x, &m->hints, true, need_chunk, NULL, u, e))
 		return -1;
-	return tree_references(x, &m->hints, true, need_chunk, NULL, u, e);
+	return m->errors ? need_chunk(u, &m->error_list, CHUNK_VALUE, e) : 0;
 }
 
 int deletion_undelete(struct repository *r, const struct repository_snapshot *s,

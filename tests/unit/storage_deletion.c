@@ -247,6 +247,51 @@ START_TEST(undelete_refuses_what_is_gone)
 }
 END_TEST
 
+/* Give a chunk up wherever it lies. */
+static void quarantine(const struct chunk_id *id)
+{
+	struct index_set *index;
+	struct pack_entry at;
+	struct record q;
+
+	ck_ok(repository_index(f.r, &index, &e));
+	ck_assert_int_eq(index_set_find(index, id, &at, &e), 1);
+	record_init(&q, OBJECT_QUARANTINE);
+	q.id = object_id_new();
+	ck_ok(record_add_chunk(&q, id, at.place.pack, &e));
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &q, 0,
+			 &e));
+	record_done(&q);
+}
+
+START_TEST(undelete_refuses_without_the_list_of_errors)
+{
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	CLEANUP(source_close) struct source *from = NULL;
+	const char *const paths[] = { f.from };
+	struct snapshot_options o = { .no_parent = true };
+	struct snapshot_result got;
+	struct repository_snapshot s;
+
+	ck_assert_int_eq(mkdir(f.from, 0700), 0);
+	ck_ok(snapshot_errors_new(&errors, &e));
+	ck_ok(files_open(
+		&(struct files_options){ .paths = paths, .path_count = 1 },
+		&from, &e));
+	snapshot_report(errors, "/gone", 5, "it is not there");
+	ck_ok(repo_take_source(&f, from, errors, &o, &got, &e));
+	ck_ok(delete_it(got.id));
+	ck_ok(undelete_it(got.id));
+	ck_ok(delete_it(got.id));
+	s = look(got.id);
+	quarantine(&s.manifest.error_list);
+	repository_snapshot_done(&s);
+	ck_assert_int_eq(undelete_it(got.id), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert(is_deleted(got.id));
+}
+END_TEST
+
 START_TEST(holds_deny_until_released)
 {
 	const struct object_id id = publish_one();
@@ -468,6 +513,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, deletes_until_the_grace_period_ends);
 	tcase_add_test(tc, undelete_brings_back);
 	tcase_add_test(tc, undelete_refuses_what_is_gone);
+	tcase_add_test(tc, undelete_refuses_without_the_list_of_errors);
 	tcase_add_test(tc, holds_deny_until_released);
 	tcase_add_test(tc, what_came_since_it_was_listed_denies);
 	tcase_add_test(tc, holds_name_sources);
