@@ -211,6 +211,9 @@ static int import_one(void *arg, const struct store_entry *entry, struct err *e)
 	got = seal_box_get(repository_store(x->repository),
 			   repository_keys(x->repository), OBJECT_SEGMENT,
 			   entry->name, &payload, &why);
+	/* What the disk cannot read is as lost; EIO of the catalog is not. */
+	if (got < 0 && object_is_damage(&why))
+		why.code = ERR_CORRUPT;
 	if (got > 0)
 		got = catalog_segment_import(x->catalog, buf_str(&payload),
 					     payload.len, &x->imported, &why);

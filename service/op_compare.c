@@ -175,13 +175,11 @@ static int verify_chunk(void *arg, const struct chunk_id *id,
 	if (operation_stopped(v->call, e))
 		return -1;
 	v->chunks++;
-	found = index_set_find(v->index, id, &at, e);
-	if (found < 0)
-		return -1;
+	found = index_set_find(v->index, id, &at, &why);
 	/* The index knows what kind it is; a leaf's table does not say. */
-	if (reader_get(v->reader, id, found ? at.seal.kind : kind, &plain, &n,
-		       &why)) {
-		if (why.code != ERR_CORRUPT) {
+	if (found < 0 || reader_get(v->reader, id, found ? at.seal.kind : kind,
+				    &plain, &n, &why)) {
+		if (!object_is_damage(&why)) {
 			*e = why;
 			return -1;
 		}

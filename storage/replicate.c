@@ -270,7 +270,11 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	return 1;
 }
 
-/* What concerns this snapshot alone, so that the others can go on. */
+/*
+ * What concerns this snapshot alone, so that the others can go on.  What the
+ * source's disk cannot read comes as ERR_CORRUPT, too (reader.h): EIO is the
+ * target's, and nothing can be written there.
+ */
 static bool concerns_one(const struct err *e)
 {
 	return e->code == ERR_CORRUPT || e->code == ERR_NEWER ||

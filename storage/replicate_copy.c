@@ -176,7 +176,7 @@ static enum object_kind pack_kind(const struct pack_entry *at)
 
 static bool is_damage(const struct err *e)
 {
-	return e->code == ERR_CORRUPT || e->code == ERR_NOT_FOUND;
+	return object_is_damage(e) || e->code == ERR_NOT_FOUND;
 }
 
 /* Open a sealed chunk, which tells whether it is sound, and hand it on. */
@@ -197,8 +197,10 @@ static int hand_on(struct worker *w, const struct pack_entry *at,
 	if (writer_add_sealed(w->p->c->writer, &at->seal, sealed, at->place.len,
 			      &fresh, e)) {
 		/* Nothing that the target says is damage of the source. */
-		if (is_damage(e))
+		if (is_damage(e)) {
 			e->code = ERR_IO;
+			e->sys = 0;
+		}
 		return -1;
 	}
 	return rest(w->p, at->place.len, fresh, e);
@@ -418,6 +420,8 @@ static int need(struct pipeline *p, const struct chunk_id *id, struct err *e)
 		p->n_batch++;
 		return 0;
 	}
+	if (found < 0 && object_is_damage(e))
+		e->code = ERR_CORRUPT;
 	if (found < 0)
 		return -1;
 	text_hex(id->b, CHUNK_ID_SIZE, hex);

@@ -87,12 +87,12 @@ static int copy_one(const struct copying *c, enum object_kind kind,
 
 	buf_init(&box, SEAL_BOX_MAX);
 	buf_init(&payload, SEAL_PAYLOAD_MAX);
-	found = store_get(repository_store(c->from), name, &box, e);
-	if (found <= 0)
-		return found; /* removed since it was listed */
-	if (seal_box_open(repository_keys(c->from), kind, name, box.data,
-			  box.len, &payload, &why)) {
-		if (why.code != ERR_CORRUPT && why.code != ERR_NEWER) {
+	found = store_get(repository_store(c->from), name, &box, &why);
+	if (found == 0)
+		return 0; /* removed since it was listed */
+	if (found < 0 || seal_box_open(repository_keys(c->from), kind, name,
+				       box.data, box.len, &payload, &why)) {
+		if (!object_is_damage(&why) && why.code != ERR_NEWER) {
 			*e = why;
 			return -1;
 		}
@@ -173,7 +173,7 @@ static int is_harmless(void *arg, const char *name, struct err *e)
 				     repository_keys(u->from), OBJECT_UNDELETE,
 				     name, &r, &why);
 
-	if (found < 0 && why.code != ERR_CORRUPT && why.code != ERR_NEWER) {
+	if (found < 0 && !object_is_damage(&why) && why.code != ERR_NEWER) {
 		*e = why;
 		return -1;
 	}

@@ -1,6 +1,5 @@
 #include "storage/repository/check.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,9 +63,8 @@ struct check_finding *check_finding(struct check *c, uint32_t number)
 
 bool check_is_damage(const struct err *why)
 {
-	return why->code == ERR_CORRUPT || why->code == ERR_NEWER ||
-	       why->code == ERR_BAD_KEY ||
-	       (why->code == ERR_IO && why->sys == EIO);
+	return object_is_damage(why) || why->code == ERR_NEWER ||
+	       why->code == ERR_BAD_KEY;
 }
 
 void check_add_snapshot(struct check_finding *f, struct object_id id)

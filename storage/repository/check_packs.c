@@ -207,6 +207,34 @@ static int note_places(struct check *c, struct job *j, struct err *e)
 	return 0;
 }
 
+/*
+ * What one request could not give, chunk by chunk: a bad sector costs what
+ * lies on it, not its neighbours.  Zeros stand for a chunk that is lost.
+ */
+static int read_apart(struct check *c, const char *name, struct piece *p,
+		      struct err *e)
+{
+	uint8_t *to = p->bytes;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct pack_entry *x = &p->entries[i];
+		struct err why = { 0 };
+
+		if (container_read(c->store, name, x->place.offset, to,
+				   x->place.len, &why)) {
+			if (!check_is_damage(&why)) {
+				*e = why;
+				return -1;
+			}
+			memset(to, 0, x->place.len);
+			if (note_damage(c, x, why.text, e))
+				return -1;
+		}
+		to += x->place.len;
+	}
+	return 0;
+}
+
 static int read_piece(struct reading *x, struct job *j, size_t from, size_t n,
 		      struct err *e)
 {
@@ -219,19 +247,19 @@ static int read_piece(struct reading *x, struct job *j, size_t from, size_t n,
 		(enum object_kind)j->pack->kind, j->id);
 	struct piece *p = malloc(sizeof(*p) + len);
 	struct err why = { 0 };
+	int failed;
 
 	if (!p)
 		return err_oom(e);
 	*p = (struct piece){ .job = j, .entries = first, .n = n, .len = len };
-	if (container_read(c->store, name.s, first->place.offset, p->bytes, len,
-			   &why)) {
-		if (!check_is_damage(&why)) {
-			*e = why;
-			free(p);
-			return -1;
-		}
-		/* All of them are lost: let the workers find the same. */
-		memset(p->bytes, 0, len);
+	failed = container_read(c->store, name.s, first->place.offset, p->bytes,
+				len, &why);
+	if (failed && check_is_damage(&why))
+		failed = read_apart(c, name.s, p, &why);
+	if (failed) {
+		*e = why;
+		free(p);
+		return -1;
 	}
 	(void)pthread_mutex_lock(&c->lock);
 	j->users++;

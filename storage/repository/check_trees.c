@@ -86,20 +86,34 @@ static void lose(struct check *c, struct check_snapshot *s,
 	chunk->finding = blame(c, s, chunk);
 }
 
+/* As index_set_find_other(); a damaged block (told already) finds nothing. */
+static int find_place(struct check *c, const struct chunk_id *id,
+		      const struct object_id *not_in, size_t n,
+		      struct pack_entry *ret, struct err *e)
+{
+	struct index_set *index;
+	int found;
+
+	if (repository_index(c->r, &index, e))
+		return -1;
+	found = index_set_find_other(index, id, not_in, n, ret, e);
+	if (found >= 0 || !object_is_damage(e))
+		return found;
+	err_clear(e);
+	return 0;
+}
+
 /* All places of a chunk are damaged, as its reader found. */
 static int damage_places(struct check *c, const struct chunk_id *id,
 			 const char *why, struct err *e)
 {
 	struct object_id seen[8];
-	struct index_set *index;
 	struct pack_entry x;
 	size_t n = 0;
 	int found;
 
-	if (repository_index(c->r, &index, e))
-		return -1;
 	while (n < sizeof(seen) / sizeof(seen[0]) &&
-	       (found = index_set_find_other(index, id, seen, n, &x, e))) {
+	       (found = find_place(c, id, seen, n, &x, e))) {
 		if (found < 0 || check_damage_chunk(c, &x, why, e))
 			return -1;
 		seen[n++] = x.place.pack;
@@ -112,7 +126,6 @@ static int damage_chunk(struct walk *w, const struct chunk_id *id,
 {
 	struct check_chunk *chunk;
 	struct check_pack *pack;
-	struct index_set *index;
 	struct pack_entry x;
 	int found;
 
@@ -120,10 +133,9 @@ static int damage_chunk(struct walk *w, const struct chunk_id *id,
 		return -1;
 	if (chunk->lost)
 		return 0;
-	if (repository_index(w->c->r, &index, e) ||
-	    damage_places(w->c, id, why, e))
+	if (damage_places(w->c, id, why, e))
 		return -1;
-	found = index_set_find(index, id, &x, e);
+	found = find_place(w->c, id, NULL, 0, &x, e);
 	if (found < 0)
 		return -1;
 	pack = found ? filemap_find(w->c->packs, x.place.pack.b) : NULL;

@@ -73,7 +73,11 @@ static int add_tombstone(void *arg, const char *name, const struct record *t,
 	struct undelete *u = (struct undelete *)arg;
 
 	(void)name;
-	(void)why;
+	/* One that only we cannot read would go on deleting the snapshot. */
+	if (!t && why->code == ERR_IO) {
+		*e = *why;
+		return -1;
+	}
 	if (!t || !object_id_equal(t->snapshot, u->snapshot))
 		return 0;
 	return record_add_id(&u->record, t->id, e);

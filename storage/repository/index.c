@@ -329,7 +329,7 @@ static void clear(struct index_set *x)
 static int give_up_object(const struct err *why, struct object_id id,
 			  index_damaged *damaged, void *arg, struct err *e)
 {
-	if (why->code == ERR_CORRUPT && damaged)
+	if (object_is_damage(why) && damaged)
 		return damaged(arg, id, why, e);
 	*e = *why;
 	return -1;

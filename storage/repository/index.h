@@ -52,9 +52,9 @@ struct index_set;
  * costs a look-up one block, of a chunk that is there as of one that is not:
  * keep them few.  cache_bytes bounds what is held of blocks and entries; the
  * roots come on top (8 bytes for 251 entries).  An index object that is
- * damaged is given to damaged (if not NULL; then it is left out), else
- * ERR_CORRUPT.  ERR_NEWER and ERR_BAD_KEY are no damage.  One that another
- * supersedes counts for nothing, and need not open.
+ * damaged (object_is_damage()) is given to damaged (if not NULL; then it is
+ * left out), else it fails.  ERR_NEWER and ERR_BAD_KEY are no damage.  One
+ * that another supersedes counts for nothing, and need not open.
  *
  * An object that another process merged and removed while it was in use is
  * ERR_BUSY on the next look-up that needs it: open the set again.

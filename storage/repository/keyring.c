@@ -105,7 +105,7 @@ static int try_slot(struct store *s, struct object_id repository,
 /* A slot that is damaged does not keep another from opening. */
 static bool concerns_one_slot(const struct err *e)
 {
-	return e->code == ERR_CORRUPT || e->code == ERR_NEWER;
+	return object_is_damage(e) || e->code == ERR_NEWER;
 }
 
 /* 1 when c opens one of the slots, 0 when none, -1. */

@@ -1,6 +1,7 @@
 #include "storage/repository/object.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -300,6 +301,12 @@ int object_header_decode(const uint8_t in[OBJECT_HEADER_SIZE],
 	memcpy(h.id.b, in + 16, sizeof(h.id.b));
 	*ret = h;
 	return 0;
+}
+
+bool object_is_damage(const struct err *why)
+{
+	return why->code == ERR_CORRUPT ||
+	       (why->code == ERR_IO && why->sys == EIO);
 }
 
 static unsigned int log2_floor(uint64_t v)

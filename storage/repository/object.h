@@ -100,6 +100,14 @@ int object_header_decode(const uint8_t in[OBJECT_HEADER_SIZE],
 			 enum object_kind expected, struct object_header *ret,
 			 struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
 
+/*
+ * Whether a failure to read an object says that the object is damaged, so
+ * that another copy may be sound and all else can go on: its bytes are wrong,
+ * or its disk cannot give them (a bad sector).  The latter says EIO and comes
+ * from what reads a store: what also writes to one tells the two apart.
+ */
+bool object_is_damage(const struct err *why) NONNULL(1);
+
 /* The smallest Padmé size that is at least n. */
 uint64_t object_padded(uint64_t n);
 bool object_is_padded(uint64_t n);

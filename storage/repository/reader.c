@@ -147,7 +147,7 @@ static int open_one(struct reader *x, const struct pack_entry *at,
 /* Damage that another copy could make good, unlike a broken connection. */
 static bool is_damage(const struct err *e)
 {
-	return e->code == ERR_CORRUPT || e->code == ERR_NOT_FOUND;
+	return object_is_damage(e) || e->code == ERR_NOT_FOUND;
 }
 
 #define HOLDERS_MAX 8
@@ -180,15 +180,14 @@ static int open_any(struct reader *x, struct pack_entry *at, uint8_t *plain,
 		tried[n] = at->place.pack;
 		found = index_set_find_other(x->index, &at->seal.id, tried,
 					     n + 1, at, &other);
-		if (found < 0) {
+		if (found < 0 && !object_is_damage(&other)) {
 			*e = other;
 			return -1;
 		}
-		if (!found || at->seal.plain_len != len)
+		if (found <= 0 || at->seal.plain_len != len)
 			break;
 	}
-	if (e->code == ERR_NOT_FOUND)
-		e->code = ERR_CORRUPT;
+	e->code = ERR_CORRUPT;
 	return -1;
 }
 
@@ -205,6 +204,8 @@ int reader_get(struct reader *x, const struct chunk_id *id,
 		text_hex(id->b, CHUNK_ID_SIZE, hex);
 		hex[16] = '\0';
 		found = index_set_find(x->index, id, &at, e);
+		if (found < 0 && object_is_damage(e))
+			e->code = ERR_CORRUPT;
 		if (found < 0)
 			return -1;
 		if (!found)

@@ -29,7 +29,8 @@ DEFINE_CLEANUP(struct reader *, reader_free);
 /*
  * The plaintext of a chunk, borrowed until the next call.  ERR_CORRUPT when
  * no pack holds it soundly ("chunk … is in no pack" when none holds it at
- * all); the kind must be the one expected.
+ * all), also when what is wrong is a disk that cannot read it; the kind must
+ * be the one expected.
  */
 int reader_get(struct reader *x, const struct chunk_id *id,
 	       enum chunk_kind kind, const uint8_t **ret, size_t *ret_len,

@@ -396,7 +396,7 @@ static int visit_one(void *arg, const struct store_entry *entry, struct err *e)
 	default:
 		/* An epoch that we do not know is no damage: the keyring
 		 * has moved on, and whoever asks must open it again. */
-		if (why.code != ERR_CORRUPT && why.code != ERR_NEWER) {
+		if (!object_is_damage(&why) && why.code != ERR_NEWER) {
 			*e = why;
 			return -1;
 		}

@@ -79,7 +79,8 @@ int record_get(struct store *s, const struct keys *k, enum object_kind kind,
 /*
  * Visit every record of a kind, in order of names.  One that does not open is
  * visited with r NULL and why set, so that the caller decides which way its
- * doubt falls (FORMAT.md §9, last paragraph).
+ * doubt falls (FORMAT.md §9, last paragraph).  With ERR_IO its disk could not
+ * give it just now: others may read it all the same.
  */
 typedef int record_visit(void *arg, const char *name, const struct record *r,
 			 const struct err *why, struct err *e);

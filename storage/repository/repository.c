@@ -258,7 +258,7 @@ static int add_manifest(void *arg, const struct store_entry *entry,
 	case 0:
 		return 0;
 	case -1:
-		if (why.code != ERR_CORRUPT && why.code != ERR_NEWER) {
+		if (!object_is_damage(&why) && why.code != ERR_NEWER) {
 			*e = why;
 			return -1;
 		}

@@ -78,14 +78,20 @@ static int mark_seen(void *arg, const struct store_entry *entry, struct err *e)
 /* Packs that are marked; more would be more than any region has. */
 #define MARKED_MAX ((size_t)1 << 24)
 
-/* A mark that does not open counts as absent (FORMAT.md §9). */
+/*
+ * A mark that does not open counts as absent (FORMAT.md §9); one that only
+ * we cannot read is in force for the collector that wrote it.
+ */
 static int note_marked(void *arg, const char *name, const struct record *r,
 		       const struct err *why, struct err *e)
 {
 	struct buf *marked = (struct buf *)arg;
 
 	(void)name;
-	(void)why;
+	if (!r && why->code == ERR_IO) {
+		*e = *why;
+		return -1;
+	}
 	return r ? buf_add(marked, r->ids, r->n_ids * sizeof(*r->ids), e) : 0;
 }
 

@@ -1,9 +1,15 @@
-/* What becomes of damage: here, a check that runs out of memory over it. */
-#include <fcntl.h>
+/*
+ * What becomes of damage: of a check that runs out of memory over it, and of
+ * what a disk cannot read any more.
+ */
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/repository/check.h"
+#include "storage/repository/deletion.h"
+#include "storage/repository/index.h"
+#include "storage/stores/fault.h"
 #include "tests/support/alloc_fail.h"
 #include "tests/support/random.h"
 #include "tests/support/repo_frame.h"
@@ -44,8 +50,22 @@ static void tear_down(void)
 	repo_frame_done(&f);
 }
 
-static int look(enum check_level level, bool repair, struct check_result *ret,
-		struct err *_e)
+/* A disk on which the reads that bad describes fail; NULL: a sound one. */
+static int open_on(const struct fault *bad, struct repository **ret,
+		   struct err *_e)
+{
+	struct store *inner = NULL;
+	struct store *s = NULL;
+
+	if (store_open(URL, false, &inner, _e) || fault_wrap(inner, &s, _e))
+		return -1;
+	if (bad)
+		fault_add(s, bad);
+	return repository_open_on(s, f.credential, ret, _e);
+}
+
+static int look_on(const struct fault *bad, enum check_level level, bool repair,
+		   struct check_result *ret, struct err *_e)
 {
 	const struct check_options o = { .level = level,
 					 .repair = repair,
@@ -53,9 +73,24 @@ static int look(enum check_level level, bool repair, struct check_result *ret,
 					 .scratch = f.dir.path };
 	CLEANUP(repository_close) struct repository *r = NULL;
 
-	if (repository_open(URL, f.credential, &r, _e))
+	if (open_on(bad, &r, _e))
 		return -1;
 	return check_run(r, &o, ret, _e);
+}
+
+static int look(enum check_level level, bool repair, struct check_result *ret,
+		struct err *_e)
+{
+	return look_on(NULL, level, repair, ret, _e);
+}
+
+static const struct check_finding *finding(const struct check_result *x,
+					   const char *object)
+{
+	for (uint64_t i = 0; i < x->n_findings; i++)
+		if (strcmp(x->findings[i].object, object) == 0)
+			return &x->findings[i];
+	return NULL;
 }
 
 static int keep_name(void *arg, const struct store_entry *entry, struct err *_e)
@@ -97,10 +132,307 @@ START_TEST(a_check_without_memory_never_says_sound)
 }
 END_TEST
 
+/*
+ * Bad sectors.
+ */
+static struct fault bad_sector(const char *name)
+{
+	return (struct fault){ .call = FAULT_READ,
+			       .action = FAULT_FAIL,
+			       .prefix = name,
+			       .sys = EIO };
+}
+
+static void put_record(enum object_kind kind)
+{
+	const struct chunk_id chunk = { { 7 } };
+	struct record r;
+
+	record_init(&r, kind);
+	r.id = object_id_new();
+	r.snapshot = kind == OBJECT_RECEIPT ? r.id : object_id_new();
+	r.time = clock_now();
+	if (kind == OBJECT_QUARANTINE)
+		ck_ok(record_add_chunk(&r, &chunk, object_id_new(), &e));
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &r, 0,
+			 &e));
+	record_done(&r);
+}
+
+static int add_name(void *arg, const struct store_entry *entry, struct err *_e)
+{
+	return buf_add(arg, entry->name, strlen(entry->name) + 1, _e);
+}
+
+/* Levels that open the object. */
+static enum check_level lowest(const char *name)
+{
+	return strncmp(name, "data/", 5) == 0 ||
+			       strncmp(name, "meta/", 5) == 0 ||
+			       strncmp(name, "index/", 6) == 0
+		       ? CHECK_STRUCTURE
+		       : CHECK_LISTED;
+}
+
+START_TEST(a_check_names_whatever_cannot_be_read)
+{
+	CLEANUP(buf_done) struct buf names;
+
+	buf_init(&names, 1 << 20);
+	(void)repo_take(&f);
+	for (unsigned int k = OBJECT_SESSION; k < OBJECT_KIND_END; k++)
+		if (k != OBJECT_SEGMENT)
+			put_record((enum object_kind)k);
+	ck_ok(store_list(repository_store(f.r), "", add_name, &names, &e));
+	for (const char *name = buf_str(&names); *name;
+	     name += strlen(name) + 1) {
+		const struct fault bad = bad_sector(name);
+
+		/* Without these nothing opens. */
+		if (strcmp(name, "config") == 0 || strncmp(name, "key", 3) == 0)
+			continue;
+		for (unsigned int l = lowest(name); l <= CHECK_DATA; l++) {
+			CLEANUP(check_result_done)
+			struct check_result x = { 0 };
+			const struct check_finding *it;
+
+			ck_assert_msg(look_on(&bad, (enum check_level)l, false,
+					      &x, &e) == 0,
+				      "%s at level %u: %s", name, l, e.text);
+			it = finding(&x, name);
+			ck_assert_msg(!x.sound && it, "%s at level %u", name,
+				      l);
+			ck_assert_str_eq(it->message, "input/output error");
+		}
+	}
+}
+END_TEST
+
+/* Of four chunks that are read at once, the one on the bad sector is lost. */
+START_TEST(a_bad_sector_costs_no_neighbours)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct check_finding *it;
+	char name[STORE_NAME_MAX + 1];
+	struct fault bad;
+
+	(void)repo_take(&f);
+	find_object("data/", name);
+	bad = bad_sector(name);
+	/* Its end, its header; all chunks at once; the first by itself. */
+	bad.nth = 3;
+	bad.times = 2;
+	ck_ok(look_on(&bad, CHECK_DATA, false, &x, &e));
+	it = finding(&x, name);
+	ck_assert(!x.sound && it);
+	ck_assert_uint_ge(x.chunks, 3);
+	ck_assert_uint_eq(it->chunks, 1);
+}
+END_TEST
+
+/* In place of the index, one with blocks that are read when they are needed. */
+#define LARGE ((size_t)20 * INDEX_BLOCK_ENTRIES)
+
+struct entries {
+	struct pack_entry v[LARGE];
+	size_t n;
+};
+
+static int keep_entry(void *arg, const struct pack_entry *x, struct err *_e)
+{
+	struct entries *all = arg;
+
+	(void)_e;
+	ck_assert_uint_lt(all->n, LARGE);
+	all->v[all->n++] = *x;
+	return 0;
+}
+
+static void enlarge_index(struct object_id *ret)
+{
+	static struct entries all;
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	struct index_set *index;
+	struct pack_entry x = {
+		.seal = { .kind = CHUNK_DATA, .epoch = 1, .plain_len = 100 },
+		.place = { .offset = 32, .len = 120 }
+	};
+	char old[STORE_NAME_MAX + 1];
+
+	find_object("index/", old);
+	all.n = 0;
+	ck_ok(repository_index(f.r, &index, &e));
+	ck_ok(index_set_walk(index, keep_entry, &all, &e));
+	x.place.pack = object_id_new();
+	while (all.n < LARGE) {
+		random_bytes(&dice, x.seal.id.b, sizeof(x.seal.id.b));
+		all.v[all.n++] = x;
+	}
+	all.n = index_sort(all.v, all.n);
+	ck_ok(index_writer_open(repository_store(f.r), repository_keys(f.r), &w,
+				&e));
+	for (size_t i = 0; i < all.n; i++)
+		ck_ok(index_writer_add(w, &all.v[i], &e));
+	ck_ok(index_writer_commit(w, ret, &e));
+	ck_ok(store_remove(repository_store(f.r), old, &e));
+}
+
+static struct restore_result restored_on(const struct fault *bad,
+					 struct object_id id)
+{
+	struct repository *sound = f.r;
+	struct restore_options o = { .overwrite = RESTORE_ALWAYS };
+	struct restore_result result;
+
+	ck_ok(open_on(bad, &f.r, &e));
+	ck_ok(repo_restore_with(&f, id, &o, &result, &e));
+	repository_close(f.r);
+	f.r = sound;
+	return result;
+}
+
+START_TEST(blocks_of_a_large_index_that_cannot_be_read_are_damage)
+{
+	const struct object_id id = repo_take(&f).id;
+	struct restore_result result;
+	struct object_name name;
+	struct object_id index;
+	uint64_t damaged = 0;
+
+	enlarge_index(&index);
+	name = object_name(OBJECT_INDEX, index);
+	/* Opening it takes two reads; then come its blocks. */
+	for (unsigned int nth = 1; nth < 6; nth++) {
+		CLEANUP(check_result_done) struct check_result x = { 0 };
+		struct fault bad = bad_sector(name.s);
+
+		bad.nth = nth;
+		ck_ok(look_on(&bad, CHECK_STRUCTURE, false, &x, &e));
+		ck_assert(!x.sound);
+		ck_assert_uint_gt(x.lost, 0);
+		ck_assert_ptr_nonnull(finding(&x, name.s));
+		result = restored_on(&bad, id);
+		ck_assert_uint_eq(result.errors > 0, result.damaged);
+		damaged += result.damaged;
+	}
+	ck_assert_uint_ge(damaged, 3);
+}
+END_TEST
+
+START_TEST(a_restore_goes_on_behind_a_bad_sector)
+{
+	struct object_id id;
+	struct restore_result result;
+	char name[STORE_NAME_MAX + 1];
+	struct fault bad;
+
+	id = repo_take(&f).id;
+	write_file("new", 300000);
+	id = repo_take(&f).id;
+	find_object("data/", name);
+	bad = bad_sector(name);
+	result = restored_on(&bad, id);
+	ck_assert(result.damaged);
+	ck_assert_uint_ge(result.errors, 1);
+	ck_assert_uint_ge(result.files, 1);
+	ck_assert_uint_eq(result.errors + result.files, 3);
+	ck_assert_msg(strstr(f.failed, name) != NULL, "%s", f.failed);
+	ck_assert_msg(strstr(f.failed, "input/output error") != NULL, "%s",
+		      f.failed);
+	/* All nodes of the tree: there is nothing to go on with. */
+	bad = bad_sector("meta/");
+	result = restored_on(&bad, id);
+	ck_assert(result.damaged);
+	ck_assert_uint_eq(result.files, 0);
+}
+END_TEST
+
+/* A second holder of every chunk: stored again while the first was hidden. */
+static int give_up_entry(void *arg, const struct pack_entry *x, struct err *_e)
+{
+	return record_add_chunk(arg, &x->seal.id, x->place.pack, _e);
+}
+
+START_TEST(a_bad_sector_is_no_loss_with_another_holder)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	struct restore_result result;
+	struct index_set *index;
+	char first[STORE_NAME_MAX + 1];
+	char meta[STORE_NAME_MAX + 1];
+	struct fault bad;
+	struct object_id id;
+	struct record q;
+
+	(void)repo_take(&f);
+	find_object("data/", first);
+	find_object("meta/", meta);
+	ck_ok(repository_index(f.r, &index, &e));
+	record_init(&q, OBJECT_QUARANTINE);
+	q.id = object_id_new();
+	ck_ok(index_set_walk(index, give_up_entry, &q, &e));
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &q, 0,
+			 &e));
+	repo_frame_reopen(&f);
+	id = repo_take(&f).id;
+	ck_ok(store_remove(repository_store(f.r), record_name(&q).s, &e));
+	record_done(&q);
+	for (int i = 0; i < 2; i++) {
+		bad = bad_sector(i ? meta : first);
+		result = restored_on(&bad, id);
+		ck_assert_msg(result.errors == 0, "%s", f.failed);
+		ck_assert_uint_eq(result.files, 2);
+	}
+	bad = bad_sector(first);
+	ck_ok(look_on(&bad, CHECK_DATA, false, &x, &e));
+	ck_assert_uint_eq(x.lost, 0);
+}
+END_TEST
+
+/* What a collector or a reader sees again later must not count as absent. */
+START_TEST(deletions_that_cannot_be_read_are_not_absent)
+{
+	const struct deletion d = {
+		.now = clock_now(), .grace_ms = 1000, .by = "test", .reason = ""
+	};
+	const struct fault no_marks = bad_sector("marks/");
+	const struct fault no_tombstones = bad_sector("tombstones/");
+	struct snapshot_options o = { .no_parent = false };
+	struct repository *sound = f.r;
+	struct snapshot_result got;
+	struct repository_snapshot s;
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(repo_take(&f).id, id);
+	put_record(OBJECT_MARK);
+	ck_ok(open_on(&no_marks, &f.r, &e));
+	ck_assert_int_eq(repo_take_with(&f, &o, &got, &e), -1);
+	ck_assert_int_eq(e.code, ERR_IO);
+	repository_close(f.r);
+	manifest_init(&s.manifest);
+	ck_ok(repository_find(sound, id, NULL, true, &s, NULL, &e));
+	ck_ok(deletion_delete(sound, &s, &d, &e));
+	s.deleted = true;
+	ck_ok(open_on(&no_tombstones, &f.r, &e));
+	ck_assert_int_eq(deletion_undelete(f.r, &s, &d, &e), -1);
+	ck_assert_int_eq(e.code, ERR_IO);
+	repository_close(f.r);
+	repository_snapshot_done(&s);
+	f.r = sound;
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_check_without_memory_never_says_sound);
+	tcase_add_test(tc, a_check_names_whatever_cannot_be_read);
+	tcase_add_test(tc, a_bad_sector_costs_no_neighbours);
+	tcase_add_test(tc,
+		       blocks_of_a_large_index_that_cannot_be_read_are_damage);
+	tcase_add_test(tc, a_restore_goes_on_behind_a_bad_sector);
+	tcase_add_test(tc, a_bad_sector_is_no_loss_with_another_holder);
+	tcase_add_test(tc, deletions_that_cannot_be_read_are_not_absent);
 }
 
 CHECK_MAIN("storage, damaged", cases)

@@ -1,6 +1,8 @@
 /* Copying snapshots between regions. */
 #include "storage/replicate.h"
 
+#include <errno.h>
+
 #include "storage/repository/deletion.h"
 #include "storage/stores/fault.h"
 #include "tests/support/region.h"
@@ -605,6 +607,120 @@ START_TEST(keys_changed_apart_are_refused)
 }
 END_TEST
 
+static struct repository *open_faulty(const char *url, const struct fault *x)
+{
+	struct repository *r = NULL;
+	struct store *inner = NULL;
+	struct store *faulty = NULL;
+
+	ck_ok(store_open(url, false, &inner, &e));
+	ck_ok(fault_wrap(inner, &faulty, &e));
+	fault_add(faulty, x);
+	ck_ok(repository_open_on(faulty, key, &r, &e));
+	return r;
+}
+
+/* The last name that begins with prefix. */
+static int keep_name(void *arg, const struct store_entry *entry,
+		     struct err *err)
+{
+	(void)err;
+	(void)snprintf(arg, STORE_NAME_MAX + 1, "%s", entry->name);
+	return 0;
+}
+
+static struct fault bad_sector(const char *name)
+{
+	return (struct fault){ .call = FAULT_READ,
+			       .action = FAULT_FAIL,
+			       .prefix = name,
+			       .sys = EIO };
+}
+
+/* Copies from a disk that cannot read name; how many snapshots arrive. */
+static uint64_t copy_around(const char *name, struct replicate_result *ret)
+{
+	static struct region_census c;
+	const struct fault bad = bad_sector(name);
+	const struct replicate_options o = { .host = "h" };
+	struct repository *to = region_add(from, "mem:to", key);
+	struct repository *faulty = open_faulty("mem:from", &bad);
+
+	ck_assert_msg(replicate_run(faulty, to, &o, ret, &e) == 0, "%s: %s",
+		      name, e.text);
+	repository_close(faulty);
+	repository_close(to);
+	region_census("mem:to", key, &c);
+	store_mem_forget("mem:to");
+	return c.n;
+}
+
+/*
+ * What the source's disk cannot read any more costs the snapshots that need
+ * it, and no other.
+ */
+START_TEST(a_bad_sector_costs_one_snapshot)
+{
+	static const char *const prefixes[] = { "data/", "meta/",
+						"snapshots/" };
+	char names[3][STORE_NAME_MAX + 1];
+	char other[SCRATCH_PATH];
+	struct replicate_result r;
+
+	(void)region_snapshot(from, tree, "s", 0);
+	for (size_t i = 0; i < 3; i++)
+		ck_ok(store_list(repository_store(from), prefixes[i], keep_name,
+				 names[i], &e));
+	ck_assert_int_eq(mkdir(scratch_path(&dir, "other", other), 0700), 0);
+	region_file(other, "d", 300000, &dice);
+	(void)region_snapshot(from, other, "t", 0);
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert_uint_eq(copy_around(names[i], &r), 1);
+		ck_assert_uint_eq(r.failed, i < 2);
+		ck_assert_uint_eq(r.damaged, i == 2);
+	}
+}
+END_TEST
+
+START_TEST(a_bad_sector_costs_one_record)
+{
+	const struct deletion_hold hold = {
+		.source = "s", .by = "test", .case_name = "", .custodian = ""
+	};
+	struct replicate_result r;
+	struct object_id id;
+
+	(void)region_snapshot(from, tree, "s", 0);
+	ck_ok(deletion_hold(from, &hold, &id, &e));
+	ck_assert_uint_eq(copy_around(object_name(OBJECT_HOLD, id).s, &r), 1);
+	ck_assert_uint_eq(r.damaged, 1);
+}
+END_TEST
+
+/* Nothing can be written there: that is no damage of what is copied. */
+START_TEST(a_bad_disk_of_the_target_ends_it)
+{
+	static const char *const prefixes[] = { "data/", "meta/", "index/",
+						"snapshots/" };
+	const struct replicate_options o = { .host = "h" };
+
+	(void)region_snapshot(from, tree, "s", 0);
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++) {
+		struct fault bad = bad_sector(prefixes[i]);
+		struct repository *to;
+		struct replicate_result r;
+
+		bad.call = FAULT_APPEND;
+		repository_close(region_add(from, "mem:to", key));
+		to = open_faulty("mem:to", &bad);
+		ck_assert_int_eq(replicate_run(from, to, &o, &r, &e), -1);
+		ck_assert_int_eq(e.code, ERR_IO);
+		repository_close(to);
+		store_mem_forget("mem:to");
+	}
+}
+END_TEST
+
 /* An error of a listing is never "nothing there". */
 static void list_fails(bool in_source, const char *prefix)
 {
@@ -612,20 +728,12 @@ static void list_fails(bool in_source, const char *prefix)
 				 .action = FAULT_FAIL,
 				 .prefix = prefix };
 	const struct replicate_options o = { .host = NULL };
-	struct store *inner = NULL;
-	struct store *faulty = NULL;
-	struct repository *a = NULL;
-	struct repository *b = NULL;
+	struct repository *a = in_source ? open_faulty("mem:from", &f)
+					 : region_open("mem:from", key);
+	struct repository *b = in_source ? region_open("mem:to", key)
+					 : open_faulty("mem:to", &f);
 	struct replicate_result r;
 
-	ck_ok(store_open(in_source ? "mem:from" : "mem:to", false, &inner, &e));
-	ck_ok(fault_wrap(inner, &faulty, &e));
-	ck_ok(repository_open_on(faulty, key, in_source ? &a : &b, &e));
-	if (!a)
-		a = region_open("mem:from", key);
-	if (!b)
-		b = region_open("mem:to", key);
-	fault_add(faulty, &f);
 	ck_assert_msg(replicate_run(a, b, &o, &r, &e) == -1, "%s of %s", prefix,
 		      in_source ? "the source" : "the target");
 	ck_assert_int_eq(e.code, ERR_IO);
@@ -728,6 +836,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, settling_resumes);
 	tcase_add_test(tc, keys_follow);
 	tcase_add_test(tc, keys_changed_apart_are_refused);
+	tcase_add_test(tc, a_bad_sector_costs_one_snapshot);
+	tcase_add_test(tc, a_bad_sector_costs_one_record);
+	tcase_add_test(tc, a_bad_disk_of_the_target_ends_it);
 	tcase_add_test(tc, listings_that_fail_end_it);
 	tcase_add_test(tc, can_be_cancelled);
 	tcase_add_test(tc, an_inventory_tells_where_each_is);
