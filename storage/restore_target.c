@@ -269,13 +269,22 @@ static bool is_wanted_xattr(const struct entry *en, const char *name)
 		if (strcmp(en->xattrs[i].name, name) == 0)
 			return true;
 	/* Labels of security modules are the system's, not the snapshot's. */
-	return strncmp(name, "security.", 9) == 0 &&
-	       strcmp(name, "security.capability") != 0;
+	return !entry_holds_xattr(name) ||
+	       (strncmp(name, "security.", 9) == 0 &&
+		strcmp(name, "security.capability") != 0);
+}
+
+/* Some file systems list what is theirs, and refuse in their own ways. */
+static bool is_fixed_xattr(int sys)
+{
+	return sys == ENODATA || sys == EPERM || sys == ENOTSUP ||
+	       sys == EINVAL;
 }
 
 /*
  * What the entry has not: attributes of what was there before, and the ACL
- * that a new file takes over from a folder with a default one.
+ * that a new file takes over from a folder with a default one.  One that
+ * cannot be removed stays: no reason to do without the file.
  */
 static int drop_xattrs(int fd, const char *path, const struct entry *en,
 		       struct err *e)
@@ -296,7 +305,7 @@ static int drop_xattrs(int fd, const char *path, const struct entry *en,
 	for (const char *s = names; !failed && n > 0 && s < names + n;
 	     s += strlen(s) + 1)
 		if (!is_wanted_xattr(en, s) && seam_removexattr(fd, path, s) &&
-		    errno != ENODATA && errno != EPERM && errno != ENOTSUP)
+		    !is_fixed_xattr(errno))
 			failed = err_sys(e, "cannot remove the attribute %s",
 					 text_quote_str(s).s);
 	free(names);

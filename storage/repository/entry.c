@@ -17,6 +17,15 @@ static const struct {
 	[ENTRY_BLOCK] = { "block-device", S_IFBLK },
 };
 
+bool entry_holds_xattr(const char *name)
+{
+	if (strncmp(name, "system.", 7) == 0)
+		return strcmp(name, "system.posix_acl_access") == 0 ||
+		       strcmp(name, "system.posix_acl_default") == 0;
+	return strcmp(name, "security.ima") != 0 &&
+	       strcmp(name, "security.evm") != 0;
+}
+
 const char *entry_type_name(enum entry_type type)
 {
 	const unsigned int t = (unsigned int)type;

@@ -117,6 +117,14 @@ bool entry_path_within(const void *path, size_t len, const void *folder,
 bool entry_has_folder(const struct entry *before, const void *path, size_t len)
 	NONNULL(2);
 
+/*
+ * Whether entries hold extended attributes of this name.  All, but: system.*
+ * other than the two POSIX ACLs (they show what the file system keeps
+ * elsewhere, as NFSv4 ACLs, and can neither be set alike everywhere nor be
+ * removed), and security.ima, security.evm (bound to one very inode).
+ */
+bool entry_holds_xattr(const char *name) NONNULL(1);
+
 /* "folder", "file", "symlink", …; NULL for a number that is no type. */
 const char *entry_type_name(enum entry_type type);
 /* The type in st_mode's terms (S_IFDIR, …) and back; 0 when there is none. */

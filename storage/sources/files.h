@@ -20,10 +20,8 @@
  * subvolumes count) unless told, but not the folder that is the mount point;
  * the folders in `skip`, wholly.
  *
- * Extended attributes are all that the kernel lists, but: system.* other
- * than the two POSIX ACLs (they show what the file system keeps elsewhere,
- * as nfs4 ACLs, and cannot be set alike everywhere), and security.ima,
- * security.evm (bound to this very inode).  As root that includes trusted.*,
+ * Extended attributes are all that the kernel lists and entries hold
+ * (entry_holds_xattr()).  As root that includes trusted.*,
  * security.capability, security.selinux.
  *
  * A file holds as many bytes as its size says when it is opened; those of

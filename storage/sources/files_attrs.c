@@ -52,16 +52,6 @@ static ssize_t get_value(const struct place *p, const char *name, void *out,
 			  : fgetxattr(p->fd, name, out, n);
 }
 
-/* files.h says why each of these is left out. */
-static bool is_wanted(const char *name)
-{
-	if (strncmp(name, "system.", 7) == 0)
-		return strcmp(name, "system.posix_acl_access") == 0 ||
-		       strcmp(name, "system.posix_acl_default") == 0;
-	return strcmp(name, "security.ima") != 0 &&
-	       strcmp(name, "security.evm") != 0;
-}
-
 static int compare_names(const void *a, const void *b)
 {
 	const struct entry_xattr *x = a;
@@ -95,7 +85,7 @@ static size_t count_wanted(const char *names, size_t n)
 	size_t at;
 
 	for (at = 0; at < n; at += strlen(names + at) + 1)
-		count += is_wanted(names + at);
+		count += entry_holds_xattr(names + at);
 	return count;
 }
 
@@ -115,7 +105,7 @@ static int add_values(struct files_attrs *a, const struct place *p,
 		int sys = 0;
 		int r;
 
-		if (!is_wanted(name))
+		if (!entry_holds_xattr(name))
 			continue;
 		r = add_value(a, p, name, &len, &sys, e);
 		if (r < 0)
