@@ -188,6 +188,8 @@ static int add_piece(struct walk *w, struct restore_file *file, uint64_t offset,
 		w->job = calloc(1, sizeof(*w->job));
 		if (!w->job)
 			return err_oom(e);
+		if (offset)
+			file->scattered = true;
 	}
 	restore_file_ref(w->run, file);
 	w->job->pieces[w->job->n++] = (struct restore_piece){ .file = file,
@@ -208,8 +210,10 @@ static int visit_extent(void *arg, uint64_t offset, const struct extent *x,
 {
 	struct pieces *p = (struct pieces *)arg;
 
-	if (x->hole)
+	if (x->hole) {
+		p->file->scattered = true;
 		return 0;
+	}
 	p->stopped = true;
 	if (add_piece(p->w, p->file, offset, x, e) || poll_outside(p->w, e))
 		return -1;

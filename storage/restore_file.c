@@ -172,13 +172,36 @@ void restore_file_ref(struct restore_run *r, struct restore_file *file)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+/*
+ * Size and mtime are what the next restore goes by, so after a power cut they
+ * must not both be there without the content.  A file that one worker wrote
+ * from its first byte to its last needs nothing: a file system that puts off
+ * allocation lengthens it on the disk as its bytes get there, and one that
+ * does not writes bytes before the journal that speaks of them; cut short, it
+ * has another size.  But a size that was set, or that came with a later part
+ * of the file, is durable with the next commit of the journal, some seconds
+ * from now, and the content when the system gets to it.
+ *
+ * Waiting for the disk with every file would be safe, too, and would make
+ * many small ones several times slower.
+ */
+static int settle_content(const struct restore_file *file, struct err *e)
+{
+	/* A hole at the end, or nothing but holes. */
+	const bool extend = !file->ends_in_data && file->entry.size;
+
+	if (extend && seam_truncate(file->fd, (int64_t)file->entry.size))
+		return err_sys(e, "cannot set the size");
+	if ((extend || file->scattered) && seam_fsync(file->fd))
+		return err_sys(e, "cannot make its content durable");
+	return 0;
+}
+
 static int finish_file(struct restore_run *r, struct restore_file *file,
 		       struct err *e)
 {
-	/* A hole at the end, or nothing but holes. */
-	if (!file->ends_in_data && file->entry.size &&
-	    seam_truncate(file->fd, (int64_t)file->entry.size))
-		return err_sys(e, "cannot set the size");
+	if (settle_content(file, e))
+		return -1;
 	if (restore_metadata(r, file->folder, file->name, file->fd,
 			     &file->entry, e))
 		return -1;

@@ -59,6 +59,7 @@ struct restore_file {
 	bool unnamed;	 /* has no name yet, not even the temporary one */
 	int fd;
 	bool ends_in_data; /* its last byte is written: the size comes along */
+	bool scattered;	   /* has holes, or several workers write it */
 	unsigned int refs; /* lock */
 	bool failed;	   /* lock */
 	bool *done;	   /* NULL, or where to say that it is there, whole */
