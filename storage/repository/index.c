@@ -1,7 +1,9 @@
 #include "storage/repository/index.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +44,9 @@ struct index_set {
 	size_t resident_max;
 	struct index_cache *cache;
 	struct hidden hidden;
+	index_damaged *damaged;
+	void *arg;
+	atomic_bool lacks; /* something damaged was left out */
 };
 
 static int compare_entries(const void *a, const void *b)
@@ -325,14 +330,26 @@ static void clear(struct index_set *x)
 		index_object_free(x->objects[--x->n]);
 }
 
-/* Whether the failure is the object's, so that the others can be used. */
-static int give_up_object(const struct err *why, struct object_id id,
-			  index_damaged *damaged, void *arg, struct err *e)
+/* 0 when the others are to be used without what failed. */
+static int leave_out(struct index_set *x, struct object_id id,
+		     const struct err *why, struct err *e)
 {
-	if (object_is_damage(why) && damaged)
-		return damaged(arg, id, why, e);
-	*e = *why;
-	return -1;
+	if (!x->damaged || !object_is_damage(why)) {
+		*e = *why;
+		return -1;
+	}
+	atomic_store(&x->lacks, true);
+	return x->damaged(x->arg, id, why, e);
+}
+
+/* The same of one that is open; any number of threads may meet it. */
+static int leave_out_of(struct index_set *x, struct index_object *o,
+			const struct err *why, struct err *e)
+{
+	if (x->damaged && object_is_damage(why) &&
+	    atomic_exchange(&o->told, true))
+		return 0;
+	return leave_out(x, o->in.id, why, e);
 }
 
 /* An object that did not open, until it is known whether that matters. */
@@ -342,8 +359,6 @@ struct unopened {
 };
 
 struct opening {
-	index_damaged *damaged;
-	void *arg;
 	bool again;	     /* an object was gone that had been listed */
 	struct buf unopened; /* struct unopened, one after the other */
 };
@@ -390,8 +405,7 @@ static int judge_unopened(struct index_set *x, struct opening *how,
 		struct unopened u;
 
 		memcpy(&u, how->unopened.data + at, sizeof(u));
-		if (!is_superseded(x, u.id) &&
-		    give_up_object(&u.why, u.id, how->damaged, how->arg, e))
+		if (!is_superseded(x, u.id) && leave_out(x, u.id, &u.why, e))
 			return -1;
 	}
 	return 0;
@@ -409,7 +423,7 @@ static int load_residents(struct index_set *x, struct opening *how,
 		how->again = why.code == ERR_BUSY;
 		if (how->again)
 			return 0;
-		if (give_up_object(&why, o->in.id, how->damaged, how->arg, e))
+		if (leave_out_of(x, o, &why, e))
 			return -1;
 		o->ignored = true;
 	}
@@ -437,7 +451,7 @@ int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
 		   index_damaged *damaged, void *arg, struct index_set **ret,
 		   struct err *e)
 {
-	struct opening how = { .damaged = damaged, .arg = arg };
+	struct opening how = { .again = false };
 	struct index_set *x = calloc(1, sizeof(*x));
 
 	if (!x)
@@ -446,6 +460,8 @@ int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
 	x->store = s;
 	x->keys = k;
 	x->resident_max = cache_bytes / 2;
+	x->damaged = damaged;
+	x->arg = arg;
 	(void)pthread_rwlock_init(&x->lock, NULL);
 	if (index_cache_new(cache_bytes - x->resident_max, &x->cache, e))
 		goto failed;
@@ -477,6 +493,11 @@ void index_set_free(struct index_set *x)
 	hidden_done(&x->hidden);
 	(void)pthread_rwlock_destroy(&x->lock);
 	free(x);
+}
+
+bool index_set_is_whole(const struct index_set *x)
+{
+	return !atomic_load(&x->lacks);
 }
 
 /*
@@ -520,10 +541,11 @@ static void search_block(void *arg, const uint8_t *plain)
 	search_entries(arg, plain + 2, plain[0] | (size_t)plain[1] << 8);
 }
 
-static int search_one_block(struct index_set *x, const struct index_object *o,
+static int search_one_block(struct index_set *x, struct index_object *o,
 			    uint32_t block, struct search *s, struct err *e)
 {
 	const uint64_t key = (uint64_t)o->serial << 32 | block;
+	struct err why = { 0 };
 	uint8_t *plain;
 
 	if (index_cache_find(x->cache, key, search_block, s))
@@ -531,9 +553,13 @@ static int search_one_block(struct index_set *x, const struct index_object *o,
 	plain = malloc(INDEX_BLOCK_PLAIN);
 	if (!plain)
 		return err_oom(e);
-	if (index_object_block(o, block, plain, e)) {
-		free(plain);
-		return -1;
+	if (index_object_block(o, block, plain, &why)) {
+		if (leave_out_of(x, o, &why, e)) {
+			free(plain);
+			return -1;
+		}
+		/* Kept as one without entries: a disk fails slowly. */
+		memset(plain, 0, INDEX_BLOCK_PLAIN);
 	}
 	search_block(s, plain);
 	index_cache_keep(x->cache, key, plain);
@@ -545,7 +571,7 @@ static int search_one_block(struct index_set *x, const struct index_object *o,
  * those whose first id begins as it does, of which there is one only when
  * id is the first of its block.
  */
-static int search_object(struct index_set *x, const struct index_object *o,
+static int search_object(struct index_set *x, struct index_object *o,
 			 struct search *s, struct err *e)
 {
 	uint64_t want = 0;
@@ -575,7 +601,7 @@ static int search_all(struct index_set *x, struct search *s, struct err *e)
 	for (size_t i = 0; i < x->n_runs && !s->found; i++)
 		search_entries(s, x->runs[i].entries, x->runs[i].n);
 	for (size_t i = x->n; i > 0 && !s->found; i--) {
-		const struct index_object *o = x->objects[i - 1];
+		struct index_object *o = x->objects[i - 1];
 
 		if (!o->ignored && !o->resident && search_object(x, o, s, e))
 			return -1;
@@ -612,7 +638,7 @@ int index_set_find(struct index_set *x, const struct chunk_id *id,
 /* After something resident was superseded its entries have to go. */
 static int reload(struct index_set *x, struct err *e)
 {
-	struct opening how = { .damaged = NULL };
+	struct opening how = { .again = false };
 
 	runs_clear(x);
 	if (load_residents(x, &how, e))

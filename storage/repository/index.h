@@ -9,6 +9,8 @@
 #ifndef STORAGE_REPOSITORY_INDEX_H
 #define STORAGE_REPOSITORY_INDEX_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "storage/repository/chunk.h"
@@ -51,10 +53,16 @@ struct index_set;
  * that hundreds of them cost a look-up no more than one.  Each larger object
  * costs a look-up one block, of a chunk that is there as of one that is not:
  * keep them few.  cache_bytes bounds what is held of blocks and entries; the
- * roots come on top (8 bytes for 251 entries).  An index object that is
- * damaged (object_is_damage()) is given to damaged (if not NULL; then it is
- * left out), else it fails.  ERR_NEWER and ERR_BAD_KEY are no damage.  One
- * that another supersedes counts for nothing, and need not open.
+ * roots come on top (8 bytes for 251 entries).  One that another supersedes
+ * counts for nothing, and need not open.
+ *
+ * An index object that is damaged (object_is_damage()) is given
+ * to damaged, if that is not NULL, and then left out: the object, or only the
+ * block that a look-up falls into, which counts as holding nothing.  Each
+ * object is told once, by index_set_open() or by any thread that looks
+ * something up, so damaged and arg must live as long as the set, and damaged
+ * must not use it.  Without damaged, opening or the look-up fails.  ERR_NEWER
+ * and ERR_BAD_KEY are no damage.
  *
  * An object that another process merged and removed while it was in use is
  * ERR_BUSY on the next look-up that needs it: open the set again.
@@ -66,6 +74,8 @@ int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
 		   struct err *e) NONNULL(1, 2, 6, 7) MUST_CHECK;
 void index_set_free(struct index_set *x);
 DEFINE_CLEANUP(struct index_set *, index_set_free);
+/* Whether nothing damaged has been left out so far. */
+bool index_set_is_whole(const struct index_set *x) NONNULL(1);
 
 /*
  * Packs and chunks to be treated as absent: marked packs, quarantined chunks.

@@ -5,6 +5,8 @@
 #ifndef STORAGE_REPOSITORY_INDEX_INTERNAL_H
 #define STORAGE_REPOSITORY_INDEX_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "storage/repository/container.h"
 #include "storage/repository/index.h"
 
@@ -38,6 +40,7 @@ struct index_object {
 	uint32_t serial;  /* number within its set, for the cache */
 	bool resident;	  /* its entries are held in memory by the set */
 	bool ignored;	  /* another object of the set supersedes it */
+	atomic_bool told; /* that it is damaged */
 	uint64_t *fences; /* big-endian value of each block's first 8 bytes */
 	size_t n_superseded;
 	struct object_id *superseded;

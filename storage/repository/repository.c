@@ -94,26 +94,24 @@ static int hide_quarantined(void *arg, const char *name, const struct record *r,
 static int leave_out(void *arg, struct object_id id, const struct err *why,
 		     struct err *e)
 {
+	(void)arg;
 	(void)id;
 	(void)why;
 	(void)e;
-	*(bool *)arg = false;
 	return 0;
 }
 
 int repository_index_open(struct repository *r, struct index_set **ret,
-			  bool *ret_whole, struct err *e)
+			  struct err *e)
 {
-	bool whole = true;
 	CLEANUP(index_set_free) struct index_set *index = NULL;
 
 	if (index_set_open(r->store, r->keys, INDEX_CACHE_BYTES, leave_out,
-			   &whole, &index, e) ||
+			   NULL, &index, e) ||
 	    record_list(r->store, r->keys, OBJECT_QUARANTINE, hide_quarantined,
 			index, e))
 		return -1;
 	*ret = TAKE(index);
-	*ret_whole = whole;
 	return 0;
 }
 
@@ -132,12 +130,11 @@ int repository_index_add(struct repository *r, struct object_id index,
 int repository_index(struct repository *r, struct index_set **ret,
 		     struct err *e)
 {
-	bool whole;
 	int failed = 0;
 
 	(void)pthread_mutex_lock(&r->lock);
 	if (!r->index)
-		failed = repository_index_open(r, &r->index, &whole, e);
+		failed = repository_index_open(r, &r->index, e);
 	if (!failed)
 		*ret = r->index;
 	(void)pthread_mutex_unlock(&r->lock);

@@ -39,20 +39,19 @@ const struct keys *repository_keys(const struct repository *r) NONNULL(1);
  * The index for readers, with quarantined chunks hidden.  Opened at the first
  * call; lives as long as r, and knows what others stored since only by
  * repository_index_add().
- * A damaged index object is left out (check.h tells of it): whoever decides
- * what may be deleted opens a set of its own and refuses.
+ * What is damaged in an index object is left out (check.h tells of it):
+ * whoever decides what may be deleted opens a set of its own and refuses.
  */
 int repository_index(struct repository *r, struct index_set **ret,
 		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /*
  * An index of the caller's own, as the region has it at this moment: writers
  * must not believe what was read before their session (FORMAT.md §10), and
- * hide packs that readers still need.  *ret_whole is false when a damaged
- * index object was left out.
+ * hide packs that readers still need.  Damage is left out of it, too:
+ * index_set_is_whole() tells.
  */
 int repository_index_open(struct repository *r, struct index_set **ret,
-			  bool *ret_whole, struct err *e) NONNULL(1, 2, 3, 4)
-	MUST_CHECK;
+			  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /* Let readers of r see an index object that was just committed. */
 int repository_index_add(struct repository *r, struct object_id index,
 			 struct err *e) NONNULL(1, 3) MUST_CHECK;

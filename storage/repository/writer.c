@@ -107,19 +107,18 @@ static int read_state(struct writer *w, struct err *e)
 	const struct keys *k = repository_keys(w->repository);
 	CLEANUP(buf_done) struct buf marked;
 	struct object_id id;
-	bool whole;
 
 	buf_init(&marked, MARKED_MAX * sizeof(id));
 	if (record_list(s, k, OBJECT_MARK, note_marked, &marked, e) ||
 	    store_list(s, "quarantine/", mark_seen, &quarantine, e) ||
-	    repository_index_open(w->repository, &w->index, &whole, e))
+	    repository_index_open(w->repository, &w->index, e))
 		return -1;
 	for (size_t at = 0; at < marked.len; at += sizeof(id)) {
 		memcpy(id.b, marked.data + at, sizeof(id));
 		if (index_set_hide_pack(w->index, id, e))
 			return -1;
 	}
-	w->trusts_parent = whole && !marked.len && !quarantine.any;
+	w->trusts_parent = !marked.len && !quarantine.any;
 	return 0;
 }
 
@@ -174,7 +173,8 @@ struct index_set *writer_index(struct writer *w)
 
 bool writer_trusts_parent(const struct writer *w)
 {
-	return w->trusts_parent;
+	/* Damage of the index may show at any look-up. */
+	return w->trusts_parent && index_set_is_whole(w->index);
 }
 
 struct writer_totals writer_totals(struct writer *w)

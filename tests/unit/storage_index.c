@@ -1,11 +1,14 @@
 /* The index: storage/repository/index.h. */
 #include "storage/repository/index.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "storage/repository/index_internal.h"
+#include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 #include "tests/support/repo_keys.h"
 #include "tests/support/repo_store.h"
@@ -492,6 +495,7 @@ START_TEST(the_damaged_is_told_and_left_out)
 				     &x, &e));
 		ck_assert(object_id_equal(noted, bad));
 		ck_assert_uint_eq(index_set_objects(x), 1);
+		ck_assert(!index_set_is_whole(x));
 		ck_assert_uint_eq(holder(x, 5), 1);
 		ck_assert_uint_eq(holder(x, 15), 0);
 		index_set_free(TAKE(x));
@@ -664,6 +668,128 @@ START_TEST(threads_look_up_while_objects_are_added)
 }
 END_TEST
 
+/*
+ * One object too large to be held in memory with a block that cannot be had,
+ * and another with half of what the first one holds.
+ */
+#define BAD_BLOCK 3
+#define BAD_FROM  (BAD_BLOCK * INDEX_BLOCK_ENTRIES)
+#define BAD_TO	  (BAD_FROM + INDEX_BLOCK_ENTRIES)
+#define LARGE	  5020 /* entries: 20 blocks */
+
+struct told {
+	struct object_id id;
+	_Atomic unsigned int times;
+};
+
+static int count_damaged(void *arg, struct object_id id, const struct err *why,
+			 struct err *e)
+{
+	struct told *told = arg;
+
+	(void)e;
+	ck_assert(why->code == ERR_CORRUPT || why->sys == EIO);
+	ck_assert(object_id_equal(id, told->id));
+	atomic_fetch_add(&told->times, 1);
+	return 0;
+}
+
+static void expect_the_rest(struct index_set *x, uint32_t from, uint32_t to)
+{
+	for (uint32_t n = 0; n < LARGE; n += 7)
+		ck_assert_int_eq(holder(x, n) == 0,
+				 n % 2 && n >= from && n < to);
+}
+
+static void *expect_holes(void *arg)
+{
+	expect_the_rest(arg, BAD_FROM, BAD_TO);
+	return NULL;
+}
+
+static void flip_in_block(struct object_id id, uint32_t block)
+{
+	const struct object_name name = object_name(OBJECT_INDEX, id);
+	CLEANUP(buf_done) struct buf b;
+
+	repo_get(store, name.s, &b);
+	b.data[OBJECT_HEADER_SIZE + block * INDEX_BLOCK_SIZE + 100] ^= 1;
+	repo_set(store, name.s, b.data, b.len);
+}
+
+START_TEST(a_damaged_block_hides_only_what_it_holds)
+{
+	const struct pack_entry gone = entry_of(BAD_FROM | 1, 0);
+	struct told told = { .id = write_range(0, LARGE, 1, 1, NULL) };
+
+	(void)write_range(0, LARGE, 2, 2, NULL);
+	flip_in_block(told.id, BAD_BLOCK);
+	for (size_t cache = 0; cache <= CACHE; cache += CACHE) {
+		CLEANUP(index_set_free) struct index_set *x = NULL;
+		CLEANUP(index_set_free) struct index_set *strict = NULL;
+		struct pack_entry got;
+		pthread_t t[3];
+		struct err e;
+
+		told.times = 0;
+		ck_ok(index_set_open(store, keys, cache, count_damaged, &told,
+				     &x, &e));
+		ck_assert(index_set_is_whole(x));
+		for (size_t i = 0; i < 3; i++)
+			ck_assert_int_eq(
+				pthread_create(&t[i], NULL, expect_holes, x),
+				0);
+		for (size_t i = 0; i < 3; i++)
+			ck_assert_int_eq(pthread_join(t[i], NULL), 0);
+		ck_assert_uint_eq(told.times, 1);
+		ck_assert(!index_set_is_whole(x));
+		strict = open_set(cache);
+		ck_assert_int_eq(
+			index_set_find(strict, &gone.seal.id, &got, &e), -1);
+		ck_assert_int_eq(e.code, ERR_CORRUPT);
+	}
+}
+END_TEST
+
+/* What stands in the way of a look-up may be the disk. */
+START_TEST(a_block_that_the_disk_refuses_is_damaged)
+{
+	struct told told = { .id = write_range(0, LARGE, 1, 1, NULL) };
+	const struct object_name name = object_name(OBJECT_INDEX, told.id);
+	const struct fault refuses = { .call = FAULT_READ,
+				       .action = FAULT_FAIL,
+				       .prefix = name.s,
+				       .sys = EIO };
+	const struct fault busy = { .call = FAULT_READ,
+				    .action = FAULT_FAIL,
+				    .prefix = name.s,
+				    .code = ERR_BUSY };
+	const struct pack_entry gone = entry_of(1, 0);
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	struct pack_entry got;
+	struct err e;
+
+	(void)write_range(0, LARGE, 2, 2, NULL);
+	ck_ok(fault_wrap(store, &store, &e));
+	ck_ok(index_set_open(store, keys, CACHE, count_damaged, &told, &x, &e));
+	fault_add(store, &busy);
+	ck_assert_int_eq(index_set_find(x, &gone.seal.id, &got, &e), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert(index_set_is_whole(x));
+	fault_clear(store);
+	fault_add(store, &refuses);
+	expect_the_rest(x, 0, LARGE);
+	ck_assert_uint_eq(told.times, 1);
+	ck_assert(!index_set_is_whole(x));
+	index_set_free(TAKE(x));
+	/* Nor can its root be had then. */
+	told.times = 0;
+	ck_ok(index_set_open(store, keys, CACHE, count_damaged, &told, &x, &e));
+	ck_assert_uint_eq(told.times, 1);
+	expect_the_rest(x, 0, LARGE);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -684,6 +810,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_object_opens_only_in_its_place);
 	tcase_add_test(tc, blocks_are_bound_to_their_place);
 	tcase_add_test(tc, the_damaged_is_told_and_left_out);
+	tcase_add_test(tc, a_damaged_block_hides_only_what_it_holds);
+	tcase_add_test(tc, a_block_that_the_disk_refuses_is_damaged);
 	tcase_add_test(tc, an_object_removed_in_use_says_try_again);
 	tcase_add_test(tc, hostile_roots_are_refused);
 	tcase_add_test(tc, hostile_blocks_are_refused);
