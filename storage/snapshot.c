@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "storage/repository/fields.h"
+#include "storage/repository/seal.h"
 #include "storage/snapshot_internal.h"
 
 /* Named errors kept in the manifest's list; all of them are counted. */
@@ -257,6 +258,32 @@ static int copy_list(struct manifest_list *to, const struct manifest_list *from,
 	return 0;
 }
 
+/* What a manifest gets only at its end: ids, roots, numbers. */
+#define LATER_BYTES 4096
+
+/*
+ * What the manifest could not be written or read back with is no good at its
+ * end, hours later.
+ */
+static int check_about(const struct manifest *m, struct err *e)
+{
+	CLEANUP(buf_done) struct buf payload;
+
+	if (!text_is_utf8(m->source, strlen(m->source)))
+		return err_set(e, ERR_USAGE, "no source can be called %s",
+			       text_quote_str(m->source).s);
+	buf_init(&payload, SEAL_PAYLOAD_MAX - LATER_BYTES);
+	if (manifest_encode(m, &payload, e) == 0)
+		return 0;
+	if (e->code != ERR_CORRUPT)
+		return -1;
+	(void)err_set(e, ERR_USAGE,
+		      "all paths, tags and patterns together are longer than "
+		      "%zu MiB",
+		      SEAL_PAYLOAD_MAX >> 20);
+	return err_hint(e, "name a folder instead of what it holds");
+}
+
 static int copy_about(struct manifest *m, const struct manifest *about,
 		      struct err *e)
 {
@@ -265,20 +292,15 @@ static int copy_about(struct manifest *m, const struct manifest *about,
 	*m = *about;
 	m->paths = m->tags = m->excludes = (struct manifest_list){ 0 };
 	m->parent = (struct object_id){ { 0 } };
-	/* What the manifest could not be read back with is no good at its end,
-	 * hours later. */
-	if (!text_is_utf8(about->source, strlen(about->source)))
-		return err_set(e, ERR_USAGE, "no source can be called %s",
-			       text_quote_str(about->source).s);
 	fields_text(m->type, max, about->type);
 	fields_text(m->host, max, about->host);
 	fields_text(m->user, max, about->user);
 	fields_text(m->program, max, about->program);
-	return copy_list(&m->paths, &about->paths, e) ||
-			       copy_list(&m->tags, &about->tags, e) ||
-			       copy_list(&m->excludes, &about->excludes, e)
-		       ? -1
-		       : 0;
+	if (copy_list(&m->paths, &about->paths, e) ||
+	    copy_list(&m->tags, &about->tags, e) ||
+	    copy_list(&m->excludes, &about->excludes, e))
+		return -1;
+	return check_about(m, e);
 }
 
 static int store_errors(struct writer *w, struct snapshot_errors *errors,

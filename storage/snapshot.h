@@ -97,7 +97,8 @@ source_report snapshot_report;
  * Take a snapshot of everything that the source delivers.  0 when it is
  * durable and acknowledged; result->state says whether it is whole.  The
  * source must deliver in order.  After -1 there is no snapshot, and what was
- * stored is reused by the next one.
+ * stored is reused by the next one.  What o->about says is judged first of
+ * all: ERR_USAGE when no manifest can hold it.
  */
 int snapshot_take(struct repository *r, struct source *source,
 		  struct snapshot_errors *errors,

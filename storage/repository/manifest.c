@@ -62,9 +62,12 @@ int manifest_list_add(struct manifest_list *l, const void *bytes, size_t n,
 	struct manifest_bytes *grown;
 	uint8_t *copy;
 
-	if (l->n >= MANIFEST_LIST_MAX)
-		return err_set(e, ERR_CORRUPT, "more than %d strings in a list",
-			       MANIFEST_LIST_MAX);
+	if (l->n >= MANIFEST_LIST_MAX) {
+		(void)err_set(e, ERR_USAGE,
+			      "more than %d paths, tags or patterns",
+			      MANIFEST_LIST_MAX);
+		return err_hint(e, "name a folder instead of what it holds");
+	}
 	grown = reallocarray(l->v, l->n + 1, sizeof(*grown));
 	if (!grown)
 		return err_oom(e);
@@ -220,6 +223,16 @@ static bool take_simple(struct field *f, struct manifest *m)
 	}
 }
 
+static int take_string(const struct field *f, struct manifest_list *l,
+		       struct err *e)
+{
+	if (l->n >= MANIFEST_LIST_MAX)
+		return err_set(e, ERR_CORRUPT,
+			       "field %u of a manifest repeats too often",
+			       (unsigned int)f->tag);
+	return manifest_list_add(l, f->value.p, f->value.left, e);
+}
+
 static int take_field(struct field *f, struct manifest *m, struct err *e)
 {
 	switch (f->tag) {
@@ -233,14 +246,11 @@ static int take_field(struct field *f, struct manifest *m, struct err *e)
 		m->parent = field_id(f);
 		return 0;
 	case TAG_PATH:
-		return manifest_list_add(&m->paths, f->value.p, f->value.left,
-					 e);
+		return take_string(f, &m->paths, e);
 	case TAG_TAG:
-		return manifest_list_add(&m->tags, f->value.p, f->value.left,
-					 e);
+		return take_string(f, &m->tags, e);
 	case TAG_EXCLUDE:
-		return manifest_list_add(&m->excludes, f->value.p,
-					 f->value.left, e);
+		return take_string(f, &m->excludes, e);
 	case TAG_BEGUN:
 		m->begun = field_instant(f);
 		return 0;

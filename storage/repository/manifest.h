@@ -15,8 +15,8 @@
 #include "storage/repository/chunk.h"
 #include "storage/repository/object.h"
 
-#define MANIFEST_TEXT_MAX 255 /* names of sources, hosts, users, types */
-#define MANIFEST_LIST_MAX 4096
+#define MANIFEST_TEXT_MAX 255	/* names of sources, hosts, users, types */
+#define MANIFEST_LIST_MAX 65536 /* FORMAT.md §2: how often a field repeats */
 
 enum manifest_state { MANIFEST_COMPLETE = 1, MANIFEST_PARTIAL = 2 };
 
@@ -72,7 +72,7 @@ static inline void cleanup_manifest_done(struct manifest *m)
 	manifest_done(m);
 }
 
-/* Append a copy to a list. */
+/* Append a copy to a list; ERR_USAGE when it is full. */
 int manifest_list_add(struct manifest_list *l, const void *bytes, size_t n,
 		      struct err *e) NONNULL(1, 4) MUST_CHECK;
 void manifest_list_done(struct manifest_list *l) NONNULL(1);

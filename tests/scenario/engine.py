@@ -183,6 +183,25 @@ def snapshots(world):
     check(world.json("snapshot", "find", "absent") == [], "JSON")
 
 
+def many_paths(world):
+    """A shell's pattern may stand for as many paths as the format takes."""
+    engine = Engine(world)
+    os.mkdir(world.path("many"))
+    names = [world.path("many/%d" % i) for i in range(65537)]
+    for name in names[:4200]:
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600))
+    taken = world.json("snapshot", "create", *names[:4200])
+    check(taken["state"] == "complete" and taken["files"] == 4200, taken)
+    check(len(world.json("snapshot", "list")[0]["paths"]) == 4200, "paths")
+    before = sorted(os.listdir(world.path("repo")))
+    # Relative names, or the kernel would refuse them before we do.
+    os.chdir(world.path("many"))
+    engine.refuses(2, ["more than 65536 paths", "folder"], "snapshot",
+                   "create", *[str(i) for i in range(65537)])
+    os.chdir("/")
+    check(sorted(os.listdir(world.path("repo"))) == before, "written to")
+
+
 def small_disk(world, name, size):
     """A file system of that size, or None for who may not mount."""
     path = world.path(name)
@@ -329,5 +348,5 @@ def without_a_home(world):
           "SNAPCTL_STATE" in p.stderr, p)
 
 
-snap.tell(keys, documents, places, formats, snapshots, full_disks,
-          interrupted, any_bytes, without_a_home)
+snap.tell(keys, documents, places, formats, snapshots, many_paths,
+          full_disks, interrupted, any_bytes, without_a_home)

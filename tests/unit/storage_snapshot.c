@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/repository/fields.h"
 #include "storage/repository/reader.h"
+#include "storage/repository/seal.h"
 #include "storage/repository/tree.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/repo_frame.h"
@@ -683,6 +685,67 @@ START_TEST(a_host_of_any_bytes_is_recorded)
 }
 END_TEST
 
+/* A snapshot of n paths, each of len bytes, which asks for no entry. */
+static int take_paths(size_t n, size_t len, struct snapshot_result *ret)
+{
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	CLEANUP(manifest_done) struct manifest about;
+	const struct fake_entry one = fake_entry("/a", ENTRY_FILE, 1, 1000);
+	struct fake_source s = fake_source_of(&one, 1);
+	struct snapshot_options o = { .about = &about };
+	char path[4096];
+	int failed;
+
+	memset(path, 'p', sizeof(path));
+	manifest_init(&about);
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(path, 8, "/%06zu", i);
+		path[7] = '/';
+		ck_ok(manifest_list_add(&about.paths, path, len, &e));
+	}
+	ck_ok(snapshot_errors_new(&errors, &e));
+	failed = snapshot_take(f.r, &s.base, errors, &o, ret, &e);
+	ck_assert_uint_eq(s.next, failed ? 0 : 1);
+	return failed;
+}
+
+/* FORMAT.md §2: a field repeats at most 65,536 times. */
+START_TEST(as_many_paths_as_the_format_takes)
+{
+	CLEANUP(buf_done) struct buf payload;
+	CLEANUP(manifest_done) struct manifest m;
+	struct manifest_list list = { .n = MANIFEST_LIST_MAX };
+	struct snapshot_result got;
+	struct view view;
+
+	ck_ok(take_paths(65536, 9, &got));
+	view_open(&view, got.id);
+	ck_assert_uint_eq(view.s.manifest.paths.n, 65536);
+	view_close(&view);
+	ck_assert_int_lt(manifest_list_add(&list, "", 0, &e), 0);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	/* Of whoever writes more it is damage. */
+	manifest_init(&m);
+	buf_init(&payload, SEAL_PAYLOAD_MAX);
+	ck_ok(fields_add_id(&payload, 1, object_id_new(), &e));
+	ck_ok(fields_add_id(&payload, 2, object_id_new(), &e));
+	for (int i = 0; i < 65537; i++)
+		ck_ok(fields_add(&payload, 6, "/", 1, &e));
+	ck_assert_int_lt(manifest_decode(payload.data, payload.len, &m, &e), 0);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+}
+END_TEST
+
+START_TEST(more_than_a_manifest_holds_is_refused_at_once)
+{
+	struct snapshot_result got;
+
+	ck_ok(take_paths(4200, 3500, &got));
+	ck_assert_int_lt(take_paths(4200, 4000, &got), 0);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -703,6 +766,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_the_region_lost_is_read_again);
 	tcase_add_test(tc, a_cancelled_one_leaves_what_the_next_reuses);
 	tcase_add_test(tc, a_host_of_any_bytes_is_recorded);
+	tcase_add_test(tc, as_many_paths_as_the_format_takes);
+	tcase_add_test(tc, more_than_a_manifest_holds_is_refused_at_once);
 }
 
 CHECK_MAIN("storage/snapshot", cases)
