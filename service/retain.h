@@ -117,6 +117,13 @@ struct retain_rule_sets {
 	struct guard_floor floor; /* the strictest of those in force */
 };
 
+/*
+ * How the inputs of an evaluation begin: what follows is the list of the sets
+ * in force, [{"policy","uid","version"}].  retain_rules_load() finds the
+ * former sets in it.
+ */
+#define RETAIN_INPUTS_BEGIN "{\"policies\":"
+
 int retain_rules_load(struct retain *x, const struct resource *source,
 		      struct retain_rule_sets *ret, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;

@@ -486,7 +486,7 @@ static int write_inputs(struct judging *j, struct err *e)
 
 	json_init(&out, json_to_buf, &j->inputs);
 	json_begin_object(&out);
-	json_key(&out, "policies");
+	json_key(&out, "policies"); /* first: RETAIN_INPUTS_BEGIN */
 	write_sets(j, false, &out);
 	json_key(&out, "former");
 	write_sets(j, true, &out);

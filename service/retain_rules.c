@@ -1,9 +1,12 @@
 /*
  * The rules in force come from the resources; those that were in force before
- * come from the evaluations, which name each policy's version: whatever door
- * a change came through (policy, label, schedule, source), the evaluations
- * before it were made by other rules than those after it.
+ * come from the evaluations, whose inputs name each policy with its version:
+ * whatever door a change came through (policy, label, schedule, source), the
+ * evaluations before it were made by other rules than those after it.  Each
+ * names the policies of all schedules of the source, not only of the one that
+ * ran, so it does not matter which of them runs again, or when.
  */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,10 +171,8 @@ struct former {
 
 struct history {
 	const struct retain_rule_sets *current;
-	struct instant begin;		 /* of the cooling-off period */
-	struct instant newer, same_from; /* evaluations' times, see below */
-	char uid[33];
-	int64_t version;
+	struct instant begin; /* of the cooling-off period */
+	struct instant newer; /* when the evaluation just newer was made */
 	struct former v[SETS_MAX];
 	size_t n;
 	bool complete; /* it reaches back beyond the period */
@@ -185,40 +186,67 @@ static bool is_listed(const struct history *h, const char *uid, int64_t version)
 	return false;
 }
 
+/* Newest first, so whatever is seen now was replaced by h->newer. */
+static int add_former(struct history *h, const char *name, const char *uid,
+		      int64_t version, struct err *e)
+{
+	struct former *f = &h->v[h->n];
+
+	if (has(h->current, uid, version) || is_listed(h, uid, version))
+		return 0;
+	if (h->n == SETS_MAX)
+		return err_set(e, ERR_FULL,
+			       "more than %d sets of rules applied lately",
+			       SETS_MAX);
+	h->n++;
+	(void)snprintf(f->name, sizeof(f->name), "%s", name);
+	(void)snprintf(f->uid, sizeof(f->uid), "%s", uid);
+	f->version = version;
+	f->until = h->newer;
+	return 0;
+}
+
+static const char *text_of(const json_t *set, const char *key)
+{
+	const char *text = json_string_value(json_object_get(set, key));
+
+	return text ? text : "";
+}
+
 /*
- * Newest first.  h->newer is when the evaluation just newer than the present
- * stretch of equal rules was made: by then these rules had been replaced.
+ * The sets that an evaluation was made with, all schedules' of the source,
+ * or NULL.  They come first in its inputs, and what follows may be some
+ * hundred megabytes about snapshots, so it is left alone.
  */
+static json_t *read_sets(const char *inputs)
+{
+	const size_t n = strlen(RETAIN_INPUTS_BEGIN);
+
+	return strncmp(inputs, RETAIN_INPUTS_BEGIN, n) == 0
+		       ? json_loads(inputs + n, JSON_DISABLE_EOF_CHECK, NULL)
+		       : NULL;
+}
+
 static int look_at_evaluation(void *arg, const struct catalog_evaluation *v,
 			      struct err *e)
 {
 	struct history *h = arg;
+	json_t *sets = read_sets(v->inputs_json);
+	/* Its own row names the policy of the schedule that ran. */
+	int failed = add_former(h, v->policy, v->policy_uid, v->policy_version,
+				e);
 
-	if (strcmp(v->policy_uid, h->uid) != 0 ||
-	    v->policy_version != h->version) {
-		h->newer = h->same_from;
-		(void)snprintf(h->uid, sizeof(h->uid), "%s", v->policy_uid);
-		h->version = v->policy_version;
-		if (instant_compare(h->newer, h->begin) > 0 &&
-		    !has(h->current, v->policy_uid, v->policy_version) &&
-		    !is_listed(h, v->policy_uid, v->policy_version)) {
-			struct former *f = &h->v[h->n];
+	for (size_t i = 0; failed == 0 && i < json_array_size(sets); i++) {
+		const json_t *set = json_array_get(sets, i);
 
-			if (h->n == SETS_MAX)
-				return err_set(e, ERR_FULL,
-					       "more than %d sets of rules "
-					       "applied lately",
-					       SETS_MAX);
-			h->n++;
-			(void)snprintf(f->name, sizeof(f->name), "%s",
-				       v->policy);
-			(void)snprintf(f->uid, sizeof(f->uid), "%s",
-				       v->policy_uid);
-			f->version = v->policy_version;
-			f->until = h->newer;
-		}
+		failed = add_former(
+			h, text_of(set, "policy"), text_of(set, "uid"),
+			json_integer_value(json_object_get(set, "version")), e);
 	}
-	h->same_from = v->now;
+	json_decref(sets);
+	if (failed < 0)
+		return -1;
+	h->newer = v->now;
 	h->complete = instant_compare(v->now, h->begin) <= 0;
 	return h->complete ? 1 : 0;
 }
@@ -269,8 +297,7 @@ static int load_history(struct retain *x, const struct resource *source,
 	};
 	struct history h = { .current = s,
 			     .begin = instant_add_ms(x->now, -cooling_ms),
-			     .same_from = x->now,
-			     .version = -1 };
+			     .newer = x->now };
 
 	if (catalog_evaluations(x->run->catalog, &filter, look_at_evaluation,
 				&h, e) < 0)
@@ -284,7 +311,7 @@ static int load_history(struct retain *x, const struct resource *source,
 		if (!r)
 			return -1;
 		r->former = r->before_all = true;
-		r->until = h.same_from;
+		r->until = h.newer;
 	}
 	return 0;
 }

@@ -255,6 +255,75 @@ START_TEST(a_schedule_that_gets_another_policy_is_a_change)
 }
 END_TEST
 
+/* The schedule "nightly" with that policy, and "monthly" with another one. */
+static void begin_with_two(struct run_frame *t)
+{
+	begin(t, "{\"retention\":{\"keep-last\":9}}");
+	run_apply(t, "Policy", "tin", NULL,
+		  "{\"retention\":{\"keep-last\":1}}");
+	run_apply(t, "Schedule", "monthly", NULL,
+		  "{\"cron\":\"0 1 1 * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\"}");
+	run_apply(t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"tin\"}");
+}
+
+/*
+ * What the policy of a schedule that has not run for long kept was kept by
+ * every night's decisions all the same.
+ */
+START_TEST(a_policy_of_another_schedule_is_in_force_too)
+{
+	CLEANUP(run_done) struct run_frame t;
+	struct catalog_actor who = by("root", 0);
+
+	begin_with_two(&t);
+	nights(&t, 9);
+	ck_assert_int_eq(run_counts(&t, "a").live, 9);
+	who.now = clock_now();
+	ok(&t.f,
+	   catalog_resource_delete(t.f.c, "Schedule", "monthly", &who, &t.f.e));
+	nights(&t, 1);
+	/* One of ten the old rules let go as well; but for the newest, the
+	 * others are shown. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 9);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM shortenings "
+					   "WHERE state = 'waiting'"),
+			 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM "
+					   "shortening_snapshots"),
+			 8);
+	/* After the cooling-off they go, two a day. */
+	nights(&t, 12);
+	ck_assert_int_lt(run_counts(&t, "a").live, 9);
+}
+END_TEST
+
+START_TEST(a_policy_of_another_schedule_that_changes_waits)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin_with_two(&t);
+	nights(&t, 9);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":2}}");
+	nights(&t, 1);
+	/* One of ten the old rules let go as well. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 9);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM "
+					   "shortening_snapshots"),
+			 7);
+	/* A change of the run's own policy is not the end of the others. */
+	run_apply(&t, "Policy", "tin", NULL,
+		  "{\"retention\":{\"keep-last\":3}}");
+	nights(&t, 3);
+	ck_assert_int_ge(run_counts(&t, "a").live, 9);
+}
+END_TEST
+
 START_TEST(cancelled_lists_are_shown_anew)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -462,7 +531,9 @@ START_TEST(killed_anywhere_it_writes_one_tombstone_each)
 		/* As if they had been let go for long. */
 		run_apply(&t, "Policy", "gold", NULL,
 			  "{\"retention\":{\"keep-last\":2}}");
-		frame_sql(&t.f, "UPDATE evaluations SET policy_version = 3");
+		frame_sql(&t.f, "UPDATE evaluations SET policy_version = 3; "
+				"UPDATE inputs SET body = replace(body, "
+				"'\"version\":2', '\"version\":3')");
 		id = run_attempt(&t, 0);
 		frame_sql(&t.f,
 			  "INSERT INTO run_steps (run, source, step, region, "
@@ -509,6 +580,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_change_waits_and_then_applies_to_old_ones);
 	tcase_add_test(tc, the_first_rule_is_a_change_too);
 	tcase_add_test(tc, a_schedule_that_gets_another_policy_is_a_change);
+	tcase_add_test(tc, a_policy_of_another_schedule_is_in_force_too);
+	tcase_add_test(tc, a_policy_of_another_schedule_that_changes_waits);
 	tcase_add_test(tc, cancelled_lists_are_shown_anew);
 	tcase_add_test(tc, back_to_the_old_rules_empties_the_list);
 	tcase_add_test(tc, a_clock_that_jumped_stops_it);
