@@ -4,11 +4,12 @@
  * While a change of policy, label, schedule or source is younger than the
  * cooling-off period, the service evaluates the former rules, too (all that
  * were in force during the period), and says with kept_before whether any of
- * them keeps a snapshot now.  What they keep and the rules in force do not is
- * put on a list that people see, and from then on waits the whole period;
- * what was on the list and is kept again is taken off, and would have to be
- * shown again.  Once the change is older than the period, what was not shown
- * is ordinary ageing; what was shown obeys the time at which it was.
+ * them, or the floor of any, keeps a snapshot now.  What they keep and the
+ * rules in force do not is put on a list that people see, and from then on
+ * waits the whole period; what was on the list and is kept again is taken off,
+ * and would have to be shown again.  Once the change is older than the period,
+ * what was not shown is ordinary ageing; what was shown obeys the time at which
+ * it was.
  *
  * So nothing that a change let go is deleted unless it was shown for the
  * whole period and the rules still let it go.  Pure, one snapshot at a time.
@@ -38,7 +39,7 @@ struct shortening_change {
 
 struct shortening_snapshot {
 	bool kept;	  /* by the rules in force */
-	bool kept_before; /* by a former policy, see above */
+	bool kept_before; /* by a former policy or its floor */
 	bool shown;	  /* is on the list */
 	struct instant shown_at;
 };

@@ -14,7 +14,8 @@
  * copies are seen over all regions.
  *
  * A source that several schedules bring into one repository has all their
- * policies: what any of them keeps is kept.
+ * policies: what any of them keeps is kept.  What the floor of a former policy
+ * would still keep back is kept before, as what its rules keep is.
  */
 #ifndef SERVICE_RETAIN_H
 #define SERVICE_RETAIN_H
@@ -115,6 +116,9 @@ struct retain_rule_sets {
 	bool changed;		  /* a former set is among them */
 	struct instant last;	  /* when the last of those was replaced */
 	struct guard_floor floor; /* the strictest of those in force */
+	struct guard_floor floor_before; /* of the former ones as well */
+	struct instant
+		floor_until; /* when the last that had one was replaced */
 };
 
 /*

@@ -17,7 +17,8 @@
 /* What is decided about one copy on the way. */
 struct judged {
 	struct retain_copy *copy;
-	bool kept, kept_before;
+	bool kept, kept_before; /* before: also by a former floor */
+	bool floor_before;	/* a former floor alone keeps it */
 	bool proven;
 	bool shown, cancelled;
 	struct instant shown_at;
@@ -137,6 +138,7 @@ enum { REGIONS_MAX = 64 };
 
 struct copies {
 	struct judging *j;
+	const struct guard_floor *floor;
 	char id[OBJECT_ID_TEXT];
 	struct guard_copy v[REGIONS_MAX];
 	size_t n;
@@ -148,8 +150,7 @@ static void close_copies(struct copies *k)
 
 	if (d)
 		d->proven = d->copy->complete &&
-			    guard_is_proven(&k->j->rules->floor, k->v, k->n,
-					    k->j->x->now);
+			    guard_is_proven(k->floor, k->v, k->n, k->j->x->now);
 	k->n = 0;
 }
 
@@ -169,14 +170,18 @@ static int add_replica(void *arg, const struct catalog_replica *row,
 	return 0;
 }
 
-static int prove(struct judging *j, struct err *e)
+/* Which ones count for that floor. */
+static int prove(struct judging *j, const struct guard_floor *floor,
+		 struct err *e)
 {
 	const struct catalog_replica_filter filter = {
 		.repository = j->x->run->repository->name
 	};
-	struct copies k = { .j = j };
+	struct copies k = { .j = j, .floor = floor };
 
-	if (!j->rules->floor.snapshots)
+	for (size_t i = 0; i < j->n; i++)
+		j->v[i].proven = false;
+	if (!floor->snapshots)
 		return 0;
 	if (catalog_replicas(j->x->run->catalog, &filter, add_replica, &k, e) <
 	    0)
@@ -307,6 +312,94 @@ static int write_reasons(struct judging *j, struct err *e)
 	return 0;
 }
 
+/* ---- The guards --------------------------------------------------------- */
+
+static bool is_cooling_off(const struct judged *d)
+{
+	return d->shortening == SHORTENING_SHOW ||
+	       d->shortening == SHORTENING_WAITING;
+}
+
+/* The verdicts under these limits; before: as if former rules held as well. */
+static int guard(struct judging *j, const struct guard_limits *limits,
+		 bool before, struct err *e)
+{
+	struct guard_snapshot *s = calloc(j->n + 1, sizeof(*s));
+	enum guard_verdict *verdicts = calloc(j->n + 1, sizeof(*verdicts));
+	int failed = s && verdicts ? 0 : err_oom(e);
+
+	for (size_t i = 0; i < j->n && failed == 0; i++) {
+		const struct judged *d = &j->v[i];
+
+		s[i] = (struct guard_snapshot){
+			.id = d->copy->text,
+			.received = d->copy->received,
+			.kept = d->kept || (before && d->kept_before),
+			.proven = d->proven,
+			.held = d->copy->held,
+			.locked = d->copy->locked,
+			.locked_until = d->copy->locked_until,
+			.cooling_off = is_cooling_off(d),
+		};
+	}
+	if (failed == 0)
+		failed = guard_decide(s, j->n, limits, j->x->now, verdicts, e);
+	for (size_t i = 0; i < j->n && failed == 0; i++)
+		j->v[i].verdict = verdicts[i];
+	free(s);
+	free(verdicts);
+	return failed;
+}
+
+static int apply_guards(struct judging *j, struct err *e)
+{
+	const struct guard_limits limits = { .floor = j->rules->floor.snapshots,
+					     .budget = j->region->is_doubtful
+							       ? 0
+							       : j->budget };
+
+	return guard(j, &limits, false, e);
+}
+
+static bool is_same(const struct guard_floor *a, const struct guard_floor *b)
+{
+	return a->snapshots == b->snapshots && a->regions == b->regions &&
+	       a->verified_within_ms == b->verified_within_ms;
+}
+
+/*
+ * What a former floor would keep back and the floor in force does not: that
+ * the floor was lowered turned its keep into a delete.  Whoever is proven is
+ * left as the floor in force sees it.
+ */
+static int apply_floors(struct judging *j, struct err *e)
+{
+	const struct guard_floor *now = &j->rules->floor;
+	const struct guard_floor *was = &j->rules->floor_before;
+	struct guard_limits limits = { .budget = UINT64_MAX };
+
+	if (is_same(now, was))
+		return prove(j, now, e);
+	limits.floor = was->snapshots;
+	if (prove(j, was, e) < 0 || guard(j, &limits, true, e) < 0)
+		return -1;
+	for (size_t i = 0; i < j->n; i++)
+		j->v[i].floor_before = j->v[i].verdict == GUARD_FLOOR_BLOCKED &&
+				       instant_compare(j->v[i].copy->received,
+						       j->rules->floor_until) <=
+					       0;
+	limits.floor = now->snapshots;
+	if (prove(j, now, e) < 0 || guard(j, &limits, false, e) < 0)
+		return -1;
+	for (size_t i = 0; i < j->n; i++) {
+		struct judged *d = &j->v[i];
+
+		d->floor_before &= d->verdict == GUARD_DELETE;
+		d->kept_before |= d->floor_before;
+	}
+	return 0;
+}
+
 /* ---- Shortenings -------------------------------------------------------- */
 
 /*
@@ -395,42 +488,6 @@ static int apply_shortenings(struct judging *j, struct err *e)
 	return failed;
 }
 
-/* ---- The guards --------------------------------------------------------- */
-
-static int guard(struct judging *j, struct err *e)
-{
-	const struct guard_limits limits = { .floor = j->rules->floor.snapshots,
-					     .budget = j->region->is_doubtful
-							       ? 0
-							       : j->budget };
-	struct guard_snapshot *s = calloc(j->n + 1, sizeof(*s));
-	enum guard_verdict *verdicts = calloc(j->n + 1, sizeof(*verdicts));
-	int failed = s && verdicts ? 0 : err_oom(e);
-
-	for (size_t i = 0; i < j->n && failed == 0; i++) {
-		const struct judged *d = &j->v[i];
-
-		s[i] = (struct guard_snapshot){
-			.id = d->copy->text,
-			.received = d->copy->received,
-			.kept = d->kept,
-			.proven = d->proven,
-			.held = d->copy->held,
-			.locked = d->copy->locked,
-			.locked_until = d->copy->locked_until,
-			.cooling_off = d->shortening == SHORTENING_SHOW ||
-				       d->shortening == SHORTENING_WAITING
-		};
-	}
-	if (failed == 0)
-		failed = guard_decide(s, j->n, &limits, j->x->now, verdicts, e);
-	for (size_t i = 0; i < j->n && failed == 0; i++)
-		j->v[i].verdict = verdicts[i];
-	free(s);
-	free(verdicts);
-	return failed;
-}
-
 /* ---- Storing ------------------------------------------------------------ */
 
 static void write_sets(const struct judging *j, bool former, struct json *out)
@@ -469,6 +526,8 @@ static void write_input(const struct judged *d, struct json *out)
 		json_str(out, c->tags[i]);
 	json_end_list(out);
 	json_kv_bool(out, "proven", d->proven);
+	if (d->floor_before)
+		json_kv_bool(out, "floor_before", true);
 	json_kv_bool(out, "held", c->held);
 	if (c->locked)
 		json_kv_instant(out, "locked_until", c->locked_until);
@@ -635,9 +694,10 @@ int retain_judge(struct retain *x, const struct resource *source,
 
 	buf_init(&j.text, TEXT_MAX);
 	buf_init(&j.inputs, TEXT_MAX);
-	if (collect(&j, e) < 0 || see_lists(&j, e) < 0 || prove(&j, e) < 0 ||
-	    apply_rules(&j, e) < 0 || apply_shortenings(&j, e) < 0 ||
-	    guard(&j, e) < 0 || store(&j, e) < 0)
+	if (collect(&j, e) < 0 || see_lists(&j, e) < 0 ||
+	    apply_rules(&j, e) < 0 || apply_floors(&j, e) < 0 ||
+	    apply_shortenings(&j, e) < 0 || apply_guards(&j, e) < 0 ||
+	    store(&j, e) < 0)
 		/* The cleanup frees j; clang-tidy 14 misses those of
 		 * structs. */
 		return -1; // NOLINT(clang-analyzer-unix.Malloc)

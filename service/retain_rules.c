@@ -316,29 +316,41 @@ static int load_history(struct retain *x, const struct resource *source,
 	return 0;
 }
 
+static void add_floor(struct guard_floor *f, const struct resource_policy *p)
+{
+	if (!p->floor_snapshots)
+		return;
+	if (p->floor_snapshots > f->snapshots)
+		f->snapshots = (uint32_t)p->floor_snapshots;
+	if (p->floor_regions > f->regions)
+		f->regions = (uint32_t)p->floor_regions;
+	if (!f->verified_within_ms ||
+	    p->floor_verified_within_ms < f->verified_within_ms)
+		f->verified_within_ms = p->floor_verified_within_ms;
+}
+
+static void later_of(struct instant *t, struct instant other)
+{
+	if (instant_compare(other, *t) > 0)
+		*t = other;
+}
+
 static void summarize(struct retain_rule_sets *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct retain_rules *r = &s->v[i];
-		const struct resource_policy *p;
 
 		if (r->former) {
 			s->changed = true;
-			if (instant_compare(r->until, s->last) > 0)
-				s->last = r->until;
+			later_of(&s->last, r->until);
 		}
-		if (r->former || !r->resource)
+		if (!r->resource)
 			continue;
-		p = &r->resource->policy;
-		if (p->floor_snapshots > s->floor.snapshots)
-			s->floor.snapshots = (uint32_t)p->floor_snapshots;
-		if (p->floor_regions > s->floor.regions)
-			s->floor.regions = (uint32_t)p->floor_regions;
-		if (p->floor_snapshots &&
-		    (!s->floor.verified_within_ms ||
-		     p->floor_verified_within_ms < s->floor.verified_within_ms))
-			s->floor.verified_within_ms =
-				p->floor_verified_within_ms;
+		add_floor(&s->floor_before, &r->resource->policy);
+		if (!r->former)
+			add_floor(&s->floor, &r->resource->policy);
+		else if (r->resource->policy.floor_snapshots)
+			later_of(&s->floor_until, r->until);
 	}
 }
 

@@ -448,6 +448,56 @@ START_TEST(unverified_copies_block_at_the_floor)
 }
 END_TEST
 
+/* What only a floor kept back was kept, too. */
+START_TEST(a_floor_that_is_lowered_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1},\"floor\":{\"snapshots\":"
+		  "4,\"verifiedWithin\":\"30d\"}}");
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_ne(night(&t), RUN_FAILED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 4);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":1},\"floor\":{\"snapshots\":"
+		  "2,\"verifiedWithin\":\"30d\"}}");
+	ck_assert_int_ne(night(&t), RUN_FAILED);
+	/* The oldest of five the old floor let go as well; one is kept by the
+	 * rules, one by the new floor. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 4);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM shortening_snapshots n "
+				  "JOIN shortenings s ON s.id = n.shortening "
+				  "WHERE s.state = 'waiting' AND s.cause = "
+				  "'policy gold version 2 → 3'"),
+		2);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_ne(night(&t), RUN_FAILED);
+	ck_assert_int_ge(run_counts(&t, "a").live, 5);
+	for (int i = 0; i < 9; i++)
+		ck_assert_int_ne(night(&t), RUN_FAILED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+}
+END_TEST
+
+START_TEST(a_floor_that_was_not_met_is_removed)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1},\"floor\":{\"snapshots\":"
+		  "1,\"verifiedWithin\":\"30d\",\"regions\":2}}");
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_ne(night(&t), RUN_FAILED);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":1}}");
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 5);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM "
+					   "shortening_snapshots"),
+			 4);
+}
+END_TEST
+
 START_TEST(a_listing_that_shrank_is_an_alarm)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -587,6 +637,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_clock_that_jumped_stops_it);
 	tcase_add_test(tc, holds_and_locks_are_obeyed);
 	tcase_add_test(tc, unverified_copies_block_at_the_floor);
+	tcase_add_test(tc, a_floor_that_is_lowered_is_a_change);
+	tcase_add_test(tc, a_floor_that_was_not_met_is_removed);
 	tcase_add_test(tc, a_listing_that_shrank_is_an_alarm);
 	tcase_add_test(tc, killed_anywhere_it_writes_one_tombstone_each);
 }
