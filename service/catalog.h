@@ -252,8 +252,8 @@ int catalog_occurrence_note(struct catalog *c,
 			    struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 /*
- * End one that has no queued or running run: 1, or 0 when it has ended
- * already or has such a run.
+ * End one that has no running run: 1, or 0 when it has ended already or has
+ * such a run.  A queued run (the next attempt) is cancelled with it.
  */
 int catalog_occurrence_end(struct catalog *c, int64_t id,
 			   enum catalog_occurrence_state state,

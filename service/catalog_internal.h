@@ -45,7 +45,10 @@ int catalog_one_int(struct sql_stmt *s, int64_t *ret, struct err *e)
 
 struct catalog_uid catalog_draw_uid(void);
 
-/* As catalog_occurrence_end(), within the caller's transaction. */
+/*
+ * As catalog_occurrence_end(), within the caller's transaction; it does not
+ * end one with a queued run, either.
+ */
 int catalog_end_occurrence(struct catalog *c, int64_t id,
 			   enum catalog_occurrence_state state,
 			   const char *reason, struct instant now,

@@ -142,15 +142,37 @@ int catalog_end_occurrence(struct catalog *c, int64_t id,
 	return sql_run(s, e);
 }
 
+/* The next attempt, which waits for its time. */
+static int cancel_queued(struct catalog *c, int64_t occurrence,
+			 const char *reason, struct instant now, struct err *e)
+{
+	struct sql_stmt *s = sql_stmt(c->db,
+				      "UPDATE runs SET state = 'cancelled', "
+				      "message = ?2, finished_us = ?3 WHERE "
+				      "occurrence = ?1 AND state = 'queued'",
+				      e);
+
+	if (s == NULL)
+		return -1;
+	sql_int(s, occurrence);
+	sql_text(s, reason);
+	sql_time(s, now);
+	return sql_run(s, e) < 0 ? -1 : 0;
+}
+
 int catalog_occurrence_end(struct catalog *c, int64_t id,
 			   enum catalog_occurrence_state state,
 			   const char *reason, struct instant now,
 			   struct err *e)
 {
+	int got;
+
 	if (catalog_begin(c, e) < 0)
 		return -1;
-	return catalog_finish(
-		c, catalog_end_occurrence(c, id, state, reason, now, e), e);
+	got = cancel_queued(c, id, reason, now, e);
+	if (got == 0)
+		got = catalog_end_occurrence(c, id, state, reason, now, e);
+	return catalog_finish(c, got, e);
 }
 
 /* ---- Reading

@@ -618,7 +618,10 @@ static int cancel_asked(struct scheduler *s, struct err *e)
 
 struct gone {
 	struct scheduler *s;
-	int64_t ids[256];
+	struct {
+		int64_t id;
+		enum catalog_occurrence_state as;
+	} v[256];
 	size_t n;
 };
 
@@ -627,17 +630,23 @@ static int add_gone(void *arg, const struct catalog_occurrence *o,
 {
 	struct gone *g = arg;
 
-	if (!timetable_find(g->s->timetable, o->schedule_uid))
-		g->ids[g->n++] = o->id;
-	return g->n == sizeof(g->ids) / sizeof(g->ids[0]);
+	if (timetable_find(g->s->timetable, o->schedule_uid))
+		return 0;
+	g->v[g->n].id = o->id;
+	g->v[g->n++].as = o->state == CATALOG_RUNNING ? CATALOG_FAILED
+						      : CATALOG_SKIPPED;
+	return g->n == sizeof(g->v) / sizeof(g->v[0]);
 }
 
-/* What waits for a schedule that was deleted ends. */
+/*
+ * What waits for a schedule that was deleted ends, also between two attempts.
+ * One with a run under way ends with it.
+ */
 static int end_deleted(struct scheduler *s, struct instant now, struct err *e)
 {
 	const struct catalog_occurrence_filter filter = {
 		.states = 1U << CATALOG_DUE | 1U << CATALOG_RUNNING,
-		.orphaned = true,
+		.oldest_first = true,
 	};
 	struct gone gone = { .s = s };
 
@@ -646,7 +655,7 @@ static int end_deleted(struct scheduler *s, struct instant now, struct err *e)
 		return -1;
 	for (size_t i = 0; i < gone.n; i++)
 		if (catalog_occurrence_end(
-			    s->settings.catalog, gone.ids[i], CATALOG_SKIPPED,
+			    s->settings.catalog, gone.v[i].id, gone.v[i].as,
 			    "the schedule was deleted", now, e) < 0)
 			return -1;
 	return 0;

@@ -47,7 +47,8 @@ static struct instant next_attempt(const struct scheduler *s,
 	const struct instant never = { 0 };
 	int64_t delay_s;
 
-	if (run->occurrence == 0)
+	/* Nobody would look after a retry of a schedule that is gone. */
+	if (run->occurrence == 0 || (s->timetable && !entry))
 		return never;
 	if (state == CATALOG_RUN_INTERRUPTED)
 		return run->attempt < INTERRUPTIONS ||

@@ -104,6 +104,26 @@ START_TEST(one_that_was_missed_is_noted_with_its_lateness)
 }
 END_TEST
 
+START_TEST(one_that_ends_takes_its_next_attempt_along)
+{
+	CLEANUP(frame_done) struct frame f;
+	int64_t id, run;
+
+	frame_open(&f);
+	id = note_due(&f, 100);
+	run = queue_run(&f, id, 106);
+	ck_assert_int_eq(catalog_occurrence_end(f.c, id, CATALOG_SKIPPED, "x",
+						at(107), &f.e),
+			 1);
+	ck_assert_int_eq(get(&f, id).state, CATALOG_SKIPPED);
+	ck_assert_int_eq(claim_run(&f, run, 108), CATALOG_NOT_QUEUED);
+	ck_assert_int_eq(frame_count(&f, "SELECT count(*) FROM runs WHERE "
+					 "state = 'cancelled' AND message = "
+					 "'x' AND finished_us = 107000000"),
+			 1);
+}
+END_TEST
+
 START_TEST(a_run_takes_its_occurrence_through_to_the_end)
 {
 	CLEANUP(frame_done) struct frame f;
@@ -113,11 +133,11 @@ START_TEST(a_run_takes_its_occurrence_through_to_the_end)
 	frame_open(&f);
 	id = note_due(&f, 100);
 	run = queue_run(&f, id, 106);
+	ck_assert_int_eq(claim_run(&f, run, 108), CATALOG_CLAIMED);
 	/* While a run lives the occurrence cannot be ended aside of it. */
 	ck_assert_int_eq(catalog_occurrence_end(f.c, id, CATALOG_SKIPPED, "x",
-						at(107), &f.e),
+						at(109), &f.e),
 			 0);
-	ck_assert_int_eq(claim_run(&f, run, 108), CATALOG_CLAIMED);
 	ck_assert_int_eq(claim_run(&f, run, 108), CATALOG_NOT_QUEUED);
 	o = get(&f, id);
 	ck_assert_int_eq(o.state, CATALOG_RUNNING);
@@ -552,6 +572,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, noting_twice_is_noting_once);
 	tcase_add_test(tc, one_that_was_missed_is_noted_with_its_lateness);
+	tcase_add_test(tc, one_that_ends_takes_its_next_attempt_along);
 	tcase_add_test(tc, a_run_takes_its_occurrence_through_to_the_end);
 	tcase_add_test(tc, a_retry_is_another_run_of_the_same_occurrence);
 	tcase_add_test(tc,

@@ -1,0 +1,297 @@
+/* The scheduler's ticks, with clocks that are given and without processes. */
+#include "service/scheduler.h"
+#include "tests/support/catalog_frame.h"
+#include "tests/support/check_main.h"
+
+/* 2023-11-14T22:13:20Z, and a process id that cannot be anybody's. */
+#define START	1700000000
+#define NOBODY	INT32_MAX
+#define MINUTES "* * * * *"
+
+/* ---- A supervisor without children --------------------------------------- */
+
+static struct {
+	int64_t runs[64];
+	size_t n;
+} children;
+
+int __wrap_supervisor_start(struct supervisor *s, int64_t run, pid_t *ret_pid,
+			    int64_t *ret_start, struct err *e);
+void __wrap_supervisor_go(struct supervisor *s, int64_t run, bool go);
+size_t __wrap_supervisor_count(const struct supervisor *s);
+bool __wrap_supervisor_has(const struct supervisor *s, int64_t run);
+
+int __wrap_supervisor_start(struct supervisor *s UNUSED, int64_t run,
+			    pid_t *ret_pid, int64_t *ret_start,
+			    struct err *e UNUSED)
+{
+	ck_assert_uint_lt(children.n, 64);
+	children.runs[children.n++] = run;
+	*ret_pid = NOBODY;
+	*ret_start = 1;
+	return 0;
+}
+
+void __wrap_supervisor_go(struct supervisor *s UNUSED, int64_t run UNUSED,
+			  bool go)
+{
+	ck_assert(go);
+}
+
+size_t __wrap_supervisor_count(const struct supervisor *s UNUSED)
+{
+	return children.n;
+}
+
+bool __wrap_supervisor_has(const struct supervisor *s UNUSED, int64_t run)
+{
+	for (size_t i = 0; i < children.n; i++)
+		if (children.runs[i] == run)
+			return true;
+	return false;
+}
+
+/* ---- A world ------------------------------------------------------------- */
+
+struct world {
+	struct frame f;
+	struct scheduler *s;
+	const char *host;
+	unsigned int host_max;
+	int64_t now_s, boot_ms;
+	struct instant next;
+};
+
+/* The daemon starts. */
+static void begin(struct world *w)
+{
+	const struct scheduler_settings settings = {
+		.catalog = w->f.c,
+		.host = w->host,
+		.boot_id = "0123456789abcdef",
+		.host_max = w->host_max,
+	};
+
+	children.n = 0;
+	scheduler_free(w->s);
+	ok(&w->f, scheduler_new(&settings, &w->s, &w->f.e));
+	ok(&w->f, scheduler_recover(w->s, at(w->now_s), &w->f.e));
+}
+
+static void apply(struct world *w, const char *kind, const char *name,
+		  const char *spec)
+{
+	const struct catalog_document d = { .kind = kind,
+					    .name = name,
+					    .spec_json = spec };
+	const struct catalog_actor who = by("tester", w->now_s);
+	struct catalog_applied applied = { 0 };
+
+	ok(&w->f, catalog_apply(w->f.c, &d, 1, &who, &applied, &w->f.e));
+	catalog_applied_done(&applied, 1);
+	if (w->s)
+		scheduler_reload(w->s);
+}
+
+static void schedule(struct world *w, const char *name, const char *cron,
+		     const char *more)
+{
+	char spec[512];
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"cron\":\"%s\",\"sources\":{\"names\":[\"etc\"]},"
+		       "\"repository\":\"main\"%s}",
+		       cron, more);
+	apply(w, "Schedule", name, spec);
+}
+
+static void drop(struct world *w, const char *name)
+{
+	const struct catalog_actor who = by("tester", w->now_s);
+
+	ok(&w->f,
+	   catalog_resource_delete(w->f.c, "Schedule", name, &who, &w->f.e));
+	scheduler_reload(w->s);
+}
+
+static void repository(struct world *w, int concurrency)
+{
+	char spec[512];
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":[{\"name\":\"a\","
+		       "\"url\":\"file:///nowhere\"}],\"concurrency\":%d}",
+		       concurrency);
+	apply(w, "Repository", "main", spec);
+}
+
+static void open_world(struct world *w)
+{
+	memset(w, 0, sizeof(*w));
+	frame_open(&w->f);
+	w->host = "h1";
+	w->now_s = START;
+	w->boot_ms = 5000;
+	repository(w, 9);
+	apply(w, "Source", "etc", "{\"type\":\"files\",\"paths\":[\"/etc\"]}");
+	begin(w);
+}
+
+static void close_world(struct world *w)
+{
+	scheduler_free(w->s);
+	frame_done(&w->f);
+}
+static inline void cleanup_close_world(struct world *w)
+{
+	close_world(w);
+}
+
+static void tick(struct world *w)
+{
+	ok(&w->f,
+	   scheduler_tick(w->s, at(w->now_s), w->boot_ms, &w->next, &w->f.e));
+}
+
+/* So much time passes, by both clocks; then a tick. */
+static void pass(struct world *w, int64_t seconds)
+{
+	w->now_s += seconds;
+	w->boot_ms += seconds * 1000;
+	tick(w);
+}
+
+/* The oldest child ends; with a word about how, or killed without one. */
+static void end_child(struct world *w, const char *state)
+{
+	struct supervisor_end end = { .exit_status = -1, .signal = 9 };
+	struct catalog_step step = { .step = "run",
+				     .source = "",
+				     .region = "",
+				     .message = "m",
+				     .state = state };
+
+	ck_assert_uint_gt(children.n, 0);
+	end.run = step.run = children.runs[0];
+	if (state)
+		ok(&w->f, catalog_step_put(w->f.c, &step, &w->f.e));
+	children.n--;
+	memmove(children.runs, children.runs + 1,
+		children.n * sizeof(children.runs[0]));
+	ok(&w->f, scheduler_ended(w->s, &end, false, at(w->now_s), &w->f.e));
+}
+
+static int see_occurrence(void *arg, const struct catalog_occurrence *o,
+			  struct err *e UNUSED)
+{
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "%s:%s", o->schedule,
+		       catalog_occurrence_state_name(o->state));
+	if (o->reason[0])
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			       "(%s)", o->reason);
+	return see(arg, text);
+}
+
+/* "nightly:succeeded nightly:skipped(overlap)", the oldest first. */
+static const char *ledger(struct world *w)
+{
+	static struct seen seen;
+	const struct catalog_occurrence_filter filter = { .oldest_first =
+								  true };
+
+	memset(&seen, 0, sizeof(seen));
+	ok(&w->f, catalog_occurrences(w->f.c, &filter, see_occurrence, &seen,
+				      &w->f.e));
+	return seen.text;
+}
+
+static int see_run(void *arg, const struct catalog_run *r, struct err *e UNUSED)
+{
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "%s:%s", r->schedule,
+		       catalog_run_state_name(r->state));
+	return see(arg, text);
+}
+
+static const char *runs(struct world *w)
+{
+	static struct seen seen;
+	const struct catalog_run_filter filter = { .oldest_first = true };
+
+	memset(&seen, 0, sizeof(seen));
+	ok(&w->f, catalog_runs(w->f.c, &filter, see_run, &seen, &w->f.e));
+	return seen.text;
+}
+
+/* ---- Retries ------------------------------------------------------------- */
+
+/* An occurrence failed once and will be tried again. */
+static void fail_once(struct world *w)
+{
+	open_world(w);
+	schedule(w, "nightly", "14 22 * * *", "");
+	tick(w);
+	pass(w, 60);
+	ck_assert_str_eq(ledger(w), "nightly:running");
+	end_child(w, "failed");
+	ck_assert_str_eq(ledger(w), "nightly:running");
+	ck_assert_str_eq(runs(w), "nightly:failed nightly:queued");
+}
+
+START_TEST(a_retry_ends_with_its_schedule)
+{
+	CLEANUP(close_world) struct world w;
+
+	fail_once(&w);
+	drop(&w, "nightly");
+	tick(&w);
+	ck_assert_str_eq(ledger(&w),
+			 "nightly:failed(the schedule was deleted)");
+	ck_assert_str_eq(runs(&w), "nightly:failed nightly:cancelled");
+}
+END_TEST
+
+START_TEST(a_retry_ends_when_it_is_suspended)
+{
+	CLEANUP(close_world) struct world w;
+
+	fail_once(&w);
+	schedule(&w, "nightly", "14 22 * * *", ",\"suspend\":true");
+	tick(&w);
+	ck_assert_str_eq(ledger(&w), "nightly:failed(suspended)");
+	ck_assert_str_eq(runs(&w), "nightly:failed nightly:cancelled");
+	schedule(&w, "nightly", "14 22 * * *", "");
+	pass(&w, 200);
+	ck_assert_str_eq(ledger(&w), "nightly:failed(suspended)");
+}
+END_TEST
+
+/* The run goes on, and is not tried again when it fails. */
+START_TEST(nothing_is_tried_again_without_its_schedule)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	schedule(&w, "nightly", "14 22 * * *", "");
+	tick(&w);
+	pass(&w, 60);
+	drop(&w, "nightly");
+	tick(&w);
+	ck_assert_str_eq(ledger(&w), "nightly:running");
+	end_child(&w, "failed");
+	ck_assert_str_eq(ledger(&w), "nightly:failed(m)");
+	ck_assert_str_eq(runs(&w), "nightly:failed");
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, a_retry_ends_with_its_schedule);
+	tcase_add_test(tc, a_retry_ends_when_it_is_suspended);
+	tcase_add_test(tc, nothing_is_tried_again_without_its_schedule);
+}
+
+CHECK_MAIN("service/scheduler", cases)
