@@ -187,12 +187,15 @@ struct strays {
 	size_t n, room;
 };
 
+/*
+ * The lock on the state folder means that no other daemon's run can be alive,
+ * whatever this host was called when it began.
+ */
 static int add_stray(void *arg, const struct catalog_run *r, struct err *e)
 {
 	struct strays *strays = arg;
 
-	if (strcmp(r->host, strays->s->settings.host) != 0 ||
-	    supervisor_has(strays->s->settings.supervisor, r->id))
+	if (supervisor_has(strays->s->settings.supervisor, r->id))
 		return 0;
 	if (strays->n == strays->room) {
 		const size_t room = strays->room ? 2 * strays->room : 16;
@@ -207,6 +210,10 @@ static int add_stray(void *arg, const struct catalog_run *r, struct err *e)
 	return scheduler_copy_run(&strays->runs[strays->n++], r, e);
 }
 
+/*
+ * A process can only be told from others within one boot; the host's name
+ * says nothing, as it can change while the process runs.
+ */
 static bool is_alive(const struct scheduler *s, const struct scheduler_run *run)
 {
 	return run->pid > 0 && strcmp(run->boot_id, s->settings.boot_id) == 0 &&

@@ -168,10 +168,12 @@ static void end_child(struct world *w, const char *state)
 	struct catalog_step step = { .step = "run",
 				     .source = "",
 				     .region = "",
-				     .message = "m",
+				     .message = "",
 				     .state = state };
 
 	ck_assert_uint_gt(children.n, 0);
+	if (state && strcmp(state, "succeeded") != 0)
+		step.message = "m";
 	end.run = step.run = children.runs[0];
 	if (state)
 		ok(&w->f, catalog_step_put(w->f.c, &step, &w->f.e));
@@ -287,11 +289,33 @@ START_TEST(nothing_is_tried_again_without_its_schedule)
 }
 END_TEST
 
+/* ---- After an earlier daemon --------------------------------------------- */
+
+START_TEST(a_dead_run_blocks_nobody_whatever_the_host_is_called)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	schedule(&w, "nightly", "14 22 * * *", "");
+	tick(&w);
+	pass(&w, 60);
+	ck_assert_str_eq(runs(&w), "nightly:running");
+	w.host = "h2";
+	begin(&w);
+	tick(&w);
+	ck_assert_str_eq(runs(&w), "nightly:interrupted nightly:running");
+	end_child(&w, "succeeded");
+	ck_assert_str_eq(ledger(&w), "nightly:succeeded");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_retry_ends_with_its_schedule);
 	tcase_add_test(tc, a_retry_ends_when_it_is_suspended);
 	tcase_add_test(tc, nothing_is_tried_again_without_its_schedule);
+	tcase_add_test(tc,
+		       a_dead_run_blocks_nobody_whatever_the_host_is_called);
 }
 
 CHECK_MAIN("service/scheduler", cases)
