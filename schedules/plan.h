@@ -151,7 +151,7 @@ struct plan_open {
 	int64_t at_s;
 	int64_t start_s;
 	int64_t retry_s;   /* when attempts > 0: not before this */
-	uint32_t attempts; /* runs that failed */
+	uint32_t attempts; /* runs that failed or were interrupted */
 	bool running;
 	bool caught_up;
 };

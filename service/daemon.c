@@ -156,7 +156,7 @@ static int start_scheduler(struct daemon *d, struct err *e)
 	if (scheduler_new(&timetable, &d->scheduler, e) < 0)
 		return -1;
 	d->recovered_ms = clock_boot_ms();
-	return scheduler_recover(d->scheduler, clock_now(), e);
+	return scheduler_recover(d->scheduler, clock_now(), d->recovered_ms, e);
 }
 
 static int start_api(struct daemon *d, struct err *e)
@@ -284,7 +284,7 @@ static void recover(struct daemon *d)
 	if (now - d->recovered_ms < RECOVER_EVERY_MS)
 		return;
 	d->recovered_ms = now;
-	if (scheduler_recover(d->scheduler, clock_now(), &e) < 0) {
+	if (scheduler_recover(d->scheduler, clock_now(), now, &e) < 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot look for lost runs", &e);
 		d->recovered_ms = now - RECOVER_EVERY_MS + RETRY_MS;
 	}

@@ -661,8 +661,8 @@ static int end_deleted(struct scheduler *s, struct instant now, struct err *e)
 	return 0;
 }
 
-static int read_resources(struct scheduler *s, struct instant now,
-			  int64_t boot_ms, struct err *e)
+int scheduler_read_resources(struct scheduler *s, struct instant now,
+			     int64_t boot_ms, struct err *e)
 {
 	struct timetable *t;
 
@@ -689,7 +689,7 @@ int scheduler_tick(struct scheduler *s, struct instant now, int64_t boot_ms,
 	int status = 0;
 
 	if (watch_clock(s, now, boot_ms, e) < 0 ||
-	    read_resources(s, now, boot_ms, e) < 0)
+	    scheduler_read_resources(s, now, boot_ms, e) < 0)
 		return -1;
 	rows = calloc(1, sizeof(*rows));
 	if (!rows)

@@ -44,11 +44,11 @@ DEFINE_CLEANUP(struct scheduler *, scheduler_free);
 /*
  * What an earlier daemon left: its processes are ended, runs whose steps are
  * complete are closed as they say, others become interrupted and their
- * occurrences get another attempt.  At start-up, and now and then for
- * processes that would not die.
+ * occurrences get another attempt.  At start-up, before anything else, and
+ * now and then for processes that would not die.
  */
-int scheduler_recover(struct scheduler *s, struct instant now, struct err *e)
-	NONNULL(1, 3) MUST_CHECK;
+int scheduler_recover(struct scheduler *s, struct instant now, int64_t boot_ms,
+		      struct err *e) NONNULL(1, 4) MUST_CHECK;
 
 /* Resources changed: the next tick reads them again. */
 void scheduler_reload(struct scheduler *s) NONNULL(1);

@@ -16,6 +16,11 @@ struct scheduler {
 	struct plan_clocks then; /* what was seen then; boot_id 0: nothing */
 };
 
+/* Read the resources, when they changed or a while has passed. */
+int scheduler_read_resources(struct scheduler *s, struct instant now,
+			     int64_t boot_ms, struct err *e) NONNULL(1, 4)
+	MUST_CHECK;
+
 /* A run's row, copied out of a visitor. */
 struct scheduler_run {
 	int64_t id, occurrence, attempt, pid, pid_start;

@@ -10,8 +10,8 @@
 
 /*
  * A run that was interrupted (the daemon stopped or died) did not fail, so it
- * is tried again beyond its retries; but not for ever, in case it is the run
- * that brings the machine down.
+ * uses up no retry; but it is tried so much more often only, in case it is
+ * the run that brings the machine down.
  */
 enum { INTERRUPTIONS = 5 };
 
@@ -35,52 +35,68 @@ static enum catalog_occurrence_state outcome_of(enum catalog_run_state state,
 	}
 }
 
-/* When the next attempt is, or {0, 0} when there is none. */
-static struct instant next_attempt(const struct scheduler *s,
-				   const struct scheduler_run *run,
-				   enum catalog_run_state state,
-				   struct instant now)
-{
-	const struct timetable_entry *entry =
-		s->timetable ? timetable_find(s->timetable, run->schedule_uid)
-			     : NULL;
-	const struct instant never = { 0 };
-	int64_t delay_s;
+/* How often an occurrence was tried in vain, and why. */
+struct tried {
+	uint32_t failed, interrupted;
+};
 
+static int count_try(void *arg, const struct catalog_run *r,
+		     struct err *e UNUSED)
+{
+	struct tried *tried = arg;
+
+	tried->failed += r->state == CATALOG_RUN_FAILED;
+	tried->interrupted += r->state == CATALOG_RUN_INTERRUPTED;
+	return 0;
+}
+
+/* When the next attempt is after this one, or {0, 0} when there is none. */
+static int next_attempt(const struct scheduler *s,
+			const struct scheduler_run *run,
+			enum catalog_run_state state, struct instant now,
+			struct instant *ret, struct err *e)
+{
+	const struct catalog_run_filter filter = { .occurrence =
+							   run->occurrence };
+	const struct timetable_entry *entry = timetable_find(s->timetable,
+							     run->schedule_uid);
+	struct tried tried = { 0 };
+	int64_t delay_s = 0;
+
+	*ret = (struct instant){ 0 };
 	/* Nobody would look after a retry of a schedule that is gone. */
-	if (run->occurrence == 0 || (s->timetable && !entry))
-		return never;
-	if (state == CATALOG_RUN_INTERRUPTED)
-		return run->attempt < INTERRUPTIONS ||
-				       (entry &&
-					run->attempt <
-						INTERRUPTIONS +
-							entry->plan.retries)
-			       ? now
-			       : never;
-	if (state != CATALOG_RUN_FAILED || !entry || entry->problem[0] ||
-	    !plan_retry(&entry->plan, run->at_s, (uint32_t)run->attempt,
-			&delay_s))
-		return never;
-	return (struct instant){ .sec = now.sec + delay_s };
+	if (run->occurrence == 0 || !entry)
+		return 0;
+	if (catalog_runs(s->settings.catalog, &filter, count_try, &tried, e) <
+	    0)
+		return -1;
+	if (state == CATALOG_RUN_INTERRUPTED
+		    ? tried.interrupted + 1 >=
+			      INTERRUPTIONS + entry->plan.retries
+		    : state != CATALOG_RUN_FAILED || entry->problem[0] ||
+			      !plan_retry(&entry->plan, run->at_s,
+					  tried.failed + 1, &delay_s))
+		return 0;
+	*ret = (struct instant){ .sec = now.sec + delay_s };
+	return 0;
 }
 
 int scheduler_close_run(struct scheduler *s, const struct scheduler_run *run,
 			const struct scheduler_verdict *verdict,
 			struct instant now, struct err *e)
 {
-	const struct catalog_run_end end = {
+	struct catalog_run_end end = {
 		.run = run->id,
 		.state = verdict->state,
 		.message = verdict->message,
 		.now = now,
-		.retry_at = next_attempt(s, run, verdict->state, now),
 		.outcome = outcome_of(verdict->state, run->attempt),
 		.reason = verdict->message,
 	};
 	struct timetable_entry *entry;
 
-	if (catalog_run_end(s->settings.catalog, &end, e) < 0)
+	if (next_attempt(s, run, verdict->state, now, &end.retry_at, e) < 0 ||
+	    catalog_run_end(s->settings.catalog, &end, e) < 0)
 		return -1;
 	log_event(verdict->state == CATALOG_RUN_SUCCEEDED ? LOG_LEVEL_INFO
 							  : LOG_LEVEL_WARN,
@@ -89,7 +105,7 @@ int scheduler_close_run(struct scheduler *s, const struct scheduler_run *run,
 		  verdict->message[0] ? ": " : "", verdict->message,
 		  end.retry_at.sec ? " (it will be tried again)" : "");
 	/* Its schedule, and any that waited for room, may go on. */
-	for (size_t i = 0; s->timetable && i < s->timetable->count; i++) {
+	for (size_t i = 0; i < s->timetable->count; i++) {
 		entry = &s->timetable->entries[i];
 		if (strcmp(entry->uid, run->schedule_uid) == 0)
 			entry->wake_s = INT64_MIN;
@@ -261,15 +277,20 @@ static int close_stray(struct scheduler *s, const struct scheduler_run *run,
 	return scheduler_close_run(s, run, &told.verdict, now, e);
 }
 
-int scheduler_recover(struct scheduler *s, struct instant now, struct err *e)
+int scheduler_recover(struct scheduler *s, struct instant now, int64_t boot_ms,
+		      struct err *e)
 {
 	const struct catalog_run_filter filter = {
 		.states = 1U << CATALOG_RUN_RUNNING
 	};
 	struct strays strays = { .s = s };
-	int status = catalog_runs(s->settings.catalog, &filter, add_stray,
-				  &strays, e);
+	int status;
 
+	/* What failed is tried again as its schedule says. */
+	if (scheduler_read_resources(s, now, boot_ms, e) < 0)
+		return -1;
+	status = catalog_runs(s->settings.catalog, &filter, add_stray, &strays,
+			      e);
 	for (size_t i = 0; i < strays.n && status >= 0; i++)
 		status = close_stray(s, &strays.runs[i], now, e);
 	free(strays.runs);

@@ -75,7 +75,7 @@ static void begin(struct world *w)
 	children.n = 0;
 	scheduler_free(w->s);
 	ok(&w->f, scheduler_new(&settings, &w->s, &w->f.e));
-	ok(&w->f, scheduler_recover(w->s, at(w->now_s), &w->f.e));
+	ok(&w->f, scheduler_recover(w->s, at(w->now_s), w->boot_ms, &w->f.e));
 }
 
 static void apply(struct world *w, const char *kind, const char *name,
@@ -161,22 +161,30 @@ static void pass(struct world *w, int64_t seconds)
 	tick(w);
 }
 
+/* A child tells how it ended, and nobody hears it. */
+static void tell(struct world *w, int64_t run, const char *state)
+{
+	const struct catalog_step step = {
+		.run = run,
+		.step = "run",
+		.source = "",
+		.region = "",
+		.message = strcmp(state, "succeeded") == 0 ? "" : "m",
+		.state = state
+	};
+
+	ok(&w->f, catalog_step_put(w->f.c, &step, &w->f.e));
+}
+
 /* The oldest child ends; with a word about how, or killed without one. */
 static void end_child(struct world *w, const char *state)
 {
 	struct supervisor_end end = { .exit_status = -1, .signal = 9 };
-	struct catalog_step step = { .step = "run",
-				     .source = "",
-				     .region = "",
-				     .message = "",
-				     .state = state };
 
 	ck_assert_uint_gt(children.n, 0);
-	if (state && strcmp(state, "succeeded") != 0)
-		step.message = "m";
-	end.run = step.run = children.runs[0];
+	end.run = children.runs[0];
 	if (state)
-		ok(&w->f, catalog_step_put(w->f.c, &step, &w->f.e));
+		tell(w, end.run, state);
 	children.n--;
 	memmove(children.runs, children.runs + 1,
 		children.n * sizeof(children.runs[0]));
@@ -309,6 +317,69 @@ START_TEST(a_dead_run_blocks_nobody_whatever_the_host_is_called)
 }
 END_TEST
 
+START_TEST(a_failure_that_nobody_saw_is_tried_again)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	schedule(&w, "nightly", "14 22 * * *", "");
+	tick(&w);
+	pass(&w, 60);
+	tell(&w, children.runs[0], "failed");
+	begin(&w);
+	ck_assert_str_eq(ledger(&w), "nightly:running");
+	ck_assert_str_eq(runs(&w), "nightly:failed nightly:queued");
+	pass(&w, 90);
+	end_child(&w, "succeeded");
+	ck_assert_str_eq(ledger(&w), "nightly:succeeded");
+}
+END_TEST
+
+/* Only what failed counts. */
+START_TEST(interruptions_use_up_no_retries)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	schedule(&w, "nightly", "14 22 * * *", ",\"retries\":1");
+	tick(&w);
+	pass(&w, 60);
+	for (int i = 0; i < 3; i++) {
+		begin(&w);
+		pass(&w, 1);
+		ck_assert_uint_eq(children.n, 1);
+	}
+	end_child(&w, "failed");
+	ck_assert_str_eq(ledger(&w), "nightly:running");
+	pass(&w, 90);
+	begin(&w);
+	pass(&w, 1);
+	end_child(&w, "failed");
+	ck_assert_str_eq(ledger(&w), "nightly:failed(m)");
+	ck_assert_str_eq(runs(&w), "nightly:interrupted nightly:interrupted "
+				   "nightly:interrupted nightly:failed "
+				   "nightly:interrupted nightly:failed");
+}
+END_TEST
+
+/* One that brings the machine down is not done for ever. */
+START_TEST(interruptions_end)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	schedule(&w, "nightly", "14 22 * * *", ",\"retries\":0");
+	tick(&w);
+	pass(&w, 60);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_str_eq(ledger(&w), "nightly:running");
+		begin(&w);
+		pass(&w, 1);
+	}
+	ck_assert_str_eq(ledger(&w), "nightly:failed(the daemon died)");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_retry_ends_with_its_schedule);
@@ -316,6 +387,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, nothing_is_tried_again_without_its_schedule);
 	tcase_add_test(tc,
 		       a_dead_run_blocks_nobody_whatever_the_host_is_called);
+	tcase_add_test(tc, a_failure_that_nobody_saw_is_tried_again);
+	tcase_add_test(tc, interruptions_use_up_no_retries);
+	tcase_add_test(tc, interruptions_end);
 }
 
 CHECK_MAIN("service/scheduler", cases)
