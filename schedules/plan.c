@@ -389,27 +389,15 @@ static int earlier_first(const void *a, const void *b)
 
 	if (x->start_s != y->start_s)
 		return x->start_s < y->start_s ? -1 : 1;
-	return strcmp(x->uid, y->uid);
+	if (strcmp(x->uid, y->uid) != 0)
+		return strcmp(x->uid, y->uid);
+	return (x->index > y->index) - (x->index < y->index);
 }
 
-static bool has_room(const struct plan_limit *l)
-{
-	return l->limit == 0 || l->running < l->limit;
-}
-
-void plan_admit(struct plan_candidate *candidates, size_t n,
-		struct plan_limit *repositories, struct plan_limit *host)
+void plan_order(struct plan_candidate *candidates, size_t n)
 {
 	if (n > 1)
 		qsort(candidates, n, sizeof(*candidates), earlier_first);
-	for (size_t i = 0; i < n; i++) {
-		struct plan_candidate *c = &candidates[i];
-		struct plan_limit *r = &repositories[c->repository];
-
-		c->admitted = has_room(host) && has_room(r);
-		host->running += c->admitted;
-		r->running += c->admitted;
-	}
 }
 
 bool plan_clock_is_suspicious(struct plan_clocks then, struct plan_clocks now,

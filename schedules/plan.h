@@ -11,8 +11,10 @@
  *			new "accounted until" in one transaction.
  *	plan_decide()	what happens to the schedule's open occurrences now:
  *			start, wait until some time, or end without a run.
- *	plan_admit()	which of all schedules' starts fit into the limits of
- *			their repositories and of the host.
+ *	plan_order()	whose turn it is: the starts of all schedules, in the
+ *			order in which the service claims them until the
+ *			limits of their repositories and of the host are
+ *			reached.
  *
  * An occurrence is named by its schedule and its instant before jitter
  * (at_s); it enters the ledger at that instant and starts at start_s, which
@@ -198,27 +200,17 @@ int plan_retry(const struct plan_schedule *s, int64_t at_s, uint32_t attempts,
 int plan_in_blackout(const struct plan_schedule *s, int64_t t_s,
 		     int64_t *ret_until_s) NONNULL(1, 3);
 
-/* A limit of 0 is none. */
-struct plan_limit {
-	uint32_t limit;
-	uint32_t running;
-};
-
 struct plan_candidate {
 	const char *uid;
-	int64_t start_s;
-	size_t repository; /* an index */
-	bool admitted;	   /* the answer */
+	int64_t start_s; /* since when it may start */
+	size_t index;	 /* the caller's */
 };
 
 /*
- * Admit as many candidates as host and repositories have room for, the
- * earliest start first, equal ones by uid.  Candidates are sorted so; running
- * counts are raised by what was admitted.
+ * Sort: the earliest start first, so that whoever waited longest has the next
+ * place, equal ones by uid, then by index.
  */
-void plan_admit(struct plan_candidate *candidates, size_t n,
-		struct plan_limit *repositories, struct plan_limit *host)
-	NONNULL(4);
+void plan_order(struct plan_candidate *candidates, size_t n);
 
 /* Both clocks at one moment.  boot_id tells one boot from the next. */
 struct plan_clocks {

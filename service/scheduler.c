@@ -387,132 +387,27 @@ static int find_open(struct open_rows *rows,
 	return 0;
 }
 
-/* ---- Starting ----------------------------------------------------------- */
-
-/* Close a run whose process could not be started. */
-static int not_started(struct scheduler *s, int64_t run_id,
-		       const struct err *why, struct instant now, struct err *e)
-{
-	struct scheduler_run run = { 0 };
-	struct scheduler_verdict verdict = { .state = CATALOG_RUN_FAILED };
-
-	(void)snprintf(verdict.message, sizeof(verdict.message), "%.399s",
-		       why->text);
-	log_failure(LOG_LEVEL_ERROR, "cannot start a run", why);
-	if (catalog_run_get(s->settings.catalog, run_id, scheduler_copy_run,
-			    &run, e) < 0)
-		return -1;
-	return scheduler_close_run(s, &run, &verdict, now, e);
-}
-
-/* A claimed run gets its process, which begins once it is written down. */
-static int launch(struct scheduler *s, int64_t run, struct instant now,
-		  struct err *e)
-{
-	struct err why;
-	int64_t start;
-	pid_t pid;
-
-	if (supervisor_start(s->settings.supervisor, run, &pid, &start, &why) <
-	    0)
-		return not_started(s, run, &why, now, e);
-	if (catalog_run_process(s->settings.catalog, run, pid, start, e) < 0) {
-		supervisor_go(s->settings.supervisor, run, false);
-		return -1;
-	}
-	supervisor_go(s->settings.supervisor, run, true);
-	log_event(LOG_LEVEL_INFO, "run %jd started as process %d",
-		  (intmax_t)run, (int)pid);
-	return 0;
-}
-
-static int claim(struct scheduler *s, int64_t run, unsigned int repository_max,
-		 struct instant now, enum catalog_claim_result *ret,
-		 struct err *e)
-{
-	const struct catalog_claim claim = {
-		.run = run,
-		.now = now,
-		.host = s->settings.host,
-		.boot_id = s->settings.boot_id,
-		.repository_max = repository_max,
-		.host_max = s->settings.host_max,
-		.schedule_max = 1,
-	};
-
-	return catalog_run_claim(s->settings.catalog, &claim, ret, e);
-}
-
-/*
- * The first attempt is queued and claimed as one: while the limits have no
- * room the occurrence stays due, and overlap and windows go on to hold.
- */
-static int queue_and_claim(struct scheduler *s,
-			   const struct timetable_entry *entry,
-			   int64_t occurrence, struct instant now, int64_t *run,
-			   enum catalog_claim_result *ret, struct err *e)
-{
-	struct catalog *c = s->settings.catalog;
-	const struct catalog_run row = { .occurrence = occurrence,
-					 .kind = entry->kind,
-					 .schedule_uid = entry->uid,
-					 .schedule = entry->name,
-					 .repository = entry->repository,
-					 .sources_json = entry->sources_json,
-					 .queued = now,
-					 .requested_by = "schedule" };
-
-	if (catalog_begin(c, e) < 0)
-		return -1;
-	if (catalog_run_queue(c, &row, run, e) < 0 ||
-	    claim(s, *run, entry->repository_max, now, ret, e) < 0) {
-		catalog_rollback(c);
-		return -1;
-	}
-	if (*ret != CATALOG_CLAIMED) {
-		catalog_rollback(c);
-		return 0;
-	}
-	if (catalog_commit(c, e) < 0) {
-		catalog_rollback(c);
-		return -1;
-	}
-	return 0;
-}
-
-/* 1 when it was started, 0 when there is no room now. */
-static int start(struct scheduler *s, const struct timetable_entry *entry,
-		 const struct open_rows *rows, size_t i, struct instant now,
-		 struct err *e)
-{
-	enum catalog_claim_result result;
-	int64_t run = rows->queued_run[i];
-
-	if ((run ? claim(s, run, entry->repository_max, now, &result, e)
-		 : queue_and_claim(s, entry, rows->occurrence[i], now, &run,
-				   &result, e)) < 0)
-		return -1;
-	if (result != CATALOG_CLAIMED)
-		return 0;
-	return launch(s, run, now, e) < 0 ? -1 : 1;
-}
+/* ---- Acting ------------------------------------------------------------- */
 
 static int act(struct scheduler *s, struct timetable_entry *entry,
-	       const struct open_rows *rows, size_t i, struct instant now,
+	       const struct open_rows *rows, size_t i,
+	       struct scheduler_starts *starts, struct instant now,
 	       struct err *e)
 {
 	const struct plan_step *step = &rows->steps[i];
-	int started;
+	const struct plan_open *open = &rows->open[i];
+	const struct scheduler_start start = {
+		.entry = entry,
+		.occurrence = rows->occurrence[i],
+		.run = rows->queued_run[i],
+		.start_s = open->attempts ? open->retry_s : open->start_s,
+	};
 
 	switch (step->action) {
 	case PLAN_WAIT:
 		return 0;
 	case PLAN_START:
-		started = start(s, entry, rows, i, now, e);
-		/* Without room: again when a run ends, or soon. */
-		if (started == 0)
-			entry->wake_s = now.sec + 1;
-		return started < 0 ? -1 : 0;
+		return scheduler_start_add(starts, &start, e);
 	case PLAN_END:
 		log_event(LOG_LEVEL_WARN, "%s %s: an occurrence is %s (%s)",
 			  entry->kind, entry->name,
@@ -528,67 +423,27 @@ static int act(struct scheduler *s, struct timetable_entry *entry,
 	return 0;
 }
 
-/* One schedule: account, decide, act, and when to look again. */
+/*
+ * One schedule: account, decide, act, and when to look again, if all that was
+ * possible.
+ */
 static int look_at(struct scheduler *s, struct timetable_entry *entry,
-		   struct open_rows *rows, struct instant now, struct err *e)
+		   struct open_rows *rows, struct scheduler_starts *starts,
+		   struct instant now, struct err *e)
 {
 	if (account(s, entry, now, e) < 0 || find_open(rows, entry, e) < 0)
 		return -1;
 	plan_decide(&entry->plan, rows->open, rows->n, now.sec, rows->steps);
+	for (size_t i = 0; i < rows->n; i++)
+		if (act(s, entry, rows, i, starts, now, e) < 0)
+			return -1;
+	entry->waits = false;
 	entry->wake_s = plan_wake(&entry->plan, entry->accounted_s, rows->steps,
 				  rows->n);
-	for (size_t i = 0; i < rows->n; i++)
-		if (act(s, entry, rows, i, now, e) < 0)
-			return -1;
 	return 0;
 }
 
-/* ---- Runs that somebody asked for --------------------------------------- */
-
-struct asked {
-	int64_t ids[64];
-	struct scheduler_run runs[64];
-	size_t n;
-};
-
-static int add_asked(void *arg, const struct catalog_run *r, struct err *e)
-{
-	struct asked *a = arg;
-
-	if (r->occurrence != 0)
-		return 0;
-	if (scheduler_copy_run(&a->runs[a->n], r, e) < 0)
-		return -1;
-	a->n++;
-	return a->n == sizeof(a->runs) / sizeof(a->runs[0]);
-}
-
-/* "run start": no occurrence, but the same limits. */
-static int start_asked(struct scheduler *s, struct instant now, struct err *e)
-{
-	const struct catalog_run_filter filter = {
-		.states = 1U << CATALOG_RUN_QUEUED, .oldest_first = true
-	};
-	struct asked asked = { .n = 0 };
-
-	if (catalog_runs(s->settings.catalog, &filter, add_asked, &asked, e) <
-	    0)
-		return -1;
-	for (size_t i = 0; i < asked.n; i++) {
-		const struct timetable_entry *entry = timetable_find(
-			s->timetable, asked.runs[i].schedule_uid);
-		enum catalog_claim_result result;
-
-		if (claim(s, asked.runs[i].id,
-			  entry ? entry->repository_max : 0, now, &result,
-			  e) < 0)
-			return -1;
-		if (result == CATALOG_CLAIMED &&
-		    launch(s, asked.runs[i].id, now, e) < 0)
-			return -1;
-	}
-	return 0;
-}
+/* ---- Runs that somebody wants to end ------------------------------------ */
 
 static int cancel_one(void *arg, const struct catalog_run *r,
 		      struct err *e UNUSED)
@@ -682,34 +537,56 @@ int scheduler_read_resources(struct scheduler *s, struct instant now,
 	return end_deleted(s, now, e);
 }
 
+/* Every schedule that has something to do; what may start is only found. */
+static int look_at_all(struct scheduler *s, struct scheduler_starts *starts,
+		       struct instant now, struct err *e)
+{
+	struct open_rows *rows = calloc(1, sizeof(*rows));
+	int status = 0;
+
+	if (!rows)
+		return err_oom(e);
+	rows->s = s;
+	for (size_t i = 0; i < s->timetable->count && status == 0; i++) {
+		struct timetable_entry *entry = &s->timetable->entries[i];
+
+		if (!entry->problem[0] && entry->wake_s <= now.sec)
+			status = look_at(s, entry, rows, starts, now, e);
+	}
+	free(rows);
+	return status;
+}
+
+static struct instant next_wake(const struct scheduler *s)
+{
+	struct instant next = { .sec = INT64_MAX };
+
+	for (size_t i = 0; i < s->timetable->count; i++) {
+		const struct timetable_entry *entry = &s->timetable->entries[i];
+
+		if (!entry->problem[0] && entry->wake_s < next.sec)
+			next.sec = entry->wake_s;
+	}
+	return next;
+}
+
 int scheduler_tick(struct scheduler *s, struct instant now, int64_t boot_ms,
 		   struct instant *ret_next, struct err *e)
 {
-	struct open_rows *rows;
-	int status = 0;
+	struct scheduler_starts starts = { .n = 0 };
+	int status;
 
 	if (watch_clock(s, now, boot_ms, e) < 0 ||
 	    scheduler_read_resources(s, now, boot_ms, e) < 0)
 		return -1;
-	rows = calloc(1, sizeof(*rows));
-	if (!rows)
-		return err_oom(e);
-	rows->s = s;
-	*ret_next = (struct instant){ .sec = INT64_MAX };
-	for (size_t i = 0; i < s->timetable->count && status == 0; i++) {
-		struct timetable_entry *entry = &s->timetable->entries[i];
-
-		if (entry->problem[0])
-			continue;
-		if (entry->wake_s <= now.sec)
-			status = look_at(s, entry, rows, now, e);
-		if (entry->wake_s < ret_next->sec)
-			ret_next->sec = entry->wake_s;
-	}
-	free(rows);
-	if (status < 0)
+	status = look_at_all(s, &starts, now, e);
+	if (status == 0)
+		status = scheduler_start_asked(s, &starts, e);
+	if (status == 0)
+		status = scheduler_start_all(s, &starts, now, e);
+	free(starts.v);
+	if (status < 0 || cancel_asked(s, e) < 0)
 		return -1;
-	if (start_asked(s, now, e) < 0)
-		return -1;
-	return cancel_asked(s, e);
+	*ret_next = next_wake(s);
+	return 0;
 }

@@ -3,12 +3,13 @@
  * started.
  *
  * A tick is: account for what became due (schedules/plan.h), decide about
- * open occurrences, claim as many runs as the limits allow, hand them to the
- * supervisor.  Every change of the ledger is one transaction of the catalog,
- * so that a kill between any two of them loses and doubles nothing: an
- * occurrence is a row before anything is done about it, a run is claimed and
- * its process written down before that process begins, and what a process
- * finished is told by its steps even if nobody was there to see it end.
+ * open occurrences, claim as many runs as the limits allow, whoever waited
+ * longest first, and hand them to the supervisor.  Every change of the ledger
+ * is one transaction of the catalog, so that a kill between any two of them
+ * loses and doubles nothing: an occurrence is a row before anything is done
+ * about it, a run is claimed and its process written down before that process
+ * begins, and what a process finished is told by its steps even if nobody was
+ * there to see it end.
  *
  * All functions are for one thread.  None waits for anything but the
  * catalog.

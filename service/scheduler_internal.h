@@ -21,6 +21,31 @@ int scheduler_read_resources(struct scheduler *s, struct instant now,
 			     int64_t boot_ms, struct err *e) NONNULL(1, 4)
 	MUST_CHECK;
 
+/* Something that may start now. */
+struct scheduler_start {
+	struct timetable_entry *entry; /* or NULL */
+	int64_t occurrence;	       /* 0: somebody asked for it */
+	int64_t run;		       /* that is queued, or 0 */
+	int64_t start_s;	       /* since when it may */
+};
+struct scheduler_starts {
+	struct scheduler_start *v; /* for free() */
+	size_t n, room;
+};
+int scheduler_start_add(struct scheduler_starts *starts,
+			const struct scheduler_start *start, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* Add "run start"s: no occurrences, but the same limits. */
+int scheduler_start_asked(struct scheduler *s, struct scheduler_starts *starts,
+			  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * Claim and start what there is room for, the earliest first.  Entries
+ * without room get .waits; the end of any run wakes them.
+ */
+int scheduler_start_all(struct scheduler *s, struct scheduler_starts *starts,
+			struct instant now, struct err *e) NONNULL(1, 2, 4)
+	MUST_CHECK;
+
 /* A run's row, copied out of a visitor. */
 struct scheduler_run {
 	int64_t id, occurrence, attempt, pid, pid_start;

@@ -107,7 +107,7 @@ int scheduler_close_run(struct scheduler *s, const struct scheduler_run *run,
 	/* Its schedule, and any that waited for room, may go on. */
 	for (size_t i = 0; i < s->timetable->count; i++) {
 		entry = &s->timetable->entries[i];
-		if (strcmp(entry->uid, run->schedule_uid) == 0)
+		if (entry->waits || strcmp(entry->uid, run->schedule_uid) == 0)
 			entry->wake_s = INT64_MIN;
 	}
 	return 0;

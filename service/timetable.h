@@ -40,6 +40,7 @@ struct timetable_entry {
 
 	int64_t accounted_s; /* of the ledger; INT64_MIN: not read yet */
 	int64_t wake_s;	     /* nothing to do before this */
+	bool waits;	     /* … but the end of any run may make room */
 };
 
 struct timetable {

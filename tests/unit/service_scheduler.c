@@ -297,6 +297,44 @@ START_TEST(nothing_is_tried_again_without_its_schedule)
 }
 END_TEST
 
+/* ---- Turns --------------------------------------------------------------- */
+
+static int64_t count_done(const struct world *w, const char *name)
+{
+	char select[120];
+
+	(void)snprintf(select, sizeof(select),
+		       "SELECT count(*) FROM runs WHERE schedule = '%s' AND "
+		       "state = 'succeeded'",
+		       name);
+	return frame_count(&w->f, select);
+}
+
+/* One place, and runs that last longer than it takes to be due again. */
+START_TEST(whoever_waited_longest_is_next)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	repository(&w, 1);
+	schedule(&w, "a", MINUTES, ",\"overlap\":\"queue\"");
+	schedule(&w, "b", MINUTES, ",\"overlap\":\"queue\"");
+	schedule(&w, "c", MINUTES, ",\"overlap\":\"queue\"");
+	tick(&w);
+	for (int i = 0; i < 9; i++) {
+		pass(&w, 70);
+		ck_assert_uint_eq(children.n, 1);
+		end_child(&w, "succeeded");
+		/* The place is taken again at once. */
+		tick(&w);
+		ck_assert_uint_eq(children.n, 1);
+	}
+	ck_assert_int_eq(count_done(&w, "a"), 3);
+	ck_assert_int_eq(count_done(&w, "b"), 3);
+	ck_assert_int_eq(count_done(&w, "c"), 3);
+}
+END_TEST
+
 /* ---- After an earlier daemon --------------------------------------------- */
 
 START_TEST(a_dead_run_blocks_nobody_whatever_the_host_is_called)
@@ -385,6 +423,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_retry_ends_with_its_schedule);
 	tcase_add_test(tc, a_retry_ends_when_it_is_suspended);
 	tcase_add_test(tc, nothing_is_tried_again_without_its_schedule);
+	tcase_add_test(tc, whoever_waited_longest_is_next);
 	tcase_add_test(tc,
 		       a_dead_run_blocks_nobody_whatever_the_host_is_called);
 	tcase_add_test(tc, a_failure_that_nobody_saw_is_tried_again);
