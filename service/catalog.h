@@ -291,7 +291,8 @@ int catalog_occurrence_counts(struct catalog *c, const char *schedule_uid,
 
 /*
  * Up to where a schedule's occurrences have been written down.  It only moves
- * forward.  applied is the first account: nothing before it is due.
+ * forward, but for catalog_ledger_rewind().  applied is the first account:
+ * nothing before it is due.
  */
 struct catalog_account {
 	struct instant accounted, applied;
@@ -303,6 +304,16 @@ int catalog_account_get(struct catalog *c, const char *schedule_uid,
 int catalog_account_set(struct catalog *c, const char *schedule_uid,
 			struct instant accounted, struct err *e)
 	NONNULL(1, 2, 4) MUST_CHECK;
+
+/*
+ * The clock was set back to now, and rightly: occurrences of a later instant
+ * that no run was made for are forgotten (how many), accounts go back to now,
+ * and attempts that wait for a later time need not.  What ran has run, and
+ * keeps its instant.  Leaves an audit record when anything was forgotten.
+ */
+int catalog_ledger_rewind(struct catalog *c, struct instant now,
+			  uint64_t *ret_forgotten, struct err *e)
+	NONNULL(1, 3, 4) MUST_CHECK;
 
 /* ---- Runs --------------------------------------------------------------- */
 
@@ -462,7 +473,7 @@ int catalog_steps(struct catalog *c, int64_t run, catalog_step_visit *visit,
 /* ---- The clock ---------------------------------------------------------- */
 
 struct catalog_clock {
-	struct instant wall; /* the last pair that was looked at … */
+	struct instant wall; /* the last pair that was believed … */
 	int64_t boot_ms;
 	char boot_id[40];	   /* … and its boot */
 	struct instant suspicious; /* since when retention stops, or 0 */

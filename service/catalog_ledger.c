@@ -359,6 +359,60 @@ int catalog_account_set(struct catalog *c, const char *schedule_uid,
 	return catalog_finish(c, account(c, schedule_uid, accounted, e), e);
 }
 
+/* ---- Back
+ * ------------------------------------------------------------------------ */
+
+/* How many rows a statement about what lies after now has changed. */
+static int after(struct catalog *c, const char *text, struct instant now,
+		 struct err *e)
+{
+	struct sql_stmt *s = sql_stmt(c->db, text, e);
+
+	if (s == NULL)
+		return -1;
+	sql_time(s, now);
+	return sql_run(s, e);
+}
+
+static int rewind_ledger(struct catalog *c, struct instant now,
+			 uint64_t *ret_forgotten, struct err *e)
+{
+	const struct catalog_actor self = { -1, "snapctld", now };
+	char count[24];
+	const int forgotten = after(
+		c,
+		"DELETE FROM occurrences WHERE at_us > ?1 AND NOT EXISTS ("
+		"SELECT 1 FROM runs WHERE runs.occurrence = occurrences.id)",
+		now, e);
+
+	if (forgotten < 0 ||
+	    after(c,
+		  "UPDATE accounts SET accounted_us = ?1 WHERE "
+		  "accounted_us > ?1",
+		  now, e) < 0 ||
+	    after(c,
+		  "UPDATE runs SET not_before_us = ?1 WHERE "
+		  "state = 'queued' AND not_before_us > ?1",
+		  now, e) < 0)
+		return -1;
+	*ret_forgotten = (uint64_t)forgotten;
+	if (forgotten == 0)
+		return 0;
+	(void)snprintf(count, sizeof(count), "%d", forgotten);
+	return catalog_record(c, &self, "ledger.rewind", "Clock",
+			      (const struct catalog_fact[2]){
+				      { "forgotten", count }, { NULL, NULL } },
+			      e);
+}
+
+int catalog_ledger_rewind(struct catalog *c, struct instant now,
+			  uint64_t *ret_forgotten, struct err *e)
+{
+	if (catalog_begin(c, e) < 0)
+		return -1;
+	return catalog_finish(c, rewind_ledger(c, now, ret_forgotten, e), e);
+}
+
 /* ---- The clock
  * ------------------------------------------------------------------- */
 

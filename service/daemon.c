@@ -270,7 +270,7 @@ static void take_ends(struct daemon *d)
 
 	while (supervisor_reap(d->supervisor, &end) == 1)
 		if (scheduler_ended(d->scheduler, &end, d->stopping,
-				    clock_now(), &e) < 0) {
+				    clock_now(), clock_boot_ms(), &e) < 0) {
 			log_failure(LOG_LEVEL_ERROR, "cannot close a run", &e);
 			d->recovered_ms = 0;
 		}

@@ -132,7 +132,11 @@ const struct operation op_audit_rows[] = {
 	  .summary = "say that the clock is right after it jumped",
 	  .help = "Retention and garbage collection stop when the wall clock "
 		  "gains or loses five minutes, because they would delete by "
-		  "a wrong date. This lets them go on.",
+		  "a wrong date. The timetable goes on as if it had not "
+		  "jumped. This lets retention go on and the timetable "
+		  "follow the clock; where that was set back, what had been "
+		  "noted for times to come and was not run is forgotten, and "
+		  "due again.",
 	  .run = confirm },
 	{ 0 },
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "service/args.h"
 #include "service/catalog.h"
@@ -18,6 +19,8 @@ enum { PROBLEMS_MAX = 50 };
 struct status {
 	struct operation_call *call;
 	struct timetable *timetable;
+	struct catalog_clock clock; /* zeros: none was seen yet */
+	struct instant timetable_now;
 	struct buf problems_text;
 	struct json problems;
 	size_t problem_count;
@@ -109,17 +112,32 @@ static bool is_running(struct status *s, const struct timetable_entry *entry)
 	       n > 0;
 }
 
-/* The next moment of its timetable, or {0, 0}. */
-static struct instant next_of(const struct status *s,
-			      const struct timetable_entry *entry)
+/*
+ * The next moment of its timetable, or {0, 0}: after what is accounted for,
+ * by the timetable's time, and said as the wall clock will show it.
+ */
+static int find_next(const struct status *s,
+		     const struct timetable_entry *entry, struct instant *ret,
+		     struct err *e)
 {
-	struct instant next = { 0 };
+	struct catalog_account account;
+	int64_t from_s = s->timetable_now.sec;
+	int found;
 
-	if (entry->problem[0] || entry->plan.suspended ||
-	    cron_next(&entry->plan.cron, entry->plan.zone, s->call->now.sec,
-		      &next.sec) != 1)
-		next.sec = 0;
-	return next;
+	*ret = (struct instant){ 0 };
+	if (entry->problem[0] || entry->plan.suspended)
+		return 0;
+	found = catalog_account_get(s->call->catalog, entry->uid, &account, e);
+	if (found < 0)
+		return -1;
+	if (found == 1 && account.accounted.sec > from_s)
+		from_s = account.accounted.sec;
+	if (cron_next(&entry->plan.cron, entry->plan.zone, from_s, &ret->sec) ==
+	    1)
+		ret->sec += s->call->now.sec - s->timetable_now.sec;
+	else
+		ret->sec = 0;
+	return 0;
 }
 
 /* ---- One source --------------------------------------------------------- */
@@ -216,11 +234,10 @@ static void tell_late(struct status *s, const struct timetable_entry *entry,
 }
 
 static int write_source(struct status *s, const struct timetable_entry *entry,
-			const struct ending *end, const char *source,
-			struct err *e)
+			const struct ending *end, struct instant next,
+			const char *source, struct err *e)
 {
 	struct json *j = s->call->reply;
-	const struct instant next = next_of(s, entry);
 	struct copies copies;
 	const char *state;
 
@@ -268,7 +285,7 @@ static void tell_ending(struct status *s, const struct timetable_entry *entry,
 static int write_schedule(struct status *s, const struct timetable_entry *entry,
 			  struct err *e)
 {
-	const struct instant next = next_of(s, entry);
+	struct instant next;
 	struct ending end;
 	json_error_t why;
 	json_t *sources;
@@ -282,7 +299,8 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 		add_problem(s, text, NULL);
 		return 0;
 	}
-	if (find_ending(s, entry, &end, e) < 0)
+	if (find_ending(s, entry, &end, e) < 0 ||
+	    find_next(s, entry, &next, e) < 0)
 		return -1;
 	tell_ending(s, entry, &end);
 	if (next.sec && (s->next.sec == 0 || next.sec < s->next.sec))
@@ -292,7 +310,7 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 	sources = json_loads(entry->sources_json, 0, &why);
 	for (size_t i = 0; i < json_array_size(sources) && status == 0; i++)
 		status = write_source(
-			s, entry, &end,
+			s, entry, &end, next,
 			json_string_value(json_array_get(sources, i)), e);
 	json_decref(sources);
 	return status;
@@ -456,20 +474,41 @@ static int write_regions(struct status *s, struct err *e)
 
 /* ---- All ---------------------------------------------------------------- */
 
-static int look_at_clock(struct status *s, struct err *e)
+/*
+ * Which time it is for the timetable.  The scheduler stores what it believes
+ * each minute; while a jump is unconfirmed it goes on from there by the
+ * boot-time clock (scheduler_clock.c).
+ */
+static int read_clock(struct status *s, struct err *e)
 {
-	struct catalog_clock clock;
-	const int found = catalog_clock_get(s->call->catalog, &clock, e);
+	const int found = catalog_clock_get(s->call->catalog, &s->clock, e);
+	int64_t gained_ms;
 
+	s->timetable_now = s->call->now;
 	if (found < 0)
 		return -1;
-	if (found == 1 && clock.suspicious.sec) {
-		add_problem(s, "the clock jumped: retention and gc stand still",
-			    "set the clock right, then \"snapctl clock "
-			    "confirm\"");
-		s->troubled++;
-	}
+	if (found == 0 || !s->clock.suspicious.sec)
+		return 0;
+	s->timetable_now = instant_add_ms(s->clock.wall,
+					  clock_boot_ms() - s->clock.boot_ms);
+	gained_ms = instant_ms_between(s->timetable_now, s->call->now);
+	if (gained_ms < PLAN_CLOCK_STEP_MS && gained_ms > -PLAN_CLOCK_STEP_MS)
+		s->timetable_now = s->call->now;
 	return 0;
+}
+
+static void look_at_clock(struct status *s)
+{
+	if (!s->clock.suspicious.sec)
+		return;
+	add_problem(s,
+		    s->timetable_now.sec == s->call->now.sec
+			    ? "the clock jumped: retention and gc stand still"
+			    : "the clock jumped: retention and gc stand "
+			      "still, and the timetable goes on as if it had "
+			      "not",
+		    "set the clock right, then \"snapctl clock confirm\"");
+	s->troubled++;
 }
 
 static void write_summary(struct status *s)
@@ -506,9 +545,10 @@ static int write_status(struct status *s, struct err *e)
 	json_init(&s->problems, json_to_buf, &s->problems_text);
 	json_begin_list(&s->problems);
 	json_begin_object(j);
-	if (write_sources(s, e) < 0 || write_regions(s, e) < 0 ||
-	    look_at_clock(s, e) < 0)
+	if (read_clock(s, e) < 0 || write_sources(s, e) < 0 ||
+	    write_regions(s, e) < 0)
 		return -1;
+	look_at_clock(s);
 	if (s->sources == 0)
 		add_problem(s, "there is no source yet",
 			    "\"snapctl apply -f FILE\" declares what to "

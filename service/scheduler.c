@@ -10,10 +10,12 @@
 
 /*
  * Resources are read again when they change (the API says so); once a minute
- * anyway, as a catalog can be restored under us.  The clocks are compared as
- * often.  A daemon that was off for years writes its ledger in portions.
+ * anyway, as a catalog can be restored under us.  A daemon that was off for
+ * years, or whose clock says so, writes its ledger in portions, and no more
+ * than some of them in a tick: signals and other schedules have their turn,
+ * and a clock that is wrong until the network is there does little harm.
  */
-enum { READ_EVERY_MS = 60000, CLOCK_EVERY_MS = 60000, PORTION = 1000 };
+enum { READ_EVERY_MS = 60000, PORTION = 1000, TICK_ROWS = 5000 };
 
 /* Open occurrences of one schedule that are looked at in one tick. */
 enum { OPEN_MAX = 2000 };
@@ -71,95 +73,13 @@ int scheduler_copy_run(void *arg, const struct catalog_run *r,
 	return 0;
 }
 
-/* ---- The clocks --------------------------------------------------------- */
-
-/* The first 16 digits of the kernel's boot id. */
-static uint64_t boot_number(const char *boot_id)
-{
-	uint64_t v = 0;
-	int digits = 0;
-
-	for (; *boot_id && digits < 16; boot_id++) {
-		const char c = *boot_id;
-
-		if (c == '-')
-			continue;
-		v = v << 4 | (uint64_t)(c >= 'a' ? c - 'a' + 10 : c - '0');
-		digits++;
-	}
-	return v;
-}
-
-/* What was seen last, by us or by the daemon before. */
-static int last_clocks(struct scheduler *s, struct plan_clocks *ret,
-		       struct err *e)
-{
-	struct catalog_clock stored;
-	int found;
-
-	if (s->then.boot_id) {
-		*ret = s->then;
-		return 1;
-	}
-	found = catalog_clock_get(s->settings.catalog, &stored, e);
-	if (found == 1)
-		*ret = (struct plan_clocks){ .wall = stored.wall,
-					     .boot_ms = stored.boot_ms,
-					     .boot_id = boot_number(
-						     stored.boot_id) };
-	return found;
-}
-
-/*
- * Wall time that jumped would make retention and gc delete by a wrong date;
- * they stop until somebody confirms the clock.
- */
-static int watch_clock(struct scheduler *s, struct instant now, int64_t boot_ms,
-		       struct err *e)
-{
-	const struct plan_clocks seen = { .wall = now,
-					  .boot_ms = boot_ms,
-					  .boot_id = boot_number(
-						  s->settings.boot_id) };
-	struct catalog_clock put = { .wall = now, .boot_ms = boot_ms };
-	struct plan_clocks then;
-	const int found = last_clocks(s, &then, e);
-	bool jumped;
-
-	if (found < 0)
-		return -1;
-	jumped = found == 1 &&
-		 plan_clock_is_suspicious(then, seen, &put.jump_ms);
-	if (!jumped && s->then.boot_id &&
-	    boot_ms - s->clock_ms < CLOCK_EVERY_MS)
-		return 0;
-	(void)snprintf(put.boot_id, sizeof(put.boot_id), "%s",
-		       s->settings.boot_id);
-	if (jumped) {
-		put.suspicious = now;
-		log_event(LOG_LEVEL_WARN,
-			  "the clock jumped by %jd s: retention and gc stop "
-			  "until \"snapctl clock confirm\"",
-			  (intmax_t)(put.jump_ms / 1000));
-		/* Every moment that was planned for may be wrong. */
-		for (size_t i = 0; s->timetable && i < s->timetable->count; i++)
-			s->timetable->entries[i].wake_s = INT64_MIN;
-	} else {
-		put.jump_ms = 0;
-	}
-	if (catalog_clock_put(s->settings.catalog, &put, e) < 0)
-		return -1;
-	s->then = seen;
-	s->clock_ms = boot_ms;
-	return 0;
-}
-
 /* ---- What became due ---------------------------------------------------- */
 
 struct accounting {
 	struct scheduler *s;
 	const struct timetable_entry *entry;
 	struct instant now;
+	size_t rows;
 };
 
 static enum catalog_occurrence_state ledger_state(enum plan_state state)
@@ -182,7 +102,7 @@ static enum catalog_occurrence_state ledger_state(enum plan_state state)
 
 static int note(void *arg, const struct plan_occurrence *o, struct err *e)
 {
-	const struct accounting *a = arg;
+	struct accounting *a = arg;
 	const struct catalog_occurrence row = {
 		.kind = a->entry->kind,
 		.schedule_uid = a->entry->uid,
@@ -202,6 +122,7 @@ static int note(void *arg, const struct plan_occurrence *o, struct err *e)
 	};
 	int64_t id;
 
+	a->rows++;
 	if (row.state != CATALOG_DUE)
 		log_event(LOG_LEVEL_WARN, "%s %s: an occurrence was %s (%s)",
 			  row.kind, row.schedule,
@@ -231,17 +152,19 @@ static int account_portion(struct scheduler *s, struct timetable_entry *as,
 		catalog_rollback(c);
 		return -1;
 	}
+	s->rows_left -= a.rows;
 	return more;
 }
 
-/* Account with the plan of `as` until then, if anything can be due. */
+/*
+ * Account with the plan of `as` until then, if anything can be due; or as far
+ * as the rows of this tick reach, and the next one goes on.
+ */
 static int account_until(struct scheduler *s, struct timetable_entry *as,
 			 int64_t *accounted_s, int64_t until_s,
 			 struct instant now, struct err *e)
 {
-	struct plan_gap gap = { .accounted_s = *accounted_s,
-				.now_s = until_s,
-				.most = PORTION };
+	struct plan_gap gap = { .accounted_s = *accounted_s, .now_s = until_s };
 	int64_t first;
 	int more = 1;
 
@@ -254,7 +177,8 @@ static int account_until(struct scheduler *s, struct timetable_entry *as,
 		*accounted_s = until_s;
 		return 0;
 	}
-	while (more == 1) {
+	while (more == 1 && s->rows_left > 0) {
+		gap.most = s->rows_left < PORTION ? s->rows_left : PORTION;
 		more = account_portion(s, as, &gap, now, e);
 		if (more < 0)
 			return -1;
@@ -263,9 +187,13 @@ static int account_until(struct scheduler *s, struct timetable_entry *as,
 	return 0;
 }
 
-/* Where the ledger stands; for a new schedule, where it was applied. */
+/*
+ * Where the ledger stands; for a new schedule, where it was applied.  While
+ * the clock is in doubt it cannot be said when that was, but that it was
+ * lately.
+ */
 static int read_account(struct scheduler *s, struct timetable_entry *entry,
-			struct err *e)
+			struct instant now, struct err *e)
 {
 	struct catalog_account account;
 	const int found = catalog_account_get(s->settings.catalog, entry->uid,
@@ -277,15 +205,18 @@ static int read_account(struct scheduler *s, struct timetable_entry *entry,
 		entry->accounted_s = account.accounted.sec;
 		return 0;
 	}
-	entry->accounted_s = entry->created.sec;
+	account.accounted = s->in_doubt || entry->created.sec > now.sec
+				    ? now
+				    : entry->created;
+	entry->accounted_s = account.accounted.sec;
 	return catalog_account_set(
 		s->settings.catalog, entry->uid,
-		(struct instant){ .sec = entry->created.sec }, e);
+		(struct instant){ .sec = entry->accounted_s }, e);
 }
 
 /* A change counts from its moment; until then the version before holds. */
 static int account_old_version(struct scheduler *s,
-			       struct timetable_entry *entry,
+			       struct timetable_entry *entry, int64_t changed_s,
 			       struct instant now, struct err *e)
 {
 	struct timetable_entry old;
@@ -296,24 +227,33 @@ static int account_old_version(struct scheduler *s,
 				      entry->version - 1, &old, e);
 	if (found <= 0)
 		return found;
-	status = account_until(s, &old, &entry->accounted_s, entry->changed.sec,
-			       now, e);
+	status = account_until(s, &old, &entry->accounted_s, changed_s, now, e);
 	timetable_entry_done(&old);
-	if (status < 0)
-		return -1;
-	return catalog_account_set(
-		s->settings.catalog, entry->uid,
-		(struct instant){ .sec = entry->changed.sec }, e);
+	if (status < 0 || entry->accounted_s < changed_s)
+		return status;
+	return catalog_account_set(s->settings.catalog, entry->uid,
+				   (struct instant){ .sec = changed_s }, e);
 }
 
 static int account(struct scheduler *s, struct timetable_entry *entry,
 		   struct instant now, struct err *e)
 {
-	if (entry->accounted_s == INT64_MIN && read_account(s, entry, e) < 0)
+	/* What changed under our eyes changed just now, whatever a clock that
+	 * is in doubt said then. */
+	const bool is_known = entry->accounted_s != INT64_MIN;
+	const int64_t changed_s = s->in_doubt && is_known ? now.sec
+							  : entry->changed.sec;
+
+	if (!is_known && read_account(s, entry, now, e) < 0)
 		return -1;
-	if (entry->version > 1 && entry->changed.sec > entry->accounted_s &&
-	    account_old_version(s, entry, now, e) < 0)
-		return -1;
+	if (!entry->settled && entry->version > 1 && changed_s <= now.sec &&
+	    changed_s > entry->accounted_s) {
+		if (account_old_version(s, entry, changed_s, now, e) < 0)
+			return -1;
+		if (s->rows_left == 0)
+			return 0;
+	}
+	entry->settled = true;
 	return account_until(s, entry, &entry->accounted_s, now.sec, now, e);
 }
 
@@ -570,23 +510,27 @@ static struct instant next_wake(const struct scheduler *s)
 	return next;
 }
 
-int scheduler_tick(struct scheduler *s, struct instant now, int64_t boot_ms,
+int scheduler_tick(struct scheduler *s, struct instant wall, int64_t boot_ms,
 		   struct instant *ret_next, struct err *e)
 {
 	struct scheduler_starts starts = { .n = 0 };
+	struct instant now;
 	int status;
 
-	if (watch_clock(s, now, boot_ms, e) < 0 ||
+	if (scheduler_clock_look(s, wall, boot_ms, &now, e) < 0 ||
 	    scheduler_read_resources(s, now, boot_ms, e) < 0)
 		return -1;
+	s->rows_left = TICK_ROWS;
 	status = look_at_all(s, &starts, now, e);
 	if (status == 0)
-		status = scheduler_start_asked(s, &starts, e);
+		status = scheduler_start_asked(s, &starts, now, e);
 	if (status == 0)
 		status = scheduler_start_all(s, &starts, now, e);
 	free(starts.v);
 	if (status < 0 || cancel_asked(s, e) < 0)
 		return -1;
 	*ret_next = next_wake(s);
+	if (ret_next->sec != INT64_MIN && ret_next->sec != INT64_MAX)
+		ret_next->sec += wall.sec - now.sec;
 	return 0;
 }

@@ -11,6 +11,11 @@
  * begins, and what a process finished is told by its steps even if nobody was
  * there to see it end.
  *
+ * The times of the ledger are the timetable's: the wall clock's, unless it is
+ * in doubt.  Then, until it is confirmed, they go on from the last time that
+ * was believed by the boot-time clock, so that a jump neither stops backups
+ * nor writes the future down.  Functions take both clocks.
+ *
  * All functions are for one thread.  None waits for anything but the
  * catalog.
  */
@@ -48,7 +53,7 @@ DEFINE_CLEANUP(struct scheduler *, scheduler_free);
  * occurrences get another attempt.  At start-up, before anything else, and
  * now and then for processes that would not die.
  */
-int scheduler_recover(struct scheduler *s, struct instant now, int64_t boot_ms,
+int scheduler_recover(struct scheduler *s, struct instant wall, int64_t boot_ms,
 		      struct err *e) NONNULL(1, 4) MUST_CHECK;
 
 /* Resources changed: the next tick reads them again. */
@@ -57,10 +62,11 @@ void scheduler_set_host_max(struct scheduler *s, unsigned int host_max)
 	NONNULL(1);
 
 /*
- * One tick; the moment at which the next one has something to do.  A failure
+ * One tick; the moment, on the wall clock, at which the next one has something
+ * to do.  A failure
  * leaves a consistent ledger and is worth another try.
  */
-int scheduler_tick(struct scheduler *s, struct instant now, int64_t boot_ms,
+int scheduler_tick(struct scheduler *s, struct instant wall, int64_t boot_ms,
 		   struct instant *ret_next, struct err *e) NONNULL(1, 4, 5)
 	MUST_CHECK;
 
@@ -69,7 +75,7 @@ int scheduler_tick(struct scheduler *s, struct instant now, int64_t boot_ms,
  * stopping: the daemon itself asked it to end; the next one tries again.
  */
 int scheduler_ended(struct scheduler *s, const struct supervisor_end *end,
-		    bool stopping, struct instant now, struct err *e)
-	NONNULL(1, 2, 5) MUST_CHECK;
+		    bool stopping, struct instant wall, int64_t boot_ms,
+		    struct err *e) NONNULL(1, 2, 6) MUST_CHECK;
 
 #endif

@@ -10,11 +10,27 @@
 struct scheduler {
 	struct scheduler_settings settings;
 	struct timetable *timetable;
-	bool stale;		 /* read the resources again */
-	int64_t read_ms;	 /* boot time of the last reading */
-	int64_t clock_ms;	 /* boot time of the last look at the clocks */
-	struct plan_clocks then; /* what was seen then; boot_id 0: nothing */
+	bool stale;	  /* read the resources again */
+	int64_t read_ms;  /* boot time of the last reading */
+	size_t rows_left; /* to be written in this tick */
+
+	/* See scheduler_clock.c. */
+	struct plan_clocks believed; /* boot_id 0: nothing yet */
+	char believed_in[40];	     /* the boot of it */
+	bool in_doubt;
+	int64_t put_ms; /* boot time at which it was stored */
 };
+
+/*
+ * Compare the clocks; the time it is for the timetable.  From then on
+ * scheduler_clock_now() says it without looking into the catalog.
+ */
+int scheduler_clock_look(struct scheduler *s, struct instant wall,
+			 int64_t boot_ms, struct instant *ret_now,
+			 struct err *e) NONNULL(1, 4, 5) MUST_CHECK;
+struct instant scheduler_clock_now(const struct scheduler *s,
+				   struct instant wall, int64_t boot_ms)
+	NONNULL(1);
 
 /* Read the resources, when they changed or a while has passed. */
 int scheduler_read_resources(struct scheduler *s, struct instant now,
@@ -37,7 +53,8 @@ int scheduler_start_add(struct scheduler_starts *starts,
 	NONNULL(1, 2, 3) MUST_CHECK;
 /* Add "run start"s: no occurrences, but the same limits. */
 int scheduler_start_asked(struct scheduler *s, struct scheduler_starts *starts,
-			  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+			  struct instant now, struct err *e) NONNULL(1, 2, 4)
+	MUST_CHECK;
 /*
  * Claim and start what there is room for, the earliest first.  Entries
  * without room get .waits; the end of any run wakes them.

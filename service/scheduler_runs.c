@@ -179,8 +179,10 @@ static void judge(const struct supervisor_end *end, bool cancel_asked,
 }
 
 int scheduler_ended(struct scheduler *s, const struct supervisor_end *end,
-		    bool stopping, struct instant now, struct err *e)
+		    bool stopping, struct instant wall, int64_t boot_ms,
+		    struct err *e)
 {
+	const struct instant now = scheduler_clock_now(s, wall, boot_ms);
 	struct scheduler_run run = { 0 };
 	struct told told = { .any = false };
 	const int found = catalog_run_get(s->settings.catalog, end->run,
@@ -277,15 +279,18 @@ static int close_stray(struct scheduler *s, const struct scheduler_run *run,
 	return scheduler_close_run(s, run, &told.verdict, now, e);
 }
 
-int scheduler_recover(struct scheduler *s, struct instant now, int64_t boot_ms,
+int scheduler_recover(struct scheduler *s, struct instant wall, int64_t boot_ms,
 		      struct err *e)
 {
 	const struct catalog_run_filter filter = {
 		.states = 1U << CATALOG_RUN_RUNNING
 	};
 	struct strays strays = { .s = s };
+	struct instant now;
 	int status;
 
+	if (scheduler_clock_look(s, wall, boot_ms, &now, e) < 0)
+		return -1;
 	/* What failed is tried again as its schedule says. */
 	if (scheduler_read_resources(s, now, boot_ms, e) < 0)
 		return -1;

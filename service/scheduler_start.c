@@ -124,6 +124,7 @@ enum { ASKED_MAX = 64 };
 struct asked {
 	struct scheduler *s;
 	struct scheduler_starts *starts;
+	struct instant now;
 	size_t n;
 };
 
@@ -133,7 +134,9 @@ static int add_asked(void *arg, const struct catalog_run *r, struct err *e)
 	const struct scheduler_start start = {
 		.entry = timetable_find(a->s->timetable, r->schedule_uid),
 		.run = r->id,
-		.start_s = r->queued.sec,
+		/* The wall clock's word; see scheduler_clock.c. */
+		.start_s = r->queued.sec < a->now.sec ? r->queued.sec
+						      : a->now.sec,
 	};
 
 	if (r->occurrence != 0)
@@ -144,12 +147,12 @@ static int add_asked(void *arg, const struct catalog_run *r, struct err *e)
 }
 
 int scheduler_start_asked(struct scheduler *s, struct scheduler_starts *starts,
-			  struct err *e)
+			  struct instant now, struct err *e)
 {
 	const struct catalog_run_filter filter = {
 		.states = 1U << CATALOG_RUN_QUEUED, .oldest_first = true
 	};
-	struct asked asked = { .s = s, .starts = starts };
+	struct asked asked = { .s = s, .starts = starts, .now = now };
 
 	return catalog_runs(s->settings.catalog, &filter, add_asked, &asked,
 			    e) < 0

@@ -291,8 +291,10 @@ static void remember(const struct timetable *old, struct timetable_entry *entry)
 	const struct timetable_entry *before =
 		old ? timetable_find(old, entry->uid) : NULL;
 
-	if (before)
-		entry->accounted_s = before->accounted_s;
+	if (!before)
+		return;
+	entry->accounted_s = before->accounted_s;
+	entry->settled = before->settled && before->version == entry->version;
 }
 
 static void loading_done(struct loading *l)

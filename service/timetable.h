@@ -39,6 +39,7 @@ struct timetable_entry {
 	char problem[256]; /* why it is never due, or "" */
 
 	int64_t accounted_s; /* of the ledger; INT64_MIN: not read yet */
+	bool settled;	     /* and the version before had its account */
 	int64_t wake_s;	     /* nothing to do before this */
 	bool waits;	     /* … but the end of any run may make room */
 };

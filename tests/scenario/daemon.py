@@ -5,6 +5,7 @@ Down over five occurrences there are five rows; killed at random points none is
 lost or doubled; a hung run delays nobody; applying fires nothing; stopping and
 reloading do what they say. The clock is shifted, so hours pass in no time.
 """
+import datetime
 import os
 import random
 import signal
@@ -60,11 +61,14 @@ def down(world, catch_up):
     world.stop()
     world.set_clock(world.shift + 5 * 3600)
     world.start()
+    # A shifted clock is one that jumped: until it is confirmed nothing is
+    # written down for a time that may never have been.
+    wait_for("the alarm", lambda: "clock jumped" in world.run("status"))
+    check(world.ledger() == [], world.ledger())
+    world.run("clock", "confirm")
     rows = settled(world, 5)
     check(len(rows) == 5, rows)
     check(all(b[0] - a[0] == 3600 for a, b in zip(rows, rows[1:])), rows)
-    check("clock" in world.run("status"), "a jump of the clock is an alarm")
-    world.run("clock", "confirm")
     check("clock jumped" not in world.run("status"), "confirmed")
     world.stop()
     return [r[1] for r in rows]
@@ -156,23 +160,59 @@ def retried(world):
     to_minute(world, 10)
     world.start(SNAPCTL_TEST_RUN_nightly="fail crash partial")
     declare(world, "0 0 1 1 *", "  retries: 2\n")
-    import datetime
     now = datetime.datetime.fromtimestamp(time.time() + world.shift,
                                           datetime.timezone.utc)
     soon = now + datetime.timedelta(minutes=1)
     declare(world, f"{soon.minute} {soon.hour} {soon.day} {soon.month} *",
             "  retries: 2\n")
     world.set_clock(world.shift + 60)
-    for n in range(1, 3):
+    # Beyond the pauses, and less than five minutes in all: no jump.
+    for n, pause in (1, 80), (2, 155):
         wait_for(f"failure {n}", lambda: len(world.json(
             "run", "list", "--state", "failed")) == n)
         check(world.ledger()[0][1] == "running", world.ledger())
-        world.set_clock(world.shift + 200)
+        world.set_clock(world.shift + pause)
     rows = settled(world, 1)
     check([r[1] for r in rows] == ["partial"], rows)
     failed = world.json("run", "list", "--state", "failed")
     check("SIGKILL" in failed[0]["message"] and
           "was to fail" in failed[1]["message"], failed)
+    world.stop()
+
+
+def clock_forth_and_back(world):
+    def next_in():
+        moment = datetime.datetime.fromisoformat(
+            world.json("status")["next"].replace("Z", "+00:00"))
+        return moment.timestamp() - time.time() - world.shift
+
+    def alarm():
+        return any("clock jumped" in p["message"] and "goes on" in p["message"]
+                   for p in world.json("status")["problems"])
+
+    month = 30 * 86400
+    to_minute(world, 10)
+    world.start()
+    declare(world, "* * * * *")
+    for direction in 1, -1:
+        world.set_clock(world.shift + direction * month)
+        wait_for("the alarm", alarm)
+        check(-1 <= next_in() <= 60, next_in())
+        # The timetable goes on by the time that passes; here, in no time.
+        before = len(world.ledger())
+        world.set_clock(world.shift - direction * month + 60)
+        rows = settled(world, before + 1)
+        check(len(rows) == before + 1 and rows[-1][1] == "succeeded", rows)
+        world.run("clock", "confirm")
+    # Set back, and rightly so: due by that clock from then on.
+    world.set_clock(world.shift - month)
+    wait_for("the alarm", alarm)
+    world.run("clock", "confirm")
+    wait_for("the next tick", lambda: -1 <= next_in() <= 61)
+    check(not alarm(), "it is confirmed")
+    world.set_clock(world.shift + 60)
+    rows = settled(world, 3)
+    check(len(rows) == 3 and rows[0][0] < rows[1][0] - month + 3600, rows)
     world.stop()
 
 
@@ -280,5 +320,5 @@ def options(world):
 
 snap.tell(applying_fires_nothing, down_over_five_one, down_over_five_all,
           down_over_five_none, killed_at_random, hung_run,
-          stopped_and_continued, retried, asked_for, no_source, two_daemons,
+          stopped_and_continued, retried, clock_forth_and_back, asked_for, no_source, two_daemons,
           reloaded, notified, options)

@@ -374,6 +374,49 @@ START_TEST(cancelling_depends_on_how_far_it_is)
 }
 END_TEST
 
+START_TEST(a_ledger_goes_back_with_its_clock)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_account account = { 0 };
+	struct catalog_occurrence o = occurrence_at(900);
+	uint64_t forgotten = 0;
+	int64_t id, run;
+
+	frame_open(&f);
+	o.state = CATALOG_SUPERSEDED;
+	o.noted = at(950);
+	(void)note_due(&f, 100);
+	ok(&f, catalog_occurrence_note(f.c, &o, &id, &f.e));
+	id = note_due(&f, 1000);
+	run = queue_run(&f, id, 1000);
+	ck_assert_int_eq(claim_run(&f, run, 1000), CATALOG_CLAIMED);
+	ck_assert_int_eq(catalog_run_end(f.c,
+					 &(const struct catalog_run_end){
+						 .run = run,
+						 .state = CATALOG_RUN_FAILED,
+						 .message = "m",
+						 .now = at(1001),
+						 .retry_at = at(1061),
+						 .reason = "r" },
+					 &f.e),
+			 1);
+	ok(&f, catalog_account_set(f.c, "u1", at(1000), &f.e));
+	ok(&f, catalog_ledger_rewind(f.c, at(500), &forgotten, &f.e));
+	ck_assert_uint_eq(forgotten, 1);
+	ck_assert_str_eq(
+		list(&f,
+		     (struct catalog_occurrence_filter){ .oldest_first = true })
+			.text,
+		"100:due 1000:running");
+	ck_assert_int_eq(catalog_account_get(f.c, "u1", &account, &f.e), 1);
+	ck_assert_int_eq(account.accounted.sec, 500);
+	ck_assert_int_eq(claim_run(&f, run + 1, 500), CATALOG_CLAIMED);
+	/* What is forgotten can be noted again. */
+	o.state = CATALOG_DUE;
+	ck_assert_int_eq(catalog_occurrence_note(f.c, &o, &id, &f.e), 1);
+}
+END_TEST
+
 START_TEST(lists_filter_and_page)
 {
 	CLEANUP(frame_done) struct frame f;
@@ -583,6 +626,7 @@ static void cases(TCase *tc)
 		tc,
 		runs_of_the_dead_are_interrupted_and_their_occurrences_found);
 	tcase_add_test(tc, cancelling_depends_on_how_far_it_is);
+	tcase_add_test(tc, a_ledger_goes_back_with_its_clock);
 	tcase_add_test(tc, lists_filter_and_page);
 	tcase_add_test(tc, runs_are_found_by_what_they_name);
 	tcase_add_test(tc, steps_are_replaced_in_place);

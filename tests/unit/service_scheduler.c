@@ -56,7 +56,7 @@ bool __wrap_supervisor_has(const struct supervisor *s UNUSED, int64_t run)
 struct world {
 	struct frame f;
 	struct scheduler *s;
-	const char *host;
+	const char *host, *boot_id;
 	unsigned int host_max;
 	int64_t now_s, boot_ms;
 	struct instant next;
@@ -68,7 +68,7 @@ static void begin(struct world *w)
 	const struct scheduler_settings settings = {
 		.catalog = w->f.c,
 		.host = w->host,
-		.boot_id = "0123456789abcdef",
+		.boot_id = w->boot_id,
 		.host_max = w->host_max,
 	};
 
@@ -130,6 +130,7 @@ static void open_world(struct world *w)
 	memset(w, 0, sizeof(*w));
 	frame_open(&w->f);
 	w->host = "h1";
+	w->boot_id = "0123456789abcdef";
 	w->now_s = START;
 	w->boot_ms = 5000;
 	repository(w, 9);
@@ -188,7 +189,8 @@ static void end_child(struct world *w, const char *state)
 	children.n--;
 	memmove(children.runs, children.runs + 1,
 		children.n * sizeof(children.runs[0]));
-	ok(&w->f, scheduler_ended(w->s, &end, false, at(w->now_s), &w->f.e));
+	ok(&w->f, scheduler_ended(w->s, &end, false, at(w->now_s), w->boot_ms,
+				  &w->f.e));
 }
 
 static int see_occurrence(void *arg, const struct catalog_occurrence *o,
@@ -418,6 +420,230 @@ START_TEST(interruptions_end)
 }
 END_TEST
 
+/* ---- A clock that jumps -------------------------------------------------- */
+
+/* A schedule of each ten minutes whose runs succeed at once. */
+static void open_tens(struct world *w, const char *more)
+{
+	open_world(w);
+	schedule(w, "tens", "*/10 * * * *", more);
+	tick(w);
+}
+
+/* So many ticks of ten minutes; each has its run. */
+static void tens(struct world *w, int n)
+{
+	for (int i = 0; i < n; i++) {
+		pass(w, 600);
+		ck_assert_msg(children.n == 1, "no run in round %d: %s", i,
+			      ledger(w));
+		end_child(w, "succeeded");
+		tick(w);
+		ck_assert_uint_eq(children.n, 0);
+	}
+}
+
+static int64_t rows(const struct world *w)
+{
+	return frame_count(&w->f, "SELECT count(*) FROM occurrences");
+}
+
+static int64_t done(const struct world *w)
+{
+	return frame_count(&w->f, "SELECT count(*) FROM occurrences WHERE "
+				  "state = 'succeeded'");
+}
+
+static void confirm(struct world *w)
+{
+	const struct catalog_actor who = by("root", w->now_s);
+
+	ck_assert_int_eq(catalog_clock_confirm(w->f.c, &who, &w->f.e), 1);
+	scheduler_reload(w->s);
+}
+
+/* The machine starts anew, and its clock shows that. */
+static void boot(struct world *w, const char *boot_id, int64_t shift)
+{
+	w->boot_id = boot_id;
+	w->boot_ms = 5000;
+	w->now_s += shift;
+	begin(w);
+	tick(w);
+}
+
+enum { MONTH = 30 * 86400 };
+
+START_TEST(a_jump_ahead_and_back_costs_nothing)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_tens(&w, "");
+	tens(&w, 2);
+	w.now_s += MONTH;
+	tick(&w);
+	ck_assert_int_eq(rows(&w), 2);
+	/* The wish of the next tick is one of the wall clock. */
+	ck_assert_int_gt(w.next.sec, w.now_s);
+	ck_assert_int_le(w.next.sec, w.now_s + 600);
+	/* Backups go on, also over a restart of the daemon. */
+	tens(&w, 2);
+	begin(&w);
+	tens(&w, 2);
+	w.now_s -= MONTH;
+	tick(&w);
+	confirm(&w);
+	tens(&w, 3);
+	ck_assert_int_eq(rows(&w), 9);
+	ck_assert_int_eq(done(&w), 9);
+}
+END_TEST
+
+START_TEST(a_jump_ahead_that_is_right_is_followed)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_tens(&w, "");
+	tens(&w, 1);
+	w.now_s += 7200;
+	tick(&w);
+	ck_assert_int_eq(rows(&w), 1);
+	confirm(&w);
+	tick(&w);
+	/* What was due between: the newest is run, the others are told. */
+	ck_assert_int_eq(rows(&w), 13);
+	ck_assert_uint_eq(children.n, 1);
+	end_child(&w, "succeeded");
+	tens(&w, 3);
+	ck_assert_int_eq(done(&w), 5);
+}
+END_TEST
+
+/* Set back by mistake: backups go on; rightly: from then on, by that clock. */
+START_TEST(a_jump_back_costs_nothing)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_tens(&w, "");
+	tens(&w, 2);
+	w.now_s -= MONTH;
+	tens(&w, 3);
+	ck_assert_int_eq(done(&w), 5);
+	confirm(&w);
+	tick(&w);
+	tens(&w, 3);
+	ck_assert_int_eq(done(&w), 8);
+	ck_assert_int_eq(rows(&w), 8);
+}
+END_TEST
+
+/* A clock that is wrong until the network is there. */
+START_TEST(a_boot_in_the_future_is_taken_back)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_tens(&w, "");
+	tens(&w, 2);
+	boot(&w, "fedcba9876543210", MONTH);
+	/* It cannot be told from a month off. */
+	ck_assert_int_eq(rows(&w), 2 + MONTH / 600);
+	ck_assert_uint_eq(children.n, 1);
+	end_child(&w, "failed");
+	w.now_s -= MONTH;
+	pass(&w, 30);
+	confirm(&w);
+	tick(&w);
+	/* The newest had a run; its next attempt is not a month away. */
+	ck_assert_int_eq(rows(&w), 3);
+	ck_assert_uint_eq(children.n, 1);
+	end_child(&w, "succeeded");
+	tens(&w, 5);
+	ck_assert_int_eq(rows(&w), 8);
+	ck_assert_int_eq(done(&w), 8);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM audit WHERE "
+					   "action = 'ledger.rewind'"),
+			 1);
+}
+END_TEST
+
+/* A machine without a clock of its own starts in 1970. */
+START_TEST(a_boot_in_the_past_is_over_when_the_clock_is_set)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_tens(&w, "");
+	tens(&w, 2);
+	boot(&w, "fedcba9876543210", -w.now_s);
+	tens(&w, 1);
+	w.now_s = START + 3 * 600 + 5 * 3600;
+	tick(&w);
+	ck_assert_int_eq(rows(&w), 3 + 5 * 6);
+	end_child(&w, "succeeded");
+	tens(&w, 2);
+	ck_assert_int_eq(done(&w), 6);
+}
+END_TEST
+
+START_TEST(a_tick_writes_so_many_rows_only)
+{
+	CLEANUP(close_world) struct world w;
+	int64_t before;
+
+	open_tens(&w, ",\"catchUp\":\"none\"");
+	before = rows(&w);
+	boot(&w, "fedcba9876543210", INT64_C(75) * 365 * 86400);
+	ck_assert_int_le(rows(&w) - before, 5000);
+	ck_assert_int_gt(rows(&w) - before, 0);
+	/* The next tick goes on at once … */
+	ck_assert_int_le(w.next.sec, w.now_s);
+	tick(&w);
+	ck_assert_int_eq(rows(&w) - before, 10000);
+	/* … unless the clock is set right before. */
+	w.now_s -= INT64_C(75) * 365 * 86400;
+	tick(&w);
+	confirm(&w);
+	tick(&w);
+	ck_assert_int_eq(rows(&w), 0);
+	tens(&w, 3);
+}
+END_TEST
+
+START_TEST(what_is_applied_under_a_false_clock_is_due)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_tens(&w, ",\"suspend\":true");
+	w.now_s += MONTH;
+	tick(&w);
+	schedule(&w, "tens", "*/10 * * * *", "");
+	tick(&w);
+	tens(&w, 2);
+	w.now_s -= 2 * MONTH;
+	tick(&w);
+	drop(&w, "tens");
+	schedule(&w, "tens", "*/10 * * * *", "");
+	tick(&w);
+	/* Applying fires nothing, whatever the clock said. */
+	ck_assert_int_eq(rows(&w), 2);
+	tens(&w, 2);
+	ck_assert_int_eq(rows(&w), 4);
+}
+END_TEST
+
+/* A failure under a false clock is tried again when it is time. */
+START_TEST(retries_go_by_the_same_clock)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_tens(&w, "");
+	pass(&w, 600);
+	w.now_s += MONTH;
+	end_child(&w, "failed");
+	pass(&w, 90);
+	ck_assert_uint_eq(children.n, 1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_retry_ends_with_its_schedule);
@@ -429,6 +655,14 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_failure_that_nobody_saw_is_tried_again);
 	tcase_add_test(tc, interruptions_use_up_no_retries);
 	tcase_add_test(tc, interruptions_end);
+	tcase_add_test(tc, a_jump_ahead_and_back_costs_nothing);
+	tcase_add_test(tc, a_jump_ahead_that_is_right_is_followed);
+	tcase_add_test(tc, a_jump_back_costs_nothing);
+	tcase_add_test(tc, a_boot_in_the_future_is_taken_back);
+	tcase_add_test(tc, a_boot_in_the_past_is_over_when_the_clock_is_set);
+	tcase_add_test(tc, a_tick_writes_so_many_rows_only);
+	tcase_add_test(tc, what_is_applied_under_a_false_clock_is_due);
+	tcase_add_test(tc, retries_go_by_the_same_clock);
 }
 
 CHECK_MAIN("service/scheduler", cases)
