@@ -16,6 +16,13 @@
 /* More problems than this are a list that nobody reads. */
 enum { PROBLEMS_MAX = 50 };
 
+/*
+ * So many occurrences in a row that found a run of an earlier one mean that it
+ * hangs, or that the timetable cannot be kept.  Of so many endings one that
+ * was not skipped is looked for.
+ */
+enum { OVERLAPS = 2, ENDINGS_MAX = 50 };
+
 struct status {
 	struct operation_call *call;
 	struct timetable *timetable;
@@ -51,9 +58,10 @@ static void add_problem(struct status *s, const char *message, const char *hint)
 
 /* ---- One schedule ------------------------------------------------------- */
 
-/* How its newest finished occurrence ended. */
+/* How its newest finished occurrence ended, if possible one not skipped. */
 struct ending {
 	bool any;
+	unsigned int overlaps; /* skipped since then because of a run */
 	enum catalog_occurrence_state state;
 	struct instant at;
 	char reason[200];
@@ -68,7 +76,10 @@ static int read_ending(void *arg, const struct catalog_occurrence *o,
 	end->state = o->state;
 	end->at = o->finished.sec ? o->finished : o->at;
 	(void)snprintf(end->reason, sizeof(end->reason), "%.199s", o->reason);
-	return 1;
+	if (o->state != CATALOG_SKIPPED)
+		return 1;
+	end->overlaps += strcmp(o->reason, plan_reason_name(PLAN_OVERLAP)) == 0;
+	return 0;
 }
 
 static int find_ending(struct status *s, const struct timetable_entry *entry,
@@ -79,7 +90,7 @@ static int find_ending(struct status *s, const struct timetable_entry *entry,
 		.states = ~(1U << CATALOG_DUE | 1U << CATALOG_RUNNING |
 			    1U << CATALOG_SUPERSEDED) &
 			  ((1U << CATALOG_OCCURRENCE_STATES) - 1),
-		.limit = 1,
+		.limit = ENDINGS_MAX,
 	};
 
 	*ret = (struct ending){ .any = false };
@@ -202,7 +213,8 @@ static const char *state_of(const struct status *s,
 		return "failed";
 	if (copies->newest.sec == 0)
 		return end->any ? "unprotected" : "waiting";
-	if (entry->rpo_ms && age_ms > entry->rpo_ms)
+	if ((entry->rpo_ms && age_ms > entry->rpo_ms) ||
+	    end->overlaps >= OVERLAPS)
 		return "late";
 	return "protected";
 }
@@ -247,7 +259,7 @@ static int write_source(struct status *s, const struct timetable_entry *entry,
 	s->sources++;
 	if (strcmp(state, "protected") != 0)
 		s->troubled++;
-	if (strcmp(state, "late") == 0)
+	if (strcmp(state, "late") == 0 && end->overlaps < OVERLAPS)
 		tell_late(s, entry, source, &copies);
 	if (instant_compare(copies.newest, s->last_success) > 0)
 		s->last_success = copies.newest;
@@ -267,6 +279,16 @@ static void tell_ending(struct status *s, const struct timetable_entry *entry,
 {
 	char text[400];
 
+	if (end->overlaps >= OVERLAPS) {
+		(void)snprintf(text, sizeof(text),
+			       "%s: the last %u%s occurrences were skipped, as "
+			       "a run of an earlier one went on",
+			       entry->name, end->overlaps,
+			       end->overlaps == ENDINGS_MAX ? " or more" : "");
+		add_problem(s, text,
+			    "\"snapctl run list\" shows it, \"snapctl run "
+			    "cancel ID\" ends it");
+	}
 	if (!end->any ||
 	    (end->state != CATALOG_FAILED && end->state != CATALOG_MISSED &&
 	     end->state != CATALOG_PARTIAL))

@@ -132,6 +132,10 @@ def hung_run(world):
     check(len(stuck) == 1 and stuck[0]["state"] == "running", stuck)
     skipped = [r for r in world.ledger() if r[1] == "skipped"]
     check(skipped and all(r[2] == "overlap" for r in skipped), skipped)
+    told = [p["message"] for p in world.json("status")["problems"]]
+    check(any(m.startswith("stuck: the last 2 occurrences were skipped")
+              for m in told), told)
+    check(not any(m.startswith("quick: the last") for m in told), told)
     # SIGTERM does not help, so SIGKILL ends it when its time is over.
     world.run("run", "cancel", str(stuck[0]["id"]))
     wait_for("the cancelled run's end", lambda: world.json(
