@@ -239,6 +239,15 @@ int file_create(const char *path, const void *bytes, size_t n, mode_t mode,
 	return place(path, &what, e);
 }
 
+/* Of a folder that is open only to be passed (O_PATH). */
+static int sync_parent(int path_fd)
+{
+	CLEANUP(file_close)
+	const int fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -1 : seam_sync_dir(fd);
+}
+
 /*
  * Moves from *at, the folder made so far, to its child; a new child is
  * made durable in its parent before anything is put inside it.
@@ -248,7 +257,7 @@ static int step_into(int *at, const char *name, mode_t mode)
 	int next;
 
 	if (!seam_mkdir(*at, name, mode)) {
-		if (seam_sync_dir(*at))
+		if (sync_parent(*at))
 			return -1;
 	} else if (errno != EEXIST) {
 		/* Also where nothing may be made, what exists is passed. */
@@ -260,7 +269,7 @@ static int step_into(int *at, const char *name, mode_t mode)
 			return -1;
 		}
 	}
-	next = openat(*at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	next = openat(*at, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (next < 0)
 		return -1;
 	file_close(*at);
@@ -273,7 +282,7 @@ int file_make_folders(const char *path, mode_t mode, struct err *e)
 	CLEANUP(file_close) int at = -1;
 	char name[NAME_MAX + 1];
 
-	at = open(*path == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	at = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
 		return err_sys(e, "cannot open the folder of %s",
 			       text_quote_str(path).s);

@@ -35,6 +35,7 @@ void seam_set_hook(seam_hook *hook, void *arg)
 static struct {
 	uint64_t start;	  /* calls made before */
 	uint64_t kill_at; /* 0: never */
+	uint64_t stop_at;
 	uint64_t fail_at;
 	int fail_errno;
 	char count_file[4096];
@@ -46,6 +47,8 @@ static int planned(uint64_t n)
 	/* Threads that race past the one that dies die here as well. */
 	if (plan.kill_at && n >= plan.kill_at)
 		(void)kill(getpid(), SIGKILL);
+	if (n == plan.stop_at)
+		(void)kill(getpid(), SIGSTOP);
 	return n == plan.fail_at ? plan.fail_errno : 0;
 }
 
@@ -64,7 +67,7 @@ static void refuse(const char *setting)
 {
 	(void)fprintf(stderr,
 		      "SNAPCTL_TEST_SEAM: %s is not kill:N, "
-		      "fail:N:ERRNO or count:FILE\n",
+		      "stop:N, fail:N:ERRNO or count:FILE\n",
 		      text_quote_str(setting).s);
 	abort();
 }
@@ -105,6 +108,12 @@ void seam_from_environment(void)
 			return;
 		}
 		plan.kill_at = (uint64_t)n;
+	} else if (strncmp(setting, "stop:", 5) == 0) {
+		if (!text_number(setting + 5, 1, INT64_MAX, &n)) {
+			refuse(setting);
+			return;
+		}
+		plan.stop_at = (uint64_t)n;
 	} else if (strncmp(setting, "fail:", 5) == 0) {
 		plan_fail(setting + 5);
 	} else if (strncmp(setting, "count:", 6) == 0 && setting[6] &&

@@ -44,6 +44,7 @@ void seam_set_hook(seam_hook *hook, void *arg);
 
 /*
  * Reads SNAPCTL_TEST_SEAM: "kill:N" (SIGKILL before the Nth call from now on),
+ * "stop:N" (SIGSTOP before that call, so that a test knows where it stands),
  * "fail:N:ERRNO" (that one fails), "count:FILE" (the number of calls is
  * written to FILE at exit).  Anything else ends the program, so that no test
  * passes because its fault never came.  Does nothing in builds without test

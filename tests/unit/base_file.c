@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/seam.h"
 #include "tests/support/check_main.h"
@@ -328,6 +329,35 @@ START_TEST(makes_folders)
 }
 END_TEST
 
+/* Such as /home often is: to be passed, not to be listed. */
+START_TEST(passes_folders_that_it_may_not_read)
+{
+	CLEANUP(scratch_done) struct scratch s;
+	char path[SCRATCH_PATH];
+	struct err e;
+	int status;
+	pid_t pid;
+
+	scratch_init(&s);
+	ck_assert_int_eq(chmod(s.path, 0755), 0);
+	ck_assert_int_eq(mkdir(scratch_path(&s, "home", path), 0755), 0);
+	ck_assert_int_eq(mkdir(scratch_path(&s, "home/me", path), 0777), 0);
+	ck_assert_int_eq(chmod(path, 0777), 0);
+	ck_assert_int_eq(chmod(scratch_path(&s, "home", path), 0111), 0);
+	(void)scratch_path(&s, "home/me/a/b", path);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		if (geteuid() == 0 && (setgid(65534) || setuid(65534)))
+			_exit(2);
+		_exit(file_make_folders(path, 0700, &e) ? 1 : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(chmod(scratch_path(&s, "home", path), 0755), 0);
+}
+END_TEST
+
 START_TEST(refuses_folder_names_beyond_the_limit)
 {
 	char path[400] = "/";
@@ -412,6 +442,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, reads_standard_input);
 	tcase_add_test(tc, reads_short_only_at_the_end);
 	tcase_add_test(tc, makes_folders);
+	tcase_add_test(tc, passes_folders_that_it_may_not_read);
 	tcase_add_test(tc, refuses_folder_names_beyond_the_limit);
 	tcase_add_test(tc, opens_files_without_a_name);
 	tcase_add_test(tc, opens_them_without_help_of_the_file_system);
