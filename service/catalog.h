@@ -362,6 +362,10 @@ struct catalog_run {
 int catalog_run_queue(struct catalog *c, const struct catalog_run *r,
 		      int64_t *ret_id, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
+/* The same for a person, with an audit record of who asked. */
+int catalog_run_ask(struct catalog *c, const struct catalog_run *r,
+		    const struct catalog_actor *actor, int64_t *ret_id,
+		    struct err *e) NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 
 struct catalog_claim {
 	int64_t run;

@@ -143,6 +143,39 @@ int catalog_run_queue(struct catalog *c, const struct catalog_run *r,
 	return got;
 }
 
+static int ask(struct catalog *c, const struct catalog_run *r,
+	       const struct catalog_actor *actor, int64_t *ret_id,
+	       struct err *e)
+{
+	char object[32];
+
+	if (queue(c, r, ret_id, e) < 0)
+		return -1;
+	(void)snprintf(object, sizeof(object), "Run/%lld", (long long)*ret_id);
+	return catalog_record(
+		c, actor,
+		strcmp(r->kind, "Drill") == 0 ? "drill.start" : "run.start",
+		object,
+		(const struct catalog_fact[2]){ { "schedule", r->schedule },
+						{ NULL, NULL } },
+		e);
+}
+
+int catalog_run_ask(struct catalog *c, const struct catalog_run *r,
+		    const struct catalog_actor *actor, int64_t *ret_id,
+		    struct err *e)
+{
+	int64_t id = 0;
+	int got;
+
+	if (catalog_begin(c, e) < 0)
+		return -1;
+	got = catalog_finish(c, ask(c, r, actor, &id, e), e);
+	if (got == 0)
+		*ret_id = id;
+	return got;
+}
+
 /* ---- Claiming
  * ---------------------------------------------------------------------- */
 

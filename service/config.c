@@ -32,8 +32,6 @@ static const struct config_setting settings[CONFIG_KEY_COUNT] = {
 	  "/run/snapctl/snapctl.sock", NULL, 0, 0, "where the daemon listens" },
 	{ "group", "SNAPCTL_GROUP", "group", CONFIG_TEXT, "snapctl", NULL, 0, 0,
 	  "members may read through the socket" },
-	{ "listen", "SNAPCTL_LISTEN", "listen", CONFIG_TEXT, "", NULL, 0, 0,
-	  "ADDRESS:PORT to listen on as well; empty for none" },
 	{ "logLevel", "SNAPCTL_LOG_LEVEL", "log-level", CONFIG_CHOICE, "info",
 	  "error|warn|info|debug", 0, 0, "how much the daemon logs" },
 	{ "tick", "SNAPCTL_TICK", "tick", CONFIG_CLOCK, "10s", NULL, SECONDS(1),
@@ -63,7 +61,6 @@ static const struct config_setting settings[CONFIG_KEY_COUNT] = {
 /* Variables that are no settings, and are right all the same. */
 static const char *const other_variables[] = { "SNAPCTL_REPO",
 					       "SNAPCTL_KEY_FILE",
-					       "SNAPCTL_PASSPHRASE_FILE",
 					       "SNAPCTL_ETC" };
 
 struct value {
@@ -165,16 +162,6 @@ static bool is_choice(const char *choices, const char *text)
 	return false;
 }
 
-static bool is_address(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	int64_t port;
-
-	if (*text == '\0')
-		return true;
-	return colon && colon > text && text_number(colon + 1, 1, 65535, &port);
-}
-
 /* What the setting takes, in words; and whether text is that. */
 static bool understand(enum config_key key, const char *text, int64_t *ret,
 		       char expected[160])
@@ -187,9 +174,8 @@ static bool understand(enum config_key key, const char *text, int64_t *ret,
 	*ret = 0;
 	switch (s->type) {
 	case CONFIG_TEXT:
-		(void)snprintf(expected, 160, "%s",
-			       key == CONFIG_LISTEN ? "ADDRESS:PORT" : "text");
-		return key == CONFIG_LISTEN ? is_address(text) : *text != '\0';
+		(void)snprintf(expected, 160, "text");
+		return *text != '\0';
 	case CONFIG_PATH:
 		(void)snprintf(expected, 160, "an absolute path");
 		return text[0] == '/' && strlen(text) < PATH_BYTES;
@@ -562,7 +548,8 @@ static int load_flags(struct loading *l)
 static int load_layers(struct loading *l)
 {
 	if (find_folder(l) >= 0 && load_built_in(l) == 0)
-		return load_files(l) < 0 || load_environment(l) < 0 ||
+		return (!l->in->flags_only &&
+			(load_files(l) < 0 || load_environment(l) < 0)) ||
 				       load_flags(l) < 0
 			       ? -1
 			       : 0;
@@ -644,6 +631,11 @@ uint64_t config_bytes(const struct config *c, enum config_key key)
 {
 	assert(settings[key].type == CONFIG_SIZE);
 	return (uint64_t)c->values[key].number;
+}
+
+const char *config_value(const struct config *c, enum config_key key)
+{
+	return c->values[key].text;
 }
 
 enum config_layer config_layer_of(const struct config *c, enum config_key key)

@@ -31,7 +31,6 @@ enum config_key {
 	CONFIG_CACHE,		    /* text: folder of caches */
 	CONFIG_SOCKET,		    /* text: path of the unix socket */
 	CONFIG_GROUP,		    /* text: its group */
-	CONFIG_LISTEN,		    /* text: "ADDRESS:PORT", or "" for no TCP */
 	CONFIG_LOG_LEVEL,	    /* choice: error, warn, info, debug */
 	CONFIG_TICK,		    /* clock: how often the timetable is read */
 	CONFIG_CONCURRENCY,	    /* number: runs at once on this host */
@@ -91,6 +90,7 @@ struct config_input {
 	size_t flag_count;
 	char *const *environment; /* "NAME=VALUE", …, NULL; as environ */
 	uid_t uid;
+	bool flags_only; /* no files, no variables: a run's process */
 	/* The client of a user who is not root falls back on the system's
 	 * socket where there is none of the user's own; a daemon never. */
 	bool daemon;
@@ -114,6 +114,9 @@ const char *config_text(const struct config *c, enum config_key key) NONNULL(1)
 int64_t config_number(const struct config *c, enum config_key key) NONNULL(1);
 int64_t config_ms(const struct config *c, enum config_key key) NONNULL(1);
 uint64_t config_bytes(const struct config *c, enum config_key key) NONNULL(1);
+/* Any value as it would be written in a file. */
+const char *config_value(const struct config *c, enum config_key key) NONNULL(1)
+	RETURNS_NONNULL;
 enum config_layer config_layer_of(const struct config *c, enum config_key key)
 	NONNULL(1);
 const char *config_layer_name(enum config_layer layer) RETURNS_NONNULL;

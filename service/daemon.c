@@ -131,13 +131,42 @@ static void wake(void *arg)
 	(void)eventfd_write(d->wake_fd, 1);
 }
 
+/* Every setting as a flag: a run reads no files of its own. */
+static int tell_children(struct daemon *d, struct err *e)
+{
+	const struct config *c = config_of(d);
+	char *flags[CONFIG_KEY_COUNT];
+	size_t n = 0;
+	int failed = 0;
+
+	for (size_t i = 0; i < CONFIG_KEY_COUNT && !failed; i++) {
+		const struct config_setting *s = config_setting(i);
+		const struct config *from = c;
+		const char *value;
+
+		/* Places hold until the next start. */
+		if (i == CONFIG_STATE || i == CONFIG_SOCKET)
+			from = d->settings->config;
+		value = config_value(from, (enum config_key)i);
+		if (!*value)
+			continue; /* built-in, and so for the child */
+		if (asprintf(&flags[n], "--%s=%s", s->flag, value) < 0)
+			failed = err_oom(e);
+		else
+			n++;
+	}
+	if (!failed)
+		failed = supervisor_set_arguments(d->supervisor, flags, n, e);
+	while (n > 0)
+		free(flags[--n]);
+	return failed;
+}
+
 static int start_scheduler(struct daemon *d, struct err *e)
 {
 	const struct config *c = config_of(d);
 	char logs[4096];
 	struct supervisor_settings children = {
-		.argv = d->settings->argv,
-		.argc = d->settings->argc,
 		.log_folder = logs,
 		.grace_ms = config_ms(c, CONFIG_STOP_TIMEOUT),
 	};
@@ -149,7 +178,8 @@ static int start_scheduler(struct daemon *d, struct err *e)
 
 	(void)snprintf(logs, sizeof(logs), "%s/runs",
 		       config_text(c, CONFIG_STATE));
-	if (supervisor_new(&children, &d->supervisor, e) < 0)
+	if (supervisor_new(&children, &d->supervisor, e) < 0 ||
+	    tell_children(d, e) < 0)
 		return -1;
 	timetable.catalog = d->catalog;
 	timetable.supervisor = d->supervisor;
@@ -244,6 +274,9 @@ static void reload(struct daemon *d)
 		scheduler_set_host_max(
 			d->scheduler,
 			(unsigned int)config_number(fresh, CONFIG_CONCURRENCY));
+		if (tell_children(d, &e) < 0)
+			log_failure(LOG_LEVEL_ERROR,
+				    "runs keep the settings as they were", &e);
 		log_event(LOG_LEVEL_INFO, "settings read again");
 	}
 	scheduler_reload(d->scheduler);

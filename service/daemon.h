@@ -8,7 +8,8 @@
  * runs are asked to end and made to when stopTimeout is over, and their
  * occurrences go on with the next daemon. SIGHUP reads the settings and the
  * schedules again; settings that name places (state, socket) hold until the
- * next start, which is said. It never forks into the background.
+ * next start, which is said. Runs go by the settings that the daemon goes by,
+ * whatever the files say meanwhile. It never forks into the background.
  */
 #ifndef SERVICE_DAEMON_H
 #define SERVICE_DAEMON_H
@@ -20,8 +21,6 @@
 struct daemon_settings {
 	const struct config_input *input; /* to read the settings again */
 	const struct config *config;
-	char *const *argv; /* what children get as well */
-	int argc;
 };
 
 /* Run until asked to stop.  -1 when it could not start. */

@@ -82,7 +82,10 @@ static int clear(const struct sockaddr_un *address, struct err *e)
 	return 0;
 }
 
-/* A system without the group lets only this user connect. */
+/*
+ * A system without the group lets only this user connect; so does a user's
+ * own daemon, unless the user belongs to the group.
+ */
 static int give_to_group(const char *path, const char *group, struct err *e)
 {
 	struct group entry;
@@ -93,9 +96,13 @@ static int give_to_group(const char *path, const char *group, struct err *e)
 	    getgrnam_r(group, &entry, room, sizeof(room), &found) != 0)
 		found = NULL;
 	if (found &&
-	    seam_chown(AT_FDCWD, path, (uid_t)-1, found->gr_gid, 0) < 0)
-		return err_sys(e, "cannot give %s to the group %s",
-			       text_quote_str(path).s, text_quote_str(group).s);
+	    seam_chown(AT_FDCWD, path, (uid_t)-1, found->gr_gid, 0) < 0) {
+		if (errno != EPERM || geteuid() == 0)
+			return err_sys(e, "cannot give %s to the group %s",
+				       text_quote_str(path).s,
+				       text_quote_str(group).s);
+		found = NULL;
+	}
 	if (seam_chmod(AT_FDCWD, path, found ? 0660 : 0600) < 0)
 		return err_sys(e, "cannot set the mode of %s",
 			       text_quote_str(path).s);

@@ -175,7 +175,7 @@ static int queue(struct operation_call *call,
 			       entry->problem);
 	op_actor_init(&actor, call);
 	row.requested_by = actor.name;
-	return catalog_run_queue(call->catalog, &row, ret_id, e);
+	return catalog_run_ask(call->catalog, &row, &actor.actor, ret_id, e);
 }
 
 static int start(struct operation_call *call, struct err *e)

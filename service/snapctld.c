@@ -135,9 +135,9 @@ int main(int argc, char **argv)
 	struct command c = { .input = { .environment = environ,
 					.uid = geteuid(),
 					.daemon = true } };
-	struct daemon_settings settings = { .input = &c.input,
-					    .argv = argv,
-					    .argc = argc };
+	struct daemon_settings settings = {
+		.input = &c.input,
+	};
 	struct err e;
 
 	c.input.flags = c.flags;
@@ -151,6 +151,8 @@ int main(int argc, char **argv)
 		(void)puts("snapctld " SNAPCTL_VERSION);
 		return EXIT_SUCCESS;
 	}
+	/* What a run goes by is what its daemon does, who tells all of it. */
+	c.input.flags_only = c.run != 0;
 	if (load(&c, &config, &e) < 0)
 		return failed(&e);
 	log_set_level((enum log_level)log_level_named(

@@ -25,11 +25,39 @@ struct child {
 
 struct supervisor {
 	char **argv; /* for children; the last words are "--run", ID */
-	int argc;
+	size_t argc; /* without those */
 	char *log_folder;
 	int64_t grace_ms;
 	struct child *children;
 };
+
+static void drop_argv(char **argv, size_t n)
+{
+	for (size_t i = 0; argv && i < n; i++)
+		free(argv[i]);
+	free(argv);
+}
+
+int supervisor_set_arguments(struct supervisor *s, char *const *arguments,
+			     size_t n, struct err *e)
+{
+	/* The program's name, --run, the number, NULL. */
+	char **argv = calloc(n + 4, sizeof(*argv));
+	bool whole = argv != NULL;
+
+	for (size_t i = 0; i <= n && whole; i++) {
+		argv[i] = strdup(i == 0 ? "snapctld" : arguments[i - 1]);
+		whole = argv[i] != NULL;
+	}
+	if (!whole) {
+		drop_argv(argv, n + 1);
+		return err_oom(e);
+	}
+	drop_argv(s->argv, s->argc);
+	s->argv = argv;
+	s->argc = n + 1;
+	return 0;
+}
 
 int supervisor_new(const struct supervisor_settings *settings,
 		   struct supervisor **ret, struct err *e)
@@ -38,16 +66,16 @@ int supervisor_new(const struct supervisor_settings *settings,
 
 	if (!s)
 		return err_oom(e);
-	s->argc = settings->argc;
 	s->grace_ms = settings->grace_ms;
-	s->argv = calloc((size_t)settings->argc + 3, sizeof(*s->argv));
 	s->log_folder = strdup(settings->log_folder);
-	if (!s->argv || !s->log_folder) {
+	if (!s->log_folder) {
 		supervisor_free(s);
 		return err_oom(e);
 	}
-	for (int i = 0; i < settings->argc; i++)
-		s->argv[i] = settings->argv[i];
+	if (supervisor_set_arguments(s, NULL, 0, e) < 0) {
+		supervisor_free(s);
+		return -1;
+	}
 	if (file_make_folders(s->log_folder, 0700, e) < 0) {
 		supervisor_free(s);
 		return -1;
@@ -76,7 +104,7 @@ void supervisor_free(struct supervisor *s)
 		free(c);
 	}
 	free(s->log_folder);
-	free(s->argv);
+	drop_argv(s->argv, s->argc);
 	free(s);
 }
 
@@ -176,6 +204,7 @@ static int start_child(struct supervisor *s, int64_t run, struct child *c,
 		become_run(s->argv, log_fd, pipe_fds[0], self);
 	}
 	s->argv[s->argc] = NULL;
+	s->argv[s->argc + 1] = NULL;
 	file_close(pipe_fds[0]);
 	if (c->pid < 0) {
 		file_close(pipe_fds[1]);

@@ -24,8 +24,6 @@
 struct supervisor;
 
 struct supervisor_settings {
-	char *const *argv; /* the daemon's own, which children get as well */
-	int argc;
 	const char *log_folder; /* made if missing */
 	int64_t grace_ms;	/* from SIGTERM to SIGKILL */
 };
@@ -35,6 +33,12 @@ int supervisor_new(const struct supervisor_settings *settings,
 	MUST_CHECK;
 /* Kills what is still there. */
 void supervisor_free(struct supervisor *s);
+/*
+ * Give the children from now on these n arguments, which are copied, before
+ * "--run" and the run's number.
+ */
+int supervisor_set_arguments(struct supervisor *s, char *const *arguments,
+			     size_t n, struct err *e) NONNULL(1, 4) MUST_CHECK;
 DEFINE_CLEANUP(struct supervisor *, supervisor_free);
 
 /*

@@ -53,6 +53,27 @@ def applying_fires_nothing(world):
     world.stop()
 
 
+def ended(world, run):
+    row = world.json("run", "show", str(run))
+    return row if row["state"] not in ("queued", "running") else None
+
+
+def a_run_goes_by_the_daemons_settings(world):
+    """What somebody writes into the files counts when it is read again."""
+    world.start()
+    declare(world, "0 0 1 1 *")
+    with open(world.path("etc/snapctld.yaml"), "w") as f:
+        f.write("state: /nowhere\nnonsense: [\n")
+    world.env["SNAPCTL_ETC"] = world.path("none")  # ours; the daemon has its
+    run = world.json("run", "start", "nightly")["id"]
+    done = wait_for("the run", lambda: ended(world, run), 60)
+    check(done["state"] == "succeeded", done)
+    # Who asked for it is written down.
+    rows = [(r["action"], r["object"]) for r in world.json("audit", "log")]
+    check(("run.start", f"Run/{run}") in rows, rows)
+    world.stop()
+
+
 def down(world, catch_up):
     now = time.time()
     world.set_clock(1800 - now % 3600)  # half past
@@ -322,7 +343,8 @@ def options(world):
         check(p.returncode == status and told in text, (words, p))
 
 
-snap.tell(applying_fires_nothing, down_over_five_one, down_over_five_all,
-          down_over_five_none, killed_at_random, hung_run,
-          stopped_and_continued, retried, clock_forth_and_back, asked_for, no_source, two_daemons,
-          reloaded, notified, options)
+snap.tell(a_run_goes_by_the_daemons_settings, applying_fires_nothing,
+          down_over_five_one, down_over_five_all, down_over_five_none,
+          killed_at_random, hung_run, stopped_and_continued, retried,
+          clock_forth_and_back, asked_for, no_source, two_daemons, reloaded,
+          notified, options)

@@ -78,7 +78,6 @@ START_TEST(built_in_values_are_those_of_the_design)
 	ck_assert_str_eq(config_text(c, CONFIG_SOCKET),
 			 "/run/snapctl/snapctl.sock");
 	ck_assert_str_eq(config_text(c, CONFIG_GROUP), "snapctl");
-	ck_assert_str_eq(config_text(c, CONFIG_LISTEN), "");
 	ck_assert_int_eq(config_ms(c, CONFIG_GRACE), INT64_C(86400000));
 	ck_assert_int_eq(config_ms(c, CONFIG_COOLING_OFF), INT64_C(604800000));
 	ck_assert_int_eq(config_number(c, CONFIG_CONCURRENCY), 4);
@@ -224,7 +223,7 @@ START_TEST(all_that_is_wrong_is_said)
 	bool ok = true;
 
 	begin();
-	put("environment.yaml", "tick: 0s\nlogLevel: loud\nlisten: here\n"
+	put("environment.yaml", "tick: 0s\nlogLevel: loud\nlisten: here:1\n"
 				"concurrency: many\nstate: relative\n");
 	put("snapctld.yaml", "tik: 3s\ngrace: 3w\ncolour: red\n"
 			     "requestBytes: 10X\ntick: 10\n");
@@ -241,8 +240,8 @@ START_TEST(all_that_is_wrong_is_said)
 		"duration as 1d12h30m (m = minutes), from 1s to 1h\n"
 		"environment.yaml:2:11: logLevel: found \"loud\", expected "
 		"one of error|warn|info|debug\n"
-		"environment.yaml:3:9: listen: found \"here\", expected "
-		"ADDRESS:PORT\n"
+		"environment.yaml:3:1: found the setting \"listen\", which "
+		"there is not; snapctl config show lists the settings\n"
 		"environment.yaml:4:14: concurrency: found the text \"many\", "
 		"expected a whole number from 1 to 1024\n"
 		"environment.yaml:5:8: state: found \"relative\", expected an "
