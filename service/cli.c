@@ -23,15 +23,25 @@ static void on_signal(int number UNUSED)
 	atomic_store(&stop, true);
 }
 
+/* Unless whoever started us had it ignored, as nohup(1) does. */
+static void catch_signal(int number, const struct sigaction *how)
+{
+	struct sigaction before;
+
+	if (sigaction(number, NULL, &before) == 0 &&
+	    before.sa_handler != SIG_IGN)
+		(void)sigaction(number, how, NULL);
+}
+
 /* The first signal asks; a second one, of the same kind, ends us at once. */
 static void catch_signals(void)
 {
 	struct sigaction ask = { .sa_handler = on_signal,
 				 .sa_flags = (int)SA_RESETHAND };
 
-	(void)sigaction(SIGINT, &ask, NULL);
-	(void)sigaction(SIGTERM, &ask, NULL);
-	(void)sigaction(SIGHUP, &ask, NULL);
+	catch_signal(SIGINT, &ask);
+	catch_signal(SIGTERM, &ask);
+	catch_signal(SIGHUP, &ask);
 }
 
 /* Die as a filter does whose reader went away. */
@@ -89,7 +99,7 @@ static int failed(const struct cli_request *r, const struct err *e, bool usage)
 {
 	if (e->sys == EPIPE)
 		return die_of_sigpipe();
-	if (r->json)
+	if (r->json && !r->has_begun)
 		report_json(e);
 	else
 		report_text(r, e, usage);
@@ -180,11 +190,9 @@ static int finish(const struct cli_request *r, struct render *render,
 	return 0;
 }
 
-static int run(const struct cli_request *r, enum operation_outcome *ret,
-	       struct err *e)
+static int run_rendered(const struct cli_request *r, struct render *render,
+			enum operation_outcome *ret, struct err *e)
 {
-	CLEANUP(render_free) struct render *render = NULL;
-	const struct render_style style = style_of(r);
 	struct json reply;
 	struct operation_call call = {
 		.operation = r->operation,
@@ -192,14 +200,12 @@ static int run(const struct cli_request *r, enum operation_outcome *ret,
 		.reply = &reply,
 		.out_fd = STDOUT_FILENO,
 		.stop = &stop,
-		.now = style.now,
+		.now = clock_now(),
 		.caller = { .uid = getuid(), .gid = getgid(), .pid = getpid() },
 		.config_file = r->config,
 		.socket = r->socket,
 	};
 
-	if (render_new(&render, stdout, r->operation->view, &style, e) < 0)
-		return -1;
 	json_init(&reply, render_write, render);
 	catch_signals();
 	if (r->operation->flags & OPERATION_DAEMON)
@@ -211,6 +217,20 @@ static int run(const struct cli_request *r, enum operation_outcome *ret,
 	if (r->operation->flags & OPERATION_BYTES)
 		return 0;
 	return finish(r, render, e);
+}
+
+static int run(struct cli_request *r, enum operation_outcome *ret,
+	       struct err *e)
+{
+	CLEANUP(render_free) struct render *render = NULL;
+	const struct render_style style = style_of(r);
+	int failed;
+
+	if (render_new(&render, stdout, r->operation->view, &style, e) < 0)
+		return -1;
+	failed = run_rendered(r, render, ret, e);
+	r->has_begun = render_has_begun(render);
+	return failed;
 }
 
 int cli_main(int argc, char *const *argv)

@@ -29,6 +29,7 @@ struct cli_request {
 	bool json;
 	bool quiet;
 	bool help;
+	bool has_begun; /* some of the reply is on standard output already */
 	const char *socket; /* or NULL */
 	const char *config; /* or NULL */
 };

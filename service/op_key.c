@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_named.h"
 #include "service/op.h"
 #include "storage/stores/store.h"
 
@@ -32,9 +33,14 @@ static void cleanup_opened_done(struct opened *o)
 static int open_store(struct operation_call *call, struct opened *ret,
 		      struct err *e)
 {
-	if (engine_credential(call, &ret->credential, e))
+	CLEANUP(resource_free) struct resource *named = NULL;
+
+	if (engine_named(call, &named, e) < 0 ||
+	    engine_named_key(call, named, &ret->credential, e))
 		return -1;
-	return store_open(args_text(call->args, "repo"), false, &ret->store, e);
+	return store_open(named ? resource_region(named, NULL)->url
+				: args_text(call->args, "repo"),
+			  false, &ret->store, e);
 }
 
 /* The key of the slot to be added; *ret_made tells that a file was made. */

@@ -10,9 +10,10 @@
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/resource.h"
+#include "service/yaml.h"
 
-/* The labels or the spec of a manifest. */
-#define FORM_MAX ((size_t)16 << 20)
+/* The labels or the spec of a manifest: what can be read back. */
+#define FORM_MAX YAML_BYTES
 
 /* ---- apply -------------------------------------------------------------- */
 
@@ -50,8 +51,16 @@ static int form_of(const struct resource *r, write_part *write,
 	buf_init(&text, FORM_MAX);
 	json_init(&j, json_to_buf, &text);
 	write(r, &j);
-	if (json_finish(&j, e) < 0)
-		return -1;
+	if (json_finish(&j, e) < 0) {
+		if (e->code != ERR_CORRUPT)
+			return -1;
+		/* Escaped, it takes more room than in its manifest. */
+		return err_set(e, ERR_USAGE,
+			       "%s %s is too large: stored, it would take more "
+			       "than %u bytes",
+			       resource_kind_name(r->kind), r->name,
+			       (unsigned int)FORM_MAX);
+	}
 	*ret = strdup(buf_str(&text));
 	return *ret ? 0 : err_oom(e);
 }

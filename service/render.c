@@ -43,7 +43,8 @@ struct render {
 	struct render_columns columns;
 	bool has_columns;
 	bool has_rows;
-	bool measured; /* widths are fixed, rows go straight out */
+	bool has_begun; /* JSON only */
+	bool measured;	/* widths are fixed, rows go straight out */
 	json_t *ahead;
 	struct buf line;
 };
@@ -610,8 +611,10 @@ int render_write(void *arg, const char *text, size_t n, struct err *e)
 {
 	struct render *r = arg;
 
-	if (r->style.form == RENDER_JSON)
+	if (r->style.form == RENDER_JSON) {
+		r->has_begun = r->has_begun || n > 0;
 		return render_put(r->out, text, n, e);
+	}
 	while (n > 0) {
 		ptrdiff_t did = 1;
 
@@ -662,6 +665,11 @@ int render_finish(struct render *r, struct err *e)
 	if (fflush(r->out) != 0)
 		return err_sys(e, "cannot write the output");
 	return 0;
+}
+
+bool render_has_begun(const struct render *r)
+{
+	return r->has_begun;
 }
 
 bool render_is_empty(const struct render *r)

@@ -63,6 +63,8 @@ DEFINE_CLEANUP(struct render *, render_free);
 json_sink render_write;
 /* The value is over: print what is held, flush. */
 int render_finish(struct render *r, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* Whether some of a JSON value is out: a failure must not begin another. */
+bool render_has_begun(const struct render *r) NONNULL(1);
 /* It was an empty list for a person, who has been shown nothing so far. */
 bool render_is_empty(const struct render *r) NONNULL(1);
 

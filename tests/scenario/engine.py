@@ -319,6 +319,49 @@ def any_bytes(world):
     check(p.returncode == 5 and shown in p.stderr, p)
 
 
+def keys_by_name(world):
+    """A name is a Repository's, whatever folder is called alike."""
+    engine = Engine(world)
+    os.mkdir(world.path("keys"), 0o700)
+    shutil.copy(world.path("key"), world.path("keys/main.key"))
+    os.rename(world.path("repo"), world.path("here"))
+    world.start()
+    world.apply(snap.MANIFEST % (world.root, 1))
+    world.env.pop("SNAPCTL_KEY_FILE")
+    slots = world.json("key", "list", "--repo", "main")
+    check(len(slots) == 1, slots)
+    engine.refuses(5, ["mian"], "key", "list", "--repo", "mian")
+    # What takes more room stored than written is refused, not stored.
+    text = snap.MANIFEST % (world.root, 1)
+    long = "'" + "\\" * 600000 + "'"
+    world.run("apply", "-f", "-", status=2,
+              stdin=text.replace("[/etc]", "[/etc], exclude: [" + long + "]"))
+    check("too large" in world.err, world.err)
+    world.json("status")
+    world.stop()
+
+
+def nohup(world):
+    """Signals that whoever started it ignores stay ignored."""
+    engine = Engine(world)
+    world.env.pop("SNAPCTL_KEY_FILE")
+    for ignored, status in ((True, 0), (False, 130)):
+        p = subprocess.Popen(
+            [SNAPCTL, "-q", "snapshot", "create", engine.tree,
+             "--key-file", world.path("key")],
+            env={**world.env, "SNAPCTL_TEST_SEAM": "stop:3"}, text=True,
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(
+                signal.SIGHUP,
+                signal.SIG_IGN if ignored else signal.SIG_DFL))
+        # It stops itself at its third write: well within its work.
+        os.waitid(os.P_PID, p.pid, os.WSTOPPED)
+        p.send_signal(signal.SIGHUP)
+        p.send_signal(signal.SIGCONT)
+        told = p.communicate(timeout=300)[1]
+        check(p.returncode == status, (ignored, p.returncode, told))
+
+
 def without_a_home(world):
     """Neither root nor a HOME: what is asked for works all the same."""
     if os.geteuid() != 0:
@@ -349,4 +392,5 @@ def without_a_home(world):
 
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths,
-          full_disks, interrupted, any_bytes, without_a_home)
+          full_disks, interrupted, any_bytes, keys_by_name, nohup,
+          without_a_home)
