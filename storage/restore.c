@@ -24,10 +24,15 @@
 /* The tree's nodes and maps, for the walking thread. */
 #define WALK_CACHE_BYTES (2U << 20)
 
-/* The first name of each hard-link group: group → where its path is kept. */
+/*
+ * The first name of each hard-link group: group → where its path is kept, and
+ * what it led to.
+ */
 struct link_place {
 	int64_t at;
 	uint64_t len;
+	dev_t dev;
+	ino_t ino;
 };
 
 struct walk {
@@ -290,13 +295,29 @@ static const char *below(const struct walk *w, const struct entry *en,
 	return en->path + at;
 }
 
-static int remember_link(struct walk *w, const struct entry *en, struct err *e)
+/*
+ * Whether what is there can be the entry.  Not by its times: file systems
+ * keep them more coarsely.
+ */
+static bool is_like(const struct stat *st, const struct entry *en)
+{
+	return (st->st_mode & S_IFMT) == entry_type_to_format(en->type) &&
+	       (en->type != ENTRY_FILE || (uint64_t)st->st_size == en->size);
+}
+
+/* The entry is at name, as it was: later names of its group link to it. */
+static int remember_link(struct walk *w, const struct entry *en,
+			 const char *name, struct err *e)
 {
 	struct link_place *place;
+	struct err ignored = { 0 };
+	struct stat st;
 	void *value;
 	size_t len;
 	const char *path = below(w, en, &len);
 
+	if (restore_look(w->top, name, &st, &ignored) != 1 || !is_like(&st, en))
+		return 0; /* somebody took it away at once */
 	if (!w->links &&
 	    (filemap_new(&w->links, w->o->scratch, sizeof(uint64_t),
 			 sizeof(struct link_place), e) ||
@@ -307,7 +328,7 @@ static int remember_link(struct walk *w, const struct entry *en, struct err *e)
 	if (seam_pwrite(w->links_fd, path, len, w->links_end))
 		return err_sys(e, "cannot write to a temporary file");
 	place = (struct link_place *)value;
-	*place = (struct link_place){ w->links_end, len };
+	*place = (struct link_place){ w->links_end, len, st.st_dev, st.st_ino };
 	w->links_end += (int64_t)len;
 	return 0;
 }
@@ -317,15 +338,6 @@ static struct restore_folder *root_of(struct restore_folder *f)
 	while (f->up)
 		f = f->up;
 	return f;
-}
-
-/* What the first name leads to: one that was kept may be something else. */
-static bool is_right(const struct stat *st, const struct entry *en)
-{
-	return (st->st_mode & S_IFMT) == entry_type_to_format(en->type) &&
-	       st->st_mtim.tv_sec == en->mtime.sec &&
-	       (uint32_t)st->st_mtim.tv_nsec == en->mtime.nsec &&
-	       (en->type != ENTRY_FILE || (uint64_t)st->st_size == en->size);
 }
 
 /* In place of what is there: linked beside it, then renamed over it. */
@@ -346,9 +358,33 @@ static int link_over(const struct walk *w, int fd, const struct entry *en,
 	return !failed;
 }
 
+/* What the first name led to: *ret_fd, or -1 when it does so no more. */
+static int open_first(const struct walk *w, const struct link_place *place,
+		      const struct entry *en, int *ret_fd, struct err *e)
+{
+	CLEANUP(buf_done) struct buf path;
+	CLEANUP(file_close) int fd = -1;
+	struct stat st;
+
+	buf_init(&path, ENTRY_PATH_MAX);
+	if (buf_reserve(&path, place->len, e))
+		return -1;
+	if (file_pread(w->links_fd, path.data, place->len, place->at) !=
+	    (ssize_t)place->len)
+		return err_sys(e, "cannot read a temporary file");
+	path.len = place->len;
+	path.data[path.len] = 0;
+	fd = restore_open_entry(root_of(w->top), buf_str(&path));
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == place->dev &&
+	    st.st_ino == place->ino && is_like(&st, en))
+		*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
 /*
- * Link to the first name of the group: 1 when done, 0 when that name is not
- * to be had (then the file is written like any other), -1.
+ * Link to the first name of the group: 1 when done; 0 when there is none yet,
+ * when nothing may be done, or when a copy has to do (the entry is restored
+ * like any other); -1.
  */
 static int try_link(struct walk *w, const struct entry *en, const char *name,
 		    struct err *e)
@@ -357,34 +393,31 @@ static int try_link(struct walk *w, const struct entry *en, const char *name,
 		w->links ? (const struct link_place *)filemap_find(
 				   w->links, &en->link_group)
 			 : NULL;
-	CLEANUP(buf_done) struct buf first;
 	CLEANUP(file_close) int fd = -1;
-	struct stat there;
 	struct stat old;
+	int there;
+	int got = 0;
 
-	buf_init(&first, ENTRY_PATH_MAX);
 	if (!place)
 		return 0;
-	if (buf_reserve(&first, place->len, e))
+	there = restore_look(w->top, name, &old, e);
+	if (there < 0)
 		return -1;
-	if (file_pread(w->links_fd, first.data, place->len, place->at) !=
-	    (ssize_t)place->len)
-		return err_sys(e, "cannot read a temporary file");
-	first.len = place->len;
-	first.data[first.len] = 0;
-	fd = restore_open_entry(root_of(w->top), buf_str(&first));
-	if (fd < 0 || fstat(fd, &there) || !is_right(&there, en))
+	if (there && w->o->overwrite == RESTORE_NEVER)
 		return 0;
-	/* Where links are not possible there will be copies. */
-	if (restore_look(w->top, name, &old, e) != 1)
-		return restore_link_fd(fd, w->top->fd, name) == 0;
-	if (w->o->overwrite == RESTORE_NEVER)
-		return 0;
-	if (old.st_ino == there.st_ino && old.st_dev == there.st_dev)
+	if (there && old.st_dev == place->dev && old.st_ino == place->ino)
 		return 1;
-	if (S_ISDIR(old.st_mode))
+	if (there && S_ISDIR(old.st_mode))
 		return err_set(e, ERR_EXISTS, "a folder is in the way");
-	return link_over(w, fd, en, name, e);
+	if (open_first(w, place, en, &fd, e))
+		return -1;
+	if (fd >= 0)
+		got = there ? link_over(w, fd, en, name, e)
+			    : restore_link_fd(fd, w->top->fd, name) == 0;
+	/* As where a mount point or the file system allows none. */
+	if (got == 0)
+		restore_leave_out(w->run, en, "hard link");
+	return got;
 }
 
 static void count_file(struct walk *w, const struct entry *en)
@@ -422,7 +455,8 @@ static int restore_file(struct walk *w, const struct entry *en,
 	    (linked ? write_now(w, file, content, &done, e)
 		    : write_file(w, file, content, e)))
 		return -1;
-	return linked && done && !w->o->dry_run ? remember_link(w, en, e) : 0;
+	return linked && done && !w->o->dry_run ? remember_link(w, en, name, e)
+						: 0;
 }
 
 /* Leave folders that the path is not below. */
@@ -494,7 +528,7 @@ static int restore_unwritten(struct walk *w, const struct entry *en,
 	(void)pthread_mutex_lock(&w->run->lock);
 	w->run->result.others++;
 	(void)pthread_mutex_unlock(&w->run->lock);
-	return linked ? remember_link(w, en, e) : 0;
+	return linked ? remember_link(w, en, name, e) : 0;
 }
 
 /*

@@ -515,6 +515,7 @@ START_TEST(links_across_mounts_become_copies)
 	}
 	ck_ok(restore(id, RESTORE_CHANGED, &got));
 	ck_assert_uint_eq(got.errors, 0);
+	ck_assert_uint_eq(got.left_out, 1);
 	expect_text(at(f.to, "m/b"), "a");
 	ck_assert_int_eq(umount(at(f.to, "m")), 0);
 }

@@ -1,4 +1,5 @@
 /* Restored regular files: storage/restore_file.c. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -6,6 +7,56 @@
 
 #include "base/seam.h"
 #include "tests/support/restore_frame.h"
+
+/*
+ * Stamps as a file system gives them that keeps no finer ones than this; 0:
+ * as they are.
+ */
+static int64_t stamp_ns;
+
+static void coarsen(struct timespec *t)
+{
+	const int64_t seconds = stamp_ns / 1000000000;
+
+	if (stamp_ns > 0)
+		t->tv_nsec -= t->tv_nsec % (seconds ? 1000000000 : stamp_ns);
+	if (seconds > 1)
+		t->tv_sec -= t->tv_sec % seconds;
+}
+
+static int coarsen_all(int result, struct stat *st)
+{
+	if (result == 0) {
+		coarsen(&st->st_mtim);
+		coarsen(&st->st_ctim);
+		if (stamp_ns > 1000000000)
+			st->st_ctim = st->st_mtim; /* FAT has but one */
+	}
+	return result;
+}
+
+/* The names that fstat() and fstatat() have with large files. */
+int __wrap_fstat64(int fd, struct stat *st);
+int __real_fstat64(int fd, struct stat *st);
+int __wrap_fstat64(int fd, struct stat *st)
+{
+	return coarsen_all(__real_fstat64(fd, st), st);
+}
+
+int __wrap_fstatat64(int dir, const char *path, struct stat *st, int flags);
+int __real_fstatat64(int dir, const char *path, struct stat *st, int flags);
+int __wrap_fstatat64(int dir, const char *path, struct stat *st, int flags)
+{
+	return coarsen_all(__real_fstatat64(dir, path, st, flags), st);
+}
+
+static void set_mtime(const char *path, time_t sec, long nsec)
+{
+	const struct timespec t = { .tv_sec = sec, .tv_nsec = nsec };
+
+	ck_assert_int_eq(
+		utimensat(AT_FDCWD, path, (struct timespec[2]){ t, t }, 0), 0);
+}
 
 /* What was done to files, in its order. */
 static pthread_mutex_t order_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -88,10 +139,70 @@ START_TEST(no_size_is_durable_before_the_content)
 }
 END_TEST
 
+/* Links are links also where the first name has another mtime than it had. */
+START_TEST(links_are_made_where_stamps_are_coarse)
+{
+	struct restore_result got;
+	struct object_id id;
+
+	write_text(at(f.from, "a"), "a");
+	set_mtime(at(f.from, "a"), 1700000001, 123456789);
+	ck_assert_int_eq(link(at(f.from, "a"), at(f.from, "b")), 0);
+	ck_assert_int_eq(mkfifo(at(f.from, "p"), 0600), 0);
+	set_mtime(at(f.from, "p"), 1700000001, 123456789);
+	ck_assert_int_eq(link(at(f.from, "p"), at(f.from, "q")), 0);
+	id = repo_take(&f).id;
+	stamp_ns = INT64_C(2000000000);
+	for (int twice = 0; twice < 2; twice++) {
+		ck_ok(restore(id, RESTORE_CHANGED, &got));
+		ck_assert_uint_eq(got.errors, 0);
+		ck_assert_uint_eq(got.left_out, 0);
+		ck_assert_uint_eq(look(at(f.to, "b")).st_ino,
+				  look(at(f.to, "a")).st_ino);
+		ck_assert_uint_eq(look(at(f.to, "q")).st_ino,
+				  look(at(f.to, "p")).st_ino);
+	}
+	stamp_ns = 0;
+}
+END_TEST
+
+static int no_links(void *arg, enum seam_call call, const char *path)
+{
+	(void)arg;
+	(void)path;
+	return call == SEAM_LINK ? EPERM : 0;
+}
+
+/* Where there are no links there are copies, and it is told. */
+START_TEST(a_copy_in_place_of_a_link_is_told)
+{
+	struct restore_result got;
+	struct object_id id;
+
+	write_text(at(f.from, "a"), "a");
+	ck_assert_int_eq(link(at(f.from, "a"), at(f.from, "b")), 0);
+	id = repo_take(&f).id;
+	for (int twice = 0; twice < 2; twice++) {
+		seam_set_hook(no_links, NULL);
+		ck_ok(restore(id, RESTORE_CHANGED, &got));
+		seam_set_hook(NULL, NULL);
+		ck_assert_uint_eq(got.errors, 0);
+		ck_assert_uint_eq(got.files, 2);
+		expect_text(at(f.to, "b"), "a");
+		ck_assert_uint_ne(look(at(f.to, "b")).st_ino,
+				  look(at(f.to, "a")).st_ino);
+		ck_assert_uint_eq(got.left_out, 1);
+		ck_assert_ptr_nonnull(strstr(f.left, "/b: hard link"));
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, no_size_is_durable_before_the_content);
+	tcase_add_test(tc, links_are_made_where_stamps_are_coarse);
+	tcase_add_test(tc, a_copy_in_place_of_a_link_is_told);
 }
 
 CHECK_MAIN("storage/restore_file", cases)
