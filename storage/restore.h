@@ -25,7 +25,7 @@
 #include "storage/repository/repository.h"
 
 enum restore_overwrite {
-	RESTORE_CHANGED, /* when size or mtime differ */
+	RESTORE_CHANGED, /* when size or mtime, as far as kept there, differ */
 	RESTORE_ALWAYS,
 	RESTORE_NEVER,
 };

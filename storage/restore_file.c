@@ -65,12 +65,41 @@ static struct restore_file *file_new(const struct entry *en, const char *name,
 	return file;
 }
 
+/*
+ * Whether found is all that the file system can keep of the entry's mtime.
+ * Times on NTFS and SMB come in 100 ns, on others in µs or ms, on exFAT in
+ * 10 ms, on HFS+ and an ext4 that was ext3 in seconds.  A coarser mtime alone
+ * proves nothing, whoever copies with old tools makes such; but the change
+ * time is the file system's own, and where that is finer nothing was cut off.
+ */
+static bool is_cut_mtime(const struct stat *found, const struct entry *en)
+{
+	static const uint32_t steps_ns[] = { 100, 1000, 1000000, 10000000,
+					     1000000000 };
+	const uint32_t mtime = (uint32_t)found->st_mtim.tv_nsec;
+	const uint32_t ctime = (uint32_t)found->st_ctim.tv_nsec;
+
+	for (size_t i = 0; i < sizeof(steps_ns) / sizeof(steps_ns[0]); i++) {
+		const uint32_t step = steps_ns[i];
+
+		if (found->st_mtim.tv_sec == en->mtime.sec &&
+		    mtime == en->mtime.nsec - en->mtime.nsec % step &&
+		    ctime % step == 0)
+			return true;
+	}
+	/* FAT keeps even seconds, and shows one stamp for both. */
+	return mtime == 0 && ctime == 0 &&
+	       found->st_mtim.tv_sec == (en->mtime.sec & ~INT64_C(1)) &&
+	       found->st_ctim.tv_sec == found->st_mtim.tv_sec;
+}
+
 static bool is_same(const struct stat *st, const struct entry *en)
 {
 	return S_ISREG(st->st_mode) && st->st_size >= 0 &&
 	       (uint64_t)st->st_size == en->size &&
-	       st->st_mtim.tv_sec == en->mtime.sec &&
-	       (uint32_t)st->st_mtim.tv_nsec == en->mtime.nsec;
+	       ((st->st_mtim.tv_sec == en->mtime.sec &&
+		 (uint32_t)st->st_mtim.tv_nsec == en->mtime.nsec) ||
+		is_cut_mtime(st, en));
 }
 
 /* What is there already is right, or is to stay: no content is written. */

@@ -197,12 +197,74 @@ START_TEST(a_copy_in_place_of_a_link_is_told)
 }
 END_TEST
 
+/* What is there as well as the file system can tell is not written again. */
+START_TEST(coarse_stamps_are_enough_where_there_are_no_finer)
+{
+	/* SMB and NTFS, UDF, NFS servers, exFAT, HFS+ and old ext4, FAT. */
+	static const int64_t kept[] = { 100,	  1000,	      1000000,
+					10000000, 1000000000, 2000000000 };
+	struct restore_result got;
+	struct object_id id;
+
+	write_text(at(f.from, "a"), "a");
+	set_mtime(at(f.from, "a"), 1700000001, 123456789);
+	id = repo_take(&f).id;
+	(void)repo_restore(&f, id);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		stamp_ns = kept[i];
+		ck_ok(restore(id, RESTORE_CHANGED, &got));
+		stamp_ns = 0;
+		ck_assert_uint_eq(got.files, 1);
+		ck_assert_msg(got.reused == 1, "%jd ns", (intmax_t)kept[i]);
+	}
+}
+END_TEST
+
+/* One more second, or whole seconds where others are kept: another file. */
+START_TEST(other_stamps_are_other_files)
+{
+	static const struct {
+		int64_t kept;
+		time_t sec;
+		long nsec;
+	} others[] = {
+		{ 0, 1700000001, 123456788 },
+		{ 0, 1700000001, 123000000 },
+		{ 0, 1700000001, 0 },
+		{ 0, 1700000000, 0 },
+		{ 1000000000, 1700000000, 0 },
+		{ 1000000000, 1700000002, 0 },
+		{ 2000000000, 1700000002, 0 },
+		{ 1000, 1700000001, 0 },
+		{ 1000, 1700000001, 123457000 },
+	};
+	struct restore_result got;
+	struct object_id id;
+
+	write_text(at(f.from, "a"), "a");
+	set_mtime(at(f.from, "a"), 1700000001, 123456789);
+	id = repo_take(&f).id;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		(void)repo_restore(&f, id);
+		write_text(at(f.to, "a"), "b");
+		set_mtime(at(f.to, "a"), others[i].sec, others[i].nsec);
+		stamp_ns = others[i].kept;
+		ck_ok(restore(id, RESTORE_CHANGED, &got));
+		stamp_ns = 0;
+		ck_assert_uint_eq(got.reused, 0);
+		expect_text(at(f.to, "a"), "a");
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, no_size_is_durable_before_the_content);
 	tcase_add_test(tc, links_are_made_where_stamps_are_coarse);
 	tcase_add_test(tc, a_copy_in_place_of_a_link_is_told);
+	tcase_add_test(tc, coarse_stamps_are_enough_where_there_are_no_finer);
+	tcase_add_test(tc, other_stamps_are_other_files);
 }
 
 CHECK_MAIN("storage/restore_file", cases)
