@@ -11,7 +11,8 @@
  * The pipeline: the caller's thread walks the tree, makes folders, links and
  * specials; workers (one a core) fetch chunks and write files.  Neighbouring
  * small files go to a worker together, because they share chunks.  A folder
- * gets its times, owner and mode after the last of its files.
+ * gets its times, owner and mode after the last of its files; until then its
+ * mode is 01700, by which the run after an interrupted one knows it.
  */
 #ifndef STORAGE_RESTORE_H
 #define STORAGE_RESTORE_H

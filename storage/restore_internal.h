@@ -26,9 +26,11 @@ struct restore_folder {
 	struct entry entry;	   /* owned; type 0 when there is none */
 	char *name;		   /* in up */
 	int fd;			   /* -1 until it is made */
-	bool is_ours;		   /* made by us: it gets its metadata */
-	bool is_wanted;		   /* the entry itself is restored */
-	bool is_lost; /* its own entry is: nothing is known but its name */
+	/* Made by us, now or by a run that did not finish it: it gets its
+	 * metadata. */
+	bool is_ours;
+	bool is_wanted; /* the entry itself is restored */
+	bool is_lost;	/* its own entry is: nothing is known but its name */
 	bool failed;
 	unsigned int refs; /* the run's lock guards it */
 };

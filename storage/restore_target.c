@@ -73,6 +73,23 @@ int restore_link_fd(int fd, int dir_fd, const char *name)
 	return seam_link(AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW);
 }
 
+/*
+ * The mode of folders until they get their own.  Only we can enter them, and
+ * nobody gives a folder of his own the sticky bit, which is for those that
+ * others write to: so the next run tells what an interrupted one has made.
+ */
+#define UNFINISHED_MODE (S_ISVTX | S_IRWXU)
+
+static bool is_unfinished(const struct restore_run *r, int fd)
+{
+	struct stat st;
+
+	/* A setgid bit comes from the folder above. */
+	return fstat(fd, &st) == 0 && st.st_uid == r->uid &&
+	       (st.st_mode & ENTRY_MODE_BITS & ~(mode_t)S_ISGID) ==
+		       UNFINISHED_MODE;
+}
+
 static struct restore_folder *folder_new(struct restore_folder *up,
 					 const char *name, struct err *e)
 {
@@ -100,7 +117,7 @@ int restore_target_open(struct restore_run *r, struct restore_folder **ret,
 	int fd;
 
 	if (!r->o->dry_run) {
-		ours = seam_mkdir(AT_FDCWD, to, 0700) == 0;
+		ours = seam_mkdir(AT_FDCWD, to, UNFINISHED_MODE) == 0;
 		if (!ours && errno != EEXIST) {
 			(void)err_sys(e, "cannot make the folder %s",
 				      text_quote_str(to).s);
@@ -126,7 +143,7 @@ int restore_target_open(struct restore_run *r, struct restore_folder **ret,
 		return -1;
 	}
 	f->fd = fd;
-	f->is_ours = ours;
+	f->is_ours = ours || is_unfinished(r, fd);
 	*ret = f;
 	return 0;
 }
@@ -157,13 +174,16 @@ static int make_one(struct restore_run *r, struct restore_folder *f,
 {
 	assert(f->up);
 	if (!r->o->dry_run) {
-		f->is_ours = seam_mkdir(f->up->fd, f->name, 0700) == 0;
+		f->is_ours = seam_mkdir(f->up->fd, f->name, UNFINISHED_MODE) ==
+			     0;
 		if (!f->is_ours && errno != EEXIST)
 			return err_sys(e, "cannot make the folder");
 	}
 	f->fd = f->up->fd < 0 ? -1 : open_beneath(f->up->fd, f->name);
-	if (f->fd >= 0)
+	if (f->fd >= 0) {
+		f->is_ours |= is_unfinished(r, f->fd);
 		return 0;
+	}
 	if (r->o->dry_run && (f->up->fd < 0 || errno == ENOENT))
 		return 0;
 	if (errno == ELOOP || errno == ENOTDIR)
@@ -213,14 +233,26 @@ void restore_folder_ref(struct restore_run *r, struct restore_folder *f)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+/* It and all in it is there: what it is to be, as far as that is known. */
+static int settle_folder(struct restore_run *r, struct restore_folder *f,
+			 struct err *e)
+{
+	const bool known = f->entry.path && !f->is_lost;
+
+	if (f->fd < 0 || r->o->dry_run || restore_failed(r))
+		return 0;
+	if (known && (f->is_ours || f->is_wanted))
+		return restore_metadata(r, NULL, NULL, f->fd, &f->entry, e);
+	if (f->is_ours && seam_fchmod(f->fd, S_IRWXU))
+		return err_sys(e, "cannot set the mode");
+	return 0;
+}
+
 static void finish_folder(struct restore_run *r, struct restore_folder *f)
 {
 	struct err e = { 0 };
 
-	if (f->fd >= 0 && !r->o->dry_run && f->entry.path && !f->is_lost &&
-	    (f->is_ours || f->is_wanted) && (f->up || f->is_ours) &&
-	    !restore_failed(r) &&
-	    restore_metadata(r, NULL, NULL, f->fd, &f->entry, &e))
+	if (settle_folder(r, f, &e))
 		restore_error(r, &f->entry, &e);
 	file_close(f->fd);
 	entry_done(&f->entry);
@@ -413,7 +445,8 @@ static int set_mode(const struct restore_folder *f, const char *name, int fd,
 
 /*
  * The order matters: a change of owner clears setuid bits and capabilities;
- * an ACL changes the mode; everything changes times.
+ * an ACL changes the mode; writing changes times.  The mode comes last: with it
+ * a folder is no unfinished one any more.
  */
 int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 		     const char *name, int fd, const struct entry *en,
@@ -434,13 +467,12 @@ int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 	if (owned < 0 || drop_xattrs(fd, fd < 0 ? path : NULL, en, e) ||
 	    set_xattrs(r, fd, fd < 0 ? path : NULL, en, e))
 		return -1;
-	if (en->type != ENTRY_SYMLINK &&
-	    set_mode(f, name, fd, safe_mode(r, en, owned), e))
-		return -1;
 	if (fd >= 0 ? seam_utimens(fd, NULL, times, 0)
 		    : seam_utimens(f->fd, name, times, AT_SYMLINK_NOFOLLOW))
 		return err_sys(e, "cannot set the times");
-	return 0;
+	if (en->type == ENTRY_SYMLINK)
+		return 0;
+	return set_mode(f, name, fd, safe_mode(r, en, owned), e);
 }
 
 static bool same_special(const struct restore_folder *f, const char *name,

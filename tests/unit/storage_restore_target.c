@@ -1,5 +1,6 @@
 /* Restored folders and metadata: storage/restore_target.c. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -77,11 +78,102 @@ START_TEST(attributes_of_before_go)
 }
 END_TEST
 
+static void expect_finished(const char *name, mode_t mode)
+{
+	const struct stat got = look(at(f.to, name));
+	const struct stat want = look(at(f.from, name));
+
+	ck_assert_uint_eq(got.st_mode & 07777, mode);
+	ck_assert_int_eq(got.st_mtim.tv_sec, want.st_mtim.tv_sec);
+	ck_assert_int_eq(got.st_mtim.tv_nsec, want.st_mtim.tv_nsec);
+}
+
+static atomic_bool cancel;
+static bool cancels;
+
+/* Files only: the folders are made because of them. */
+static bool want_files(void *arg, const char *path, size_t len, bool is_folder)
+{
+	(void)arg;
+	(void)path;
+	(void)len;
+	if (!is_folder && cancels)
+		atomic_store(&cancel, true);
+	return !is_folder;
+}
+
+/* Folders on the way to what is included are finished by the next run. */
+START_TEST(folders_of_an_interrupted_run_are_finished)
+{
+	struct restore_options o = { .wanted = want_files, .cancel = &cancel };
+	struct restore_result got;
+	struct object_id id;
+
+	ck_assert_int_eq(mkdir(at(f.from, "d"), 0755), 0);
+	ck_assert_int_eq(mkdir(at(f.from, "d/e"), 0755), 0);
+	ck_assert_int_eq(chmod(at(f.from, "d/e"), 0751), 0);
+	write_text(at(f.from, "d/e/a"), "a");
+	write_text(at(f.from, "d/e/b"), "b");
+	id = repo_take(&f).id;
+	cancels = true;
+	ck_assert_int_lt(repo_restore_with(&f, id, &o, &got, &e), 0);
+	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
+	ck_assert_uint_eq(look(at(f.to, "d/e")).st_mode & 0777, 0700);
+	cancels = false;
+	atomic_store(&cancel, false);
+	ck_ok(repo_restore_with(&f, id, &o, &got, &e));
+	ck_assert_uint_eq(got.errors, 0);
+	expect_finished("d/e", 0751);
+	expect_finished("d", 0755);
+	expect_finished(".", 0755);
+}
+END_TEST
+
+/* Others' folders on that way are left as they are, private ones as well. */
+START_TEST(folders_of_others_are_no_unfinished_ones)
+{
+	struct restore_options o = { .wanted = want_files };
+	struct restore_result got;
+	struct object_id id;
+
+	ck_assert_int_eq(mkdir(at(f.from, "d"), 0755), 0);
+	write_text(at(f.from, "d/a"), "a");
+	id = repo_take(&f).id;
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	ck_assert_int_eq(mkdir(at(f.to, "d"), 0700), 0);
+	ck_ok(repo_restore_with(&f, id, &o, &got, &e));
+	expect_text(at(f.to, "d/a"), "a");
+	ck_assert_uint_eq(look(at(f.to, "d")).st_mode & 07777, 0700);
+	ck_assert_uint_eq(look(f.to).st_mode & 07777, 0700);
+}
+END_TEST
+
+/* A target of which the snapshot says nothing is an ordinary private folder. */
+START_TEST(a_folder_without_an_entry_is_private)
+{
+	char path[2 * SCRATCH_PATH];
+	struct restore_options o = { .path = path };
+	struct restore_result got;
+	struct object_id id;
+
+	write_text(at(f.from, "a"), "a");
+	id = repo_take(&f).id;
+	(void)snprintf(path, sizeof(path), "%s", at(f.from, "a"));
+	o.path_len = strlen(path);
+	ck_ok(repo_restore_with(&f, id, &o, &got, &e));
+	expect_text(at(f.to, "a"), "a");
+	ck_assert_uint_eq(look(f.to).st_mode & 07777, 0700);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, attributes_that_cannot_be_removed_stay);
 	tcase_add_test(tc, attributes_of_before_go);
+	tcase_add_test(tc, folders_of_an_interrupted_run_are_finished);
+	tcase_add_test(tc, folders_of_others_are_no_unfinished_ones);
+	tcase_add_test(tc, a_folder_without_an_entry_is_private);
 }
 
 CHECK_MAIN("storage/restore_target", cases)
