@@ -238,10 +238,11 @@ static int settle_folder(struct restore_run *r, struct restore_folder *f,
 			 struct err *e)
 {
 	const bool known = f->entry.path && !f->is_lost;
+	const bool over = f->is_wanted && r->o->overwrite != RESTORE_NEVER;
 
 	if (f->fd < 0 || r->o->dry_run || restore_failed(r))
 		return 0;
-	if (known && (f->is_ours || f->is_wanted))
+	if (known && (f->is_ours || over))
 		return restore_metadata(r, NULL, NULL, f->fd, &f->entry, e);
 	if (f->is_ours && seam_fchmod(f->fd, S_IRWXU))
 		return err_sys(e, "cannot set the mode");

@@ -166,6 +166,38 @@ START_TEST(a_folder_without_an_entry_is_private)
 }
 END_TEST
 
+/* What is there is not touched, and what is made is as it was. */
+START_TEST(nothing_of_a_folder_is_overwritten_either)
+{
+	struct restore_result got;
+	struct object_id id;
+	char value[10];
+	bool has_attributes;
+
+	ck_assert_int_eq(mkdir(at(f.from, "there"), 0755), 0);
+	ck_assert_int_eq(mkdir(at(f.from, "there/made"), 0755), 0);
+	ck_assert_int_eq(chmod(at(f.from, "there/made"), 0751), 0);
+	id = repo_take(&f).id;
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	ck_assert_int_eq(mkdir(at(f.to, "there"), 0711), 0);
+	has_attributes = setxattr(at(f.to, "there"), "user.own", "x", 1, 0) ==
+			 0;
+	ck_ok(restore(id, RESTORE_NEVER, &got));
+	ck_assert_uint_eq(got.errors, 0);
+	ck_assert_uint_eq(look(at(f.to, "there")).st_mode & 07777, 0711);
+	ck_assert_int_eq(
+		getxattr(at(f.to, "there"), "user.own", value, sizeof(value)),
+		has_attributes ? 1 : -1);
+	expect_finished("there/made", 0751);
+	/* Otherwise both are. */
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	expect_finished("there", 0755);
+	ck_assert_int_eq(
+		getxattr(at(f.to, "there"), "user.own", value, sizeof(value)),
+		-1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -174,6 +206,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, folders_of_an_interrupted_run_are_finished);
 	tcase_add_test(tc, folders_of_others_are_no_unfinished_ones);
 	tcase_add_test(tc, a_folder_without_an_entry_is_private);
+	tcase_add_test(tc, nothing_of_a_folder_is_overwritten_either);
 }
 
 CHECK_MAIN("storage/restore_target", cases)
