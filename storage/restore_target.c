@@ -423,17 +423,33 @@ static int chmod_special(const struct restore_folder *f, const char *name,
 	return seam_chmod(AT_FDCWD, path, mode);
 }
 
+/*
+ * Whether a folder may hand on its group: it is the right one, and one of
+ * ours, else the system drops the bit without a word.
+ */
+static bool can_share(const struct restore_run *r, int fd,
+		      const struct entry *en)
+{
+	struct stat st;
+
+	return en->type == ENTRY_FOLDER && fstat(fd, &st) == 0 &&
+	       st.st_gid == en->gid &&
+	       (st.st_gid == r->gid || group_member(st.st_gid));
+}
+
 /* Without its owner someone else's setuid bit would become ours. */
-static mode_t safe_mode(struct restore_run *r, const struct entry *en,
+static mode_t safe_mode(struct restore_run *r, int fd, const struct entry *en,
 			bool owned)
 {
-	const mode_t mode = en->mode;
+	mode_t risky = en->mode & (S_ISUID | S_ISGID);
 
-	if (owned || !(mode & (S_ISUID | S_ISGID)))
-		return mode;
-	if (en->type != ENTRY_FOLDER)
+	if (owned || !risky)
+		return en->mode;
+	if (risky & S_ISGID && can_share(r, fd, en))
+		risky &= ~(mode_t)S_ISGID;
+	if (risky)
 		restore_leave_out(r, en, "setuid or setgid bit");
-	return mode & ~(mode_t)(S_ISUID | S_ISGID);
+	return en->mode & ~risky;
 }
 
 static int set_mode(const struct restore_folder *f, const char *name, int fd,
@@ -473,7 +489,7 @@ int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 		return err_sys(e, "cannot set the times");
 	if (en->type == ENTRY_SYMLINK)
 		return 0;
-	return set_mode(f, name, fd, safe_mode(r, en, owned), e);
+	return set_mode(f, name, fd, safe_mode(r, fd, en, owned), e);
 }
 
 static bool same_special(const struct restore_folder *f, const char *name,

@@ -1,8 +1,10 @@
 /* Restored folders and metadata: storage/restore_target.c. */
 #include <errno.h>
+#include <grp.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #include "tests/support/restore_frame.h"
@@ -198,6 +200,62 @@ START_TEST(nothing_of_a_folder_is_overwritten_either)
 }
 END_TEST
 
+#define NOBODY 65534
+
+/* A shared folder's bit comes back where its group does, else it is told. */
+static int share_as_nobody(struct object_id id, bool inherits)
+{
+	struct restore_result got;
+	mode_t own;
+	mode_t others;
+
+	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
+		return 10;
+	if (restore(id, RESTORE_CHANGED, &got) || got.errors)
+		return 11;
+	own = look(at(f.to, "own")).st_mode & 07777;
+	others = look(at(f.to, "others")).st_mode & 07777;
+	/* Below a folder that hands on root's group neither bit can be had. */
+	if (own != (inherits ? 0775 : 02775) || others != 0775)
+		return 12;
+	/* Three owners and a bit; or two of each, the target being there. */
+	if (got.left_out != 4)
+		return 13;
+	return strstr(f.left, inherits ? "setgid" : "owner") ? 0 : 14;
+}
+
+START_TEST(a_shared_folder_stays_so_where_its_group_is_right)
+{
+	struct object_id id;
+	int status = 0;
+	pid_t pid;
+
+	if (getuid() != 0)
+		return;
+	ck_assert_int_eq(mkdir(at(f.from, "others"), 0775), 0);
+	ck_assert_int_eq(chmod(at(f.from, "others"), 02775), 0);
+	ck_assert_int_eq(mkdir(at(f.from, "own"), 0775), 0);
+	ck_assert_int_eq(chown(at(f.from, "own"), 0, NOBODY), 0);
+	ck_assert_int_eq(chmod(at(f.from, "own"), 02775), 0);
+	id = repo_take(&f).id;
+	ck_assert_int_eq(chmod(f.dir.path, 0777), 0);
+	for (int inherits = 0; inherits < 2; inherits++) {
+		if (inherits) {
+			ck_assert_int_eq(rmdir(at(f.to, "own")), 0);
+			ck_assert_int_eq(rmdir(at(f.to, "others")), 0);
+			ck_assert_int_eq(chown(f.to, NOBODY, 0), 0);
+			ck_assert_int_eq(chmod(f.to, 02777), 0);
+		}
+		pid = fork();
+		if (pid == 0)
+			_exit(share_as_nobody(id, inherits));
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert(WIFEXITED(status));
+		ck_assert_int_eq(WEXITSTATUS(status), 0);
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -207,6 +265,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, folders_of_others_are_no_unfinished_ones);
 	tcase_add_test(tc, a_folder_without_an_entry_is_private);
 	tcase_add_test(tc, nothing_of_a_folder_is_overwritten_either);
+	tcase_add_test(tc, a_shared_folder_stays_so_where_its_group_is_right);
 }
 
 CHECK_MAIN("storage/restore_target", cases)
