@@ -102,10 +102,38 @@ static bool is_same(const struct stat *st, const struct entry *en)
 		is_cut_mtime(st, en));
 }
 
+/*
+ * What was seen at name, and no other: opened so that its metadata can be
+ * set.  Who is not root needs to read a file for that, and to write it where
+ * it has attributes, so its owner may until it gets its mode.
+ */
+static int open_kept(const struct restore_run *r,
+		     const struct restore_folder *f, const char *name,
+		     const struct stat *seen, int *ret_fd, struct err *e)
+{
+	const mode_t need = S_IRUSR | S_IWUSR;
+	CLEANUP(file_close)
+	const int found = openat(f->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	char path[64];
+
+	if (found < 0 || fstat(found, &st))
+		return err_sys(e, "cannot open it");
+	if (st.st_ino != seen->st_ino || st.st_dev != seen->st_dev)
+		return err_set(e, ERR_IO, "another has just taken its place");
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
+	/* Who does not own it may be allowed to read it nevertheless. */
+	if (r->uid != 0 && (st.st_mode & need) != need)
+		(void)!seam_chmod(AT_FDCWD, path,
+				  (st.st_mode & ENTRY_MODE_BITS) | need);
+	*ret_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return *ret_fd < 0 ? err_sys(e, "cannot open it") : 0;
+}
+
 /* What is there already is right, or is to stay: no content is written. */
 static int keep_file(struct restore_run *r, struct restore_folder *f,
-		     const struct entry *en, const char *name, bool same,
-		     struct err *e)
+		     const struct entry *en, const char *name,
+		     const struct stat *seen, bool same, struct err *e)
 {
 	CLEANUP(file_close) int fd = -1;
 
@@ -123,10 +151,8 @@ static int keep_file(struct restore_run *r, struct restore_folder *f,
 	if (r->o->dry_run || r->o->overwrite == RESTORE_NEVER)
 		return RESTORE_SAME;
 	/* Owner, mode and attributes may have changed all the same. */
-	fd = openat(f->fd, name,
-		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, "cannot open it");
+	if (open_kept(r, f, name, seen, &fd, e))
+		return -1;
 	return restore_metadata(r, f, name, fd, en, e) ? -1 : RESTORE_SAME;
 }
 
@@ -171,7 +197,7 @@ int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 	same = there && is_same(&st, en);
 	if (there && (r->o->overwrite == RESTORE_NEVER ||
 		      (same && r->o->overwrite == RESTORE_CHANGED)))
-		return keep_file(r, f, en, name, same, e);
+		return keep_file(r, f, en, name, &st, same, e);
 	if (there && S_ISDIR(st.st_mode))
 		return err_set(e, ERR_EXISTS, "a folder is in the way");
 	if (r->o->dry_run) {

@@ -1,8 +1,11 @@
 /* Restored regular files: storage/restore_file.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/seam.h"
@@ -257,6 +260,60 @@ START_TEST(other_stamps_are_other_files)
 }
 END_TEST
 
+#define NOBODY 65534
+
+static int again_as_nobody(struct object_id id)
+{
+	struct restore_result got;
+
+	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
+		return 10;
+	for (unsigned int run = 0; run < 2; run++) {
+		if (restore(id, RESTORE_CHANGED, &got))
+			return 11;
+		if (got.errors)
+			return 12;
+		if (got.files != 3 || got.reused != 3 * run)
+			return 13;
+		if (look(at(f.to, "shut")).st_mode & 07777 ||
+		    (look(at(f.to, "read")).st_mode & 07777) != 0400)
+			return 14;
+	}
+	/* What is not as it was is mended behind closed doors, too. */
+	if (chmod(at(f.to, "write"), 0) || restore(id, RESTORE_CHANGED, &got) ||
+	    got.errors || got.reused != 3)
+		return 15;
+	return (look(at(f.to, "write")).st_mode & 07777) == 0200 ? 0 : 16;
+}
+
+/* A file that its owner may not read is there all the same. */
+START_TEST(an_unreadable_file_is_known_again)
+{
+	struct object_id id;
+	int status = 0;
+	pid_t pid;
+
+	if (getuid() != 0)
+		return;
+	write_text(at(f.from, "shut"), "secret");
+	ck_assert_int_eq(chmod(at(f.from, "shut"), 0), 0);
+	write_text(at(f.from, "write"), "secret");
+	ck_assert_int_eq(chmod(at(f.from, "write"), 0200), 0);
+	/* Nor may it have attributes without being writable. */
+	write_text(at(f.from, "read"), "secret");
+	(void)!setxattr(at(f.from, "read"), "user.x", "x", 1, 0);
+	ck_assert_int_eq(chmod(at(f.from, "read"), 0400), 0);
+	id = repo_take(&f).id;
+	ck_assert_int_eq(chmod(f.dir.path, 0777), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(again_as_nobody(id));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -265,6 +322,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_copy_in_place_of_a_link_is_told);
 	tcase_add_test(tc, coarse_stamps_are_enough_where_there_are_no_finer);
 	tcase_add_test(tc, other_stamps_are_other_files);
+	tcase_add_test(tc, an_unreadable_file_is_known_again);
 }
 
 CHECK_MAIN("storage/restore_file", cases)
