@@ -346,13 +346,14 @@ static int link_over(const struct walk *w, int fd, const struct entry *en,
 {
 	const struct restore_folder *f = w->top;
 	char *temporary = restore_temporary_name(w->run, f, en, e);
+	struct err ignored = { 0 };
 	int failed;
 
 	if (!temporary)
 		return -1;
 	failed = restore_link_fd(fd, f->fd, temporary) ||
-		 seam_rename(f->fd, temporary, f->fd, name, 0);
-	if (failed)
+		 restore_put_in_place(f, fd, temporary, name, &ignored);
+	if (failed && restore_leads_to(f, temporary, fd))
 		(void)!seam_unlink(f->fd, temporary, 0);
 	free(temporary);
 	return !failed;

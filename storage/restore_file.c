@@ -32,6 +32,27 @@ char *restore_temporary_name(const struct restore_run *r,
 	return name;
 }
 
+bool restore_leads_to(const struct restore_folder *f, const char *name, int fd)
+{
+	struct stat ours;
+	struct stat there;
+
+	return fstat(fd, &ours) == 0 &&
+	       fstatat(f->fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
+int restore_put_in_place(const struct restore_folder *f, int fd,
+			 const char *temporary, const char *name, struct err *e)
+{
+	if (!restore_leads_to(f, temporary, fd))
+		return err_set(e, ERR_BUSY,
+			       "another restore of this snapshot has begun it");
+	if (seam_rename(f->fd, temporary, f->fd, name, 0))
+		return err_sys(e, "cannot put it in place");
+	return 0;
+}
+
 static void file_free(struct restore_file *file)
 {
 	file_close(file->fd);
@@ -265,23 +286,16 @@ static int finish_file(struct restore_run *r, struct restore_file *file,
 	if (file->unnamed &&
 	    restore_link_fd(file->fd, file->folder->fd, file->temporary))
 		return err_sys(e, "cannot give it a name");
-	if (seam_rename(file->folder->fd, file->temporary, file->folder->fd,
-			file->name, 0))
-		return err_sys(e, "cannot put it in place");
-	return 0;
+	return restore_put_in_place(file->folder, file->fd, file->temporary,
+				    file->name, e);
 }
 
 /* It is ours and not whole: nobody may take it for right. */
 static void discard(const struct restore_file *file)
 {
 	const char *name = file->temporary ? file->temporary : file->name;
-	struct stat ours;
-	struct stat there;
 
-	/* Unless somebody else has put something there meanwhile. */
-	if (fstat(file->fd, &ours) == 0 &&
-	    fstatat(file->folder->fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
+	if (restore_leads_to(file->folder, name, file->fd))
 		(void)!seam_unlink(file->folder->fd, name, 0);
 }
 

@@ -164,5 +164,16 @@ char *restore_temporary_name(const struct restore_run *r,
 			     const struct restore_folder *f,
 			     const struct entry *en, struct err *e)
 	NONNULL(1, 2, 3, 4);
+/* Whether name in f leads to what fd is. */
+bool restore_leads_to(const struct restore_folder *f, const char *name, int fd)
+	NONNULL(1, 2);
+/*
+ * What fd is gets its name in place of the temporary one.  ERR_BUSY when that
+ * leads elsewhere: another restore of the same snapshot uses it, took ours for
+ * left there, and is not done with its own.
+ */
+int restore_put_in_place(const struct restore_folder *f, int fd,
+			 const char *temporary, const char *name, struct err *e)
+	NONNULL(1, 3, 4, 5) MUST_CHECK;
 
 #endif

@@ -1,4 +1,5 @@
 /* Restored regular files: storage/restore_file.c. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -314,6 +315,60 @@ START_TEST(an_unreadable_file_is_known_again)
 }
 END_TEST
 
+/*
+ * A second restore of the snapshot into the same target, at the worst moment:
+ * it takes our unfinished file for one that somebody left there, and begins
+ * its own under that name.
+ */
+static int rival_begins(void *arg, enum seam_call call, const char *path)
+{
+	bool *began = arg;
+	DIR *d;
+	const struct dirent *each;
+
+	/* Where files have a name from the start. */
+	if (call == SEAM_OPEN_WRITE && strcmp(path, ".") == 0)
+		return EOPNOTSUPP;
+	if (call != SEAM_META || *began)
+		return 0;
+	d = opendir(f.to);
+	while (d && (each = readdir(d)))
+		if (strncmp(each->d_name, ".snapctl-", 9) == 0) {
+			const char *part = at(f.to, each->d_name);
+
+			*began = unlink(part) == 0;
+			write_text(part, "unfin");
+		}
+	if (d)
+		(void)closedir(d);
+	return 0;
+}
+
+START_TEST(what_another_restore_has_begun_is_not_put_in_place)
+{
+	struct restore_result got;
+	struct object_id id;
+	bool began = false;
+
+	write_text(at(f.from, "a"), "whole");
+	id = repo_take(&f).id;
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	write_text(at(f.to, "a"), "before");
+	seam_set_hook(rival_begins, &began);
+	ck_ok(restore(id, RESTORE_ALWAYS, &got));
+	seam_set_hook(NULL, NULL);
+	ck_assert(began);
+	ck_assert_uint_eq(got.errors, 1);
+	expect_text(at(f.to, "a"), "before");
+	/* And what it is writing is its own. */
+	ck_ok(restore(id, RESTORE_NEVER, &got));
+	ck_assert_uint_eq(got.skipped, 1);
+	ck_ok(restore(id, RESTORE_ALWAYS, &got));
+	ck_assert_uint_eq(got.errors, 0);
+	expect_text(at(f.to, "a"), "whole");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -323,6 +378,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, coarse_stamps_are_enough_where_there_are_no_finer);
 	tcase_add_test(tc, other_stamps_are_other_files);
 	tcase_add_test(tc, an_unreadable_file_is_known_again);
+	tcase_add_test(tc, what_another_restore_has_begun_is_not_put_in_place);
 }
 
 CHECK_MAIN("storage/restore_file", cases)
