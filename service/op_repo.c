@@ -229,12 +229,28 @@ static bool is_all_given_up(const struct check_result *x)
 	return true;
 }
 
+/* What only a newer program or keyring reads, which no repair gives up. */
+static uint64_t count_newer(const struct check_result *x)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
+		n += x->findings[i].newer;
+	return n;
+}
+
 /* What the reader can do about it, or NULL.  after is NULL or a repair's. */
 static const char *advice(const struct check_result *x,
 			  const struct check_result *after)
 {
+	const uint64_t newer = count_newer(x);
+
 	if (x->sound)
 		return NULL;
+	if (newer && (after || newer == count_unsettled(x)))
+		return "a newer snapctl, or one with keys that came later, "
+		       "wrote what this one does not know: upgrade it and "
+		       "check again; no repair gives that up";
 	if (!after && !is_all_given_up(x))
 		return "`snapctl repo check --repair` rebuilds what can be "
 		       "rebuilt and gives up the rest, so that the next "
@@ -392,7 +408,9 @@ const struct operation op_repo_rows[] = {
 		  "copies what still opens out of damaged packs, and notes "
 		  "what is lost, so that the next snapshot stores it again. "
 		  "With --read-data it finds more. What was given up is told "
-		  "apart from new damage ever after.",
+		  "apart from new damage ever after. What only a newer "
+		  "snapctl, or one with newer keys, can read is never given "
+		  "up.",
 	  .run = check },
 	{ .verb = "repo stats",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

@@ -63,8 +63,12 @@ struct check_finding *check_finding(struct check *c, uint32_t number)
 
 bool check_is_damage(const struct err *why)
 {
-	return object_is_damage(why) || why->code == ERR_NEWER ||
-	       why->code == ERR_BAD_KEY;
+	return object_is_damage(why) || check_is_newer(why);
+}
+
+bool check_is_newer(const struct err *why)
+{
+	return why->code == ERR_NEWER || why->code == ERR_BAD_KEY;
 }
 
 void check_add_snapshot(struct check_finding *f, struct object_id id)

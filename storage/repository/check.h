@@ -11,7 +11,8 @@
  * Repairing only adds: an index object for what no sound one names, copies of
  * what can still be read in damaged packs, and a quarantine record for what
  * cannot be trusted, so that it counts as absent and the next snapshot stores
- * it again.  Nothing is ever deleted or overwritten.
+ * it again.  Nothing is ever deleted or overwritten, and nothing given up that
+ * a newer program, or a keyring that came later, may well read.
  *
  * Safe beside writers: what they add meanwhile is not looked at.  What grows
  * with the number of chunks lies in unlinked files (base/filemap.h).
@@ -58,6 +59,7 @@ struct check_finding {
 	enum object_kind kind; /* 0: it is called like no kind */
 	char message[200];
 	bool quarantined; /* an earlier repair gave it up */
+	bool newer;	  /* for a newer program or keyring: never given up */
 	uint64_t chunks;  /* damaged or missing in it, with or without loss */
 	/* Who loses by it: empty when other packs hold all of it. */
 	struct object_id snapshots[CHECK_SNAPSHOTS_MAX];

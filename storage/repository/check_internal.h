@@ -34,6 +34,7 @@ struct check_pack {
 	bool listed;
 	bool unusable;	  /* missing, or without a sound directory */
 	bool quarantined; /* wholly */
+	bool newer;	  /* unusable to this program or with these keys */
 	bool marked;	  /* a collector may remove it */
 };
 
@@ -120,6 +121,8 @@ struct check_finding *check_finding(struct check *c, uint32_t number)
 	NONNULL(1);
 /* Whether a failure says something of the object, not of the way to it. */
 bool check_is_damage(const struct err *why) NONNULL(1);
+/* Of these, what another program or keyring would read. */
+bool check_is_newer(const struct err *why) NONNULL(1);
 void check_add_snapshot(struct check_finding *f, struct object_id id)
 	NONNULL(1);
 int check_add_path(struct check_finding *f, const char *path, size_t len,

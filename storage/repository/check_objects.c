@@ -7,8 +7,9 @@
 
 static const struct chunk_id whole = { { 0 } };
 
-static void found(struct check *c, const char *name, enum object_kind kind,
-		  const char *message)
+/* The finding, or NULL when it was not kept. */
+static struct check_finding *found(struct check *c, const char *name,
+				   enum object_kind kind, const char *message)
 {
 	struct object_id first;
 	struct object_id last;
@@ -21,6 +22,7 @@ static void found(struct check *c, const char *name, enum object_kind kind,
 	if (f && kind == OBJECT_MANIFEST &&
 	    object_name_parse(kind, name, &first, &last))
 		check_add_snapshot(f, first);
+	return f;
 }
 
 /* The kind whose folder name lies in, or 0. */
@@ -174,8 +176,8 @@ static int note_pack(struct check *c, enum object_kind kind,
 	p = value;
 	if (!fresh && p->listed) {
 		/* One id, in data/ and in meta/: the second is not read. */
-		found(c, entry->name, kind,
-		      "its id is that of another pack as well");
+		(void)found(c, entry->name, kind,
+			    "its id is that of another pack as well");
 		return 0;
 	}
 	p->size = entry->size;
@@ -186,7 +188,7 @@ static int note_pack(struct check *c, enum object_kind kind,
 	c->bytes_total += entry->size;
 	if (c->o->level == CHECK_LISTED &&
 	    (!object_is_padded(entry->size) || entry->size > PACK_MAX))
-		found(c, entry->name, kind, "it has a wrong size");
+		(void)found(c, entry->name, kind, "it has a wrong size");
 	return 0;
 }
 
@@ -194,6 +196,7 @@ static int visit(void *arg, const struct store_entry *entry, struct err *e)
 {
 	struct check *c = arg;
 	const enum object_kind kind = kind_of(entry->name);
+	struct check_finding *f;
 	struct err why = { 0 };
 
 	if (check_stopped(c, e))
@@ -214,7 +217,9 @@ static int visit(void *arg, const struct store_entry *entry, struct err *e)
 		*e = why;
 		return -1;
 	}
-	found(c, entry->name, kind, why.text);
+	f = found(c, entry->name, kind, why.text);
+	if (f)
+		f->newer = check_is_newer(&why);
 	return 0;
 }
 

@@ -301,15 +301,18 @@ static void lose_pack(struct check *c, struct job *j, const struct err *why)
 	struct check_finding *f;
 
 	j->pack->unusable = true;
-	if (why->code == ERR_NEWER || why->code == ERR_BAD_KEY)
+	j->pack->newer = check_is_newer(why);
+	if (j->pack->newer)
 		c->has_newer = true;
 	if (j->pack->marked && why->code == ERR_NOT_FOUND)
 		return;
 	j->pack->finding = check_find(
 		c, name.s, (enum object_kind)j->pack->kind, why->text);
 	f = check_finding(c, j->pack->finding);
-	if (f)
+	if (f) {
 		f->quarantined = j->pack->quarantined;
+		f->newer = j->pack->newer;
+	}
 }
 
 static int read_pack(struct reading *x, struct job *j, struct err *e)

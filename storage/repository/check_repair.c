@@ -273,7 +273,7 @@ static int give_up_packs(struct repair *x, struct err *e)
 	while (filemap_next(c->packs, &pos, &key, &value)) {
 		const struct check_pack *p = value;
 
-		if (!p->unusable || p->quarantined || p->marked)
+		if (!p->unusable || p->quarantined || p->marked || p->newer)
 			continue;
 		memcpy(id.b, key, sizeof(id.b));
 		if (give_up(x, &whole, id, e))
@@ -293,7 +293,7 @@ static int give_up_objects(struct repair *x, struct err *e)
 		struct object_id first;
 		struct object_id id;
 
-		if (f->quarantined || f->chunks ||
+		if (f->quarantined || f->newer || f->chunks ||
 		    f->kind == OBJECT_DATA_PACK ||
 		    f->kind == OBJECT_META_PACK || f->kind == OBJECT_INDEX ||
 		    !object_name_parse(f->kind, f->object, &first, &id))

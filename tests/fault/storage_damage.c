@@ -1,6 +1,6 @@
 /*
- * What becomes of damage: of a check that runs out of memory over it, and of
- * what a disk cannot read any more.
+ * What becomes of damage: of a check that runs out of memory over it, of what
+ * a disk cannot read any more, and of what repairs give up.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -422,6 +422,49 @@ START_TEST(deletions_that_cannot_be_read_are_not_absent)
 }
 END_TEST
 
+/*
+ * Repairs.
+ */
+/* As one would look that a newer program wrote, or one with newer keys. */
+static void renew(struct buf *bytes, bool keys)
+{
+	bytes->data[keys ? 12 : 9] = 99;
+	bytes->data[bytes->len - 5] ^= 1; /* the trailer, under other keys */
+}
+
+START_TEST(what_is_newer_is_not_given_up)
+{
+	static const char *const prefixes[] = { "data/", "meta/", "receipts/" };
+
+	(void)repo_take(&f);
+	/* With a record of a later epoch the question has no answer at all. */
+	for (unsigned int i = 0; i < 5; i++) {
+		CLEANUP(check_result_done) struct check_result x = { 0 };
+		CLEANUP(buf_done) struct buf was;
+		CLEANUP(buf_done) struct buf now;
+		struct store *s = repository_store(f.r);
+		const struct check_finding *it;
+		char name[STORE_NAME_MAX + 1];
+
+		find_object(prefixes[i / 2], name);
+		repo_get(s, name, &was);
+		repo_get(s, name, &now);
+		renew(&now, i % 2);
+		repo_set(s, name, now.data, now.len);
+		ck_ok(look(CHECK_DATA, true, &x, &e));
+		it = finding(&x, name);
+		ck_assert_msg(!x.sound && it && it->newer, "%s", name);
+		ck_assert_uint_eq(x.quarantined, 0);
+		check_result_done(&x);
+		/* What the newer program sees. */
+		repo_set(s, name, was.data, was.len);
+		ck_ok(look(CHECK_DATA, false, &x, &e));
+		ck_assert(x.sound);
+		ck_assert_uint_eq(x.n_findings, 0);
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -433,6 +476,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_restore_goes_on_behind_a_bad_sector);
 	tcase_add_test(tc, a_bad_sector_is_no_loss_with_another_holder);
 	tcase_add_test(tc, deletions_that_cannot_be_read_are_not_absent);
+	tcase_add_test(tc, what_is_newer_is_not_given_up);
 }
 
 CHECK_MAIN("storage, damaged", cases)
