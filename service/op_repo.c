@@ -251,6 +251,9 @@ static const char *advice(const struct check_result *x,
 		return "a newer snapctl, or one with keys that came later, "
 		       "wrote what this one does not know: upgrade it and "
 		       "check again; no repair gives that up";
+	if (!after && x->returned && is_all_given_up(x))
+		return "what an earlier repair gave up can be read again: "
+		       "`snapctl repo check --repair` brings it back";
 	if (!after && !is_all_given_up(x))
 		return "`snapctl repo check --repair` rebuilds what can be "
 		       "rebuilt and gives up the rest, so that the next "
@@ -281,6 +284,7 @@ static void write_check(struct json *j, const struct check_result *x,
 	json_kv_uint(j, "unindexed", x->unindexed);
 	json_kv_uint(j, "unknown", x->unknown);
 	json_kv_uint(j, "lost", x->lost);
+	json_kv_uint(j, "returned", x->returned);
 	json_kv_double(j, "seconds", seconds);
 	json_key(j, "damaged");
 	write_findings(j, x, false);
@@ -408,7 +412,9 @@ const struct operation op_repo_rows[] = {
 		  "copies what still opens out of damaged packs, and notes "
 		  "what is lost, so that the next snapshot stores it again. "
 		  "With --read-data it finds more. What was given up is told "
-		  "apart from new damage ever after. What only a newer "
+		  "apart from new damage ever after; put back sound, it is "
+		  "not looked at until another --repair copies what snapshots "
+		  "miss out of it. What only a newer "
 		  "snapctl, or one with newer keys, can read is never given "
 		  "up.",
 	  .run = check },

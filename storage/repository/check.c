@@ -130,6 +130,22 @@ struct check_key check_key(const struct chunk_id *chunk, struct object_id pack)
 	return k;
 }
 
+struct pack_entry check_entry(const void *key, const struct check_place *p)
+{
+	const uint8_t *k = key;
+	struct pack_entry x = {
+		.seal = { .kind = (enum chunk_kind)p->kind,
+			  .domain = p->domain,
+			  .epoch = p->epoch,
+			  .plain_len = p->plain_len },
+		.place = { .offset = p->offset, .len = p->len },
+	};
+
+	memcpy(x.seal.id.b, k, CHUNK_ID_SIZE);
+	memcpy(x.place.pack.b, k + CHUNK_ID_SIZE, sizeof(x.place.pack.b));
+	return x;
+}
+
 bool check_given_up(struct check *c, const struct chunk_id *chunk,
 		    struct object_id id)
 {
@@ -325,7 +341,7 @@ static int stages(struct check *c, struct err *e)
 	if (c->o->level >= CHECK_STRUCTURE &&
 	    (check_packs(c, e) || check_index(c, e) || check_trees(c, e)))
 		return -1;
-	if (c->out->lost && check_losses(c, e))
+	if (c->out->lost && (check_returned(c, e) || check_losses(c, e)))
 		return -1;
 	return 0;
 }

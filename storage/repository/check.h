@@ -6,7 +6,9 @@
  * What is found is told object by object, with the snapshots and paths that
  * lose by it; a chunk that another pack holds soundly is no loss.  Damage
  * that an earlier repair gave up (FORMAT.md §9, quarantine) is told apart
- * from new damage: it is unsound only while a snapshot misses something.
+ * from new damage: it is unsound only while a snapshot misses something.  It
+ * stays given up when somebody puts the sound object back, and readers do not
+ * look at it: the next repair copies what snapshots miss out of it.
  *
  * Repairing only adds: an index object for what no sound one names, copies of
  * what can still be read in damaged packs, and a quarantine record for what
@@ -115,6 +117,7 @@ struct check_result {
 	uint64_t unknown;    /* objects that are called like no kind */
 	uint64_t unindexed;  /* chunks that no index names: no damage */
 	uint64_t lost;	     /* chunks that a snapshot misses */
+	uint64_t returned;   /* given up, and a repair would bring them back */
 	uint64_t n_findings; /* may be more than are kept */
 	struct check_finding *findings;
 	/* With repair. */

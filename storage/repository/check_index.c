@@ -1,5 +1,6 @@
 /* Every index object, block by block, against the packs' directories. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,7 +175,9 @@ static int place_of(struct check *c, const struct pack_entry *x,
 			.epoch = x->seal.epoch,
 			.domain = x->seal.domain,
 			.kind = (uint8_t)x->seal.kind,
-			.quarantined = filemap_find(c->given_up, key.b) != NULL,
+			.quarantined = pack->quarantined ||
+				       check_given_up(c, &x->seal.id,
+						      x->place.pack),
 		};
 	}
 	if (pack->unusable || (place->in_directory && agrees(place, x)))
@@ -197,7 +200,7 @@ static int note_loose(struct check *c, const struct pack_entry *x,
 	struct check_finding *f = check_finding(c, pack->finding);
 	int opens = 0;
 
-	if (pack->listed && !pack->quarantined && !place->quarantined)
+	if (pack->listed && !place->quarantined)
 		opens = check_opens(c, x, e);
 	if (opens < 0)
 		return -1;
@@ -294,7 +297,8 @@ static void count_unindexed(struct check *c)
 	while (filemap_next(c->places, &pos, &key, &value)) {
 		const struct check_place *p = value;
 
-		c->out->unindexed += p->in_directory && !p->indexed;
+		c->out->unindexed += p->in_directory && !p->indexed &&
+				     !p->quarantined;
 	}
 }
 
@@ -328,4 +332,67 @@ int check_index(struct check *c, struct err *e)
 	if (open_objects(c, &broken, e) || superseded(c, &ids, e))
 		return -1;
 	return read_objects(c, &broken, &ids, e);
+}
+
+/*
+ * What was given up.
+ *
+ * A quarantine is never taken back, since others may have acted on it; but
+ * the object may be sound again, because somebody put it back or it never was
+ * more than out of reach.  Every chunk of it that opens is itself, by its
+ * tag, and repair can copy it.  After losses alone: what no snapshot misses
+ * need not come back.  Chunks that no index names are among them, since what
+ * a lost node refers to is not known.
+ */
+static int note_returned(struct check *c, const struct pack_entry *x,
+			 struct check_place *place, struct err *e)
+{
+	const struct check_pack *pack = filemap_find(c->packs, x->place.pack.b);
+	struct check_chunk *chunk;
+	struct check_finding *f;
+	void *value;
+	int opens;
+
+	if (!pack || !pack->listed)
+		return 0;
+	if (filemap_add(c->chunks, x->seal.id.b, &value, e) < 0)
+		return -1;
+	chunk = value;
+	if (chunk->sound || chunk->loose)
+		return 0;
+	opens = check_opens(c, x, e);
+	if (opens <= 0)
+		return opens;
+	place->loose = true;
+	chunk->loose++;
+	c->out->returned++;
+	f = check_finding(c, pack->finding);
+	if (f && f->quarantined)
+		(void)snprintf(f->message, sizeof(f->message),
+			       "an earlier repair gave it up, and it opens "
+			       "again");
+	return 0;
+}
+
+int check_returned(struct check *c, struct err *e)
+{
+	const void *key;
+	uint64_t pos = 0;
+	void *value;
+
+	check_stage(c, "given up", 0);
+	while (filemap_next(c->places, &pos, &key, &value)) {
+		struct check_place *place = value;
+		struct pack_entry x;
+
+		if (!place->quarantined)
+			continue;
+		if (check_stopped(c, e))
+			return -1;
+		x = check_entry(key, place);
+		check_advance(c, 1, x.place.len);
+		if (note_returned(c, &x, place, e))
+			return -1;
+	}
+	return 0;
 }

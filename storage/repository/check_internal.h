@@ -5,6 +5,7 @@
  *	packs     directories; level data: every chunk (threads)
  *	index     every entry against the directories
  *	trees     every chunk that a snapshot reaches is at a sound place
+ *	returned  only after losses: what was given up and opens again
  *	losses    only after damage: which snapshots, which paths
  *	repair
  *
@@ -50,8 +51,9 @@ struct check_place {
 	bool indexed;	      /* by any readable block */
 	bool indexed_soundly; /* by a sound object: for repairs only */
 	bool damaged;
-	bool quarantined;
-	bool loose; /* it opens, though its pack or index entry is damaged */
+	bool quarantined; /* by itself, or its pack is */
+	bool loose; /* it opens, though its pack or index entry is damaged, or
+		     * given up: for repairs only, readers do not look there */
 };
 
 /* Key: chunk id. */
@@ -133,6 +135,9 @@ bool check_given_up(struct check *c, const struct chunk_id *chunk,
 		    struct object_id id) NONNULL(1);
 struct check_key check_key(const struct chunk_id *chunk, struct object_id pack)
 	NONNULL(1);
+/* The entry of a place in c->places, from its key and value. */
+struct pack_entry check_entry(const void *key, const struct check_place *p)
+	NONNULL(1, 2);
 
 void check_stage(struct check *c, const char *stage, uint64_t bytes_total)
 	NONNULL(1, 2);
@@ -153,6 +158,7 @@ int check_objects(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_packs(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_index(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_trees(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_returned(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_losses(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_repair(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 

@@ -200,7 +200,8 @@ static int note_places(struct check *c, struct job *j, struct err *e)
 			.domain = x->seal.domain,
 			.kind = (uint8_t)x->seal.kind,
 			.in_directory = true,
-			.quarantined = filemap_find(c->given_up, key.b) != NULL,
+			.quarantined = j->pack->quarantined ||
+				       check_given_up(c, &x->seal.id, j->id),
 		};
 		j->pack->given_up += place->quarantined;
 	}
@@ -319,26 +320,25 @@ static int read_pack(struct reading *x, struct job *j, struct err *e)
 {
 	struct check *c = x->c;
 	struct err why = { 0 };
-	int failed;
+	int unread;
+	int failed = 0;
 
-	failed = pack_read_directory(c->store, c->keys,
+	unread = pack_read_directory(c->store, c->keys,
 				     (enum object_kind)j->pack->kind, j->id,
 				     keep_entry, j, &why);
-	if (failed && !check_is_damage(&why) && why.code != ERR_NOT_FOUND) {
+	if (unread && !check_is_damage(&why) && why.code != ERR_NOT_FOUND) {
 		*e = why;
 		return -1;
 	}
+	if (!unread && j->pack->quarantined)
+		(void)err_set(&why, ERR_CORRUPT,
+			      "an earlier repair gave it up");
 	(void)pthread_mutex_lock(&c->lock);
-	if (!failed && j->pack->quarantined)
-		failed = err_set(&why, ERR_CORRUPT,
-				 "an earlier repair gave it up");
-	if (failed) {
-		lose_pack(c, j, &why);
-		failed = 0;
-		j->n = 0;
-	} else {
+	/* Also of what was given up: it may be what a snapshot misses. */
+	if (!unread)
 		failed = note_places(c, j, e);
-	}
+	if (unread || j->pack->quarantined)
+		lose_pack(c, j, &why);
 	(void)pthread_mutex_unlock(&c->lock);
 	if (failed || c->o->level < CHECK_DATA || j->pack->unusable ||
 	    !check_in_part(j->id, c->o->part, c->o->parts) ||

@@ -1,7 +1,8 @@
 /*
  * Repairing, which only adds.  The order makes a kill anywhere harmless:
  *
- *  1. copy what can still be opened in unusable packs into new packs
+ *  1. copy what can still be opened in unusable packs, and what opens again
+ *     of what was given up, into new packs
  *  2. write index objects for those, and for everything in sound packs that
  *     no sound index object names; the last of them supersedes the broken
  *     ones, so that these stay in force until all is durable
@@ -62,22 +63,6 @@ static int add_fresh(struct repair *x, const struct pack_entry *entry,
 	return 0;
 }
 
-static void entry_of(const void *key, const struct check_place *p,
-		     struct pack_entry *ret)
-{
-	const uint8_t *k = key;
-
-	*ret = (struct pack_entry){
-		.seal = { .kind = (enum chunk_kind)p->kind,
-			  .domain = p->domain,
-			  .epoch = p->epoch,
-			  .plain_len = p->plain_len },
-		.place = { .offset = p->offset, .len = p->len },
-	};
-	memcpy(ret->seal.id.b, k, CHUNK_ID_SIZE);
-	memcpy(ret->place.pack.b, k + CHUNK_ID_SIZE, sizeof(ret->place.pack.b));
-}
-
 /* Which places a sound object names: known only now that one is broken. */
 static int note_sound_object(struct check *c, const struct index_object *o,
 			     struct err *e)
@@ -133,7 +118,7 @@ static int index_places(struct repair *x, struct err *e)
 
 		if (!p->in_directory || p->damaged || p->quarantined || named)
 			continue;
-		entry_of(key, p, &entry);
+		entry = check_entry(key, p);
 		pack = filemap_find(c->packs, entry.place.pack.b);
 		if (!pack || pack->unusable || pack->marked)
 			continue;
@@ -200,7 +185,7 @@ static int salvage(struct repair *x, struct err *e)
 
 		if (!p->loose)
 			continue;
-		entry_of(key, p, &entry);
+		entry = check_entry(key, p);
 		chunk = filemap_find(c->chunks, entry.seal.id.b);
 		if (!chunk || chunk->sound)
 			continue;
@@ -255,7 +240,7 @@ static int give_up_chunks(struct repair *x, struct err *e)
 
 		if (!p->damaged)
 			continue;
-		entry_of(key, p, &entry);
+		entry = check_entry(key, p);
 		if (give_up(x, &entry.seal.id, entry.place.pack, e))
 			return -1;
 	}

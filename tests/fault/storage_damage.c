@@ -465,6 +465,133 @@ START_TEST(what_is_newer_is_not_given_up)
 }
 END_TEST
 
+/* The objects that a case takes away, or damages, and puts back. */
+struct kept {
+	char name[STORE_NAME_MAX + 1];
+	struct buf bytes;
+};
+
+static void take_away(const char *prefix, struct kept *k)
+{
+	find_object(prefix, k->name);
+	repo_get(repository_store(f.r), k->name, &k->bytes);
+	ck_ok(store_remove(repository_store(f.r), k->name, &e));
+}
+
+static void put_back(struct kept *k)
+{
+	repo_set(repository_store(f.r), k->name, k->bytes.data, k->bytes.len);
+	buf_done(&k->bytes);
+}
+
+/* k is sound again, and was given up: a check says so, a repair mends it. */
+static void expect_returned(struct object_id id, const struct kept *k)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct check_finding *it;
+
+	ck_ok(look(CHECK_STRUCTURE, false, &x, &e));
+	ck_assert(!x.sound);
+	ck_assert_uint_gt(x.lost, 0);
+	ck_assert_uint_gt(x.returned, 0);
+	it = finding(&x, k->name);
+	ck_assert(it && it->quarantined);
+	ck_assert_str_eq(it->message,
+			 "an earlier repair gave it up, and it opens again");
+	ck_assert_uint_gt(restored_on(NULL, id).errors, 0);
+	check_result_done(&x);
+
+	ck_ok(look(CHECK_STRUCTURE, true, &x, &e));
+	ck_assert_uint_gt(x.salvaged, 0);
+	ck_assert_uint_eq(x.quarantined, 0);
+	check_result_done(&x);
+
+	/* What stays given up is no damage: nothing needs it any more. */
+	ck_ok(look(CHECK_DATA, false, &x, &e));
+	ck_assert(x.sound);
+	ck_assert_uint_eq(x.returned, 0);
+	ck_assert_uint_eq(x.unindexed, 0);
+	it = finding(&x, k->name);
+	ck_assert(it && it->quarantined);
+	ck_assert_uint_eq(it->n_snapshots, 0);
+	ck_assert_uint_eq(restored_on(NULL, id).errors, 0);
+	check_result_done(&x);
+
+	/* Nor does another repair find more to do. */
+	ck_ok(look(CHECK_DATA, true, &x, &e));
+	ck_assert_uint_eq(x.salvaged + x.indexed + x.quarantined, 0);
+}
+
+START_TEST(a_pack_that_is_put_back_comes_back)
+{
+	static const char *const prefixes[] = { "data/", "meta/", "index/" };
+	/* One of two packs; both; both, and then the index that named them. */
+	static const unsigned int away[] = { 1, 2, 3, 7 };
+
+	for (size_t c = 0; c < sizeof(away) / sizeof(*away); c++) {
+		CLEANUP(check_result_done) struct check_result x = { 0 };
+		const unsigned int which = away[c];
+		struct object_id id;
+		struct kept kept[3];
+
+		tear_down();
+		set_up();
+		id = repo_take(&f).id;
+		for (unsigned int i = 0; i < 2; i++)
+			if (which & 1U << i)
+				take_away(prefixes[i], &kept[i]);
+		ck_ok(look(CHECK_STRUCTURE, true, &x, &e));
+		ck_assert_uint_gt(x.quarantined, 0);
+		if (which & 4) {
+			take_away(prefixes[2], &kept[2]);
+			buf_done(&kept[2].bytes);
+		}
+		for (unsigned int i = 0; i < 2; i++)
+			if (which & 1U << i)
+				put_back(&kept[i]);
+		expect_returned(id, &kept[which == 1 ? 0 : 1]);
+	}
+}
+END_TEST
+
+START_TEST(a_chunk_that_is_put_back_comes_back)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct object_id id = repo_take(&f).id;
+	struct kept kept;
+
+	take_away("data/", &kept);
+	kept.bytes.data[100] ^= 1;
+	repo_set(repository_store(f.r), kept.name, kept.bytes.data,
+		 kept.bytes.len);
+	kept.bytes.data[100] ^= 1;
+	ck_ok(look(CHECK_DATA, true, &x, &e));
+	ck_assert_uint_eq(x.quarantined, 1);
+	put_back(&kept);
+	expect_returned(id, &kept);
+}
+END_TEST
+
+/* Put back as damaged as it was, it stays lost, and nobody says otherwise. */
+START_TEST(what_is_put_back_damaged_stays_given_up)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	struct kept kept;
+
+	(void)repo_take(&f);
+	take_away("data/", &kept);
+	ck_ok(look(CHECK_STRUCTURE, true, &x, &e));
+	for (size_t at = 32; at < kept.bytes.len - 200; at += 64)
+		kept.bytes.data[at] ^= 1;
+	put_back(&kept);
+	check_result_done(&x);
+	ck_ok(look(CHECK_STRUCTURE, true, &x, &e));
+	ck_assert(!x.sound);
+	ck_assert_uint_eq(x.returned, 0);
+	ck_assert_uint_eq(x.salvaged, 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -477,6 +604,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_bad_sector_is_no_loss_with_another_holder);
 	tcase_add_test(tc, deletions_that_cannot_be_read_are_not_absent);
 	tcase_add_test(tc, what_is_newer_is_not_given_up);
+	tcase_add_test(tc, a_pack_that_is_put_back_comes_back);
+	tcase_add_test(tc, a_chunk_that_is_put_back_comes_back);
+	tcase_add_test(tc, what_is_put_back_damaged_stays_given_up);
 }
 
 CHECK_MAIN("storage, damaged", cases)

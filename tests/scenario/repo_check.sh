@@ -109,5 +109,25 @@ expect 4 "repair of the index" "$snapctl" repo check --repair --json
 holds "repair of the index" "x['repaired']['sound'] and x['repaired']['indexed'] > 0"
 expect 0 "a sound index" "$snapctl" repo check --read-data
 
+# A pack that went missing, was given up, and is put back as it was.
+packs=$(ls repo/data/*/*)
+mkdir aside && cp -a repo/data aside
+find repo/data -type f -delete
+expect 4 "missing packs" "$snapctl" repo check --repair --json
+holds "missing packs" "x['repaired']['quarantined'] > 0 and x['returned'] == 0"
+cp -a aside/data repo
+expect 4 "put back" "$snapctl" repo check --json
+holds "put back" "x['returned'] > 0 and '--repair' in x['advice'] and 'opens again' in x['damaged'][0]['message']"
+expect 4 "not looked at" "$snapctl" restore latest --to again
+expect 4 "repair again" "$snapctl" repo check --repair --json
+holds "repair again" "x['repaired']['sound'] and x['repaired']['salvaged'] > 0"
+for pack in $packs; do
+	[ -e "$pack" ] || { echo "FAILED: repair deleted $pack"; failures=$((failures + 1)); }
+done
+expect 0 "brought back" "$snapctl" repo check --read-data --json
+holds "brought back" "x['sound'] and x['damaged'] == [] and len(x['quarantined']) > 0"
+expect 0 "a restore of it all" "$snapctl" restore latest --to again
+diff -r tree "again$dir/tree" || failures=$((failures + 1))
+
 [ "$failures" = 0 ] && echo "all as it should be"
 [ "$failures" = 0 ]
