@@ -339,7 +339,8 @@ static int stages(struct check *c, struct err *e)
 	    check_index_list(c, e) || check_objects(c, e))
 		return -1;
 	if (c->o->level >= CHECK_STRUCTURE &&
-	    (check_packs(c, e) || check_index(c, e) || check_trees(c, e)))
+	    (check_packs(c, e) || check_index(c, e) || check_trees(c, e) ||
+	     check_folders(c, e)))
 		return -1;
 	if (c->out->lost && (check_returned(c, e) || check_losses(c, e)))
 		return -1;

@@ -5,6 +5,7 @@
  *	packs     directories; level data: every chunk (threads)
  *	index     every entry against the directories
  *	trees     every chunk that a snapshot reaches is at a sound place
+ *	folders   entries are in order, each in a folder that is one
  *	returned  only after losses: what was given up and opens again
  *	losses    only after damage: which snapshots, which paths
  *	repair
@@ -158,6 +159,7 @@ int check_objects(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_packs(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_index(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_trees(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_folders(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_returned(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_losses(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_repair(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
