@@ -3,15 +3,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_named.h"
 #include "service/notes.h"
 #include "service/op.h"
+#include "service/own_folders.h"
 #include "service/progress.h"
 #include "storage/snapshot.h"
 #include "storage/sources/exclude.h"
@@ -27,6 +28,7 @@ struct creating {
 	char **roots; /* one block */
 	size_t n_roots;
 	const char **paths;
+	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
 };
@@ -45,6 +47,7 @@ static void creating_done(struct creating *x)
 	exclude_free(x->exclude);
 	free(x->roots);
 	free(x->paths);
+	own_folders_done(&x->own);
 	manifest_done(&x->about);
 	notes_done(&x->notes);
 	repository_close(x->repository);
@@ -154,18 +157,17 @@ static int resolve(struct creating *x, struct err *e)
 	return 0;
 }
 
-/* A repository within what it protects would hold itself. */
-static size_t own_folder(struct repository *r, struct files_identity *ret)
+/* The repository, with all its regions where they are known by a name. */
+static int find_own(struct creating *x, struct err *e)
 {
-	const char *url = repository_store(r)->url;
-	struct stat st;
+	CLEANUP(resource_free) struct resource *named = NULL;
+	const int found = engine_named(x->call, &named, e);
 
-	if (strncmp(url, "file://", 7) == 0)
-		url += 7;
-	if (*url != '/' || stat(url, &st) != 0)
-		return 0;
-	*ret = (struct files_identity){ st.st_dev, st.st_ino };
-	return 1;
+	if (found < 0 ||
+	    own_folders_add_store(&x->own, repository_store(x->repository), e) <
+		    0)
+		return -1;
+	return found ? own_folders_add_regions(&x->own, named, e) : 0;
 }
 
 static void on_progress(void *arg, const struct snapshot_progress *p)
@@ -212,7 +214,6 @@ static int take(struct creating *x, struct err *e)
 		.roots = (const char *const *)x->roots,
 		.root_count = x->n_roots
 	};
-	struct files_identity own;
 	const struct files_options files = {
 		.paths = x->paths,
 		.path_count = args_count(args, "path"),
@@ -220,8 +221,8 @@ static int take(struct creating *x, struct err *e)
 		.excluded_arg = &scope,
 		.exclude_caches = args_switch(args, "exclude-caches"),
 		.cross_file_systems = args_switch(args, "cross-file-systems"),
-		.skip = &own,
-		.skip_count = own_folder(x->repository, &own),
+		.skip = x->own.list,
+		.skip_count = x->own.count,
 		.report = snapshot_report,
 		.report_arg = x->errors,
 	};
@@ -254,7 +255,7 @@ static int create(struct operation_call *call, struct err *e)
 
 	creating_init(&x, call);
 	if (resolve(&x, e) || describe(&x, e) ||
-	    engine_open(call, &x.repository, e) ||
+	    engine_open(call, &x.repository, e) || find_own(&x, e) ||
 	    snapshot_errors_new(&x.errors, e))
 		return -1;
 	progress_stage(call->progress, "reading", 0);

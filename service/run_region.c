@@ -18,15 +18,6 @@ const struct resource_region *run_region_primary(const struct run *r)
 	return region;
 }
 
-const char *run_region_folder(const struct resource_region *region)
-{
-	const char *url = region->url;
-
-	if (strncmp(url, "file://", 7) == 0)
-		url += 7;
-	return *url == '/' ? url : NULL;
-}
-
 /* What is known of a region and outlives this contact. */
 struct known {
 	const char *region;

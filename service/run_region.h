@@ -29,7 +29,4 @@ int run_region_key(const struct run *r, struct keyring_credential **ret,
 const struct resource_region *run_region_primary(const struct run *r) NONNULL(1)
 	RETURNS_NONNULL;
 
-/* The folder of a region that is one on this host, else NULL. */
-const char *run_region_folder(const struct resource_region *region) NONNULL(1);
-
 #endif

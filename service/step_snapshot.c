@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,6 +26,7 @@
 #include "service/engine.h"
 #include "service/mirror.h"
 #include "service/notes.h"
+#include "service/own_folders.h"
 #include "service/run_region.h"
 #include "service/run_snapshot.h"
 #include "service/step.h"
@@ -38,9 +38,6 @@
 /* Errors named in the catalog; the snapshot itself lists them all. */
 enum { NAMED_ERRORS = 100 };
 
-/* Regions, state and cache: what the service itself writes. */
-enum { SKIP_MAX = 64 };
-
 struct taking {
 	struct run *run;
 	const struct resource *source;
@@ -50,8 +47,7 @@ struct taking {
 	struct exclude *exclude;
 	char **roots; /* one block */
 	size_t n_roots;
-	struct files_identity skip[SKIP_MAX];
-	size_t n_skip;
+	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
 	uint64_t named;
@@ -74,6 +70,7 @@ static void taking_done(struct taking *x)
 	snapshot_errors_free(x->errors);
 	exclude_free(x->exclude);
 	free(x->roots);
+	own_folders_done(&x->own);
 	notes_done(&x->notes);
 	manifest_done(&x->about);
 	repository_snapshot_done(&x->snapshot);
@@ -86,25 +83,19 @@ static inline void cleanup_taking_done(struct taking *x)
 
 /* ---- What is taken ------------------------------------------------------ */
 
-static void skip_folder(struct taking *x, const char *path)
+/* Regions, state and cache. */
+static int find_own(struct taking *x, struct err *e)
 {
-	struct stat st;
+	const struct config *config = x->run->config;
+	struct own_folders *own = &x->own;
 
-	if (path && x->n_skip < SKIP_MAX && stat(path, &st) == 0)
-		x->skip[x->n_skip++] = (struct files_identity){ st.st_dev,
-								st.st_ino };
-}
-
-/* A repository within what it protects would hold itself. */
-static void skip_own(struct taking *x)
-{
-	const struct resource_repository *repository =
-		&x->run->repository->repository;
-
-	skip_folder(x, config_text(x->run->config, CONFIG_STATE));
-	skip_folder(x, config_text(x->run->config, CONFIG_CACHE));
-	for (size_t i = 0; i < repository->region_count; i++)
-		skip_folder(x, run_region_folder(&repository->regions[i]));
+	if (own_folders_add_path(own, config_text(config, CONFIG_STATE), e) <
+		    0 ||
+	    own_folders_add_path(own, config_text(config, CONFIG_CACHE), e) <
+		    0 ||
+	    own_folders_add_store(own, repository_store(x->repository), e) < 0)
+		return -1;
+	return own_folders_add_regions(own, x->run->repository, e);
 }
 
 static void fill_user(struct manifest *m)
@@ -159,9 +150,9 @@ static int prepare(struct taking *x, struct err *e)
 			       text_quote_str(source->type).s);
 	if (files_resolve(source->paths.items, source->paths.count, &x->roots,
 			  &x->n_roots, e) < 0 ||
-	    exclude_new(&x->exclude, e) < 0 || describe(x, e) < 0)
+	    exclude_new(&x->exclude, e) < 0 || describe(x, e) < 0 ||
+	    find_own(x, e) < 0)
 		return -1;
-	skip_own(x);
 	return snapshot_errors_new(&x->errors, e);
 }
 
@@ -189,8 +180,8 @@ static int take(struct taking *x, struct object_id id, struct err *e)
 		.path_count = x->source->source.paths.count,
 		.excluded = exclude_empty(x->exclude) ? NULL : exclude_below,
 		.excluded_arg = &scope,
-		.skip = x->skip,
-		.skip_count = x->n_skip,
+		.skip = x->own.list,
+		.skip_count = x->own.count,
 		.report = snapshot_report,
 		.report_arg = x->errors,
 	};

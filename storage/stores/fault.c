@@ -365,6 +365,13 @@ static int faulty_now(struct store *store, struct instant *ret, struct err *e)
 	return store_now(((struct faulty *)store)->inner, ret, e);
 }
 
+static int faulty_local_folder(const struct store *store,
+			       struct store_folder *ret, struct err *e)
+{
+	return store_local_folder(((const struct faulty *)store)->inner, ret,
+				  e);
+}
+
 /* Has no open: a faulty store is not reached by a URL. */
 static const struct store_ops faulty_ops = {
 	.scheme = "fault",
@@ -379,6 +386,7 @@ static const struct store_ops faulty_ops = {
 	.list = faulty_list,
 	.remove = faulty_remove,
 	.now = faulty_now,
+	.local_folder = faulty_local_folder,
 };
 
 int fault_wrap(struct store *inner, struct store **ret, struct err *e)

@@ -308,6 +308,17 @@ static int local_remove(struct store *s, const char *name, struct err *e)
 	return local_alive((struct local *)s, e);
 }
 
+static int local_folder(const struct store *s, struct store_folder *ret,
+			struct err *e)
+{
+	struct stat st;
+
+	if (fstat(((const struct local *)s)->root, &st) < 0)
+		return local_sys(e, "");
+	*ret = (struct store_folder){ st.st_dev, st.st_ino };
+	return 1;
+}
+
 const struct store_ops store_local_ops = {
 	.scheme = "file",
 	.open = local_open,
@@ -321,4 +332,5 @@ const struct store_ops store_local_ops = {
 	.size = local_size,
 	.list = local_list,
 	.remove = local_remove,
+	.local_folder = local_folder,
 };

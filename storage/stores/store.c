@@ -277,6 +277,18 @@ int store_now(struct store *s, struct instant *ret, struct err *e)
 	return 0;
 }
 
+int store_local_folder(const struct store *s, struct store_folder *ret,
+		       struct err *e)
+{
+	const int r = s->ops->local_folder ? s->ops->local_folder(s, ret, e)
+					   : 0;
+
+	if (r < 0)
+		return err_wrap(e, "cannot tell where %s lies",
+				text_quote_str(s->url).s);
+	return r;
+}
+
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,
 	      unsigned int flags, struct err *e)
 {

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/attr.h"
 #include "base/buf.h"
@@ -61,6 +62,12 @@ struct store_entry {
 /* 0 goes on, 1 ends the listing early (which is success), -1 fails it. */
 typedef int store_visit(void *arg, const struct store_entry *entry,
 			struct err *e);
+
+/* A folder of this machine, as fstat(2) tells it from all others. */
+struct store_folder {
+	dev_t dev;
+	ino_t ino;
+};
 
 struct store_ops {
 	const char *scheme; /* "file", "mem" */
@@ -123,6 +130,13 @@ struct store_ops {
 
 	/* The other side's wall clock (with STORE_HAS_CLOCK), else NULL. */
 	int (*now)(struct store *s, struct instant *ret, struct err *e);
+
+	/*
+	 * The folder that holds the objects, where that is one of this machine
+	 * (1), so that a snapshot can leave it out; else 0, or NULL.
+	 */
+	int (*local_folder)(const struct store *s, struct store_folder *ret,
+			    struct err *e);
 };
 
 /* First member of every backend's own structs. */
@@ -168,6 +182,9 @@ int store_remove(struct store *s, const char *name, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 int store_now(struct store *s, struct instant *ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+
+int store_local_folder(const struct store *s, struct store_folder *ret,
+		       struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 
 /* A whole small object at once. */
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,

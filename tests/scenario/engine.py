@@ -280,6 +280,23 @@ def interrupted(world):
     check(world.json("repo", "check", "--read-data")["sound"] is True, ended)
 
 
+def within_itself(world):
+    """A repository in what it protects is left out, however it is written."""
+    engine = Engine(world)
+    where = engine.tree + "/re po"
+    os.mkdir(where)
+    world.run("repo", "init", where, "--key-file", world.path("key"))
+    os.symlink(where, world.path("link"))
+    inside = os.path.relpath(where)
+    for repo in (where, where + "/.", inside, world.path("link"),
+                 "file://" + where, "FILE://" + where,
+                 "file://" + where.replace(" ", "%20"),
+                 "File://" + where.replace("tree", "%74ree")):
+        done = world.json("snapshot", "create", engine.tree, "--repo", repo)
+        check(done["state"] == "complete" and done["files"] == 1,
+              (repo, done))
+
+
 def any_bytes(world):
     engine = Engine(world)
     odd = b"x\xffy\n\x1b[31m"
@@ -392,5 +409,5 @@ def without_a_home(world):
 
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths,
-          full_disks, interrupted, any_bytes, keys_by_name, nohup,
-          without_a_home)
+          full_disks, interrupted, within_itself, any_bytes, keys_by_name,
+          nohup, without_a_home)

@@ -85,6 +85,31 @@ START_TEST(its_own_folders_are_left_out)
 }
 END_TEST
 
+/* However it is written: regions are folders, not their names. */
+START_TEST(regions_are_told_by_what_they_are)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char spec[4 * SCRATCH_PATH];
+
+	run_open(&t);
+	run_region(&t, "b");
+	ck_assert_int_eq(symlink("b", run_path(&t, "link")), 0);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":[{\"name\":"
+		       "\"a\",\"url\":\"FILE://%s/%%61\"},{\"name\":\"b\","
+		       "\"url\":\"file://%s/lin%%6b\"}]}",
+		       t.root, t.root);
+	run_apply(&t, "Repository", "main", NULL, spec);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"type\":\"files\",\"paths\":[\"%s\"],\"exclude\":["
+		       "\"keys\",\"clock\",\"catalog.db*\"]}",
+		       t.root);
+	run_apply(&t, "Source", "web", "{\"tier\":\"gold\"}", spec);
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_SUCCEEDED);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT files FROM snapshots"), 1);
+}
+END_TEST
+
 START_TEST(every_source_is_told_of)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -240,6 +265,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_run_done_again_takes_nothing);
 	tcase_add_test(tc, policies_lock);
 	tcase_add_test(tc, its_own_folders_are_left_out);
+	tcase_add_test(tc, regions_are_told_by_what_they_are);
 	tcase_add_test(tc, every_source_is_told_of);
 	tcase_add_test(tc, what_cannot_be_read_makes_it_partial);
 	tcase_add_test(tc, an_unreachable_region_is_named);

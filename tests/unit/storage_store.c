@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/stores/fault.h"
@@ -464,6 +465,27 @@ EACH(there_is_a_clock_only_where_it_says_so)
 }
 END_TEST
 
+EACH(only_a_folder_tells_which_it_is)
+{
+	struct store_folder folder = { 0 };
+	struct stat st;
+
+	BEGIN;
+	if (_i == LOCAL || _i == LOCAL_FAULTY) {
+		char path[SCRATCH_PATH];
+
+		ck_assert_int_eq(stat(scratch_path(&dir, "store", path), &st),
+				 0);
+		ck_assert_int_eq(store_local_folder(store, &folder, &e), 1);
+		ck_assert_uint_eq(folder.dev, st.st_dev);
+		ck_assert_uint_eq(folder.ino, st.st_ino);
+	} else {
+		ck_assert_int_eq(store_local_folder(store, &folder, &e), 0);
+	}
+	END;
+}
+END_TEST
+
 /* Byte i of a large object, so that any misplaced block shows. */
 static uint8_t pattern(uint64_t i)
 {
@@ -693,6 +715,7 @@ static void cases(TCase *tc)
 	ADD(names_of_all_lengths_up_to_the_limit);
 	ADD(an_object_above_the_ceiling_is_corrupt);
 	ADD(there_is_a_clock_only_where_it_says_so);
+	ADD(only_a_folder_tells_which_it_is);
 	ADD(pieces_of_all_sizes_make_one_object);
 	ADD(a_hint_that_is_wrong_does_no_harm);
 	ADD(many_names);
