@@ -19,6 +19,8 @@ struct instant {
 	uint32_t nsec;
 };
 
+#define INSTANT_NSEC_MAX 999999999
+
 /* Room for any instant as text. */
 #define INSTANT_TEXT 48
 

@@ -1,6 +1,5 @@
 #include "storage/repository/content.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,6 +126,31 @@ int content_encode(const struct content *c, struct content_table *t,
 	return 0;
 }
 
+static bool extent_valid(const struct extent *x, uint8_t level)
+{
+	if (x->len == 0)
+		return false;
+	if (level || x->hole)
+		return !(level && x->hole);
+	return x->len <= CHUNK_MAX && x->offset + x->len <= CHUNK_MAX;
+}
+
+bool content_valid(const struct content *c, uint64_t size)
+{
+	uint64_t left = size;
+
+	/* No file system knows files beyond what an off_t can say. */
+	if (size > INT64_MAX || c->level > CONTENT_LEVEL_MAX ||
+	    c->n > CONTENT_EXTENTS_MAX)
+		return false;
+	for (size_t i = 0; i < c->n; i++) {
+		if (!extent_valid(&c->v[i], c->level) || c->v[i].len > left)
+			return false;
+		left -= c->v[i].len;
+	}
+	return left == 0;
+}
+
 static bool mergeable(const struct extent *last, const struct extent *x)
 {
 	if (last->hole || x->hole)
@@ -197,7 +221,8 @@ int content_builder_add(struct content_builder *b, const struct extent *x,
 {
 	struct level *l = &b->levels[0];
 
-	assert(x->len > 0);
+	if (!extent_valid(x, 0))
+		return err_set(e, ERR_BUG, "an extent contradicts itself");
 	if (l->n && mergeable(&l->v[l->n - 1], x)) {
 		l->v[l->n - 1].len += x->len;
 		return 0;
@@ -254,9 +279,8 @@ int content_table_decode(struct cursor *c, struct content_table *t,
 	return 0;
 }
 
-/* One extent; *left is what the file still lacks. */
-static bool decode_extent(struct cursor *c, const struct content_table *t,
-			  uint8_t level, uint64_t *left, struct extent *x)
+static void decode_extent(struct cursor *c, const struct content_table *t,
+			  uint8_t level, struct extent *x)
 {
 	uint64_t number = cursor_varint(c);
 
@@ -264,38 +288,25 @@ static bool decode_extent(struct cursor *c, const struct content_table *t,
 	if (level == 0 && number-- == 0)
 		x->hole = true;
 	if (!x->hole) {
-		if (number >= t->n)
-			return false;
+		if (number >= t->n) {
+			c->bad = true;
+			return;
+		}
 		x->id = t->ids[number];
 		if (level == 0)
 			x->offset = (uint32_t)cursor_varint_max(c, CHUNK_MAX);
 	}
 	x->len = cursor_varint(c);
-	if (c->bad || x->len == 0 || x->len > *left)
-		return false;
-	if (level == 0 && !x->hole &&
-	    (x->len > CHUNK_MAX || x->offset + x->len > CHUNK_MAX))
-		return false;
-	*left -= x->len;
-	return true;
 }
 
 int content_decode(struct cursor *c, const struct content_table *t,
 		   uint64_t size, struct content *ret, struct err *e)
 {
-	uint64_t left = size;
-
-	/* No file system knows files beyond what an off_t can say. */
-	if (size > INT64_MAX)
-		return err_set(e, ERR_CORRUPT, "a file is impossibly large");
 	ret->level = cursor_u8(c);
 	ret->n = (size_t)cursor_varint_max(c, CONTENT_EXTENTS_MAX);
-	if (ret->level > CONTENT_LEVEL_MAX)
-		c->bad = true;
 	for (size_t i = 0; !c->bad && i < ret->n; i++)
-		if (!decode_extent(c, t, ret->level, &left, &ret->v[i]))
-			c->bad = true;
-	if (c->bad || left)
+		decode_extent(c, t, ret->level, &ret->v[i]);
+	if (c->bad || !content_valid(ret, size))
 		return err_set(e, ERR_CORRUPT,
 			       "the extents of a file do not add up");
 	return 0;

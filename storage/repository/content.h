@@ -38,6 +38,12 @@ struct content {
 	struct extent *v;
 };
 
+/*
+ * Whether the extents are as trees hold them and add up to size: what is not
+ * stored is what is refused.
+ */
+bool content_valid(const struct content *c, uint64_t size) NONNULL(1);
+
 struct content_builder;
 
 int content_builder_new(struct writer *w, struct chunk_worker *worker,
@@ -46,7 +52,10 @@ int content_builder_new(struct writer *w, struct chunk_worker *worker,
 void content_builder_free(struct content_builder *b);
 DEFINE_CLEANUP(struct content_builder *, content_builder_free);
 
-/* Adjacent holes, and adjacent pieces of one chunk, become one extent. */
+/*
+ * Adjacent holes, and adjacent pieces of one chunk, become one extent.
+ * ERR_BUG for one that no content may hold.
+ */
 int content_builder_add(struct content_builder *b, const struct extent *x,
 			struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /*
@@ -82,7 +91,7 @@ void content_table_done(struct content_table *t) NONNULL(1);
 int content_encode(const struct content *c, struct content_table *t,
 		   struct buf *out, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
-/* Reads into v (room for CONTENT_EXTENTS_MAX); the lengths add up to size. */
+/* Reads into v (room for CONTENT_EXTENTS_MAX); the content is valid. */
 int content_decode(struct cursor *c, const struct content_table *t,
 		   uint64_t size, struct content *ret, struct err *e)
 	NONNULL(1, 2, 4, 5) MUST_CHECK;

@@ -98,6 +98,40 @@ bool entry_path_valid(const void *path, size_t len)
 	return true;
 }
 
+static bool target_valid(const struct entry *en)
+{
+	if (en->type != ENTRY_SYMLINK)
+		return en->target_len == 0;
+	return en->target_len > 0 && en->target_len <= ENTRY_TARGET_MAX &&
+	       !memchr(en->target, '\0', en->target_len);
+}
+
+static bool xattrs_valid(const struct entry *en)
+{
+	size_t sum = 0;
+
+	if (en->xattr_count > ENTRY_XATTRS_MAX)
+		return false;
+	for (size_t i = 0; i < en->xattr_count; i++) {
+		const struct entry_xattr *x = &en->xattrs[i];
+
+		if (!*x->name || strlen(x->name) > ENTRY_XATTR_NAME_MAX ||
+		    x->value_len > ENTRY_XATTR_VALUE_MAX)
+			return false;
+		sum += x->value_len;
+	}
+	return sum <= ENTRY_XATTR_VALUES_MAX;
+}
+
+bool entry_valid(const struct entry *en)
+{
+	return entry_type_name(en->type) && en->mode <= ENTRY_MODE_BITS &&
+	       en->mtime.nsec <= INSTANT_NSEC_MAX &&
+	       en->ctime.nsec <= INSTANT_NSEC_MAX &&
+	       (en->type == ENTRY_FILE || en->size == 0) && target_valid(en) &&
+	       xattrs_valid(en);
+}
+
 bool entry_path_within(const void *path, size_t len, const void *folder,
 		       size_t folder_len)
 {

@@ -22,6 +22,11 @@
 
 #define ENTRY_PATH_MAX	 65535
 #define ENTRY_TARGET_MAX 65535
+/* Attributes of an entry, their names and values, all values together. */
+#define ENTRY_XATTRS_MAX       65536
+#define ENTRY_XATTR_NAME_MAX   255
+#define ENTRY_XATTR_VALUE_MAX  65536
+#define ENTRY_XATTR_VALUES_MAX ((size_t)64 << 20)
 /* The permission bits that an entry carries. */
 #define ENTRY_MODE_BITS 07777U
 
@@ -102,6 +107,12 @@ int entry_path_compare(const void *a, size_t a_len, const void *b,
  * ENTRY_PATH_MAX.
  */
 bool entry_path_valid(const void *path, size_t len);
+/*
+ * Whether everything else about an entry is as trees hold it: what they do
+ * not store is what they refuse to read.  That the content of a file adds up
+ * to its size is content_valid()'s.
+ */
+bool entry_valid(const struct entry *en) NONNULL(1);
 /*
  * Whether path lies in folder or is it: "/a" holds "/a" and "/a/b", not
  * "/ab".  Both valid.

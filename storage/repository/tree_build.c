@@ -433,13 +433,15 @@ static int leaf_close(struct tree_builder *b, struct err *e)
 }
 
 /* What a reader would refuse must not be stored. */
-static bool adds_up(const struct entry *en, const struct content *content)
+static bool is_valid(const struct entry *en, const struct content *content)
 {
-	uint64_t sum = 0;
+	static const struct content none = { 0 };
 
-	for (size_t i = 0; content && i < content->n; i++)
-		sum += content->v[i].len;
-	return sum == (en->type == ENTRY_FILE ? en->size : 0);
+	if (!content)
+		content = &none;
+	return entry_path_valid(en->path, en->path_len) && entry_valid(en) &&
+	       content_valid(content, en->size) &&
+	       (en->type == ENTRY_FILE || content->n == 0);
 }
 
 static bool is_in_folder(const struct tree_builder *b, const struct entry *en)
@@ -466,7 +468,7 @@ int tree_builder_add(struct tree_builder *b, const struct entry *en,
 					 en->path_len) >= 0)
 		return err_set(e, ERR_BUG, "entry %s comes out of order",
 			       text_quote(en->path, en->path_len).s);
-	if (!entry_path_valid(en->path, en->path_len) || !adds_up(en, content))
+	if (!is_valid(en, content))
 		return err_set(e, ERR_BUG, "entry %s contradicts itself",
 			       text_quote(en->path, en->path_len).s);
 	if (!is_in_folder(b, en))

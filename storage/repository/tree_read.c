@@ -4,10 +4,7 @@
 #include "base/text.h"
 #include "storage/repository/tree_node.h"
 
-#define XATTRS_MAX   65536
-#define NAME_MAX_LEN 255
-#define VALUE_MAX    65536
-#define ENTRIES_MAX  (1U << 20)
+#define ENTRIES_MAX (1U << 20)
 
 struct tree {
 	struct reader *reader;
@@ -67,7 +64,7 @@ int tree_open(struct reader *x, const struct manifest_root *root,
 	buf_init(&t->hints, CHUNK_MAX);
 	buf_init(&t->path, ENTRY_PATH_MAX);
 	buf_init(&t->names, CHUNK_MAX);
-	buf_init(&t->values, (size_t)4 * CHUNK_MAX);
+	buf_init(&t->values, ENTRY_XATTR_VALUES_MAX);
 	buf_init(&t->lost, ENTRY_PATH_MAX);
 	t->extents = calloc(CONTENT_EXTENTS_MAX, sizeof(*t->extents));
 	if (!t->extents)
@@ -233,7 +230,7 @@ static void read_hint(struct tree *t, struct entry *en)
 	t->ctime_sec = (int64_t)((uint64_t)t->ctime_sec +
 				 (uint64_t)cursor_svarint(c));
 	en->ctime.sec = t->ctime_sec;
-	en->ctime.nsec = (uint32_t)cursor_varint_max(c, 999999999);
+	en->ctime.nsec = (uint32_t)cursor_varint_max(c, INSTANT_NSEC_MAX);
 	en->inode = c->bad ? 0 : t->inode;
 	if (c->bad)
 		*c = cursor_of(NULL, 0);
@@ -260,8 +257,6 @@ static int read_large_value(struct tree *t, uint64_t number,
 		*e = t->value_lost;
 		return -1;
 	}
-	if (n > VALUE_MAX)
-		return malformed(e);
 	/* Values may move while the list grows: offsets until it is whole. */
 	x->value_len = n;
 	return buf_add(&t->values, plain, n, e);
@@ -269,19 +264,18 @@ static int read_large_value(struct tree *t, uint64_t number,
 
 static int read_xattr(struct tree *t, struct entry_xattr *x, struct err *e)
 {
-	const size_t len = (size_t)cursor_varint_max(&t->at, NAME_MAX_LEN);
+	const size_t len = (size_t)cursor_varint_max(&t->at,
+						     ENTRY_XATTR_NAME_MAX);
 	const uint8_t *name = cursor_bytes(&t->at, len);
 	const uint64_t v = cursor_varint(&t->at);
 
-	if (t->at.bad || len == 0 || memchr(name, '\0', len))
+	if (t->at.bad || (len && memchr(name, '\0', len)))
 		return malformed(e);
 	if (buf_add(&t->names, name, len, e) ||
 	    buf_add_byte(&t->names, '\0', e))
 		return -1;
 	if (v & 1)
 		return read_large_value(t, v / 2, x, e);
-	if (v / 2 > VALUE_MAX)
-		return malformed(e);
 	x->value_len = (size_t)(v / 2);
 	x->value = cursor_bytes(&t->at, x->value_len);
 	return t->at.bad ? malformed(e) : 0;
@@ -289,7 +283,7 @@ static int read_xattr(struct tree *t, struct entry_xattr *x, struct err *e)
 
 static int read_xattrs(struct tree *t, struct entry *en, struct err *e)
 {
-	const size_t n = (size_t)cursor_varint_max(&t->at, XATTRS_MAX);
+	const size_t n = (size_t)cursor_varint_max(&t->at, ENTRY_XATTRS_MAX);
 	struct entry_xattr *grown;
 	const char *name;
 	const uint8_t *large;
@@ -335,9 +329,6 @@ static int read_body(struct tree *t, struct entry *en, struct content *content,
 		en->target_len = (size_t)cursor_varint_max(&t->at,
 							   ENTRY_TARGET_MAX);
 		en->target = (const char *)cursor_bytes(&t->at, en->target_len);
-		if (!t->at.bad && (en->target_len == 0 ||
-				   memchr(en->target, '\0', en->target_len)))
-			return malformed(e);
 		return 0;
 	case ENTRY_CHARACTER:
 	case ENTRY_BLOCK:
@@ -383,8 +374,8 @@ static int read_entry(struct tree *t, struct entry *en, struct content *content,
 	en->gid = read_owner(c, t->before.gid);
 	en->mtime.sec = (int64_t)((uint64_t)t->before.mtime.sec +
 				  (uint64_t)cursor_svarint(c));
-	en->mtime.nsec = (uint32_t)cursor_varint_max(c, 999999999);
-	if (c->bad || !entry_type_name(en->type))
+	en->mtime.nsec = (uint32_t)cursor_varint_max(c, INSTANT_NSEC_MAX);
+	if (c->bad)
 		return malformed(e);
 	if (read_body(t, en, content, e))
 		return -1;
@@ -392,7 +383,7 @@ static int read_entry(struct tree *t, struct entry *en, struct content *content,
 		en->link_group = cursor_u64(c);
 	if (en->flags & ENTRY_XATTRS && read_xattrs(t, en, e))
 		return -1;
-	if (c->bad)
+	if (c->bad || !entry_valid(en))
 		return malformed(e);
 	read_hint(t, en);
 	t->before = (struct entry){ .uid = en->uid,

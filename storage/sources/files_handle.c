@@ -37,7 +37,7 @@ struct files_handle {
 	bool follow;
 	bool sparse;
 	enum source_state state;
-	int sys;	   /* with SOURCE_FAILED */
+	int sys;	   /* with SOURCE_FAILED; 0: doing says it all */
 	const char *doing; /* with SOURCE_FAILED: "cannot open it" */
 	uint16_t format;   /* of mode, when it was delivered */
 	struct files_record opened;
@@ -189,8 +189,8 @@ static void report(const struct files_handle *h, const struct entry *en,
 
 	if (!o->report)
 		return;
-	(void)snprintf(message, sizeof(message), "%s: %s", doing,
-		       err_errno_text(sys));
+	(void)snprintf(message, sizeof(message), "%s%s%s", doing,
+		       sys ? ": " : "", sys ? err_errno_text(sys) : "");
 	o->report(o->report_arg, en->path, en->path_len, message);
 }
 
@@ -213,6 +213,11 @@ static int read_target(struct files_handle *h, struct entry *en, struct err *e)
 
 	if (n < 0) {
 		failed(h, "cannot read the link", errno);
+		return 0;
+	}
+	/* A file system in user space may say so; nothing could restore it. */
+	if (n == 0) {
+		failed(h, "the link has no target", 0);
 		return 0;
 	}
 	h->target = malloc((size_t)n + 1);

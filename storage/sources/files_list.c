@@ -331,15 +331,21 @@ static void keep_tag_only(struct files_reader *r)
 	r->keys.len = kept * sizeof(*keys);
 }
 
+/* Of network file systems, the kernel passes on what the server says. */
+static uint32_t nsec_of(const struct statx_timestamp *t)
+{
+	return t->tv_nsec <= INSTANT_NSEC_MAX ? t->tv_nsec : INSTANT_NSEC_MAX;
+}
+
 void files_record_set(struct files_record *r, const struct statx *x)
 {
 	r->dev = makedev(x->stx_dev_major, x->stx_dev_minor);
 	r->ino = x->stx_ino;
 	r->size = x->stx_size;
 	r->mtime_sec = x->stx_mtime.tv_sec;
-	r->mtime_nsec = x->stx_mtime.tv_nsec;
+	r->mtime_nsec = nsec_of(&x->stx_mtime);
 	r->ctime_sec = x->stx_ctime.tv_sec;
-	r->ctime_nsec = x->stx_ctime.tv_nsec;
+	r->ctime_nsec = nsec_of(&x->stx_ctime);
 	r->uid = x->stx_uid;
 	r->gid = x->stx_gid;
 	r->rdev_major = x->stx_rdev_major;

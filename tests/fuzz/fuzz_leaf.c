@@ -66,10 +66,8 @@ static void check_entry(const struct entry *en, const struct content *c)
 	struct err e;
 
 	FUZZ_PROMISE(entry_path_valid(en->path, en->path_len));
-	FUZZ_PROMISE(entry_type_name(en->type) != NULL);
-	FUZZ_PROMISE((en->mode & ~ENTRY_MODE_BITS) == 0);
-	FUZZ_PROMISE(en->mtime.nsec < 1000000000);
-	FUZZ_PROMISE((en->type == ENTRY_SYMLINK) == (en->target != NULL));
+	FUZZ_PROMISE(entry_valid(en));
+	FUZZ_PROMISE(content_valid(c, en->size));
 	check_content(en, c);
 	FUZZ_PROMISE(entry_copy(&copy, en, &e) == 0);
 	for (size_t i = 0; i < copy.xattr_count; i++)

@@ -436,6 +436,189 @@ START_TEST(what_contradicts_itself_is_not_stored)
 }
 END_TEST
 
+static uint8_t zeros[70000];
+static char long_name[257];
+
+static void spoil_target_empty(struct entry *en)
+{
+	en->type = ENTRY_SYMLINK;
+	en->target = "";
+}
+
+static void spoil_target_long(struct entry *en)
+{
+	static char target[65536];
+
+	memset(target, 't', sizeof(target));
+	en->type = ENTRY_SYMLINK;
+	en->target = target;
+	en->target_len = sizeof(target);
+}
+
+static void spoil_target_nul(struct entry *en)
+{
+	en->type = ENTRY_SYMLINK;
+	en->target = "a\0b";
+	en->target_len = 3;
+}
+
+static void spoil_type(struct entry *en)
+{
+	en->type = ENTRY_TYPE_END;
+}
+
+static void spoil_mode(struct entry *en)
+{
+	en->mode = 010000;
+}
+
+static void spoil_size(struct entry *en)
+{
+	en->size = 1;
+}
+
+static void spoil_mtime(struct entry *en)
+{
+	en->mtime.nsec = 1000000000;
+}
+
+static void spoil_ctime(struct entry *en)
+{
+	en->inode = 1;
+	en->ctime.nsec = 1000000000;
+}
+
+static void set_xattr(struct entry *en, const char *name, size_t len)
+{
+	static struct entry_xattr x;
+
+	x = (struct entry_xattr){ name, zeros, len };
+	en->xattrs = &x;
+	en->xattr_count = 1;
+}
+
+static void spoil_name_empty(struct entry *en)
+{
+	set_xattr(en, "", 1);
+}
+
+static void spoil_name_long(struct entry *en)
+{
+	memset(long_name, 'n', 256);
+	set_xattr(en, long_name, 1);
+}
+
+static void spoil_value_long(struct entry *en)
+{
+	set_xattr(en, "user.x", 65537);
+}
+
+static struct entry_xattr many[65537];
+
+static void set_many(struct entry *en, size_t n, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		many[i] = (struct entry_xattr){ "user.x", zeros, len };
+	en->xattrs = many;
+	en->xattr_count = n;
+}
+
+static void spoil_values_long(struct entry *en)
+{
+	set_many(en, 1025, 65536);
+}
+
+static void spoil_count(struct entry *en)
+{
+	set_many(en, 65537, 0);
+}
+
+/* What the reader would refuse, and lose with the rest of its leaf. */
+START_TEST(what_no_reader_takes_is_not_stored)
+{
+	static void (*const spoil[])(struct entry * en) = {
+		spoil_target_empty, spoil_target_long, spoil_target_nul,
+		spoil_type,	    spoil_mode,	       spoil_size,
+		spoil_mtime,	    spoil_ctime,       spoil_name_empty,
+		spoil_name_long,    spoil_value_long,  spoil_values_long,
+		spoil_count,
+	};
+	CLEANUP(tree_builder_free) struct tree_builder *b = NULL;
+	CLEANUP(reader_free) struct reader *x = NULL;
+	CLEANUP(tree_close) struct tree *t = NULL;
+	const struct entry good = { .path = "/a",
+				    .path_len = 2,
+				    .type = ENTRY_FIFO };
+	struct manifest_root tree;
+	struct manifest_root hints;
+	struct content c;
+	struct entry en;
+
+	ck_ok(tree_builder_new(writer, worker, &b, &e));
+	for (size_t i = 0; i < sizeof(spoil) / sizeof(*spoil); i++) {
+		en = good;
+		spoil[i](&en);
+		ck_assert_msg(tree_builder_add(b, &en, NULL, &e) < 0,
+			      "spoiled by %zu", i);
+		ck_assert_int_eq(e.code, ERR_BUG);
+	}
+	/* The longest of everything is taken, by both. */
+	spoil_target_long(&en);
+	en.target_len--;
+	en.mode = 07777;
+	en.mtime.nsec = 999999999;
+	long_name[255] = '\0';
+	set_xattr(&en, long_name, 65536);
+	ck_ok(tree_builder_add(b, &en, NULL, &e));
+	ck_ok(tree_builder_finish(b, &tree, &hints, &e));
+	settle();
+	ck_ok(reader_new(f.r, 1 << 20, &x, &e));
+	ck_ok(tree_open(x, &tree, &hints, &t, &e));
+	ck_assert_int_eq(tree_next(t, &en, &c, &e), 1);
+	ck_assert_uint_eq(en.target_len, 65535);
+	ck_assert_uint_eq(en.xattrs[0].value_len, 65536);
+}
+END_TEST
+
+static void expect_refused(struct extent *v, size_t n, uint8_t level)
+{
+	CLEANUP(tree_builder_free) struct tree_builder *b = NULL;
+	const struct content c = { .level = level, .n = n, .v = v };
+	struct entry en = { .path = "/a", .path_len = 2, .type = ENTRY_FILE };
+
+	for (size_t i = 0; i < n; i++)
+		en.size += v[i].len;
+	ck_ok(tree_builder_new(writer, worker, &b, &e));
+	ck_assert_int_lt(tree_builder_add(b, &en, &c, &e), 0);
+	ck_assert_int_eq(e.code, ERR_BUG);
+}
+
+START_TEST(contents_that_no_reader_takes_are_not_stored)
+{
+	CLEANUP(content_builder_free) struct content_builder *b = NULL;
+	static struct extent many_of[CONTENT_EXTENTS_MAX + 1];
+	struct extent empty = { .len = 0 };
+	struct extent beyond = { .len = 2, .offset = CHUNK_MAX - 1 };
+	struct extent huge[2] = { { .len = INT64_MAX, .hole = true },
+				  { .len = 1 } };
+	struct extent sound = { .len = 1 };
+
+	for (size_t i = 0; i <= CONTENT_EXTENTS_MAX; i++)
+		many_of[i] = sound;
+	expect_refused(many_of, CONTENT_EXTENTS_MAX + 1, 0);
+	expect_refused(&empty, 1, 0);
+	expect_refused(&beyond, 1, 0);
+	expect_refused(huge, 2, 0);
+	expect_refused(&sound, 1, CONTENT_LEVEL_MAX + 1);
+	sound.hole = true;
+	expect_refused(&sound, 1, 1);
+	/* Nor on its way into a map. */
+	ck_ok(content_builder_new(writer, worker, &b, &e));
+	ck_assert_int_lt(content_builder_add(b, &beyond, &e), 0);
+	ck_assert_int_eq(e.code, ERR_BUG);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -444,6 +627,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, trees_hold_what_went_in);
 	tcase_add_test(tc, one_change_costs_few_nodes);
 	tcase_add_test(tc, what_contradicts_itself_is_not_stored);
+	tcase_add_test(tc, what_no_reader_takes_is_not_stored);
+	tcase_add_test(tc, contents_that_no_reader_takes_are_not_stored);
 }
 
 CHECK_MAIN("storage/tree", cases)

@@ -27,6 +27,15 @@ ssize_t __wrap_file_pread(int fd, void *out, size_t n, int64_t offset)
 	return __real_file_pread(fd, out, n, offset);
 }
 
+/* A link can be made to have no target, as those of FUSE can. */
+static bool links_are_empty;
+ssize_t __wrap_readlinkat(int fd, const char *name, char *out, size_t n);
+ssize_t __real_readlinkat(int fd, const char *name, char *out, size_t n);
+ssize_t __wrap_readlinkat(int fd, const char *name, char *out, size_t n)
+{
+	return links_are_empty ? 0 : __real_readlinkat(fd, name, out, n);
+}
+
 /* A tree below a scratch folder, and the working folder in it. */
 struct place {
 	struct scratch dir;
@@ -794,6 +803,24 @@ START_TEST(a_read_error_leaves_the_file_out)
 }
 END_TEST
 
+START_TEST(a_link_without_a_target_is_named)
+{
+	CLEANUP(place_done) struct place p;
+
+	place_init(&p);
+	write_file("file", "x");
+	ck_assert_int_eq(symlink("file", "link"), 0);
+	links_are_empty = true;
+	walk(&p);
+	links_are_empty = false;
+	ck_assert_int_eq(line_of(&p, "file")->state, SOURCE_OK);
+	ck_assert_int_eq(line_of(&p, "link")->state, SOURCE_FAILED);
+	ck_assert_uint_eq(p.list.error_count, 1);
+	ck_assert_ptr_nonnull(
+		strstr(p.list.errors[0], "/link: the link has no target"));
+}
+END_TEST
+
 START_TEST(what_is_not_permitted_is_named)
 {
 	CLEANUP(place_done) struct place p;
@@ -968,6 +995,7 @@ static void cases(TCase *tc)
 	tcase_add_loop_test(tc, what_does_not_hold_still_has_a_stated_result, 0,
 			    (int)(sizeof(changes) / sizeof(changes[0])));
 	tcase_add_test(tc, a_read_error_leaves_the_file_out);
+	tcase_add_test(tc, a_link_without_a_target_is_named);
 	tcase_add_test(tc, what_is_not_permitted_is_named);
 	tcase_add_test(tc, hard_links_share_a_number);
 	tcase_add_test(tc, the_access_time_is_left_alone);
