@@ -10,7 +10,7 @@
 /* Rivals that come before us are few: who loses sixteen times gives up. */
 #define ATTEMPTS 16
 
-static struct ring *ring_new(struct err *e)
+struct ring *keyring_ring_new(struct err *e)
 {
 	struct ring *r = secret_new(sizeof(*r));
 
@@ -19,11 +19,10 @@ static struct ring *ring_new(struct err *e)
 	return r;
 }
 
-static void ring_free(struct ring *r)
+void keyring_ring_free(struct ring *r)
 {
 	secret_free(r);
 }
-DEFINE_CLEANUP(struct ring *, ring_free);
 
 static int read_config(struct store *s, struct object_id *ret, struct err *e)
 {
@@ -222,8 +221,8 @@ static int open_ring(struct store *s, const struct keyring_credential *c,
 	return open_shell(s, c, &bytes, &shell, r, e);
 }
 
-static int open_ring_named(struct store *s, const struct keyring_credential *c,
-			   struct ring *r, struct err *e)
+int keyring_ring_newest(struct store *s, const struct keyring_credential *c,
+			struct ring *r, struct err *e)
 {
 	if (open_ring(s, c, r, e))
 		return err_wrap(e, "cannot open repository %s",
@@ -251,9 +250,9 @@ static int keys_of(const struct ring *r, struct keys **ret, struct err *e)
 int keyring_open(struct store *s, const struct keyring_credential *c,
 		 struct keys **ret, struct err *e)
 {
-	CLEANUP(ring_free) struct ring *r = ring_new(e);
+	CLEANUP(keyring_ring_free) struct ring *r = keyring_ring_new(e);
 
-	if (!r || open_ring_named(s, c, r, e))
+	if (!r || keyring_ring_newest(s, c, r, e))
 		return -1;
 	return keys_of(r, ret, e);
 }
@@ -261,9 +260,9 @@ int keyring_open(struct store *s, const struct keyring_credential *c,
 int keyring_list(struct store *s, const struct keyring_credential *c,
 		 keyring_visit *visit, void *arg, struct err *e)
 {
-	CLEANUP(ring_free) struct ring *r = ring_new(e);
+	CLEANUP(keyring_ring_free) struct ring *r = keyring_ring_new(e);
 
-	if (!r || open_ring_named(s, c, r, e))
+	if (!r || keyring_ring_newest(s, c, r, e))
 		return -1;
 	for (size_t i = 0; i < r->n_slots; i++)
 		if (visit(arg, &r->slots[i].info, e))
@@ -338,11 +337,10 @@ static int new_epoch(struct ring *r, struct instant now, struct err *e)
 
 static int next_generation(struct ring *r, struct err *e)
 {
-	if (r->generation == UINT32_MAX)
+	if (r->generation == KEYRING_GENERATIONS_MAX)
 		return err_set(e, ERR_FULL, "no keyring can follow this one");
+	memcpy(r->earlier[r->n_earlier++], r->self, sizeof(r->self));
 	r->generation++;
-	r->has_previous = true;
-	memcpy(r->previous, r->self, sizeof(r->previous));
 	return 0;
 }
 
@@ -436,7 +434,7 @@ int keyring_init(struct store *s, const struct keyring_credential *c,
 		 const char *label, struct instant now, struct keys **ret,
 		 struct err *e)
 {
-	CLEANUP(ring_free) struct ring *r = ring_new(e);
+	CLEANUP(keyring_ring_free) struct ring *r = keyring_ring_new(e);
 
 	if (!r || check_label(label, e) || new_epoch(r, now, e))
 		return -1;
@@ -496,14 +494,15 @@ int keyring_add(struct store *s, const struct keyring_credential *c,
 		const struct keyring_credential *fresh, const char *label,
 		struct instant now, struct object_id *ret_slot, struct err *e)
 {
-	CLEANUP(ring_free) struct ring *r = ring_new(e);
+	CLEANUP(keyring_ring_free) struct ring *r = keyring_ring_new(e);
 	struct ring_slot slot = { .info = { .added = now } };
 
 	if (!r || check_label(label, e))
 		return -1;
 	memcpy(slot.info.label, label, strlen(label) + 1);
 	for (int i = 0; i < ATTEMPTS; i++) {
-		if (open_ring_named(s, c, r, e) || check_fresh(s, r, fresh, e))
+		if (keyring_ring_newest(s, c, r, e) ||
+		    check_fresh(s, r, fresh, e))
 			return -1;
 		if (i == 0 && put_slot(s, r->repository, fresh, &slot, e))
 			return -1;
@@ -520,37 +519,43 @@ int keyring_add(struct store *s, const struct keyring_credential *c,
 
 struct older {
 	struct store *store;
-	uint32_t than;
-	struct buf numbers; /* u32 each, as this machine writes them */
+	const struct ring *than;
+	struct buf names; /* each with its NUL */
 };
 
+/* One that is no ancestor may hold the only copy of a key: it stays. */
 static int visit_older(void *arg, const struct store_entry *entry,
 		       struct err *e)
 {
 	struct older *o = arg;
+	CLEANUP(buf_done) struct buf b;
 	uint64_t n;
-	uint32_t number;
+	int found;
 
 	if (!object_name_parse_number(OBJECT_KEYRING, entry->name, &n) ||
-	    n >= o->than)
+	    n >= o->than->generation)
 		return 0;
-	number = (uint32_t)n;
-	return buf_add(&o->numbers, &number, sizeof(number), e);
+	buf_init(&b, KEYRING_MAX);
+	found = store_get(o->store, entry->name, &b, e);
+	if (found <= 0 || !keyring_ring_follows(o->than, n, &b))
+		return found < 0 ? -1 : 0;
+	return buf_add(&o->names, entry->name, strlen(entry->name) + 1, e);
 }
 
-static int remove_older(struct store *s, uint32_t than, struct err *e)
+static int remove_older(struct store *s, const struct ring *than, struct err *e)
 {
 	struct older o = { .store = s, .than = than };
-	uint32_t n;
 	int r;
 
-	buf_init(&o.numbers, (size_t)1 << 20);
+	buf_init(&o.names, (size_t)1 << 20);
 	r = store_list(s, "keyring/", visit_older, &o, e);
-	for (size_t at = 0; r == 0 && at < o.numbers.len; at += sizeof(n)) {
-		memcpy(&n, o.numbers.data + at, sizeof(n));
-		r = store_remove(s, object_name_generation(n).s, e);
+	for (size_t at = 0; r == 0 && at < o.names.len;) {
+		const char *name = (const char *)o.names.data + at;
+
+		r = store_remove(s, name, e);
+		at += strlen(name) + 1;
 	}
-	buf_done(&o.numbers);
+	buf_done(&o.names);
 	return r;
 }
 
@@ -566,7 +571,7 @@ static struct ring_slot *find_slot(struct ring *r, struct object_id id)
 static int finish_revoke(struct store *s, const struct ring *r,
 			 struct object_id slot, struct err *e)
 {
-	if (remove_older(s, r->generation, e))
+	if (remove_older(s, r, e))
 		return -1;
 	return store_remove(s, object_name(OBJECT_SLOT, slot).s, e);
 }
@@ -611,14 +616,14 @@ static int write_without(struct store *s, struct ring *r,
 int keyring_revoke(struct store *s, const struct keyring_credential *c,
 		   struct object_id slot, struct instant now, struct err *e)
 {
-	CLEANUP(ring_free) struct ring *r = ring_new(e);
+	CLEANUP(keyring_ring_free) struct ring *r = keyring_ring_new(e);
 
 	if (!r)
 		return -1;
 	for (int i = 0; i < ATTEMPTS; i++) {
 		struct ring_slot *found;
 
-		if (open_ring_named(s, c, r, e))
+		if (keyring_ring_newest(s, c, r, e))
 			return -1;
 		found = find_slot(r, slot);
 		if (!found)

@@ -99,9 +99,10 @@ int keyring_revoke(struct store *s, const struct keyring_credential *c,
  * Make `to` a further region of the repository at `from`, opened by c: slots,
  * keyrings, and config last, byte for byte; or, when it is one, bring its
  * keys up to date, revocations included.  ERR_EXISTS when it holds anything
- * else; ERR_CORRUPT when its keys were changed on their own.  A region whose
- * keyring is newer than that of `from` is left alone.  Killed anywhere, the
- * next call finishes it.
+ * else; ERR_CORRUPT, with nothing changed there, when its keys were changed on
+ * their own: a generation is replaced or removed only by one that came from
+ * it.  A region whose keyring is newer than that of `from` is left alone.
+ * Killed anywhere, the next call finishes it.
  */
 int keyring_copy(struct store *from, struct store *to,
 		 const struct keyring_credential *c, struct err *e)

@@ -8,7 +8,7 @@
 struct copying {
 	struct store *from;
 	struct store *to;
-	uint64_t newest; /* generation */
+	const struct ring *ring; /* the newest of from */
 	bool has_other;
 	char other[STORE_NAME_MAX + 1];
 };
@@ -114,7 +114,7 @@ static int copy_if_absent(void *arg, const struct store_entry *entry,
 
 	/* Nothing beyond the generation that the credential opened. */
 	if (object_name_parse_number(OBJECT_KEYRING, entry->name, &n) &&
-	    n > c->newest)
+	    n > c->ring->generation)
 		return 0;
 	there = store_size(c->to, entry->name, &size, e);
 	if (there < 0)
@@ -123,124 +123,130 @@ static int copy_if_absent(void *arg, const struct store_entry *entry,
 }
 
 /* The slots that the newest keyring names; the others open nothing. */
-static int read_shell(const struct copying *c, struct buf *bytes,
-		      struct keyring_shell *shell, struct err *e)
-{
-	const struct object_name name = object_name_generation(
-		(uint32_t)c->newest);
-	const int found = store_get(c->from, name.s, bytes, e);
-
-	if (found < 0)
-		return -1;
-	if (!found)
-		return err_set(e, ERR_BUSY, "the keyring changes just now");
-	return keyring_shell_decode(bytes, (uint32_t)c->newest, shell, e);
-}
-
 static int copy_slots(const struct copying *c, struct err *e)
 {
-	CLEANUP(buf_done) struct buf bytes;
-	struct keyring_shell shell;
+	for (size_t i = 0; i < c->ring->n_slots; i++) {
+		const struct object_name name = object_name(
+			OBJECT_SLOT, c->ring->slots[i].info.id);
+		const struct store_entry entry = { .name = name.s };
 
-	buf_init(&bytes, KEYRING_MAX);
-	if (read_shell(c, &bytes, &shell, e))
-		return -1;
-	for (size_t i = 0; i < shell.n_slots; i++) {
-		struct store_entry entry = { .size = 0 };
-		struct object_name name;
-		struct object_id id;
-
-		memcpy(id.b, shell.slots + i * (16 + KEYRING_SHARE), 16);
-		name = object_name(OBJECT_SLOT, id);
-		entry.name = name.s;
 		if (copy_if_absent((void *)(uintptr_t)c, &entry, e))
 			return -1;
 	}
 	return 0;
 }
 
-/* What is gone from the source is named to be removed from the target. */
-struct revoking {
-	const struct copying *c;
-	struct buf names;
-};
-
-static int visit_revoked(void *arg, const struct store_entry *entry,
-			 struct err *e)
+static int tell_fork(uint64_t generation, struct err *e)
 {
-	struct revoking *r = (struct revoking *)arg;
-	uint64_t size;
-	uint64_t n;
-	int there;
-
-	if (object_name_parse_number(OBJECT_KEYRING, entry->name, &n) &&
-	    n >= r->c->newest)
-		return 0;
-	/* Asked one by one: a listing that leaves something out must not
-	 * cost a slot. */
-	there = store_size(r->c->from, entry->name, &size, e);
-	if (there)
-		return there < 0 ? -1 : 0;
-	return buf_add(&r->names, entry->name, strlen(entry->name) + 1, e);
-}
-
-/* As a revocation does: older generations first, then slots. */
-static int follow_revocations(const struct copying *c, struct err *e)
-{
-	struct revoking r = { .c = c };
-	size_t at = 0;
-	int failed;
-
-	buf_init(&r.names, KEYRING_MAX);
-	failed = store_list(c->to, "keyring/", visit_revoked, &r, e) ||
-		 store_list(c->to, "keys/", visit_revoked, &r, e);
-	while (!failed && at < r.names.len) {
-		const char *name = (const char *)r.names.data + at;
-
-		failed = store_remove(c->to, name, e);
-		at += strlen(name) + 1;
-	}
-	buf_done(&r.names);
-	return failed ? -1 : 0;
-}
-
-/* A region whose keys changed on their own cannot follow ours. */
-static int check_fork(const struct copying *c, uint64_t theirs, struct err *e)
-{
-	const struct object_name name = object_name_generation(
-		(uint32_t)theirs);
-	bool both = false;
-	const int same = is_same(c, name.s, &both, e);
-
-	if (same < 0)
-		return -1;
-	if (same || !both)
-		return 0;
 	(void)err_set(e, ERR_CORRUPT,
 		      "its keyring %u is not the one that the repository has",
-		      (unsigned int)theirs);
-	return err_hint(e, "its keys were changed apart from the others; add "
-			   "and revoke keys in one region only, or empty it "
-			   "and add it again");
+		      (unsigned int)generation);
+	return err_hint(e, "its keys were changed apart from the others; keep "
+			   "it for what only it holds, or empty it and add it "
+			   "again; add and revoke keys in one region only");
 }
 
-/* Bring a region's keys up to date: slots, then generations in order. */
-static int update(struct copying *c, struct err *e)
-{
-	uint64_t theirs = 0;
+/* A region on its way to our keyring; what is gone here goes there, too. */
+struct following {
+	const struct copying *c;
+	uint64_t theirs; /* its newest generation */
+	struct buf revoked;
+};
 
-	if (store_list(c->to, "keyring/", find_newest, &theirs, e))
-		return -1;
-	if (theirs && check_fork(c, theirs, e))
-		return -1;
-	if (theirs > c->newest)
+/* Asked one by one: a listing that leaves something out must not cost a key. */
+static int note_revoked(struct following *f, const char *name, struct err *e)
+{
+	uint64_t size;
+	const int there = store_size(f->c->from, name, &size, e);
+
+	if (there)
+		return there < 0 ? -1 : 0;
+	return buf_add(&f->revoked, name, strlen(name) + 1, e);
+}
+
+/*
+ * A generation that ours did not come from was written apart from it: its
+ * epoch key, of which this may be the only copy, seals what is there.
+ */
+static int visit_generation(void *arg, const struct store_entry *entry,
+			    struct err *e)
+{
+	struct following *f = (struct following *)arg;
+	CLEANUP(buf_done) struct buf b;
+	uint64_t n;
+	int found;
+
+	if (!object_name_parse_number(OBJECT_KEYRING, entry->name, &n))
 		return 0;
-	if (theirs < c->newest &&
-	    (copy_slots(c, e) ||
-	     store_list(c->from, "keyring/", copy_if_absent, c, e)))
+	buf_init(&b, KEYRING_MAX);
+	found = store_get(f->c->to, entry->name, &b, e);
+	if (found <= 0)
+		return found; /* removed since it was listed */
+	if (!keyring_ring_follows(f->c->ring, n, &b))
+		return tell_fork(n, e);
+	return n < f->c->ring->generation ? note_revoked(f, entry->name, e) : 0;
+}
+
+static int visit_slot(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct following *f = (struct following *)arg;
+	const struct ring *ring = f->c->ring;
+
+	/* One that our keyring names was lost here, not revoked. */
+	for (size_t i = 0; i < ring->n_slots; i++)
+		if (strcmp(object_name(OBJECT_SLOT, ring->slots[i].info.id).s,
+			   entry->name) == 0)
+			return 0;
+	return note_revoked(f, entry->name, e);
+}
+
+static int remove_revoked(const struct following *f, struct err *e)
+{
+	for (size_t at = 0; at < f->revoked.len;) {
+		const char *name = (const char *)f->revoked.data + at;
+
+		if (store_remove(f->c->to, name, e))
+			return -1;
+		at += strlen(name) + 1;
+	}
+	return 0;
+}
+
+/*
+ * 1. look at every generation there: all are ours or came before it
+ * 2. copy what is missing: slots, then generations in order
+ * 3. as a revocation does, remove older generations and then slots, of those
+ *    that were looked at; also when nothing was missing, as the last time may
+ *    have been cut off
+ */
+static int follow(struct following *f, struct err *e)
+{
+	const struct copying *c = f->c;
+
+	if (store_list(c->to, "keyring/", visit_generation, f, e) ||
+	    store_list(c->to, "keys/", visit_slot, f, e))
 		return -1;
-	/* Also when it is the same: the last time may have been cut off. */
-	return follow_revocations(c, e);
+	if (f->theirs < c->ring->generation &&
+	    (copy_slots(c, e) || store_list(c->from, "keyring/", copy_if_absent,
+					    (void *)(uintptr_t)c, e)))
+		return -1;
+	return remove_revoked(f, e);
+}
+
+/* Bring a region's keys up to date. */
+static int update(const struct copying *c, struct err *e)
+{
+	struct following f = { .c = c };
+	int failed;
+
+	if (store_list(c->to, "keyring/", find_newest, &f.theirs, e))
+		return -1;
+	if (f.theirs > c->ring->generation)
+		return 0;
+	buf_init(&f.revoked, KEYRING_MAX);
+	failed = follow(&f, e);
+	buf_done(&f.revoked);
+	return failed;
 }
 
 /*
@@ -253,15 +259,12 @@ static int update(struct copying *c, struct err *e)
 int keyring_copy(struct store *from, struct store *to,
 		 const struct keyring_credential *c, struct err *e)
 {
-	CLEANUP(keys_free) struct keys *keys = NULL;
-	struct copying x = { .from = from, .to = to };
-	const int is_region = check_target(&x, e);
+	CLEANUP(keyring_ring_free) struct ring *ring = keyring_ring_new(e);
+	struct copying x = { .from = from, .to = to, .ring = ring };
+	const int is_region = ring ? check_target(&x, e) : -1;
 
-	if (is_region < 0 ||
-	    store_list(from, "keyring/", find_newest, &x.newest, e))
-		return -1;
 	/* Nobody's keyring but one that our key opens is passed on. */
-	if (keyring_open(from, c, &keys, e))
+	if (is_region < 0 || keyring_ring_newest(from, c, ring, e))
 		return -1;
 	if (is_region)
 		return update(&x, e);

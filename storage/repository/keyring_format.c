@@ -32,14 +32,13 @@ enum ring_field {
 	RING_EPOCH,
 	RING_DOMAIN,
 	RING_SLOT,
-	RING_PREVIOUS,
+	RING_EARLIER,
 };
 
-static void hash(const uint8_t *key, const void *bytes, size_t n,
-		 uint8_t out[KEYRING_CHECK])
+static void hash(const void *bytes, size_t n, uint8_t out[KEYRING_CHECK])
 {
-	const int bad = crypto_generichash(out, KEYRING_CHECK, bytes, n, key,
-					   key ? KEYS_SIZE : 0);
+	const int bad = crypto_generichash(out, KEYRING_CHECK, bytes, n, NULL,
+					   0);
 
 	assert(bad == 0);
 }
@@ -52,10 +51,15 @@ static int check(const uint8_t *bytes, size_t n, size_t least, const char *what,
 
 	if (n < least + KEYRING_CHECK)
 		return err_set(e, ERR_CORRUPT, "the %s was cut off", what);
-	hash(NULL, bytes, n - KEYRING_CHECK, want);
+	hash(bytes, n - KEYRING_CHECK, want);
 	if (memcmp(want, bytes + n - KEYRING_CHECK, KEYRING_CHECK) != 0)
 		return err_set(e, ERR_CORRUPT, "the %s is damaged", what);
 	return 0;
+}
+
+static const uint8_t *check_of(const struct buf *bytes)
+{
+	return bytes->data + bytes->len - KEYRING_CHECK;
 }
 
 static uint8_t *put(uint8_t *to, const void *bytes, size_t n)
@@ -82,7 +86,7 @@ void keyring_config_encode(struct object_id repository,
 					 .id = repository };
 
 	object_header_encode(&h, out);
-	hash(NULL, out, OBJECT_HEADER_SIZE, out + OBJECT_HEADER_SIZE);
+	hash(out, OBJECT_HEADER_SIZE, out + OBJECT_HEADER_SIZE);
 }
 
 int keyring_config_decode(const void *bytes, size_t n,
@@ -161,7 +165,7 @@ int keyring_slot_make(const struct keyring_credential *c,
 	seal_bytes(kek, &ad, private, sizeof(private), p);
 	secret_wipe(kek, sizeof(kek));
 	secret_wipe(private, sizeof(private));
-	hash(NULL, out, KEYRING_SLOT_SIZE - KEYRING_CHECK,
+	hash(out, KEYRING_SLOT_SIZE - KEYRING_CHECK,
 	     out + KEYRING_SLOT_SIZE - KEYRING_CHECK);
 	return 0;
 }
@@ -271,7 +275,7 @@ static void ring_ad(const uint8_t *bytes, size_t between, const struct ring *r,
 
 	seal_ad_object(bytes, r->repository, "keyring",
 		       object_name_generation(r->generation).s, ad);
-	hash(NULL, bytes + OBJECT_HEADER_SIZE, between, digest);
+	hash(bytes + OBJECT_HEADER_SIZE, between, digest);
 	seal_ad_add(ad, digest, sizeof(digest));
 }
 
@@ -327,6 +331,14 @@ static bool parse_slot(struct ring *r, struct cursor *c)
 	return !c->bad && c->left == 0 && !label.value.bad;
 }
 
+static bool parse_earlier(struct ring *r, struct cursor *c)
+{
+	if (r->n_earlier == KEYRING_GENERATIONS_MAX - 1)
+		return false;
+	cursor_copy(c, r->earlier[r->n_earlier++], KEYRING_CHECK);
+	return !c->bad && c->left == 0;
+}
+
 static bool parse_u32(struct field *f, uint32_t *ret)
 {
 	const uint64_t v = field_uint(f);
@@ -351,10 +363,8 @@ static bool parse_field(struct ring *r, struct field *f, uint64_t *format)
 		return parse_domain(r, &f->value);
 	case RING_SLOT:
 		return parse_slot(r, &f->value);
-	case RING_PREVIOUS:
-		r->has_previous = true;
-		cursor_copy(&f->value, r->previous, sizeof(r->previous));
-		return !f->value.bad && f->value.left == 0;
+	case RING_EARLIER:
+		return parse_earlier(r, &f->value);
 	default:
 		return true;
 	}
@@ -387,7 +397,7 @@ int keyring_ring_parse(const void *plain, size_t n, struct ring *r,
 	r->n_epochs = 0;
 	r->n_domains = 0;
 	r->n_slots = 0;
-	r->has_previous = false;
+	r->n_earlier = 0;
 	while ((more = fields_next(&c, &last, &f, e)) == 1) {
 		if (!parse_field(r, &f, &format))
 			return err_set(e, ERR_CORRUPT,
@@ -403,6 +413,9 @@ int keyring_ring_parse(const void *plain, size_t n, struct ring *r,
 		return -1;
 	if (!knows_newest(r) || r->n_slots == 0)
 		return err_set(e, ERR_CORRUPT, "the keyring lacks its keys");
+	if (r->n_earlier + 1 != r->generation)
+		return err_set(e, ERR_CORRUPT,
+			       "the keyring does not name those before it");
 	return 0;
 }
 
@@ -443,8 +456,18 @@ int keyring_ring_open(const struct buf *bytes,
 	if (r->generation != shell->generation || !slots_agree(shell, r))
 		return err_set(e, ERR_CORRUPT,
 			       "the keyring contradicts itself");
-	hash(ring_key, bytes->data, bytes->len, r->self);
+	memcpy(r->self, check_of(bytes), sizeof(r->self));
 	return 0;
+}
+
+bool keyring_ring_follows(const struct ring *r, uint64_t n,
+			  const struct buf *bytes)
+{
+	if (n == 0 || n > r->generation || bytes->len < KEYRING_CHECK)
+		return false;
+	return memcmp(check_of(bytes),
+		      n < r->generation ? r->earlier[n - 1] : r->self,
+		      KEYRING_CHECK) == 0;
 }
 
 static int add_epoch(struct buf *b, const struct ring_epoch *x, struct err *e)
@@ -504,10 +527,11 @@ static int ring_fields(const struct ring *r, struct buf *b, struct err *e)
 	for (size_t i = 0; i < r->n_slots; i++)
 		if (add_slot(b, &r->slots[i], e))
 			return -1;
-	if (!r->has_previous)
-		return 0;
-	return fields_add(b, RING_PREVIOUS, r->previous, sizeof(r->previous),
-			  e);
+	for (size_t i = 0; i < r->n_earlier; i++)
+		if (fields_add(b, RING_EARLIER, r->earlier[i], KEYRING_CHECK,
+			       e))
+			return -1;
+	return 0;
 }
 
 /* Header, generation and the ring key for each slot. */
@@ -570,7 +594,7 @@ static int seal_ring(const struct ring *r, const uint8_t ring_key[KEYS_SIZE],
 	ring_ad(out->data, out->len - OBJECT_HEADER_SIZE, r, &ad);
 	seal_bytes(ring_key, &ad, plain.data, plain.len, out->data + out->len);
 	out->len += n;
-	hash(NULL, out->data, out->len, digest);
+	hash(out->data, out->len, digest);
 	return buf_add(out, digest, sizeof(digest), e);
 }
 

@@ -27,6 +27,8 @@
 #define KEYRING_SHARE	  80 /* the ring key in a sealed box */
 #define KEYRING_SLOTS_MAX 256
 #define KEYRING_MAX	  ((size_t)1 << 20) /* a whole keyring object */
+/* Each but the first added a slot or an epoch: those end at 2,302. */
+#define KEYRING_GENERATIONS_MAX 4096
 
 #define KEYRING_PASSPHRASE_MAX 4096
 
@@ -58,15 +60,16 @@ struct ring {
 	struct object_id repository;
 	uint32_t generation;
 	uint32_t current;
-	bool has_previous;
-	uint8_t previous[KEYRING_CHECK]; /* field 7 */
-	uint8_t self[KEYRING_CHECK];	 /* field 7 of the next generation */
+	size_t n_earlier; /* generation - 1 */
 	size_t n_epochs;
 	size_t n_domains;
 	size_t n_slots;
 	struct ring_epoch epochs[KEYS_EPOCHS_MAX];
 	struct ring_domain domains[KEYS_DOMAINS_MAX];
 	struct ring_slot slots[KEYRING_SLOTS_MAX];
+	/* By the checks at their ends: all generations before, and itself. */
+	uint8_t earlier[KEYRING_GENERATIONS_MAX - 1][KEYRING_CHECK];
+	uint8_t self[KEYRING_CHECK];
 };
 
 void keyring_config_encode(struct object_id repository,
@@ -111,8 +114,23 @@ int keyring_ring_open(const struct buf *bytes,
 /* The fields within, for the fuzzer. */
 int keyring_ring_parse(const void *plain, size_t n, struct ring *r,
 		       struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
+/*
+ * Whether what a store has as generation n is r as it was opened, or one that
+ * r came from: only what is may be removed, or outranked, for r's sake.
+ */
+bool keyring_ring_follows(const struct ring *r, uint64_t n,
+			  const struct buf *bytes) NONNULL(1, 3);
 /* A whole object for r under a fresh ring key. */
 int keyring_ring_encode(const struct ring *r, struct buf *out, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+
+/* An empty ring, in locked memory. */
+struct ring *keyring_ring_new(struct err *e) NONNULL(1);
+void keyring_ring_free(struct ring *r);
+DEFINE_CLEANUP(struct ring *, keyring_ring_free);
+/* The newest keyring of a store into r, opened by c: as keyring_open(). */
+int keyring_ring_newest(struct store *s, const struct keyring_credential *c,
+			struct ring *r, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
 
 #endif

@@ -275,20 +275,18 @@ class Repository:
                 if (key := self.slot(name, secret, kind))}
         rings = list(self.names(3))
         need(rings, "no keyring: a repository that was not finished")
-        ring_key = None
+        opened = None
         for name in rings:
-            opened = self.keyring(name, keys, ring_key)
-            if opened:
-                self.ring, ring_key = opened
-                previous = name
-        need(ring_key and previous == rings[-1],
-             "no slot of the newest keyring opens with this key")
+            opened = self.keyring(name, keys)
+        if not opened:
+            raise Damaged("no slot of the newest keyring opens with this key")
+        self.ring = opened
         self.quarantined = {holder for _, box in self.boxes(19)
                             for holder in box["holders"]}
 
-    def keyring(self, name: str, keys: dict[str, PrivateKey],
-                previous: Optional[bytes]) -> Optional[tuple[Ring, bytes]]:
-        """§3: one generation and its ring key; None when no slot opens it."""
+    def keyring(self, name: str, keys: dict[str, PrivateKey]) \
+            -> Optional[Ring]:
+        """§3: one generation; None when no slot opens it."""
         data = _checked(self.read(name))
         head, cursor = self.head(name, 3), Cursor(data)
         cursor.take(HEADER)
@@ -317,13 +315,15 @@ class Repository:
         ring, slots = _ring(inside)
         need(ring.generation == generation, "another generation inside")
         need(slots == [slot for slot, _ in outside], "other slots inside")
-        link = dict(inside).get(7)
-        need((link is None) == (generation == 1), "keyring's link")
-        older = f"keyring/{generation - 1:08x}"
-        if previous and older in self.names(3):
-            need(link == blake2b(self.read(older), previous),
-                 "does not follow the generation before")
-        return ring, ring_key
+        earlier = [data for tag, data in inside if tag == 7]
+        need(len(earlier) == generation - 1 < 4096,
+             "does not name every generation before")
+        for older in self.names(3):
+            number = int(older[-8:], 16)
+            need(number >= generation or
+                 self.read(older)[-32:] == earlier[number - 1],
+                 "does not come from a generation before")
+        return ring
 
     # --- boxes, §2, §8, §9 ---------------------------------------------------
 
@@ -479,9 +479,9 @@ def _ring(inside: list[tuple[int, bytes]]) -> tuple[Ring, list[str]]:
     slots, once = [], {}
     for tag, data in inside:
         cursor = Cursor(data)
-        if tag in (1, 2, 3, 7):
+        if tag in (1, 2, 3):
             need(tag not in once, f"keyring's field {tag} repeats")
-            once[tag] = _number(data) if tag < 7 else data
+            once[tag] = _number(data)
         elif tag == 4:
             number = cursor.number(4)
             need(0 < number <= 65535 and number not in epochs, "epoch")
@@ -500,6 +500,8 @@ def _ring(inside: list[tuple[int, bytes]]) -> tuple[Ring, list[str]]:
             cursor.time()
             need(len(cursor.bytes()) <= 127, "a slot's label is too long")
             cursor.end()
+        elif tag == 7:
+            need(len(data) == 32, "a check of another length")
     need(once.get(1) == 0, "newer format")
     need(epochs and once.get(3) == max(epochs), "current epoch")
     need(len(epochs) <= 1024 and len(domains) <= 1024, "too many epochs")

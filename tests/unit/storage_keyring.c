@@ -365,6 +365,29 @@ START_TEST(the_revoked_opens_nothing_and_what_is_new_is_sealed_anew)
 }
 END_TEST
 
+/* It may hold the only copy of an epoch's key. */
+START_TEST(a_generation_of_other_descent_is_not_removed)
+{
+	CLEANUP(store_close) struct store *other = NULL;
+	CLEANUP(keys_free) struct keys *k = NULL;
+	CLEANUP(buf_done) struct buf theirs;
+	CLEANUP(buf_done) struct buf left;
+	struct object_id slot;
+	struct err e;
+
+	init(store);
+	slot = add(store, 1, "leaving");
+	ck_ok(store_open("mem:other", true, &other, &e));
+	ck_ok(keyring_init(other, key[0], "", now, &k, &e));
+	repo_get(other, "keyring/00000001", &theirs);
+	repo_set(store, "keyring/00000001", theirs.data, theirs.len);
+	ck_ok(keyring_revoke(store, key[0], slot, now, &e));
+	names(store, "keyring/", &left);
+	ck_assert_str_eq(buf_str(&left), "keyring/00000001 keyring/00000003 ");
+	store_mem_forget("mem:other");
+}
+END_TEST
+
 START_TEST(nobody_revokes_their_own_slot)
 {
 	struct listed l = { .n = 0 };
@@ -562,6 +585,7 @@ START_TEST(hostile_rings_are_refused)
 		char value;
 	} spoilt[] = {
 		{ 2, 1 },     /* format */
+		{ 5, 2 },     /* generation: names none before it */
 		{ 8, 2 },     /* current is no epoch */
 		{ 8, 0 },     /* nor below one */
 		{ 10, 0x25 }, /* shorter epoch */
@@ -828,6 +852,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, slots_are_listed_in_order);
 	tcase_add_test(
 		tc, the_revoked_opens_nothing_and_what_is_new_is_sealed_anew);
+	tcase_add_test(tc, a_generation_of_other_descent_is_not_removed);
 	tcase_add_test(tc, nobody_revokes_their_own_slot);
 	tcase_add_test(tc, any_damage_is_found);
 	tcase_add_test(tc, any_forgery_is_found);
