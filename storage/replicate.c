@@ -356,6 +356,15 @@ int replicate_run(struct repository *from, struct repository *to,
 			       "%s and %s are different repositories",
 			       text_quote_str(repository_store(from)->url).s,
 			       text_quote_str(repository_store(to)->url).s);
+	/* Boxes and chunks move sealed: under another key of the same number
+	 * they would arrive, be listed, and never open. */
+	if (!keys_agree(repository_keys(from), repository_keys(to))) {
+		(void)err_set(e, ERR_CORRUPT, "the keys of %s and %s differ",
+			      text_quote_str(repository_store(from)->url).s,
+			      text_quote_str(repository_store(to)->url).s);
+		return err_hint(e, "they were changed in both, apart from one "
+				   "another");
+	}
 	failed = run(&x, from, to, e);
 	if (!failed) {
 		x.result.damaged = x.plan.damaged + x.tally.damaged;

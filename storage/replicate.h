@@ -99,10 +99,10 @@ struct replicate_result {
 /*
  * Copy records, then what is missing: the newest complete snapshot of each
  * source first, then the others, newest first.  Both are regions of one
- * repository (ERR_USAGE).  A snapshot that is damaged in the source is given
- * to done() and the others go on; everything else that fails ends the run,
- * with what was copied safe.  ERR_NOT_FOUND when one of `only` does not exist
- * or is deleted in the source.
+ * repository (ERR_USAGE), with the same keys (ERR_CORRUPT).  A snapshot that is
+ * damaged in the source is given to done() and the others go on; everything
+ * else that fails ends the run, with what was copied safe.  ERR_NOT_FOUND when
+ * one of `only` does not exist or is deleted in the source.
  */
 int replicate_run(struct repository *from, struct repository *to,
 		  const struct replicate_options *o,

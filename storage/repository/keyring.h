@@ -101,8 +101,8 @@ int keyring_revoke(struct store *s, const struct keyring_credential *c,
  * keys up to date, revocations included.  ERR_EXISTS when it holds anything
  * else; ERR_CORRUPT, with nothing changed there, when its keys were changed on
  * their own: a generation is replaced or removed only by one that came from
- * it.  A region whose keyring is newer than that of `from` is left alone.
- * Killed anywhere, the next call finishes it.
+ * it.  A region whose keyring came from that of `from` and is newer is left
+ * alone.  Killed anywhere, the next call finishes it.
  */
 int keyring_copy(struct store *from, struct store *to,
 		 const struct keyring_credential *c, struct err *e)

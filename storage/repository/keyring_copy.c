@@ -139,7 +139,7 @@ static int copy_slots(const struct copying *c, struct err *e)
 static int tell_fork(uint64_t generation, struct err *e)
 {
 	(void)err_set(e, ERR_CORRUPT,
-		      "its keyring %u is not the one that the repository has",
+		      "generation %u of its keyring is not the repository's",
 		      (unsigned int)generation);
 	return err_hint(e, "its keys were changed apart from the others; keep "
 			   "it for what only it holds, or empty it and add it "
@@ -233,8 +233,29 @@ static int follow(struct following *f, struct err *e)
 	return remove_revoked(f, e);
 }
 
+/* It stays as it is when its newer keyring came from ours: the roles swap. */
+static int check_newer(const struct copying *c,
+		       const struct keyring_credential *credential,
+		       struct err *e)
+{
+	CLEANUP(keyring_ring_free) struct ring *theirs = keyring_ring_new(e);
+	const struct copying back = { .from = c->to,
+				      .to = c->from,
+				      .ring = theirs };
+	struct following f = { .c = &back };
+	int failed;
+
+	if (!theirs || keyring_ring_newest(c->to, credential, theirs, e))
+		return -1;
+	buf_init(&f.revoked, KEYRING_MAX);
+	failed = store_list(c->from, "keyring/", visit_generation, &f, e);
+	buf_done(&f.revoked); /* for it to tell us, not to be done here */
+	return failed;
+}
+
 /* Bring a region's keys up to date. */
-static int update(const struct copying *c, struct err *e)
+static int update(const struct copying *c,
+		  const struct keyring_credential *credential, struct err *e)
 {
 	struct following f = { .c = c };
 	int failed;
@@ -242,7 +263,7 @@ static int update(const struct copying *c, struct err *e)
 	if (store_list(c->to, "keyring/", find_newest, &f.theirs, e))
 		return -1;
 	if (f.theirs > c->ring->generation)
-		return 0;
+		return check_newer(c, credential, e);
 	buf_init(&f.revoked, KEYRING_MAX);
 	failed = follow(&f, e);
 	buf_done(&f.revoked);
@@ -267,7 +288,7 @@ int keyring_copy(struct store *from, struct store *to,
 	if (is_region < 0 || keyring_ring_newest(from, c, ring, e))
 		return -1;
 	if (is_region)
-		return update(&x, e);
+		return update(&x, c, e);
 	if (copy_slots(&x, e) ||
 	    store_list(from, "keyring/", copy_if_absent, &x, e))
 		return -1;

@@ -216,6 +216,26 @@ static size_t epoch_place(const struct keys *k, uint32_t epoch)
 	return epoch < NUMBERS ? k->epoch_at[epoch] : 0;
 }
 
+bool keys_agree(const struct keys *a, const struct keys *b)
+{
+	for (size_t i = 0; i < a->n_epochs; i++) {
+		const size_t at = epoch_place(b, a->epochs[i].number);
+
+		if (at && sodium_memcmp(a->epochs[i].key, b->epochs[at - 1].key,
+					KEYS_SIZE) != 0)
+			return false;
+	}
+	for (size_t i = 0; i < a->n_domains; i++) {
+		const size_t at = b->domain_at[a->domains[i]->number];
+
+		if (at &&
+		    sodium_memcmp(a->domains[i]->secret,
+				  b->domains[at - 1]->secret, KEYS_SIZE) != 0)
+			return false;
+	}
+	return true;
+}
+
 const uint8_t *keys_object(const struct keys *k, uint32_t epoch)
 {
 	const size_t at = epoch_place(k, epoch);

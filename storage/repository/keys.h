@@ -9,6 +9,7 @@
 #ifndef STORAGE_REPOSITORY_KEYS_H
 #define STORAGE_REPOSITORY_KEYS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -36,6 +37,8 @@ int keys_add_domain(struct keys *k, uint16_t domain,
 		    const uint8_t secret[KEYS_SIZE], struct err *e)
 	NONNULL(1, 3, 4) MUST_CHECK;
 uint32_t keys_epoch(const struct keys *k) NONNULL(1);
+/* Whether epochs and domains that both know have the same keys. */
+bool keys_agree(const struct keys *a, const struct keys *b) NONNULL(1, 2);
 
 /*
  * Derived keys, or NULL when the epoch or domain is not known here.  They

@@ -106,6 +106,61 @@ START_TEST(keys_changed_apart_are_never_outranked)
 }
 END_TEST
 
+/* The same the other way: their newer keyring never knew our epoch. */
+START_TEST(keys_changed_apart_are_not_taken_for_newer)
+{
+	const struct replicate_options o = { .host = NULL };
+	static struct region_census c;
+	struct keyring_credential *third;
+	struct replicate_result r;
+	struct twins t;
+	struct object_id slot;
+
+	make_twins(&t);
+	revoke_second(&t, from);
+	snapshot_under_newest(&from, "mem:from");
+	revoke_second(&t, t.to);
+	third = add_key(repository_store(t.to), "third", &slot);
+	expect_fork(from, t.to);
+	/* Nor does anything move between handles that were open before. */
+	repository_close(t.to);
+	t.to = region_open("mem:to", key);
+	ck_assert_int_eq(replicate_run(from, t.to, &o, &r, &e), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	repository_close(t.to);
+	region_census("mem:to", key, &c);
+	ck_assert_uint_eq(c.n, 0);
+	keyring_credential_free(t.second);
+	keyring_credential_free(third);
+}
+END_TEST
+
+/* Keys that were changed there alone stay, and copying goes on. */
+START_TEST(a_newer_keyring_that_came_from_ours_stays)
+{
+	const struct replicate_options o = { .host = NULL };
+	struct replicate_result r;
+	struct twins t;
+	uint64_t size;
+
+	make_twins(&t);
+	(void)region_snapshot(from, tree, "s", 0);
+	revoke_second(&t, t.to);
+	ck_ok(replicate_settle(repository_store(from), repository_store(t.to),
+			       key, &e));
+	ck_assert_int_eq(store_size(repository_store(t.to), "keyring/00000003",
+				    &size, &e),
+			 1);
+	repository_close(t.to);
+	t.to = region_open("mem:to", key);
+	ck_ok(replicate_run(from, t.to, &o, &r, &e));
+	ck_assert_uint_eq(r.copied, 1);
+	repository_close(t.to);
+	region_expect_same("mem:from", "mem:to", key);
+	keyring_credential_free(t.second);
+}
+END_TEST
+
 /* A slot that went missing here is not what a revocation leaves. */
 START_TEST(a_lost_slot_is_not_removed_there)
 {
@@ -129,6 +184,8 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, keys_changed_apart_are_never_outranked);
+	tcase_add_test(tc, keys_changed_apart_are_not_taken_for_newer);
+	tcase_add_test(tc, a_newer_keyring_that_came_from_ours_stays);
 	tcase_add_test(tc, a_lost_slot_is_not_removed_there);
 }
 

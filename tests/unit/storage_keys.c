@@ -108,11 +108,45 @@ START_TEST(numbers_are_bounded_and_single)
 }
 END_TEST
 
+START_TEST(keys_agree_on_what_both_know)
+{
+	CLEANUP(keys_free) struct keys *a = repo_keys(7, 1);
+	CLEANUP(keys_free) struct keys *b = repo_keys(7, 1);
+	const uint8_t key[KEYS_SIZE] = { 1 };
+	const uint8_t other[KEYS_SIZE] = { 2 };
+	struct err e;
+
+	ck_assert(a && b);
+	ck_ok(keys_add_epoch(a, 2, key, &e));
+	ck_ok(keys_add_domain(b, 5, key, &e));
+	ck_assert(keys_agree(a, b) && keys_agree(b, a));
+	ck_ok(keys_add_domain(a, 5, other, &e));
+	ck_assert(!keys_agree(a, b) && !keys_agree(b, a));
+}
+END_TEST
+
+START_TEST(epochs_of_one_number_and_two_keys_do_not_agree)
+{
+	CLEANUP(keys_free) struct keys *a = repo_keys(7, 1);
+	CLEANUP(keys_free) struct keys *b = repo_keys(7, 1);
+	const uint8_t key[KEYS_SIZE] = { 1 };
+	const uint8_t other[KEYS_SIZE] = { 2 };
+	struct err e;
+
+	ck_assert(a && b);
+	ck_ok(keys_add_epoch(a, 2, key, &e));
+	ck_ok(keys_add_epoch(b, 2, other, &e));
+	ck_assert(!keys_agree(a, b) && !keys_agree(b, a));
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, derivation_has_known_answers);
 	tcase_add_test(tc, keys_are_those_of_the_format);
 	tcase_add_test(tc, unknown_numbers_have_no_keys);
 	tcase_add_test(tc, numbers_are_bounded_and_single);
+	tcase_add_test(tc, keys_agree_on_what_both_know);
+	tcase_add_test(tc, epochs_of_one_number_and_two_keys_do_not_agree);
 }
 CHECK_MAIN("storage/keys", cases)
