@@ -93,6 +93,14 @@ int writer_publish(struct writer *w, struct manifest *m,
 		   struct instant received, enum record_clock clock,
 		   struct err *e) NONNULL(1, 2, 5) MUST_CHECK;
 
+/*
+ * Whether a collector has given a session up, so that its manifest may be
+ * annulled: 1, 0, -1.  Whoever finds a manifest that nobody acknowledged asks
+ * this before relying on it.
+ */
+int writer_is_fenced(struct repository *r, struct object_id session,
+		     struct err *e) NONNULL(1, 3) MUST_CHECK;
+
 struct writer_totals {
 	uint64_t chunks_new;
 	uint64_t bytes_new;    /* stored, sealed */

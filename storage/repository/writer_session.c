@@ -60,12 +60,26 @@ static int put_manifest(struct writer *w, const struct manifest *m,
 	return 0;
 }
 
+int writer_is_fenced(struct repository *r, struct object_id session,
+		     struct err *e)
+{
+	const struct object_name fence = object_name(OBJECT_FENCE, session);
+	uint8_t first;
+	size_t got;
+	/* Whoever wrote it goes on to void and to delete, whether or not it
+	 * opens for us: that it is there is all that counts. */
+	const int found = store_read(repository_store(r), fence.s, 0, &first,
+				     sizeof(first), &got, e);
+
+	if (found < 0)
+		return err_wrap(e, "cannot see whether the session is fenced");
+	return found;
+}
+
 int writer_session_publish(struct writer *w, const struct manifest *m,
 			   struct instant received, enum record_clock clock,
 			   struct err *e)
 {
-	const struct object_name fence = object_name(OBJECT_FENCE, w->session);
-	struct record r;
 	int fenced;
 
 	if (put_receipt(w, received, clock, e) || put_manifest(w, m, e))
@@ -73,19 +87,9 @@ int writer_session_publish(struct writer *w, const struct manifest *m,
 	/* Step 7: whoever fenced us did so before looking for the manifest
 	 * that we just wrote, or will find it.  Only without a fence is it
 	 * certain that nobody annuls it. */
-	fenced = record_get(repository_store(w->repository),
-			    repository_keys(w->repository), OBJECT_FENCE,
-			    fence.s, &r, e);
-	if (fenced < 0 && e->code != ERR_CORRUPT)
-		return err_wrap(e, "cannot see whether the session is fenced");
-	if (fenced < 0) { /* one that does not open counts as absent */
-		err_clear(e);
-		return 0;
-	}
-	if (fenced == 1)
-		record_done(&r);
-	if (fenced == 0)
-		return 0;
+	fenced = writer_is_fenced(w->repository, w->session, e);
+	if (fenced <= 0)
+		return fenced;
 	(void)err_set(e, ERR_BUSY,
 		      "the session was given up by a garbage collection while "
 		      "it stood still");

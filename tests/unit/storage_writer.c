@@ -450,6 +450,25 @@ START_TEST(a_fenced_session_is_not_acknowledged)
 }
 END_TEST
 
+/* Its author will void and delete, whether or not we can read it. */
+START_TEST(a_fence_that_does_not_open_is_one)
+{
+	struct writer *w = open_writer();
+	const struct object_name fence = object_name(OBJECT_FENCE,
+						     writer_session(w));
+	struct manifest m;
+
+	manifest_init(&m);
+	ck_ok(store_put(repository_store(f.r), fence.s, "damaged", 7, 0, &e));
+	ck_assert_int_lt(writer_publish(w, &m, (struct instant){ 0 },
+					RECORD_PROCESS, &e),
+			 0);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	writer_close(w);
+	manifest_done(&m);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -462,6 +481,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, marked_packs_count_as_absent_for_writers_only);
 	tcase_add_test(tc, what_was_collected_meanwhile_is_stored_anew);
 	tcase_add_test(tc, a_fenced_session_is_not_acknowledged);
+	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
 }
 
 CHECK_MAIN("storage/writer", cases)
