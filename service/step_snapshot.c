@@ -5,7 +5,8 @@
  * In order, so that a kill between any two leaves nothing done twice:
  *
  *  1. look whether this run, or an earlier attempt of its occurrence, wrote
- *     an id down under which the repository has a snapshot: then it is that,
+ *     an id down under which the repository has a snapshot, of a session that
+ *     no collector fenced: then it is that,
  *  2. else write a fresh id down,
  *  3. take the snapshot under that id,
  *  4. lock it for as long as the policy says,
@@ -31,6 +32,7 @@
 #include "service/run_snapshot.h"
 #include "service/step.h"
 #include "storage/repository/deletion.h"
+#include "storage/repository/writer.h"
 #include "storage/snapshot.h"
 #include "storage/sources/exclude.h"
 #include "storage/sources/files.h"
@@ -227,6 +229,19 @@ static int find(struct taking *x, struct object_id id, struct err *e)
 	return 1;
 }
 
+/*
+ * Whoever published what x found was killed before it could ask for its fence
+ * or, asking, saw one: with a fence the snapshot was not made (FORMAT.md §10,
+ * step 7), and may be annulled at any time.  1, 0, -1.
+ */
+static int was_made(struct taking *x, struct err *e)
+{
+	const int fenced = writer_is_fenced(x->repository,
+					    x->snapshot.manifest.session, e);
+
+	return fenced < 0 ? -1 : !fenced;
+}
+
 static int find_begun(struct taking *x, struct err *e)
 {
 	struct object_id *ids = NULL;
@@ -235,8 +250,11 @@ static int find_begun(struct taking *x, struct err *e)
 
 	if (run_snapshot_begun(x->run, x->source->name, &ids, &n, e) < 0)
 		return -1;
-	for (size_t i = 0; i < n && found == 0; i++)
+	for (size_t i = 0; i < n && found == 0; i++) {
 		found = find(x, ids[i], e);
+		if (found > 0)
+			found = was_made(x, e);
+	}
 	free(ids);
 	return found;
 }

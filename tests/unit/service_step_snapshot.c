@@ -259,6 +259,48 @@ START_TEST(killed_anywhere_it_takes_one_snapshot)
 }
 END_TEST
 
+/* A collector gives up the session that published the newest snapshot. */
+static int fence(void *arg, struct repository_snapshot *s, struct err *e)
+{
+	struct repository *r = arg;
+	struct record f;
+	int failed;
+
+	record_init(&f, OBJECT_FENCE);
+	f.id = s->manifest.session;
+	f.time = clock_now();
+	failed = record_put(repository_store(r), repository_keys(r), &f, 0, e);
+	record_done(&f);
+	return failed;
+}
+
+/*
+ * Killed after its manifest and before it asked for its fence: what was
+ * published by a session that was given up is not taken for made.
+ */
+START_TEST(what_a_fenced_session_published_was_not_made)
+{
+	CLEANUP(run_done) struct run_frame t;
+	struct repository *r;
+	int64_t id;
+
+	run_open(&t);
+	id = run_attempt(&t, 0);
+	for (unsigned int at_call = 1; run_counts(&t, "a").live == 0; at_call++)
+		ck_assert(!lived(&t, id, at_call));
+	r = run_repository(&t, "a");
+	ok(&t.f, repository_snapshots(r, false, fence, NULL, r, &t.f.e));
+	repository_close(r);
+	id = retry(&t);
+	ck_assert_int_eq(run_do(&t, id), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	/* The next attempt finds the one that counts. */
+	ck_assert_int_eq(run_do(&t, id), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_do(&t, retry(&t)), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, takes_and_records);
@@ -270,6 +312,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_cannot_be_read_makes_it_partial);
 	tcase_add_test(tc, an_unreachable_region_is_named);
 	tcase_add_test(tc, killed_anywhere_it_takes_one_snapshot);
+	tcase_add_test(tc, what_a_fenced_session_published_was_not_made);
 }
 
 CHECK_MAIN("service/step_snapshot", cases)
