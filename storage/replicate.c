@@ -221,7 +221,7 @@ static int publish(struct replication *x, struct repository_snapshot *s,
 		return -1;
 	/* What makes it visible where it was deleted comes last, while our
 	 * session still keeps collectors from what it reaches. */
-	return replicate_undeletes(x->plan.from, x->plan.to,
+	return replicate_undeletes(x->plan.from, x->writer,
 				   s->manifest.snapshot, &x->tally, e);
 }
 

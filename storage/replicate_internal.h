@@ -58,8 +58,12 @@ struct replicate_tally {
 int replicate_records(struct repository *from, struct repository *to,
 		      struct replicate_tally *t, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
-/* The undeletes of a snapshot, when the target has all that it reaches. */
-int replicate_undeletes(struct repository *from, struct repository *to,
+/*
+ * The undeletes of a snapshot that w published, so that the target has all it
+ * reaches.  ERR_BUSY, with those that came taken away again, when a collector
+ * of the target gave the session up before they were there.
+ */
+int replicate_undeletes(struct repository *from, struct writer *w,
 			struct object_id snapshot, struct replicate_tally *t,
 			struct err *e) NONNULL(1, 2, 4, 5) MUST_CHECK;
 

@@ -237,18 +237,58 @@ int replicate_records(struct repository *from, struct repository *to,
 	return 0;
 }
 
-int replicate_undeletes(struct repository *from, struct repository *to,
+/* Each that is there by our doing, or may be as its PUT failed, is in ours. */
+static int copy_undeletes(const struct copying *c, const struct lacking *l,
+			  struct lacking *ours, struct err *e)
+{
+	const char *name = buf_str(&l->names);
+
+	if (buf_reserve(&ours->names, l->names.len, e))
+		return -1;
+	for (size_t i = 0; i < l->n; i++, name += strlen(name) + 1) {
+		const uint64_t before = c->tally->copied;
+		const int failed = copy_one(c, OBJECT_UNDELETE, name, e);
+
+		if (failed || c->tally->copied > before) {
+			ours->n++;
+			if (buf_add(&ours->names, name, strlen(name) + 1, e))
+				return -1;
+		}
+		if (failed)
+			return -1;
+	}
+	return 0;
+}
+
+/* So that the next run finds it deleted as it was, and copies it anew. */
+static void take_back(struct repository *to, const struct lacking *ours)
+{
+	const char *name = buf_str(&ours->names);
+	struct err ignored = { 0 };
+
+	for (size_t i = 0; i < ours->n; i++, name += strlen(name) + 1)
+		if (store_remove(repository_store(to), name, &ignored))
+			err_clear(&ignored);
+}
+
+int replicate_undeletes(struct repository *from, struct writer *w,
 			struct object_id snapshot, struct replicate_tally *t,
 			struct err *e)
 {
 	CLEANUP(lacking_done) struct lacking l = { .n = 0 };
-	const struct copying c = { from, to, t };
+	CLEANUP(lacking_done) struct lacking ours = { .n = 0 };
+	const struct copying c = { from, writer_repository(w), t };
 	char prefix[STORE_NAME_MAX];
 	char id[OBJECT_ID_TEXT];
 
 	object_id_format(snapshot, id);
 	(void)snprintf(prefix, sizeof(prefix), "undeletes/%s-", id);
+	buf_init(&ours.names, NAMES_MAX);
 	if (find_lacking(&c, prefix, &l, e))
 		return -1;
-	return copy_lacking(&c, OBJECT_UNDELETE, &l, NULL, NULL, e);
+	if (copy_undeletes(&c, &l, &ours, e) == 0 &&
+	    (ours.n == 0 || writer_confirm(w, e) == 0))
+		return 0;
+	take_back(c.to, &ours);
+	return -1;
 }

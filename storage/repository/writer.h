@@ -94,6 +94,12 @@ int writer_publish(struct writer *w, struct manifest *m,
 		   struct err *e) NONNULL(1, 2, 5) MUST_CHECK;
 
 /*
+ * Step 7 once more, by those who, with the session still open, revoked the
+ * tombstones of what they published: a collector that fenced the session
+ * before that took the snapshot for deleted.  ERR_BUSY: put it back as it was.
+ */
+int writer_confirm(struct writer *w, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/*
  * Whether a collector has given a session up, so that its manifest may be
  * annulled: 1, 0, -1.  Whoever finds a manifest that nobody acknowledged asks
  * this before relying on it.

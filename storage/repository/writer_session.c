@@ -76,22 +76,26 @@ int writer_is_fenced(struct repository *r, struct object_id session,
 	return found;
 }
 
-int writer_session_publish(struct writer *w, const struct manifest *m,
-			   struct instant received, enum record_clock clock,
-			   struct err *e)
+int writer_confirm(struct writer *w, struct err *e)
 {
-	int fenced;
+	const int fenced = writer_is_fenced(w->repository, w->session, e);
 
-	if (put_receipt(w, received, clock, e) || put_manifest(w, m, e))
-		return -1;
-	/* Step 7: whoever fenced us did so before looking for the manifest
-	 * that we just wrote, or will find it.  Only without a fence is it
-	 * certain that nobody annuls it. */
-	fenced = writer_is_fenced(w->repository, w->session, e);
 	if (fenced <= 0)
 		return fenced;
 	(void)err_set(e, ERR_BUSY,
 		      "the session was given up by a garbage collection while "
 		      "it stood still");
 	return err_hint(e, "run it again: what was stored is reused");
+}
+
+int writer_session_publish(struct writer *w, const struct manifest *m,
+			   struct instant received, enum record_clock clock,
+			   struct err *e)
+{
+	if (put_receipt(w, received, clock, e) || put_manifest(w, m, e))
+		return -1;
+	/* Step 7: whoever fenced us did so before looking for the manifest
+	 * that we just wrote, or will find it.  Only without a fence is it
+	 * certain that nobody annuls it. */
+	return writer_confirm(w, e);
 }

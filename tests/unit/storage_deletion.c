@@ -15,8 +15,35 @@
 static struct repo_frame f;
 static struct err e;
 
+/* Whether a collector fences sessions that have just published. */
+static bool overslept;
+
+int __real_writer_publish(struct writer *w, struct manifest *m,
+			  struct instant received, enum record_clock clock,
+			  struct err *err);
+int __wrap_writer_publish(struct writer *w, struct manifest *m,
+			  struct instant received, enum record_clock clock,
+			  struct err *err);
+int __wrap_writer_publish(struct writer *w, struct manifest *m,
+			  struct instant received, enum record_clock clock,
+			  struct err *err)
+{
+	struct record fence;
+	int failed = __real_writer_publish(w, m, received, clock, err);
+
+	if (failed || !overslept)
+		return failed;
+	record_init(&fence, OBJECT_FENCE);
+	fence.id = writer_session(w);
+	failed = record_put(repository_store(f.r), repository_keys(f.r), &fence,
+			    0, err);
+	record_done(&fence);
+	return failed;
+}
+
 static void set_up(void)
 {
+	overslept = false;
 	repo_frame_init(&f, "mem:deletion");
 	err_clear(&e);
 }
@@ -292,6 +319,27 @@ START_TEST(undelete_refuses_without_the_list_of_errors)
 }
 END_TEST
 
+/* The collector that fenced it saw a deleted snapshot, and collects it. */
+START_TEST(an_undelete_that_overslept_is_taken_back)
+{
+	const struct object_id id = publish_one();
+	struct repository_snapshot s;
+
+	ck_ok(delete_it(id));
+	overslept = true;
+	ck_assert_int_eq(undelete_it(id), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	s = look(id);
+	ck_assert(s.deleted);
+	ck_assert_int_eq(s.deleted_at.sec, NOW + 100);
+	ck_assert_int_eq(s.restorable_until.sec, NOW + 105);
+	repository_snapshot_done(&s);
+	overslept = false;
+	ck_ok(undelete_it(id));
+	ck_assert(!is_deleted(id));
+}
+END_TEST
+
 START_TEST(holds_deny_until_released)
 {
 	const struct object_id id = publish_one();
@@ -514,6 +562,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, undelete_brings_back);
 	tcase_add_test(tc, undelete_refuses_what_is_gone);
 	tcase_add_test(tc, undelete_refuses_without_the_list_of_errors);
+	tcase_add_test(tc, an_undelete_that_overslept_is_taken_back);
 	tcase_add_test(tc, holds_deny_until_released);
 	tcase_add_test(tc, what_came_since_it_was_listed_denies);
 	tcase_add_test(tc, holds_name_sources);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "storage/repository/deletion.h"
+#include "storage/repository/writer.h"
 #include "storage/stores/fault.h"
 #include "tests/support/region.h"
 #include "tests/support/scratch.h"
@@ -14,6 +15,29 @@ static struct repository *from;
 static struct random dice;
 static char tree[SCRATCH_PATH];
 static struct err e;
+
+/* Whether a collector fences sessions that have just published. */
+static bool overslept;
+
+int __real_writer_publish(struct writer *w, struct manifest *m,
+			  struct instant received, enum record_clock clock,
+			  struct err *err);
+int __wrap_writer_publish(struct writer *w, struct manifest *m,
+			  struct instant received, enum record_clock clock,
+			  struct err *err);
+int __wrap_writer_publish(struct writer *w, struct manifest *m,
+			  struct instant received, enum record_clock clock,
+			  struct err *err)
+{
+	const int failed = __real_writer_publish(w, m, received, clock, err);
+	const struct object_name fence = object_name(OBJECT_FENCE,
+						     writer_session(w));
+
+	if (failed || !overslept)
+		return failed;
+	return store_put(repository_store(writer_repository(w)), fence.s, "f",
+			 1, 0, err);
+}
 
 static void set_up(void)
 {
@@ -29,6 +53,7 @@ static void set_up(void)
 	region_islands(tree, "c", 1500, &dice);
 	region_init("mem:from", key);
 	from = region_open("mem:from", key);
+	overslept = false;
 }
 
 static void tear_down(void)
@@ -383,6 +408,33 @@ START_TEST(an_undelete_brings_the_data_along)
 	ck_assert_uint_eq(copy_to("mem:to").copied, 1);
 	region_expect_same("mem:from", "mem:to", key);
 	ck_assert(is_listed("mem:to", id));
+}
+END_TEST
+
+/* The collector that fenced it saw a deleted snapshot, and collects it. */
+START_TEST(an_undelete_that_overslept_does_not_stay)
+{
+	const struct object_id id = region_snapshot(from, tree, "s", 0);
+	const struct replicate_options o = { .host = NULL };
+	struct repository_snapshot s;
+	struct replicate_result r;
+	struct repository *to;
+
+	(void)copy_to("mem:to");
+	erase(from, id);
+	(void)copy_to("mem:to");
+	find(from, id, &s);
+	ck_ok(deletion_undelete(from, &s, deletion(), &e));
+	repository_snapshot_done(&s);
+	to = region_open("mem:to", key);
+	overslept = true;
+	ck_assert_int_eq(replicate_run(from, to, &o, &r, &e), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert(!is_listed("mem:to", id));
+	overslept = false;
+	ck_assert_uint_eq(copy(to).copied, 1);
+	ck_assert(is_listed("mem:to", id));
+	repository_close(to);
 }
 END_TEST
 
@@ -829,6 +881,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_is_deleted_there_stays_deleted);
 	tcase_add_test(tc, deletions_follow_and_so_do_undeletes);
 	tcase_add_test(tc, an_undelete_brings_the_data_along);
+	tcase_add_test(tc, an_undelete_that_overslept_does_not_stay);
 	tcase_add_test(tc, a_revoked_tombstone_is_no_deletion);
 	tcase_add_test(tc, holds_and_locks_go_both_ways);
 	tcase_add_test(tc, damage_stops_one_snapshot_only);
