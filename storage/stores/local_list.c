@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -26,6 +27,9 @@
 
 /* Of one folder's names: some millions. */
 #define NAMES_MAX ((size_t)256 << 20)
+
+/* Of a folder that changes all the time. */
+#define READINGS_MAX 4
 
 struct lister {
 	const char *prefix;
@@ -145,18 +149,19 @@ static int compare(const void *a, const void *b, void *bytes)
 	return strcmp(base + *(const size_t *)a, base + *(const size_t *)b);
 }
 
-static int read_folder(const struct lister *l, int fd, struct names *names,
-		       struct err *e)
+/* Add all that the folder shows. */
+static int read_once(const struct lister *l, int fd, struct names *names,
+		     struct err *e)
 {
-	const int dup = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* Opened anew: btrfs shows a descriptor what was there when it was. */
+	const int again = local_open_folder(fd, ".");
 	__attribute__((cleanup(cleanup_closedir))) DIR *dir = NULL;
-	struct stat st;
 
-	if (dup < 0)
+	if (again < 0)
 		return fail(e, l);
-	dir = fdopendir(dup);
+	dir = fdopendir(again);
 	if (!dir) {
-		file_close(dup);
+		file_close(again);
 		return fail(e, l);
 	}
 	for (;;) {
@@ -169,19 +174,74 @@ static int read_folder(const struct lister *l, int fd, struct names *names,
 		if (take_entry(l, fd, d, names, e) < 0)
 			return -1;
 	}
-	if (errno != 0)
-		return fail(e, l);
-	/* A folder that is removed while it is read ends early in silence:
-	 * glibc takes the kernel's ENOENT for the end. */
-	if (fstat(fd, &st) < 0)
-		return fail(e, l);
-	if (st.st_nlink == 0) {
-		errno = ENOENT;
-		return fail(e, l);
+	return errno ? fail(e, l) : 0;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/*
+ * Whether the folder may have changed between two looks at it, the first of
+ * them at the time given.  What changes within one tick of the clock has one
+ * time, so a change that is as young as the reading counts.
+ */
+static bool may_differ(const struct stat *a, const struct stat *b,
+		       const struct timespec *begun)
+{
+	return !same_time(&a->st_mtim, &b->st_mtim) ||
+	       !same_time(&a->st_ctim, &b->st_ctim) ||
+	       b->st_ctim.tv_sec > begun->tv_sec ||
+	       (b->st_ctim.tv_sec == begun->tv_sec &&
+		b->st_ctim.tv_nsec >= begun->tv_nsec);
+}
+
+static void sort_names(struct names *names)
+{
+	char *bytes = (char *)names->bytes.data;
+	size_t kept = 0;
+
+	if (names->n == 0)
+		return;
+	qsort_r(names->at, names->n, sizeof(names->at[0]), compare, bytes);
+	for (size_t i = 1; i < names->n; i++)
+		if (compare(&names->at[kept], &names->at[i], bytes) != 0)
+			names->at[++kept] = names->at[i];
+	names->n = kept + 1;
+}
+
+/*
+ * A name that is renamed over while the folder is read may be shown not at
+ * all, so what was read while the folder changed is united with what another
+ * reading shows.  A name would have to be replaced during each of them to be
+ * missed; a session's is replaced three times a minute.
+ */
+static int read_folder(const struct lister *l, int fd, struct names *names,
+		       struct err *e)
+{
+	struct timespec begun;
+	struct stat before;
+	struct stat after;
+
+	for (int i = 0; i < READINGS_MAX; i++) {
+		(void)clock_gettime(CLOCK_REALTIME_COARSE, &begun);
+		if (fstat(fd, &before) < 0)
+			return fail(e, l);
+		if (read_once(l, fd, names, e) < 0)
+			return -1;
+		if (fstat(fd, &after) < 0)
+			return fail(e, l);
+		/* A folder that is removed while it is read ends early in
+		 * silence: glibc takes the kernel's ENOENT for the end. */
+		if (after.st_nlink == 0) {
+			errno = ENOENT;
+			return fail(e, l);
+		}
+		if (!may_differ(&before, &after, &begun))
+			break;
 	}
-	if (names->n > 0)
-		qsort_r(names->at, names->n, sizeof(names->at[0]), compare,
-			names->bytes.data);
+	sort_names(names);
 	return 0;
 }
 

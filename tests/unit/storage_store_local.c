@@ -247,6 +247,52 @@ START_TEST(dead_uploads_are_swept_after_a_day_by_a_writer)
 }
 END_TEST
 
+/*
+ * A file system may show a name that is renamed over while its folder is read
+ * not at all (btrfs: under its old place it is gone, the new one lies behind
+ * what the reading takes in).
+ */
+static const char *hidden;
+static unsigned int hidings; /* how often it will happen */
+struct dirent *__wrap_readdir64(DIR *d);
+struct dirent *__real_readdir64(DIR *d);
+struct dirent *__wrap_readdir64(DIR *d)
+{
+	struct dirent *entry = __real_readdir64(d);
+
+	if (!entry || !hidings || strcmp(entry->d_name, hidden) != 0)
+		return entry;
+	hidings--;
+	write_file("s/new", "2");
+	ck_assert_int_eq(renameat(AT_FDCWD, at("s/new").s, dirfd(d), hidden),
+			 0);
+	return __real_readdir64(d);
+}
+
+START_TEST(what_is_replaced_while_it_is_listed_is_listed)
+{
+	set_up();
+	put("sessions/1", "1");
+	put("sessions/2", "1");
+	put("sessions/3", "1");
+	hidden = "2";
+	for (unsigned int n = 0; n <= 3; n++) {
+		hidings = n;
+		expect_list("sessions/", "sessions/1 sessions/2 sessions/3 ");
+		ck_assert_uint_eq(hidings, 0);
+	}
+	/* Also in the moment after another change. */
+	for (int i = 0; i < 100; i++) {
+		hidings = 1;
+		put("sessions/4", "1");
+		expect_list("sessions/2", "sessions/2 ");
+		ck_assert_uint_eq(hidings, 0);
+		ck_ok(store_remove(store, "sessions/4", &e));
+	}
+	tear_down();
+}
+END_TEST
+
 START_TEST(symbolic_links_are_not_followed)
 {
 	uint64_t size;
@@ -643,6 +689,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, opening_and_reading_write_nothing);
 	tcase_add_test(tc, foreign_files_are_left_alone_and_unseen);
 	tcase_add_test(tc, dead_uploads_are_swept_after_a_day_by_a_writer);
+	tcase_add_test(tc, what_is_replaced_while_it_is_listed_is_listed);
 	tcase_add_test(tc, symbolic_links_are_not_followed);
 	tcase_add_test(tc, a_planted_tmp_is_not_written_through);
 	tcase_add_test(tc, what_is_no_file_is_no_object);
