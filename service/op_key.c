@@ -256,7 +256,9 @@ const struct operation op_key_rows[] = {
 	  .summary = "take a key's access away",
 	  .help = "A new epoch begins for the remaining keys. What the revoked "
 		  "key had seen it can still read: revoking protects what is "
-		  "written afterwards. Change the store's credentials as well. "
+		  "written afterwards. Snapshots under way under the old keys "
+		  "end as busy and are to be taken again; scheduled ones are "
+		  "tried again. Change the store's credentials as well. "
 		  "The last slot, and that of the key at hand, stay.",
 	  .run = revoke },
 	{ 0 },

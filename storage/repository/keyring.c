@@ -78,6 +78,35 @@ static int read_newest(struct store *s, uint32_t *ret_generation,
 	return err_set(e, ERR_BUSY, "the keyring changes all the time");
 }
 
+/* The newest keyring and its public part; it may be damaged, or missing. */
+static int read_shell(struct store *s, struct buf *ret,
+		      struct keyring_shell *shell, struct err *e)
+{
+	uint32_t generation;
+	const int found = read_newest(s, &generation, ret, e);
+
+	if (found < 0)
+		return -1;
+	if (found == 0) {
+		err_put_(e, ERR_CORRUPT, "the repository has no keyring");
+		return err_hint(e, "if snapctl repo init was interrupted, "
+				   "run it again");
+	}
+	return keyring_shell_decode(ret, generation, shell, e);
+}
+
+int keyring_epoch(struct store *s, uint32_t *ret, struct err *e)
+{
+	CLEANUP(buf_done) struct buf bytes;
+	struct keyring_shell shell;
+
+	buf_init(&bytes, KEYRING_MAX);
+	if (read_shell(s, &bytes, &shell, e))
+		return -1;
+	*ret = shell.epoch;
+	return 0;
+}
+
 /* What trying the slots of a keyring came to. */
 struct trial {
 	size_t at; /* the slot that opened */
@@ -197,7 +226,6 @@ static int open_ring(struct store *s, const struct keyring_credential *c,
 {
 	CLEANUP(buf_done) struct buf bytes;
 	struct keyring_shell shell;
-	uint32_t generation;
 	int found;
 
 	buf_init(&bytes, KEYRING_MAX);
@@ -208,15 +236,7 @@ static int open_ring(struct store *s, const struct keyring_credential *c,
 		err_put_(e, ERR_NOT_FOUND, "there is no repository");
 		return err_hint(e, "snapctl repo init makes one");
 	}
-	found = read_newest(s, &generation, &bytes, e);
-	if (found < 0)
-		return -1;
-	if (found == 0) {
-		err_put_(e, ERR_CORRUPT, "the repository has no keyring");
-		return err_hint(e, "if snapctl repo init was interrupted, "
-				   "run it again");
-	}
-	if (keyring_shell_decode(&bytes, generation, &shell, e))
+	if (read_shell(s, &bytes, &shell, e))
 		return -1;
 	return open_shell(s, c, &bytes, &shell, r, e);
 }

@@ -63,6 +63,14 @@ int keyring_open(struct store *s, const struct keyring_credential *c,
 		 struct keys **ret, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
 
+/*
+ * The current epoch of the repository as its newest keyring says in the open:
+ * for those who opened it before and must know whether a key was revoked
+ * since.  Whoever can write to the store could lie.  Reads one small object.
+ */
+int keyring_epoch(struct store *s, uint32_t *ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
 struct keyring_slot {
 	struct object_id id;
 	enum keyring_slot_type type;

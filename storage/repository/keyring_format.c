@@ -255,12 +255,13 @@ int keyring_shell_decode(const struct buf *bytes, uint32_t generation,
 	if (object_header_decode(header, OBJECT_KEYRING, &h, e) ||
 	    check(bytes->data, bytes->len, 0, "keyring", e))
 		return -1;
+	ret->epoch = h.epoch;
 	ret->generation = cursor_u32(&c);
 	ret->n_slots = cursor_u16(&c);
 	ret->slots = cursor_bytes(&c, ret->n_slots * (16 + KEYRING_SHARE));
 	ret->sealed_len = cursor_u32(&c);
 	ret->sealed = cursor_bytes(&c, ret->sealed_len);
-	if (c.bad || c.left != KEYRING_CHECK || h.epoch != 0 ||
+	if (c.bad || c.left != KEYRING_CHECK || h.epoch == 0 ||
 	    ret->generation != generation || ret->n_slots > KEYRING_SLOTS_MAX ||
 	    ret->sealed_len < SEAL_OVERHEAD || !object_is_padded(bytes->len))
 		return err_set(e, ERR_CORRUPT, "the keyring makes no sense");
@@ -453,7 +454,8 @@ int keyring_ring_open(const struct buf *bytes,
 	secret_free(plain);
 	if (result)
 		return -1;
-	if (r->generation != shell->generation || !slots_agree(shell, r))
+	if (r->generation != shell->generation || r->current != shell->epoch ||
+	    !slots_agree(shell, r))
 		return err_set(e, ERR_CORRUPT,
 			       "the keyring contradicts itself");
 	memcpy(r->self, check_of(bytes), sizeof(r->self));
@@ -539,6 +541,7 @@ static int add_shell(const struct ring *r, const uint8_t ring_key[KEYS_SIZE],
 		     struct buf *out, struct err *e)
 {
 	const struct object_header h = { .kind = OBJECT_KEYRING,
+					 .epoch = r->current,
 					 .id = object_id_new() };
 	uint8_t header[OBJECT_HEADER_SIZE];
 	uint8_t share[KEYRING_SHARE];

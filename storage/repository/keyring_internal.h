@@ -97,6 +97,7 @@ int keyring_slot_open(const struct keyring_credential *c,
 /* The public part of a keyring object. */
 struct keyring_shell {
 	uint32_t generation;
+	uint32_t epoch; /* the current one, as the header says */
 	size_t n_slots;
 	const uint8_t *slots;  /* n_slots times id and share */
 	const uint8_t *sealed; /* with its length */

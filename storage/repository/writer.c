@@ -381,6 +381,9 @@ static int flush_index(struct writer *w, struct err *e)
 
 	if (w->n_fresh == 0)
 		return 0;
+	/* The next session would take what is named here for stored. */
+	if (writer_session_check_keys(w, e))
+		return -1;
 	n = index_sort(w->fresh, w->n_fresh);
 	w->n_fresh = n;
 	if (index_writer_open(repository_store(w->repository),

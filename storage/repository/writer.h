@@ -12,7 +12,8 @@
  * entries since the last index object; the set of chunks of this session
  * lives in an unlinked file.  Nothing is published before writer_publish(),
  * and a writer that fails or is abandoned leaves packs and index objects that
- * the next session reuses.
+ * the next session reuses; but for what came after a revocation under the old
+ * keys, which nothing names.
  */
 #ifndef STORAGE_REPOSITORY_WRITER_H
 #define STORAGE_REPOSITORY_WRITER_H
@@ -87,7 +88,8 @@ bool writer_trusts_parent(const struct writer *w) NONNULL(1);
  * Steps 3 to 8 of FORMAT.md §10: after 0 the snapshot is durable and
  * acknowledged.  received is the receipt's time and clock whose clock it was;
  * a receipt that exists already (replication, undelete) stays as it is.
- * m->session is set here.  ERR_BUSY when the session was fenced.
+ * m->session is set here.  ERR_BUSY when the session was fenced, or a key was
+ * revoked since the repository was opened: open it again.
  */
 int writer_publish(struct writer *w, struct manifest *m,
 		   struct instant received, enum record_clock clock,

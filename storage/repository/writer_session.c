@@ -24,6 +24,21 @@ int writer_session_open(struct writer *w, struct err *e)
 	return failed ? err_wrap(e, "cannot open a session") : 0;
 }
 
+int writer_session_check_keys(struct writer *w, struct err *e)
+{
+	uint32_t epoch;
+
+	if (keyring_epoch(repository_store(w->repository), &epoch, e))
+		return err_wrap(e, "cannot see whether a key was revoked");
+	if (epoch <= keys_epoch(repository_keys(w->repository)))
+		return 0;
+	(void)err_set(e, ERR_BUSY,
+		      "a key was revoked meanwhile, and could still read what "
+		      "is written here");
+	return err_hint(e, "run it again, under the new keys: what was stored "
+			   "before is reused");
+}
+
 /* Step 5.  One that is there already was fixed before: it stays. */
 static int put_receipt(struct writer *w, struct instant received,
 		       enum record_clock clock, struct err *e)
@@ -92,7 +107,8 @@ int writer_session_publish(struct writer *w, const struct manifest *m,
 			   struct instant received, enum record_clock clock,
 			   struct err *e)
 {
-	if (put_receipt(w, received, clock, e) || put_manifest(w, m, e))
+	if (writer_session_check_keys(w, e) ||
+	    put_receipt(w, received, clock, e) || put_manifest(w, m, e))
 		return -1;
 	/* Step 7: whoever fenced us did so before looking for the manifest
 	 * that we just wrote, or will find it.  Only without a fence is it

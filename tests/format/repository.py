@@ -217,7 +217,7 @@ class Repository:
         need(kind == 3 or head.id.hex() == ids[-1], "id is not the name's")
         need(kind not in (4, 5) or ids[1].startswith(ids[0]),
              "pack in another folder than its id says")
-        need((head.epoch == 0) == (kind in (2, 3)), "epoch 0 is for keys")
+        need((head.epoch == 0) == (kind == 2), "epoch 0 is for slots")
         return head
 
     def ad(self, head: Header, label: bytes, name: str) -> bytes:
@@ -315,6 +315,7 @@ class Repository:
         ring, slots = _ring(inside)
         need(ring.generation == generation, "another generation inside")
         need(slots == [slot for slot, _ in outside], "other slots inside")
+        need(head.epoch == max(ring.epochs), "another epoch inside")
         earlier = [data for tag, data in inside if tag == 7]
         need(len(earlier) == generation - 1 < 4096,
              "does not name every generation before")

@@ -469,6 +469,88 @@ START_TEST(a_fence_that_does_not_open_is_one)
 }
 END_TEST
 
+/* Let another key in. */
+static struct object_id add_key(void)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *c = NULL;
+	struct object_id slot = { { 0 } };
+	char path[SCRATCH_PATH];
+
+	ck_ok(keyring_credential_make_key_file(
+		scratch_path(&f.dir, "second", path), &c, &e));
+	ck_ok(keyring_add(repository_store(f.r), f.credential, c, "second",
+			  clock_now(), &slot, &e));
+	return slot;
+}
+
+static void expect_revoked(struct writer *w)
+{
+	struct manifest m;
+
+	manifest_init(&m);
+	ck_assert_int_lt(writer_publish(w, &m, (struct instant){ 0 },
+					RECORD_PROCESS, &e),
+			 0);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_str_ne(e.hint, "");
+	manifest_done(&m);
+	writer_close(w);
+}
+
+/*
+ * What a session wrote after a key was revoked is sealed so that this key
+ * opens it: it is neither published nor given to the next session.
+ */
+START_TEST(a_revocation_ends_sessions_under_way)
+{
+	const struct object_id slot = add_key();
+	struct chunk_worker *k = new_worker();
+	struct writer *idle = open_writer();
+	struct writer *w = open_writer();
+	struct chunk_id before;
+	struct chunk_id after;
+	uint64_t more;
+
+	ck_ok(add(w, k, 1, 5000, &before, &more, &e));
+	publish(w);
+	writer_close(w);
+	w = open_writer();
+	ck_ok(keyring_revoke(repository_store(f.r), f.credential, slot,
+			     clock_now(), &e));
+	ck_ok(add(w, k, 2, 5000, &after, &more, &e));
+	expect_revoked(w);
+	expect_revoked(idle); /* which stored nothing */
+	ck_assert_uint_eq(objects("snapshots/"), 1);
+	ck_assert_uint_eq(objects("index/"), 1);
+	chunk_worker_free(k);
+	repo_frame_reopen(&f);
+	k = new_worker();
+	w = open_writer();
+	ck_assert_int_eq(writer_has(w, &before, &e), 1);
+	ck_ok(add(w, k, 2, 5000, &after, &more, &e));
+	ck_assert_uint_gt(more, 0);
+	publish(w);
+	writer_close(w);
+	expect_readable(2, 5000, &after);
+	chunk_worker_free(k);
+}
+END_TEST
+
+START_TEST(a_new_key_ends_no_session)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	struct chunk_id id;
+
+	ck_ok(add(w, k, 1, 5000, &id, NULL, &e));
+	(void)add_key();
+	publish(w);
+	writer_close(w);
+	expect_readable(1, 5000, &id);
+	chunk_worker_free(k);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -482,6 +564,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_was_collected_meanwhile_is_stored_anew);
 	tcase_add_test(tc, a_fenced_session_is_not_acknowledged);
 	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
+	tcase_add_test(tc, a_revocation_ends_sessions_under_way);
+	tcase_add_test(tc, a_new_key_ends_no_session);
 }
 
 CHECK_MAIN("storage/writer", cases)
