@@ -65,6 +65,7 @@ void snapshot_fail(struct snapshot_pipeline *p, const struct err *why)
 		p->failure = *why;
 	p->failed = true;
 	(void)pthread_cond_broadcast(&p->job_done);
+	(void)pthread_cond_broadcast(&p->content_gone);
 	(void)pthread_mutex_unlock(&p->lock);
 	if (p->jobs)
 		queue_abort(p->jobs);
@@ -95,12 +96,42 @@ void snapshot_job_unref(struct snapshot_pipeline *p, struct snapshot_job *j)
 	free(j);
 }
 
-void snapshot_event_free(struct snapshot_pipeline *p, struct snapshot_event *ev)
+bool snapshot_content_reserve(struct snapshot_pipeline *p, size_t n)
+{
+	const size_t bytes = n * sizeof(struct extent);
+	bool failed;
+
+	(void)pthread_mutex_lock(&p->lock);
+	while (!p->failed && p->content_bytes + bytes > SNAPSHOT_CONTENT_BYTES)
+		(void)pthread_cond_wait(&p->content_gone, &p->lock);
+	failed = p->failed;
+	if (!failed)
+		p->content_bytes += bytes;
+	(void)pthread_mutex_unlock(&p->lock);
+	return !failed;
+}
+
+void snapshot_content_release(struct snapshot_pipeline *p, size_t n)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->content_bytes -= n * sizeof(struct extent);
+	(void)pthread_cond_signal(&p->content_gone);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void snapshot_event_done(struct snapshot_pipeline *p, struct snapshot_event *ev)
 {
 	if (ev->job)
 		snapshot_job_unref(p, ev->job);
 	entry_done(&ev->entry);
+	if (ev->content.v)
+		snapshot_content_release(p, ev->content.n);
 	free(ev->content.v);
+}
+
+void snapshot_event_free(struct snapshot_pipeline *p, struct snapshot_event *ev)
+{
+	snapshot_event_done(p, ev);
 	free(ev);
 }
 
@@ -208,6 +239,7 @@ static int run(struct snapshot_pipeline *p, struct source *source,
 
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->job_done, NULL);
+	(void)pthread_cond_init(&p->content_gone, NULL);
 	if (start(p, &why) || snapshot_produce(p, source, parent, reader,
 					       &result->bytes_read, &why))
 		snapshot_fail(p, &why);
@@ -215,6 +247,7 @@ static int run(struct snapshot_pipeline *p, struct source *source,
 	queue_free(p->jobs);
 	queue_free(p->events);
 	(void)pthread_cond_destroy(&p->job_done);
+	(void)pthread_cond_destroy(&p->content_gone);
 	(void)pthread_mutex_destroy(&p->lock);
 	return failed;
 }

@@ -22,11 +22,15 @@
 #define SNAPSHOT_WORKERS_MAX 8
 /* Entries between producer and tree thread. */
 #define SNAPSHOT_EVENTS 4096
+/* Extents of unchanged files in them: 48 KB each would be 200 MB in all. */
+#define SNAPSHOT_CONTENT_BYTES ((size_t)4 << 20)
 /*
- * A group is closed when this many events came after its first file: events
- * wait for their group, so an open group must never fill their queue.
+ * A group is closed when this many events, or bytes of extents, came after its
+ * first file: events wait for their group, so an open group must never fill
+ * their queue.
  */
-#define SNAPSHOT_GROUP_EVENTS (SNAPSHOT_EVENTS / 2)
+#define SNAPSHOT_GROUP_EVENTS  (SNAPSHOT_EVENTS / 2)
+#define SNAPSHOT_GROUP_CONTENT (SNAPSHOT_CONTENT_BYTES / 2)
 
 struct snapshot_errors {
 	pthread_mutex_t lock;
@@ -56,8 +60,8 @@ enum snapshot_event_type {
 
 struct snapshot_event {
 	enum snapshot_event_type type;
-	struct entry entry; /* owned */
-	struct content content;
+	struct entry entry;	/* owned */
+	struct content content; /* its extents are owned and reserved */
 	struct snapshot_job *job;
 	uint32_t offset;
 	uint64_t len;
@@ -78,6 +82,8 @@ struct snapshot_pipeline {
 
 	pthread_mutex_t lock;
 	pthread_cond_t job_done;
+	pthread_cond_t content_gone;
+	size_t content_bytes; /* extents in events */
 	bool failed;
 	struct err failure;
 
@@ -95,6 +101,13 @@ void snapshot_fail(struct snapshot_pipeline *p, const struct err *why)
 	NONNULL(1, 2);
 bool snapshot_failed(struct snapshot_pipeline *p) NONNULL(1);
 void snapshot_job_unref(struct snapshot_pipeline *p, struct snapshot_job *j)
+	NONNULL(1, 2);
+/* Wait until n more extents may be in events: false when all has failed. */
+bool snapshot_content_reserve(struct snapshot_pipeline *p, size_t n) NONNULL(1)
+	MUST_CHECK;
+void snapshot_content_release(struct snapshot_pipeline *p, size_t n) NONNULL(1);
+/* What an event owns, and the event itself. */
+void snapshot_event_done(struct snapshot_pipeline *p, struct snapshot_event *ev)
 	NONNULL(1, 2);
 void snapshot_event_free(struct snapshot_pipeline *p, struct snapshot_event *ev)
 	NONNULL(1, 2);

@@ -42,6 +42,7 @@ struct producer {
 	/* The group of small files that is being filled. */
 	struct snapshot_job *group;
 	size_t group_events;
+	size_t group_content; /* bytes of extents */
 
 	struct filemap *links; /* group → struct link_seen */
 	/* The folder that vanished last, until something below it is there. */
@@ -120,17 +121,10 @@ static int close_group(struct producer *q, struct err *e)
 /* Entries must never wait for long behind a group that is still open. */
 static int bound_group(struct producer *q, struct err *e)
 {
-	if (q->group && q->group_events >= SNAPSHOT_GROUP_EVENTS)
+	if (q->group && (q->group_events >= SNAPSHOT_GROUP_EVENTS ||
+			 q->group_content >= SNAPSHOT_GROUP_CONTENT))
 		return close_group(q, e);
 	return 0;
-}
-
-static void event_done(struct snapshot_pipeline *p, struct snapshot_event *ev)
-{
-	if (ev->job)
-		snapshot_job_unref(p, ev->job);
-	entry_done(&ev->entry);
-	free(ev->content.v);
 }
 
 /* Takes over what ev owns, also when it fails. */
@@ -147,11 +141,12 @@ static int send_event(struct producer *q, const struct snapshot_event *ev,
 	if (!copy) {
 		struct snapshot_event lost = *ev;
 
-		event_done(q->p, &lost);
+		snapshot_event_done(q->p, &lost);
 		return err_oom(e);
 	}
 	*copy = *ev;
 	q->group_events++;
+	q->group_content += ev->content.n * sizeof(*ev->content.v);
 	if (queue_push(q->p->events, copy))
 		return 0;
 	snapshot_event_free(q->p, copy);
@@ -169,6 +164,24 @@ static int send_piece(struct producer *q, struct snapshot_job *j, size_t offset,
 	return send_event(q, &ev, e);
 }
 
+/* A copy of an unchanged file's extents, counted among those in events. */
+static int copy_content(struct producer *q, const struct content *from,
+			struct content *ret, struct err *e)
+{
+	const size_t bytes = from->n * sizeof(*from->v);
+
+	if (!snapshot_content_reserve(q->p, from->n))
+		return give_up(q, e);
+	*ret = *from;
+	ret->v = malloc(bytes);
+	if (!ret->v) {
+		snapshot_content_release(q->p, from->n);
+		return err_oom(e);
+	}
+	memcpy(ret->v, from->v, bytes);
+	return 0;
+}
+
 /* An entry with its own copy of everything, content of the parent included. */
 static int send_entry(struct producer *q, enum snapshot_event_type type,
 		      const struct entry *en, const struct content *content,
@@ -176,16 +189,10 @@ static int send_entry(struct producer *q, enum snapshot_event_type type,
 {
 	struct snapshot_event ev = { .type = type };
 
-	if (content && content->n) {
-		ev.content = *content;
-		ev.content.v = malloc(content->n * sizeof(*content->v));
-		if (!ev.content.v)
-			return err_oom(e);
-		memcpy(ev.content.v, content->v,
-		       content->n * sizeof(*content->v));
-	}
+	if (content && content->n && copy_content(q, content, &ev.content, e))
+		return -1;
 	if (entry_copy(&ev.entry, en, e)) {
-		free(ev.content.v);
+		snapshot_event_done(q->p, &ev);
 		return -1;
 	}
 	return send_event(q, &ev, e);
@@ -350,6 +357,7 @@ static int read_small(struct producer *q, struct source_handle *h,
 		if (!q->group)
 			return -1;
 		q->group_events = 0;
+		q->group_content = 0;
 	}
 	from = s.at = q->group->len;
 	do

@@ -10,14 +10,34 @@
 #include "storage/repository/reader.h"
 #include "storage/repository/seal.h"
 #include "storage/repository/tree.h"
+#include "storage/snapshot_internal.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/repo_frame.h"
 
 static struct repo_frame f;
 static struct err e;
 
+/* Entries that the tree has got; each takes it so long. */
+static atomic_size_t built;
+static int64_t build_ms;
+
+int __real_tree_builder_add(struct tree_builder *b, const struct entry *en,
+			    const struct content *c, struct err *err);
+int __wrap_tree_builder_add(struct tree_builder *b, const struct entry *en,
+			    const struct content *c, struct err *err);
+int __wrap_tree_builder_add(struct tree_builder *b, const struct entry *en,
+			    const struct content *c, struct err *err)
+{
+	if (build_ms)
+		clock_sleep_ms(build_ms);
+	atomic_fetch_add(&built, 1);
+	return __real_tree_builder_add(b, en, c, err);
+}
+
 static void set_up(void)
 {
+	atomic_store(&built, 0);
+	build_ms = 0;
 	repo_frame_init(&f, "mem:snapshot");
 	ck_assert_int_eq(mkdir(f.from, 0755), 0);
 	err_clear(&e);
@@ -278,6 +298,60 @@ START_TEST(no_name_of_a_link_gets_stale_content)
 	ck_ok(take_fake(v, 2, &got, &read));
 	expect_entries(got.id, v, 2);
 	ck_assert_uint_eq(read, 2 * 300000);
+}
+END_TEST
+
+/* Unchanged files of as many extents as an entry can have. */
+#define WIDE	     250
+#define WIDE_EXTENTS 1000
+
+/* The most entries that were told of and not yet in the tree. */
+static void note_lag(void *arg, size_t i)
+{
+	const size_t lag = i - atomic_load(&built);
+	size_t *most = arg;
+
+	if (lag > *most)
+		*most = lag;
+}
+
+/*
+ * What waits for a slow tree is bounded by its bytes, also behind a small
+ * file whose group is still open.
+ */
+START_TEST(extents_of_unchanged_files_do_not_pile_up)
+{
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	static struct fake_entry v[1 + WIDE];
+	static char paths[1 + WIDE][8];
+	struct snapshot_options o = { .no_parent = false };
+	struct fake_source s = fake_source_of(v, 1 + WIDE);
+	struct snapshot_result got;
+	uint64_t read;
+	size_t most = 0;
+
+	for (unsigned int i = 0; i <= WIDE; i++) {
+		(void)snprintf(paths[i], sizeof(paths[i]), "/%03u", i);
+		v[i] = fake_entry(paths[i], ENTRY_FILE,
+				  i ? WIDE_EXTENTS * 300 : 100, 1000);
+		v[i].turn = i ? 300 : 0;
+		v[i].entry.flags = i ? ENTRY_HARD_LINK : 0;
+	}
+	ck_ok(take_fake(v, 1 + WIDE, &got, &read));
+	v[0].entry.inode++; /* a small file changed */
+	ck_ok(snapshot_errors_new(&errors, &e));
+	s.before = note_lag;
+	s.arg = &most;
+	atomic_store(&built, 0);
+	build_ms = 2;
+	ck_ok(repo_take_source(&f, &s.base, errors, &o, &got, &e));
+	ck_assert_uint_eq(s.reads, 100);
+	ck_assert_uint_gt(most, 2);
+	/* One is made, one is in work. */
+	ck_assert_uint_le((most - 2) * WIDE_EXTENTS * sizeof(struct extent),
+			  SNAPSHOT_CONTENT_BYTES);
+	build_ms = 0;
+	expect_entries(got.id, v, 1 + WIDE);
 }
 END_TEST
 
@@ -752,6 +826,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_unchanged_tree_costs_no_read_and_no_data);
 	tcase_add_test(tc, what_was_written_just_now_is_read_again);
 	tcase_add_test(tc, no_name_of_a_link_gets_stale_content);
+	tcase_add_test(tc, extents_of_unchanged_files_do_not_pile_up);
 	tcase_add_test(tc, sizes_around_the_bounds_come_back);
 	tcase_add_test(tc, groups_are_filled_to_the_last_byte);
 	tcase_add_test(tc, holes_come_back_as_zeros);
