@@ -374,7 +374,8 @@ static int see_schedule(void *arg, const struct resource *r, struct err *e)
 	(void)e;
 	if (!s->rpo_ms || strcmp(s->repository, t->repository->name) != 0)
 		return 0;
-	for (size_t i = 0; i < s->replicate_to.count; i++)
+	/* A location that is given besides has no name: nobody writes to it. */
+	for (size_t i = 0; t->region->name && i < s->replicate_to.count; i++)
 		if (!strcmp(s->replicate_to.items[i], t->region->name))
 			writes = true;
 	if (writes && (!t->rpo_ms || s->rpo_ms < t->rpo_ms))

@@ -183,6 +183,57 @@ def snapshots(world):
     check(world.json("snapshot", "find", "absent") == [], "JSON")
 
 
+REGIONS = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  regions:
+  - {name: here, url: "file://ROOT/repo"}
+  - {name: there, url: "file://ROOT/there"}
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: web}
+spec: {type: files, paths: [ROOT/tree]}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: nightly}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [web]}
+  repository: main
+  replicateTo: [there]
+  rpo: 26h
+"""
+
+
+def declared(world):
+    """A repository of two regions, which the daemon knows as main."""
+    engine = Engine(world)
+    os.mkdir(world.path("keys"), 0o700)
+    shutil.copy2(world.path("key"), world.path("keys/main.key"))
+    world.env.pop("SNAPCTL_KEY_FILE")
+    world.env["SNAPCTL_REPO"] = "main"
+    world.start()
+    world.apply(REGIONS.replace("ROOT", world.root))
+    world.run("region", "add", "there", world.path("there"))
+    return engine
+
+
+def regions(world):
+    engine = declared(world)
+    engine.snapshot("--source", "web")
+    # A location besides those that are declared belongs to no schedule.
+    rows = world.json("region", "status", world.path("nowhere"), status=3)
+    check([(r["region"], r["reachable"]) for r in rows] ==
+          [("here", True), ("there", True), (None, False)], rows)
+    check(rows[0]["rpo_seconds"] == rows[1]["rpo_seconds"] == 26 * 3600, rows)
+    world.stop()
+
+
 def many_paths(world):
     """A shell's pattern may stand for as many paths as the format takes."""
     engine = Engine(world)
@@ -408,6 +459,6 @@ def without_a_home(world):
           "SNAPCTL_STATE" in p.stderr, p)
 
 
-snap.tell(keys, documents, places, formats, snapshots, many_paths,
-          full_disks, interrupted, within_itself, any_bytes, keys_by_name,
-          nohup, without_a_home)
+snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
+          interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
+          without_a_home)
