@@ -219,7 +219,8 @@ static int find(struct taking *x, struct object_id id, struct err *e)
 	if (repository_find(x->repository, text, NULL, false, &found, NULL,
 			    &why) < 0) {
 		repository_snapshot_done(&found);
-		if (why.code == ERR_NOT_FOUND)
+		/* One whose manifest is damaged is taken anew. */
+		if (why.code == ERR_NOT_FOUND || why.code == ERR_CORRUPT)
 			return 0;
 		*e = why;
 		return -1;

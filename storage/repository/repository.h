@@ -105,6 +105,10 @@ cleanup_repository_snapshot_done(struct repository_snapshot *s)
  * that is not NULL.  With several sources and no name, "latest" is ERR_USAGE
  * and lists them.  *ret_newer_partial (may be NULL) is the id of a partial
  * one that is newer than latest, or zero.  ERR_NOT_FOUND tells the nearest.
+ * A manifest that does not open is no snapshot that is missing: by its id,
+ * and for "latest" when its receipt does not show that it is older or a
+ * tombstone that it is deleted, ERR_CORRUPT (or ERR_NEWER), with the newest
+ * sound one in the hint.
  */
 int repository_find(struct repository *r, const char *text, const char *source,
 		    bool with_deleted, struct repository_snapshot *ret,

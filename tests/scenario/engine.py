@@ -183,6 +183,29 @@ def snapshots(world):
     check(world.json("snapshot", "find", "absent") == [], "JSON")
 
 
+def damaged_manifest(world):
+    """What is asked for is never answered with something older."""
+    engine = Engine(world)
+    old = engine.snapshot()
+    engine.write("tree/a", "second")
+    new = engine.snapshot()
+    [name] = [os.path.join(f, n) for f, _, names in
+              os.walk(world.path("repo/snapshots")) for n in names
+              if new in n]
+    os.chmod(name, 0o600)
+    with open(name, "r+b") as f:
+        f.seek(-5, os.SEEK_END)
+        last = f.read(1)
+        f.seek(-5, os.SEEK_END)
+        f.write(bytes([last[0] ^ 1]))
+    for words in (["cat", "latest:" + engine.tree + "/a"],
+                  ["restore", "latest", "--to", world.path("out")]):
+        engine.refuses(4, [new, "damaged", old], *words)
+    check(not os.path.exists(world.path("out")), "something was restored")
+    engine.refuses(4, [new, "damaged", "another region"], "ls", new)
+    world.run("restore", old, "--to", world.path("out"))
+
+
 REGIONS = """\
 apiVersion: snapctl.io/v1
 kind: Repository
@@ -461,4 +484,4 @@ def without_a_home(world):
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
           interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
-          without_a_home)
+          damaged_manifest, without_a_home)

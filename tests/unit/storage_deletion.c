@@ -506,6 +506,70 @@ START_TEST(latest_is_the_newest_complete_one)
 }
 END_TEST
 
+/* What lies at the name of the manifest of s, from now on. */
+static void break_manifest(struct object_id id)
+{
+	struct repository_snapshot s = look(id);
+
+	put_rubbish(object_name_pair(OBJECT_MANIFEST, id, s.manifest.session));
+	repository_snapshot_done(&s);
+}
+
+/* An older one in place of the newest would be taken for it. */
+START_TEST(latest_is_refused_when_a_newer_one_does_not_open)
+{
+	const struct object_id old = publish(0x11, "web", 10,
+					     MANIFEST_COMPLETE);
+	const struct object_id newest = publish(0x22, "web", 20,
+						MANIFEST_COMPLETE);
+	char text[OBJECT_ID_TEXT];
+	struct object_id found;
+
+	break_manifest(newest);
+	ck_assert_int_eq(find("latest", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	object_id_format(newest, text);
+	ck_assert_ptr_nonnull(strstr(e.text, text));
+	ck_assert_int_eq(find(text, NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	ck_assert_int_eq(find("2", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	/* It can be had by its id, and by a prefix that no other has. */
+	ck_assert_int_eq(find("latest", "web", &found, NULL), -1);
+	object_id_format(old, text);
+	ck_assert_ptr_nonnull(strstr(e.hint, text));
+	ck_ok(find(text, NULL, &found, NULL));
+	ck_ok(find("1", NULL, &found, NULL));
+	ck_assert(object_id_equal(found, old));
+	(void)publish(0x23, "web", 15, MANIFEST_COMPLETE);
+	ck_assert_int_eq(find("2", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+}
+END_TEST
+
+START_TEST(latest_is_clear_of_what_is_older_or_deleted)
+{
+	const struct object_id old = publish(0x11, "web", 10,
+					     MANIFEST_COMPLETE);
+	const struct object_id newest = publish(0x22, "web", 20,
+						MANIFEST_COMPLETE);
+	const struct object_id deleted = publish(0x33, "web", 30,
+						 MANIFEST_COMPLETE);
+	struct object_id found;
+
+	ck_ok(delete_it(deleted));
+	break_manifest(deleted);
+	break_manifest(old);
+	ck_ok(find("latest", NULL, &found, NULL));
+	ck_assert(object_id_equal(found, newest));
+	/* Without its receipt the old one could be of any time. */
+	ck_ok(store_remove(repository_store(f.r),
+			   object_name(OBJECT_RECEIPT, old).s, &e));
+	ck_assert_int_eq(find("latest", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+}
+END_TEST
+
 START_TEST(latest_of_several_sources_must_be_named)
 {
 	const struct object_id web = publish_one();
@@ -574,6 +638,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);
 	tcase_add_test(tc, a_void_annuls_a_manifest);
 	tcase_add_test(tc, latest_is_the_newest_complete_one);
+	tcase_add_test(tc, latest_is_refused_when_a_newer_one_does_not_open);
+	tcase_add_test(tc, latest_is_clear_of_what_is_older_or_deleted);
 	tcase_add_test(tc, latest_of_several_sources_must_be_named);
 	tcase_add_test(tc, prefixes_must_be_unique);
 	tcase_add_test(tc, unknown_ids_are_told_the_nearest);
