@@ -1,5 +1,6 @@
 #include "service/engine.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,6 +67,42 @@ int engine_snapshot(const struct operation_call *call, struct repository *r,
 			      id);
 	}
 	return 0;
+}
+
+struct source_search {
+	const char *source;
+	char *near;
+	unsigned int distance;
+	bool found;
+};
+
+static int see_source(void *arg, struct repository_snapshot *s, struct err *e)
+{
+	struct source_search *q = (struct source_search *)arg;
+	const char *source = s->manifest.source;
+	const unsigned int distance = text_distance(q->source, source);
+
+	(void)e;
+	if (strcmp(q->source, source) == 0)
+		q->found = true;
+	if (*source && distance < q->distance) {
+		q->distance = distance;
+		memcpy(q->near, source, MANIFEST_TEXT_MAX + 1);
+	}
+	return 0;
+}
+
+int engine_source(struct repository *r, const char *source,
+		  char near[MANIFEST_TEXT_MAX + 1], struct err *e)
+{
+	struct source_search q = { .source = source,
+				   .near = near,
+				   .distance = UINT_MAX };
+
+	near[0] = '\0';
+	if (repository_snapshots(r, true, see_source, NULL, &q, e))
+		return -1;
+	return q.found;
 }
 
 int engine_split(const char *text, struct buf *snap, struct buf *path,

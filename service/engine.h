@@ -33,6 +33,14 @@ int engine_snapshot(const struct operation_call *call, struct repository *r,
 		    struct err *e) NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 
 /*
+ * Whether any snapshot is of that source, also a deleted one: 1; 0 with the
+ * nearest name in near, "" when there is none; -1.
+ */
+int engine_source(struct repository *r, const char *source,
+		  char near[MANIFEST_TEXT_MAX + 1], struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+/*
  * Split SNAP[:PATH].  snap gets the first part; path the second as trees hold
  * it (absolute, no '/' at the end), or is left empty when there is none or it
  * is "/".

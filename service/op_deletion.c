@@ -8,6 +8,7 @@
 #include "service/args.h"
 #include "service/engine.h"
 #include "service/op.h"
+#include "service/progress.h"
 #include "storage/repository/deletion.h"
 
 /* "user@host", for the records. */
@@ -136,6 +137,40 @@ static int hold_ids(const struct chosen *c, struct object_id **ret,
 	return 0;
 }
 
+/* An unset variable of a shell must not make a hold say less. */
+static int expect_text(const struct args *args, const char *name,
+		       const char *why, struct err *e)
+{
+	const char *text = args_text(args, name);
+
+	if (!text || *text)
+		return 0;
+	(void)err_set(e, ERR_USAGE, "--%s is empty", name);
+	return err_hint(e, "%s", why);
+}
+
+/* A source may yet come, and a mistyped one would hold nothing for ever. */
+static int tell_if_unknown(const struct chosen *c,
+			   const struct operation_call *call, struct err *e)
+{
+	const char *source = args_text(call->args, "source");
+	char near[MANIFEST_TEXT_MAX + 1];
+	int known;
+
+	if (!source)
+		return 0;
+	known = engine_source(c->repository, source, near, e);
+	if (known != 0)
+		return known < 0 ? -1 : 0;
+	progress_note(call->progress,
+		      "note: the repository has no snapshot of source %s%s%s%s",
+		      text_quote_str(source).s,
+		      *near ? "; the nearest is " : "",
+		      *near ? text_quote_str(near).s : "",
+		      "; the hold is for those to come");
+	return 0;
+}
+
 static int hold_add(struct operation_call *call, struct err *e)
 {
 	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
@@ -151,13 +186,15 @@ static int hold_add(struct operation_call *call, struct err *e)
 		(void)err_set(e, ERR_USAGE, "nothing to hold is named");
 		return err_hint(e, "name snapshots, or a source with --source");
 	}
-	if (choose(&c, call, e) || hold_ids(&c, &ids, e))
+	if (expect_text(call->args, "case", "say what it is for", e) ||
+	    expect_text(call->args, "source", "hold ad hoc ones by id", e) ||
+	    choose(&c, call, e) || tell_if_unknown(&c, call, e) ||
+	    hold_ids(&c, &ids, e))
 		return -1;
 	const struct deletion_hold h = {
 		.snapshots = ids,
 		.n_snapshots = c.n,
-		/* With snapshots named, --source says whose they are. */
-		.source = c.n ? NULL : args_text(call->args, "source"),
+		.source = args_text(call->args, "source"),
 		.case_name = args_text(call->args, "case"),
 		.custodian = args_text(call->args, "custodian"),
 		.by = by,
@@ -315,7 +352,8 @@ static const struct operation_param undelete_params[] = {
 
 static const struct operation_param hold_add_params[] = {
 	SNAPSHOTS_PARAM(false),
-	SOURCE_PARAM("hold every snapshot of this source, also future ones"),
+	SOURCE_PARAM("hold every snapshot of this source, also future ones, "
+		     "besides the snapshots that are named"),
 	{ .name = "case",
 	  .kind = PARAM_OPTION,
 	  .required = true,

@@ -206,6 +206,26 @@ def damaged_manifest(world):
     world.run("restore", old, "--to", world.path("out"))
 
 
+def holds(world):
+    """A legal hold holds all that was asked for, or nothing."""
+    engine = Engine(world)
+    first = engine.snapshot("--source", "web")
+    second = engine.snapshot("--source", "web")
+    other = engine.snapshot("--source", "db")
+    hold = ("hold", "add", first, "--source")
+    engine.refuses(2, ["--case is empty"], *hold, "web", "--case", "")
+    engine.refuses(2, ["--source is empty"], *hold, "", "--case", "C3")
+    check(world.json("hold", "list") == [], "a hold after all")
+    world.run(*hold, "web", "--case", "C3")
+    check(world.err == "", world.err)
+    [row] = world.json("hold", "list")
+    check(row["source"] == "web" and row["snapshots"] == [first], row)
+    held = {s["id"] for s in world.json("snapshot", "list") if s.get("held")}
+    check(held == {first, second}, (held, other))
+    world.run("hold", "add", "--source", "wbe", "--case", "C4")
+    check('"wbe"' in world.err and '"web"' in world.err, world.err)
+
+
 REGIONS = """\
 apiVersion: snapctl.io/v1
 kind: Repository
@@ -484,4 +504,4 @@ def without_a_home(world):
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
           interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
-          damaged_manifest, without_a_home)
+          damaged_manifest, holds, without_a_home)
