@@ -401,6 +401,7 @@ static int flush_ahead(struct render *r, struct err *e)
 
 static int put_element(struct render *r, const json_t *value, struct err *e)
 {
+	r->has_rows = true;
 	if (!json_is_object(value))
 		return put_plain(r, value, e);
 	if (!r->has_columns) {
@@ -417,7 +418,6 @@ static int put_element(struct render *r, const json_t *value, struct err *e)
 		tally(&r->tally, value);
 	if (r->measured)
 		return put_row(r, &r->columns, value, e);
-	r->has_rows = true;
 	if (json_array_append(r->ahead, (json_t *)(uintptr_t)value) < 0)
 		return err_oom(e);
 	if (json_array_size(r->ahead) < RENDER_AHEAD)

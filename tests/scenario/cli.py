@@ -83,6 +83,8 @@ def values(world):
     check(world.json("schedule", "next", "30 2 * * *", "--time-zone",
                      "Europe/Berlin", "--after", "2026-03-28T12:00:00Z",
                      "--count=1") == ["2026-03-29T03:00:00+02:00"], "gap")
+    world.run("schedule", "next", "@hourly", "--count", "1")
+    check(world.err == "", world.err)
     with open(world.path("p"), "w") as f:
         f.write('{"keep-daily":1,"timeZone":"UTC"}')
     snapshots = [{"id": i, "time": f"2026-01-0{n}T00:00:00Z"}
