@@ -24,6 +24,10 @@ int engine_credential(const struct operation_call *call,
 int engine_open(const struct operation_call *call, struct repository **ret,
 		struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 
+/* What --source says where it goes with "latest". */
+#define ENGINE_SOURCE_HELP \
+	"whose latest snapshot is meant; \"\" means the ad hoc ones"
+
 /*
  * The snapshot that text means (an id, a prefix, "latest"), of --source where
  * the operation has it; a newer partial one is mentioned to the user.

@@ -259,10 +259,10 @@ static int verify(struct operation_call *call, struct err *e)
 		.name = (key), .kind = PARAM_POSITIONAL, .required = true, \
 		.value = "SNAP", .help = (how)                             \
 	}
-#define SOURCE_PARAM                                                     \
-	{                                                                \
-		.name = "source", .kind = PARAM_OPTION, .value = "NAME", \
-		.help = "whose snapshots are meant"                      \
+#define SOURCE_PARAM                                                        \
+	{                                                                   \
+		.name = "source", .kind = PARAM_OPTION, .value = "NAME",    \
+		.help = "whose snapshots are meant; \"\" means ad hoc ones" \
 	}
 
 static const struct operation_param diff_params[] = {

@@ -341,7 +341,7 @@ static const struct operation_param delete_params[] = {
 	  .kind = PARAM_OPTION,
 	  .value = "TEXT",
 	  .help = "kept with the deletion" },
-	SOURCE_PARAM("whose latest snapshot is meant"),
+	SOURCE_PARAM(ENGINE_SOURCE_HELP),
 	{ 0 },
 };
 

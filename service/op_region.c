@@ -483,7 +483,7 @@ static const struct operation_param replicate_params[] = {
 	{ .name = "source",
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
-	  .help = "whose latest snapshot is meant" },
+	  .help = ENGINE_SOURCE_HELP },
 	{ 0 }
 };
 

@@ -356,7 +356,7 @@ static int restore(struct operation_call *call, struct err *e)
 #define SOURCE_PARAM                                                     \
 	{                                                                \
 		.name = "source", .kind = PARAM_OPTION, .value = "NAME", \
-		.help = "whose latest snapshot is meant"                 \
+		.help = ENGINE_SOURCE_HELP                               \
 	}
 
 static const struct operation_param ls_params[] = {

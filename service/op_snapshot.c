@@ -14,6 +14,7 @@
 #include "service/op.h"
 #include "service/own_folders.h"
 #include "service/progress.h"
+#include "service/resource.h"
 #include "storage/snapshot.h"
 #include "storage/sources/exclude.h"
 #include "storage/sources/files.h"
@@ -83,13 +84,21 @@ static int check_tags(const struct args *args, struct err *e)
 	return 0;
 }
 
-static int copy_text(char *to, size_t n, const char *from, const char *what,
-		     struct err *e)
+/*
+ * No policy expires a snapshot without a source, nor one of a source that no
+ * manifest can declare, so neither is made by an unset variable of a shell.
+ */
+static int set_source(struct manifest *m, const char *source, struct err *e)
 {
-	if (strlen(from) >= n)
-		return err_set(e, ERR_USAGE, "the %s is longer than %zu bytes",
-			       what, n - 1);
-	(void)snprintf(to, n, "%s", from);
+	if (!source)
+		return 0;
+	if (!resource_name_valid(source)) {
+		(void)err_set(e, ERR_USAGE, "%s is no name of a source",
+			      text_quote_str(source).s);
+		return err_hint(e, "names are lower-case letters, digits and "
+				   "\"-\"; without --source it is ad hoc");
+	}
+	(void)snprintf(m->source, sizeof(m->source), "%s", source);
 	return 0;
 }
 
@@ -113,11 +122,8 @@ static int describe(struct creating *x, struct err *e)
 {
 	const struct args *args = x->call->args;
 	struct manifest *m = &x->about;
-	const char *source = args_text(args, "source");
 
-	if (check_tags(args, e) ||
-	    (source &&
-	     copy_text(m->source, sizeof(m->source), source, "source", e)))
+	if (check_tags(args, e) || set_source(m, args_text(args, "source"), e))
 		return -1;
 	(void)snprintf(m->type, sizeof(m->type), "files");
 	(void)snprintf(m->program, sizeof(m->program),
@@ -327,7 +333,7 @@ static int show(struct operation_call *call, struct err *e)
 #define SOURCE_PARAM                                                     \
 	{                                                                \
 		.name = "source", .kind = PARAM_OPTION, .value = "NAME", \
-		.help = "whose latest snapshot is meant"                 \
+		.help = ENGINE_SOURCE_HELP                               \
 	}
 
 static const struct operation_param create_params[] = {
@@ -375,7 +381,8 @@ static const struct operation_param list_params[] = {
 	{ .name = "source",
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
-	  .help = "only snapshots of this source" },
+	  .help = "only snapshots of this source; \"\" for those that are ad "
+		  "hoc" },
 	{ .name = "deleted",
 	  .kind = PARAM_SWITCH,
 	  .help = "also those that are deleted and can still be undeleted" },

@@ -136,7 +136,10 @@ static int visit_for_find(void *arg, struct repository_snapshot *s,
 
 static int not_found(const struct search *q, struct err *e)
 {
-	if (q->latest && q->source)
+	if (q->latest && q->source && !*q->source)
+		(void)err_set(e, ERR_NOT_FOUND,
+			      "there is no complete ad hoc snapshot");
+	else if (q->latest && q->source)
 		(void)err_set(e, ERR_NOT_FOUND,
 			      "there is no complete snapshot of source %s",
 			      text_quote_str(q->source).s);
@@ -160,9 +163,11 @@ static int not_found(const struct search *q, struct err *e)
 	return err_hint(e, "`snapctl snapshot list` shows what is there");
 }
 
-static const char *source_or_ad_hoc(const char *s)
+static struct text_quoted source_or_ad_hoc(const char *s)
 {
-	return *s ? s : "(ad hoc)";
+	struct text_quoted ad_hoc = { "ad hoc ones" };
+
+	return *s ? text_quote_str(s) : ad_hoc;
 }
 
 /* ---- Manifests that do not open ----------------------------------------- */
@@ -296,9 +301,10 @@ static int judge(struct search *q, struct err *e)
 		(void)err_set(e, ERR_USAGE,
 			      "\"latest\" could be of several sources, such as "
 			      "%s and %s",
-			      source_or_ad_hoc(q->first_source),
-			      source_or_ad_hoc(q->second_source));
-		return err_hint(e, "name one with --source, or give an id");
+			      source_or_ad_hoc(q->first_source).s,
+			      source_or_ad_hoc(q->second_source).s);
+		return err_hint(e, "name one with --source (\"\" means ad hoc "
+				   "snapshots), or give an id");
 	}
 	if (judge_broken(q, e))
 		return -1;

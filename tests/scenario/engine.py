@@ -161,6 +161,10 @@ def snapshots(world):
             ("", 5, ["no snapshot"]),
     ]:
         engine.refuses(status, told, "ls", text)
+    for name in "", "Web", "-", "a/b":
+        engine.refuses(2, [f'"{name}" is no name', "ad hoc"], "snapshot",
+                       "create", engine.tree, "--source", name)
+    engine.refuses(5, ["no complete ad hoc"], "ls", "latest", "--source", "")
     engine.refuses(5, ['source "wbe"', "snapshot list"], "ls", "latest",
                    "--source", "wbe")
     engine.refuses(5, ["is not in snapshot", "snapctl ls"], "ls",
@@ -181,6 +185,19 @@ def snapshots(world):
     world.run("snapshot", "find", "absent", "--quiet")
     check(world.err == "", world.err)
     check(world.json("snapshot", "find", "absent") == [], "JSON")
+
+
+def ad_hoc(world):
+    """One without a source beside others can be named, and they can."""
+    engine = Engine(world)
+    named = engine.snapshot("--source", "web")
+    without = engine.snapshot()
+    engine.refuses(2, ['"web"', "ad hoc", '--source ("" means'], "ls",
+                   "latest")
+    for source, snapshot in ("web", named), ("", without):
+        check(world.json("snapshot", "show", "latest", "--source",
+                         source)["id"] == snapshot, source)
+    check('"" means' in world.run("restore", "--help"), "help")
 
 
 def damaged_manifest(world):
@@ -504,4 +521,4 @@ def without_a_home(world):
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
           interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
-          damaged_manifest, holds, without_a_home)
+          damaged_manifest, holds, ad_hoc, without_a_home)
