@@ -1,6 +1,7 @@
 #include "service/engine.h"
 
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -284,4 +285,21 @@ void engine_host(char *out, size_t n)
 	if (gethostname(out, n) != 0)
 		(void)snprintf(out, n, "unknown");
 	out[n - 1] = '\0';
+}
+
+void engine_who(const struct operation_call *call, char *out, size_t n)
+{
+	char memory[4096];
+	char host[128];
+	struct passwd entry;
+	struct passwd *found = NULL;
+
+	engine_host(host, sizeof(host));
+	if (getpwuid_r(call->caller.uid, &entry, memory, sizeof(memory),
+		       &found) == 0 &&
+	    found)
+		(void)snprintf(out, n, "%s@%s", found->pw_name, host);
+	else
+		(void)snprintf(out, n, "uid %u@%s",
+			       (unsigned int)call->caller.uid, host);
 }

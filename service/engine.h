@@ -61,6 +61,10 @@ int engine_write_details(struct operation_call *call, struct repository *r,
 			 const struct repository_snapshot *s, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
+/* Who asks, for the records: "user@host". */
+void engine_who(const struct operation_call *call, char *out, size_t n)
+	NONNULL(1, 2);
+
 /* This host's name. */
 void engine_host(char *out, size_t n) NONNULL(1);
 

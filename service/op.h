@@ -13,6 +13,7 @@ extern const struct operation op_snapshot_rows[];
 extern const struct operation op_restore_rows[];
 extern const struct operation op_compare_rows[];
 extern const struct operation op_deletion_rows[];
+extern const struct operation op_undelete_rows[];
 extern const struct operation op_repo_rows[];
 extern const struct operation op_key_rows[];
 extern const struct operation op_region_rows[];

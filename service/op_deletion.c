@@ -1,33 +1,14 @@
-/* Deleting and keeping: delete, undelete, holds. */
-#include <pwd.h>
-#include <stdio.h>
+/* Deleting and keeping: delete, holds. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_named.h"
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/repository/deletion.h"
-
-/* "user@host", for the records. */
-static void who(const struct operation_call *call, char *out, size_t n)
-{
-	char memory[4096];
-	char host[128];
-	struct passwd entry;
-	struct passwd *found = NULL;
-
-	engine_host(host, sizeof(host));
-	if (getpwuid_r(call->caller.uid, &entry, memory, sizeof(memory),
-		       &found) == 0 &&
-	    found)
-		(void)snprintf(out, n, "%s@%s", found->pw_name, host);
-	else
-		(void)snprintf(out, n, "uid %u@%s",
-			       (unsigned int)call->caller.uid, host);
-}
 
 /* All snapshots named, found before any is touched. */
 struct chosen {
@@ -81,8 +62,20 @@ static void write_ids(struct json *j, const char *key, const struct chosen *c)
 	json_end_list(j);
 }
 
+/* Where the deletion is not yet: copying takes it there. */
+static void write_others(struct json *j, const struct resource *named)
+{
+	json_key(j, "follows_in");
+	json_begin_list(j);
+	for (size_t i = 0; named && i < named->repository.region_count; i++)
+		if (!named->repository.regions[i].primary)
+			json_str(j, named->repository.regions[i].name);
+	json_end_list(j);
+}
+
 static int delete (struct operation_call *call, struct err *e)
 {
+	CLEANUP(resource_free) struct resource *named = NULL;
 	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
 	char by[256];
 	const struct deletion d = { .now = call->now,
@@ -91,8 +84,8 @@ static int delete (struct operation_call *call, struct err *e)
 				    .reason = args_text(call->args, "reason") };
 	struct json *j = call->reply;
 
-	who(call, by, sizeof(by));
-	if (choose(&c, call, e))
+	engine_who(call, by, sizeof(by));
+	if (engine_named(call, &named, e) < 0 || choose(&c, call, e))
 		return -1;
 	for (size_t i = 0; i < c.n; i++)
 		if (deletion_delete(c.repository, &c.v[i], &d, e))
@@ -101,25 +94,7 @@ static int delete (struct operation_call *call, struct err *e)
 	write_ids(j, "deleted", &c);
 	json_kv_instant(j, "restorable_until",
 			instant_add_ms(d.now, d.grace_ms));
-	json_end_object(j);
-	return 0;
-}
-
-static int undelete(struct operation_call *call, struct err *e)
-{
-	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
-	char by[256];
-	const struct deletion d = { .now = call->now, .by = by };
-	struct json *j = call->reply;
-
-	who(call, by, sizeof(by));
-	if (choose(&c, call, e))
-		return -1;
-	for (size_t i = 0; i < c.n; i++)
-		if (deletion_undelete(c.repository, &c.v[i], &d, e))
-			return -1;
-	json_begin_object(j);
-	write_ids(j, "undeleted", &c);
+	write_others(j, named);
 	json_end_object(j);
 	return 0;
 }
@@ -180,7 +155,7 @@ static int hold_add(struct operation_call *call, struct err *e)
 	struct object_id id;
 	int failed;
 
-	who(call, by, sizeof(by));
+	engine_who(call, by, sizeof(by));
 	if (args_count(call->args, "snapshot") == 0 &&
 	    !args_given(call->args, "source")) {
 		(void)err_set(e, ERR_USAGE, "nothing to hold is named");
@@ -223,7 +198,7 @@ static int hold_release(struct operation_call *call, struct err *e)
 			      text_quote_str(text).s);
 		return err_hint(e, "`snapctl hold list` shows all in force");
 	}
-	who(call, by, sizeof(by));
+	engine_who(call, by, sizeof(by));
 	if (engine_open(call, &r, e) ||
 	    deletion_release(r, id, by, call->now, e))
 		return -1;
@@ -345,11 +320,6 @@ static const struct operation_param delete_params[] = {
 	{ 0 },
 };
 
-static const struct operation_param undelete_params[] = {
-	SNAPSHOTS_PARAM(true),
-	{ 0 },
-};
-
 static const struct operation_param hold_add_params[] = {
 	SNAPSHOTS_PARAM(false),
 	SOURCE_PARAM("hold every snapshot of this source, also future ones, "
@@ -379,17 +349,15 @@ const struct operation op_deletion_rows[] = {
 	{ .verb = "snapshot delete",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = delete_params,
-	  .view = "deleted:list restorable_until:time",
+	  .view = "deleted:list restorable_until:time "
+		  "follows_in:list=follows",
 	  .summary = "delete snapshots; they stay restorable for a day",
 	  .help = "All of them are looked up before any is deleted. Snapshots "
-		  "under a hold or a lock are refused with exit status 7.",
+		  "under a hold or a lock are refused with exit status 7.\n\n"
+		  "It is deleted in the region that --repo means. With --repo "
+		  "by name that is the primary, and the others that are "
+		  "named follow when they are next replicated to.",
 	  .run = delete },
-	{ .verb = "snapshot undelete",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
-	  .params = undelete_params,
-	  .view = "undeleted:list",
-	  .summary = "take a deletion back within the grace period",
-	  .run = undelete },
 	{ .verb = "hold add",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = hold_add_params,

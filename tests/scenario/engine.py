@@ -294,6 +294,43 @@ def regions(world):
     world.stop()
 
 
+def undeleted(world):
+    """A deletion is taken back wherever it has come to."""
+    engine = declared(world)
+    kept = engine.snapshot("--source", "web")
+    one = engine.snapshot("--source", "web")
+    world.run("replicate", "--to", "there")
+    gone = world.json("snapshot", "delete", one)
+    check(gone["follows_in"] == ["there"], gone)
+    world.run("replicate", "--to", "there")
+
+    def regions(of=("here", "there"), status=0):
+        got = world.json("snapshot", "undelete", one, status=status)
+        check(got["undeleted"] == [one], got)
+        check([r["region"] for r in got["regions"]] == list(of), got)
+        return [(r["state"], r["restorable_until"]) for r in got["regions"]]
+
+    def ids(region):
+        return {s["id"] for s in
+                world.json("snapshot", "list", "--repo", world.path(region),
+                           "--key-file", world.path("key"))}
+
+    check(ids("there") == {kept}, "the deletion was not copied")
+    check(regions() == [("undeleted", None)] * 2, "both")
+    check(ids("repo") == ids("there") == {kept, one}, "undeleted")
+    engine.refuses(5, [one, "is not deleted"], "snapshot", "undelete", one)
+    # What cannot be reached is told, with the time that is left for it.
+    until = world.json("snapshot", "delete", one)["restorable_until"]
+    world.run("replicate", "--to", "there")
+    os.rename(world.path("there"), world.path("away"))
+    check(regions(status=3) == [("undeleted", None), ("unreachable", until)],
+          "one")
+    os.rename(world.path("away"), world.path("there"))
+    check(regions() == [("not deleted", None), ("undeleted", None)], "late")
+    check(ids("there") == {kept, one}, "undeleted late")
+    world.stop()
+
+
 def many_paths(world):
     """A shell's pattern may stand for as many paths as the format takes."""
     engine = Engine(world)
@@ -521,4 +558,4 @@ def without_a_home(world):
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
           interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
-          damaged_manifest, holds, ad_hoc, without_a_home)
+          damaged_manifest, holds, ad_hoc, undeleted, without_a_home)
