@@ -15,25 +15,6 @@
 
 #define PATH_B64 ((ENTRY_PATH_MAX / 3 + 1) * 4 + 1)
 
-/* The key of the new repository; *ret_made tells that its file was made. */
-static int init_credential(const struct operation_call *call,
-			   struct keyring_credential **ret, bool *ret_made,
-			   struct err *e)
-{
-	const char *file = args_text(call->args, "key-file");
-
-	*ret_made = false;
-	if (engine_credential(call, ret, e) == 0)
-		return 0;
-	if (e->code != ERR_NOT_FOUND || !file)
-		return -1;
-	err_clear(e);
-	if (keyring_credential_make_key_file(file, ret, e))
-		return -1;
-	*ret_made = true;
-	return 0;
-}
-
 static int refuse_repository(void *arg, const struct store_entry *entry,
 			     struct err *e)
 {
@@ -74,13 +55,61 @@ static void write_made(struct json *j, const struct keys *keys,
 	json_end_object(j);
 }
 
+/* Before a key file or a folder is made for nothing. */
+static int expect_vacant(const char *url, struct err *e)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+
+	if (store_open(url, false, &s, e)) {
+		if (e->code != ERR_NOT_FOUND)
+			return -1;
+		err_clear(e);
+		return 0;
+	}
+	if (store_list(s, "keyring/", refuse_repository, NULL, e) ||
+	    store_pure(s, e) || store_list(s, "", refuse_taken, NULL, e)) {
+		if (e->code == ERR_EXISTS)
+			(void)err_hint(e, "name a new or empty place");
+		return err_wrap(e, "cannot make a repository in %s",
+				text_quote_str(s->url).s);
+	}
+	if (!(store_features(s) & STORE_READ_ONLY))
+		return 0;
+	(void)err_set(e, ERR_DENIED,
+		      "cannot make a repository in %s: it can only be read",
+		      text_quote_str(s->url).s);
+	return err_hint(e, "is its file system mounted read-only, or is its "
+			   "folder somebody else's?");
+}
+
+/* The key of the new repository; *ret_make: its file is still to be made. */
+static int init_credential(const struct operation_call *call,
+			   struct keyring_credential **ret, bool *ret_make,
+			   struct err *e)
+{
+	*ret_make = false;
+	if (engine_credential(call, ret, e) == 0)
+		return 0;
+	if (e->code != ERR_NOT_FOUND || !args_text(call->args, "key-file") ||
+	    args_text(call->args, "passphrase-file"))
+		return -1;
+	err_clear(e);
+	*ret_make = true;
+	return 0;
+}
+
+/*
+ * In an order in which a refusal leaves nothing behind: look at the key, look
+ * at the place, make the key, make the place.
+ */
 static int init(struct operation_call *call, struct err *e)
 {
 	CLEANUP(store_close) struct store *s = NULL;
 	CLEANUP(keyring_credential_free) struct keyring_credential *c = NULL;
 	CLEANUP(keys_free) struct keys *keys = NULL;
+	const char *key_file = args_text(call->args, "key-file");
 	const char *url = args_text(call->args, "url");
-	bool made;
+	bool make;
 
 	if (strncmp(url, "mem:", 4) == 0) {
 		(void)err_set(e, ERR_USAGE,
@@ -88,21 +117,18 @@ static int init(struct operation_call *call, struct err *e)
 			      "ends");
 		return err_hint(e, "write file:///DIR, or a plain path");
 	}
-	if (store_open(url, true, &s, e))
+	if (init_credential(call, &c, &make, e) || expect_vacant(url, e) ||
+	    (make && keyring_credential_make_key_file(key_file, &c, e)))
 		return -1;
-	/* Before a key file is made for nothing. */
-	if (store_list(s, "keyring/", refuse_repository, NULL, e) ||
-	    store_list(s, "", refuse_taken, NULL, e)) {
-		if (e->code == ERR_EXISTS)
-			(void)err_hint(e, "name a new or empty place");
-		return err_wrap(e, "cannot make a repository in %s",
-				text_quote_str(s->url).s);
+	if (store_open(url, true, &s, e)) {
+		if (make)
+			(void)unlink(key_file); /* nothing is sealed with it */
+		return -1;
 	}
-	if (init_credential(call, &c, &made, e) ||
-	    keyring_init(s, c, args_text(call->args, "label"), call->now, &keys,
+	if (keyring_init(s, c, args_text(call->args, "label"), call->now, &keys,
 			 e))
 		return -1;
-	write_made(call->reply, keys, s, call->args, made);
+	write_made(call->reply, keys, s, call->args, make);
 	return 0;
 }
 

@@ -394,7 +394,7 @@ static int check_place(struct store *s, struct err *e)
 {
 	struct place p = { .has_config = false };
 
-	if (store_list(s, "", visit_place, &p, e))
+	if (store_pure(s, e) || store_list(s, "", visit_place, &p, e))
 		return -1;
 	if (p.has_config && p.has_keyring)
 		return err_set(e, ERR_EXISTS, "there is a repository already");

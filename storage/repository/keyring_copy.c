@@ -81,6 +81,8 @@ static int check_target(struct copying *c, struct err *e)
 		(void)err_set(e, ERR_EXISTS, "it holds another repository");
 		return err_hint(e, "choose an empty place for the new region");
 	}
+	if (store_pure(c->to, e))
+		return err_hint(e, "choose an empty place for the new region");
 	if (store_list(c->to, "", visit_place, c, e))
 		return -1;
 	if (c->has_other) {

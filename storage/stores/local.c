@@ -333,4 +333,5 @@ const struct store_ops store_local_ops = {
 	.list = local_list,
 	.remove = local_remove,
 	.local_folder = local_folder,
+	.pure = local_pure,
 };

@@ -68,5 +68,6 @@ void local_abort(struct store_upload *upload);
 
 int local_list(struct store *s, const char *prefix, store_visit *visit,
 	       void *arg, struct err *e);
+int local_pure(struct store *s, struct err *e);
 
 #endif

@@ -323,3 +323,46 @@ int local_list(struct store *s, const char *prefix, store_visit *visit,
 		return -1;
 	return r > 0 ? 0 : local_alive(local, e);
 }
+
+/*
+ * What lies in the store's own folder: objects and their folders, uploads, and
+ * what mkfs leaves in a new file system.
+ */
+static bool is_ours(const char *name, mode_t mode)
+{
+	if (S_ISDIR(mode) &&
+	    (strcmp(name, "tmp") == 0 || strcmp(name, "lost+found") == 0))
+		return true;
+	return store_name_ok(name) && (S_ISDIR(mode) || S_ISREG(mode));
+}
+
+int local_pure(struct store *s, struct err *e)
+{
+	const struct local *local = (const struct local *)s;
+	const int fd = local_open_folder(local->root, ".");
+	__attribute__((cleanup(cleanup_closedir))) DIR *dir = NULL;
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		file_close(fd);
+		return local_sys(e, "the store's folder");
+	}
+	for (;;) {
+		const struct dirent *d;
+		struct stat st;
+
+		errno = 0;
+		d = readdir(dir);
+		if (!d)
+			break;
+		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+			continue;
+		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
+			    0 &&
+		    !is_ours(d->d_name, st.st_mode))
+			return err_set(e, ERR_EXISTS,
+				       "it is not empty: it holds %s",
+				       text_quote_str(d->d_name).s);
+	}
+	return errno ? local_sys(e, "the store's folder") : 0;
+}

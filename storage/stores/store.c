@@ -259,6 +259,11 @@ int store_list(struct store *s, const char *prefix, store_visit *visit,
 			text_quote_str(s->url).s);
 }
 
+int store_pure(struct store *s, struct err *e)
+{
+	return s->ops->pure ? s->ops->pure(s, e) : 0;
+}
+
 int store_remove(struct store *s, const char *name, struct err *e)
 {
 	if (check_name(name, e) < 0 || s->ops->remove(s, name, e) < 0)

@@ -128,6 +128,13 @@ struct store_ops {
 	/* Remove name, durably.  Removing what is absent succeeds. */
 	int (*remove)(struct store *s, const char *name, struct err *e);
 
+	/*
+	 * ERR_EXISTS, with its name, when the place holds something that no
+	 * object is called or can be, so that list() does not tell of it.
+	 * NULL where there can be no such thing.
+	 */
+	int (*pure)(struct store *s, struct err *e);
+
 	/* The other side's wall clock (with STORE_HAS_CLOCK), else NULL. */
 	int (*now)(struct store *s, struct instant *ret, struct err *e);
 
@@ -180,6 +187,7 @@ int store_list(struct store *s, const char *prefix, store_visit *visit,
 	       void *arg, struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
 int store_remove(struct store *s, const char *name, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+int store_pure(struct store *s, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int store_now(struct store *s, struct instant *ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 

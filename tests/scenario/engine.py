@@ -128,6 +128,42 @@ def places(world):
     engine.refuses(1, ['it is not empty: it holds "a"'], "repo", "init",
                    engine.tree, "--key-file", world.path("new.key"))
     check(not os.path.exists(world.path("new.key")), "a key for nothing")
+    # Also what no object could be called, or be.
+    os.mkdir(world.path("taken"))
+    for name, make in [("READ ME", lambda n: os.close(os.open(n, os.O_CREAT))),
+                       (".hidden", os.mkdir), ("Docs", os.mkdir),
+                       ("link", lambda n: os.symlink("nowhere", n)),
+                       ("pipe", os.mkfifo)]:
+        make(world.path("taken/" + name))
+        for words in (["repo", "init", world.path("taken"), "--key-file",
+                       world.path("new.key")],
+                      ["region", "add", "there", world.path("taken")]):
+            engine.refuses(1, [f'it is not empty: it holds "{name}"'], *words)
+        check(os.listdir(world.path("taken")) == [name], "something changed")
+        check(not os.path.exists(world.path("new.key")), "a key for nothing")
+        subprocess.run(["rm", "-r", world.path("taken/" + name)], check=True)
+    os.mkdir(world.path("taken/lost+found"))
+    world.run("repo", "init", world.path("taken"))
+    # A refusal leaves no folder.
+    init = ("repo", "init", world.path("a/b"))
+    bad = engine.write("bad", "no key\n")
+    for status, words, env in [
+            (2, [], {"SNAPCTL_KEY_FILE": ""}),
+            (2, ["--key-file", bad], {}),
+            (5, ["--key-file", world.path("a/b/key")], {}),
+            (5, ["--key-file", world.path("absent/key")], {}),
+            (5, ["--passphrase-file", world.path("absent")],
+             {"SNAPCTL_KEY_FILE": world.path("new.key")}),
+    ]:
+        world.run(*init, *words, status=status, **env)
+        check(not os.path.exists(world.path("a")), (words, "made a folder"))
+    os.chmod(bad, 0o644)
+    world.run(*init, "--key-file", bad, status=7)
+    check(not os.path.exists(world.path("a")), "made a folder")
+    engine.write("file", "")
+    world.run("repo", "init", world.path("file/x"), "--key-file",
+              world.path("new.key"), status=2)
+    check(not os.path.exists(world.path("new.key")), "a key for nothing")
 
 
 def formats(world):
