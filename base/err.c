@@ -31,6 +31,7 @@ static const struct err_kind err_kinds[ERR_COUNT] = {
 			      "continue" },
 	[ERR_BUG] = { "bug", 1, 500, 0,
 		      "this is a defect of snapctl: please report it" },
+	[ERR_IN_USE] = { "in-use", 1, 409, 0, NULL },
 };
 
 PRINTF_LIKE(3, 0)

@@ -40,6 +40,7 @@ enum err_code {
 	ERR_NO_MEMORY,
 	ERR_INTERRUPTED, /* asked to stop; nothing is half-done */
 	ERR_BUG,	 /* an invariant of ours does not hold */
+	ERR_IN_USE,	 /* something that exists refers to it */
 	ERR_COUNT
 };
 

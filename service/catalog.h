@@ -144,7 +144,7 @@ int catalog_apply(struct catalog *c, const struct catalog_document *docs,
 	MUST_CHECK;
 
 /*
- * ERR_NOT_FOUND with the nearest name; ERR_BUSY, naming one that refers to
+ * ERR_NOT_FOUND with the nearest name; ERR_IN_USE, naming one that refers to
  * it, while it is referred to.  Its versions and its ledger stay.
  */
 int catalog_resource_delete(struct catalog *c, const char *kind,

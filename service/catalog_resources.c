@@ -464,7 +464,7 @@ static int expect_unreferenced(struct catalog *c, const char *kind,
 	if (got <= 0)
 		return got;
 	by = sql_get_text(s);
-	(void)err_set(e, ERR_BUSY, "%s %s is in use by %s %s", kind,
+	(void)err_set(e, ERR_IN_USE, "%s %s is in use by %s %s", kind,
 		      text_quote_str(name).s, by,
 		      text_quote_str(sql_get_text(s)).s);
 	return err_hint(e, "change or delete what refers to it first");

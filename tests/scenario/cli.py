@@ -195,6 +195,11 @@ def statuses_of_the_daemon(world):
     world.run("apply", "-f", "-", stdin="kind: Nonsense\n", status=2)
     check("standard input:" in world.err, world.err)
     check(len(world.apply(MANIFEST % (world.root, 2))) == 2, "apply")
+    # Trying again would not help.
+    world.apply(snap.SCHEDULE % ("nightly", "0 0 1 1 *", ""))
+    got = world.json("delete", "source", "etc", status=1)["error"]
+    check(got["code"] == "in-use" and "nightly" in got["message"], got)
+    world.run("delete", "schedule", "nightly")
     check(world.json("get", "source", "-l", "tier=iron") == [], "labels")
     check(len(world.json("get", "source", "-l", "tier=gold")) == 1, "labels")
     check(world.apply(MANIFEST % (world.root, 2))[0]["result"] == "unchanged",

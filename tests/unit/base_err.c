@@ -111,6 +111,7 @@ START_TEST(keeps_the_contract_with_scripts)
 		{ ERR_FULL, "full", 1 },
 		{ ERR_NO_MEMORY, "no-memory", 1 },
 		{ ERR_BUG, "bug", 1 },
+		{ ERR_IN_USE, "in-use", 1 },
 	};
 	const size_t n = sizeof(rows) / sizeof(rows[0]);
 

@@ -147,7 +147,7 @@ START_TEST(a_reference_within_the_same_documents_is_found_in_any_order)
 	/* It is in use … */
 	ck_assert_int_eq(
 		catalog_resource_delete(f.c, "Policy", "gold", &who, &f.e), -1);
-	ck_assert_int_eq(f.e.code, ERR_BUSY);
+	ck_assert_int_eq(f.e.code, ERR_IN_USE);
 	ck_assert_ptr_nonnull(strstr(f.e.text, "Schedule \"nightly\""));
 	/* … until nothing names it. */
 	ok(&f, catalog_resource_delete(f.c, "Schedule", "nightly", &who, &f.e));
