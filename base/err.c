@@ -61,6 +61,7 @@ static enum err_code code_of_errno(int sys)
 		return ERR_FULL;
 	case EACCES:
 	case EPERM:
+	case EROFS:
 		return ERR_DENIED;
 	case ENOENT:
 		return ERR_NOT_FOUND;
@@ -84,6 +85,12 @@ void err_put_sys_(struct err *e, const char *fmt, ...)
 	used = strlen(e->text);
 	(void)snprintf(e->text + used, sizeof(e->text) - used, ": %s",
 		       err_errno_text(sys));
+	/* What helps is the same wherever it is met. */
+	if (sys == EROFS)
+		err_put_hint_(e, "name another place, or mount it to be "
+				 "written to");
+	else if (sys == EACCES)
+		err_put_hint_(e, "ask as its owner, or as root");
 }
 
 void err_put_context_(struct err *e, const char *fmt, ...)

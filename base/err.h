@@ -61,11 +61,12 @@ struct err_kind {
 
 /*
  * Describe a failure found here; a failure the system reported through errno
- * (ENOSPC and EDQUOT become ERR_FULL, EACCES and EPERM ERR_DENIED, ENOENT
- * ERR_NOT_FOUND, ENOMEM ERR_NO_MEMORY, the rest ERR_IO; ": <reason>" is
- * appended); or put "<context>: " in front of what *e already says.  Each is
- * an expression worth -1, so "return err_set(e, ...)" ends a function, and a
- * compiler or analyzer that sees only the caller still knows it is negative.
+ * (ENOSPC and EDQUOT become ERR_FULL, EACCES, EPERM and EROFS ERR_DENIED,
+ * ENOENT ERR_NOT_FOUND, ENOMEM ERR_NO_MEMORY, the rest ERR_IO; ": <reason>" is
+ * appended, and of EACCES and EROFS the hint says what helps); or put
+ * "<context>: " in front of what *e already says.  Each is an expression worth
+ * -1, so "return err_set(e, ...)" ends a function, and a compiler or analyzer
+ * that sees only the caller still knows it is negative.
  */
 #define err_set(...)  (err_put_(__VA_ARGS__), -1)
 #define err_sys(...)  (err_put_sys_(__VA_ARGS__), -1)

@@ -29,8 +29,6 @@ int local_sys(struct err *e, const char *doing)
 	(void)err_sys(e, "%s", doing);
 	if (!doing[0]) /* without the ": " in front of the reason */
 		memmove(e->text, e->text + 2, strlen(e->text + 2) + 1);
-	if (sys == EROFS)
-		e->code = ERR_DENIED;
 	/* What was there a moment ago: nothing that a caller asked for. */
 	if (sys == ENOENT)
 		e->code = ERR_IO;

@@ -425,8 +425,13 @@ def full_disks(world):
         world.run("restore", "latest", "--to", world.path("out"), "--repo",
                   disk + "/r")
         check("read-only" in world.err, world.err)
-        engine.refuses(1, ["read-only", "--to"], "restore", "latest", "--to",
+        engine.refuses(7, ["read-only", "--to"], "restore", "latest", "--to",
                        disk + "/x")
+        engine.refuses(7, ["read-only", "another place"], "repo", "init",
+                       disk + "/x", "--key-file", world.path("new.key"))
+        check(not os.path.exists(world.path("new.key")), "a key for nothing")
+        engine.refuses(7, ["read-only", "another place"], "region", "add",
+                       "there", disk + "/x", "--repo", disk + "/r")
     finally:
         subprocess.run(["umount", disk], check=True)
 

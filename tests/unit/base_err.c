@@ -44,7 +44,7 @@ START_TEST(maps_errno)
 		{ ENOENT, ERR_NOT_FOUND, "no such file or directory" },
 		{ ENOMEM, ERR_NO_MEMORY, "out of memory" },
 		{ EIO, ERR_IO, "input/output error" },
-		{ EROFS, ERR_IO, "read-only file system" },
+		{ EROFS, ERR_DENIED, "read-only file system" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -58,6 +58,10 @@ START_TEST(maps_errno)
 		(void)snprintf(want, sizeof(want), "cannot open \"/x\": %s",
 			       rows[i].text);
 		ck_assert_str_eq(e.text, want);
+		ck_assert_int_eq(err_advice(&e) != NULL,
+				 rows[i].sys == EACCES ||
+					 rows[i].sys == EROFS ||
+					 rows[i].code == ERR_FULL);
 	}
 }
 END_TEST
