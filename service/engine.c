@@ -106,6 +106,37 @@ int engine_source(struct repository *r, const char *source,
 	return q.found;
 }
 
+static int ignore(void *arg, const struct resource *r, struct err *e)
+{
+	(void)arg;
+	(void)r;
+	(void)e;
+	return 0;
+}
+
+int engine_expect_source(const struct operation_call *call,
+			 struct repository *r, const char *source,
+			 struct err *e)
+{
+	char near[MANIFEST_TEXT_MAX + 1];
+	struct err why = { 0 };
+	int known;
+
+	if (!*source)
+		return 0;
+	known = engine_source(r, source, near, e);
+	if (known != 0)
+		return known < 0 ? -1 : 0;
+	if (!engine_is_location(args_text(call->args, "repo")) &&
+	    engine_declared(call, "source", source, ignore, NULL, &why) == 0)
+		return 0;
+	(void)err_set(e, ERR_NOT_FOUND, "no snapshot is of source %s",
+		      text_quote_str(source).s);
+	if (*near)
+		return err_hint(e, "the nearest is %s", text_quote_str(near).s);
+	return err_hint(e, "`snapctl snapshot list` shows what there is");
+}
+
 int engine_split(const char *text, struct buf *snap, struct buf *path,
 		 struct err *e)
 {

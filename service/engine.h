@@ -45,6 +45,14 @@ int engine_source(struct repository *r, const char *source,
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 /*
+ * 0 when there is such a source: in the repository or, where --repo is a name,
+ * declared; else ERR_NOT_FOUND with the nearest.  "" is always there.
+ */
+int engine_expect_source(const struct operation_call *call,
+			 struct repository *r, const char *source,
+			 struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+/*
  * Split SNAP[:PATH].  snap gets the first part; path the second as trees hold
  * it (absolute, no '/' at the end), or is left empty when there is none or it
  * is "/".

@@ -69,6 +69,7 @@ struct finding {
 	struct repository *repository;
 	struct exclude *pattern;
 	const char *source;
+	bool any; /* a snapshot of source was looked into */
 	uint64_t found;
 };
 
@@ -107,6 +108,7 @@ static int find_in(void *arg, struct repository_snapshot *s, struct err *e)
 
 	if (f->source && strcmp(f->source, s->manifest.source) != 0)
 		return 0;
+	f->any = true;
 	if (reader_new(f->repository, CACHE_BYTES, &x, e) ||
 	    tree_open(x, &s->manifest.tree, NULL, &t, e))
 		return -1;
@@ -115,7 +117,8 @@ static int find_in(void *arg, struct repository_snapshot *s, struct err *e)
 			return -1;
 		if (!matches(f, &en))
 			continue;
-		f->found++;
+		if (f->found++ == 0)
+			json_begin_list(f->call->reply);
 		write_found(f->call->reply, s, &en);
 	}
 	return got;
@@ -134,9 +137,11 @@ static int find(struct operation_call *call, struct err *e)
 	f.repository = r;
 	f.pattern = pattern;
 	f.source = args_text(call->args, "source");
-	json_begin_list(call->reply);
-	if (repository_snapshots(r, false, find_in, NULL, &f, e))
+	if (repository_snapshots(r, false, find_in, NULL, &f, e) ||
+	    (f.source && !f.any && engine_expect_source(call, r, f.source, e)))
 		return -1;
+	if (f.found == 0)
+		json_begin_list(call->reply);
 	json_end_list(call->reply);
 	return 0;
 }

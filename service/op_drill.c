@@ -10,6 +10,7 @@
 #include "service/config.h"
 #include "service/op.h"
 #include "service/op_actor.h"
+#include "service/op_known.h"
 #include "service/progress.h"
 #include "service/timetable.h"
 
@@ -99,6 +100,27 @@ static int list_row(void *arg, const struct catalog_drill *d, struct err *e)
 	return write_row(l->call->reply, d, e);
 }
 
+static int note_any(void *arg, const struct catalog_drill *d UNUSED,
+		    struct err *e UNUSED)
+{
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* One that is deleted is known by its evidence. */
+static int expect_known(struct operation_call *call, const char *drill,
+			struct err *e)
+{
+	const struct catalog_drill_filter by = { .drill = drill, .limit = 1 };
+	bool any = false;
+	const int known = drill ? op_known(call, "Drill", drill, e) : 1;
+
+	if (known < 0 || (known == 0 && catalog_drills(call->catalog, &by,
+						       note_any, &any, e) < 0))
+		return -1;
+	return known || any ? 0 : op_known_refuse(call, "Drill", drill, e);
+}
+
 static int list(struct operation_call *call, struct err *e)
 {
 	struct catalog_drill_filter filter = {
@@ -113,6 +135,8 @@ static int list(struct operation_call *call, struct err *e)
 		filter.from = args_time(call->args, "from");
 	if (args_text(call->args, "to"))
 		filter.to = args_time(call->args, "to");
+	if (expect_known(call, filter.drill, e) < 0)
+		return -1;
 	json_begin_list(call->reply);
 	if (catalog_drills(call->catalog, &filter, list_row, &l, e) < 0)
 		return -1;
@@ -151,20 +175,6 @@ static int show(struct operation_call *call, struct err *e)
 
 /* ---- start: in the daemon ----------------------------------------------- */
 
-static int no_drill(struct operation_call *call, const char *name,
-		    struct err *e)
-{
-	struct err ignored;
-	char near[256];
-
-	(void)err_set(e, ERR_NOT_FOUND, "there is no drill %s",
-		      text_quote_str(name).s);
-	if (catalog_resource_nearest(call->catalog, "Drill", name, near,
-				     &ignored) == 1)
-		return err_hint(e, "did you mean \"%s\"?", near);
-	return err_hint(e, "\"snapctl get drills\" lists them");
-}
-
 static int queue(struct operation_call *call,
 		 const struct timetable_entry *entry, int64_t *ret_id,
 		 struct err *e)
@@ -196,7 +206,7 @@ static int start(struct operation_call *call, struct err *e)
 		return -1;
 	entry = timetable_named(t, "Drill", name);
 	if (!entry)
-		return no_drill(call, name, e);
+		return op_known_refuse(call, "Drill", name, e);
 	if (queue(call, entry, &id, e) < 0)
 		return -1;
 	if (call->wake)

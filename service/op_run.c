@@ -6,6 +6,7 @@
 #include "service/catalog.h"
 #include "service/op.h"
 #include "service/op_actor.h"
+#include "service/op_known.h"
 #include "service/timetable.h"
 
 static void write_moment(struct json *j, const char *key, struct instant t)
@@ -49,6 +50,35 @@ static int write_row(void *arg, const struct catalog_run *r,
 	return 0;
 }
 
+static int note_any(void *arg, const struct catalog_run *r UNUSED,
+		    struct err *e UNUSED)
+{
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* What is deleted may have run, so a run is as good as a declaration. */
+static int expect_known(struct operation_call *call,
+			const struct catalog_run_filter *by, struct err *e)
+{
+	const char *name = by->schedule ? by->schedule : by->source;
+	const char *kind = by->schedule ? "Schedule" : "Source";
+	bool any = false;
+	int known;
+
+	if (!name)
+		return 0;
+	known = op_known(call, kind, name, e);
+	if (known == 0 && by->schedule)
+		known = op_known(call, "Drill", name, e);
+	if (known == 0 &&
+	    catalog_runs(call->catalog, by, note_any, &any, e) < 0)
+		return -1;
+	if (known != 0 || any)
+		return known < 0 ? -1 : 0;
+	return op_known_refuse(call, kind, name, e);
+}
+
 static int list(struct operation_call *call, struct err *e)
 {
 	const char *state = args_text(call->args, "state");
@@ -60,6 +90,15 @@ static int list(struct operation_call *call, struct err *e)
 
 	if (state)
 		filter.states = 1U << catalog_run_state_named(state);
+	if (expect_known(call,
+			 &(struct catalog_run_filter){
+				 .schedule = filter.schedule, .limit = 1 },
+			 e) < 0 ||
+	    expect_known(call,
+			 &(struct catalog_run_filter){ .source = filter.source,
+						       .limit = 1 },
+			 e) < 0)
+		return -1;
 	json_begin_list(call->reply);
 	if (catalog_runs(call->catalog, &filter, write_row, call->reply, e) < 0)
 		return -1;
@@ -144,20 +183,6 @@ static int show(struct operation_call *call, struct err *e)
 
 /* ---- Asking for runs ---------------------------------------------------- */
 
-static int no_schedule(struct operation_call *call, const char *name,
-		       struct err *e)
-{
-	struct err ignored;
-	char near[256];
-
-	(void)err_set(e, ERR_NOT_FOUND, "there is no schedule %s",
-		      text_quote_str(name).s);
-	if (catalog_resource_nearest(call->catalog, "Schedule", name, near,
-				     &ignored) == 1)
-		return err_hint(e, "did you mean \"%s\"?", near);
-	return err_hint(e, "\"snapctl get schedules\" lists them");
-}
-
 static int queue(struct operation_call *call,
 		 const struct timetable_entry *entry, int64_t *ret_id,
 		 struct err *e)
@@ -189,7 +214,7 @@ static int start(struct operation_call *call, struct err *e)
 		return -1;
 	entry = timetable_named(t, "Schedule", name);
 	if (!entry)
-		return no_schedule(call, name, e);
+		return op_known_refuse(call, "Schedule", name, e);
 	if (queue(call, entry, &id, e) < 0)
 		return -1;
 	if (call->wake)

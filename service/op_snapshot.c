@@ -271,14 +271,18 @@ static int create(struct operation_call *call, struct err *e)
 struct listing {
 	struct operation_call *call;
 	const char *source;
+	bool any; /* the list was begun */
 };
 
 static int list_one(void *arg, struct repository_snapshot *s, struct err *e)
 {
-	const struct listing *l = (const struct listing *)arg;
+	struct listing *l = (struct listing *)arg;
 
 	if (l->source && strcmp(l->source, s->manifest.source) != 0)
 		return 0;
+	if (!l->any)
+		json_begin_list(l->call->reply);
+	l->any = true;
 	engine_write_snapshot(l->call->reply, s);
 	return operation_stopped(l->call, e);
 }
@@ -300,14 +304,18 @@ static int list_damaged(void *arg, const char *name, const struct err *why,
 static int list(struct operation_call *call, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
-	struct listing l = { call, args_text(call->args, "source") };
+	struct listing l = { .call = call,
+			     .source = args_text(call->args, "source") };
 
 	if (engine_open(call, &r, e))
 		return -1;
-	json_begin_list(call->reply);
 	if (repository_snapshots(r, args_switch(call->args, "deleted"),
 				 list_one, list_damaged, &l, e))
 		return -1;
+	if (!l.any && l.source && engine_expect_source(call, r, l.source, e))
+		return -1;
+	if (!l.any)
+		json_begin_list(call->reply);
 	json_end_list(call->reply);
 	return 0;
 }

@@ -195,6 +195,13 @@ def statuses_of_the_daemon(world):
     world.run("apply", "-f", "-", stdin="kind: Nonsense\n", status=2)
     check("standard input:" in world.err, world.err)
     check(len(world.apply(MANIFEST % (world.root, 2))) == 2, "apply")
+    # A list by a name that nothing has is no empty list.
+    check(world.json("run", "list", "--source", "etc") == [], "no run yet")
+    for words, told in ((["run", "list", "--source", "etcc"], '"etc"'),
+                        (["run", "list", "--schedule", "x"], "get schedules"),
+                        (["drill", "list", "--drill", "x"], "get drills")):
+        got = world.json(*words, status=5)["error"]
+        check(told in got["hint"], got)
     # Trying again would not help.
     world.apply(snap.SCHEDULE % ("nightly", "0 0 1 1 *", ""))
     got = world.json("delete", "source", "etc", status=1)["error"]

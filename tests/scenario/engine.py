@@ -215,6 +215,10 @@ def snapshots(world):
         ids.append(engine.snapshot("--source", "web"))
     twice = next(i[0] for i in ids if [j[0] for j in ids].count(i[0]) > 1)
     engine.refuses(2, [f'"{twice}"'], "snapshot", "show", twice)
+    for words in ["list"], ["find", "a"]:
+        engine.refuses(5, ['"wbe"', '"web"'], "snapshot", *words, "--source",
+                       "wbe")
+        check(world.json("snapshot", *words, "--source", "") == [], words)
     # An empty list says so where scripts do not look.
     check(world.run("snapshot", "find", "absent") == "", "lines")
     check(world.err == "(nothing to list)\n", world.err)
@@ -321,6 +325,13 @@ def declared(world):
 
 def regions(world):
     engine = declared(world)
+    engine.snapshot("--source", "web")
+    world.run("snapshot", "delete", "latest")
+    for name, status in ("web", 0), ("wbe", 5), ("new", 0):
+        if name == "new":
+            world.apply(REGIONS.replace("ROOT", world.root).replace(
+                "{name: web}", "{name: new}").split("---")[1])
+        world.run("snapshot", "list", "--source", name, status=status)
     engine.snapshot("--source", "web")
     # A location besides those that are declared belongs to no schedule.
     rows = world.json("region", "status", world.path("nowhere"), status=3)
