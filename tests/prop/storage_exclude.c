@@ -12,10 +12,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "storage/sources/exclude.h"
@@ -278,7 +278,7 @@ int main(void)
 		srunner_free(r);
 		return 77;
 	}
-	state = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+	state = seed ? strtoull(seed, NULL, 10) : (uint64_t)clock_now().sec;
 	(void)printf("SNAPCTL_TEST_SEED=%llu\n", (unsigned long long)state);
 	tcase_set_timeout(tc, 240);
 	cases(tc);

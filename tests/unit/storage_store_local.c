@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/seam.h"
 #include "storage/stores/store.h"
 #include "tests/support/check_main.h"
@@ -104,7 +105,7 @@ static void make_old(const char *below, time_t seconds)
 	struct timespec times[2] = { { .tv_nsec = UTIME_NOW },
 				     { .tv_nsec = 0 } };
 
-	times[1].tv_sec = time(NULL) - seconds;
+	times[1].tv_sec = clock_now().sec - seconds;
 	ck_assert_int_eq(utimensat(AT_FDCWD, at(below).s, times, 0), 0);
 }
 
