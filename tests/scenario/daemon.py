@@ -165,6 +165,7 @@ def hung_run(world):
 
 
 def stopped_and_continued(world):
+    to_minute(world, 10)
     world.start(SNAPCTL_TEST_RUN_nightly="ignore ok")
     declare(world, "* * * * *")
     world.set_clock(world.shift + 60)
