@@ -411,8 +411,9 @@ const struct operation op_snapshot_rows[] = {
 		  "bytes_read:size=read bytes_new:size=new seconds:seconds "
 		  "errors",
 	  .summary = "take a snapshot of files and folders",
-	  .help = "What is unchanged since the newest complete snapshot of the "
-		  "same source and paths is not read again.\n\n"
+	  .help = "What is unchanged since the newest complete snapshot that "
+		  "the same user took of the same source and paths is not read "
+		  "again.\n\n"
 		  "Each path is taken wholly from the file system that it is "
 		  "on, also when it lies within another one: neither a mount "
 		  "point nor a pattern above cuts it off.\n\n"

@@ -258,7 +258,7 @@ struct parent_search {
 	bool has_found;
 };
 
-/* The newest complete snapshot of the same source and paths. */
+/* The newest complete snapshot of the same source and paths, by this user. */
 static int consider_parent(void *arg, struct repository_snapshot *s,
 			   struct err *e)
 {
@@ -273,6 +273,10 @@ static int consider_parent(void *arg, struct repository_snapshot *s,
 		return 0;
 	/* Ad hoc snapshots of other hosts look alike by their paths only. */
 	if (!*m->source && strcmp(m->host, q->about->host) != 0)
+		return 0;
+	/* One user sees attributes that are hidden from another, and what is
+	 * unchanged is not looked at again. */
+	if (strcmp(m->user, q->about->user) != 0)
 		return 0;
 	if (q->has_found)
 		manifest_done(&q->found);

@@ -734,6 +734,32 @@ START_TEST(a_cancelled_one_leaves_what_the_next_reuses)
 }
 END_TEST
 
+/* What one user may not see, trusted attributes above all, another one may. */
+START_TEST(only_the_same_users_snapshot_is_a_parent)
+{
+	static const char *const users[] = { "you", "you", "root", "root" };
+	static const uint64_t reads[] = { 100, 0, 100, 0 };
+	const struct fake_entry v[] = { fake_entry("/a", ENTRY_FILE, 100,
+						   1000) };
+
+	for (size_t i = 0; i < 4; i++) {
+		CLEANUP(snapshot_errors_free)
+		struct snapshot_errors *errors = NULL;
+		struct fake_source s = fake_source_of(v, 1);
+		struct manifest about;
+		const struct snapshot_options o = { .about = &about };
+		struct snapshot_result got;
+
+		manifest_init(&about);
+		(void)snprintf(about.user, sizeof(about.user), "%s", users[i]);
+		ck_ok(snapshot_errors_new(&errors, &e));
+		ck_ok(snapshot_take(f.r, &s.base, errors, &o, &got, &e));
+		ck_assert_uint_eq(s.reads, reads[i]);
+		manifest_done(&about);
+	}
+}
+END_TEST
+
 /* Text that is no UTF-8 must not make a manifest that nobody can open. */
 START_TEST(a_host_of_any_bytes_is_recorded)
 {
@@ -840,6 +866,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, nothing_at_all_is_a_snapshot);
 	tcase_add_test(tc, what_the_region_lost_is_read_again);
 	tcase_add_test(tc, a_cancelled_one_leaves_what_the_next_reuses);
+	tcase_add_test(tc, only_the_same_users_snapshot_is_a_parent);
 	tcase_add_test(tc, a_host_of_any_bytes_is_recorded);
 	tcase_add_test(tc, as_many_paths_as_the_format_takes);
 	tcase_add_test(tc, more_than_a_manifest_holds_is_refused_at_once);
