@@ -35,6 +35,16 @@ static void report(const struct files *f, size_t path_len, const char *doing,
 			  message);
 }
 
+/* What was named is never left out in silence. */
+static void report_skipped(const struct files *f)
+{
+	if (f->options.report)
+		f->options.report(f->options.report_arg, buf_str(&f->path),
+				  f->path.len,
+				  "it is left out: it belongs to the "
+				  "repository, or to the service itself");
+}
+
 void files_report_lost(const struct files *f, struct files_folder *folder)
 {
 	char *path;
@@ -87,16 +97,11 @@ static void pop(struct files *f)
 	files_list_unref(f->levels[--f->depth].list);
 }
 
-/* A folder that went, or became something else, before it was listed. */
-static bool means_gone(int sys)
-{
-	return sys == ENOENT || sys == ENOTDIR || sys == ELOOP;
-}
-
 /* Go into the folder that was delivered last. */
 static int enter(struct files *f, struct err *e)
 {
 	CLEANUP(files_list_unref) struct files_list *list = NULL;
+	const bool planned = f->list->records[f->index].flags & RECORD_PLANNED;
 	const size_t path_len = f->path.len;
 
 	f->enter = false;
@@ -104,7 +109,7 @@ static int enter(struct files *f, struct err *e)
 		return -1;
 	if (list->lost)
 		files_report_lost(f, f->list->folder);
-	else if (list->sys && !means_gone(list->sys))
+	else if (list->sys && (!list->gone || planned))
 		report(f, path_len, "cannot list the folder", list->sys);
 	return push(f, list, path_len, e);
 }
@@ -113,6 +118,10 @@ static void report_record(const struct files *f, const struct files_record *r)
 {
 	const char *doing = "cannot look at it";
 
+	if (r->flags & RECORD_SKIPPED) {
+		report_skipped(f);
+		return;
+	}
 	if (r->sys == ENAMETOOLONG)
 		doing = "its path is too long for a snapshot";
 	else if (r->flags & RECORD_STAYS)

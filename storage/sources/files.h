@@ -18,7 +18,7 @@
  * folders with a CACHEDIR.TAG (bford.info/cachedir), but not the folder and
  * the tag; what lies beyond a mount point (st_dev differs, so btrfs
  * subvolumes count) unless told, but not the folder that is the mount point;
- * the folders in `skip`, wholly.
+ * the folders in `skip`, wholly; a path that lies in one is reported.
  *
  * Extended attributes are all that the kernel lists and entries hold
  * (entry_holds_xattr()).  As root that includes trusted.*,

@@ -248,6 +248,25 @@ void files_folder_unpin(struct files_folder *f)
 	file_close(extra);
 }
 
+/* ENXIO: a socket, or a device that is not there, in a file's place. */
+bool files_is_gone(int dir_fd, const char *name, bool follow, mode_t format)
+{
+	const int saved = errno;
+	struct stat st;
+	bool gone = false;
+
+	if (saved != ENOENT && saved != ENOTDIR && saved != ELOOP &&
+	    saved != ENXIO)
+		return false;
+	if (fstatat(dir_fd, name, &st,
+		    AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW)) < 0)
+		gone = errno == ENOENT || errno == ELOOP;
+	else
+		gone = (st.st_mode & S_IFMT) != format;
+	errno = saved;
+	return gone;
+}
+
 void files_folder_path(const struct files_folder *f, char *out)
 {
 	size_t at = f->path_len;

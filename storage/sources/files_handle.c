@@ -24,6 +24,8 @@
 #include "base/text.h"
 #include "storage/sources/files_internal.h"
 
+/* For a file that is replaced while it is opened. */
+#define OPEN_TRIES 3
 /* From here on the kernel's doubled read-ahead window pays. */
 #define SEQUENTIAL_FROM ((uint64_t)1 << 20)
 
@@ -35,6 +37,7 @@ struct files_handle {
 	char *target;
 	int fd;
 	bool follow;
+	bool named; /* a path ends here, or leads through it */
 	bool sparse;
 	enum source_state state;
 	int sys;	   /* with SOURCE_FAILED; 0: doing says it all */
@@ -65,6 +68,7 @@ int files_handle_new(struct files *f, struct source_handle **ret, struct err *e)
 	files_attrs_init(&h->attrs);
 	h->fd = -1;
 	h->follow = rec->flags & RECORD_FOLLOW;
+	h->named = rec->flags & RECORD_PLANNED;
 	h->format = rec->mode & S_IFMT;
 	memcpy(h->name, f->list->names + rec->name, rec->name_len + 1U);
 	*ret = &h->base;
@@ -82,16 +86,20 @@ void files_handle_free(struct source_handle *handle)
 	free(h);
 }
 
-static void vanished(struct files_handle *h)
-{
-	h->state = SOURCE_VANISHED;
-}
-
 static void failed(struct files_handle *h, const char *doing, int sys)
 {
 	h->state = SOURCE_FAILED;
 	h->doing = doing;
 	h->sys = sys;
+}
+
+/* No error, unless it was asked for by its name. */
+static void vanished(struct files_handle *h)
+{
+	if (h->named)
+		failed(h, "it vanished", ENOENT);
+	else
+		h->state = SOURCE_VANISHED;
 }
 
 /*
@@ -136,16 +144,12 @@ static int open_other(int dir_fd, const struct files_handle *h)
 	return openat(dir_fd, h->name, O_PATH | O_CLOEXEC | flags);
 }
 
-/* ENXIO: a socket, or a device that is not there, in a file's place. */
-static bool means_gone(int sys)
-{
-	return sys == ENOENT || sys == ENOTDIR || sys == ELOOP || sys == ENXIO;
-}
-
 /* Open what the handle stands for; false when it is to be left out. */
 static bool open_entry(struct files_handle *h)
 {
 	const int dir_fd = files_folder_pin(h->folder);
+	int tries = OPEN_TRIES;
+	bool gone;
 
 	if (dir_fd < 0 && dir_fd != AT_FDCWD) {
 		if (errno == ENOENT) {
@@ -156,9 +160,14 @@ static bool open_entry(struct files_handle *h)
 		}
 		return false;
 	}
-	h->fd = h->format == S_IFREG ? open_file(dir_fd, h->name)
-				     : open_other(dir_fd, h);
-	if (h->fd < 0 && means_gone(errno))
+	/* Another one may take its place in between, more than once. */
+	do {
+		h->fd = h->format == S_IFREG ? open_file(dir_fd, h->name)
+					     : open_other(dir_fd, h);
+		gone = h->fd < 0 &&
+		       files_is_gone(dir_fd, h->name, h->follow, h->format);
+	} while (h->fd < 0 && !gone && errno == ENOENT && --tries > 0);
+	if (gone)
 		vanished(h);
 	else if (h->fd < 0)
 		failed(h, "cannot open it", errno);

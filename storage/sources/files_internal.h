@@ -108,16 +108,24 @@ void files_folder_unref(struct files_folder *f);
  */
 int files_folder_pin(struct files_folder *f) MUST_CHECK;
 void files_folder_unpin(struct files_folder *f);
+/*
+ * After name could not be opened, with errno: whether it vanished.  Not, when
+ * something of that format (S_IFMT) is still there: then it is the file system
+ * that cannot open what it shows.
+ */
+bool files_is_gone(int dir_fd, const char *name, bool follow, mode_t format)
+	NONNULL(2);
 /* Its path, path_len bytes and a NUL, to out. */
 void files_folder_path(const struct files_folder *f, char *out) NONNULL(1, 2);
 
 enum {
-	RECORD_DESCEND = 1, /* a folder whose content comes next */
-	RECORD_FOLLOW = 2,  /* reached through a symlink, if it is one */
-	RECORD_PLANNED = 4, /* `plan` is its node */
-	RECORD_THROUGH = 8, /* only what is planned in the folder is meant */
-	RECORD_LISTED = 16, /* planned, and in the listing of a whole folder */
-	RECORD_STAYS = 32,  /* in the list, though `sys` is to be reported */
+	RECORD_DESCEND = 1,  /* a folder whose content comes next */
+	RECORD_FOLLOW = 2,   /* reached through a symlink, if it is one */
+	RECORD_PLANNED = 4,  /* `plan` is its node */
+	RECORD_THROUGH = 8,  /* only what is planned in the folder is meant */
+	RECORD_LISTED = 16,  /* planned, and in the listing of a whole folder */
+	RECORD_STAYS = 32,   /* in the list, though `sys` is to be reported */
+	RECORD_SKIPPED = 64, /* planned, and to be left out: `sys` is set */
 };
 /* What one stat tells about a name. */
 struct files_record {
@@ -148,6 +156,7 @@ struct files_list {
 	const struct files_record *records;
 	const char *names;
 	int sys;   /* why the listing ended early, else 0 */
+	bool gone; /* then: since the folder went before it was listed */
 	bool lost; /* since the folder that it lies in is gone */
 	struct files_spill record_memory; /* when it is too large for block */
 	struct files_spill name_memory;

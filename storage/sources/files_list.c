@@ -440,7 +440,7 @@ static bool look_behind(int fd, const char *name, struct files_record *rec)
  * A name that paths end in, or lead through.  Where the listing of a whole
  * folder has it too, it is at least what that makes of it.
  */
-static bool look_planned(struct files_reader *r, int fd,
+static void look_planned(struct files_reader *r, int fd,
 			 const struct files_folder *folder, const struct key *k,
 			 struct files_record *rec)
 {
@@ -452,7 +452,7 @@ static bool look_planned(struct files_reader *r, int fd,
 
 	if (!look_at(fd, name, false, &listed)) {
 		rec->sys = listed.sys;
-		return true;
+		return;
 	}
 	listed.flags = 0;
 	*rec = listed;
@@ -464,12 +464,15 @@ static bool look_planned(struct files_reader *r, int fd,
 			listed.flags = RECORD_STAYS;
 			*rec = listed;
 		}
-		return true;
+		return;
 	}
 	if (!S_ISDIR(rec->mode))
-		return true;
-	if (is_skipped(r->rules->options, rec))
-		return false;
+		return;
+	if (is_skipped(r->rules->options, rec)) {
+		rec->flags |= RECORD_SKIPPED;
+		rec->sys = EPERM;
+		return;
+	}
 	rec->flags |= RECORD_DESCEND;
 	if (S_ISLNK(listed.mode))
 		whole = node->follow;
@@ -477,7 +480,6 @@ static bool look_planned(struct files_reader *r, int fd,
 		whole = node->whole || listed.flags & RECORD_DESCEND;
 	if (!whole)
 		rec->flags |= RECORD_THROUGH;
-	return true;
 }
 
 /* Look at one name; 1 with a record, 0 when it is not to be in the list. */
@@ -492,8 +494,7 @@ static int look(struct files_reader *r, int fd,
 	rec.name_len = k->name_len;
 	rec.plan = k->plan;
 	if (k->flags & RECORD_PLANNED) {
-		if (!look_planned(r, fd, folder, k, &rec))
-			return 0;
+		look_planned(r, fd, folder, k, &rec);
 	} else if (!look_at(fd, name, false, &rec)) {
 		if (rec.sys == ENOENT)
 			return 0;
@@ -595,19 +596,19 @@ static int fill(struct files_reader *r, int fd, const struct files_record *rec,
 	return status;
 }
 
-/* -1 with errno, and *ret_lost when the folder above is gone. */
+/* -1: l says why. */
 static int open_folder(struct files_folder *above,
 		       const struct files_record *rec, const char *name,
-		       bool through, bool *ret_lost)
+		       bool through, struct files_list *l)
 {
 	const int flags = O_DIRECTORY | O_CLOEXEC |
 			  (rec->flags & RECORD_FOLLOW ? 0 : O_NOFOLLOW);
 	const int dir_fd = files_folder_pin(above);
-	int saved;
 	int fd;
 
 	if (dir_fd < 0 && dir_fd != AT_FDCWD) {
-		*ret_lost = errno == ENOENT;
+		l->sys = errno;
+		l->lost = errno == ENOENT;
 		return -1;
 	}
 	/* Only passing through asks for no permission to list. */
@@ -618,9 +619,12 @@ static int open_folder(struct files_folder *above,
 		if (fd < 0 && errno == EPERM)
 			fd = openat(dir_fd, name, flags | O_RDONLY);
 	}
-	saved = errno;
+	if (fd < 0) {
+		l->sys = errno;
+		l->gone = files_is_gone(dir_fd, name,
+					rec->flags & RECORD_FOLLOW, S_IFDIR);
+	}
 	files_folder_unpin(above);
-	errno = saved;
 	return fd;
 }
 
@@ -677,17 +681,13 @@ int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 
 	if (!l)
 		return err_oom(e);
-	fd = open_folder(list->folder, rec, name, through, &l->lost);
-	if (fd < 0 && !through) {
-		l->sys = errno;
-		/* What is planned below it may still be had. */
-		through = rec->flags & RECORD_PLANNED;
-		if (through)
-			fd = open_folder(list->folder, rec, name, through,
-					 &l->lost);
+	fd = open_folder(list->folder, rec, name, through, l);
+	/* What is planned below it may still be had. */
+	if (fd < 0 && !through && rec->flags & RECORD_PLANNED) {
+		through = true;
+		fd = open_folder(list->folder, rec, name, through, l);
 	}
 	if (fd < 0) {
-		l->sys = l->sys ? l->sys : errno;
 		*ret = TAKE(l);
 		return 0;
 	}

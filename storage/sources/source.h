@@ -29,6 +29,7 @@
  *	it is opened (or read)             SOURCE_VANISHED; leave it out; no
  *					   error: a snapshot begun a moment
  *					   later would not have it either
+ *	what was asked for by its name   SOURCE_FAILED then, and reported
  *	a folder that is gone then, or   it is as it was delivered: what lies
  *	cannot be opened                   in it is delivered all the same
  *	its folder is gone, so that it   the folder is reported, once
