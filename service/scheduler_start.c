@@ -181,11 +181,12 @@ static int claim_one(struct scheduler *s, struct scheduler_start *start,
 {
 	const struct timetable_entry *entry = start->entry;
 
-	return start->run
-		       ? claim(s, start->run, entry ? entry->repository_max : 0,
-			       now, ret, e)
-		       : queue_and_claim(s, entry, start->occurrence, now,
-					 &start->run, ret, e);
+	/* Only what was queued can be without an entry. */
+	if (start->run || !entry)
+		return claim(s, start->run, entry ? entry->repository_max : 0,
+			     now, ret, e);
+	return queue_and_claim(s, entry, start->occurrence, now, &start->run,
+			       ret, e);
 }
 
 /* Without room it waits for the end of a run. */
