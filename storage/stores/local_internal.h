@@ -23,12 +23,15 @@
 
 #include "storage/stores/store.h"
 
+struct local_upload;
+
 struct local {
 	struct store store;
 	int root;
 	bool read_only;
-	pthread_mutex_t lock; /* of what follows */
-	bool swept;	      /* stale uploads were looked for */
+	pthread_mutex_t lock;	   /* of what follows */
+	bool swept;		   /* stale uploads were looked for */
+	struct local_upload *open; /* a list of those under way */
 	/* Folders whose own entry is known to be durable: "/data/ab/…" */
 	struct buf durable;
 };

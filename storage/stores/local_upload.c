@@ -3,7 +3,7 @@
  *
  * An object becomes durable and visible like this; a crash after any step
  * leaves at most a file in tmp/, which the first upload of a day later
- * removes:
+ * removes (and not what is still open, see keep_young()):
  *
  *   1. create tmp/<random>.part, write it;
  *   2. fsync it, so that its bytes are there before its name is;
@@ -41,8 +41,10 @@
 #define BUFFER_BYTES	((size_t)256 << 10)
 #define WRITEBACK_BYTES ((uint64_t)8 << 20)
 
-/* Of what nobody has written to for a day: an upload takes minutes. */
+/* Of what nobody has written to, or touched, for a day. */
 #define STALE_SECONDS ((time_t)24 * 3600)
+/* From when on one that is still open is touched. */
+#define TOUCH_SECONDS ((time_t)3600)
 
 #define PART_RANDOM 16
 #define PART_HEX    ((size_t)2 * PART_RANDOM)
@@ -51,8 +53,9 @@
 struct local_upload {
 	struct store_upload upload;
 	struct local *local;
-	int tmp; /* the folder of part */
-	int fd;	 /* -1 until part exists */
+	struct local_upload *next; /* in local's list */
+	int tmp;		   /* the folder of part */
+	int fd;			   /* -1 until part exists */
 	bool replace;
 	char part[PART_HEX + sizeof(PART_SUFFIX)];
 	uint64_t written; /* bytes given to the kernel */
@@ -118,6 +121,29 @@ static void sweep(int tmp, time_t now)
 	(void)closedir(dir);
 }
 
+/*
+ * Touch what has been open for long, so that no other process takes it for
+ * dead: a session that finds nearly everything stored may take days to fill
+ * its pack.  It puts its counter all the time, and each upload that begins
+ * comes by here.  Not by a lock, which not every file system has and which
+ * NFS can lose.
+ */
+static void keep_young(struct local *l, time_t now)
+{
+	static const struct timespec times[2] = { { .tv_nsec = UTIME_NOW },
+						  { .tv_nsec = UTIME_NOW } };
+	struct stat st;
+
+	(void)pthread_mutex_lock(&l->lock);
+	for (const struct local_upload *u = l->open; u; u = u->next)
+		/* When that fails the next one to begin tries again. */
+		if (fstat(u->fd, &st) == 0 &&
+		    st.st_mtime < now - TOUCH_SECONDS &&
+		    seam_utimens(u->fd, NULL, times, 0) < 0)
+			continue;
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
 static int create_part(struct local_upload *u, struct err *e)
 {
 	struct local *l = u->local;
@@ -137,13 +163,41 @@ static int create_part(struct local_upload *u, struct err *e)
 	first = !l->swept;
 	l->swept = true;
 	(void)pthread_mutex_unlock(&l->lock);
-	if (first && fstat(u->fd, &st) == 0)
+	if (fstat(u->fd, &st) < 0)
+		return 0;
+	keep_young(l, st.st_mtime);
+	if (first)
 		sweep(u->tmp, st.st_mtime);
 	return 0;
 }
 
+static void enlist(struct local_upload *u)
+{
+	struct local *l = u->local;
+
+	(void)pthread_mutex_lock(&l->lock);
+	u->next = l->open;
+	l->open = u;
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
+/* Also of one that was not enlisted yet. */
+static void strike(struct local_upload *u)
+{
+	struct local *l = u->local;
+
+	(void)pthread_mutex_lock(&l->lock);
+	for (struct local_upload **at = &l->open; *at; at = &(*at)->next)
+		if (*at == u) {
+			*at = u->next;
+			break;
+		}
+	(void)pthread_mutex_unlock(&l->lock);
+}
+
 static void upload_free(struct local_upload *u)
 {
+	strike(u);
 	file_close(u->tmp);
 	file_close(u->fd);
 	free(u->buffer);
@@ -181,6 +235,7 @@ int local_begin(struct store *s, const char *name UNUSED, uint64_t size,
 	}
 	if (open_tmp(u->local, &u->tmp, e) < 0 || create_part(u, e) < 0)
 		goto failed;
+	enlist(u);
 	*ret = &u->upload;
 	return 0;
 failed:

@@ -248,6 +248,71 @@ START_TEST(dead_uploads_are_swept_after_a_day_by_a_writer)
 }
 END_TEST
 
+static bool is_older(const char *below, time_t seconds)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(at(below).s, &st), 0);
+	return st.st_mtime < time(NULL) - seconds;
+}
+
+/* The only upload that is under way. */
+static struct path part_name(void)
+{
+	DIR *d = opendir(at("s/tmp").s);
+	const struct dirent *entry;
+	struct path p = { "" };
+
+	ck_assert_ptr_nonnull(d);
+	while ((entry = readdir(d)) != NULL)
+		if (entry->d_name[0] != '.')
+			(void)snprintf(p.s, sizeof(p.s), "s/tmp/%s",
+				       entry->d_name);
+	(void)closedir(d);
+	return p;
+}
+
+/*
+ * A pack may stay open for days in a session that finds everything stored
+ * already; what it puts meanwhile (its counter) keeps the pack alive.
+ */
+START_TEST(an_open_upload_is_not_swept)
+{
+	struct store_upload *u = NULL;
+	struct store_upload *other = NULL;
+	struct store *sweeper = NULL;
+	struct path part;
+
+	set_up();
+	ck_ok(store_begin(store, "data/pack", 0, 0, &u, &e));
+	ck_ok(store_append(u, "x", 1, &e));
+	part = part_name();
+	make_old(part.s, 1800);
+	put("sessions/1", "1");
+	ck_assert(is_older(part.s, 1700)); /* half an hour is nothing */
+	for (int day = 0; day < 3; day++) {
+		make_old(part.s, 23 * 3600);
+		put(day ? "sessions/2" : "sessions/3", "2");
+		ck_assert(!is_older(part.s, 60));
+		ck_ok(store_remove(store, "sessions/2", &e));
+	}
+	/* One that ended is nobody's to touch any more. */
+	ck_ok(store_begin(store, "data/other", 0, 0, &other, &e));
+	store_abort(other);
+	ck_ok(store_begin(store, "data/other", 0, 0, &other, &e));
+	ck_ok(store_commit(other, &e));
+	make_old("s/data/other", 25 * 3600);
+	put("sessions/4", "4");
+	ck_assert(is_older("s/data/other", 24 * 3600));
+	ck_ok(store_open(at("s").s, false, &sweeper, &e));
+	ck_ok(store_put(sweeper, "a", "x", 1, 0, &e));
+	store_close(sweeper);
+	ck_ok(store_commit(u, &e));
+	expect_list("data/", "data/other data/pack ");
+	tear_down();
+}
+END_TEST
+
 /*
  * A file system may show a name that is renamed over while its folder is read
  * not at all (btrfs: under its old place it is gone, the new one lies behind
@@ -690,6 +755,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, opening_and_reading_write_nothing);
 	tcase_add_test(tc, foreign_files_are_left_alone_and_unseen);
 	tcase_add_test(tc, dead_uploads_are_swept_after_a_day_by_a_writer);
+	tcase_add_test(tc, an_open_upload_is_not_swept);
 	tcase_add_test(tc, what_is_replaced_while_it_is_listed_is_listed);
 	tcase_add_test(tc, symbolic_links_are_not_followed);
 	tcase_add_test(tc, a_planted_tmp_is_not_written_through);
