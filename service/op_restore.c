@@ -212,22 +212,24 @@ struct restoring {
 	struct operation_call *call;
 	struct exclude *include;
 	struct exclude *exclude;
+	bool any; /* the walk met something that include picks */
 	struct notes errors;
 	struct notes left_out;
 };
 
 static bool wanted(void *arg, const char *path, size_t len, bool is_folder)
 {
-	const struct restoring *x = (const struct restoring *)arg;
+	struct restoring *x = (struct restoring *)arg;
+	bool picked;
 
 	while (len && *path == '/') {
 		path++;
 		len--;
 	}
-	if (exclude_match(x->exclude, path, len, is_folder))
-		return false;
-	return exclude_empty(x->include) ||
-	       exclude_picks(x->include, path, len, is_folder);
+	picked = exclude_empty(x->include) ||
+		 exclude_picks(x->include, path, len, is_folder);
+	x->any = x->any || picked;
+	return picked && !exclude_match(x->exclude, path, len, is_folder);
 }
 
 static void on_progress(void *arg, const struct restore_progress *p)
@@ -316,6 +318,14 @@ static int restore_with(struct restoring *x, struct place *p, struct err *e)
 			      "note: the snapshot could not be pinned in the "
 			      "repository (read-only?); a garbage collection "
 			      "would not know of this restore");
+	if (o.dry_run)
+		progress_note(call->progress,
+			      "note: a dry run: nothing was written");
+	/* A mistyped pattern must not look like a restore. */
+	if (args_count(call->args, "include") && !x->any)
+		progress_note(call->progress,
+			      "note: --include matches nothing in the "
+			      "snapshot; `snapctl ls` shows what it holds");
 	if (result.damaged)
 		operation_damaged(call);
 	else if (result.errors || result.left_out)

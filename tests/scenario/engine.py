@@ -219,6 +219,18 @@ def snapshots(world):
         engine.refuses(5, ['"wbe"', '"web"'], "snapshot", *words, "--source",
                        "wbe")
         check(world.json("snapshot", *words, "--source", "") == [], words)
+    # What looks like a restore and is none says so.
+    last = world.json("snapshot", "list")[-1]["id"]
+    out = world.path("out")
+    for words, told in ((["--include", "nosuch"], "--include matches nothing"),
+                        (["--dry-run"], "nothing was written"),
+                        (["--include", "a", "--dry-run"], "dry run")):
+        world.run("restore", last, "--to", out, *words)
+        check(told in world.err, (words, world.err))
+        check("a" not in os.listdir(out) if os.path.exists(out) else True,
+              words)
+    world.run("restore", last, "--to", out, "--include", "a")
+    check("note" not in world.err, world.err)
     # An empty list says so where scripts do not look.
     check(world.run("snapshot", "find", "absent") == "", "lines")
     check(world.err == "(nothing to list)\n", world.err)
