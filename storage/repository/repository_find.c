@@ -1,4 +1,5 @@
 /* Which snapshot a person means. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,9 @@ struct broken {
 	struct instant received;
 };
 
+/* How many of the snapshots with one prefix are told. */
+#define SHOWN_MAX 5
+
 struct search {
 	const char *text;
 	size_t text_len;
@@ -29,7 +33,8 @@ struct search {
 	bool with_deleted;
 	struct repository_snapshot found;
 	bool has_found;
-	bool ambiguous;
+	char matches[SHOWN_MAX][OBJECT_ID_TEXT];
+	size_t n_matches;
 	struct object_id newer_partial;
 	char first_source[MANIFEST_TEXT_MAX + 1];
 	char second_source[MANIFEST_TEXT_MAX + 1];
@@ -67,6 +72,13 @@ static int note_broken(void *arg, const char *name, const struct err *why,
 	q->broken = grown;
 	q->broken[q->n_broken++] = b;
 	return 0;
+}
+
+static void add_match(struct search *q, struct object_id id)
+{
+	if (q->n_matches < SHOWN_MAX)
+		object_id_format(id, q->matches[q->n_matches]);
+	q->n_matches++;
 }
 
 /* Move a visited snapshot out of the borrowed struct. */
@@ -121,8 +133,7 @@ static int visit_for_find(void *arg, struct repository_snapshot *s,
 	}
 	object_id_format(s->manifest.snapshot, id);
 	if (strncasecmp(id, q->text, q->text_len) == 0) {
-		if (q->has_found)
-			q->ambiguous = true;
+		add_match(q, s->manifest.snapshot);
 		take_found(q, s);
 		return 0;
 	}
@@ -290,9 +301,23 @@ static int judge_broken(struct search *q, struct err *e)
 			continue;
 		if (q->latest || !q->has_found)
 			return refuse_broken(q, &q->broken[i], e);
-		q->ambiguous = true;
+		add_match(q, q->broken[i].snapshot);
 	}
 	return 0;
+}
+
+static int refuse_several(const struct search *q, struct err *e)
+{
+	char list[SHOWN_MAX * (OBJECT_ID_TEXT + 1) + 1] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < q->n_matches && i < SHOWN_MAX; i++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+					i ? ", " : "", q->matches[i]);
+	(void)err_set(e, ERR_USAGE, "several snapshots begin with %s",
+		      text_quote_str(q->text).s);
+	return err_hint(e, "give more digits of %s%s", list,
+			q->n_matches > SHOWN_MAX ? " or others" : "");
 }
 
 static int judge(struct search *q, struct err *e)
@@ -310,12 +335,7 @@ static int judge(struct search *q, struct err *e)
 		return -1;
 	if (!q->has_found)
 		return not_found(q, e);
-	if (q->ambiguous) {
-		(void)err_set(e, ERR_USAGE, "several snapshots begin with %s",
-			      text_quote_str(q->text).s);
-		return err_hint(e, "give more digits of the id");
-	}
-	return 0;
+	return q->n_matches > 1 ? refuse_several(q, e) : 0;
 }
 
 static bool is_prefix(const char *text)

@@ -214,7 +214,9 @@ def snapshots(world):
     while len({i[0] for i in ids}) == len(ids):
         ids.append(engine.snapshot("--source", "web"))
     twice = next(i[0] for i in ids if [j[0] for j in ids].count(i[0]) > 1)
-    engine.refuses(2, [f'"{twice}"'], "snapshot", "show", twice)
+    told = [s["id"] for s in world.json("snapshot", "list")
+            if s["id"][0] == twice]
+    engine.refuses(2, [f'"{twice}"', *told[:5]], "snapshot", "show", twice)
     for words in ["list"], ["find", "a"]:
         engine.refuses(5, ['"wbe"', '"web"'], "snapshot", *words, "--source",
                        "wbe")

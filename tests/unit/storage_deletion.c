@@ -591,10 +591,18 @@ START_TEST(prefixes_must_be_unique)
 {
 	const struct object_id a = publish(0xa1, "web", 0, MANIFEST_COMPLETE);
 	struct object_id found;
+	char text[OBJECT_ID_TEXT];
 
 	(void)publish(0xa2, "web", 1, MANIFEST_COMPLETE);
 	ck_assert_int_eq(find("a", NULL, &found, NULL), -1);
 	ck_assert_int_eq(e.code, ERR_USAGE);
+	object_id_format(a, text);
+	ck_assert_ptr_nonnull(strstr(e.hint, text));
+	for (uint8_t i = 3; i < 8; i++)
+		(void)publish((uint8_t)(0xa0 + i), "web", i, MANIFEST_COMPLETE);
+	ck_assert_int_eq(find("a", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_assert_ptr_nonnull(strstr(e.hint, "or others"));
 	ck_ok(find("A1", NULL, &found, NULL));
 	ck_assert(object_id_equal(found, a));
 }
