@@ -213,6 +213,11 @@ static int start(struct operation_call *call, struct err *e)
 	if (timetable_load(call->catalog, NULL, &t, e) < 0)
 		return -1;
 	entry = timetable_named(t, "Schedule", name);
+	if (!entry && timetable_named(t, "Drill", name)) {
+		(void)err_set(e, ERR_NOT_FOUND, "%s is a drill, no schedule",
+			      text_quote_str(name).s);
+		return err_hint(e, "\"snapctl drill run %s\" runs it", name);
+	}
 	if (!entry)
 		return op_known_refuse(call, "Schedule", name, e);
 	if (queue(call, entry, &id, e) < 0)

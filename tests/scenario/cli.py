@@ -17,6 +17,20 @@ import snap
 from snap import MANIFEST, SNAPCTL, check
 
 
+DRILL = """\
+---
+apiVersion: snapctl.io/v1
+kind: Drill
+metadata: {name: weekly}
+spec:
+  cron: "0 0 1 1 *"
+  schedule: nightly
+  region: here
+  rto: 30m
+  checks: [{type: tree}]
+"""
+
+
 def verbs(world):
     """The commands of the overview, and the lines that start there."""
     text = world.run("help")
@@ -202,8 +216,12 @@ def statuses_of_the_daemon(world):
                         (["drill", "list", "--drill", "x"], "get drills")):
         got = world.json(*words, status=5)["error"]
         check(told in got["hint"], got)
+    world.apply(snap.SCHEDULE % ("nightly", "0 0 1 1 *", "") + DRILL)
+    got = world.json("run", "start", "weekly", status=5)["error"]
+    check("is a drill" in got["message"] and "drill run weekly" in
+          got["hint"], got)
+    world.run("delete", "drill", "weekly")
     # Trying again would not help.
-    world.apply(snap.SCHEDULE % ("nightly", "0 0 1 1 *", ""))
     got = world.json("delete", "source", "etc", status=1)["error"]
     check(got["code"] == "in-use" and "nightly" in got["message"], got)
     world.run("delete", "schedule", "nightly")
