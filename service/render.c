@@ -374,9 +374,12 @@ static int put_csv_headings(struct render *r, struct err *e)
 static int put_plain(struct render *r, const json_t *value, struct err *e)
 {
 	if (json_is_string(value)) {
-		if (render_escape(json_string_value(value),
-				  json_string_length(value), r->place == WHOLE,
-				  &r->line, e) < 0)
+		const char *text = json_string_value(value);
+		const size_t n = json_string_length(value);
+
+		if ((r->place == WHOLE
+			     ? render_escape(text, n, true, &r->line, e)
+			     : render_name(text, n, &r->line, e)) < 0)
 			return -1;
 	} else if (render_value(&r->style, CELL_TEXT, value, &r->line, e) < 0) {
 		return -1;

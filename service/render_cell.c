@@ -251,29 +251,43 @@ static int escape_one(const char *text, size_t len, struct buf *out,
 		return buf_add_str(out, "\\n", e);
 	if (text[0] == '\t' && len == 1)
 		return buf_add_str(out, "\\t", e);
+	if (text[0] == '\\' && len == 1)
+		return buf_add_str(out, "\\\\", e);
 	for (size_t i = 0; i < len; i++)
 		if (buf_addf(out, e, "\\x%02x", (unsigned char)text[i]) < 0)
 			return -1;
 	return 0;
 }
 
-int render_escape(const char *text, size_t n, bool lines, struct buf *out,
+/* But for the characters of keep, which are ASCII. */
+static int escape(const char *text, size_t n, const char *keep, struct buf *out,
 		  struct err *e)
 {
 	while (n > 0) {
 		uint32_t c;
 		const size_t len = decode(text, n, &c);
-		const bool kept = c != UINT32_MAX &&
-				  (is_harmless(c) ||
-				   (lines && (c == '\n' || c == '\t')));
+		const bool kept = c && c < 0x80 && strchr(keep, (int)c);
+		const bool harmless = c != UINT32_MAX && is_harmless(c) &&
+				      c != '\\';
 
-		if ((kept ? buf_add(out, text, len, e)
-			  : escape_one(text, len, out, e)) < 0)
+		if ((kept || harmless ? buf_add(out, text, len, e)
+				      : escape_one(text, len, out, e)) < 0)
 			return -1;
 		text += len;
 		n -= len;
 	}
 	return 0;
+}
+
+int render_escape(const char *text, size_t n, bool lines, struct buf *out,
+		  struct err *e)
+{
+	return escape(text, n, lines ? "\n\t\\" : "\\", out, e);
+}
+
+int render_name(const char *text, size_t n, struct buf *out, struct err *e)
+{
+	return escape(text, n, "", out, e);
 }
 
 /*
@@ -493,11 +507,11 @@ int render_value(const struct render_style *style, enum cell_type type,
 	if (text && (type == CELL_AGE || type == CELL_TIME))
 		return add_time(style, type, text, out, e);
 	if (text)
-		return render_escape(text,
-				     type == CELL_SHORT && strlen(text) > 8
-					     ? 8
-					     : json_string_length(value),
-				     false, out, e);
+		return render_name(text,
+				   type == CELL_SHORT && strlen(text) > 8
+					   ? 8
+					   : json_string_length(value),
+				   out, e);
 	if (json_is_boolean(value))
 		return buf_add_str(out, json_is_true(value) ? "yes" : "no", e);
 	if (json_is_number(value))
@@ -519,7 +533,7 @@ static int add_bytes(const char *name, const json_t *value, struct buf *out,
 	n = text_unbase64(json_string_value(value), json_string_length(value),
 			  bytes);
 	status = n < 0 ? err_set(e, ERR_CORRUPT, "%s is not base64", name)
-		       : render_escape(bytes, (size_t)n, false, out, e);
+		       : render_name(bytes, (size_t)n, out, e);
 	free(bytes);
 	return status;
 }

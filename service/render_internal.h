@@ -76,6 +76,12 @@ int render_value(const struct render_style *style, enum cell_type type,
 /* Append n bytes with control bytes escaped; newlines stay when they may. */
 int render_escape(const char *text, size_t n, bool lines, struct buf *out,
 		  struct err *e) NONNULL(4, 5) MUST_CHECK;
+/*
+ * The same for what may be a name: backslashes are escaped as well, so that no
+ * two names look alike.
+ */
+int render_name(const char *text, size_t n, struct buf *out, struct err *e)
+	NONNULL(3, 4) MUST_CHECK;
 /* Terminal columns that the n bytes of UTF-8 take. */
 size_t render_width(const char *text, size_t n);
 /* "3 h ago", "in 2 d" */

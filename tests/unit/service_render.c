@@ -97,6 +97,12 @@ START_TEST(hostile_text)
 	       "P\na\\x1b[2J\\n\\x00b\n");
 	expect("p", "[{\"p\":\"a\\u202eb\\u009b\"}]",
 	       "P\na\\xe2\\x80\\xaeb\\xc2\\x9b\n");
+	/* A tab and what stands for one are told apart. */
+	expect("p", "[{\"p\":\"a\\tb\"},{\"p\":\"a\\\\tb\"}]",
+	       "P\na\\tb\na\\\\tb\n");
+	expect("path", "[{\"path_b64\":\"XHj/\"}]", "PATH\n\\\\x\\xff\n");
+	expect(NULL, "[\"a\\\\\"]", "a\\\\\n");
+	expect(NULL, "\"a\\\\\"", "a\\\n");
 	expect("path", "[{\"path_b64\":\"YP8K\"}]", "PATH\n`\\xff\\n\n");
 }
 END_TEST
