@@ -1,8 +1,10 @@
 /* Repositories as a whole: made, counted, checked. */
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/seam.h"
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
@@ -122,7 +124,8 @@ static int init(struct operation_call *call, struct err *e)
 		return -1;
 	if (store_open(url, true, &s, e)) {
 		if (make)
-			(void)unlink(key_file); /* nothing is sealed with it */
+			/* Nothing is sealed with it. */
+			(void)!seam_unlink(AT_FDCWD, key_file, 0);
 		return -1;
 	}
 	if (keyring_init(s, c, args_text(call->args, "label"), call->now, &keys,

@@ -253,7 +253,7 @@ static bool is_older(const char *below, time_t seconds)
 	struct stat st;
 
 	ck_assert_int_eq(stat(at(below).s, &st), 0);
-	return st.st_mtime < time(NULL) - seconds;
+	return st.st_mtime < clock_now().sec - seconds;
 }
 
 /* The only upload that is under way. */
