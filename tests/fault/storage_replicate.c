@@ -136,10 +136,10 @@ static void forget_target(void)
 {
 	struct store *s = NULL;
 	char gone[SCRATCH_PATH + 16];
+	static unsigned int number;
 
 	/* A fresh place each time: the old one moves aside. */
-	(void)snprintf(gone, sizeof(gone), "%s.%ld", to_url,
-		       (long)clock_boot_ms());
+	(void)snprintf(gone, sizeof(gone), "%s.%u", to_url, number++);
 	if (access(to_url, F_OK) == 0)
 		ck_assert_int_eq(rename(to_url, gone), 0);
 	ck_ok(store_open(to_url, true, &s, &e));
