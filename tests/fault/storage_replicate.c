@@ -184,7 +184,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 280);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, killed_at_every_call_it_lists_what_it_restores);
 	tcase_add_test(tc, killed_again_and_again_it_gets_there);

@@ -17,7 +17,7 @@ def compile_alone(root, build, compiler, path):
     source = f'#include "{path}"\n#include "{path}"\nextern int not_empty;\n'
     folders = ["-I", root] + (["-I", build] if build else [])
     done = subprocess.run([compiler, *folders, *FLAGS], input=source, text=True,
-                          capture_output=True, timeout=60, check=False)
+                          capture_output=True, timeout=300, check=False)
     if done.returncode == 0:
         return None
     first = (done.stderr.strip().splitlines() or ["?"])[0]

@@ -24,7 +24,7 @@ COMPILER_MADE = re.compile(r"^(__asan|__odr_asan|__ubsan|__gcov|__llvm|__sanitiz
 def exported(path):
     """Names that an object file gives to others."""
     out = subprocess.run(["nm", "-g", "--defined-only", "-f", "posix", path],
-                         capture_output=True, text=True, timeout=60,
+                         capture_output=True, text=True, timeout=300,
                          check=True).stdout
     names = [line.split()[0] for line in out.splitlines() if line.strip()]
     return [n for n in names if not COMPILER_MADE.match(n)]
@@ -61,12 +61,12 @@ def library_names(build):
     libraries = set()
     for program in filter(os.path.exists, programs):
         out = subprocess.run(["ldd", program], capture_output=True, text=True,
-                             timeout=60, check=True).stdout
+                             timeout=300, check=True).stdout
         libraries |= set(re.findall(r"=> (/\S+)", out))
     for library in sorted(libraries):
         out = subprocess.run(["nm", "-D", "--defined-only", "-f", "posix",
                               library], capture_output=True, text=True,
-                             timeout=60, check=False).stdout
+                             timeout=300, check=False).stdout
         for line in out.splitlines():
             if line.strip():
                 names.setdefault(line.split()[0].split("@")[0],
@@ -98,7 +98,7 @@ def planted(source, stem):
             f.write(source)
         obj = os.path.join(root, "build", stem + ".o")
         subprocess.run(["gcc", "-c", "-fPIC", path, "-o", obj], check=True,
-                       timeout=60)
+                       timeout=300)
         with open(os.path.join(root, "build/compile_commands.json"), "w",
                   encoding="utf-8") as f:
             json.dump([{"directory": os.path.join(root, "build"),
@@ -107,7 +107,7 @@ def planted(source, stem):
             f.write("int main(void) { return 0; }\n")
         subprocess.run(["gcc", os.path.join(root, "m.c"), "-o",
                         os.path.join(root, "build/service/snapctl")],
-                       check=True, timeout=60)
+                       check=True, timeout=300)
         return list(check(root))
     return run
 

@@ -14,7 +14,7 @@ def untracked(root):
     out = subprocess.run(
         ["git", "-C", root, "status", "--porcelain", "--ignored",
          "--untracked-files=all", "-z"],
-        capture_output=True, text=True, timeout=120, check=True).stdout
+        capture_output=True, text=True, timeout=300, check=True).stdout
     return {entry for entry in out.split("\0")
             if entry and not entry[3:].startswith("build")}
 
@@ -41,7 +41,7 @@ def self_test():
             os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
             with open(os.path.join(root, name), "w", encoding="utf-8") as f:
                 f.write("x\n")
-        subprocess.run(["git", "init", "-q", root], check=True, timeout=60)
+        subprocess.run(["git", "init", "-q", root], check=True, timeout=300)
         touch("mine.c")
         with open(os.path.join(root, ".gitignore"), "w",
                   encoding="utf-8") as f:

@@ -280,7 +280,7 @@ int main(void)
 	}
 	state = seed ? strtoull(seed, NULL, 10) : (uint64_t)clock_now().sec;
 	(void)printf("SNAPCTL_TEST_SEED=%llu\n", (unsigned long long)state);
-	tcase_set_timeout(tc, 240);
+	tcase_set_timeout(tc, 0);
 	cases(tc);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(r, CK_NORMAL);

@@ -14,7 +14,7 @@ import threading
 import time
 
 import snap
-from snap import MANIFEST, SNAPCTL, check
+from snap import LIMIT, MANIFEST, SNAPCTL, check
 
 
 DRILL = """\
@@ -178,9 +178,9 @@ def interrupted(world):
         server = Server(world.socket, None)
         p = subprocess.Popen([SNAPCTL, "status"], env=world.env,
                              stderr=subprocess.PIPE)
-        check(server.asked.wait(30), "nobody asked")
+        check(server.asked.wait(LIMIT), "nobody asked")
         p.send_signal(number)
-        _, err = p.communicate(timeout=30)
+        _, err = p.communicate(timeout=LIMIT)
         check(p.returncode == 130, (p.returncode, err))
         os.unlink(world.socket)
 

@@ -14,7 +14,7 @@ import subprocess
 import time
 
 import snap
-from snap import MANIFEST, SCHEDULE, SNAPCTLD, check, wait_for
+from snap import LIMIT, MANIFEST, SCHEDULE, SNAPCTLD, check, wait_for
 
 
 def declare(world, cron, more="", name="nightly", most=4):
@@ -27,7 +27,7 @@ def settled(world, n):
         rows = world.ledger()
         return len(rows) >= n and rows if all(
             r[1] not in ("due", "running") for r in rows) else None
-    return wait_for(f"{n} ended occurrences", look, 60)
+    return wait_for(f"{n} ended occurrences", look)
 
 
 def to_minute(world, second):
@@ -271,18 +271,18 @@ def no_source(world):
 def two_daemons(world):
     world.start()
     second = subprocess.run([SNAPCTLD], env=world.env, text=True,
-                            capture_output=True, timeout=30)
+                            capture_output=True, timeout=LIMIT)
     check(second.returncode == 6 and "another" in second.stderr, second)
     other = subprocess.run([SNAPCTLD, "--state", world.path("other")],
                            env=world.env, text=True, capture_output=True,
-                           timeout=30)
+                           timeout=LIMIT)
     check(other.returncode == 6 and "listens" in other.stderr, other)
     world.answers()
     world.stop(signal.SIGINT)
     with open(world.socket, "w") as f:
         f.write("precious")
     third = subprocess.run([SNAPCTLD], env=world.env, text=True,
-                           capture_output=True, timeout=30)
+                           capture_output=True, timeout=LIMIT)
     check(third.returncode == 1 and "not a socket of ours" in third.stderr,
           third)
     check(open(world.socket).read() == "precious", "it was touched")
@@ -315,7 +315,7 @@ def reloaded(world):
 def notified(world):
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(world.path("notify"))
-    listener.settimeout(30)
+    listener.settimeout(LIMIT)
     world.start(NOTIFY_SOCKET=world.path("notify"), WATCHDOG_USEC="1000000")
     check(listener.recv(999) == b"READY=1", "READY")
     check(listener.recv(999) == b"WATCHDOG=1", "WATCHDOG")
@@ -327,7 +327,7 @@ def notified(world):
     world.daemon.send_signal(signal.SIGTERM)
     while heard != b"STOPPING=1":
         heard = listener.recv(999)
-    check(world.daemon.wait(timeout=30) == 0, "stop")
+    check(world.daemon.wait(timeout=LIMIT) == 0, "stop")
     world.daemon = None
 
 
@@ -339,7 +339,7 @@ def options(world):
             (["--tick", "never"], 2, "tick"),
             (["--config", "/nowhere/x.yaml"], 2, "/nowhere/x.yaml")]:
         p = subprocess.run([SNAPCTLD, *words], env=world.env, text=True,
-                           capture_output=True, timeout=30)
+                           capture_output=True, timeout=LIMIT)
         text = p.stdout if status == 0 else p.stderr
         check(p.returncode == status and told in text, (words, p))
 

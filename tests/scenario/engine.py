@@ -14,7 +14,7 @@ import subprocess
 import time
 
 import snap
-from snap import SNAPCTL, check
+from snap import LIMIT, SNAPCTL, check
 
 
 def without_ids(text):
@@ -479,7 +479,7 @@ def interrupted(world):
                                  stderr=subprocess.PIPE)
             time.sleep(delay)
             p.send_signal(signal.SIGINT)
-            out, err = p.communicate(timeout=30)
+            out, err = p.communicate(timeout=LIMIT)
             ended.append(p.returncode)
             # It may have been done already, or not have begun to listen.
             check(p.returncode in (0, 130, -signal.SIGINT), (words, err))
@@ -605,7 +605,7 @@ def without_a_home(world):
     def run(*words, status=0, program=SNAPCTL, **more):
         p = subprocess.run([program, *words], env={**env, **more}, text=True,
                            user=65534, group=65534, extra_groups=[],
-                           capture_output=True, timeout=60)
+                           capture_output=True, timeout=LIMIT)
         check(p.returncode == status, (words, p))
         return p
 

@@ -19,7 +19,7 @@ import tempfile
 import time
 
 import snap
-from snap import SNAPCTL, check
+from snap import LIMIT, SNAPCTL, check
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 READER = os.path.join(TESTS, "format", "reader.py")
@@ -75,7 +75,7 @@ class Keeper:
         p = subprocess.run(
             [sys.executable, READER, "--repo", self.repo,
              *(secret or ("--key-file", self.key)), *words],
-            capture_output=True, timeout=300)
+            capture_output=True, timeout=LIMIT)
         check(p.returncode == status, (words, p.returncode, p.stderr,
                                        p.stdout[-3000:]))
         return p.stdout.decode(errors="surrogateescape")
@@ -219,7 +219,8 @@ def parts(_):
         equal(ours, theirs, root=False)
     text = subprocess.run(
         [SNAPCTL, "cat", f"{snapshot}:{keeper.tree}/sizes/text"],
-        env=keeper.world.env, capture_output=True, check=True, timeout=60).stdout
+        env=keeper.world.env, capture_output=True, check=True,
+        timeout=LIMIT).stdout
     with open(os.path.join(keeper.tree, "sizes", "text"), "rb") as f:
         check(text == f.read(), "cat")
     patterns(keeper, snapshot)
@@ -329,7 +330,7 @@ def interrupted(_):
                 not os.path.exists(os.path.join(out, part)):
             time.sleep(0.001)
         process.send_signal((signal.SIGKILL, signal.SIGTERM)[number % 2])
-        killed += process.wait(timeout=60) != 0
+        killed += process.wait(timeout=LIMIT) != 0
     check(killed, "it was never interrupted")
     done = keeper.restore(what, out)
     check(done["reused"] > 0 and not done["errors"], done)

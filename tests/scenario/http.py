@@ -11,12 +11,12 @@ import threading
 import time
 
 import snap
-from snap import MANIFEST, check, wait_for
+from snap import LIMIT, MANIFEST, check, wait_for
 
 
 def connect(world):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
+    s.settimeout(LIMIT)
     s.connect(world.socket)
     return s
 
@@ -136,12 +136,11 @@ def trickle(s, first, byte):
     """Send a byte now and then until the other side has enough."""
     try:
         s.sendall(first)
-        for _ in range(600):
+        while True:
             s.sendall(byte)
             time.sleep(0.1)
     except OSError:
-        return
-    s.close()
+        s.close()
 
 
 def a_byte_now_and_then(world):
@@ -151,15 +150,16 @@ def a_byte_now_and_then(world):
             (b"POST /v1/apply HTTP/1.1\r\nHost: x\r\n"
              b"Content-Length: 9999\r\n\r\n", b"z")]:
         s = connect(world)
-        t = threading.Thread(target=trickle, args=(s, first, byte))
+        t = threading.Thread(target=trickle, args=(s, first, byte),
+                             daemon=True)
         t.start()
-        t.join(30)
+        t.join(LIMIT)
         check(not t.is_alive(), f"still served: {first!r}")
     # A reply that nobody reads.
     s = connect(world)
     s.sendall(b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
     wait_for("the end of a client that does not read",
-             lambda: closed(s), 30)
+             lambda: closed(s))
     world.answers()
     world.stop()
 
@@ -192,7 +192,7 @@ def a_thousand_idle(world):
     for t in threads:
         t.start()
     for t in threads:
-        t.join(120)
+        t.join(LIMIT)
     check(not wrong and not any(t.is_alive() for t in threads), wrong[:3])
     for s in idle:
         s.close()

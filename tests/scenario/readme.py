@@ -12,7 +12,7 @@ import shutil
 import subprocess
 
 import snap
-from snap import SNAPCTL, check
+from snap import LIMIT, SNAPCTL, check
 
 HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -47,7 +47,7 @@ def quickstart(world):
     place = world.root
     script = "".join(f"{command.replace(PLACE, place)}\nprintf '{MARK}%s{MARK}"
                      "\\n' $?\n" for command, _ in steps)
-    p = subprocess.run(["bash", "-c", script], text=True, timeout=60,
+    p = subprocess.run(["bash", "-c", script], text=True, timeout=LIMIT,
                        capture_output=True, cwd=world.root, env={
                            **world.env, "PATH": os.path.dirname(SNAPCTL) +
                            ":" + os.environ["PATH"]})

@@ -33,7 +33,7 @@ spec:
 
 def run_once(world, schedule="nightly"):
     run = world.json("run", "start", schedule)["id"]
-    done = wait_for("the run", lambda: ended(world, run), 60)
+    done = wait_for("the run", lambda: ended(world, run))
     check(done["state"] == "succeeded", done)
     steps = {s["step"]: s["state"] for s in done["steps"]
              if not s.get("region")}

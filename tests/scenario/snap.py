@@ -13,6 +13,9 @@ BUILD = sys.argv[1]
 SNAPCTL = os.path.join(BUILD, "service", "snapctl")
 SNAPCTLD = os.path.join(BUILD, "service", "snapctld")
 
+# What takes longer hangs: a busy machine with a slow disk must stay below it.
+LIMIT = 300
+
 MANIFEST = """\
 apiVersion: snapctl.io/v1
 kind: Repository
@@ -49,7 +52,7 @@ def check(right, what):
         raise Failed(what)
 
 
-def wait_for(what, condition, seconds=30):
+def wait_for(what, condition, seconds=LIMIT):
     """Until condition() is true; a bound, not a measurement."""
     limit = time.monotonic() + seconds
     while True:
@@ -105,7 +108,7 @@ class World:
         """snapctl; its standard output. The status is checked."""
         p = subprocess.run([SNAPCTL, *words], input=stdin, text=True,
                            capture_output=True, env={**self.env, **env},
-                           timeout=60)
+                           timeout=LIMIT)
         self.err = p.stderr
         check(p.returncode == status,
               f"{words}: status {p.returncode}, not {status}: "
@@ -125,11 +128,12 @@ class World:
         check(self.daemon.poll() is None,
               "the daemon ended: " + open(self.path("log")).read())
         return subprocess.run([SNAPCTL, "run", "list"], env=self.env,
-                              capture_output=True).returncode == 0
+                              capture_output=True,
+                              timeout=LIMIT).returncode == 0
 
     def stop(self, number=signal.SIGTERM, status=0):
         self.daemon.send_signal(number)
-        got = self.daemon.wait(timeout=30)
+        got = self.daemon.wait(timeout=LIMIT)
         self.daemon = None
         check(got == status, f"the daemon ended with {got}, not {status}")
 
@@ -140,7 +144,7 @@ class World:
         """[(at, state, reason)], oldest first, straight from the catalog."""
         import sqlite3
         db = sqlite3.connect("file:" + self.path("state/catalog.db") +
-                             "?mode=ro", uri=True, timeout=30)
+                             "?mode=ro", uri=True, timeout=LIMIT)
         try:
             return self.read_ledger(db)
         finally:
