@@ -27,7 +27,8 @@ DEFINE_CLEANUP(struct tree_builder *, tree_builder_free);
 
 /*
  * Append an entry, in ascending order and after every folder above it (ERR_BUG
- * otherwise).  content is that of a file, NULL for others.  Hints whose inode is 0 are not trusted later.
+ * otherwise).  content is that of a file, NULL for others.  Hints whose inode
+ * is 0 are not trusted later.
  */
 int tree_builder_add(struct tree_builder *b, const struct entry *en,
 		     const struct content *content, struct err *e)
