@@ -45,10 +45,10 @@ int supervisor_set_arguments(struct supervisor *s, char *const *arguments,
 	char **argv = calloc(n + 4, sizeof(*argv));
 	bool whole = argv != NULL;
 
-	for (size_t i = 0; i <= n && whole; i++) {
-		argv[i] = strdup(i == 0 ? "snapctld" : arguments[i - 1]);
-		whole = argv[i] != NULL;
-	}
+	if (whole)
+		whole = (argv[0] = strdup("snapctld")) != NULL;
+	for (size_t i = 0; i < n && whole; i++)
+		whole = (argv[i + 1] = strdup(arguments[i])) != NULL;
 	if (!whole) {
 		drop_argv(argv, n + 1);
 		return err_oom(e);

@@ -533,6 +533,16 @@ static void spoil_count(struct entry *en)
 	set_many(en, 65537, 0);
 }
 
+/* Every other entry lies in it. */
+static void add_root(struct tree_builder *b)
+{
+	const struct entry root = { .path = "/",
+				    .path_len = 1,
+				    .type = ENTRY_FOLDER };
+
+	ck_ok(tree_builder_add(b, &root, NULL, &e));
+}
+
 /* What the reader would refuse, and lose with the rest of its leaf. */
 START_TEST(what_no_reader_takes_is_not_stored)
 {
@@ -555,12 +565,14 @@ START_TEST(what_no_reader_takes_is_not_stored)
 	struct entry en;
 
 	ck_ok(tree_builder_new(writer, worker, &b, &e));
+	add_root(b);
 	for (size_t i = 0; i < sizeof(spoil) / sizeof(*spoil); i++) {
 		en = good;
 		spoil[i](&en);
 		ck_assert_msg(tree_builder_add(b, &en, NULL, &e) < 0,
 			      "spoiled by %zu", i);
 		ck_assert_int_eq(e.code, ERR_BUG);
+		ck_assert_ptr_null(strstr(e.text, "lies in no folder"));
 	}
 	/* The longest of everything is taken, by both. */
 	spoil_target_long(&en);
@@ -574,6 +586,7 @@ START_TEST(what_no_reader_takes_is_not_stored)
 	settle();
 	ck_ok(reader_new(f.r, 1 << 20, &x, &e));
 	ck_ok(tree_open(x, &tree, &hints, &t, &e));
+	ck_assert_int_eq(tree_next(t, &en, &c, &e), 1);
 	ck_assert_int_eq(tree_next(t, &en, &c, &e), 1);
 	ck_assert_uint_eq(en.target_len, 65535);
 	ck_assert_uint_eq(en.xattrs[0].value_len, 65536);
@@ -589,8 +602,10 @@ static void expect_refused(struct extent *v, size_t n, uint8_t level)
 	for (size_t i = 0; i < n; i++)
 		en.size += v[i].len;
 	ck_ok(tree_builder_new(writer, worker, &b, &e));
+	add_root(b);
 	ck_assert_int_lt(tree_builder_add(b, &en, &c, &e), 0);
 	ck_assert_int_eq(e.code, ERR_BUG);
+	ck_assert_ptr_null(strstr(e.text, "lies in no folder"));
 }
 
 START_TEST(contents_that_no_reader_takes_are_not_stored)
