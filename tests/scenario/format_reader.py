@@ -298,6 +298,11 @@ def overwriting(_):
         check(f.read() == b"another size", "never wrote over a file")
     check(os.readlink(at + "6") == "/etc/passwd", "never wrote over a link")
     equal(os.path.join(keeper.tree, "deep"), os.path.join(out, "deep"))
+    # A folder that was there shows that a file was put into it.
+    was = os.stat(os.path.join(keeper.tree, "links", "m"))
+    put = os.path.join(out, "links", "m")
+    check(os.stat(put).st_mtime_ns != was.st_mtime_ns, "never wrote over times")
+    os.utime(put, ns=(was.st_atime_ns, was.st_mtime_ns))
     equal(os.path.join(keeper.tree, "links"), os.path.join(out, "links"),
           root=False)
     check(os.path.exists(at + "stranger"), "a stranger was deleted")
