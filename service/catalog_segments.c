@@ -230,7 +230,7 @@ static int add_update(struct buf *b, const char *column, struct err *e)
 
 static int compose_export(const struct shape *h, struct buf *b, struct err *e)
 {
-	if (buf_addf(b, e, "SELECT json_object('kind', '%s'", h->kind) < 0 ||
+	if (buf_addf(b, e, "SELECT json_object('row', '%s'", h->kind) < 0 ||
 	    each_column(b, h->columns, add_pair, e) < 0)
 		return -1;
 	for (size_t i = 0; i < N_LINKS && h->links[i].name; i++)
@@ -375,7 +375,7 @@ static int export_shape(const struct export *p, const struct shape *h,
 }
 
 #define EXPORT_VERSIONS                                                    \
-	"SELECT json_object('kind', 'version', 'resource_kind', r.kind, "  \
+	"SELECT json_object('row', 'version', 'resource_kind', r.kind, "   \
 	"'name', r.name, 'uid', r.uid, 'created_us', r.created_us, "       \
 	"'version', t.version, 'deleted', t.deleted, 'at_us', t.at_us, "   \
 	"'actor_uid', t.actor_uid, 'actor', t.actor, 'labels', t.labels, " \
@@ -641,7 +641,7 @@ static int look_at(struct catalog *c, const char *line, size_t n,
 	CLEANUP(sql_end)
 	struct sql_stmt *s = sql_stmt(
 		c->db,
-		"SELECT coalesce(?1 ->> 'kind', ''), "
+		"SELECT coalesce(?1 ->> 'row', ''), "
 		"coalesce(?1 ->> 'segment', 0), coalesce(?1 ->> 'made', 0) "
 		"WHERE json_valid(?1) AND json_type(?1) = 'object'",
 		e);

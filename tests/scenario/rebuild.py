@@ -51,7 +51,7 @@ def resources(world):
 
 
 def runs(world):
-    return [(r["schedule"], r["state"]) for r in
+    return [(r["schedule"], r["kind"], r["state"]) for r in
             world.json("run", "list", "--limit", "0")]
 
 
@@ -70,7 +70,7 @@ def rebuilt(world):
     for _ in range(2):
         run_once(world)
     before = resources(world), runs(world)
-    check(len(before[1]) == 2, before)
+    check(len(before[1]) == 2 and before[1][0][1] == "Schedule", before)
     world.stop()
     shutil.rmtree(world.path("state"))
     world.run("catalog", "rebuild", "--repo", repo, "--key-file", key)
@@ -79,7 +79,7 @@ def rebuilt(world):
     check(after[0] == before[0], (before[0], after[0]))
     # A run's segment is written before its end, which the next one tells.
     check(after[1][1:] == before[1][1:], (before[1], after[1]))
-    check(after[1][0] in (before[1][0], ("nightly", "interrupted")), after[1])
+    check(after[1][0] in (before[1][0], ("nightly", "Schedule", "interrupted")), after[1])
     # It goes on from there.
     run_once(world)
     world.stop()
@@ -128,7 +128,7 @@ def each_of_two(world):
         check("has not lost" in world.err, world.err)
     world.start()
     check(resources(world) == before[0], resources(world))
-    check([r[0] for r in sorted(runs(world))] == [r[0] for r in before[1]],
+    check([r[:2] for r in sorted(runs(world))] == [r[:2] for r in before[1]],
           (before[1], runs(world)))
     world.stop()
 

@@ -294,10 +294,10 @@ END_TEST
 START_TEST(a_line_that_is_wrong_is_named_and_nothing_is_taken)
 {
 	static const char *const bad[] = {
-		"{\"kind\":\"hold\",\"repository\":\"r\"}",
+		"{\"row\":\"hold\",\"repository\":\"r\"}",
 		"not json",
 		"[1]",
-		"{\"kind\":\"run\",\"uid\":5}",
+		"{\"row\":\"run\",\"uid\":5}",
 	};
 	CLEANUP(frame_done) struct frame f;
 	struct catalog_imported io = { .rows = 0 };
@@ -306,7 +306,7 @@ START_TEST(a_line_that_is_wrong_is_named_and_nothing_is_taken)
 
 	frame_open(&f);
 	n = snprintf(text, sizeof(text), "%s\n%s\n",
-		     "{\"kind\":\"gap\",\"repository\":\"r\",\"from_us\":1,"
+		     "{\"row\":\"gap\",\"repository\":\"r\",\"from_us\":1,"
 		     "\"to_us\":2,\"reason\":\"\"}",
 		     bad[_i]);
 	ck_assert_int_eq(
@@ -320,7 +320,7 @@ END_TEST
 
 START_TEST(a_kind_from_the_future_is_told_as_such)
 {
-	static const char text[] = "{\"kind\":\"wormhole\"}";
+	static const char text[] = "{\"row\":\"wormhole\"}";
 	CLEANUP(frame_done) struct frame f;
 	struct catalog_imported io = { .rows = 0 };
 
