@@ -182,9 +182,13 @@ static void make_device(const char *path, struct random *r)
 
 static void make_file(const char *path, struct random *r)
 {
-	const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			    0600);
+	struct stat st;
+	int fd;
 
+	/* A name can come twice, and be a fifo's or a device's by now. */
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return;
 	fill_file(fd, r);
