@@ -552,10 +552,10 @@ static int visit_older(void *arg, const struct store_entry *entry,
 	uint64_t n;
 	int found;
 
+	buf_init(&b, KEYRING_MAX);
 	if (!object_name_parse_number(OBJECT_KEYRING, entry->name, &n) ||
 	    n >= o->than->generation)
 		return 0;
-	buf_init(&b, KEYRING_MAX);
 	found = store_get(o->store, entry->name, &b, e);
 	if (found <= 0 || !keyring_ring_follows(o->than, n, &b))
 		return found < 0 ? -1 : 0;
