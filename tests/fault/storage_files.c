@@ -28,9 +28,8 @@ typedef void mischief(const char *root, struct random *r);
 static pid_t start(mischief *what, const char *root, struct random *r)
 {
 	const pid_t parent = getpid();
-	const pid_t pid = fork();
+	const pid_t pid = check_fork_child();
 
-	ck_assert_int_ge(pid, 0);
 	if (pid > 0)
 		return pid;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -62,9 +62,8 @@ static void child(unsigned int kill_at)
 static int run_until(unsigned int kill_at)
 {
 	int status = 0;
-	const pid_t pid = fork();
+	const pid_t pid = check_fork_child();
 
-	ck_assert_int_ge(pid, 0);
 	if (pid == 0)
 		child(kill_at);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);

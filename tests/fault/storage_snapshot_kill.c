@@ -86,9 +86,8 @@ static void change_tree(void)
 static int in_child(int (*story)(const void *arg), const void *arg)
 {
 	int status = 0;
-	const pid_t pid = fork();
+	const pid_t pid = check_fork_child();
 
-	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		struct err own = { 0 };
 

@@ -136,8 +136,7 @@ static bool kill_one(struct deadline d)
 
 	ck_assert_int_eq(pipe(fds), 0);
 	scratch_init(&dir);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
+	pid = check_fork_child();
 	if (pid == 0) {
 		(void)close(fds[0]);
 		told = fds[1];

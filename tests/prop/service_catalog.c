@@ -149,7 +149,7 @@ static void kill_and_check(struct frame *f, struct told *told, struct random *r)
 
 	catalog_close(f->c);
 	f->c = NULL;
-	pid = fork();
+	pid = check_fork_child();
 	if (pid == 0) {
 		work(f->path, told, seed);
 		_exit(1);

@@ -15,6 +15,21 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * fork() for a child of a case, which ends by _exit() or by a signal.  Each
+ * assertion is a message in a file that both share: a child asserts only while
+ * its parent waits for it, and one that goes on for ever asserts nothing.
+ */
+static inline pid_t check_fork_child(void)
+{
+	const pid_t pid = fork();
+
+	if (pid < 0)
+		ck_abort_msg("no child can be made");
+	return pid;
+}
 
 /* Descriptors this process has open, this look included. */
 static inline int check_open_descriptors(void)

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -73,7 +74,9 @@ static unsigned int empty(int top, unsigned int *serial, unsigned int *ret_left)
 	const struct dirent *entry;
 	unsigned int done = 0;
 
-	ck_assert_ptr_nonnull(d);
+	/* No assertion: a child that goes on for ever comes here, too. */
+	if (!d)
+		ck_abort_msg("a folder cannot be read: error %d", errno);
 	*ret_left = 0;
 	while ((entry = readdir(d))) {
 		if (is_dots(entry->d_name))

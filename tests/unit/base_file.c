@@ -345,8 +345,7 @@ START_TEST(passes_folders_that_it_may_not_read)
 	ck_assert_int_eq(chmod(path, 0777), 0);
 	ck_assert_int_eq(chmod(scratch_path(&s, "home", path), 0111), 0);
 	(void)scratch_path(&s, "home/me/a/b", path);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
+	pid = check_fork_child();
 	if (pid == 0) {
 		if (geteuid() == 0 && (setgid(65534) || setuid(65534)))
 			_exit(2);

@@ -202,8 +202,7 @@ START_TEST(writes_all_through_a_small_pipe)
 	for (size_t i = 0; i < SIZE; i++)
 		bytes[i] = (uint8_t)(i * 31 >> 3);
 	ck_assert_int_eq(pipe(ends), 0);
-	child = fork();
-	ck_assert_int_ge(child, 0);
+	child = check_fork_child();
 	if (child == 0) {
 		(void)close(ends[0]);
 		_exit(seam_write(ends[1], bytes, SIZE) ? 1 : 0);
@@ -226,10 +225,9 @@ END_TEST
 /* The status of a child that makes folders 1 … 9 under setting. */
 static int make_nine(const struct scratch *s, const char *setting)
 {
-	const pid_t child = fork();
+	const pid_t child = check_fork_child();
 	int status;
 
-	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		const int dir = open_folder(s);
 		char name[2] = "1";

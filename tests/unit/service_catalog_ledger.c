@@ -278,7 +278,7 @@ START_TEST(two_processes_never_claim_the_same_run)
 	catalog_close(f.c);
 	f.c = NULL;
 	for (int i = 0; i < 2; i++) {
-		pids[i] = fork();
+		pids[i] = check_fork_child();
 		if (pids[i] == 0)
 			_exit(claim_all(f.path, 40) & 0xff);
 	}

@@ -135,7 +135,7 @@ START_TEST(openers_racing_each_other_all_succeed)
 
 	begin(&f);
 	for (int i = 0; i < 4; i++) {
-		pids[i] = fork();
+		pids[i] = check_fork_child();
 		if (pids[i] == 0) {
 			struct catalog *c = NULL;
 			struct err e;
@@ -216,7 +216,7 @@ static bool survives(struct frame *f, size_t from, int n)
 
 	if (from > 0)
 		ok(f, migrate(f, chain, from));
-	pid = fork();
+	pid = check_fork_child();
 	if (pid == 0) {
 		die_at_write(n);
 		_exit(migrate(f, chain, 3) < 0);

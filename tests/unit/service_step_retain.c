@@ -547,8 +547,7 @@ static bool lived(struct run_frame *t, int64_t id, unsigned int kill_at)
 
 	catalog_close(t->f.c);
 	t->f.c = NULL;
-	child = fork();
-	ck_assert_int_ge(child, 0);
+	child = check_fork_child();
 	if (child == 0) {
 		struct deadline d = { .kill_at = kill_at };
 		struct run_result result = { .state = RUN_FAILED };

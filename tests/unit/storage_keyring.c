@@ -644,10 +644,9 @@ static int kill_at(void *arg, enum seam_call call, const char *path)
 static bool told(void (*story)(struct store *s), struct store *s, uint64_t at)
 {
 	struct deadline d = { .at = at };
-	const pid_t pid = fork();
+	const pid_t pid = check_fork_child();
 	int status;
 
-	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		seam_set_hook(kill_at, &d);
 		story(s);
@@ -782,8 +781,7 @@ START_TEST(rivals_do_not_undo_one_another)
 
 	init(s);
 	for (int i = 1; i < KEY_FILES; i++) {
-		pid[i] = fork();
-		ck_assert_int_ge(pid[i], 0);
+		pid[i] = check_fork_child();
 		if (pid[i] == 0) {
 			struct object_id slot;
 
@@ -810,8 +808,7 @@ START_TEST(of_two_inits_one_succeeds)
 		int made = 0;
 
 		for (int i = 0; i < 2; i++) {
-			pid[i] = fork();
-			ck_assert_int_ge(pid[i], 0);
+			pid[i] = check_fork_child();
 			if (pid[i] == 0) {
 				struct keys *k;
 				struct err e;

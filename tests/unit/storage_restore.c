@@ -567,7 +567,7 @@ START_TEST(without_privileges_what_is_left_out_is_told)
 	id = repo_take(&f).id;
 	ck_assert_int_eq(chmod(f.dir.path, 0777), 0);
 	(void)snprintf(to, sizeof(to), "%s", f.to);
-	pid = fork();
+	pid = check_fork_child();
 	if (pid == 0)
 		_exit(as_nobody(id));
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);

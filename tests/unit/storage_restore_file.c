@@ -306,7 +306,7 @@ START_TEST(an_unreadable_file_is_known_again)
 	ck_assert_int_eq(chmod(at(f.from, "read"), 0400), 0);
 	id = repo_take(&f).id;
 	ck_assert_int_eq(chmod(f.dir.path, 0777), 0);
-	pid = fork();
+	pid = check_fork_child();
 	if (pid == 0)
 		_exit(again_as_nobody(id));
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);

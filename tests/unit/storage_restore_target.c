@@ -246,7 +246,7 @@ START_TEST(a_shared_folder_stays_so_where_its_group_is_right)
 			ck_assert_int_eq(chown(f.to, NOBODY, 0), 0);
 			ck_assert_int_eq(chmod(f.to, 02777), 0);
 		}
-		pid = fork();
+		pid = check_fork_child();
 		if (pid == 0)
 			_exit(share_as_nobody(id, inherits));
 		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
