@@ -89,7 +89,7 @@ struct catalog_export {
 	void *arg;
 };
 struct catalog_segment {
-	int64_t number;	     /* from 1, for this catalog and repository */
+	int64_t number;	     /* from 1, for this repository */
 	int64_t upto;	     /* opaque: what acknowledging covers */
 	uint64_t rows;	     /* without the first line */
 	uint64_t head_count; /* of this catalog's audit chain … */
@@ -106,6 +106,7 @@ int catalog_segment_done(struct catalog *c, const char *repository,
 struct catalog_imported {
 	uint64_t rows;	       /* lines read, first lines left out */
 	struct instant newest; /* when the newest segment was made, or 0 */
+	int64_t number;	       /* the highest of a segment, or 0 */
 };
 /*
  * Read a segment (or whole lines of one) into this catalog, as one change;
@@ -117,7 +118,8 @@ int catalog_segment_import(struct catalog *c, const char *text, size_t n,
 /*
  * After the last segment: what was live then is ended as interrupted, nothing
  * between the newest segment and now will be called due, and this gap is
- * recorded, with an audit record.
+ * recorded, with an audit record.  The next segment's number follows the
+ * highest in imported, so that segments are read in the order they were made.
  */
 int catalog_rebuilt(struct catalog *c, const char *repository,
 		    const struct catalog_imported *imported,

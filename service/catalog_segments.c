@@ -631,7 +631,7 @@ static int write_heads(struct catalog *c, const char *line, size_t n,
 
 struct line {
 	char kind[24];
-	bool is_first;
+	int64_t segment; /* its number on a first line, or 0 */
 	struct instant made;
 };
 
@@ -656,7 +656,7 @@ static int look_at(struct catalog *c, const char *line, size_t n,
 	if (got == 0)
 		return err_set(e, ERR_CORRUPT, "it is not a JSON object");
 	(void)snprintf(ret->kind, sizeof(ret->kind), "%s", sql_get_text(s));
-	ret->is_first = sql_get_int(s) > 0;
+	ret->segment = sql_get_int(s);
 	ret->made = sql_get_time(s);
 	return 0;
 }
@@ -668,9 +668,11 @@ static int import_line(struct catalog *c, const char *text, size_t n,
 
 	if (look_at(c, text, n, &line, e) < 0)
 		return -1;
-	if (line.is_first) {
+	if (line.segment > 0) {
 		if (instant_compare(line.made, io->newest) > 0)
 			io->newest = line.made;
+		if (line.segment > io->number)
+			io->number = line.segment;
 		return write_heads(c, text, n, e);
 	}
 	io->rows++;
@@ -727,6 +729,7 @@ int catalog_segment_import(struct catalog *c, const char *text, size_t n,
 struct rebuilt {
 	const char *repository;
 	struct instant newest, now;
+	int64_t number; /* of the last segment that is there */
 };
 
 static int settle(struct catalog *c, const char *text, const struct rebuilt *b,
@@ -779,6 +782,8 @@ static int rebuilt(struct catalog *c, const struct rebuilt *b,
 	if (find_marks(&p, &p.since, e) < 0)
 		return -1;
 	mark.number--;
+	if (mark.number < b->number)
+		mark.number = b->number;
 	if (mark_done(c, b->repository, &mark, b->now, e) < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(settling) / sizeof(char *); i++)
@@ -796,7 +801,8 @@ int catalog_rebuilt(struct catalog *c, const char *repository,
 		    const struct catalog_imported *imported,
 		    const struct catalog_actor *actor, struct err *e)
 {
-	const struct rebuilt b = { repository, imported->newest, actor->now };
+	const struct rebuilt b = { repository, imported->newest, actor->now,
+				   imported->number };
 
 	if (catalog_begin(c, e) < 0)
 		return -1;

@@ -198,6 +198,18 @@ static int check_forgotten(struct rebuilding *x, struct err *e)
 
 /* ---- Segments ----------------------------------------------------------- */
 
+/* The number of one that does not open is taken as well. */
+static void see_number(struct rebuilding *x, const char *name)
+{
+	uint64_t sequence;
+
+	if (!object_name_parse_number(OBJECT_SEGMENT, name, &sequence))
+		return;
+	sequence /= OBJECT_SEGMENT_PARTS;
+	if ((int64_t)sequence > x->imported.number)
+		x->imported.number = (int64_t)sequence;
+}
+
 static int import_one(void *arg, const struct store_entry *entry, struct err *e)
 {
 	struct rebuilding *x = arg;
@@ -226,6 +238,7 @@ static int import_one(void *arg, const struct store_entry *entry, struct err *e)
 		return -1;
 	}
 	/* The others still tell what they know. */
+	see_number(x, entry->name);
 	x->damaged++;
 	operation_damaged(x->call);
 	progress_note(x->call->progress, "warning: %s is left out: %s",

@@ -26,8 +26,6 @@
 
 /* Lines of one object, well within a box. */
 #define PART_MAX ((size_t)8 << 20)
-/* Objects of one segment: the sequence is its number and the part's. */
-#define PARTS_MAX UINT64_C(65536)
 
 struct export
 {
@@ -40,9 +38,9 @@ struct export
 static int put_part(struct export *x, struct err *e)
 {
 	const struct object_name name = object_name_segment(
-		x->number * PARTS_MAX + x->part, object_id_new());
+		x->number * OBJECT_SEGMENT_PARTS + x->part, object_id_new());
 
-	if (x->part == PARTS_MAX)
+	if (x->part == OBJECT_SEGMENT_PARTS)
 		return err_set(e, ERR_FULL, "the segment is too large");
 	if (seal_box_put(repository_store(x->to), repository_keys(x->to),
 			 OBJECT_SEGMENT, name.s, x->lines.data, x->lines.len, 0,

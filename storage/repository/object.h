@@ -71,6 +71,8 @@ struct object_name object_name_pair(enum object_kind kind,
 				    struct object_id first,
 				    struct object_id last);
 struct object_name object_name_generation(uint32_t generation);
+/* A segment's sequence is its number times this, and the part's from 0. */
+#define OBJECT_SEGMENT_PARTS UINT64_C(65536)
 struct object_name object_name_segment(uint64_t sequence, struct object_id id);
 
 /*

@@ -80,9 +80,12 @@ def rebuilt(world):
     # A run's segment is written before its end, which the next one tells.
     check(after[1][1:] == before[1][1:], (before[1], after[1]))
     check(after[1][0] in (before[1][0], ("nightly", "Schedule", "interrupted")), after[1])
-    # It goes on from there.
+    # It goes on from there, and no segment's number is used twice.
     run_once(world)
     world.stop()
+    names = sorted(os.listdir(world.path("here/catalog")))
+    check([n[:12] for n in names] == ["%012x" % (i + 1) for i in
+                                      range(len(names))], names)
 
 
 SECOND = """\

@@ -259,6 +259,9 @@ START_TEST(after_a_rebuild_the_gap_is_recorded_and_nothing_is_live)
 	buf_clear(&b);
 	export(&g, &b, true);
 	ck_assert_uint_eq(lines(&b), 1 + 4);
+	/* Numbers go on: 1 was the lost catalog's. */
+	ck_assert_int_eq(io.number, 1);
+	ck_assert_int_eq(strncmp(buf_str(&b), "{\"segment\":2,", 13), 0);
 }
 END_TEST
 
