@@ -331,14 +331,26 @@ static void write_summary(const struct rebuilding *x)
 	json_end_object(j);
 }
 
+static int check_name(const struct args *args, struct err *e)
+{
+	const char *name = args_text(args, "name");
+
+	if (name == NULL || resource_name_valid(name))
+		return 0;
+	(void)err_set(e, ERR_USAGE, "%s is no name of a repository",
+		      text_quote_str(name).s);
+	return err_hint(e, "names are lower-case letters, digits and \"-\"");
+}
+
 /* All of it is one change: killed anywhere, the catalog is as before. */
 static int rebuild(struct operation_call *call, struct err *e)
 {
 	CLEANUP(rebuilding_done)
 	struct rebuilding x = { .call = call, .lock_fd = -1 };
 
-	if (load_config(&x, e) < 0 || engine_open(call, &x.repository, e) < 0 ||
-	    lock_state(&x, e) < 0 || catalog_open(x.path, &x.catalog, e) < 0 ||
+	if (check_name(call->args, e) < 0 || load_config(&x, e) < 0 ||
+	    engine_open(call, &x.repository, e) < 0 || lock_state(&x, e) < 0 ||
+	    catalog_open(x.path, &x.catalog, e) < 0 ||
 	    check_forgotten(&x, e) < 0 || catalog_begin(x.catalog, e) < 0)
 		return -1;
 	if (rebuild_all(&x, e) < 0) {

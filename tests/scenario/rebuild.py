@@ -73,7 +73,11 @@ def rebuilt(world):
     check(len(before[1]) == 2 and before[1][0][1] == "Schedule", before)
     world.stop()
     shutil.rmtree(world.path("state"))
-    world.run("catalog", "rebuild", "--repo", repo, "--key-file", key)
+    rebuild = ("catalog", "rebuild", "--repo", repo, "--key-file", key)
+    for name in ("bad name", "", "-a", "a" * 64):
+        world.run(*rebuild, "--name=" + name, status=2)
+        check("no name of a repository" in world.err, world.err)
+    world.run(*rebuild)
     world.start()
     after = resources(world), runs(world)
     check(after[0] == before[0], (before[0], after[0]))
