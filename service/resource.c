@@ -161,7 +161,7 @@ int resource_from_form(const struct resource_form *form, struct resource **ret,
 {
 	CLEANUP(resource_free) struct resource *res = NULL;
 	CLEANUP(problem_done) struct problem_list problems;
-	struct reading r = { .problems = &problems, .e = e };
+	struct reading r = { .problems = &problems, .e = e, .stored = true };
 	int rc;
 
 	problem_init(&problems);

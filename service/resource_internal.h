@@ -27,6 +27,9 @@ struct reading {
 	struct problem_list *problems;
 	struct arena *arena;
 	struct err *e;
+	/* It was applied once: what newer rules refuse must stay readable, so
+	 * that it can be mended. */
+	bool stored;
 };
 
 enum field_type {

@@ -57,6 +57,13 @@ static int read_duration(struct reading *r, const struct yaml_node *node,
 	return 0;
 }
 
+/* Others than those that `snapshot create` accepts match no snapshot. */
+static bool is_tag(const struct reading *r, const struct yaml_node *node)
+{
+	return node->kind == YAML_TEXT && node->len > 0 &&
+	       (r->stored || node->text[0] != '=');
+}
+
 static int read_tags(struct reading *r, const struct yaml_node *node,
 		     struct retention_policy *p)
 {
@@ -73,8 +80,9 @@ static int read_tags(struct reading *r, const struct yaml_node *node,
 	if (tags == NULL)
 		return -1;
 	for (item = node->first; item; item = item->next) {
-		if (item->kind != YAML_TEXT || item->len == 0) {
-			resource_field_expected(r, item, "a tag");
+		if (!is_tag(r, item)) {
+			resource_field_expected(
+				r, item, "a tag as KEY=VALUE, or KEY alone");
 			return 0;
 		}
 		tags[n] = arena_text(r->arena, item->text, item->len, r->e);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "storage/sources/exclude.h"
 
 /*
  * The drivers of this version, each with the keys that it needs.  A new
@@ -65,6 +66,31 @@ static int check_path(struct reading *r, const struct yaml_node *node,
 	return 0;
 }
 
+static int check_exclude(struct reading *r, const struct yaml_node *node,
+			 const char **text)
+{
+	CLEANUP(exclude_free) struct exclude *set = NULL;
+	struct err why;
+
+	if (r->stored)
+		return 0;
+	if ((*text)[0] == '\0')
+		return resource_field_check_text(r, node, text);
+	if (exclude_new(&set, r->e) < 0)
+		return -1;
+	if (exclude_add(set, *text, &why) == 0)
+		return 0;
+	if (why.code == ERR_USAGE) {
+		problem_add(r->problems, yaml_place(r->y, node), "%s",
+			    why.text);
+		if (why.hint[0])
+			problem_mend(r->problems, "%s", why.hint);
+		return 0;
+	}
+	*r->e = why;
+	return -1;
+}
+
 static int check_user(struct reading *r, const struct yaml_node *node,
 		      const char **text)
 {
@@ -122,7 +148,7 @@ static const struct field fields[] = {
 	{ .key = "exclude",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(exclude),
-	  .check = resource_field_check_text,
+	  .check = check_exclude,
 	  .doc = "patterns of what is left out, as in .gitignore" },
 	{ .key = "text",
 	  .type = FIELD_BOOL,

@@ -564,7 +564,7 @@ def keys_by_name(world):
     engine.refuses(5, ["mian"], "key", "list", "--repo", "mian")
     # What takes more room stored than written is refused, not stored.
     text = snap.MANIFEST % (world.root, 1)
-    long = "'" + "\\" * 600000 + "'"
+    long = ", ".join(["'" + "\\" * 4000 + "'"] * 150)
     world.run("apply", "-f", "-", status=2,
               stdin=text.replace("[/etc]", "[/etc], exclude: [" + long + "]"))
     check("too large" in world.err, world.err)

@@ -385,6 +385,9 @@ static const struct {
 	{ "Policy", "  retention: {keep-tags: gold}\n",
 	  "f.yaml:5:26: found the text \"gold\", expected a list of"
 	  " tags\n" },
+	{ "Policy", "  retention: {keep-tags: [a=1, \"=x\"]}\n",
+	  "f.yaml:5:32: found the text \"=x\", expected a tag as KEY=VALUE, "
+	  "or KEY alone\n" },
 	{ "Policy", "  retention: {keep-daily: 7, keep-daily: 8}\n",
 	  "f.yaml:5:30: found the key \"keep-daily\" again, expecte"
 	  "d it once; it stands in line 5 already\n" },
@@ -449,6 +452,11 @@ static const struct {
 	  "  exclude: [\"\"]\n",
 	  "f.yaml:7:13: found the text \"\", expected a text that i"
 	  "s not empty\n" },
+	{ "Source",
+	  "  type: files\n"
+	  "  paths: [/a]\n"
+	  "  exclude: [\"*.swp\", \"a[b\"]\n",
+	  "f.yaml:7:22: pattern \"a[b\" has no closing ]\n" },
 	{ "Source",
 	  "  type: files\n"
 	  "  paths: [/a]\n"
