@@ -15,12 +15,14 @@ static const char *type_name(enum keyring_slot_type type)
 
 /* What key operations work on: keyring.h changes the store's own objects. */
 struct opened {
+	struct resource *named; /* or NULL: --repo is a location */
 	struct keyring_credential *credential;
 	struct store *store;
 };
 
 static void opened_done(struct opened *o)
 {
+	resource_free(o->named);
 	keyring_credential_free(o->credential);
 	store_close(o->store);
 }
@@ -33,13 +35,11 @@ static void cleanup_opened_done(struct opened *o)
 static int open_store(struct operation_call *call, struct opened *ret,
 		      struct err *e)
 {
-	CLEANUP(resource_free) struct resource *named = NULL;
-
-	if (engine_named(call, &named, e) < 0 ||
-	    engine_named_key(call, named, &ret->credential, e))
+	if (engine_named(call, &ret->named, e) < 0 ||
+	    engine_named_key(call, ret->named, &ret->credential, e))
 		return -1;
-	return store_open(named ? resource_region(named, NULL)->url
-				: args_text(call->args, "repo"),
+	return store_open(ret->named ? resource_region(ret->named, NULL)->url
+				     : args_text(call->args, "repo"),
 			  false, &ret->store, e);
 }
 
@@ -188,23 +188,55 @@ static int find_slot(const struct opened *o, const char *text,
 	return err_hint(e, "`snapctl key list` shows all");
 }
 
+/*
+ * Each region has a keyring of its own, and learns of this one when something
+ * is copied to it.  Which there are is known of a declared repository only.
+ */
+static void write_still_opens(struct json *j, const struct resource *named)
+{
+	json_key(j, "still_opens");
+	if (!named) {
+		json_none(j);
+		return;
+	}
+	json_begin_list(j);
+	for (size_t i = 0; i < named->repository.region_count; i++)
+		if (!named->repository.regions[i].primary)
+			json_str(j, named->repository.regions[i].name);
+	json_end_list(j);
+}
+
+static void write_revoked(struct json *j, const struct opened *o,
+			  struct object_id slot)
+{
+	const bool alone = o->named && o->named->repository.region_count == 1;
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(slot, id);
+	json_begin_object(j);
+	json_kv_str(j, "revoked", id);
+	write_still_opens(j, o->named);
+	json_kv_str(j, "note",
+		    alone ? "what this key has seen it can still read; what is "
+			    "written from now on it cannot"
+			  : "what this key has seen it can still read, and "
+			    "every other region it still opens until the next "
+			    "copy to that region: make one now, with "
+			    "`snapctl replicate --to REGION`; what is written "
+			    "from then on it cannot read");
+	json_end_object(j);
+}
+
 static int revoke(struct operation_call *call, struct err *e)
 {
 	CLEANUP(opened_done) struct opened o = { 0 };
 	struct object_id slot;
-	char id[OBJECT_ID_TEXT];
 
 	if (open_store(call, &o, e) ||
 	    find_slot(&o, args_text(call->args, "slot"), &slot, e) ||
 	    keyring_revoke(o.store, o.credential, slot, call->now, e))
 		return -1;
-	object_id_format(slot, id);
-	json_begin_object(call->reply);
-	json_kv_str(call->reply, "revoked", id);
-	json_kv_str(call->reply, "note",
-		    "what this key has seen it can still read; what is written "
-		    "from now on it cannot");
-	json_end_object(call->reply);
+	write_revoked(call->reply, &o, slot);
 	return 0;
 }
 
@@ -252,13 +284,18 @@ const struct operation op_key_rows[] = {
 	{ .verb = "key revoke",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_CHANGES,
 	  .params = revoke_params,
-	  .view = "revoked note",
+	  .view = "revoked still_opens:list note",
 	  .summary = "take a key's access away",
 	  .help = "A new epoch begins for the remaining keys. What the revoked "
 		  "key had seen it can still read: revoking protects what is "
 		  "written afterwards. Snapshots under way under the old keys "
 		  "end as busy and are to be taken again; scheduled ones are "
-		  "tried again. Change the store's credentials as well. "
+		  "tried again. Change the store's credentials as well.\n\n"
+		  "Other regions learn of it with the next copy to them, by a "
+		  "schedule or `snapctl replicate`; until then the key still "
+		  "opens them, and a copy made by hand at once is the end of "
+		  "it. still_opens names them where --repo is the name of a "
+		  "repository.\n\n"
 		  "The last slot, and that of the key at hand, stay.",
 	  .run = revoke },
 	{ 0 },

@@ -355,6 +355,36 @@ def regions(world):
     world.stop()
 
 
+def revoked(world):
+    """Until a copy is made there, other regions open to a revoked key."""
+    declared(world)
+    second = world.path("second")
+    told = "`snapctl replicate --to REGION`"
+
+    def slot():
+        return world.json("key", "add", "--new-key-file", second)["slot"]
+
+    def opens(place, status):
+        world.run("repo", "stats", "--repo", world.path(place), "--key-file",
+                  second, status=status)
+
+    first = slot()
+    world.run("replicate", "--to", "there")
+    opens("there", 0)
+    reply = world.json("key", "revoke", first)
+    check(reply["still_opens"] == ["there"] and told in reply["note"], reply)
+    opens("repo", 4)
+    opens("there", 0)
+    world.run("replicate", "--to", "there")
+    opens("there", 4)
+    # Of a location nobody knows which other regions there are.
+    os.remove(second)
+    reply = world.json("key", "revoke", slot(), "--repo", world.path("repo"),
+                       "--key-file", world.path("key"))
+    check(reply["still_opens"] is None and told in reply["note"], reply)
+    world.stop()
+
+
 def undeleted(world):
     """A deletion is taken back wherever it has come to."""
     engine = declared(world)
@@ -624,4 +654,4 @@ def without_a_home(world):
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
           interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
-          damaged_manifest, holds, ad_hoc, undeleted, without_a_home)
+          damaged_manifest, holds, ad_hoc, revoked, undeleted, without_a_home)
