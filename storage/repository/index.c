@@ -343,7 +343,7 @@ static int leave_out(struct index_set *x, struct object_id id,
 }
 
 /* The same of one that is open; any number of threads may meet it. */
-static int leave_out_of(struct index_set *x, struct index_object *o,
+int index_set_leave_out(struct index_set *x, struct index_object *o,
 			const struct err *why, struct err *e)
 {
 	if (x->damaged && object_is_damage(why) &&
@@ -423,7 +423,7 @@ static int load_residents(struct index_set *x, struct opening *how,
 		how->again = why.code == ERR_BUSY;
 		if (how->again)
 			return 0;
-		if (leave_out_of(x, o, &why, e))
+		if (index_set_leave_out(x, o, &why, e))
 			return -1;
 		o->ignored = true;
 	}
@@ -554,7 +554,7 @@ static int search_one_block(struct index_set *x, struct index_object *o,
 	if (!plain)
 		return err_oom(e);
 	if (index_object_block(o, block, plain, &why)) {
-		if (leave_out_of(x, o, &why, e)) {
+		if (index_set_leave_out(x, o, &why, e)) {
 			free(plain);
 			return -1;
 		}

@@ -59,10 +59,10 @@ struct index_set;
  * An index object that is damaged (object_is_damage()) is given
  * to damaged, if that is not NULL, and then left out: the object, or only the
  * block that a look-up falls into, which counts as holding nothing.  Each
- * object is told once, by index_set_open() or by any thread that looks
- * something up, so damaged and arg must live as long as the set, and damaged
- * must not use it.  Without damaged, opening or the look-up fails.  ERR_NEWER
- * and ERR_BAD_KEY are no damage.
+ * object is told once, by index_set_open() or by any thread that walks or
+ * looks something up, so damaged and arg must live as long as the set, and
+ * damaged must not use it.  Without damaged, opening or the look-up fails.
+ * ERR_NEWER and ERR_BAD_KEY are no damage.
  *
  * An object that another process merged and removed while it was in use is
  * ERR_BUSY on the next look-up that needs it: open the set again.
@@ -106,8 +106,9 @@ int index_set_add(struct index_set *x, struct object_id index, struct err *e)
 /*
  * All entries of all objects in ascending (id, pack) order, duplicates once,
  * hidden ones too; streams through a k-way merge with one block of each
- * object in memory.  Reads every byte of every object, so that none is
- * damaged when it succeeds.
+ * object in memory.  Reads every byte of every object: when it succeeds none
+ * is damaged, or each that is was told, as by a look-up, and its other blocks
+ * visited.
  */
 typedef int index_visit(void *arg, const struct pack_entry *entry,
 			struct err *e);

@@ -95,5 +95,9 @@ void index_cache_keep(struct index_cache *c, uint64_t key, uint8_t *plain)
 int index_set_snapshot(struct index_set *x, struct index_object ***ret,
 		       size_t *ret_n, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
+/* A block of o failed so: 0, and told, when the set goes on without it. */
+int index_set_leave_out(struct index_set *x, struct index_object *o,
+			const struct err *why, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 #endif

@@ -8,7 +8,8 @@
 #include "storage/repository/index_internal.h"
 
 struct reader {
-	const struct index_object *object;
+	struct index_set *set;
+	struct index_object *object;
 	uint32_t block;
 	size_t at;
 	size_t count;
@@ -28,11 +29,16 @@ static const uint8_t *current(const struct reader *r)
 /* Load the next block that has entries: 1, or 0 at the end of the object. */
 static int load(struct reader *r, struct err *e)
 {
-	const struct index_object *o = r->object;
+	struct index_object *o = r->object;
 
 	for (; r->block < o->blocks + o->fillers; r->block++) {
-		if (index_object_block(o, r->block, r->plain, e))
-			return -1;
+		struct err why;
+
+		if (index_object_block(o, r->block, r->plain, &why)) {
+			if (index_set_leave_out(r->set, o, &why, e))
+				return -1;
+			continue;
+		}
 		r->count = index_object_count(o, r->block);
 		r->at = 0;
 		if (r->count) {
@@ -75,8 +81,8 @@ static void sink(struct walk *w, size_t i)
 	w->heap[i] = moved;
 }
 
-static int start(struct walk *w, struct index_object *const *objects, size_t n,
-		 struct err *e)
+static int start(struct walk *w, struct index_set *x,
+		 struct index_object *const *objects, size_t n, struct err *e)
 {
 	w->heap = calloc(n + 1, sizeof(struct reader *));
 	if (!w->heap)
@@ -87,6 +93,7 @@ static int start(struct walk *w, struct index_object *const *objects, size_t n,
 
 		if (!r)
 			return err_oom(e);
+		r->set = x;
 		r->object = objects[i];
 		w->heap[w->n++] = r;
 		has = load(r, e);
@@ -148,7 +155,7 @@ int index_set_walk(struct index_set *x, index_visit *visit, void *arg,
 
 	if (index_set_snapshot(x, &objects, &n, e))
 		return -1;
-	r = start(&w, objects, n, e);
+	r = start(&w, x, objects, n, e);
 	if (r == 0)
 		r = run(&w, visit, arg, e);
 	for (size_t i = 0; i < w.n; i++)

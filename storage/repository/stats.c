@@ -5,6 +5,8 @@
 
 struct counting {
 	struct stats x;
+	repository_damaged *damaged;
+	void *arg;
 	struct chunk_id last;
 	bool any;
 };
@@ -47,14 +49,34 @@ static int count_entry(void *arg, const struct pack_entry *entry, struct err *e)
 	return 0;
 }
 
-int stats_count(struct repository *r, struct stats *ret, struct err *e)
+static int tell_manifest(void *arg, const char *name, const struct err *why,
+			 struct err *e)
 {
-	struct counting c = { .any = false };
-	struct index_set *index;
+	struct counting *c = arg;
 
+	return c->damaged(c->arg, name, why, e);
+}
+
+static int tell_index(void *arg, struct object_id id, const struct err *why,
+		      struct err *e)
+{
+	struct counting *c = arg;
+
+	return c->damaged(c->arg, object_name(OBJECT_INDEX, id).s, why, e);
+}
+
+int stats_count(struct repository *r, repository_damaged *damaged, void *arg,
+		struct stats *ret, struct err *e)
+{
+	struct counting c = { .damaged = damaged, .arg = arg };
+	CLEANUP(index_set_free) struct index_set *index = NULL;
+
+	/* A set of its own, without a cache: each block is read once. */
 	if (store_list(repository_store(r), "", count_object, &c, e) ||
-	    repository_snapshots(r, false, count_snapshot, NULL, &c, e) ||
-	    repository_index(r, &index, e) ||
+	    repository_snapshots(r, false, count_snapshot, tell_manifest, &c,
+				 e) ||
+	    index_set_open(repository_store(r), repository_keys(r), 0,
+			   tell_index, &c, &index, e) ||
 	    index_set_walk(index, count_entry, &c, e))
 		return -1;
 	*ret = c.x;

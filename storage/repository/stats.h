@@ -19,8 +19,13 @@ struct stats {
 	uint64_t logical_bytes; /* of the files of those snapshots */
 };
 
-/* Cost: two listings, the manifests, and one pass through the index. */
-int stats_count(struct repository *r, struct stats *ret, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * Cost: two listings, the manifests, and one pass through the index.  A
+ * manifest that does not open is given to damaged, and so is an index object
+ * with damage, once; what is sound besides is counted.
+ */
+int stats_count(struct repository *r, repository_damaged *damaged, void *arg,
+		struct stats *ret, struct err *e) NONNULL(1, 2, 4, 5)
+	MUST_CHECK;
 
 #endif

@@ -105,9 +105,14 @@ diff -r tree "restored$dir/tree" || failures=$((failures + 1))
 # Damage of the index: rebuilt from the packs.
 for index in repo/index/*; do flip "$index" -5; done
 expect 4 "damaged index" "$snapctl" repo check
+expect 4 "stats without it" "$snapctl" repo stats --json
+holds "stats without it" "x['left_out'] > 0 and x['snapshots'] > 0 and x['stored_bytes'] > 1200000"
+grep -q "index/.* is not counted" err || { echo "FAILED: no name of what is damaged"; failures=$((failures + 1)); }
 expect 4 "repair of the index" "$snapctl" repo check --repair --json
 holds "repair of the index" "x['repaired']['sound'] and x['repaired']['indexed'] > 0"
 expect 0 "a sound index" "$snapctl" repo check --read-data
+expect 0 "stats of a sound index" "$snapctl" repo stats --json
+holds "stats of a sound index" "x['left_out'] == 0"
 
 # A pack that went missing, was given up, and is put back as it was.
 packs=$(ls repo/data/*/*)

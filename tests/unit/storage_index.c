@@ -751,6 +751,41 @@ START_TEST(a_damaged_block_hides_only_what_it_holds)
 }
 END_TEST
 
+static int count_entry(void *arg, const struct pack_entry *entry, struct err *e)
+{
+	uint32_t *count = arg;
+
+	(void)entry;
+	(void)e;
+	++*count;
+	return 0;
+}
+
+START_TEST(a_walk_goes_on_behind_a_damaged_block_and_tells_once)
+{
+	struct told told = { .id = write_range(0, LARGE, 1, 1, NULL) };
+	CLEANUP(index_set_free) struct index_set *strict = open_set(CACHE);
+
+	flip_in_block(told.id, BAD_BLOCK);
+	for (size_t cache = 0; cache <= CACHE; cache += CACHE) {
+		CLEANUP(index_set_free) struct index_set *x = NULL;
+		uint32_t count = 0;
+		struct err e;
+
+		told.times = 0;
+		ck_ok(index_set_open(store, keys, cache, count_damaged, &told,
+				     &x, &e));
+		ck_ok(index_set_walk(x, count_entry, &count, &e));
+		ck_assert_uint_eq(count, LARGE - (BAD_TO - BAD_FROM));
+		ck_assert_uint_eq(told.times, 1);
+		ck_assert(!index_set_is_whole(x));
+		ck_assert_int_eq(
+			index_set_walk(strict, count_entry, &count, &e), -1);
+		ck_assert_int_eq(e.code, ERR_CORRUPT);
+	}
+}
+END_TEST
+
 /* What stands in the way of a look-up may be the disk. */
 START_TEST(a_block_that_the_disk_refuses_is_damaged)
 {
@@ -811,6 +846,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, blocks_are_bound_to_their_place);
 	tcase_add_test(tc, the_damaged_is_told_and_left_out);
 	tcase_add_test(tc, a_damaged_block_hides_only_what_it_holds);
+	tcase_add_test(tc,
+		       a_walk_goes_on_behind_a_damaged_block_and_tells_once);
 	tcase_add_test(tc, a_block_that_the_disk_refuses_is_damaged);
 	tcase_add_test(tc, an_object_removed_in_use_says_try_again);
 	tcase_add_test(tc, hostile_roots_are_refused);
