@@ -107,6 +107,10 @@ static int add_values(struct files_attrs *a, const struct place *p,
 
 		if (!entry_holds_xattr(name))
 			continue;
+		if (a->bytes.max - a->bytes.len < VALUE_MAX) {
+			failed(arg, name, 0);
+			return 0;
+		}
 		r = add_value(a, p, name, &len, &sys, e);
 		if (r < 0)
 			return -1;

@@ -210,7 +210,9 @@ static void attr_failed(void *arg, const char *name, int sys)
 
 	if (name)
 		(void)snprintf(doing, sizeof(doing),
-			       "cannot read its attribute %s",
+			       sys ? "cannot read its attribute %s"
+				   : "its attributes are too large all "
+				     "together: left out from %s on",
 			       text_quote_str(name).s);
 	report(r->handle, r->entry, doing, sys);
 }

@@ -246,7 +246,8 @@ void files_attrs_init(struct files_attrs *a) NONNULL(1);
 void files_attrs_done(struct files_attrs *a) NONNULL(1);
 /*
  * Those of fd; with by_path, when fd was opened with O_PATH.  For each that
- * cannot be had, failed(arg, name or NULL for all, errno).
+ * cannot be had, failed(arg, name or NULL for all, errno), and once with 0
+ * when from that name on they are left out, as all together are too large.
  */
 typedef void files_attr_failed(void *arg, const char *name, int sys);
 int files_attrs_read(struct files_attrs *a, int fd, bool by_path,

@@ -82,6 +82,60 @@ START_TEST(a_link_without_a_target_is_named)
 }
 END_TEST
 
+/* No file system of a test machine holds as many attributes as some do. */
+static unsigned int attributes; /* of each file, of 64 KiB; 0: the true ones */
+ssize_t __wrap_flistxattr(int fd, char *out, size_t n);
+ssize_t __real_flistxattr(int fd, char *out, size_t n);
+ssize_t __wrap_flistxattr(int fd, char *out, size_t n)
+{
+	const size_t len = sizeof("user.000");
+
+	if (!attributes)
+		return __real_flistxattr(fd, out, n);
+	if (n < attributes * len) {
+		errno = ERANGE;
+		return -1;
+	}
+	for (unsigned int i = 0; i < attributes; i++)
+		(void)snprintf(out + i * len, len, "user.%03u", i % 1000);
+	return (ssize_t)(attributes * len);
+}
+ssize_t __wrap_fgetxattr(int fd, const char *name, void *out, size_t n);
+ssize_t __real_fgetxattr(int fd, const char *name, void *out, size_t n);
+ssize_t __wrap_fgetxattr(int fd, const char *name, void *out, size_t n)
+{
+	if (!attributes)
+		return __real_fgetxattr(fd, name, out, n);
+	ck_assert_uint_ge(n, 64 << 10);
+	memset(out, 'x', 64 << 10);
+	return 64 << 10;
+}
+
+START_TEST(attributes_that_are_too_large_are_left_out_and_named_once)
+{
+	CLEANUP(place_done) struct place p;
+
+	place_init(&p);
+	write_file("a", "x");
+	write_file("b", "x");
+	attributes = 255; /* 16 MiB hold 256 */
+	walk(&p);
+	ck_assert_uint_eq(p.list.error_count, 0);
+	tree_list_done(&p.list);
+	attributes = 300;
+	walk(&p);
+	attributes = 0;
+	ck_assert_int_eq(line_of(&p, "a")->state, SOURCE_OK);
+	ck_assert_int_eq(line_of(&p, "b")->state, SOURCE_OK);
+	/* The folder is read by path, which is not made to say so. */
+	ck_assert_uint_eq(p.list.error_count, 2);
+	ck_assert_ptr_nonnull(
+		strstr(p.list.errors[0],
+		       "/a: its attributes are too large all together: left "
+		       "out from \"user.256\" on"));
+}
+END_TEST
+
 START_TEST(comes_in_the_order_of_trees)
 {
 	CLEANUP(place_done) struct place p;
@@ -732,6 +786,8 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_link_without_a_target_is_named);
+	tcase_add_test(
+		tc, attributes_that_are_too_large_are_left_out_and_named_once);
 	tcase_add_test(tc, comes_in_the_order_of_trees);
 	tcase_add_test(tc, what_is_excluded_is_not_looked_at);
 	tcase_add_test(tc, caches_are_told_by_their_tag);
