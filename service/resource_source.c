@@ -39,6 +39,7 @@ static int check_type(struct reading *r, const struct yaml_node *node,
 	return 0;
 }
 
+/* One slash at the end stays: a symlink is then followed (files.h). */
 static int check_path(struct reading *r, const struct yaml_node *node,
 		      const char **text)
 {
@@ -46,7 +47,7 @@ static int check_path(struct reading *r, const struct yaml_node *node,
 	size_t n = strlen(p);
 	char *clean;
 
-	while (n > 1 && p[n - 1] == '/')
+	while (n > 1 && p[n - 1] == '/' && p[n - 2] == '/')
 		n--;
 	clean = arena_text(r->arena, p, n, r->e);
 	if (clean == NULL)
@@ -54,13 +55,13 @@ static int check_path(struct reading *r, const struct yaml_node *node,
 	*text = clean;
 	if (strcmp(clean, "/") == 0)
 		return 0;
-	for (p = clean; *p == '/'; p += n) {
+	for (p = clean; *p == '/' && (p == clean || p[1]); p += n) {
 		n = strcspn(++p, "/");
 		if (n == 0 || (n == 1 && p[0] == '.') ||
 		    (n == 2 && memcmp(p, "..", 2) == 0))
 			break;
 	}
-	if (p == clean || *p)
+	if (p == clean || (*p && strcmp(p, "/") != 0))
 		resource_field_expected(
 			r, node, "an absolute path, without . and .. and //");
 	return 0;
@@ -144,7 +145,8 @@ static const struct field fields[] = {
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(paths),
 	  .check = check_path,
-	  .doc = "what is protected; absolute paths" },
+	  .doc = "what is protected; absolute paths; a symlink is followed "
+		 "when a / ends it" },
 	{ .key = "exclude",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(exclude),

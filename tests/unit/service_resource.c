@@ -397,6 +397,26 @@ START_TEST(a_broken_document_is_blamed_once)
 }
 END_TEST
 
+START_TEST(a_path_keeps_one_slash_at_its_end)
+{
+	static const char text[] = MANIFEST(
+		"Source", "s", "{type: files, paths: [/a, /b///, /, ///]}");
+	CLEANUP(resource_set_free)
+	struct resource_set *s = read_set(text, sizeof(text) - 1);
+	const struct resource *r = resource_set_get(s, 0);
+	const struct resource_texts *paths = &r->source.paths;
+
+	ck_assert_uint_eq(problems.errors, 0);
+	ck_assert_uint_eq(paths->count, 4);
+	ck_assert_str_eq(paths->items[0], "/a");
+	/* That of a symlink is then the folder where it leads. */
+	ck_assert_str_eq(paths->items[1], "/b/");
+	ck_assert_str_eq(paths->items[2], "/");
+	ck_assert_str_eq(paths->items[3], "/");
+	check_round_trip(r);
+}
+END_TEST
+
 START_TEST(argument_vectors_are_seen)
 {
 	static const char text[] = MANIFEST(
@@ -493,6 +513,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, references_are_checked_in_the_apply);
 	tcase_add_test(tc, references_are_checked_against_what_exists);
 	tcase_add_test(tc, a_broken_document_is_blamed_once);
+	tcase_add_test(tc, a_path_keeps_one_slash_at_its_end);
 	tcase_add_test(tc, argument_vectors_are_seen);
 	tcase_add_test(tc, selectors_select);
 	tcase_add_test(tc, kinds_have_names);
