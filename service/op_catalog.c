@@ -86,15 +86,6 @@ static int lock_state(struct rebuilding *x, struct err *e)
 
 /* ---- Which repository it is --------------------------------------------- */
 
-static bool is_same_place(const char *a, const char *b)
-{
-	if (strncmp(a, "file://", 7) == 0)
-		a += 7;
-	if (strncmp(b, "file://", 7) == 0)
-		b += 7;
-	return strcmp(a, b) == 0;
-}
-
 static int match_repository(void *arg, const struct catalog_resource *row,
 			    struct err *e)
 {
@@ -110,8 +101,8 @@ static int match_repository(void *arg, const struct catalog_resource *row,
 	for (size_t i = 0; i < r->repository.region_count; i++) {
 		const struct resource_region *g = &r->repository.regions[i];
 
-		if (!is_same_place(g->url,
-				   repository_store(x->repository)->url))
+		if (!store_local_same(g->url,
+				      repository_store(x->repository)->url))
 			continue;
 		(void)snprintf(x->name, sizeof(x->name), "%s", row->name);
 		(void)snprintf(x->region, sizeof(x->region), "%s", g->name);

@@ -42,14 +42,6 @@ static int origin_open(struct origin *o, struct err *e)
 	return repository_open(o->url, o->key, &o->from, e);
 }
 
-/* Whether two locations are one: a plain path means file:// and the path. */
-static bool same_place(const char *a, const char *b)
-{
-	a += strncmp(a, "file://", 7) == 0 ? 7 : 0;
-	b += strncmp(b, "file://", 7) == 0 ? 7 : 0;
-	return strcmp(a, b) == 0;
-}
-
 static const char *repository_name(const struct origin *o)
 {
 	return o->named ? o->named->name : NULL;
@@ -121,7 +113,7 @@ static int open_target(struct copying *x, const char *url, struct err *e)
 		return err_hint(e,
 				"`snapctl region add NAME URL` makes it one");
 	}
-	if (same_place(s->url, repository_store(x->origin.from)->url))
+	if (store_local_same(s->url, repository_store(x->origin.from)->url))
 		return err_set(e, ERR_USAGE, "%s would be copied onto itself",
 			       text_quote_str(url).s);
 	if (replicate_settle(repository_store(x->origin.from), s, x->origin.key,
@@ -237,7 +229,7 @@ static int write_advice(const struct origin *o, const char *name,
 		o->named ? resource_region(o->named, name) : NULL;
 	struct json *j = o->call->reply;
 	CLEANUP(buf_done) struct buf line;
-	const bool declared = known && same_place(known->url, url);
+	const bool declared = known && store_local_same(known->url, url);
 
 	buf_init(&line, 8192);
 	json_begin_object(j);
@@ -269,7 +261,7 @@ static int add(struct operation_call *call, struct err *e)
 	}
 	if (origin_open(&o, e) || store_open(url, true, &s, e))
 		return -1;
-	if (same_place(s->url, repository_store(o.from)->url))
+	if (store_local_same(s->url, repository_store(o.from)->url))
 		return err_set(e, ERR_USAGE, "%s is where the repository is",
 			       text_quote_str(url).s);
 	if (replicate_settle(repository_store(o.from), s, o.key, e))

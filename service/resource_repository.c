@@ -76,6 +76,29 @@ static bool scheme_known(const char *url, size_t n)
 	return false;
 }
 
+/* path's n bytes as a URL; what a plain path calls "%" is "%25" there. */
+static char *file_url(struct reading *r, const char *path, size_t n,
+		      bool is_plain)
+{
+	static const char scheme[] = "file://";
+	char *url = arena_new(r->arena, sizeof(scheme) + 3 * n, r->e);
+	char *out = url;
+
+	if (url == NULL)
+		return NULL;
+	memcpy(out, scheme, sizeof(scheme) - 1);
+	out += sizeof(scheme) - 1;
+	for (size_t i = 0; i < n; i++) {
+		*out++ = path[i];
+		if (is_plain && path[i] == '%') {
+			*out++ = '2';
+			*out++ = '5';
+		}
+	}
+	*out = '\0';
+	return url;
+}
+
 /* file:///DIR, or the path alone, to the one spelling "file:///DIR". */
 static int check_url(struct reading *r, const struct yaml_node *node,
 		     const char **text)
@@ -108,10 +131,9 @@ static int check_url(struct reading *r, const struct yaml_node *node,
 	n = strlen(path);
 	while (n > 1 && path[n - 1] == '/')
 		n--;
-	url = arena_new(r->arena, n + sizeof("file://"), r->e);
+	url = file_url(r, path, n, scheme_end == NULL);
 	if (url == NULL)
 		return -1;
-	(void)snprintf(url, n + sizeof("file://"), "file://%.*s", (int)n, path);
 	if (path[0] != '/' || n < 2 || !parts_plain(url + 8) ||
 	    strpbrk(path, "?#")) {
 		resource_field_expected(

@@ -146,6 +146,17 @@ static int path_of_url(const char *url, char out[PATH_MAX], struct err *e)
 	return percent_decode(url + 7, out, e);
 }
 
+bool store_local_same(const char *a, const char *b)
+{
+	char x[PATH_MAX];
+	char y[PATH_MAX];
+	struct err ignored;
+
+	if (path_of_url(a, x, &ignored) < 0 || path_of_url(b, y, &ignored) < 0)
+		return strcmp(a, b) == 0;
+	return strcmp(x, y) == 0;
+}
+
 /*
  * Whether nothing can be written, as far as that can be known beforehand:
  * every upload begins in tmp/.

@@ -206,6 +206,11 @@ int store_put(struct store *s, const char *name, const void *bytes, size_t n,
 int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
+/*
+ * Whether two locations are one as they are spelled: file: and a percent code
+ * are undone, links and relative paths are not.
+ */
+bool store_local_same(const char *a, const char *b) NONNULL(1, 2);
 extern const struct store_ops store_local_ops;
 extern const struct store_ops store_mem_ops;
 void store_mem_forget(const char *url) NONNULL(1);

@@ -14,7 +14,7 @@ import subprocess
 import time
 
 import snap
-from snap import LIMIT, SNAPCTL, check
+from snap import LIMIT, SNAPCTL, check, wait_for
 
 
 def without_ids(text):
@@ -355,6 +355,40 @@ def regions(world):
     world.stop()
 
 
+def as_written(world):
+    """A path means what it says: a percent sign, and a slash at the end."""
+    declared(world)
+    there = world.path("a%20b")
+    os.symlink("tree", world.path("link"))
+    world.run("region", "add", "odd", there)
+    text = REGIONS.replace("ROOT/tree", "ROOT/link/")
+    world.apply(text.replace('"file://ROOT/there"', "ROOT/a%20b")
+                .replace("ROOT", world.root))
+    [main] = world.json("get", "repositories")
+    check(main["spec"]["regions"][1]["url"] ==
+          "file://%s/a%%2520b" % world.root, main)
+    run = world.json("run", "start", "nightly")["id"]
+    done = wait_for("the run", lambda: ended(world, run))
+    check(done["state"] == "succeeded", done)
+    for place in "main", there, "file://" + there.replace("%", "%25"):
+        names = [e["path"] for e in world.json(
+            "ls", "latest:" + world.path("link"), "--repo", place,
+            "--key-file", world.path("keys/main.key"))]
+        check(world.path("link/a") in names, names)
+    check(not os.path.exists(world.path("a b")), "decoded")
+    # It is known as the region that is declared, however it is written.
+    world.run("replicate", "--repo", there, "--to",
+              "file://" + there.replace("%", "%25"), "--key-file",
+              world.path("keys/main.key"), status=2)
+    check("onto itself" in world.err, world.err)
+    world.stop()
+
+
+def ended(world, run):
+    row = world.json("run", "show", str(run))
+    return row if row["state"] not in ("queued", "running") else None
+
+
 def revoked(world):
     """Until a copy is made there, other regions open to a revoked key."""
     declared(world)
@@ -654,4 +688,5 @@ def without_a_home(world):
 
 snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
           interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
-          damaged_manifest, holds, ad_hoc, revoked, undeleted, without_a_home)
+          damaged_manifest, holds, ad_hoc, as_written, revoked, undeleted,
+          without_a_home)

@@ -417,6 +417,22 @@ START_TEST(a_path_keeps_one_slash_at_its_end)
 }
 END_TEST
 
+START_TEST(a_percent_sign_of_a_plain_path_is_encoded)
+{
+	static const char text[] = REPO(
+		"r", "{name: a, url: /srv/a%20b//}, {name: b, url: "
+		     "\"file:///srv/a%20b\"}");
+	CLEANUP(resource_set_free)
+	struct resource_set *s = read_set(text, sizeof(text) - 1);
+	const struct resource *r = resource_set_get(s, 0);
+
+	ck_assert_uint_eq(problems.errors, 0);
+	ck_assert_str_eq(r->repository.regions[0].url, "file:///srv/a%2520b");
+	ck_assert_str_eq(r->repository.regions[1].url, "file:///srv/a%20b");
+	check_round_trip(r);
+}
+END_TEST
+
 START_TEST(argument_vectors_are_seen)
 {
 	static const char text[] = MANIFEST(
@@ -514,6 +530,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, references_are_checked_against_what_exists);
 	tcase_add_test(tc, a_broken_document_is_blamed_once);
 	tcase_add_test(tc, a_path_keeps_one_slash_at_its_end);
+	tcase_add_test(tc, a_percent_sign_of_a_plain_path_is_encoded);
 	tcase_add_test(tc, argument_vectors_are_seen);
 	tcase_add_test(tc, selectors_select);
 	tcase_add_test(tc, kinds_have_names);

@@ -173,6 +173,32 @@ START_TEST(a_url_a_path_and_a_relative_path_mean_the_same)
 }
 END_TEST
 
+START_TEST(locations_that_are_one_are_known)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {
+		{ "/a", "/a", true },
+		{ "/a", "file:///a", true },
+		{ "file:///a%20b", "/a b", true },
+		{ "file:///a%20b", "/a%20b", false },
+		{ "file:///a%2520b", "/a%20b", true },
+		{ "file:///a%zz", "file:///a%zz", true },
+		{ "file:///a%zz", "/a%zz", false },
+		{ "mem:a", "mem:a", true },
+		{ "mem:a", "mem:b", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		ck_assert_int_eq(store_local_same(rows[i].a, rows[i].b),
+				 rows[i].same);
+		ck_assert_int_eq(store_local_same(rows[i].b, rows[i].a),
+				 rows[i].same);
+	}
+}
+END_TEST
+
 static mode_t mode_of(const char *below)
 {
 	struct stat st;
@@ -751,6 +777,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, urls_that_make_no_sense);
 	tcase_add_test(tc, a_url_a_path_and_a_relative_path_mean_the_same);
+	tcase_add_test(tc, locations_that_are_one_are_known);
 	tcase_add_test(tc, objects_and_folders_are_their_owners_alone);
 	tcase_add_test(tc, opening_and_reading_write_nothing);
 	tcase_add_test(tc, foreign_files_are_left_alone_and_unseen);
