@@ -80,7 +80,8 @@ int catalog_audit_verify(struct catalog *c, struct catalog_audit_state *ret,
  * audit heads, each other one row that is new or changed since the last
  * segment that was acknowledged.  Resources and audit records go to every
  * repository, all else to its own.  Rows name one another by keys that mean
- * the same in every catalog, so importing is idempotent.
+ * the same in every catalog, so importing is idempotent.  No line is longer
+ * than 4 MiB: a row that is goes out as several lines, of its pieces.
  */
 struct catalog_export {
 	const char *repository;
@@ -104,13 +105,15 @@ int catalog_segment_done(struct catalog *c, const char *repository,
 			 struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
 
 struct catalog_imported {
-	uint64_t rows;	       /* lines read, first lines left out */
+	uint64_t rows;	       /* first lines left out, pieces put together */
 	struct instant newest; /* when the newest segment was made, or 0 */
 	int64_t number;	       /* the highest of a segment, or 0 */
 };
 /*
  * Read a segment (or whole lines of one) into this catalog, as one change;
- * *io adds up over calls, so start with zeros.  ERR_CORRUPT names the line.
+ * *io adds up over calls, so start with zeros.  Pieces of a row may come in
+ * several calls, in any order; one of which some are missing is left out.
+ * ERR_CORRUPT names the line.
  */
 int catalog_segment_import(struct catalog *c, const char *text, size_t n,
 			   struct catalog_imported *io, struct err *e)

@@ -7,6 +7,7 @@
 #ifndef SERVICE_CATALOG_INTERNAL_H
 #define SERVICE_CATALOG_INTERNAL_H
 
+#include "base/json.h"
 #include "migrations/migrations.h"
 #include "service/catalog.h"
 #include "service/sql.h"
@@ -53,6 +54,22 @@ int catalog_end_occurrence(struct catalog *c, int64_t id,
 			   enum catalog_occurrence_state state,
 			   const char *reason, struct instant now,
 			   struct err *e) NONNULL(1, 6) MUST_CHECK;
+
+/*
+ * Segments: a line longer than CATALOG_LINE_MAX goes out as pieces, each a
+ * line for sink, which is given its '\n' too.
+ */
+#define CATALOG_LINE_MAX  ((size_t)4 << 20)
+#define CATALOG_WHOLE_MAX ((size_t)512 << 20) /* what pieces may make up */
+int catalog_pieces_write(const char *line, size_t n, json_sink *sink, void *arg,
+			 struct err *e) NONNULL(1, 3, 5) MUST_CHECK;
+/*
+ * Keep a piece, until the connection ends.  1 with the whole line appended to
+ * ret when it was the last that was missing, else 0.  ERR_CORRUPT.
+ */
+int catalog_pieces_join(struct catalog *c, const char *piece, size_t n,
+			struct buf *ret, struct err *e) NONNULL(1, 2, 4, 5)
+	MUST_CHECK;
 
 /* Bits 1 << state as a condition "state IN ('a','b')"; 0 adds nothing. */
 void catalog_when_states(struct sql_query *q, unsigned int bits,

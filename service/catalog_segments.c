@@ -338,7 +338,11 @@ struct export
 
 static int put_line(const struct export *p, const char *text, struct err *e)
 {
-	if (p->x->sink(p->x->arg, text, strlen(text), e) < 0)
+	const size_t n = strlen(text);
+
+	if (n > CATALOG_LINE_MAX)
+		return catalog_pieces_write(text, n, p->x->sink, p->x->arg, e);
+	if (p->x->sink(p->x->arg, text, n, e) < 0)
 		return -1;
 	return p->x->sink(p->x->arg, "\n", 1, e);
 }
@@ -661,6 +665,35 @@ static int look_at(struct catalog *c, const char *line, size_t n,
 	return 0;
 }
 
+static int import_row(struct catalog *c, const struct line *line,
+		      const char *text, size_t n, struct err *e)
+{
+	if (strcmp(line->kind, "version") == 0)
+		return write_version(c, text, n, e);
+	for (size_t i = 0; i < N_SHAPES; i++)
+		if (strcmp(line->kind, shapes[i].kind) == 0)
+			return write_row(c, &shapes[i], text, n, e);
+	return err_set(e, ERR_NEWER, "it is of an unknown kind %s",
+		       text_quote_str(line->kind).s);
+}
+
+static int import_piece(struct catalog *c, const char *text, size_t n,
+			struct catalog_imported *io, struct err *e)
+{
+	CLEANUP(buf_done) struct buf whole;
+	struct line line;
+	int got;
+
+	buf_init(&whole, CATALOG_WHOLE_MAX);
+	got = catalog_pieces_join(c, text, n, &whole, e);
+	if (got <= 0)
+		return got;
+	if (look_at(c, buf_str(&whole), whole.len, &line, e) < 0)
+		return -1;
+	io->rows++;
+	return import_row(c, &line, buf_str(&whole), whole.len, e);
+}
+
 static int import_line(struct catalog *c, const char *text, size_t n,
 		       struct catalog_imported *io, struct err *e)
 {
@@ -675,14 +708,10 @@ static int import_line(struct catalog *c, const char *text, size_t n,
 			io->number = line.segment;
 		return write_heads(c, text, n, e);
 	}
+	if (strcmp(line.kind, "piece") == 0)
+		return import_piece(c, text, n, io, e);
 	io->rows++;
-	if (strcmp(line.kind, "version") == 0)
-		return write_version(c, text, n, e);
-	for (size_t i = 0; i < N_SHAPES; i++)
-		if (strcmp(line.kind, shapes[i].kind) == 0)
-			return write_row(c, &shapes[i], text, n, e);
-	return err_set(e, ERR_NEWER, "it is of an unknown kind %s",
-		       text_quote_str(line.kind).s);
+	return import_row(c, &line, text, n, e);
 }
 
 static int import_lines(struct catalog *c, const char *text, size_t n,

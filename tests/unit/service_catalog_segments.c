@@ -335,6 +335,105 @@ START_TEST(a_kind_from_the_future_is_told_as_such)
 }
 END_TEST
 
+#define LINE_MAX_BYTES ((size_t)4 << 20)
+
+/* Inputs that take several pieces, to be cut within characters and escapes. */
+static void make_inputs(struct buf *b)
+{
+	struct err e;
+
+	buf_init(b, 8U << 20);
+	while (b->len < (6U << 20))
+		ck_ok(buf_add_str(
+			b, "\\\"a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", &e));
+}
+
+/* Import up to n lines one by one; those beyond must not be too long either. */
+static void import_some(struct frame *f, const struct buf *from, size_t n,
+			struct catalog_imported *io)
+{
+	const char *text = buf_str(from);
+	const char *end;
+
+	for (; (end = strchr(text, '\n')) != NULL; text = end + 1) {
+		ck_assert_uint_le((size_t)(end - text), LINE_MAX_BYTES);
+		if (n == 0)
+			continue;
+		n--;
+		ok(f, catalog_segment_import(
+			      f->c, text, (size_t)(end + 1 - text), io, &f->e));
+	}
+}
+
+static int same_inputs(void *arg, const struct catalog_evaluation *v,
+		       struct err *e)
+{
+	const struct buf *inputs = arg;
+
+	(void)e;
+	ck_assert_int_eq(strcmp(v->inputs_json, buf_str(inputs)), 0);
+	return 0;
+}
+
+START_TEST(a_row_too_long_for_a_line_goes_out_in_pieces)
+{
+	CLEANUP(frame_done) struct frame f, g;
+	CLEANUP(buf_done) struct buf first, second, inputs;
+	struct catalog_evaluation v = { .repository = "main",
+					.source = "web",
+					.policy = "gold",
+					.now = at(125) };
+	const struct catalog_decision d = { .snapshot = SNAP,
+					    .outcome = "keep" };
+	const struct catalog_evaluation_filter all = { .repository = "main" };
+	struct catalog_imported io = { .rows = 0 };
+	int64_t id;
+
+	frame_open(&f);
+	frame_open(&g);
+	make_inputs(&inputs);
+	buf_init(&first, 64U << 20);
+	buf_init(&second, 64U << 20);
+	v.inputs_json = buf_str(&inputs);
+	ok(&f, catalog_evaluation_add(f.c, &v, &d, 1, &id, &f.e));
+	/* The first attempt is killed within the row, the second is not. */
+	export(&f, &first, false);
+	export(&f, &second, true);
+	import_some(&g, &first, 3, &io);
+	ck_assert_uint_eq(io.rows, 0);
+	ck_assert_int_eq(frame_count(&g, "SELECT count(*) FROM inputs"), 0);
+	import_some(&g, &second, SIZE_MAX, &io);
+	ck_assert_uint_eq(io.rows, 2);
+	ck_assert_uint_gt(lines(&second), 5);
+	ck_assert_int_eq(frame_count(&g, "SELECT count(*) FROM decisions"), 1);
+	ok(&g, catalog_evaluations(g.c, &all, same_inputs, &inputs, &g.e));
+	ck_assert_int_eq(frame_count(&g, "SELECT count(*) FROM evaluations"),
+			 1);
+}
+END_TEST
+
+START_TEST(pieces_that_do_not_fit_are_refused)
+{
+	static const char *const bad[] = {
+		"{\"row\":\"piece\",\"of\":\"a\",\"at\":1,\"total\":2,"
+		"\"text\":\"ab\"}",
+		"{\"row\":\"piece\",\"of\":\"a\",\"at\":0,\"total\":2}",
+		"{\"row\":\"piece\",\"at\":0,\"total\":2,\"text\":\"ab\"}",
+		"{\"row\":\"piece\",\"of\":\"a\",\"at\":0,\"total\":2,"
+		"\"text\":\"ab\"}",
+	};
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_imported io = { .rows = 0 };
+
+	frame_open(&f);
+	ck_assert_int_eq(catalog_segment_import(f.c, bad[_i], strlen(bad[_i]),
+						&io, &f.e),
+			 -1);
+	ck_assert_int_eq(f.e.code, ERR_CORRUPT);
+	ck_assert_uint_eq(io.rows, 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, everything_comes_back_and_twice_is_once);
@@ -347,5 +446,7 @@ static void cases(TCase *tc)
 	tcase_add_loop_test(
 		tc, a_line_that_is_wrong_is_named_and_nothing_is_taken, 0, 4);
 	tcase_add_test(tc, a_kind_from_the_future_is_told_as_such);
+	tcase_add_test(tc, a_row_too_long_for_a_line_goes_out_in_pieces);
+	tcase_add_loop_test(tc, pieces_that_do_not_fit_are_refused, 0, 4);
 }
 CHECK_MAIN("service/catalog segments", cases)

@@ -101,6 +101,33 @@ START_TEST(brings_everything_back)
 }
 END_TEST
 
+/* As of a source with more snapshots than one object can tell of. */
+START_TEST(a_row_larger_than_an_object_comes_back)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(buf_done) struct buf inputs;
+	struct catalog_evaluation v = { .repository = "main",
+					.source = "web",
+					.policy = "gold",
+					.now = { .sec = 1 } };
+	char other[SCRATCH_PATH];
+	int64_t id;
+
+	run_open(&t);
+	buf_init(&inputs, 32U << 20);
+	while (inputs.len < (20U << 20))
+		ok(&t.f, buf_add_str(&inputs, "{\"id\":\"0123456789abcdef\"},",
+				     &t.f.e));
+	v.inputs_json = buf_str(&inputs);
+	ok(&t.f, catalog_evaluation_add(t.f.c, &v, NULL, 0, &id, &t.f.e));
+	nights(&t, 1);
+	(void)scratch_path(&t.f.dir, "other.db", other);
+	ck_assert_int_gt(import_all(&t, "a", other).objects, 1);
+	same(&t, other, "SELECT count(*) FROM evaluations");
+	same(&t, other, "SELECT sum(length(body)) FROM inputs");
+}
+END_TEST
+
 START_TEST(a_region_that_was_away_catches_up)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -132,6 +159,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, brings_everything_back);
+	tcase_add_test(tc, a_row_larger_than_an_object_comes_back);
 	tcase_add_test(tc, a_region_that_was_away_catches_up);
 }
 
