@@ -33,6 +33,7 @@ struct status {
 	size_t problem_count;
 	size_t sources;
 	size_t unprotected;
+	size_t waiting; /* for their first run */
 	size_t troubled;
 	struct instant last_success;
 	struct instant next;
@@ -65,6 +66,10 @@ struct ending {
 	enum catalog_occurrence_state state;
 	struct instant at;
 	char reason[200];
+	/* What somebody asked for and none since then has made good, or 0. */
+	int64_t by_hand;
+	enum catalog_run_state by_hand_state;
+	char by_hand_message[200];
 };
 
 static int read_ending(void *arg, const struct catalog_occurrence *o,
@@ -82,6 +87,49 @@ static int read_ending(void *arg, const struct catalog_occurrence *o,
 	return 0;
 }
 
+struct hand_search {
+	const char *uid;
+	struct ending *end;
+};
+
+static int read_by_hand(void *arg, const struct catalog_run *r,
+			struct err *e UNUSED)
+{
+	const struct hand_search *h = arg;
+	struct ending *end = h->end;
+
+	if (strcmp(r->schedule_uid, h->uid) != 0)
+		return 0;
+	if (r->state == CATALOG_RUN_SUCCEEDED)
+		return 1;
+	if (r->occurrence != 0)
+		return 0;
+	end->by_hand = r->id;
+	end->by_hand_state = r->state;
+	(void)snprintf(end->by_hand_message, sizeof(end->by_hand_message),
+		       "%.199s", r->message);
+	return 1;
+}
+
+/* The ledger has no row for a run that is no occurrence: runs tell of it. */
+static int find_by_hand(struct status *s, const struct timetable_entry *entry,
+			struct ending *ret, struct err *e)
+{
+	const struct catalog_run_filter filter = {
+		.schedule = entry->name,
+		.kind = entry->kind,
+		.states = 1U << CATALOG_RUN_SUCCEEDED |
+			  1U << CATALOG_RUN_PARTIAL | 1U << CATALOG_RUN_FAILED |
+			  1U << CATALOG_RUN_INTERRUPTED,
+		.limit = ENDINGS_MAX,
+	};
+	struct hand_search h = { .uid = entry->uid, .end = ret };
+
+	return catalog_runs(s->call->catalog, &filter, read_by_hand, &h, e) < 0
+		       ? -1
+		       : 0;
+}
+
 static int find_ending(struct status *s, const struct timetable_entry *entry,
 		       struct ending *ret, struct err *e)
 {
@@ -94,10 +142,10 @@ static int find_ending(struct status *s, const struct timetable_entry *entry,
 	};
 
 	*ret = (struct ending){ .any = false };
-	return catalog_occurrences(s->call->catalog, &filter, read_ending, ret,
-				   e) < 0
-		       ? -1
-		       : 0;
+	if (catalog_occurrences(s->call->catalog, &filter, read_ending, ret,
+				e) < 0)
+		return -1;
+	return find_by_hand(s, entry, ret, e);
 }
 
 static int count_one(void *arg, const struct catalog_run *r UNUSED,
@@ -245,6 +293,21 @@ static void tell_late(struct status *s, const struct timetable_entry *entry,
 	add_problem(s, text, "\"snapctl run list\" shows what happened");
 }
 
+/* Its schedule had its time, and brought nothing. */
+static void tell_none(struct status *s, const char *source, struct instant next)
+{
+	char moment[INSTANT_TEXT];
+	char text[300];
+
+	s->unprotected++;
+	instant_format(next, moment);
+	(void)snprintf(text, sizeof(text),
+		       "%s: there is no complete snapshot of it yet%s%s",
+		       source, next.sec ? "; next run at " : "",
+		       next.sec ? moment : "");
+	add_problem(s, text, "\"snapctl run list\" shows what happened");
+}
+
 static int write_source(struct status *s, const struct timetable_entry *entry,
 			const struct ending *end, struct instant next,
 			const char *source, struct err *e)
@@ -257,7 +320,11 @@ static int write_source(struct status *s, const struct timetable_entry *entry,
 		return -1;
 	state = state_of(s, entry, end, &copies);
 	s->sources++;
-	if (strcmp(state, "protected") != 0)
+	if (strcmp(state, "waiting") == 0)
+		s->waiting++;
+	else if (copies.newest.sec == 0)
+		tell_none(s, source, next);
+	else if (strcmp(state, "protected") != 0)
 		s->troubled++;
 	if (strcmp(state, "late") == 0 && end->overlaps < OVERLAPS)
 		tell_late(s, entry, source, &copies);
@@ -304,6 +371,56 @@ static void tell_ending(struct status *s, const struct timetable_entry *entry,
 		    "say more");
 }
 
+static void tell_by_hand(struct status *s, const struct timetable_entry *entry,
+			 const struct ending *end)
+{
+	char text[400];
+	char hint[100];
+
+	if (!end->by_hand)
+		return;
+	(void)snprintf(
+		text, sizeof(text), "%s: the last run by hand %s%s%s",
+		entry->name,
+		end->by_hand_state == CATALOG_RUN_PARTIAL ? "was done in part"
+		: end->by_hand_state == CATALOG_RUN_INTERRUPTED
+			? "was interrupted"
+			: "failed",
+		end->by_hand_message[0] ? ": " : "", end->by_hand_message);
+	(void)snprintf(hint, sizeof(hint), "\"snapctl run show %jd\" says more",
+		       (intmax_t)end->by_hand);
+	add_problem(s, text, hint);
+	if (end->by_hand_state != CATALOG_RUN_PARTIAL)
+		s->troubled++;
+}
+
+/* Some sources of it wait: what they wait for. */
+static void tell_waiting(struct status *s, const struct timetable_entry *entry,
+			 const struct ending *end, struct instant next)
+{
+	const char *so_far = end->by_hand ? "nothing has succeeded yet"
+					  : "nothing has run yet";
+	char moment[INSTANT_TEXT];
+	char text[400];
+	char hint[300];
+
+	if (is_running(s, entry)) {
+		(void)snprintf(text, sizeof(text),
+			       "%s: %s; the first run is under way",
+			       entry->name, so_far);
+	} else if (next.sec) {
+		instant_format(next, moment);
+		(void)snprintf(text, sizeof(text), "%s: %s; first run at %s",
+			       entry->name, so_far, moment);
+	} else {
+		(void)snprintf(text, sizeof(text), "%s: %s, and nothing is due",
+			       entry->name, so_far);
+	}
+	(void)snprintf(hint, sizeof(hint),
+		       "\"snapctl run start %s\" runs it now", entry->name);
+	add_problem(s, text, hint);
+}
+
 static int write_schedule(struct status *s, const struct timetable_entry *entry,
 			  struct err *e)
 {
@@ -311,6 +428,7 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 	struct ending end;
 	json_error_t why;
 	json_t *sources;
+	size_t waiting;
 	int status = 0;
 
 	if (entry->problem[0]) {
@@ -325,16 +443,20 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 	    find_next(s, entry, &next, e) < 0)
 		return -1;
 	tell_ending(s, entry, &end);
+	tell_by_hand(s, entry, &end);
 	if (next.sec && (s->next.sec == 0 || next.sec < s->next.sec))
 		s->next = next;
 	if (strcmp(entry->kind, "Schedule") != 0)
 		return 0;
+	waiting = s->waiting;
 	sources = json_loads(entry->sources_json, 0, &why);
 	for (size_t i = 0; i < json_array_size(sources) && status == 0; i++)
 		status = write_source(
 			s, entry, &end, next,
 			json_string_value(json_array_get(sources, i)), e);
 	json_decref(sources);
+	if (s->waiting > waiting)
+		tell_waiting(s, entry, &end, next);
 	return status;
 }
 
@@ -533,26 +655,36 @@ static void look_at_clock(struct status *s)
 	s->troubled++;
 }
 
+/* One line; each thing that is not well has one of its own below it. */
+static void summarise(const struct status *s, char *text, size_t n)
+{
+	if (s->sources == 0)
+		(void)snprintf(text, n,
+			       "nothing is protected: nothing is declared");
+	else if (s->unprotected)
+		(void)snprintf(text, n, "%zu of %zu sources are not protected",
+			       s->unprotected, s->sources);
+	else if (s->waiting)
+		(void)snprintf(text, n,
+			       "%zu of %zu sources wait for their first run%s",
+			       s->waiting, s->sources,
+			       s->troubled ? ", and not all is well" : "");
+	else if (s->troubled)
+		(void)snprintf(text, n, "protected, but not all is well");
+	else
+		(void)snprintf(text, n, "everything is protected");
+}
+
 static void write_summary(struct status *s)
 {
 	struct json *j = s->call->reply;
 	char text[120];
 
-	if (s->sources == 0)
-		(void)snprintf(text, sizeof(text),
-			       "nothing is protected: nothing is declared");
-	else if (s->unprotected)
-		(void)snprintf(text, sizeof(text),
-			       "%zu of %zu sources are not protected",
-			       s->unprotected, s->sources);
-	else if (s->troubled)
-		(void)snprintf(text, sizeof(text),
-			       "protected, but not all is well");
-	else
-		(void)snprintf(text, sizeof(text), "everything is protected");
+	summarise(s, text, sizeof(text));
 	json_kv_str(j, "state",
 		    s->sources == 0 || s->unprotected ? "unprotected"
 		    : s->troubled		      ? "late"
+		    : s->waiting		      ? "waiting"
 						      : "protected");
 	json_kv_str(j, "summary", text);
 	write_moment(j, "last_success", s->last_success);
@@ -607,6 +739,11 @@ const struct operation op_status_rows[] = {
 	  .flags = OPERATION_DAEMON,
 	  .view = "!status",
 	  .summary = "tell at a glance whether everything is protected",
+	  .help = "What is not well is named, each thing on a line. A run or a "
+		  "drill that somebody asked for and that failed is named "
+		  "until a later one of the same name succeeds. \"snapshot "
+		  "create\" works without the daemon: how it ended is known "
+		  "to its caller alone.",
 	  .run = status },
 	{ 0 },
 };

@@ -265,6 +265,9 @@ def no_source(world):
     wait_for("the run", lambda: world.json(
         "run", "show", str(run))["state"] == "failed")
     check("no source" in world.json("run", "show", str(run))["message"], "")
+    told = [p["message"] for p in world.json("status")["problems"]]
+    check(any(m.startswith("empty: the last run by hand failed: ") and
+              "no source" in m for m in told), told)
     world.stop()
 
 

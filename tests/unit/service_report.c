@@ -331,6 +331,102 @@ START_TEST(a_region_that_is_behind_misses_the_target)
 }
 END_TEST
 
+static void status_is_silent_about(struct frame *f, const char *what)
+{
+	struct buf out;
+
+	reply_of(f, "status", NULL, NULL, &out);
+	ck_assert_msg(!strstr(buf_str(&out), what), "%s in %s", what,
+		      buf_str(&out));
+	buf_done(&out);
+}
+
+/* What is not well is told, each thing, also before anything ran. */
+START_TEST(what_waits_for_its_first_run_is_told)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_snapshot s = snapshot_of(
+		"33333333333333333333333333333333", "web", NOW - 600);
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	status_tells(&f, "\"summary\":\"1 of 1 sources wait for their first "
+			 "run\"");
+	status_tells(&f, "\"problems\":[{\"message\":\"nightly: nothing has "
+			 "run yet; first run at 1970-01-25T01:00:00Z\"");
+	apply(&f, "Source", "db", "{\"type\":\"files\",\"paths\":[\"/d\"]}");
+	status_tells(&f, "\"summary\":\"1 of 2 sources are not protected\"");
+	status_tells(&f, "db: no schedule takes this source");
+	apply(&f, "Schedule", "nightly",
+	      "{\"cron\":\"0 1 * * *\",\"sources\":{\"names\":[\"web\",\"db\"]},"
+	      "\"repository\":\"main\"}");
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, "eu", s.id, "complete", NOW - 600);
+	status_tells(&f, "\"summary\":\"1 of 2 sources wait for their first "
+			 "run\"");
+}
+END_TEST
+
+static int keep_uid(void *arg, const struct catalog_resource *r,
+		    struct err *e UNUSED)
+{
+	struct catalog_uid *uid = arg;
+
+	(void)snprintf(uid->s, sizeof(uid->s), "%s", r->uid);
+	return 0;
+}
+
+/* As `run start` or `drill run` does, and what became of it. */
+static void run_by_hand(struct frame *f, const char *kind, const char *name,
+			enum catalog_run_state state)
+{
+	struct catalog_uid uid;
+	const struct catalog_run r = { .kind = kind,
+				       .schedule_uid = uid.s,
+				       .schedule = name,
+				       .repository = "main",
+				       .sources_json = "[\"web\"]",
+				       .queued = at(NOW - 100),
+				       .requested_by = "root" };
+	const struct catalog_actor who = by("root", NOW - 100);
+	int64_t id;
+
+	ck_assert_int_eq(
+		catalog_resource_get(f->c, kind, name, keep_uid, &uid, &f->e),
+		1);
+	ok(f, catalog_run_ask(f->c, &r, &who, &id, &f->e));
+	ck_assert_int_eq(claim_run(f, id, NOW - 90), CATALOG_CLAIMED);
+	ck_assert_int_eq(end_run(f, id, state, NOW - 80, 0), 1);
+}
+
+START_TEST(a_failure_by_hand_is_told_until_a_success)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_snapshot s = snapshot_of(
+		"33333333333333333333333333333333", "web", NOW - 600);
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, "us", s.id, "complete", NOW - 500);
+	status_tells(&f, "everything is protected");
+	run_by_hand(&f, "Schedule", "nightly", CATALOG_RUN_FAILED);
+	status_tells(&f, "nightly: the last run by hand failed: m");
+	status_tells(&f, "snapctl run show 1");
+	status_tells(&f, "protected, but not all is well");
+	/* One that was called off tells nothing, either way. */
+	run_by_hand(&f, "Schedule", "nightly", CATALOG_RUN_CANCELLED);
+	status_tells(&f, "nightly: the last run by hand failed: m");
+	run_by_hand(&f, "Drill", "weekly", CATALOG_RUN_FAILED);
+	run_by_hand(&f, "Schedule", "nightly", CATALOG_RUN_SUCCEEDED);
+	status_is_silent_about(&f, "nightly: the last run by hand");
+	status_tells(&f, "weekly: the last run by hand failed: m");
+	run_by_hand(&f, "Drill", "weekly", CATALOG_RUN_SUCCEEDED);
+	status_tells(&f, "everything is protected");
+	status_is_silent_about(&f, "by hand");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, runs_are_every_expected_one);
@@ -339,6 +435,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_proof_is_what_the_evidence_names);
 	tcase_add_test(tc, coverage_looks_back);
 	tcase_add_test(tc, a_region_that_is_behind_misses_the_target);
+	tcase_add_test(tc, what_waits_for_its_first_run_is_told);
+	tcase_add_test(tc, a_failure_by_hand_is_told_until_a_success);
 }
 
 CHECK_MAIN("service/report", cases)
