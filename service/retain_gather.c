@@ -335,6 +335,51 @@ static void spread(struct retain *x, const struct retain_copy *from)
 	}
 }
 
+/* ---- Who deleted what no policy of ours let go -------------------------- */
+
+struct deleter {
+	struct instant at; /* of the tombstone that counts */
+	bool found;
+	char text[3 * RECORD_TEXT_MAX];
+};
+
+static int read_deleter(void *arg, const char *name UNUSED,
+			const struct record *t, const struct err *why UNUSED,
+			struct err *e UNUSED)
+{
+	struct deleter *d = arg;
+
+	if (!t || instant_compare(t->time, d->at) != 0)
+		return 0;
+	(void)snprintf(d->text, sizeof(d->text), "deleted by %s%s%s", t->by,
+		       t->reason[0] ? ": " : "", t->reason);
+	d->found = true;
+	return 0;
+}
+
+/* The tombstone tells; where it cannot be read, that it is deleted stays. */
+static void find_deleter(const struct retain *x, const char *id,
+			 struct deleter *ret)
+{
+	ret->found = false;
+	(void)snprintf(ret->text, sizeof(ret->text), "deleted in every region");
+	for (size_t i = 0; i < x->n_regions; i++) {
+		const struct retain_region *g = &x->regions[i];
+		const struct retain_copy *c = find(g, id);
+		struct err ignored;
+
+		if (!c || !c->deleted)
+			continue;
+		ret->at = c->deleted_at;
+		if (record_list_of(repository_store(g->repository),
+				   repository_keys(g->repository),
+				   OBJECT_TOMBSTONE, c->id, read_deleter, ret,
+				   &ignored) == 0 &&
+		    ret->found)
+			return;
+	}
+}
+
 /* The row says "deleted" when no region has it live any more. */
 static int mirror_deletion(struct retain *x, const struct retain_copy *c,
 			   struct err *e)
@@ -343,6 +388,7 @@ static int mirror_deletion(struct retain *x, const struct retain_copy *c,
 					   .name = "snapctld",
 					   .now = x->now };
 	const bool live = retain_is_live(x, c->text);
+	struct deleter by;
 	struct known known;
 
 	if (look_up(x, c->text, &known, e) < 0)
@@ -352,9 +398,11 @@ static int mirror_deletion(struct retain *x, const struct retain_copy *c,
 	/* A region that was not reached may have it still. */
 	if (!live && x->unreached)
 		return 0;
-	return catalog_snapshot_deleted(
-		       x->run->catalog, x->run->repository->name, c->text,
-		       live ? NULL : "deleted in every region", &who, e) < 0
+	if (!live)
+		find_deleter(x, c->text, &by);
+	return catalog_snapshot_deleted(x->run->catalog,
+					x->run->repository->name, c->text,
+					live ? NULL : by.text, &who, e) < 0
 		       ? -1
 		       : 0;
 }

@@ -432,6 +432,34 @@ START_TEST(holds_and_locks_are_obeyed)
 }
 END_TEST
 
+/* Without the daemon somebody deleted one: the tombstone tells who and why. */
+START_TEST(a_deletion_by_hand_is_told_with_who_and_why)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	CLEANUP(repository_close) struct repository *r = NULL;
+	char id[OBJECT_ID_TEXT];
+	struct deletion d = { .grace_ms = DELETION_GRACE_MS,
+			      .by = "ann@box",
+			      .reason = "it holds a password" };
+
+	begin(&t, "{\"retention\":{}}");
+	object_id_format(direct(&t, "web", "h", 0), id);
+	nights(&t, 1);
+	d.now = at(today + 60);
+	r = run_repository(&t, "a");
+	manifest_init(&s.manifest);
+	ok(&t.f, repository_find(r, id, NULL, false, &s, NULL, &t.f.e));
+	ok(&t.f, deletion_delete(r, &s, &d, &t.f.e));
+	nights(&t, 1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM snapshots WHERE "
+				  "deleted_us IS NOT NULL AND deleted_reason = "
+				  "'deleted by ann@box: it holds a password'"),
+		1);
+}
+END_TEST
+
 START_TEST(unverified_copies_block_at_the_floor)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -635,6 +663,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, back_to_the_old_rules_empties_the_list);
 	tcase_add_test(tc, a_clock_that_jumped_stops_it);
 	tcase_add_test(tc, holds_and_locks_are_obeyed);
+	tcase_add_test(tc, a_deletion_by_hand_is_told_with_who_and_why);
 	tcase_add_test(tc, unverified_copies_block_at_the_floor);
 	tcase_add_test(tc, a_floor_that_is_lowered_is_a_change);
 	tcase_add_test(tc, a_floor_that_was_not_met_is_removed);
