@@ -35,6 +35,7 @@ struct catalog_snapshot {
 	struct instant started, finished;
 	struct instant lock_until; /* or 0 */
 	struct instant deleted;	   /* tombstone, or 0 */
+	/* Also of one that is deleted in some regions only, so far. */
 	const char *deleted_reason;
 	struct instant purged;	/* when gc made it unrestorable, or 0 */
 	const char *paths_json; /* NULL: [] */
@@ -56,6 +57,18 @@ int catalog_snapshot_deleted(struct catalog *c, const char *repository,
 			     const char *id, const char *reason,
 			     const struct catalog_actor *actor, struct err *e)
 	NONNULL(1, 2, 3, 5, 6) MUST_CHECK;
+/*
+ * Somebody deleted it in one region: its copy there is gone.  Where another
+ * region has a copy still, the row keeps the reason and is deleted later, or
+ * never; else it is deleted with it.  1, or 0 when it was so already.
+ * ERR_NOT_FOUND.
+ */
+int catalog_snapshot_deleted_in(struct catalog *c, const char *repository,
+				const char *id, const char *region,
+				const char *reason,
+				const struct catalog_actor *actor,
+				struct err *e) NONNULL(1, 2, 3, 4, 5, 6, 7)
+	MUST_CHECK;
 /* gc has removed it for good: 1, or 0 when that was known or it is unknown. */
 int catalog_snapshot_purged(struct catalog *c, const char *repository,
 			    const char *id, struct instant now, struct err *e)

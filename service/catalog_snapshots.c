@@ -59,8 +59,9 @@ static void bind_snapshot(struct sql_stmt *s, const struct catalog_snapshot *n)
 	"finished_us = excluded.finished_us, "                                 \
 	"lock_until_us = nullif(max(coalesce(lock_until_us, 0), "              \
 	"coalesce(excluded.lock_until_us, 0)), 0), "                           \
-	"deleted_reason = CASE WHEN deleted_us IS NULL THEN "                  \
-	"excluded.deleted_reason ELSE deleted_reason END, "                    \
+	"deleted_reason = CASE WHEN deleted_us IS NULL AND "                   \
+	"excluded.deleted_us IS NOT NULL THEN excluded.deleted_reason "        \
+	"ELSE deleted_reason END, "                                            \
 	"deleted_us = coalesce(deleted_us, excluded.deleted_us), "             \
 	"purged_us = coalesce(purged_us, excluded.purged_us), "                \
 	"paths = excluded.paths, tags = excluded.tags, "                       \
@@ -120,7 +121,8 @@ static int set_deleted(struct catalog *c, int64_t row, const char *reason,
 			 "deleted_us = ?3 WHERE id = ?1 AND deleted_us IS NULL"
 		       : "UPDATE snapshots SET deleted_reason = '', "
 			 "deleted_us = NULL WHERE id = ?1 AND "
-			 "deleted_us IS NOT NULL AND purged_us IS NULL",
+			 "(deleted_us IS NOT NULL OR deleted_reason <> '') "
+			 "AND purged_us IS NULL",
 		e);
 
 	if (s == NULL)
@@ -166,6 +168,95 @@ int catalog_snapshot_deleted(struct catalog *c, const char *repository,
 	if (catalog_begin(c, e) < 0)
 		return -1;
 	return catalog_finish(c, deleted(c, &n, reason, actor, e), e);
+}
+
+/* 1 when it was known to be there. */
+static int copy_gone(struct catalog *c, int64_t row, const char *region,
+		     struct err *e)
+{
+	struct sql_stmt *s = sql_stmt(c->db,
+				      "UPDATE replicas SET state = 'gone' "
+				      "WHERE snapshot = ? AND region = ? AND "
+				      "state = 'complete'",
+				      e);
+
+	if (s == NULL)
+		return -1;
+	sql_int(s, row);
+	sql_text(s, region);
+	return sql_run(s, e);
+}
+
+static int has_copies(struct catalog *c, int64_t row, struct err *e)
+{
+	struct sql_stmt *s = sql_stmt(c->db,
+				      "SELECT count(*) FROM replicas WHERE "
+				      "snapshot = ? AND state = 'complete'",
+				      e);
+	int64_t n = 0;
+
+	if (s == NULL)
+		return -1;
+	sql_int(s, row);
+	return catalog_one_int(s, &n, e) < 0 ? -1 : n > 0;
+}
+
+static int keep_reason(struct catalog *c, int64_t row, const char *reason,
+		       struct err *e)
+{
+	struct sql_stmt *s = sql_stmt(c->db,
+				      "UPDATE snapshots SET deleted_reason = "
+				      "?2 WHERE id = ?1 AND deleted_us IS NULL "
+				      "AND deleted_reason = ''",
+				      e);
+
+	if (s == NULL)
+		return -1;
+	sql_int(s, row);
+	sql_text(s, reason);
+	return sql_run(s, e);
+}
+
+static int deleted_in(struct catalog *c, const struct catalog_snapshot *n,
+		      const char *region, const char *reason,
+		      const struct catalog_actor *actor, struct err *e)
+{
+	int64_t row = 0;
+	int copies, changed;
+
+	if (row_of(c, n->repository, n->id, &row, e) < 0 ||
+	    copy_gone(c, row, region, e) < 0)
+		return -1;
+	copies = has_copies(c, row, e);
+	if (copies < 0)
+		return -1;
+	if (copies == 0)
+		return deleted(c, n, reason, actor, e);
+	changed = keep_reason(c, row, reason, e);
+	if (changed <= 0)
+		return changed;
+	if (catalog_record(c, actor, "snapshot.delete", n->id,
+			   (const struct catalog_fact[2]){
+				   { "repository", n->repository },
+				   { "reason", reason } },
+			   e) < 0)
+		return -1;
+	return 1;
+}
+
+int catalog_snapshot_deleted_in(struct catalog *c, const char *repository,
+				const char *id, const char *region,
+				const char *reason,
+				const struct catalog_actor *actor,
+				struct err *e)
+{
+	const struct catalog_snapshot n = { .repository = repository,
+					    .id = id };
+
+	if (catalog_begin(c, e) < 0)
+		return -1;
+	return catalog_finish(c, deleted_in(c, &n, region, reason, actor, e),
+			      e);
 }
 
 static int purged(struct catalog *c, const char *repository, const char *id,

@@ -11,6 +11,12 @@
 #include "service/client.h"
 #include "service/config.h"
 #include "service/engine.h"
+#include "service/progress.h"
+#include "storage/repository/fields.h"
+#include "storage/repository/record.h"
+
+/* "KEY=VALUE" of a text that a record of a repository can hold. */
+#define DETAIL_MAX (64 + RECORD_TEXT_MAX)
 
 /* What the daemon may declare of one kind. */
 #define REPLY_MAX ((size_t)64 << 20)
@@ -171,4 +177,73 @@ int engine_named_key(const struct operation_call *call,
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(e, ERR_USAGE, "the key file's path is too long");
 	return keyring_credential_key_file(path, ret, e);
+}
+
+/* ---- Telling of what was done ------------------------------------------- */
+
+/* As much of it as the repository's own record keeps. */
+static int add_cut(struct args *args, const char *name, const char *key,
+		   const char *value, struct err *e)
+{
+	char cut[RECORD_TEXT_MAX + 1];
+	char text[DETAIL_MAX];
+
+	if (!value)
+		return 0;
+	fields_text(cut, sizeof(cut), value);
+	(void)snprintf(text, sizeof(text), "%s%s%s", key, *key ? "=" : "", cut);
+	return args_add_str(args, name, text, e);
+}
+
+static int add_details(struct args *args, const struct engine_deed *d,
+		       struct err *e)
+{
+	for (size_t i = 0; i < sizeof(d->details) / sizeof(d->details[0]); i++)
+		if (add_cut(args, "detail", d->details[i].key,
+			    d->details[i].value, e))
+			return -1;
+	return 0;
+}
+
+static int tell(const struct operation_call *call,
+		const struct resource *repository, const struct engine_deed *d,
+		struct err *e)
+{
+	const struct operation *note = operation_named("audit note");
+	CLEANUP(config_free) struct config *config = NULL;
+	CLEANUP(args_free) struct args *args = NULL;
+	CLEANUP(buf_done) struct buf reply;
+	/* It is done: who asks to stop now still wants it written down. */
+	const atomic_bool never = false;
+	struct client_call request = { .operation = note,
+				       .stop = &never,
+				       .sink = json_to_buf,
+				       .arg = &reply };
+	enum operation_outcome outcome;
+
+	buf_init(&reply, REPLY_MAX);
+	if (load_config(call, &config, e) || args_new(&args, note, e) ||
+	    args_add_str(args, "action", d->action, e) ||
+	    args_add_str(args, "object", d->object, e) ||
+	    args_add_str(args, "in", repository->name, e) ||
+	    (d->region && args_add_str(args, "region", d->region, e)) ||
+	    add_cut(args, "reason", "", d->reason, e) ||
+	    add_details(args, d, e) || args_finish(args, e))
+		return -1;
+	request.socket = config_text(config, CONFIG_SOCKET);
+	request.args = args;
+	return client_call(&request, &outcome, e);
+}
+
+void engine_record(const struct operation_call *call,
+		   const struct resource *repository,
+		   const struct engine_deed *d)
+{
+	struct err e = { 0 };
+
+	if (repository && tell(call, repository, d, &e))
+		progress_note(call->progress,
+			      "warning: %s of %s is done, but the audit log "
+			      "does not tell of it: %s",
+			      d->action, d->object, e.text);
 }

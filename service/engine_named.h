@@ -45,4 +45,31 @@ int engine_named_key(const struct operation_call *call,
 		     struct keyring_credential **ret, struct err *e)
 	NONNULL(1, 3, 4) MUST_CHECK;
 
+/* What the help of an operation that calls engine_record() says. */
+#define ENGINE_RECORD_HELP                                                  \
+	"With --repo by name it is written into the audit log at once, in " \
+	"the caller's name. With --repo as a location there is no daemon "  \
+	"to tell, and the repository alone keeps what it keeps of it."
+
+/* What was done to a repository, for the audit log. */
+struct engine_deed {
+	const char *action; /* "hold.add" */
+	const char *object; /* the id of what it was done to */
+	const char *region; /* where, or NULL: in all of the repository */
+	const char *reason; /* or NULL */
+	struct {
+		const char *key, *value; /* left out when the value is NULL */
+	} details[3];
+};
+
+/*
+ * Have the daemon write it down at once, in the caller's name.  With --repo as
+ * a location there is no catalog that it belongs to, and nothing is done; the
+ * repository's own records tell who did it.  What is done cannot fail any
+ * more: when it cannot be written down, the user is told so.
+ */
+void engine_record(const struct operation_call *call,
+		   const struct resource *repository,
+		   const struct engine_deed *d) NONNULL(1, 3);
+
 #endif

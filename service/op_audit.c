@@ -1,9 +1,18 @@
 /* The audit log, and the clock that everything is dated by. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
 #include "service/args.h"
 #include "service/catalog.h"
 #include "service/catalog_audit.h"
+#include "service/catalog_keep.h"
+#include "service/engine.h"
 #include "service/op.h"
 #include "service/op_actor.h"
+#include "service/op_known.h"
 
 static int write_record(void *arg, const struct catalog_audit *a,
 			struct err *e UNUSED)
@@ -65,6 +74,131 @@ static int verify(struct operation_call *call, struct err *e)
 	return 0;
 }
 
+/* ---- What a command did in the caller's own process --------------------- */
+
+static int add_text(json_t *object, const char *key, const char *text,
+		    struct err *e)
+{
+	if (json_object_get(object, key))
+		return err_set(e, ERR_USAGE, "%s is told twice",
+			       text_quote_str(key).s);
+	return json_object_set_new(object, key, json_string(text)) < 0
+		       ? err_oom(e)
+		       : 0;
+}
+
+static int add_detail(json_t *object, const char *text, struct err *e)
+{
+	const char *equals = strchr(text, '=');
+	char key[64];
+
+	if (!equals || (size_t)(equals - text) >= sizeof(key))
+		return err_set(e, ERR_USAGE, "%s is not KEY=VALUE",
+			       text_quote_str(text).s);
+	(void)snprintf(key, sizeof(key), "%.*s", (int)(equals - text), text);
+	return add_text(object, key, equals + 1, e);
+}
+
+static int make_details(const struct args *args, json_t *object, struct err *e)
+{
+	static const char *const own[] = { "region", "reason" };
+
+	if (add_text(object, "repository", args_text(args, "in"), e) < 0)
+		return -1;
+	for (size_t i = 0; i < 2; i++)
+		if (args_text(args, own[i]) &&
+		    add_text(object, own[i], args_text(args, own[i]), e) < 0)
+			return -1;
+	for (size_t i = 0; i < args_count(args, "detail"); i++)
+		if (add_detail(object, args_nth(args, "detail", i), e) < 0)
+			return -1;
+	return 0;
+}
+
+static int add_record(struct operation_call *call,
+		      const struct catalog_actor *actor, struct err *e)
+{
+	json_t *object = json_object();
+	char *text = NULL;
+	int failed;
+
+	failed = !object ? err_oom(e) : make_details(call->args, object, e);
+	if (!failed && !(text = json_dumps(object, JSON_COMPACT)))
+		failed = err_oom(e);
+	if (!failed)
+		failed = catalog_audit_add(
+			call->catalog, actor, args_text(call->args, "action"),
+			args_text(call->args, "object"), text, e);
+	free(text);
+	json_decref(object);
+	return failed;
+}
+
+/*
+ * A snapshot's row says so as well, for the reports: 1 and it has left the
+ * record; 0 when it does not know the snapshot, or knew.
+ */
+static int mark_snapshot(struct operation_call *call,
+			 const struct catalog_actor *actor, struct err *e)
+{
+	const char *action = args_text(call->args, "action");
+	const char *reason = args_text(call->args, "reason");
+	const char *region = args_text(call->args, "region");
+	char host[256];
+	char *text;
+	int did = 0;
+
+	engine_host(host, sizeof(host));
+	if (asprintf(&text, "deleted by %s@%s%s%s", actor->name, host,
+		     reason && *reason ? ": " : "", reason ? reason : "") < 0)
+		return err_oom(e);
+	if (strcmp(action, "snapshot.delete") == 0 && region)
+		did = catalog_snapshot_deleted_in(
+			call->catalog, args_text(call->args, "in"),
+			args_text(call->args, "object"), region, text, actor,
+			e);
+	else if (strcmp(action, "snapshot.undelete") == 0)
+		did = catalog_snapshot_deleted(
+			call->catalog, args_text(call->args, "in"),
+			args_text(call->args, "object"), NULL, actor, e);
+	free(text);
+	return did < 0 && e->code == ERR_NOT_FOUND ? 0 : did;
+}
+
+static int take_note(struct operation_call *call,
+		     const struct catalog_actor *actor, struct err *e)
+{
+	const int marked = mark_snapshot(call, actor, e);
+
+	if (marked != 0)
+		return marked < 0 ? -1 : 0;
+	return add_record(call, actor, e);
+}
+
+static int note(struct operation_call *call, struct err *e)
+{
+	const char *repository = args_text(call->args, "in");
+	const int known = op_known(call, "Repository", repository, e);
+	struct op_actor actor;
+
+	op_actor_init(&actor, call);
+	if (known <= 0)
+		return known < 0 ? -1
+				 : op_known_refuse(call, "Repository",
+						   repository, e);
+	if (catalog_begin(call->catalog, e) < 0)
+		return -1;
+	if (take_note(call, &actor.actor, e) < 0 ||
+	    catalog_commit(call->catalog, e) < 0) {
+		catalog_rollback(call->catalog);
+		return -1;
+	}
+	json_begin_object(call->reply);
+	json_kv_str(call->reply, "noted", args_text(call->args, "action"));
+	json_end_object(call->reply);
+	return 0;
+}
+
 static int confirm(struct operation_call *call, struct err *e)
 {
 	struct op_actor actor;
@@ -109,6 +243,41 @@ static const struct operation_param log_params[] = {
 	{ 0 }
 };
 
+static const struct operation_param note_params[] = {
+	{ .name = "action",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_CHOICE,
+	  .required = true,
+	  .value = "ACTION",
+	  .choices = "snapshot.delete|snapshot.undelete|hold.add|"
+		     "hold.release|key.add|key.revoke",
+	  .help = "what was done" },
+	{ .name = "object",
+	  .kind = PARAM_OPTION,
+	  .required = true,
+	  .value = "ID",
+	  .help = "the id of what it was done to" },
+	{ .name = "in",
+	  .kind = PARAM_OPTION,
+	  .required = true,
+	  .value = "REPOSITORY",
+	  .help = "the repository, by its name" },
+	{ .name = "region",
+	  .kind = PARAM_OPTION,
+	  .value = "REGION",
+	  .help = "in which region, when not in all" },
+	{ .name = "reason",
+	  .kind = PARAM_OPTION,
+	  .value = "TEXT",
+	  .help = "why, or for which case" },
+	{ .name = "detail",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "KEY=VALUE",
+	  .help = "what else is to be known" },
+	{ 0 }
+};
+
 const struct operation op_audit_rows[] = {
 	{ .verb = "audit log",
 	  .method = "GET",
@@ -124,6 +293,17 @@ const struct operation op_audit_rows[] = {
 	  .flags = OPERATION_DAEMON,
 	  .summary = "check that no record was changed, removed or reordered",
 	  .run = verify },
+	{ .verb = "audit note",
+	  .method = "POST",
+	  .route = "/audit",
+	  .flags = OPERATION_DAEMON | OPERATION_CHANGES,
+	  .params = note_params,
+	  .view = "noted",
+	  .summary = "write down what was done to a repository",
+	  .help = "Commands that work on a repository in the caller's own "
+		  "process call this when they are done, where --repo is a "
+		  "name. What was done with a location can be noted by hand.",
+	  .run = note },
 	{ .verb = "clock confirm",
 	  .method = "POST",
 	  .route = "/clock/confirm",

@@ -1,4 +1,5 @@
 /* Deleting and keeping: delete, holds. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,23 @@ static void write_others(struct json *j, const struct resource *named)
 	json_end_list(j);
 }
 
+static void record_deletion(const struct operation_call *call,
+			    const struct resource *named,
+			    const struct repository_snapshot *s,
+			    const char *reason)
+{
+	char id[OBJECT_ID_TEXT];
+	const struct engine_deed d = {
+		.action = "snapshot.delete",
+		.object = id,
+		.region = named ? resource_region(named, NULL)->name : NULL,
+		.reason = reason,
+	};
+
+	object_id_format(s->manifest.snapshot, id);
+	engine_record(call, named, &d);
+}
+
 static int delete (struct operation_call *call, struct err *e)
 {
 	CLEANUP(resource_free) struct resource *named = NULL;
@@ -87,9 +105,12 @@ static int delete (struct operation_call *call, struct err *e)
 	engine_who(call, by, sizeof(by));
 	if (engine_named(call, &named, e) < 0 || choose(&c, call, e))
 		return -1;
-	for (size_t i = 0; i < c.n; i++)
+	for (size_t i = 0; i < c.n; i++) {
 		if (deletion_delete(c.repository, &c.v[i], &d, e))
 			return -1;
+		if (!c.v[i].deleted)
+			record_deletion(call, named, &c.v[i], d.reason);
+	}
 	json_begin_object(j);
 	write_ids(j, "deleted", &c);
 	json_kv_instant(j, "restorable_until",
@@ -146,11 +167,35 @@ static int tell_if_unknown(const struct chosen *c,
 	return 0;
 }
 
+/* Of many snapshots the hold itself names each; the log says how many. */
+static void record_hold(const struct operation_call *call,
+			const struct resource *named, const struct chosen *c,
+			const char *hold)
+{
+	char which[OBJECT_ID_TEXT + 32] = "";
+	const struct engine_deed d = {
+		.action = "hold.add",
+		.object = hold,
+		.reason = args_text(call->args, "case"),
+		.details = { { "source", args_text(call->args, "source") },
+			     { "custodian",
+			       args_text(call->args, "custodian") },
+			     { "snapshots", c->n ? which : NULL } },
+	};
+
+	if (c->n == 1)
+		object_id_format(c->v[0].manifest.snapshot, which);
+	else
+		(void)snprintf(which, sizeof(which), "%zu snapshots", c->n);
+	engine_record(call, named, &d);
+}
+
 static int hold_add(struct operation_call *call, struct err *e)
 {
 	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
 	char by[256];
 	char text[OBJECT_ID_TEXT];
+	CLEANUP(resource_free) struct resource *named = NULL;
 	struct object_id *ids;
 	struct object_id id;
 	int failed;
@@ -163,8 +208,8 @@ static int hold_add(struct operation_call *call, struct err *e)
 	}
 	if (expect_text(call->args, "case", "say what it is for", e) ||
 	    expect_text(call->args, "source", "hold ad hoc ones by id", e) ||
-	    choose(&c, call, e) || tell_if_unknown(&c, call, e) ||
-	    hold_ids(&c, &ids, e))
+	    engine_named(call, &named, e) < 0 || choose(&c, call, e) ||
+	    tell_if_unknown(&c, call, e) || hold_ids(&c, &ids, e))
 		return -1;
 	const struct deletion_hold h = {
 		.snapshots = ids,
@@ -180,6 +225,7 @@ static int hold_add(struct operation_call *call, struct err *e)
 	if (failed)
 		return -1;
 	object_id_format(id, text);
+	record_hold(call, named, &c, text);
 	json_begin_object(call->reply);
 	json_kv_str(call->reply, "hold", text);
 	json_end_object(call->reply);
@@ -189,7 +235,10 @@ static int hold_add(struct operation_call *call, struct err *e)
 static int hold_release(struct operation_call *call, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
+	CLEANUP(resource_free) struct resource *named = NULL;
 	const char *text = args_text(call->args, "hold");
+	const struct engine_deed d = { .action = "hold.release",
+				       .object = text };
 	struct object_id id;
 	char by[256];
 
@@ -199,9 +248,10 @@ static int hold_release(struct operation_call *call, struct err *e)
 		return err_hint(e, "`snapctl hold list` shows all in force");
 	}
 	engine_who(call, by, sizeof(by));
-	if (engine_open(call, &r, e) ||
+	if (engine_named(call, &named, e) < 0 || engine_open(call, &r, e) ||
 	    deletion_release(r, id, by, call->now, e))
 		return -1;
+	engine_record(call, named, &d);
 	json_begin_object(call->reply);
 	json_kv_str(call->reply, "released", text);
 	json_end_object(call->reply);
@@ -356,19 +406,21 @@ const struct operation op_deletion_rows[] = {
 		  "under a hold or a lock are refused with exit status 7.\n\n"
 		  "It is deleted in the region that --repo means. With --repo "
 		  "by name that is the primary, and the others that are "
-		  "named follow when they are next replicated to.",
+		  "named follow when they are next replicated to.\n\n" ENGINE_RECORD_HELP,
 	  .run = delete },
 	{ .verb = "hold add",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = hold_add_params,
 	  .view = "hold",
 	  .summary = "put snapshots, or a source, under a legal hold",
+	  .help = ENGINE_RECORD_HELP,
 	  .run = hold_add },
 	{ .verb = "hold release",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = hold_release_params,
 	  .view = "released",
 	  .summary = "release a legal hold",
+	  .help = ENGINE_RECORD_HELP,
 	  .run = hold_release },
 	{ .verb = "hold list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

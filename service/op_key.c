@@ -43,6 +43,24 @@ static int open_store(struct operation_call *call, struct opened *ret,
 			  false, &ret->store, e);
 }
 
+static void record(const struct operation_call *call, const struct opened *o,
+		   const char *action, struct object_id slot)
+{
+	const bool is_new = operation_param_named(call->operation, "label");
+	char id[OBJECT_ID_TEXT];
+	const struct engine_deed d = {
+		.action = action,
+		.object = id,
+		.region = o->named ? resource_region(o->named, NULL)->name
+				   : NULL,
+		.details = { { "label", is_new ? args_text(call->args, "label")
+					       : NULL } },
+	};
+
+	object_id_format(slot, id);
+	engine_record(call, o->named, &d);
+}
+
 /* The key of the slot to be added; *ret_made tells that a file was made. */
 static int fresh_credential(const struct args *a,
 			    struct keyring_credential **ret, bool *ret_made,
@@ -108,6 +126,7 @@ static int add(struct operation_call *call, struct err *e)
 	    keyring_add(o.store, o.credential, fresh,
 			args_text(call->args, "label"), call->now, &slot, e))
 		return -1;
+	record(call, &o, "key.add", slot);
 	write_added(call->reply, slot, call->args, made);
 	return 0;
 }
@@ -236,6 +255,7 @@ static int revoke(struct operation_call *call, struct err *e)
 	    find_slot(&o, args_text(call->args, "slot"), &slot, e) ||
 	    keyring_revoke(o.store, o.credential, slot, call->now, e))
 		return -1;
+	record(call, &o, "key.revoke", slot);
 	write_revoked(call->reply, &o, slot);
 	return 0;
 }
@@ -275,6 +295,7 @@ const struct operation op_key_rows[] = {
 	  .params = add_params,
 	  .view = "slot type label key_file",
 	  .summary = "let another key or passphrase open a repository",
+	  .help = ENGINE_RECORD_HELP,
 	  .run = add },
 	{ .verb = "key list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
@@ -296,7 +317,7 @@ const struct operation op_key_rows[] = {
 		  "opens them, and a copy made by hand at once is the end of "
 		  "it. still_opens names them where --repo is the name of a "
 		  "repository.\n\n"
-		  "The last slot, and that of the key at hand, stay.",
+		  "The last slot, and that of the key at hand, stay.\n\n" ENGINE_RECORD_HELP,
 	  .run = revoke },
 	{ 0 },
 };

@@ -317,6 +317,23 @@ static void write_reply(struct undeleting *x)
 	json_end_object(j);
 }
 
+static void record(struct undeleting *x)
+{
+	char id[OBJECT_ID_TEXT];
+	const struct engine_deed d = { .action = "snapshot.undelete",
+				       .object = id };
+	bool any;
+
+	for (size_t i = 0; i < x->n_ids; i++) {
+		any = false;
+		for (size_t k = 0; k < x->n_regions; k++)
+			any = any || cell(x, i, k)->state == UNDELETED;
+		object_id_format(x->ids[i], id);
+		if (any)
+			engine_record(x->call, x->named, &d);
+	}
+}
+
 static int undelete(struct operation_call *call, struct err *e)
 {
 	CLEANUP(undeleting_done) struct undeleting x = { .call = call };
@@ -331,6 +348,7 @@ static int undelete(struct operation_call *call, struct err *e)
 	for (size_t i = 0; i < x.n_ids; i++)
 		if (act_everywhere(&x, i, &d, e))
 			return -1;
+	record(&x);
 	write_reply(&x);
 	return 0;
 }
@@ -354,7 +372,7 @@ const struct operation op_undelete_rows[] = {
 	  .help = "With --repo by name, in every region that is declared and "
 		  "can be reached; each other one is named with the time until "
 		  "which it can be asked again, and the exit status is 3. With "
-		  "--repo as a location, only there.",
+		  "--repo as a location, only there.\n\n" ENGINE_RECORD_HELP,
 	  .run = undelete },
 	{ 0 },
 };

@@ -160,6 +160,9 @@ static void write_reasons(const struct report *r,
 		json_end_list(j);
 		return;
 	}
+	/* One region has it no more, and another has it still. */
+	if (s->deleted_reason[0])
+		json_str(j, s->deleted_reason);
 	if (v)
 		write_rules(j, v->reasons);
 	(void)write_holds(r, s);

@@ -111,6 +111,7 @@ static int copy_tags(struct retain_copy *c, const struct manifest_list *tags,
 /* What the catalog knows of one snapshot. */
 struct known {
 	bool found, deleted, scheduled;
+	bool deleted_somewhere; /* as somebody said */
 	struct instant lock_until;
 };
 
@@ -121,6 +122,7 @@ static int recall(void *arg, const struct catalog_snapshot *row,
 
 	k->found = true;
 	k->deleted = row->deleted.sec != 0;
+	k->deleted_somewhere = row->deleted_reason[0] != '\0';
 	k->scheduled = row->schedule[0] != '\0';
 	k->lock_until = row->lock_until;
 	return 0;
@@ -380,6 +382,18 @@ static void find_deleter(const struct retain *x, const char *id,
 	}
 }
 
+/* No region that has it, and could be asked, has it deleted. */
+static bool is_live_everywhere(const struct retain *x, const char *id)
+{
+	for (size_t i = 0; i < x->n_regions; i++) {
+		const struct retain_copy *c = find(&x->regions[i], id);
+
+		if (c && c->deleted)
+			return false;
+	}
+	return x->unreached == 0;
+}
+
 /* The row says "deleted" when no region has it live any more. */
 static int mirror_deletion(struct retain *x, const struct retain_copy *c,
 			   struct err *e)
@@ -393,7 +407,9 @@ static int mirror_deletion(struct retain *x, const struct retain_copy *c,
 
 	if (look_up(x, c->text, &known, e) < 0)
 		return -1;
-	if (!known.found || known.deleted == !live)
+	if (!known.found ||
+	    (known.deleted == !live &&
+	     !(known.deleted_somewhere && is_live_everywhere(x, c->text))))
 		return 0;
 	/* A region that was not reached may have it still. */
 	if (!live && x->unreached)
