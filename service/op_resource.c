@@ -444,8 +444,8 @@ const struct operation op_resource_rows[] = {
 	  .flags = OPERATION_DAEMON,
 	  .params = get_params,
 	  .view = "kind metadata.name=name metadata.version=version "
-		  "metadata.changed:age=changed metadata.labels=labels "
-		  "spec",
+		  "metadata.changed:age=changed metadata.labels:fields=labels "
+		  "spec:fields",
 	  .summary = "show what is declared",
 	  .run = get },
 	{ .verb = "delete",

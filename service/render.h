@@ -16,7 +16,8 @@
  * A view chooses and orders keys: "id time:age source bytes:size".  Each word
  * is KEY[.KEY][:TYPE][=HEADING] ("_" in a heading is a space).  Types: text
  * (the default), size, count, seconds, age ("3 h ago"), time, state
- * (coloured), short (an id's first eight digits), list, mode, yesno.  NULL
+ * (coloured), short (an id's first eight digits), list, mode, yesno, fields
+ * (an object with its keys: "a: 1, b: {c: 2}").  NULL
  * takes all keys as they come.  A last word "+KEY=WHAT" adds a line below the
  * table for people: how many rows, and how many with each value of KEY.  A view
  * "!NAME" is drawn by a function of its own (renderers[] in render.c).

@@ -12,7 +12,7 @@ static const char *const type_names[] = {
 	[CELL_AGE] = "age",	[CELL_TIME] = "time",
 	[CELL_STATE] = "state", [CELL_SHORT] = "short",
 	[CELL_LIST] = "list",	[CELL_MODE] = "mode",
-	[CELL_YESNO] = "yesno",
+	[CELL_YESNO] = "yesno", [CELL_FIELDS] = "fields",
 };
 
 const char *render_colour(const struct render_style *style,
@@ -110,9 +110,9 @@ static bool parse_column(const char *word, size_t n, struct render_column *c)
 
 		if (!take(name, word + at + 1, len))
 			return false;
-		while (t <= CELL_YESNO && strcmp(type_names[t], name) != 0)
+		while (t <= CELL_FIELDS && strcmp(type_names[t], name) != 0)
 			t++;
-		if (t > CELL_YESNO)
+		if (t > CELL_FIELDS)
 			return false;
 		c->type = (enum cell_type)t;
 		at += 1 + len;
@@ -497,6 +497,54 @@ static int add_values(const struct render_style *style, const json_t *object,
 	return out->len > start ? 0 : buf_add_str(out, "-", e);
 }
 
+static int add_fields(const struct render_style *style, const json_t *object,
+		      struct buf *out, struct err *e);
+
+/* A value beside its key: what it holds stands in brackets. */
+static int add_field(const struct render_style *style, const json_t *value,
+		     struct buf *out, struct err *e)
+{
+	if (json_is_object(value))
+		return buf_add_byte(out, '{', e) < 0 ||
+				       add_fields(style, value, out, e) < 0 ||
+				       buf_add_byte(out, '}', e) < 0
+			       ? -1
+			       : 0;
+	/* As a manifest spells it. */
+	if (json_is_boolean(value))
+		return buf_add_str(out, json_is_true(value) ? "true" : "false",
+				   e);
+	if (!json_is_array(value))
+		return render_value(style, CELL_TEXT, value, out, e);
+	if (buf_add_byte(out, '[', e) < 0)
+		return -1;
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if ((i > 0 && buf_add_str(out, ", ", e) < 0) ||
+		    add_field(style, json_array_get(value, i), out, e) < 0)
+			return -1;
+	return buf_add_byte(out, ']', e);
+}
+
+/* "cron: 30 2 * * *, sources: {names: [web]}" */
+static int add_fields(const struct render_style *style, const json_t *object,
+		      struct buf *out, struct err *e)
+{
+	bool first = true;
+
+	for (void *i = json_object_iter((json_t *)(uintptr_t)object); i;
+	     i = json_object_iter_next((json_t *)(uintptr_t)object, i)) {
+		const char *key = json_object_iter_key(i);
+
+		if ((!first && buf_add_str(out, ", ", e) < 0) ||
+		    render_name(key, strlen(key), out, e) < 0 ||
+		    buf_add_str(out, ": ", e) < 0 ||
+		    add_field(style, json_object_iter_value(i), out, e) < 0)
+			return -1;
+		first = false;
+	}
+	return 0;
+}
+
 int render_value(const struct render_style *style, enum cell_type type,
 		 const json_t *value, struct buf *out, struct err *e)
 {
@@ -512,6 +560,9 @@ int render_value(const struct render_style *style, enum cell_type type,
 					   ? 8
 					   : json_string_length(value),
 				   out, e);
+	if (type == CELL_FIELDS && json_is_object(value) &&
+	    json_object_size(value) > 0)
+		return add_fields(style, value, out, e);
 	if (json_is_boolean(value))
 		return buf_add_str(out, json_is_true(value) ? "yes" : "no", e);
 	if (json_is_number(value))

@@ -23,6 +23,7 @@ enum cell_type {
 	CELL_LIST,
 	CELL_MODE,
 	CELL_YESNO,
+	CELL_FIELDS,
 };
 
 struct render_column {

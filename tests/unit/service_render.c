@@ -86,6 +86,10 @@ START_TEST(cells)
 	       "        N  M\n1,234,567  -rwxr-xr-x\n");
 	expect("m:mode", "[{\"m\":17407}]", "M\ndrwxrwxrwt\n");
 	expect("s:seconds", "[{\"s\":90}]", "    S\n1m30s\n");
+	expect("f:fields",
+	       "[{\"f\":{\"a\":1,\"b\":{\"c\":[\"x\",{\"d\":true}]},"
+	       "\"e\":\"30 2 * * *\"}},{\"f\":{}}]",
+	       "F\na: 1, b: {c: [x, {d: true}]}, e: 30 2 * * *\n-\n");
 	expect("i:short", "[{\"i\":\"0123456789abcdef\"}]", "I\n01234567\n");
 }
 END_TEST
