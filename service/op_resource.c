@@ -1,4 +1,5 @@
 /* What is declared: apply, get, delete. */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/catalog.h"
+#include "service/config.h"
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/resource.h"
@@ -181,8 +183,129 @@ static int check_argv(const struct operation_call *call,
 	return 0;
 }
 
-static void write_applied(const struct documents *d, struct json *j)
+/* ---- May a change let go of what was kept? ------------------------------ */
+
+/* Of one that sets so many rules, whether this member of it may. */
+static bool rule_may_let_go(const json_t *from, const json_t *to, size_t rules,
+			    size_t added)
 {
+	const int64_t before = (int64_t)json_integer_value(from);
+	const int64_t after = (int64_t)json_integer_value(to);
+
+	/* An empty rule set keeps everything; a rule more keeps more. */
+	if (!to)
+		return rules > 0;
+	if (!from)
+		return rules == added;
+	if (!json_is_integer(from) || !json_is_integer(to))
+		return true;
+	return after != -1 && (before == -1 || after < before);
+}
+
+static bool begins(const char *path, const char *with)
+{
+	return strncmp(path, with, strlen(with)) == 0;
+}
+
+struct change {
+	const char *path;
+	const json_t *from, *to;
+};
+
+static bool policy_may_let_go(const json_t *spec, const struct change *c,
+			      size_t added)
+{
+	const size_t rules = json_object_size(
+		json_object_get(spec, "retention"));
+
+	if (strcmp(c->path, "/spec/retention") == 0)
+		return rules > 0;
+	if (begins(c->path, "/spec/retention/"))
+		return rule_may_let_go(c->from, c->to, rules, added);
+	if (strcmp(c->path, "/spec/floor") == 0)
+		return !c->to;
+	return strcmp(c->path, "/spec/timeZone") == 0 ||
+	       begins(c->path, "/spec/floor/");
+}
+
+static bool may_let_go(const char *kind, const json_t *spec,
+		       const struct change *c, size_t added)
+{
+	if (strcmp(kind, "Policy") == 0)
+		return policy_may_let_go(spec, c, added);
+	/* Other rules for the same snapshots: of a schedule that has some. */
+	if (strcmp(kind, "Schedule") == 0)
+		return json_object_get(spec, "policy") &&
+		       (strcmp(c->path, "/spec/policy") == 0 ||
+			strcmp(c->path, "/spec/repository") == 0 ||
+			begins(c->path, "/spec/sources"));
+	return strcmp(kind, "Source") == 0 && begins(c->path, "/labels");
+}
+
+static struct change change_of(const json_t *one)
+{
+	const char *path = json_string_value(json_object_get(one, "path"));
+
+	return (struct change){ .path = path ? path : "",
+				.from = json_object_get(one, "from"),
+				.to = json_object_get(one, "to") };
+}
+
+static bool any_may_let_go(const char *kind, const json_t *spec,
+			   const json_t *changes)
+{
+	size_t added = 0;
+
+	for (size_t i = 0; i < json_array_size(changes); i++) {
+		const struct change c = change_of(json_array_get(changes, i));
+
+		added += begins(c.path, "/spec/retention/") && !c.from;
+	}
+	for (size_t i = 0; i < json_array_size(changes); i++) {
+		const struct change c = change_of(json_array_get(changes, i));
+
+		if (may_let_go(kind, spec, &c, added))
+			return true;
+	}
+	return false;
+}
+
+/* What the next run will find, it lists then: earlier nothing is deleted. */
+static void write_note(const struct operation_call *call,
+		       const struct catalog_document *doc,
+		       const struct catalog_applied *applied)
+{
+	json_t *spec = json_loads(doc->spec_json, 0, NULL);
+	json_t *changes = applied->change == CATALOG_CHANGED
+				  ? json_loads(applied->difference_json, 0,
+					       NULL)
+				  : NULL;
+	char until[INSTANT_TEXT] = "the cooling-off period is over";
+	char text[400];
+
+	if (call->config)
+		instant_format(
+			(struct instant){ .sec = call->now.sec +
+						 config_ms(call->config,
+							   CONFIG_COOLING_OFF) /
+							 1000 },
+			until);
+	(void)snprintf(text, sizeof(text),
+		       "snapshots that were kept may be let go by this; the "
+		       "next run lists them, and they stay until %s at least; "
+		       "\"snapctl policy pending\" shows the list",
+		       until);
+	json_kv_str(call->reply, "note",
+		    any_may_let_go(doc->kind, spec, changes) ? text : NULL);
+	json_decref(changes);
+	json_decref(spec);
+}
+
+static void write_applied(const struct documents *d,
+			  const struct operation_call *call)
+{
+	struct json *j = call->reply;
+
 	static const char *const results[] = {
 		[CATALOG_UNCHANGED] = "unchanged",
 		[CATALOG_CREATED] = "created",
@@ -200,6 +323,7 @@ static void write_applied(const struct documents *d, struct json *j)
 		json_raw(j, d->applied[i].difference_json
 				    ? d->applied[i].difference_json
 				    : "[]");
+		write_note(call, &d->docs[i], &d->applied[i]);
 		json_end_object(j);
 	}
 	json_end_list(j);
@@ -242,7 +366,7 @@ static int apply(struct operation_call *call, struct err *e)
 		return -1;
 	if (make_documents(set, &d, e) == 0 &&
 	    apply_documents(call, &d, e) == 0) {
-		write_applied(&d, call->reply);
+		write_applied(&d, call);
 		status = 0;
 	}
 	documents_done(&d);
@@ -431,12 +555,16 @@ const struct operation op_resource_rows[] = {
 	  .route = "/apply",
 	  .flags = OPERATION_DAEMON | OPERATION_CHANGES,
 	  .params = apply_params,
-	  .view = "kind name result:state version",
+	  .view = "!apply",
 	  .summary = "declare what is protected, when, how long and where to",
 	  .help = "All documents are checked before any takes effect; what is "
 		  "wrong is named with file, line and column. Applying a "
 		  "schedule starts nothing: its first run is the next moment "
-		  "of its timetable.",
+		  "of its timetable.\n\n"
+		  "What changed is told field by field. A change by which "
+		  "snapshots that were kept may be let go says so: the next "
+		  "run lists them, which \"policy pending\" shows, and they "
+		  "stay for the cooling-off period (coolingOff) at least.",
 	  .run = apply },
 	{ .verb = "get",
 	  .method = "GET",

@@ -54,9 +54,8 @@ static const struct {
 	int (*draw)(FILE *out, const struct render_style *style,
 		    const json_t *value, struct err *e);
 } renderers[] = {
-	{ "!check", render_check },
-	{ "!status", render_status },
-	{ "!drill", render_drill },
+	{ "!apply", render_apply },   { "!check", render_check },
+	{ "!status", render_status }, { "!drill", render_drill },
 	{ "!run", render_run },
 };
 
@@ -402,9 +401,26 @@ static int flush_ahead(struct render *r, struct err *e)
 	return 0;
 }
 
+/* By the view's own function: 1, or 0 when it has none. */
+static int draw(struct render *r, const json_t *value, struct err *e)
+{
+	for (size_t i = 0; i < sizeof(renderers) / sizeof(renderers[0]); i++)
+		if (r->style.form == RENDER_TEXT && r->view &&
+		    strcmp(r->view, renderers[i].view) == 0)
+			return renderers[i].draw(r->out, &r->style, value, e) <
+					       0
+				       ? -1
+				       : 1;
+	return 0;
+}
+
 static int put_element(struct render *r, const json_t *value, struct err *e)
 {
+	const int drawn = draw(r, value, e);
+
 	r->has_rows = true;
+	if (drawn != 0)
+		return drawn < 0 ? -1 : 0;
 	if (!json_is_object(value))
 		return put_plain(r, value, e);
 	if (!r->has_columns) {
@@ -551,10 +567,10 @@ static int put_csv_object(struct render *r, const json_t *object, struct err *e)
 
 static int put_whole(struct render *r, const json_t *value, struct err *e)
 {
-	for (size_t i = 0; i < sizeof(renderers) / sizeof(renderers[0]); i++)
-		if (r->style.form == RENDER_TEXT && r->view &&
-		    strcmp(r->view, renderers[i].view) == 0)
-			return renderers[i].draw(r->out, &r->style, value, e);
+	const int drawn = draw(r, value, e);
+
+	if (drawn != 0)
+		return drawn < 0 ? -1 : 0;
 	if (!json_is_object(value))
 		return put_plain(r, value, e);
 	if (r->style.form == RENDER_CSV)

@@ -20,7 +20,8 @@
  * (an object with its keys: "a: 1, b: {c: 2}").  NULL
  * takes all keys as they come.  A last word "+KEY=WHAT" adds a line below the
  * table for people: how many rows, and how many with each value of KEY.  A view
- * "!NAME" is drawn by a function of its own (renderers[] in render.c).
+ * "!NAME" is drawn by a function of its own (renderers[] in render.c), a list
+ * element by element.
  *
  * Deliberately without knowledge of any operation besides those.
  */

@@ -92,7 +92,11 @@ void render_age(struct instant now, struct instant t, char out[32]) NONNULL(3);
 int render_put(FILE *out, const char *text, size_t n, struct err *e)
 	NONNULL(1, 4) MUST_CHECK;
 
-/* Views that are drawn by a function: "!check", "!status". */
+/* Views that are drawn by a function: "!check", "!status"; "!apply" draws
+ * each element of a list. */
+int render_apply(FILE *out, const struct render_style *style,
+		 const json_t *value, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
 int render_check(FILE *out, const struct render_style *style,
 		 const json_t *value, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;

@@ -265,6 +265,42 @@ def refused(world, code, words):
         check(p.returncode == 0, p)
 
 
+POLICY = """\
+apiVersion: snapctl.io/v1
+kind: Policy
+metadata: {name: gold}
+spec: {%s}
+"""
+
+
+def what_apply_changes(world):
+    """Field by field, and when it may let go of what was kept."""
+    world.start()
+
+    def apply(spec, *more):
+        return world.run("apply", "-f", "-", *more, stdin=POLICY % spec)
+    week = "retention: {keep-daily: 7, keep-weekly: 4}"
+    seen = "verifiedWithin: 30d, snapshots: "
+    check(apply(week) == "created    Policy gold, version 1\n", "created")
+    check(apply(week) == "unchanged  Policy gold, version 1\n", "unchanged")
+    told = apply(week.replace("7", "3"), "--dry-run")
+    check("\n           spec.retention.keep-daily: 7 -> 3\n" in told and
+          "policy pending" in told, told)
+    for spec, lets_go in [
+            (week.replace("7", "9"), False), (week.replace("7", "-1"), False),
+            (week.replace("keep-weekly: 4", "keep-last: 4"), True),
+            ("retention: {keep-last: 4, keep-daily: 9}", False),
+            ("retention: {keep-last: 4, keep-daily: 9, keep-yearly: 1}",
+             False),
+            ("retention: {}", False), ("retention: {keep-last: 1}", True),
+            (f"retention: {{keep-last: 2}}, floor: {{{seen}2}}", False),
+            (f"retention: {{keep-last: 2}}, floor: {{{seen}1}}", True)]:
+        row, = world.apply(POLICY % spec)
+        check(row["result"] == "changed" and lets_go == bool(row["note"]),
+              (spec, row))
+    world.stop()
+
+
 def settings(world):
     check(world.json("config", "check")["ok"] is True, "ok")
     rows = world.json("config", "show", "--origin")
@@ -322,5 +358,6 @@ def manual(world):
 
 
 snap.tell(help_everywhere, requests_without_sense, values, sockets, strangers,
-          interrupted, reader_goes_away, statuses_of_the_daemon, settings,
+          interrupted, reader_goes_away, statuses_of_the_daemon,
+          what_apply_changes, settings,
           completion, manual)

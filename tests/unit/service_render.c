@@ -123,6 +123,29 @@ START_TEST(other_values)
 }
 END_TEST
 
+START_TEST(what_apply_changed)
+{
+	expect("!apply",
+	       "[{\"kind\":\"Policy\",\"name\":\"gold\",\"result\":\"changed\","
+	       "\"version\":4,\"difference\":[{\"path\":\"/spec/a~1b\","
+	       "\"from\":30,\"to\":7},{\"path\":\"/labels/x\",\"to\":"
+	       "[\"a\\n\"]},{\"path\":\"/spec/c\",\"from\":{\"d\":1}}],"
+	       "\"note\":\"it\"},"
+	       "{\"kind\":\"Source\",\"name\":\"web\",\"result\":\"created\","
+	       "\"version\":1,\"difference\":[{\"path\":\"/spec/t\",\"to\":1}],"
+	       "\"note\":null},"
+	       "{\"kind\":\"Source\",\"name\":\"db\",\"result\":\"unchanged\","
+	       "\"version\":2,\"difference\":[],\"note\":null}]",
+	       "changed    Policy gold, version 4\n"
+	       "           spec.a/b: 30 -> 7\n"
+	       "           labels.x: (none) -> [a\\n]\n"
+	       "           spec.c: {d: 1} -> (none)\n"
+	       "           note: it\n"
+	       "created    Source web, version 1\n"
+	       "unchanged  Source db, version 2\n");
+}
+END_TEST
+
 START_TEST(csv)
 {
 	expect_form("a b", RENDER_CSV,
@@ -203,6 +226,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, cells);
 	tcase_add_test(tc, hostile_text);
 	tcase_add_test(tc, other_values);
+	tcase_add_test(tc, what_apply_changed);
 	tcase_add_test(tc, csv);
 	tcase_add_test(tc, json_is_left_alone);
 	tcase_add_test(tc, long_lists);
