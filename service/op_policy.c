@@ -137,17 +137,29 @@ static int read_policy(struct simulation *s, struct err *e)
 	return 0;
 }
 
+/* Retention goes by receipt; a claimed time stands in where that is not told.
+ */
+static const char *time_of(const json_t *snapshot)
+{
+	const char *received = json_string_value(
+		json_object_get(snapshot, "received"));
+
+	return received ? received
+			: json_string_value(json_object_get(snapshot, "time"));
+}
+
 static int read_snapshot(struct simulation *s, const json_t *value,
 			 struct err *e)
 {
 	struct retention_snapshot *snapshot = &s->snapshots[s->n];
 	const char *id = json_string_value(json_object_get(value, "id"));
-	const char *time = json_string_value(json_object_get(value, "time"));
+	const char *time = time_of(value);
 	const char *state = json_string_value(json_object_get(value, "state"));
 
 	if (!id || !time)
 		return err_set(e, ERR_USAGE,
-			       "it is no object with \"id\" and \"time\"");
+			       "it is no object with \"id\" and \"time\" or "
+			       "\"received\"");
 	snapshot->id = id;
 	snapshot->complete = !state || strcmp(state, "complete") == 0;
 	if (instant_parse(time, &snapshot->received, e) < 0 ||
@@ -363,7 +375,11 @@ const struct operation op_policy_rows[] = {
 	  .params = simulate_params,
 	  .summary = "tell which snapshots a set of rules would keep, and why",
 	  .help = "Nothing is read but the two files. Floors, holds and locks "
-		  "are not considered: they can only keep more.",
+		  "are not considered: they can only keep more.\n\n"
+		  "A snapshot is judged by the time of its receipt, "
+		  "\"received\", as retention does it, and by \"time\", "
+		  "which may be claimed, only where that is missing: what "
+		  "\"snapshot list --json\" prints can be given as it is.",
 	  .run = simulate },
 	{ .verb = "policy pending",
 	  .method = "GET",

@@ -109,6 +109,13 @@ def values(world):
     check(got == {"keep": [{"id": "c", "reasons": [
         {"rule": "keep-daily", "bucket": "2026-01-03"}]}],
         "delete": ["b", "a"]}, got)
+    # A claimed time is metadata: what was received last is the newest.
+    for snapshot, day in zip(snapshots, (6, 5, 4)):
+        snapshot["received"] = f"2026-01-0{day}T02:00:00Z"
+    got = world.json("policy", "simulate", "--policy", world.path("p"),
+                     "--snapshots", "-", "--now", "2026-02-01T00:00:00Z",
+                     stdin=json.dumps(snapshots))
+    check(got["keep"][0]["id"] == "a" and got["delete"] == ["b", "c"], got)
     check(world.json("version")["version"] in world.run("version"), "version")
     world.run("--version")
     check("\033" not in world.run("help"), "colours without a terminal")
