@@ -333,6 +333,11 @@ static int cancel(struct operation_call *call, struct err *e)
 	json_begin_object(call->reply);
 	json_kv_str(call->reply, "policy", name);
 	json_kv_uint(call->reply, "cancelled", n);
+	json_kv_str(call->reply, "note",
+		    "the policy itself is unchanged: while it lets these "
+		    "snapshots go, the next run lists them again and a new "
+		    "cooling-off period begins; apply the longer policy again "
+		    "to keep them");
 	json_end_object(call->reply);
 	return 0;
 }
@@ -395,8 +400,13 @@ const struct operation op_policy_rows[] = {
 	  .route = "/policy/pending/{name}",
 	  .flags = OPERATION_DAEMON | OPERATION_CHANGES,
 	  .params = cancel_params,
-	  .view = "policy cancelled",
-	  .summary = "keep what a change of a policy would have deleted",
+	  .view = "policy cancelled note",
+	  .summary = "let what a change would delete wait anew",
+	  .help = "The lists that wait are dropped, and nothing on them is "
+		  "deleted for now. The policy stays as it is: while it lets "
+		  "these snapshots go, the next run lists them again, with a "
+		  "new cooling-off period. To keep them for good, apply the "
+		  "policy as it was; that empties the lists by itself.",
 	  .run = cancel },
 	{ 0 },
 };

@@ -427,6 +427,51 @@ START_TEST(a_failure_by_hand_is_told_until_a_success)
 }
 END_TEST
 
+/* It does not change the policy, and must not let anyone believe so. */
+START_TEST(cancelling_says_what_it_does_not_do)
+{
+	CLEANUP(frame_done) struct frame f;
+	CLEANUP(args_free) struct args *args = NULL;
+	CLEANUP(buf_done) struct buf out;
+	static const char *const listed[] = {
+		"33333333333333333333333333333333"
+	};
+	const struct catalog_shortening shortening = {
+		.repository = "main",
+		.source = "web",
+		.policy = "gold",
+		.cause = "policy gold version 1 → 2",
+		.actor = "snapctld",
+		.shown = at(NOW - 100),
+		.due = at(NOW + 100),
+	};
+	const struct catalog_snapshot s = snapshot_of(listed[0], "web",
+						      NOW - 600);
+	const struct operation *op = operation_named("policy cancel");
+	struct json j;
+	int64_t id;
+
+	frame_open(&f);
+	buf_init(&out, 1 << 20);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	ok(&f, catalog_shortening_add(f.c, &shortening, listed, 1, &id, &f.e));
+	ok(&f, args_new(&args, op, &f.e));
+	ok(&f, args_add_str(args, "name", "gold", &f.e));
+	ok(&f, args_finish(args, &f.e));
+	json_init(&j, json_to_buf, &out);
+	ok(&f, op->run(&(struct operation_call){ .operation = op,
+						 .catalog = f.c,
+						 .args = args,
+						 .reply = &j,
+						 .now = at(NOW) },
+		       &f.e));
+	ok(&f, json_finish(&j, &f.e));
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\"cancelled\":1"));
+	ck_assert_ptr_nonnull(
+		strstr(buf_str(&out), "the policy itself is unchanged"));
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, runs_are_every_expected_one);
@@ -436,6 +481,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, coverage_looks_back);
 	tcase_add_test(tc, a_region_that_is_behind_misses_the_target);
 	tcase_add_test(tc, what_waits_for_its_first_run_is_told);
+	tcase_add_test(tc, cancelling_says_what_it_does_not_do);
 	tcase_add_test(tc, a_failure_by_hand_is_told_until_a_success);
 }
 
