@@ -224,9 +224,11 @@ static int run(struct cli_request *r, enum operation_outcome *ret,
 {
 	CLEANUP(render_free) struct render *render = NULL;
 	const struct render_style style = style_of(r);
+	const char *view = style.form == RENDER_CSV ? r->operation->csv
+						    : r->operation->view;
 	int failed;
 
-	if (render_new(&render, stdout, r->operation->view, &style, e) < 0)
+	if (render_new(&render, stdout, view, &style, e) < 0)
 		return -1;
 	failed = run_rendered(r, render, ret, e);
 	r->has_begun = render_has_begun(render);

@@ -16,7 +16,9 @@
 	{                                                                     \
 		.name = "format", .kind = PARAM_OPTION, .type = PARAM_CHOICE, \
 		.choices = "text|json|csv", .fallback = "text",               \
-		.value = "FORMAT", .help = "a table, JSON, or CSV (RFC 4180)" \
+		.value = "FORMAT",                                            \
+		.help = "a table, JSON, or CSV (RFC 4180) with JSON's keys "  \
+			"as its columns"                                      \
 	}
 
 static const struct operation_param retention_params[] = {
@@ -60,6 +62,9 @@ const struct operation op_report_rows[] = {
 	  .view = "received:time source snapshot:short state:state "
 		  "reasons:list regions:list policy policy_version=version "
 		  "deleted:time +state=snapshots",
+	  .csv = "snapshot repository source received completeness state "
+		 "reasons regions policy policy_version decided deleted "
+		 "purged lock_until",
 	  .summary = "show of each snapshot why it is kept or was deleted",
 	  .help = "One row for each snapshot, the newest first; more than one "
 		  "where regions were judged differently. JSON: snapshot, "
@@ -79,6 +84,8 @@ const struct operation op_report_rows[] = {
 	  .view = "occurrence:time schedule sources:list state:state "
 		  "lateness_seconds:seconds=late attempts message "
 		  "+state=expected",
+	  .csv = "occurrence kind schedule sources state lateness_seconds "
+		 "started finished attempts message",
 	  .summary = "show every expected run and what became of it",
 	  .help = "One row for each occurrence, whether or not anything ran, "
 		  "the oldest first. JSON: occurrence, kind, schedule, "
@@ -96,6 +103,9 @@ const struct operation op_report_rows[] = {
 	  .view = "source state:state schedule last_success:age=last "
 		  "rpo_met:yesno=rpo regions:list last_verified:age=verified "
 		  "last_proven:age=proven message +state=sources",
+	  .csv = "source schedule repository state last_success age_seconds "
+		 "rpo_seconds rpo_met regions last_verified last_proven "
+		 "expected succeeded message",
 	  .summary = "show what is protected, and what is not",
 	  .help = "One row for each source and schedule that takes it. JSON: "
 		  "source, schedule, repository, state, last_success (when "
@@ -117,6 +127,9 @@ const struct operation op_report_rows[] = {
 		  "rto_seconds:seconds=rto rto_target_seconds:seconds=target "
 		  "rpo_seconds:seconds=rpo rpo_target_seconds:seconds=target "
 		  "done failed message +state=drills",
+	  .csv = "drill schedule region state last_proven last_done id "
+		 "snapshot rto_seconds rto_target_seconds rpo_seconds "
+		 "rpo_target_seconds done failed message",
 	  .summary = "show when restores were last proven",
 	  .help = "One row for each Drill. JSON: drill, schedule, region, "
 		  "state (passed, failed, never-run, never-due), last_proven, "

@@ -123,6 +123,8 @@ struct operation {
 	const struct operation_param *params; /* ends with name = NULL */
 	/* How the renderer shows the reply: service/render.h. */
 	const char *view;
+	/* OPERATION_FORMATS: the columns of CSV, all keys of a row of JSON. */
+	const char *csv;
 	const char *summary; /* one clause */
 	const char *help;    /* paragraphs, or NULL */
 	operation_run *run;

@@ -349,6 +349,7 @@ static int put_csv_row(struct render *r, const json_t *row, struct err *e)
 			continue;
 		}
 		if (!json_is_null(value) &&
+		    !(json_is_array(value) && json_array_size(value) == 0) &&
 		    render_cell(&r->style, &c, row, &cell, e) < 0)
 			return -1;
 		if (add_csv_field(r, buf_str(&cell), cell.len, last, e) < 0)
@@ -662,6 +663,10 @@ static int finish_text(struct render *r, struct err *e)
 	json_t *value;
 	int status;
 
+	/* A program that reads CSV expects its columns, rows or not. */
+	if (r->place == AFTER && r->style.form == RENDER_CSV)
+		return r->measured || !r->has_columns ? 0
+						      : put_csv_headings(r, e);
 	if (r->place == AFTER)
 		return flush_ahead(r, e) < 0 ? -1 : put_tally(r, e);
 	if (r->place != WHOLE)

@@ -152,6 +152,9 @@ START_TEST(csv)
 		    "[{\"a\":\"x,\\\"y\\\"\",\"b\":1048576},"
 		    "{\"a\":\"l\\n2\",\"b\":null}]",
 		    "a,b\r\n\"x,\"\"y\"\"\",1048576\r\n\"l\n2\",\r\n");
+	expect_form("a b", RENDER_CSV, "[]", "a,b\r\n");
+	expect_form("a b", RENDER_CSV, "[{\"a\":[],\"b\":[1,2]}]",
+		    "a,b\r\n,\"1, 2\"\r\n");
 }
 END_TEST
 

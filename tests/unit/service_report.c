@@ -1,4 +1,6 @@
 /* Reports on a seeded catalog, as JSON. */
+#include <jansson.h>
+
 #include "service/args.h"
 #include "service/report.h"
 #include "tests/support/catalog_frame.h"
@@ -31,6 +33,29 @@ static void reply_of(struct frame *f, const char *verb, const char *from,
 	ok(f, json_finish(&j, &f->e));
 }
 
+/* CSV has a column for each key of JSON, in its order. */
+static void same_columns(const char *verb, const char *json)
+{
+	const struct operation *op = operation_named(verb);
+	json_t *rows = json_loads(json, 0, NULL);
+	const char *at = op->csv;
+	const char *key;
+	json_t *value;
+
+	ck_assert_ptr_nonnull(rows);
+	json_object_foreach(json_array_get(rows, 0), key, value)
+	{
+		const size_t n = strcspn(at, " ");
+
+		ck_assert_msg(strlen(key) == n && strncmp(at, key, n) == 0,
+			      "%s: %s is not at \"%s\"", verb, key, at);
+		at += n + (at[n] == ' ');
+	}
+	if (json_array_size(rows))
+		ck_assert_str_eq(at, "");
+	json_decref(rows);
+}
+
 static void report(struct frame *f, const char *verb, const char *from,
 		   const char *to, const char *expected)
 {
@@ -38,6 +63,7 @@ static void report(struct frame *f, const char *verb, const char *from,
 
 	reply_of(f, verb, from, to, &out);
 	ck_assert_str_eq(buf_str(&out), expected);
+	same_columns(verb, buf_str(&out));
 	buf_done(&out);
 }
 
