@@ -54,8 +54,8 @@ static const struct config_setting settings[CONFIG_KEY_COUNT] = {
 	  CONFIG_CLOCK, "30s", NULL, SECONDS(1), DAYS(1),
 	  "the longest that a request may take" },
 	{ "requestConnections", "SNAPCTL_REQUEST_CONNECTIONS",
-	  "request-connections", CONFIG_NUMBER, "64", NULL, 1, 65536,
-	  "connections at once" },
+	  "request-connections", CONFIG_NUMBER, "1024", NULL, 1, 65536,
+	  "connections at once, fewer where few files may be open" },
 };
 
 /* Variables that are no settings, and are right all the same. */

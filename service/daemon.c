@@ -104,6 +104,31 @@ static void raise_limits(void)
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/*
+ * A connection may need a second descriptor, for a long reply; what is kept
+ * back is for the catalog's handles, the runs and their logs.
+ */
+static unsigned int most_connections(const struct config *c)
+{
+	const rlim_t kept = 128;
+	const rlim_t wanted = (rlim_t)config_number(c,
+						    CONFIG_REQUEST_CONNECTIONS);
+	struct rlimit files;
+	rlim_t most;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return (unsigned int)wanted;
+	most = files.rlim_cur > kept + 2 ? (files.rlim_cur - kept) / 2 : 1;
+	if (wanted <= most)
+		return (unsigned int)wanted;
+	log_event(LOG_LEVEL_WARN,
+		  "%llu connections at once, not %llu: the limit of open files "
+		  "is %llu",
+		  (unsigned long long)most, (unsigned long long)wanted,
+		  (unsigned long long)files.rlim_cur);
+	return (unsigned int)most;
+}
+
 static int open_signals(struct daemon *d, struct err *e)
 {
 	sigset_t set;
@@ -199,8 +224,7 @@ static int start_api(struct daemon *d, struct err *e)
 		.wake_arg = d,
 		.body_bytes = (size_t)config_bytes(c, CONFIG_REQUEST_BYTES),
 		.request_ms = config_ms(c, CONFIG_REQUEST_TIMEOUT),
-		.connections = (unsigned int)config_number(
-			c, CONFIG_REQUEST_CONNECTIONS),
+		.connections = most_connections(c),
 		.workers = WORKERS,
 	};
 	CLEANUP(file_close) int fd = -1;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,11 +20,19 @@
 /* Request line and headers together; curl's are some 150 bytes. */
 enum { HEADER_BYTES = 16384, WATCH_EVERY_MS = 250 };
 
+/*
+ * Whoever connects asks at once: a peer is idle that did not send its headers
+ * in this time.  Where no place is left the shorter time counts, which still
+ * is long for a client that was only about to write.
+ */
+enum { HEADER_MS = 10000, CROWDED_MS = 1000 };
+
 /* A connection, from accept to close, in the list that the watch walks. */
 struct peer {
 	struct peer *next, *prev;
 	int fd;
 	int64_t since_ms; /* boot time at which its request began */
+	bool asked;	  /* the headers of one are there */
 	bool cut;
 };
 
@@ -54,30 +63,73 @@ struct http {
 	bool watching;
 	pthread_mutex_t lock; /* of peers */
 	struct peer peers;    /* a ring */
+	unsigned int served;  /* of them, those that are not cut */
 };
 
 /* ---- Deadlines ---------------------------------------------------------- */
 
+/* A peer leaves the list before its descriptor is closed, so the number is
+ * never another's. */
+static void cut(struct http *h, struct peer *p)
+{
+	p->cut = true;
+	h->served--;
+	(void)shutdown(p->fd, SHUT_RDWR);
+}
+
+/* It has not asked, and not because we were slow to read. */
+static bool is_idle(const struct peer *p, int64_t before_ms)
+{
+	int unread = 0;
+
+	return !p->cut && !p->asked && p->since_ms < before_ms &&
+	       (ioctl(p->fd, FIONREAD, &unread) < 0 || unread == 0);
+}
+
+/* One place stays free, at the cost of whoever is idle for longest. */
+static void make_room(struct http *h, int64_t now_ms)
+{
+	struct peer *oldest = NULL;
+	int64_t before_ms = now_ms - CROWDED_MS;
+
+	if (h->served < h->settings.connections)
+		return;
+	for (struct peer *p = h->peers.next; p != &h->peers; p = p->next)
+		if (is_idle(p, before_ms)) {
+			oldest = p;
+			before_ms = p->since_ms;
+		}
+	if (oldest)
+		cut(h, oldest);
+}
+
+static void cut_old(struct http *h, int64_t now_ms)
+{
+	const int64_t request_ms = h->settings.request_ms;
+	const int64_t idle_ms = request_ms < HEADER_MS ? request_ms : HEADER_MS;
+
+	for (struct peer *p = h->peers.next; p != &h->peers; p = p->next)
+		if (is_idle(p, now_ms - idle_ms) ||
+		    (!p->cut && p->since_ms < now_ms - request_ms))
+			cut(h, p);
+}
+
 /*
  * libmicrohttpd ends connections only for idleness, so one byte a second
- * would keep one for ever.  This thread ends every request that is too old by
- * shutting its socket down; libmicrohttpd then sees it closed.  A peer leaves
- * the list before its descriptor is closed, so the number is never another's.
+ * would keep one for ever.  This thread ends every request that is too old,
+ * and every peer that does not ask, by shutting its socket down;
+ * libmicrohttpd then sees it closed.
  */
 static void *watch(void *arg)
 {
 	struct http *h = arg;
 
 	while (!atomic_load(&h->stop)) {
-		const int64_t limit = clock_boot_ms() - h->settings.request_ms;
+		const int64_t now_ms = clock_boot_ms();
 
 		pthread_mutex_lock(&h->lock);
-		for (struct peer *p = h->peers.next; p != &h->peers;
-		     p = p->next)
-			if (!p->cut && p->since_ms < limit) {
-				p->cut = true;
-				(void)shutdown(p->fd, SHUT_RDWR);
-			}
+		cut_old(h, now_ms);
+		make_room(h, now_ms);
 		pthread_mutex_unlock(&h->lock);
 		clock_sleep_ms(WATCH_EVERY_MS);
 	}
@@ -110,11 +162,14 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **context,
 		p->prev = &h->peers;
 		p->next->prev = p;
 		h->peers.next = p;
+		h->served++;
+		make_room(h, p->since_ms);
 		pthread_mutex_unlock(&h->lock);
 	} else if (p) {
 		pthread_mutex_lock(&h->lock);
 		p->next->prev = p->prev;
 		p->prev->next = p->next;
+		h->served -= p->cut ? 0 : 1;
 		pthread_mutex_unlock(&h->lock);
 		free(p);
 		*context = NULL;
@@ -352,6 +407,9 @@ static struct request *new_request(struct http *h, struct MHD_Connection *c)
 	q->h = h;
 	q->connection = c;
 	q->peer = info->socket_context;
+	pthread_mutex_lock(&h->lock);
+	q->peer->asked = true;
+	pthread_mutex_unlock(&h->lock);
 	buf_init(&q->body, h->settings.body_bytes);
 	http_reply_init(&q->reply);
 	return q;
@@ -397,6 +455,7 @@ static void on_completed(void *arg, struct MHD_Connection *c UNUSED,
 	/* The next request on this connection has a time of its own. */
 	pthread_mutex_lock(&h->lock);
 	q->peer->since_ms = clock_boot_ms();
+	q->peer->asked = false;
 	pthread_mutex_unlock(&h->lock);
 	free_request(q);
 	*context = NULL;

@@ -18,6 +18,9 @@
  *   cost a thousand descriptors and no thread.
  * - Every request, from its first byte (or the connection) to the last byte
  *   of the reply, has one deadline, whatever trickles in meanwhile.
+ * - A peer that does not ask (ten seconds without complete headers) is let
+ *   go; where all connections are taken, the one that is idle for longest
+ *   goes after a second already. So idle peers shut nobody out.
  */
 #ifndef SERVICE_HTTP_H
 #define SERVICE_HTTP_H

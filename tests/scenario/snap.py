@@ -118,9 +118,11 @@ class World:
     def json(self, *words, **more):
         return json.loads(self.run("--json", *words, **more))
 
-    def start(self, **env):
+    def start(self, before=(), **env):
+        """The daemon, by way of the words before its name."""
         self.log = open(self.path("log"), "a")
-        self.daemon = subprocess.Popen([SNAPCTLD], env={**self.env, **env},
+        self.daemon = subprocess.Popen([*before, SNAPCTLD],
+                                       env={**self.env, **env},
                                        stdout=self.log, stderr=self.log)
         wait_for("the daemon", self.answers)
 
