@@ -10,11 +10,16 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 /* A request is at most a manifest; a failure is a sentence. */
 #define REQUEST_MAX ((size_t)64 << 20)
 #define FAILURE_MAX ((size_t)64 << 10)
+
+/* When no byte came or went for so long the daemon is asked whether it lives;
+ * a busy machine may take its time over that answer. */
+enum { STALL_MS = 10000, ALIVE_MS = 20000 };
 
 struct answer {
 	const struct client_call *call;
@@ -22,6 +27,8 @@ struct answer {
 	struct buf failure; /* the body, when the status is no success */
 	struct err broken;  /* the sink failed */
 	bool ours;	    /* it named its version: it is a snapctld */
+	curl_off_t moved;   /* bytes there and back */
+	int64_t moved_ms;   /* boot time of the last of them, or 0 */
 	char version[32];
 	enum operation_outcome outcome;
 };
@@ -252,11 +259,71 @@ static size_t take_body(char *text, size_t size, size_t n, void *arg)
 	return a->call->sink(a->call->arg, text, len, &a->broken) < 0 ? 0 : len;
 }
 
-static int on_progress(void *arg, curl_off_t a UNUSED, curl_off_t b UNUSED,
-		       curl_off_t c UNUSED, curl_off_t d UNUSED)
+/* What every request to a socket has in common; NULL: no memory. */
+static CURL *new_handle(const char *socket)
+{
+	CURL *curl = curl_easy_init();
+
+	if (!curl)
+		return NULL;
+	(void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	(void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
+	(void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+	(void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	return curl;
+}
+
+static int on_alive_progress(void *arg, curl_off_t a UNUSED,
+			     curl_off_t b UNUSED, curl_off_t c UNUSED,
+			     curl_off_t d UNUSED)
 {
 	const struct answer *answer = arg;
 
+	return atomic_load(answer->call->stop);
+}
+
+/*
+ * Whether anything at all is answered over a second connection.  The daemon
+ * says that there is no "/" without waiting for an operation that runs.
+ */
+static bool is_alive(struct answer *a)
+{
+	CURL *curl = new_handle(a->call->socket);
+	bool alive;
+
+	if (!curl)
+		return false;
+	(void)curl_easy_setopt(curl, CURLOPT_URL, "http://snapctl/");
+	(void)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)ALIVE_MS);
+	(void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION,
+			       on_alive_progress);
+	(void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, a);
+	alive = curl_easy_perform(curl) == CURLE_OK;
+	curl_easy_cleanup(curl);
+	return alive;
+}
+
+/*
+ * An operation may take as long as the daemon's own deadline lets it, which
+ * only the daemon knows; a stopped one would keep us for ever.
+ */
+static int on_progress(void *arg, curl_off_t a UNUSED, curl_off_t got,
+		       curl_off_t c UNUSED, curl_off_t sent)
+{
+	struct answer *answer = arg;
+	const int64_t now_ms = clock_boot_ms();
+
+	if (!answer->moved_ms || answer->moved != got + sent) {
+		answer->moved = got + sent;
+		answer->moved_ms = now_ms;
+	} else if (now_ms - answer->moved_ms >= STALL_MS) {
+		if (!is_alive(answer))
+			return 1;
+		answer->moved_ms = clock_boot_ms();
+	}
 	return atomic_load(answer->call->stop);
 }
 
@@ -315,6 +382,16 @@ static int look_at(const char *path, struct err *e)
 			   "name its socket with --socket");
 }
 
+static int no_answer(const struct answer *a, struct err *e)
+{
+	(void)err_set(e, ERR_BUSY, "the daemon at %s does not answer",
+		      text_quote_str(a->call->socket).s);
+	if (a->call->operation->flags & OPERATION_CHANGES)
+		return err_hint(e, "\"systemctl status snapctld\" shows it; "
+				   "it may still do what it was asked");
+	return err_hint(e, "\"systemctl status snapctld\" shows it");
+}
+
 static int no_connection(const struct answer *a, CURLcode code, struct err *e)
 {
 	const char *where = a->call->socket;
@@ -335,7 +412,7 @@ static int no_connection(const struct answer *a, CURLcode code, struct err *e)
 				   "\"systemctl status snapctld\"");
 	}
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		return err_set(e, ERR_BUSY, "the daemon does not answer");
+		return no_answer(a, e);
 	if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR ||
 	    code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR) {
 		(void)err_set(e, ERR_BUSY,
@@ -348,6 +425,8 @@ static int no_connection(const struct answer *a, CURLcode code, struct err *e)
 
 static int judge(struct answer *a, CURLcode code, struct err *e)
 {
+	if (code == CURLE_ABORTED_BY_CALLBACK && !atomic_load(a->call->stop))
+		return no_answer(a, e);
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return err_set(e, ERR_INTERRUPTED, "interrupted");
 	if (code == CURLE_WRITE_ERROR && a->broken.code != ERR_NONE) {
@@ -376,15 +455,9 @@ static int perform(struct answer *a, const char *url, const struct buf *body,
 		(void)curl_slist_append(headers, "Expect:");
 	if (!headers)
 		return err_oom(e);
-	(void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, a->call->socket);
 	(void)curl_easy_setopt(curl, CURLOPT_URL, url);
 	(void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST,
 			       a->call->operation->method);
-	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-	(void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
-	(void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
-	(void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	(void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	(void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, a);
 	(void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
@@ -422,7 +495,7 @@ int client_call(const struct client_call *call, enum operation_outcome *ret,
 		return -1;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
 		return err_oom(e);
-	a.curl = curl_easy_init();
+	a.curl = new_handle(call->socket);
 	if (!a.curl)
 		return err_oom(e);
 	buf_init(&a.failure, FAILURE_MAX);

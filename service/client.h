@@ -36,7 +36,8 @@ int client_settings(const char *config_file, const char *socket,
 
 /*
  * Make the call.  Failures of the operation come back as they were there.
- * Besides: ERR_BUSY when nobody answers (the hint says what to do),
+ * Besides: ERR_BUSY when nobody answers (the hint says what to do); a call
+ * may take long, yet not once the daemon gives no sign of life either.
  * ERR_DENIED when the socket is not for this user, ERR_USAGE when what is
  * there is no socket of ours, ERR_INTERRUPTED.
  */

@@ -180,6 +180,44 @@ def strangers(world):
         os.unlink(world.socket)
 
 
+def daemon_stands_still(world):
+    """Whoever asks a daemon that was stopped is told; nobody waits for ever."""
+    world.start()
+    world.daemon.send_signal(signal.SIGSTOP)
+    asked = [(words, subprocess.Popen([SNAPCTL, *words], env=world.env,
+                                      text=True, stdin=subprocess.DEVNULL,
+                                      stderr=subprocess.PIPE))
+             for words in (["status"], ["run", "start", "nightly"])]
+    for words, p in asked:
+        _, err = p.communicate(timeout=LIMIT)
+        check(p.returncode == 6 and "does not answer" in err, (words, err))
+        check(("may still do" in err) == ("start" in words), err)
+    world.daemon.send_signal(signal.SIGCONT)
+    world.answers()
+    world.stop()
+
+
+def daemon_takes_long(world):
+    """An operation may take longer than the daemon to say that it lives."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(world.socket)
+    listener.listen()
+    p = subprocess.Popen([SNAPCTL, "run", "list"], env=world.env, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first, _ = listener.accept()
+    first.recv(65536)
+    for _ in range(2):
+        alive, _ = listener.accept()
+        alive.recv(65536)
+        alive.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\n{}")
+        alive.close()
+    first.sendall(b"HTTP/1.1 200 OK\r\nSnapctl-Version: 9\r\n"
+                  b"Content-Length: 2\r\n\r\n[]")
+    first.close()
+    out, err = p.communicate(timeout=LIMIT)
+    check(p.returncode == 0, (out, err))
+
+
 def interrupted(world):
     for number in signal.SIGINT, signal.SIGTERM:
         server = Server(world.socket, None)
@@ -365,6 +403,7 @@ def manual(world):
 
 
 snap.tell(help_everywhere, requests_without_sense, values, sockets, strangers,
-          interrupted, reader_goes_away, statuses_of_the_daemon,
-          what_apply_changes, settings,
+          daemon_stands_still, daemon_takes_long, interrupted,
+          reader_goes_away, statuses_of_the_daemon, what_apply_changes,
+          settings,
           completion, manual)
