@@ -42,6 +42,7 @@ struct daemon {
 	char host[256];
 	char boot_id[40];
 	bool listening;
+	struct listener_file socket;
 	struct catalog *catalog;
 	struct supervisor *supervisor;
 	struct scheduler *scheduler;
@@ -230,7 +231,7 @@ static int start_api(struct daemon *d, struct err *e)
 	CLEANUP(file_close) int fd = -1;
 
 	if (listener_open(config_text(c, CONFIG_SOCKET),
-			  config_text(c, CONFIG_GROUP), &fd, e) < 0)
+			  config_text(c, CONFIG_GROUP), &fd, &d->socket, e) < 0)
 		return -1;
 	d->listening = true;
 	if (http_start(fd, &settings, &d->http, e) < 0)
@@ -432,10 +433,10 @@ static void stop_children(struct daemon *d)
 
 static void finish(struct daemon *d)
 {
-	http_stop(d->http);
 	if (d->listening)
-		listener_remove(
-			config_text(d->settings->config, CONFIG_SOCKET));
+		listener_remove(config_text(d->settings->config, CONFIG_SOCKET),
+				&d->socket);
+	http_stop(d->http);
 	if (d->scheduler)
 		stop_children(d);
 	scheduler_free(d->scheduler);

@@ -123,10 +123,11 @@ static int make_folder(const char *path, struct err *e)
 }
 
 int listener_open(const char *path, const char *group, int *ret_fd,
-		  struct err *e)
+		  struct listener_file *ret, struct err *e)
 {
 	CLEANUP(file_close) int fd = -1;
 	struct sockaddr_un address;
+	struct stat st;
 	mode_t mask;
 	int bound;
 
@@ -137,7 +138,8 @@ int listener_open(const char *path, const char *group, int *ret_fd,
 	mask = umask(0177);
 	bound = bind(fd, (const struct sockaddr *)&address, sizeof(address));
 	(void)umask(mask);
-	if (bound < 0)
+	/* fstat() would tell of the socket, not of its file. */
+	if (bound < 0 || lstat(path, &st) < 0)
 		return err_sys(e, "cannot make the socket %s",
 			       text_quote_str(path).s);
 	if (give_to_group(path, group, e) < 0)
@@ -145,12 +147,18 @@ int listener_open(const char *path, const char *group, int *ret_fd,
 	if (listen(fd, BACKLOG) < 0)
 		return err_sys(e, "cannot listen at %s",
 			       text_quote_str(path).s);
+	*ret = (struct listener_file){ .dev = st.st_dev, .ino = st.st_ino };
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-void listener_remove(const char *path)
+void listener_remove(const char *path, const struct listener_file *made)
 {
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || st.st_dev != made->dev ||
+	    st.st_ino != made->ino)
+		return;
 	/* What cannot be removed is found stale at the next start. */
 	(void)!seam_unlink(AT_FDCWD, path, 0);
 }

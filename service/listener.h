@@ -9,16 +9,29 @@
 #ifndef SERVICE_LISTENER_H
 #define SERVICE_LISTENER_H
 
+#include <sys/types.h>
+
 #include "base/attr.h"
 #include "base/err.h"
+
+/* Which file the socket is; another one may come to lie at its path. */
+struct listener_file {
+	dev_t dev;
+	ino_t ino;
+};
 
 /*
  * Make the socket (its folder too) and listen.  ERR_BUSY: somebody listens
  * there already.  ERR_EXISTS: something that is not ours is in the way.
  */
 int listener_open(const char *path, const char *group, int *ret_fd,
-		  struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
-/* Remove what listener_open() made; nobody listens any more. */
-void listener_remove(const char *path) NONNULL(1);
+		  struct listener_file *ret, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+/*
+ * Remove what listener_open() made, unless another file has replaced it.  The
+ * descriptor is still open: closed, its number could be another file's.
+ */
+void listener_remove(const char *path, const struct listener_file *made)
+	NONNULL(1, 2);
 
 #endif

@@ -298,6 +298,20 @@ def two_daemons(world):
     world.stop()
 
 
+def socket_taken_over(world):
+    """A daemon that stops leaves alone what lies at its path by then."""
+    world.start()
+    first = world.daemon
+    os.unlink(world.socket)
+    world.env["SNAPCTL_STATE"] = world.path("other")
+    world.start()
+    first.send_signal(signal.SIGTERM)
+    check(first.wait(timeout=LIMIT) == 0, "the first")
+    check(world.answers(), "the second was cut off")
+    world.stop()
+    check(not os.path.exists(world.socket), "the socket stayed")
+
+
 def reloaded(world):
     def log():
         return open(world.path("log")).read()
@@ -350,5 +364,5 @@ def options(world):
 snap.tell(a_run_goes_by_the_daemons_settings, applying_fires_nothing,
           down_over_five_one, down_over_five_all, down_over_five_none,
           killed_at_random, hung_run, stopped_and_continued, retried,
-          clock_forth_and_back, asked_for, no_source, two_daemons, reloaded,
-          notified, options)
+          clock_forth_and_back, asked_for, no_source, two_daemons,
+          socket_taken_over, reloaded, notified, options)
