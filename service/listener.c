@@ -36,7 +36,7 @@ static int new_socket(int *ret_fd, struct err *e)
 	return *ret_fd >= 0 ? 0 : err_sys(e, "cannot make a socket");
 }
 
-/* Whether somebody accepts connections there. */
+/* Whether the socket is somebody's. */
 static int is_answered(const struct sockaddr_un *address, bool *ret,
 		       struct err *e)
 {
@@ -44,10 +44,11 @@ static int is_answered(const struct sockaddr_un *address, bool *ret,
 
 	if (new_socket(&fd, e) < 0)
 		return -1;
-	/* A full backlog (EAGAIN) is somebody, too. */
+	/* A full backlog (EAGAIN) is somebody, and so is a program whose
+	 * socket is of another type (EPROTOTYPE). */
 	*ret = connect(fd, (const struct sockaddr *)address,
 		       sizeof(*address)) == 0 ||
-	       errno == EAGAIN || errno == EINPROGRESS;
+	       errno != ECONNREFUSED;
 	return 0;
 }
 
@@ -72,9 +73,10 @@ static int clear(const struct sockaddr_un *address, struct err *e)
 	if (is_answered(address, &answered, e) < 0)
 		return -1;
 	if (answered) {
-		(void)err_set(e, ERR_BUSY, "another daemon listens at %s",
+		(void)err_set(e, ERR_BUSY, "another program listens at %s",
 			      text_quote_str(path).s);
-		return err_hint(e, "\"snapctl status\" asks it");
+		return err_hint(e, "\"snapctl status\" tells whether it is a "
+				   "snapctld; else configure another socket");
 	}
 	if (seam_unlink(AT_FDCWD, path, 0) < 0)
 		return err_sys(e, "cannot remove the stale socket %s",

@@ -290,6 +290,15 @@ def two_daemons(world):
           third)
     check(open(world.socket).read() == "precious", "it was touched")
     os.unlink(world.socket)
+    # Nor is another program's, even if it speaks in another manner.
+    foreign = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    foreign.bind(world.socket)
+    fourth = subprocess.run([SNAPCTLD], env=world.env, text=True,
+                            capture_output=True, timeout=LIMIT)
+    check(fourth.returncode == 6 and "listens" in fourth.stderr, fourth)
+    check(os.path.exists(world.socket), "it was removed")
+    foreign.close()
+    os.unlink(world.socket)
     # A socket that a killed daemon left is replaced.
     world.start()
     world.stop(signal.SIGKILL, -signal.SIGKILL)
