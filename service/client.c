@@ -359,6 +359,21 @@ static int told_failure(const struct answer *a, struct err *e)
 
 /* ---- Connecting --------------------------------------------------------- */
 
+/* Something else is where the daemon was looked for. */
+static int hint_at_setting(struct err *e)
+{
+	return err_hint(e,
+			"name the daemon's socket with --socket; \"snapctl "
+			"config show --origin\" tells where this one is set");
+}
+
+static int not_ours(const struct answer *a, const char *why, struct err *e)
+{
+	(void)err_set(e, ERR_USAGE, "what answers at %s is not snapctld%s%s",
+		      text_quote_str(a->call->socket).s, *why ? ": " : "", why);
+	return hint_at_setting(e);
+}
+
 /* What can be told about a socket before anybody is asked. */
 static int look_at(const char *path, struct err *e)
 {
@@ -370,8 +385,9 @@ static int look_at(const char *path, struct err *e)
 	if (stat(path, &st) == 0) {
 		if (S_ISSOCK(st.st_mode))
 			return 0;
-		return err_set(e, ERR_USAGE, "%s is not a socket",
-			       text_quote_str(path).s);
+		(void)err_set(e, ERR_USAGE, "%s is not a socket",
+			      text_quote_str(path).s);
+		return hint_at_setting(e);
 	}
 	if (errno != ENOENT && errno != ENOTDIR)
 		return err_sys(e, "cannot reach the daemon at %s",
@@ -405,6 +421,8 @@ static int no_connection(const struct answer *a, CURLcode code, struct err *e)
 		return err_hint(e, "members of its group may read; try sudo, "
 				   "or have yourself added to the group");
 	}
+	if (code == CURLE_COULDNT_CONNECT && sys == EPROTOTYPE)
+		return not_ours(a, "a socket of another type", e);
 	if (code == CURLE_COULDNT_CONNECT) {
 		(void)err_set(e, ERR_BUSY, "nobody listens at %s",
 			      text_quote_str(where).s);
@@ -419,8 +437,9 @@ static int no_connection(const struct answer *a, CURLcode code, struct err *e)
 			      "the daemon ended the connection early");
 		return err_hint(e, "its log says why");
 	}
-	return err_set(e, ERR_IO, "what answers at %s is not snapctld: %s",
-		       text_quote_str(where).s, curl_easy_strerror(code));
+	if (code == CURLE_OUT_OF_MEMORY)
+		return err_oom(e);
+	return not_ours(a, curl_easy_strerror(code), e);
 }
 
 static int judge(struct answer *a, CURLcode code, struct err *e)
@@ -436,9 +455,7 @@ static int judge(struct answer *a, CURLcode code, struct err *e)
 	if (code != CURLE_OK)
 		return no_connection(a, code, e);
 	if (!a->ours)
-		return err_set(e, ERR_USAGE,
-			       "what answers at %s is not snapctld",
-			       text_quote_str(a->call->socket).s);
+		return not_ours(a, "", e);
 	return status_of(a->curl) == 200 ? 0 : told_failure(a, e);
 }
 

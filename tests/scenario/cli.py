@@ -129,7 +129,13 @@ def sockets(world):
     check("not running" in world.err and "systemctl" in world.err, world.err)
     open(world.socket, "w").close()
     world.run("status", status=2)
-    check("not a socket" in world.err, world.err)
+    check("not a socket" in world.err and "--socket" in world.err, world.err)
+    os.unlink(world.socket)
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    other.bind(world.socket)
+    world.run("status", status=2)
+    check("not snapctld" in world.err and "--socket" in world.err, world.err)
+    other.close()
     os.unlink(world.socket)
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(world.socket)
@@ -166,7 +172,10 @@ class Server:
 def strangers(world):
     for answer, status, told in [
             (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 2, "snapctld"),
-            (b"SSH-2.0-OpenSSH\r\n", 1, "snapctld"),
+            (b"SSH-2.0-OpenSSH\r\n", 2, "snapctld"),
+            (b"220 mail ESMTP\r\n", 2, "--socket"),
+            (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 2,
+             "--socket"),
             (b"HTTP/1.1 200 OK\r\nSnapctl-Version: 9\r\n"
              b"Content-Length: 99\r\n\r\n{", 6, "early"),
             (b"HTTP/1.1 404 No\r\nSnapctl-Version: 9.9\r\n"
