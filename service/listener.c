@@ -111,17 +111,23 @@ static int give_to_group(const char *path, const char *group, struct err *e)
 	return 0;
 }
 
+/* The group must get there, whatever umask the daemon was started with. */
 static int make_folder(const char *path, struct err *e)
 {
 	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	char *slash;
+	mode_t mask;
+	int made;
 
 	(void)snprintf(folder, sizeof(folder), "%s", path);
 	slash = strrchr(folder, '/');
 	if (!slash || slash == folder)
 		return 0;
 	*slash = '\0';
-	return file_make_folders(folder, 0755, e);
+	mask = umask(0022);
+	made = file_make_folders(folder, 0755, e);
+	(void)umask(mask);
+	return made;
 }
 
 int listener_open(const char *path, const char *group, int *ret_fd,

@@ -4,6 +4,7 @@
 Exit statuses, help to standard output, failures in JSON, completion in the
 shells that are there, interruption, readers that go away.
 """
+import grp
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import threading
 import time
 
 import snap
-from snap import LIMIT, MANIFEST, SNAPCTL, check
+from snap import LIMIT, MANIFEST, SNAPCTL, check, wait_for
 
 
 DRILL = """\
@@ -355,6 +356,33 @@ def what_apply_changes(world):
     world.stop()
 
 
+def member_of_the_group(world):
+    """Who has no daemon of their own asks the system's, at its own place."""
+    private = ["unshare", "--mount"]
+    if os.geteuid() != 0 or subprocess.run([*private, "true"]).returncode != 0:
+        return
+    os.chmod(world.root, 0o755)
+    del world.env["SNAPCTL_SOCKET"]
+    world.env["SNAPCTL_GROUP"] = grp.getgrgid(65534).gr_name
+    world.log = open(world.path("log"), "a")
+    world.daemon = subprocess.Popen(
+        [*private, "sh", "-c", "mount -t tmpfs none /run && umask 077 && "
+         'exec "$0"', snap.SNAPCTLD], env=world.env, stderr=world.log)
+
+    def ask(group):
+        check(world.daemon.poll() is None, "the daemon ended")
+        return subprocess.run(
+            ["nsenter", "--mount", "--target", str(world.daemon.pid),
+             "setpriv", "--reuid=65534", f"--regid={group}", "--clear-groups",
+             SNAPCTL, "run", "list"], env=world.env, text=True,
+            capture_output=True, timeout=LIMIT)
+
+    wait_for("an answer to a member", lambda: ask(65534).returncode == 0)
+    stranger = ask(65533)
+    check(stranger.returncode == 7 and "group" in stranger.stderr, stranger)
+    world.stop()
+
+
 def settings(world):
     check(world.json("config", "check")["ok"] is True, "ok")
     rows = world.json("config", "show", "--origin")
@@ -413,6 +441,5 @@ def manual(world):
 
 snap.tell(help_everywhere, requests_without_sense, values, sockets, strangers,
           daemon_stands_still, daemon_takes_long, interrupted,
-          reader_goes_away, statuses_of_the_daemon, what_apply_changes,
-          settings,
-          completion, manual)
+          reader_goes_away, statuses_of_the_daemon, member_of_the_group,
+          what_apply_changes, settings, completion, manual)
