@@ -82,16 +82,26 @@ static void report_text(const struct cli_request *r, const struct err *e,
 
 	buf_init(&text, 100000);
 	(void)fprintf(stderr, "snapctl: %s\n", e->text);
-	if (err_advice(e)) {
+	if (err_advice(e))
 		(void)fprintf(stderr, "  %s\n", err_advice(e));
-		return;
-	}
-	if (usage && r->operation &&
-	    help_usage(r->operation, &text, &ignored) == 0)
+	else if (usage && r->operation &&
+		 help_usage(r->operation, &text, &ignored) == 0)
 		(void)fputs(buf_str(&text), stderr);
-	else if (usage)
-		(void)fputs("  \"snapctl --help\" lists the commands\n",
-			    stderr);
+}
+
+/* Where to read on, unless it was said, or the usage will be told. */
+static void advise(const struct cli_request *r, struct err *e)
+{
+	if (err_advice(e))
+		return;
+	if (r->operation && r->json)
+		(void)err_hint(e, "\"snapctl %s --help\" tells what it takes",
+			       r->operation->verb);
+	else if (!r->operation && r->noun)
+		(void)err_hint(e, "\"snapctl %s --help\" lists its commands",
+			       r->noun);
+	else if (!r->operation)
+		(void)err_hint(e, "\"snapctl --help\" lists the commands");
 }
 
 /* The exit status of a failure, after it was told. */
@@ -241,8 +251,10 @@ int cli_main(int argc, char *const *argv)
 	enum operation_outcome outcome = OPERATION_DONE;
 	struct err e = { 0 };
 
-	if (cli_parse(argc, argv, &r, &e) < 0)
+	if (cli_parse(argc, argv, &r, &e) < 0) {
+		advise(&r, &e);
 		return failed(&r, &e, true);
+	}
 	if ((r.help ? print_help(&r, &e) : run(&r, &outcome, &e)) < 0)
 		return failed(&r, &e, false);
 	switch (outcome) {

@@ -88,6 +88,12 @@ def requests_without_sense(world):
         check(set(error) == {"code", "message", "hint"} and
               isinstance(error["hint"], str), error)
         check(world.err == "", world.err)
+    for words, told in ((("run", "show"), '"snapctl run show --help"'),
+                        (("version", "x"), '"snapctl version --help"'),
+                        (("run",), '"snapctl run --help"'),
+                        ((), '"snapctl --help"')):
+        error = world.json(*words, status=2)["error"]
+        check(error["hint"].startswith(told), error)
     # "--" ends the options; "--opt=value" and "--opt value" are one.
     check(world.json("schedule", "next", "--count=1", "--", "0 0 1 1 *") ==
           world.json("schedule", "next", "0 0 1 1 *", "--count", "1"), "--")
