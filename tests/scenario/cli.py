@@ -315,10 +315,7 @@ def statuses_of_the_daemon(world):
 
 
 def refused(world, code, words):
-    """As somebody who is neither root nor the daemon."""
-    p = subprocess.run([SNAPCTL, *words, "--json"], env=world.env, user=65534,
-                       group=65534, extra_groups=[], text=True,
-                       capture_output=True)
+    p = world.run_as_nobody(*words, "--json")
     got = json.loads(p.stdout)
     if code:
         check(p.returncode == 7 and got["error"]["code"] == code, p)

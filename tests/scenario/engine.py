@@ -667,9 +667,7 @@ def without_a_home(world):
            if k in ("PATH", "LC_ALL") or k.endswith("SAN_OPTIONS")}
 
     def run(*words, status=0, program=SNAPCTL, **more):
-        p = subprocess.run([program, *words], env={**env, **more}, text=True,
-                           user=65534, group=65534, extra_groups=[],
-                           capture_output=True, timeout=LIMIT)
+        p = world.run_as_nobody(*words, program=program, env={**env, **more})
         check(p.returncode == status, (words, p))
         return p
 

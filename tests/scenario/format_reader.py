@@ -349,7 +349,6 @@ if __name__ == "__main__":
         print("SKIPPED format_reader_root: owners, devices, capabilities "
               "need root", flush=True)
         sys.exit(77)
-    os.umask(0o022)
     sys.dont_write_bytecode = True
     tempfile.tempdir = room()
     snap.tell(everything_comes_back, second_snapshot_and_keys, parts,
