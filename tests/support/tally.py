@@ -50,14 +50,21 @@ def tally(entry, allowed, strict):
         [s for s in skips if s not in refused]
 
 
+def entries(log):
+    with open(log, encoding="utf-8", errors="replace") as f:
+        for line in filter(str.strip, f):
+            try:
+                yield json.loads(line)
+            except ValueError:  # meson was killed while it wrote
+                yield {"name": "a result cut short", "result": "ERROR"}
+
+
 def main():
     label, log, allowed_path = sys.argv[1:4]
     allowed = allowed_skips(allowed_path)
     strict = os.environ.get("CI") == "true" or os.getuid() == 0
     any_failed = False
-    with open(log, encoding="utf-8") as f:
-        entries = [json.loads(line) for line in f if line.strip()]
-    for entry in entries:
+    for entry in entries(log):
         name = f"{label}: {entry['name'].split(' / ')[-1]}"
         passed, failed, skipped = tally(entry, allowed, strict)
         print(f"passed {name}\n" * passed + f"failed {name}\n" * failed, end="")

@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+"""Goal of this test: `./dev test` tells the truth on any machine.
+
+A small house with the real script and stand-ins for what it calls: a meson
+that dies midway.
+"""
+import json
+import os
+import shutil
+import subprocess
+
+import snap
+from snap import LIMIT, check
+
+HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+PARTS = ("dev", "tests/skips_allowed", "tests/support/tally.py",
+         "tests/lint/untracked.py")
+
+STAND_INS = {
+    "dpkg-query": 'for name; do echo "installed $name"; done',
+    "ninja": "true",
+    "meson": """case $1 in
+setup) mkdir -p "$2/meson-logs" && touch "$2/build.ninja" ;;
+test) printf %s "$LOG" >build/meson-logs/testlog.json
+      exit "${STATUS:-0}" ;;
+esac""",
+}
+GOOD = json.dumps({"name": "a", "result": "OK", "stdout": ""}) + "\n"
+
+
+class House:
+    def __init__(self, world):
+        self.root, self.bin = world.path("house"), world.path("bin")
+        for part in PARTS:
+            at = os.path.join(self.root, part)
+            os.makedirs(os.path.dirname(at), exist_ok=True)
+            shutil.copy(os.path.join(HOUSE, part), at)
+        os.mkdir(self.bin)
+        for name, text in STAND_INS.items():
+            at = os.path.join(self.bin, name)
+            with open(at, "w") as f:
+                f.write("#!/bin/bash\n" + text + "\n")
+            os.chmod(at, 0o755)
+        self.env = {"PATH": self.bin + ":" + os.environ["PATH"],
+                    "HOME": world.root}
+        with open(os.path.join(self.root, ".gitignore"), "w") as f:
+            f.write("build*/\n")
+        subprocess.run(["git", "init", "-q", self.root], check=True,
+                       timeout=LIMIT)
+
+    def test(self, *words, wanted, before=(), **env):
+        """./dev test; its last line, and that its status agrees with it."""
+        p = subprocess.run([*before, os.path.join(self.root, "dev"), "test",
+                            *words], env={**self.env, **env}, text=True,
+                           capture_output=True, timeout=LIMIT)
+        last = p.stdout.strip().split("\n")[-1]
+        check(last == wanted, (words, env, p.stdout, p.stderr))
+        check((p.returncode == 0) == (", 0 failed" in last), p)
+        return p.stdout + p.stderr
+
+
+def what_meson_says_counts(world):
+    house = House(world)
+    house.test("unit", LOG=GOOD, wanted="2 passed, 0 failed, 0 skipped")
+    # It crashed after some tests: those passed, and the whole did not.
+    for status in "1", "139":
+        house.test("unit", LOG=GOOD, STATUS=status,
+                   wanted="2 passed, 1 failed, 0 skipped")
+    # It was killed while it wrote.
+    house.test("unit", LOG=GOOD + GOOD[:20], STATUS="124",
+               wanted="2 passed, 1 failed, 0 skipped")
+    # What is counted already is not counted twice.
+    bad = GOOD.replace("OK", "FAIL")
+    house.test("unit", LOG=GOOD + bad, STATUS="1",
+               wanted="2 passed, 1 failed, 0 skipped")
+
+
+snap.tell(what_meson_says_counts)
