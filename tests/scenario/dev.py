@@ -2,7 +2,7 @@
 """Goal of this test: `./dev test` tells the truth on any machine.
 
 A small house with the real script and stand-ins for what it calls: a meson
-that dies midway.
+that dies midway, a tree without git or of another owner.
 """
 import json
 import os
@@ -20,9 +20,12 @@ PARTS = ("dev", "tests/skips_allowed", "tests/support/tally.py",
 STAND_INS = {
     "dpkg-query": 'for name; do echo "installed $name"; done',
     "ninja": "true",
+    # Objects to all that it is shown.
+    "clang-format": 'printf "%s\\n" "$@" >&2; [ $# -lt 3 ]',
     "meson": """case $1 in
 setup) mkdir -p "$2/meson-logs" && touch "$2/build.ninja" ;;
 test) printf %s "$LOG" >build/meson-logs/testlog.json
+      [ -z "${LEAVES:-}" ] || touch "$LEAVES"
       exit "${STATUS:-0}" ;;
 esac""",
 }
@@ -30,7 +33,7 @@ GOOD = json.dumps({"name": "a", "result": "OK", "stdout": ""}) + "\n"
 
 
 class House:
-    def __init__(self, world):
+    def __init__(self, world, git=True):
         self.root, self.bin = world.path("house"), world.path("bin")
         for part in PARTS:
             at = os.path.join(self.root, part)
@@ -44,10 +47,11 @@ class House:
             os.chmod(at, 0o755)
         self.env = {"PATH": self.bin + ":" + os.environ["PATH"],
                     "HOME": world.root}
-        with open(os.path.join(self.root, ".gitignore"), "w") as f:
-            f.write("build*/\n")
-        subprocess.run(["git", "init", "-q", self.root], check=True,
-                       timeout=LIMIT)
+        if git:
+            with open(os.path.join(self.root, ".gitignore"), "w") as f:
+                f.write("build*/\n")
+            subprocess.run(["git", "init", "-q", self.root], check=True,
+                           timeout=LIMIT)
 
     def test(self, *words, wanted, before=(), **env):
         """./dev test; its last line, and that its status agrees with it."""
@@ -76,4 +80,30 @@ def what_meson_says_counts(world):
                wanted="2 passed, 1 failed, 0 skipped")
 
 
-snap.tell(what_meson_says_counts)
+def any_tree(world, git):
+    house = House(world, git)
+    if git and os.geteuid() == 0:
+        for at in "", ".git":
+            os.chown(os.path.join(house.root, at), 65534, 65534)
+    house.test("unit", "untracked", LOG=GOOD,
+               wanted="3 passed, 0 failed, 0 skipped")
+    told = house.test("unit", "untracked", LOG=GOOD,
+                      LEAVES=os.path.join(house.root, "tests/forgotten"),
+                      wanted="2 passed, 1 failed, 0 skipped")
+    check("tests/forgotten" in told, told)
+    # The linters find what they are to read.
+    for name in "a.c", "build/generated.c":
+        open(os.path.join(house.root, name), "w").close()
+    told = house.test("format", wanted="1 passed, 1 failed, 0 skipped")
+    check("a.c" in told.split() and "generated" not in told, told)
+
+
+def a_tree_of_another(world):
+    any_tree(world, True)
+
+
+def a_tree_without_git(world):
+    any_tree(world, False)
+
+
+snap.tell(what_meson_says_counts, a_tree_of_another, a_tree_without_git)
