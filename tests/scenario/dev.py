@@ -2,12 +2,14 @@
 """Goal of this test: `./dev test` tells the truth on any machine.
 
 A small house with the real script and stand-ins for what it calls: a meson
-that dies midway, a tree without git or of another owner.
+that dies midway, a tree without git or of another owner, a root that may
+less than root.
 """
 import json
 import os
 import shutil
 import subprocess
+import sys
 
 import snap
 from snap import LIMIT, check
@@ -16,6 +18,9 @@ HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 PARTS = ("dev", "tests/skips_allowed", "tests/support/tally.py",
          "tests/lint/untracked.py")
+sys.path.insert(0, os.path.join(HOUSE, "tests", "support"))
+
+import tally  # noqa: E402
 
 STAND_INS = {
     "dpkg-query": 'for name; do echo "installed $name"; done',
@@ -30,6 +35,8 @@ test) printf %s "$LOG" >build/meson-logs/testlog.json
 esac""",
 }
 GOOD = json.dumps({"name": "a", "result": "OK", "stdout": ""}) + "\n"
+SKIP = json.dumps({"name": "a", "result": "OK", "stdout":
+                   "SKIPPED mounts: cannot mount\n"}) + "\n"
 
 
 class House:
@@ -106,4 +113,20 @@ def a_tree_without_git(world):
     any_tree(world, False)
 
 
-snap.tell(what_meson_says_counts, a_tree_of_another, a_tree_without_git)
+def who_may_skip(world):
+    """Neither CI nor a root who may do all."""
+    house = House(world)
+    may, may_not = "1 passed, 0 failed, 1 skipped", \
+        "1 passed, 1 failed, 0 skipped"
+    house.test("unit", LOG=SKIP, CI="true", wanted=may_not)
+    if tally.has_every_right():
+        house.test("unit", LOG=SKIP, wanted=may_not)
+        less = ["setpriv", "--bounding-set=-sys_admin"]
+        house.test("unit", LOG=SKIP, before=less, wanted=may)
+        house.test("unit", LOG=SKIP, before=less, CI="true", wanted=may_not)
+    else:
+        house.test("unit", LOG=SKIP, wanted=may)
+
+
+snap.tell(what_meson_says_counts, a_tree_of_another, a_tree_without_git,
+          who_may_skip)

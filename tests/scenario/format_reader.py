@@ -344,12 +344,20 @@ def interrupted(_):
     check("sound" in keeper.reader("verify"), "verify")
 
 
-if __name__ == "__main__":
-    if PRIVILEGED and os.geteuid() != 0:
-        print("SKIPPED format_reader_root: owners, devices, capabilities "
-              "need root", flush=True)
+def unless_root_may():
+    with tempfile.TemporaryDirectory() as folder:
+        why = everything.lacking(os.fsencode(folder))
+    if why:
+        print("SKIPPED format_reader_root: owners, devices, capabilities, "
+              "trusted attributes need root with all its rights:", why,
+              flush=True)
         sys.exit(77)
+
+
+if __name__ == "__main__":
     sys.dont_write_bytecode = True
     tempfile.tempdir = room()
+    if PRIVILEGED:
+        unless_root_may()
     snap.tell(everything_comes_back, second_snapshot_and_keys, parts,
               overwriting, interrupted)

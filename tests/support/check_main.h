@@ -90,7 +90,8 @@ static inline int check_main(const char *name, void (*add_cases)(TCase *))
 
 /*
  * End a case that cannot run on this machine; ./dev test counts it, and on CI
- * and for root takes it for a failure unless tests/skips_allowed names it.
+ * and for a root of all rights takes it for a failure unless
+ * tests/skips_allowed names it.
  */
 #define ck_skip(name, reason)                                   \
 	do {                                                    \

@@ -1,6 +1,7 @@
 """A tree of everything that Linux holds, for backups to prove themselves on."""
 import os
 import random
+import shutil
 import socket
 import stat
 import struct
@@ -196,6 +197,21 @@ def _privileged(root: bytes) -> None:
                     (4, 4, 2**32 - 1), (8, 1, 2**31 + 1),
                     (0x10, 7, 2**32 - 1), (0x20, 0, 2**32 - 1)))
     os.chown(root + b"/acl", 2**31, 5)
+
+
+def lacking(folder: bytes) -> str | None:
+    """Why what only root can make cannot all be made below folder: the root
+    of a container may be without some of root's rights."""
+    place = os.path.join(folder, b"probe")
+    try:
+        os.mkdir(place)
+        try:
+            _privileged(place)
+        finally:
+            shutil.rmtree(place)
+    except (OSError, subprocess.CalledProcessError) as why:
+        return str(why)
+    return None
 
 
 def make(root: bytes, seed: int, privileged: bool) -> None:
