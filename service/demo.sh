@@ -5,6 +5,7 @@
 # /usr/share/doc and a small site, copies to a second region, restores from
 # there to prove it, changes the site and shows what differs, and reports.
 # Nothing outside build/demo is written, and the daemon is stopped at the end.
+# Only where the checkout lies too deep for a socket is that put elsewhere.
 #
 # Usage: demo.sh [--keep]     --keep leaves the daemon running, to look around
 set -euo pipefail
@@ -14,6 +15,8 @@ keep=''
 [ "${1:-}" != --keep ] || keep=yes
 programs=$PWD/build/service
 demo=$PWD/build/demo
+socket=$demo/snapctl.sock
+short='' # a folder for the socket, if it needs one of its own
 daemon=''
 bold='' dim='' plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -25,6 +28,7 @@ stop() {
 		wait "$daemon" || true
 	fi
 	daemon=''
+	[ -z "$short" ] || rm -rf "$short"
 }
 finish() {
 	status=$?
@@ -50,6 +54,7 @@ show() {
 	[ "$status" = 0 ] || [ "$status" = 3 ] || exit "$status"
 }
 quietly() { "$programs/snapctl" "$@" >/dev/null; }
+bytes() { printf %s "$1" | wc -c; }
 # A member of the JSON on standard input: field KEY, or of its first element.
 field() {
 	python3 -c 'import json, sys
@@ -62,19 +67,23 @@ print(v[sys.argv[1]])' "$1"
 wait_for_run() {
 	local id=$1 state
 
-	for _ in $(seq 600); do
+	for _ in $(seq 3000); do
 		state=$("$programs/snapctl" --json run show "$id" | field state)
 		case $state in
 		queued | running | waiting) sleep 0.2 ;;
 		*) echo "$state" && return ;;
 		esac
 	done
-	echo "still running after two minutes"
+	echo "still running after ten minutes"
 }
 
 rm -rf "$demo"
 mkdir -p "$demo"/{keys,site/conf.d}
 chmod 700 "$demo" "$demo/keys"
+if [ "$(bytes "$socket")" -gt 107 ]; then # the most that Linux takes
+	short=$(mktemp -d "${TMPDIR:-/tmp}/snapctl-demo-XXXXXX")
+	socket=$short/snapctl.sock
+fi
 cat >"$demo/site/site.conf" <<'S'
 listen 8080;
 workers 4;
@@ -85,7 +94,7 @@ cat >"$demo/instance.yaml" <<S
 state: $demo/state
 keys: $demo/keys
 cache: $demo/cache
-socket: $demo/snapctl.sock
+socket: $socket
 tick: 1s
 S
 cat >"$demo/plan.yaml" <<S
@@ -140,7 +149,7 @@ spec:
   rto: 30m
   checks: [{type: tree}]
 S
-export SNAPCTL_SOCKET=$demo/snapctl.sock
+export SNAPCTL_SOCKET=$socket
 export SNAPCTL_ETC=$demo/etc SNAPCTL_KEY_FILE=$demo/keys/main.key
 
 say "1. A repository in one place, and a second region for the day that place is gone"
@@ -150,8 +159,8 @@ show region add there "$demo/there" --repo "$demo/here"
 say "2. A daemon, and what it is to protect: /etc, /usr/share/doc and a small site"
 "$programs/snapctld" --config "$demo/instance.yaml" >"$demo/daemon.log" 2>&1 &
 daemon=$!
-for _ in $(seq 100); do
-	[ -S "$demo/snapctl.sock" ] && break
+for _ in $(seq 600); do
+	if [ -S "$socket" ] || ! kill -0 "$daemon" 2>/dev/null; then break; fi
 	sleep 0.1
 done
 show apply -f "$demo/plan.yaml"
@@ -193,5 +202,5 @@ cat <<S
   man build/service/snapctl.1                  the manual
 S
 if [ -n "$keep" ]; then
-	echo "  export SNAPCTL_SOCKET=$demo/snapctl.sock; kill $daemon when done"
+	echo "  export SNAPCTL_SOCKET=$socket; kill $daemon${short:+; rm -r $short} when done"
 fi
