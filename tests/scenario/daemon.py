@@ -8,6 +8,7 @@ reloading do what they say. The clock is shifted, so hours pass in no time.
 import datetime
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -30,10 +31,10 @@ def settled(world, n):
     return wait_for(f"{n} ended occurrences", look)
 
 
-def to_minute(world, second):
-    """Shift the clock so that it shows this second of a minute."""
+def to_minute(world, second, of=60):
+    """Shift the clock so that it shows this second of a minute, or so."""
     now = time.time() + world.shift
-    world.set_clock(world.shift + (second - now % 60) % 60)
+    world.set_clock(world.shift + (second - now % of) % of)
 
 
 def applying_fires_nothing(world):
@@ -66,7 +67,7 @@ def a_run_goes_by_the_daemons_settings(world):
         f.write("state: /nowhere\nnonsense: [\n")
     world.env["SNAPCTL_ETC"] = world.path("none")  # ours; the daemon has its
     run = world.json("run", "start", "nightly")["id"]
-    done = wait_for("the run", lambda: ended(world, run), 60)
+    done = wait_for("the run", lambda: ended(world, run))
     check(done["state"] == "succeeded", done)
     # Who asked for it is written down.
     rows = [(r["action"], r["object"]) for r in world.json("audit", "log")]
@@ -148,13 +149,13 @@ def hung_run(world):
         world.set_clock(world.shift + 60)
         wait_for(f"quick run {n}", lambda: len(world.json(
             "run", "list", "--schedule", "quick", "--state",
-            "succeeded")) == n)
+            "succeeded")) >= n)
     stuck = world.json("run", "list", "--schedule", "stuck")
     check(len(stuck) == 1 and stuck[0]["state"] == "running", stuck)
     skipped = [r for r in world.ledger() if r[1] == "skipped"]
     check(skipped and all(r[2] == "overlap" for r in skipped), skipped)
     told = [p["message"] for p in world.json("status")["problems"]]
-    check(any(m.startswith("stuck: the last 2 occurrences were skipped")
+    check(any(re.match(r"stuck: the last \d occurrences were skipped", m)
               for m in told), told)
     check(not any(m.startswith("quick: the last") for m in told), told)
     # SIGTERM does not help, so SIGKILL ends it when its time is over.
@@ -206,27 +207,34 @@ def retried(world):
     world.stop()
 
 
+# So long that no more than one falls into the time that a slow machine takes,
+# and less than the five minutes that are a jump of the clock.
+PERIOD = 240
+
+
 def clock_forth_and_back(world):
-    def next_in():
+    def soon():
+        """Whether the next occurrence is one of the period that runs."""
+        before = time.time() + world.shift
         moment = datetime.datetime.fromisoformat(
-            world.json("status")["next"].replace("Z", "+00:00"))
-        return moment.timestamp() - time.time() - world.shift
+            world.json("status")["next"].replace("Z", "+00:00")).timestamp()
+        return before - PERIOD < moment <= time.time() + world.shift + PERIOD
 
     def alarm():
         return any("clock jumped" in p["message"] and "goes on" in p["message"]
                    for p in world.json("status")["problems"])
 
     month = 30 * 86400
-    to_minute(world, 10)
+    to_minute(world, 10, PERIOD)
     world.start()
-    declare(world, "* * * * *")
+    declare(world, "*/4 * * * *")
     for direction in 1, -1:
         world.set_clock(world.shift + direction * month)
         wait_for("the alarm", alarm)
-        check(-1 <= next_in() <= 60, next_in())
+        check(soon(), world.json("status")["next"])
         # The timetable goes on by the time that passes; here, in no time.
         before = len(world.ledger())
-        world.set_clock(world.shift - direction * month + 60)
+        world.set_clock(world.shift - direction * month + PERIOD)
         rows = settled(world, before + 1)
         check(len(rows) == before + 1 and rows[-1][1] == "succeeded", rows)
         world.run("clock", "confirm")
@@ -234,9 +242,9 @@ def clock_forth_and_back(world):
     world.set_clock(world.shift - month)
     wait_for("the alarm", alarm)
     world.run("clock", "confirm")
-    wait_for("the next tick", lambda: -1 <= next_in() <= 61)
+    wait_for("the next tick", soon)
     check(not alarm(), "it is confirmed")
-    world.set_clock(world.shift + 60)
+    world.set_clock(world.shift + PERIOD)
     rows = settled(world, 3)
     check(len(rows) == 3 and rows[0][0] < rows[1][0] - month + 3600, rows)
     world.stop()
