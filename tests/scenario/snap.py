@@ -147,16 +147,18 @@ class World:
         self.daemon = None
         check(got == status, f"the daemon ended with {got}, not {status}")
 
-    def run_as_nobody(self, *words, program=SNAPCTL, env=None):
-        """As somebody who is neither root nor the daemon; takes root.
-
-        The checkout may lie where nobody else gets: what they run is a copy.
-        """
+    def for_nobody(self, program=SNAPCTL):
+        """A copy: the checkout may lie where nobody else gets."""
         copy = self.path("for-nobody-" + os.path.basename(program))
         if not os.path.exists(copy):
             shutil.copy(program, copy)
             os.chmod(copy, 0o755)
-        return subprocess.run([copy, *words], env=env or self.env, text=True,
+        return copy
+
+    def run_as_nobody(self, *words, program=SNAPCTL, env=None):
+        """As somebody who is neither root nor the daemon; takes root."""
+        return subprocess.run([self.for_nobody(program), *words],
+                              env=env or self.env, text=True,
                               user=65534, group=65534, extra_groups=[],
                               cwd=self.root, capture_output=True,
                               timeout=LIMIT)
