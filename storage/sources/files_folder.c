@@ -248,15 +248,19 @@ void files_folder_unpin(struct files_folder *f)
 	file_close(extra);
 }
 
-/* ENXIO: a socket, or a device that is not there, in a file's place. */
+bool files_met_other(int sys)
+{
+	/* ENXIO: a socket, or a device that is not there, for a file. */
+	return sys == ENOENT || sys == ENOTDIR || sys == ELOOP || sys == ENXIO;
+}
+
 bool files_is_gone(int dir_fd, const char *name, bool follow, mode_t format)
 {
 	const int saved = errno;
 	struct stat st;
 	bool gone = false;
 
-	if (saved != ENOENT && saved != ENOTDIR && saved != ELOOP &&
-	    saved != ENXIO)
+	if (!files_met_other(saved))
 		return false;
 	if (fstatat(dir_fd, name, &st,
 		    AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW)) < 0)

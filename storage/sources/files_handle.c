@@ -24,8 +24,6 @@
 #include "base/text.h"
 #include "storage/sources/files_internal.h"
 
-/* For a file that is replaced while it is opened. */
-#define OPEN_TRIES 3
 /* From here on the kernel's doubled read-ahead window pays. */
 #define SEQUENTIAL_FROM ((uint64_t)1 << 20)
 
@@ -148,7 +146,7 @@ static int open_other(int dir_fd, const struct files_handle *h)
 static bool open_entry(struct files_handle *h)
 {
 	const int dir_fd = files_folder_pin(h->folder);
-	int tries = OPEN_TRIES;
+	int tries = FILES_OPEN_TRIES;
 	bool gone;
 
 	if (dir_fd < 0 && dir_fd != AT_FDCWD) {
@@ -166,7 +164,7 @@ static bool open_entry(struct files_handle *h)
 					     : open_other(dir_fd, h);
 		gone = h->fd < 0 &&
 		       files_is_gone(dir_fd, h->name, h->follow, h->format);
-	} while (h->fd < 0 && !gone && errno == ENOENT && --tries > 0);
+	} while (h->fd < 0 && !gone && files_met_other(errno) && --tries > 0);
 	if (gone)
 		vanished(h);
 	else if (h->fd < 0)

@@ -108,6 +108,14 @@ void files_folder_unref(struct files_folder *f);
  */
 int files_folder_pin(struct files_folder *f) MUST_CHECK;
 void files_folder_unpin(struct files_folder *f);
+/* How often to open what is replaced again and again meanwhile. */
+#define FILES_OPEN_TRIES 10
+/*
+ * Whether an open that failed with sys met nothing, or a thing of another
+ * type, under the name: where files_is_gone() then says no, the right one has
+ * come back, and to open it again may succeed.
+ */
+bool files_met_other(int sys);
 /*
  * After name could not be opened, with errno: whether it vanished.  Not, when
  * something of that format (S_IFMT) is still there: then it is the file system

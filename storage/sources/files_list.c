@@ -574,8 +574,11 @@ static int fill(struct files_reader *r, int fd, const struct files_record *rec,
 		files_folder_path(l->folder, (char *)r->path.data);
 	if (rec->flags & RECORD_PLANNED)
 		status = plan_names(r, rec->plan, e);
-	if (status == 0 && !through)
+	if (status == 0 && !through) {
 		status = read_names(r, fd, &tag, &l->sys, e);
+		/* So the kernel says that it was removed since it is open. */
+		l->gone = l->sys == ENOENT;
+	}
 	if (status < 0)
 		return -1;
 	if (tag && r->rules->options->exclude_caches && has_cache_tag(fd))
@@ -596,6 +599,19 @@ static int fill(struct files_reader *r, int fd, const struct files_record *rec,
 	return status;
 }
 
+static int open_to_list(int dir_fd, const char *name, int flags, bool through)
+{
+	int fd;
+
+	/* Only passing through asks for no permission to list. */
+	if (through)
+		return openat(dir_fd, name, flags | O_PATH);
+	fd = openat(dir_fd, name, flags | O_RDONLY | O_NOATIME);
+	if (fd < 0 && errno == EPERM)
+		fd = openat(dir_fd, name, flags | O_RDONLY);
+	return fd;
+}
+
 /* -1: l says why. */
 static int open_folder(struct files_folder *above,
 		       const struct files_record *rec, const char *name,
@@ -604,6 +620,9 @@ static int open_folder(struct files_folder *above,
 	const int flags = O_DIRECTORY | O_CLOEXEC |
 			  (rec->flags & RECORD_FOLLOW ? 0 : O_NOFOLLOW);
 	const int dir_fd = files_folder_pin(above);
+	int tries = FILES_OPEN_TRIES;
+	bool gone;
+	int sys;
 	int fd;
 
 	if (dir_fd < 0 && dir_fd != AT_FDCWD) {
@@ -611,18 +630,17 @@ static int open_folder(struct files_folder *above,
 		l->lost = errno == ENOENT;
 		return -1;
 	}
-	/* Only passing through asks for no permission to list. */
-	if (through) {
-		fd = openat(dir_fd, name, flags | O_PATH);
-	} else {
-		fd = openat(dir_fd, name, flags | O_RDONLY | O_NOATIME);
-		if (fd < 0 && errno == EPERM)
-			fd = openat(dir_fd, name, flags | O_RDONLY);
-	}
+	/* Another thing may take its place in between, more than once. */
+	do {
+		fd = open_to_list(dir_fd, name, flags, through);
+		sys = errno;
+		gone = fd < 0 &&
+		       files_is_gone(dir_fd, name, rec->flags & RECORD_FOLLOW,
+				     S_IFDIR);
+	} while (fd < 0 && !gone && files_met_other(sys) && --tries > 0);
 	if (fd < 0) {
-		l->sys = errno;
-		l->gone = files_is_gone(dir_fd, name,
-					rec->flags & RECORD_FOLLOW, S_IFDIR);
+		l->sys = sys;
+		l->gone = gone;
 	}
 	files_folder_unpin(above);
 	return fd;
