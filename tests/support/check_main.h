@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /*
@@ -66,6 +67,7 @@ static inline int check_main(const char *name, void (*add_cases)(TCase *))
 	const int before = check_open_descriptors();
 	int failed;
 
+	(void)umask(022); /* whatever the user's: modes are compared */
 	tcase_set_timeout(tc, 0);
 	add_cases(tc);
 	suite_add_tcase(s, tc);
