@@ -355,29 +355,45 @@ static bool is_unsupported_xattr(int sys)
 	       sys == E2BIG || sys == ERANGE;
 }
 
+static bool is_acl(const char *name)
+{
+	return strncmp(name, "system.posix_acl_", 17) == 0;
+}
+
+static int set_xattr(struct restore_run *r, int fd, const char *path,
+		     const struct entry *en, const struct entry_xattr *x,
+		     struct err *e)
+{
+	char what[300];
+
+	if (!r->privileged && is_privileged_xattr(x->name)) {
+		(void)snprintf(what, sizeof(what), "attribute %s", x->name);
+		restore_leave_out(r, en, what);
+		return 0;
+	}
+	if (seam_setxattr(fd, path, x->name, x->value, x->value_len) == 0)
+		return 0;
+	if (!is_unsupported_xattr(errno))
+		return err_sys(e, "cannot set the attribute %s",
+			       text_quote_str(x->name).s);
+	(void)snprintf(what, sizeof(what), "attribute %s (not supported there)",
+		       x->name);
+	restore_leave_out(r, en, what);
+	return 0;
+}
+
+/*
+ * ACLs are the last: one may take the right to write from the owner, and then
+ * only root could set others.
+ */
 static int set_xattrs(struct restore_run *r, int fd, const char *path,
 		      const struct entry *en, struct err *e)
 {
-	for (size_t i = 0; i < en->xattr_count; i++) {
-		const struct entry_xattr *x = &en->xattrs[i];
-		char what[300];
-
-		if (!r->privileged && is_privileged_xattr(x->name)) {
-			(void)snprintf(what, sizeof(what), "attribute %s",
-				       x->name);
-			restore_leave_out(r, en, what);
-			continue;
-		}
-		if (seam_setxattr(fd, path, x->name, x->value, x->value_len) ==
-		    0)
-			continue;
-		if (!is_unsupported_xattr(errno))
-			return err_sys(e, "cannot set the attribute %s",
-				       text_quote_str(x->name).s);
-		(void)snprintf(what, sizeof(what),
-			       "attribute %s (not supported there)", x->name);
-		restore_leave_out(r, en, what);
-	}
+	for (int acls = 0; acls < 2; acls++)
+		for (size_t i = 0; i < en->xattr_count; i++)
+			if (is_acl(en->xattrs[i].name) == acls &&
+			    set_xattr(r, fd, path, en, &en->xattrs[i], e) < 0)
+				return -1;
 	return 0;
 }
 

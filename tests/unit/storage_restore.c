@@ -576,6 +576,53 @@ START_TEST(without_privileges_what_is_left_out_is_told)
 }
 END_TEST
 
+/* Nor does an ACL that forbids its owner to write hinder what follows it. */
+static int read_only_as_nobody(struct object_id id)
+{
+	struct restore_result got;
+	char value[8];
+
+	if (getuid() == 0 && (setgid(65534) || setuid(65534)))
+		return 10;
+	if (restore(id, RESTORE_CHANGED, &got))
+		return 11;
+	if (got.errors)
+		return 12;
+	return getxattr(at(f.to, "a"), "user.z", value, sizeof(value)) == 1
+		       ? 0
+		       : 13;
+}
+
+START_TEST(a_read_only_acl_is_set_after_other_attributes)
+{
+	/* user::r-- user:1:r-- group::r-- mask::r-- other::--- */
+	static const uint8_t acl[] = {
+		2, 0, 0,   0,	1,   0,	  4,  0, 255, 255, 255, 255, 2,	  0,  4,
+		0, 1, 0,   0,	0,   4,	  0,  4, 0,   255, 255, 255, 255, 16, 0,
+		4, 0, 255, 255, 255, 255, 32, 0, 0,   0,   255, 255, 255, 255
+	};
+	int status = 0;
+	struct object_id id;
+	pid_t pid;
+
+	write_text(at(f.from, "a"), "a");
+	if (setxattr(at(f.from, "a"), "user.z", "z", 1, 0) != 0 ||
+	    setxattr(at(f.from, "a"), "system.posix_acl_access", acl,
+		     sizeof(acl), 0) != 0) {
+		ck_skip("read-only ACL", "not supported here");
+		return;
+	}
+	id = repo_take(&f).id;
+	ck_assert_int_eq(chmod(f.dir.path, 0777), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(read_only_as_nobody(id));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
 START_TEST(what_is_in_the_way_stays)
 {
 	struct restore_result got;
@@ -629,6 +676,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, links_across_mounts_become_copies);
 	tcase_add_test(tc, an_attribute_too_large_for_there_is_left_out);
 	tcase_add_test(tc, without_privileges_what_is_left_out_is_told);
+	tcase_add_test(tc, a_read_only_acl_is_set_after_other_attributes);
 	tcase_add_test(tc, what_is_in_the_way_stays);
 	tcase_add_test(tc, the_target_must_be_a_folder);
 }
