@@ -29,7 +29,7 @@ STAND_INS = {
     "clang-format": 'printf "%s\\n" "$@" >&2; [ $# -lt 3 ]',
     "meson": """case $1 in
 setup) mkdir -p "$2/meson-logs" && touch "$2/build.ninja" ;;
-test) printf %s "$LOG" >build/meson-logs/testlog.json
+test) [ -z "$LOG" ] || printf %s "$LOG" >build/meson-logs/testlog.json
       [ -z "${LEAVES:-}" ] || touch "$LEAVES"
       exit "${STATUS:-0}" ;;
 esac""",
@@ -81,6 +81,10 @@ def what_meson_says_counts(world):
     # It was killed while it wrote.
     house.test("unit", LOG=GOOD + GOOD[:20], STATUS="124",
                wanted="2 passed, 1 failed, 0 skipped")
+    # Nothing ran: it failed at once, or no test is called so.
+    for status in "1", "0":
+        house.test("unti", LOG="", STATUS=status,
+                   wanted="1 passed, 1 failed, 0 skipped")
     # What is counted already is not counted twice.
     bad = GOOD.replace("OK", "FAIL")
     house.test("unit", LOG=GOOD + bad, STATUS="1",
