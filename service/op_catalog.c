@@ -189,7 +189,13 @@ static int check_forgotten(struct rebuilding *x, struct err *e)
 
 /* ---- Segments ----------------------------------------------------------- */
 
-/* The number of one that does not open is taken as well. */
+/* No catalog gets there; from here on, numbers soon would not rise any more. */
+#define SEGMENT_NUMBER_MAX (UINT64_C(1) << 47)
+
+/*
+ * The number of one that does not open is taken as well, unless somebody made
+ * up its name: whoever can write to the store can do that.
+ */
 static void see_number(struct rebuilding *x, const char *name)
 {
 	uint64_t sequence;
@@ -197,7 +203,8 @@ static void see_number(struct rebuilding *x, const char *name)
 	if (!object_name_parse_number(OBJECT_SEGMENT, name, &sequence))
 		return;
 	sequence /= OBJECT_SEGMENT_PARTS;
-	if ((int64_t)sequence > x->imported.number)
+	if (sequence < SEGMENT_NUMBER_MAX &&
+	    (int64_t)sequence > x->imported.number)
 		x->imported.number = (int64_t)sequence;
 }
 

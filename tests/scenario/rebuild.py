@@ -90,6 +90,19 @@ def rebuilt(world):
     names = sorted(os.listdir(world.path("here/catalog")))
     check([n[:12] for n in names] == ["%012x" % (i + 1) for i in
                                       range(len(names))], names)
+    # Nor does a name that somebody made up end the numbers.
+    made_up = world.path("here/catalog/" + "f" * 16 + "-" + "0" * 32)
+    with open(made_up, "wb") as f:
+        f.write(b"x")
+    shutil.rmtree(world.path("state"))
+    world.run(*rebuild, status=4)
+    os.unlink(made_up)
+    world.start()
+    run_once(world)
+    world.stop()
+    names = sorted(os.listdir(world.path("here/catalog")))
+    check([n[:12] for n in names] == ["%012x" % (i + 1) for i in
+                                      range(len(names))], names)
 
 
 SECOND = """\
