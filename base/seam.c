@@ -39,7 +39,13 @@ static struct {
 	uint64_t fail_at;
 	int fail_errno;
 	char count_file[4096];
+	int64_t lease_ms;
 } plan;
+
+int64_t seam_lease_ms(void)
+{
+	return plan.lease_ms;
+}
 
 static int planned(uint64_t n)
 {
@@ -96,9 +102,15 @@ static void plan_fail(const char *setting)
 
 void seam_from_environment(void)
 {
-	const char *setting = getenv("SNAPCTL_TEST_SEAM");
+	const char *setting = getenv("SNAPCTL_TEST_LEASE_MS");
 	int64_t n;
 
+	if (setting && !text_number(setting, 1, INT32_MAX, &plan.lease_ms)) {
+		(void)fprintf(stderr, "SNAPCTL_TEST_LEASE_MS: %s is no time\n",
+			      text_quote_str(setting).s);
+		abort();
+	}
+	setting = getenv("SNAPCTL_TEST_SEAM");
 	if (!setting)
 		return;
 	plan.start = seam_calls();
@@ -135,6 +147,11 @@ static int planned(uint64_t n)
 
 void seam_from_environment(void)
 {
+}
+
+int64_t seam_lease_ms(void)
+{
+	return 0;
 }
 
 #endif

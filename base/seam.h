@@ -52,6 +52,12 @@ void seam_set_hook(seam_hook *hook, void *arg);
  */
 void seam_from_environment(void);
 
+/*
+ * SNAPCTL_TEST_LEASE_MS, for tests that cannot wait two minutes to see an
+ * owner given up; 0 when it is not set, and in builds without test hooks.
+ */
+int64_t seam_lease_ms(void);
+
 /* How many calls were made by this process. */
 uint64_t seam_calls(void);
 

@@ -131,32 +131,24 @@ static int put_in_order(struct replication *x, struct err *e)
 	return 0;
 }
 
-/* Collectors of the source leave alone what we read; 0 when they cannot. */
-static struct beat *pin(struct replication *x)
+/* Collectors of the source leave alone what we read. */
+static int pin(struct replication *x, struct beat **ret, struct err *e)
 {
 	struct repository *from = x->plan.from;
-	struct beat *b = NULL;
-	struct err ignored = { 0 };
-	struct record r;
-	int failed = 0;
+	struct object_id *ids;
 
 	if (!x->n_order)
-		return NULL;
-	record_init(&r, OBJECT_PIN);
-	r.id = object_id_new();
-	r.time = clock_now();
-	r.pid = (uint64_t)getpid();
-	r.purpose = RECORD_REPLICATE;
-	for (size_t i = 0; !failed && i < x->n_order; i++)
-		failed = record_add_id(
-			&r, x->plan.v[x->order[i]].s.manifest.snapshot,
-			&ignored);
-	if (!failed)
-		x->result.pinned = beat_start(repository_store(from),
-					      repository_keys(from), &r, &b,
-					      &ignored) == 0;
-	record_done(&r);
-	return b;
+		return 0;
+	ids = calloc(x->n_order, sizeof(*ids));
+	if (!ids)
+		return err_oom(e);
+	for (size_t i = 0; i < x->n_order; i++)
+		ids[i] = x->plan.v[x->order[i]].s.manifest.snapshot;
+	x->result.pinned = beat_pin(
+		repository_store(from), repository_keys(from),
+		RECORD_READ_REPLICATE, ids, x->n_order, ret);
+	free(ids);
+	return 0;
 }
 
 /* The snapshot of the same source nearest in time that the target lists. */
@@ -328,7 +320,7 @@ static int copy_all(struct replication *x, struct err *e)
 static int run(struct replication *x, struct repository *from,
 	       struct repository *to, struct err *e)
 {
-	struct beat *b;
+	struct beat *b = NULL;
 	int failed;
 
 	if (replicate_limits_new(x->o, &x->limits, e) ||
@@ -336,7 +328,8 @@ static int run(struct replication *x, struct repository *from,
 	    replicate_plan_make(&x->plan, from, to, e) || check_wanted(x, e) ||
 	    put_in_order(x, e))
 		return -1;
-	b = pin(x);
+	if (pin(x, &b, e))
+		return -1;
 	tick(x);
 	failed = copy_all(x, e);
 	beat_stop(b);

@@ -59,9 +59,9 @@ int replicate_records(struct repository *from, struct repository *to,
 		      struct replicate_tally *t, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 /*
- * The undeletes of a snapshot that w published, so that the target has all it
- * reaches.  ERR_BUSY, with those that came taken away again, when a collector
- * of the target gave the session up before they were there.
+ * Revoke what the source's undeletes of a snapshot revoke, once w has published
+ * it, so that the target has all it reaches: by an undelete of that session,
+ * which is none when a collector gave the session up before (ERR_BUSY).
  */
 int replicate_undeletes(struct repository *from, struct writer *w,
 			struct object_id snapshot, struct replicate_tally *t,

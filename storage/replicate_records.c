@@ -237,38 +237,69 @@ int replicate_records(struct repository *from, struct repository *to,
 	return 0;
 }
 
-/* Each that is there by our doing, or may be as its PUT failed, is in ours. */
-static int copy_undeletes(const struct copying *c, const struct lacking *l,
-			  struct lacking *ours, struct err *e)
+/* Revoking tombstones of the target: the undelete is the writer's own. */
+struct revoking {
+	struct replicate_ids tombstones; /* of this snapshot, in the target */
+	struct record record;
+};
+
+static int add_own_tombstone(void *arg, const struct store_entry *entry,
+			     struct err *e)
+{
+	struct revoking *v = (struct revoking *)arg;
+	struct object_id id;
+
+	return id_of(entry->name, &id)
+		       ? replicate_ids_add(&v->tombstones, id, e)
+		       : 0;
+}
+
+/* What an undelete of the source revokes, as far as it is in force here. */
+static int add_revoked(const struct copying *c, const char *name,
+		       struct revoking *v, struct err *e)
+{
+	struct err why = { 0 };
+	struct record r;
+	int failed = 0;
+	const int found = record_get(repository_store(c->from),
+				     repository_keys(c->from), OBJECT_UNDELETE,
+				     name, &r, &why);
+
+	if (found < 0 && !object_is_damage(&why) && why.code != ERR_NEWER) {
+		*e = why;
+		return -1;
+	}
+	if (found < 0)
+		c->tally->damaged++;
+	if (found <= 0)
+		return 0;
+	for (size_t i = 0; !failed && i < r.n_ids; i++)
+		if (replicate_ids_has(&v->tombstones, r.ids[i]))
+			failed = record_add_id(&v->record, r.ids[i], e);
+	memcpy(v->record.by, r.by, sizeof(v->record.by));
+	v->record.time = r.time;
+	record_done(&r);
+	return failed;
+}
+
+static int revoke(const struct copying *c, struct writer *w,
+		  const struct lacking *l, struct revoking *v, struct err *e)
 {
 	const char *name = buf_str(&l->names);
 
-	if (buf_reserve(&ours->names, l->names.len, e))
-		return -1;
-	for (size_t i = 0; i < l->n; i++, name += strlen(name) + 1) {
-		const uint64_t before = c->tally->copied;
-		const int failed = copy_one(c, OBJECT_UNDELETE, name, e);
-
-		if (failed || c->tally->copied > before) {
-			ours->n++;
-			if (buf_add(&ours->names, name, strlen(name) + 1, e))
-				return -1;
-		}
-		if (failed)
+	for (size_t i = 0; i < l->n; i++, name += strlen(name) + 1)
+		if (add_revoked(c, name, v, e))
 			return -1;
-	}
+	if (v->record.n_ids == 0)
+		return copy_lacking(c, OBJECT_UNDELETE, l, NULL, NULL, e);
+	v->record.id = object_id_new();
+	v->record.session = writer_session(w);
+	if (record_put(repository_store(c->to), repository_keys(c->to),
+		       &v->record, 0, e) ||
+	    writer_confirm(w, e))
+		return -1;
+	c->tally->copied++;
 	return 0;
-}
-
-/* So that the next run finds it deleted as it was, and copies it anew. */
-static void take_back(struct repository *to, const struct lacking *ours)
-{
-	const char *name = buf_str(&ours->names);
-	struct err ignored = { 0 };
-
-	for (size_t i = 0; i < ours->n; i++, name += strlen(name) + 1)
-		if (store_remove(repository_store(to), name, &ignored))
-			err_clear(&ignored);
 }
 
 int replicate_undeletes(struct repository *from, struct writer *w,
@@ -276,19 +307,25 @@ int replicate_undeletes(struct repository *from, struct writer *w,
 			struct err *e)
 {
 	CLEANUP(lacking_done) struct lacking l = { .n = 0 };
-	CLEANUP(lacking_done) struct lacking ours = { .n = 0 };
 	const struct copying c = { from, writer_repository(w), t };
-	char prefix[STORE_NAME_MAX];
+	struct revoking v = { .record = { .kind = OBJECT_UNDELETE,
+					  .snapshot = snapshot } };
+	char undeletes[STORE_NAME_MAX];
+	char tombstones[STORE_NAME_MAX];
 	char id[OBJECT_ID_TEXT];
+	int failed;
 
 	object_id_format(snapshot, id);
-	(void)snprintf(prefix, sizeof(prefix), "undeletes/%s-", id);
-	buf_init(&ours.names, NAMES_MAX);
-	if (find_lacking(&c, prefix, &l, e))
-		return -1;
-	if (copy_undeletes(&c, &l, &ours, e) == 0 &&
-	    (ours.n == 0 || writer_confirm(w, e) == 0))
-		return 0;
-	take_back(c.to, &ours);
-	return -1;
+	(void)snprintf(undeletes, sizeof(undeletes), "undeletes/%s-", id);
+	(void)snprintf(tombstones, sizeof(tombstones), "tombstones/%s-", id);
+	failed = find_lacking(&c, undeletes, &l, e);
+	if (!failed && l.n) {
+		failed = store_list(repository_store(c.to), tombstones,
+				    add_own_tombstone, &v, e);
+		replicate_ids_sort(&v.tombstones);
+		failed = failed || revoke(&c, w, &l, &v, e);
+	}
+	replicate_ids_done(&v.tombstones);
+	record_done(&v.record);
+	return failed ? -1 : 0;
 }

@@ -720,23 +720,14 @@ static void allow_descriptors(void)
 	}
 }
 
-/* Collectors leave alone what is being restored; 0 even when they cannot. */
+/* Collectors leave alone what is being restored. */
 static struct beat *pin(struct restore_run *r, const struct manifest *m)
 {
 	struct beat *b = NULL;
-	struct err ignored = { 0 };
-	struct record record;
 
-	record_init(&record, OBJECT_PIN);
-	record.id = object_id_new();
-	record.time = clock_now();
-	record.pid = (uint64_t)getpid();
-	record.purpose = 1;
-	if (record_add_id(&record, m->snapshot, &ignored) == 0)
-		r->result.pinned = beat_start(repository_store(r->repository),
-					      repository_keys(r->repository),
-					      &record, &b, &ignored) == 0;
-	record_done(&record);
+	r->result.pinned = beat_pin(repository_store(r->repository),
+				    repository_keys(r->repository),
+				    RECORD_READ_RESTORE, &m->snapshot, 1, &b);
 	return b;
 }
 

@@ -4,10 +4,25 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/seam.h"
+#include "storage/repository/fields.h"
 
-#define BEAT_MS 20000
+#define LEASE_MS 120000
+/* Beats in a lease. */
+#define BEATS 6
+
+/* A pin that names more snapshots names none, and so all. */
+#define PINNED_MAX 1024
+
+int64_t beat_lease_ms(void)
+{
+	const int64_t shortened_ms = seam_lease_ms();
+
+	return shortened_ms ? shortened_ms : LEASE_MS;
+}
 
 struct beat {
 	struct store *store;
@@ -24,12 +39,14 @@ struct beat {
  * also counts suspend: so wait in small steps of the one and look at the
  * other.
  */
-static void wait_a_second(struct beat *b)
+static void wait_a_while(struct beat *b, int64_t ms)
 {
 	struct timespec until;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec++;
+	until.tv_nsec += (ms < 1000 ? ms : 1000) * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
 	(void)pthread_cond_timedwait(&b->wake, &b->lock, &until);
 }
 
@@ -40,10 +57,11 @@ static void *run(void *arg)
 
 	(void)pthread_mutex_lock(&b->lock);
 	while (!b->stop) {
-		const int64_t next_ms = clock_boot_ms() + BEAT_MS;
+		const int64_t every_ms = beat_lease_ms() / BEATS;
+		const int64_t next_ms = clock_boot_ms() + every_ms;
 
 		while (!b->stop && clock_boot_ms() < next_ms)
-			wait_a_second(b);
+			wait_a_while(b, every_ms);
 		if (b->stop)
 			break;
 		(void)pthread_mutex_unlock(&b->lock);
@@ -119,6 +137,29 @@ int beat_start(struct store *s, const struct keys *k, const struct record *r,
 	}
 	*ret = b;
 	return 0;
+}
+
+bool beat_pin(struct store *s, const struct keys *k,
+	      enum record_reading reading, const struct object_id *snapshots,
+	      size_t n, struct beat **ret)
+{
+	char host[RECORD_TEXT_MAX + 1] = { 0 };
+	struct err ignored = { 0 };
+	struct record r;
+	bool failed = gethostname(host, sizeof(host) - 1) != 0;
+
+	record_init(&r, OBJECT_PIN);
+	r.id = object_id_new();
+	r.time = clock_now();
+	r.pid = (uint64_t)getpid();
+	fields_text(r.by, sizeof(r.by), failed ? "" : host);
+	failed = false; /* a pin of no known host is one, too */
+	r.purpose = reading;
+	for (size_t i = 0; !failed && n <= PINNED_MAX && i < n; i++)
+		failed = record_add_id(&r, snapshots[i], &ignored);
+	failed = failed || beat_start(s, k, &r, ret, &ignored);
+	record_done(&r);
+	return !failed;
 }
 
 void beat_stop(struct beat *b)

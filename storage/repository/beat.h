@@ -9,6 +9,10 @@
 #ifndef STORAGE_REPOSITORY_BEAT_H
 #define STORAGE_REPOSITORY_BEAT_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "storage/repository/keys.h"
@@ -17,6 +21,9 @@
 
 struct beat;
 
+/* How long a counter stands still before its owner is given up. */
+int64_t beat_lease_ms(void);
+
 /*
  * PUT the record (a session or a pin; its ids are copied) and keep its
  * counter moving.
@@ -24,6 +31,14 @@ struct beat;
 int beat_start(struct store *s, const struct keys *k, const struct record *r,
 	       struct beat **ret, struct err *e) NONNULL(1, 2, 3, 4, 5)
 	MUST_CHECK;
+/*
+ * The same with a pin on the n snapshots: collectors leave alone what they
+ * need.  Many (or none) mean all.  False when it cannot be: who may only read
+ * goes on without, and finds what moved through the index.
+ */
+bool beat_pin(struct store *s, const struct keys *k,
+	      enum record_reading reading, const struct object_id *snapshots,
+	      size_t n, struct beat **ret) NONNULL(1, 2, 6);
 /* Stop and remove the record.  NULL-safe; cannot fail: what stays is dead. */
 void beat_stop(struct beat *b);
 DEFINE_CLEANUP(struct beat *, beat_stop);

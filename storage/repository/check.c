@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "storage/repository/beat.h"
 #include "storage/repository/check_internal.h"
 
 bool check_in_part(struct object_id pack, unsigned int part, unsigned int parts)
@@ -331,6 +333,31 @@ static int newest_keyring(void *arg, const struct store_entry *entry,
 	return 0;
 }
 
+/*
+ * What collectors do meanwhile must not look like damage: they leave alone
+ * what is pinned, and wait for a session that repairs.
+ */
+static int announce(struct check *c, struct beat **ret, struct err *e)
+{
+	struct record r;
+	int failed;
+
+	if (!c->o->repair) {
+		c->pinned = beat_pin(c->store, c->keys, RECORD_READ_VERIFY,
+				     NULL, 0, ret);
+		return 0;
+	}
+	record_init(&r, OBJECT_SESSION);
+	c->session = object_id_new();
+	r.id = c->session;
+	r.time = c->o->now;
+	r.pid = (uint64_t)getpid();
+	r.purpose = RECORD_REPAIR;
+	failed = beat_start(c->store, c->keys, &r, ret, e);
+	record_done(&r);
+	return failed;
+}
+
 static int stages(struct check *c, struct err *e)
 {
 	if (make_maps(c, e) || check_snapshots(c, e) ||
@@ -347,8 +374,43 @@ static int stages(struct check *c, struct err *e)
 	return 0;
 }
 
+/* Index objects that are there no more. */
+static int count_gone(struct check *c, size_t *ret, struct err *e)
+{
+	uint64_t size;
+
+	*ret = 0;
+	for (size_t at = 0; at < c->index_ids.len; at += 16) {
+		struct object_id id;
+		int found;
+
+		memcpy(id.b, c->index_ids.data + at, sizeof(id.b));
+		found = store_size(c->store, object_name(OBJECT_INDEX, id).s,
+				   &size, e);
+		if (found < 0)
+			return -1;
+		*ret += !found;
+	}
+	return 0;
+}
+
+/* Without a pin, what collectors moved looks lost in the index as it was. */
+static int check_moved(struct check *c, struct err *e)
+{
+	size_t gone;
+
+	if (c->pinned || !c->out->n_findings)
+		return 0;
+	if (count_gone(c, &gone, e))
+		return -1;
+	if (!gone)
+		return 0;
+	(void)err_set(e, ERR_BUSY, "a garbage collection moved data meanwhile");
+	return err_hint(e, "check again");
+}
+
 /* What was written under keys that came after ours would look damaged. */
-static int run(struct check *c, struct err *e)
+static int examine(struct check *c, struct err *e)
 {
 	uint64_t before = 0;
 	uint64_t after = 0;
@@ -363,8 +425,22 @@ static int run(struct check *c, struct err *e)
 		(void)err_set(e, ERR_BUSY, "the keys were changed meanwhile");
 		return err_hint(e, "check again");
 	}
+	if (check_moved(c, e))
+		return -1;
 	conclude(c);
 	return c->o->repair ? check_repair(c, e) : 0;
+}
+
+static int run(struct check *c, struct err *e)
+{
+	struct beat *beat = NULL;
+	int failed;
+
+	if (announce(c, &beat, e))
+		return -1;
+	failed = examine(c, e);
+	beat_stop(beat);
+	return failed;
 }
 
 int check_run(struct repository *r, const struct check_options *o,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "storage/repository/check_internal.h"
+#include "storage/repository/voids.h"
 
 static const struct chunk_id whole = { { 0 } };
 
@@ -46,6 +47,32 @@ static int superseded(struct check *c, struct buf *ret, struct err *e)
 	if (ret->len)
 		qsort(ret->data, ret->len / sizeof(struct object_id),
 		      sizeof(struct object_id), compare_ids);
+	return 0;
+}
+
+/* An object of a voided session that its voids do not name is none. */
+static int leave_out_voided(struct check *c, struct err *e)
+{
+	CLEANUP(voids_free) struct voids *v = NULL;
+	enum voids_answer answer;
+	size_t n = 0;
+
+	if (voids_read(c->store, c->keys, &v, e))
+		return -1;
+	for (size_t i = 0; i < c->n_index; i++) {
+		struct index_object *o = c->index[i];
+
+		if (voids_judge(v, o->session, o->in.id, &answer, e))
+			return -1;
+		if (answer == VOIDS_DOES_NOT) {
+			index_object_free(o);
+			c->index[i] = NULL;
+		}
+	}
+	for (size_t i = 0; i < c->n_index; i++)
+		if (c->index[i])
+			c->index[n++] = c->index[i];
+	c->n_index = n;
 	return 0;
 }
 
@@ -329,7 +356,8 @@ int check_index(struct check *c, struct err *e)
 	check_stage(c, "index", 0);
 	buf_init(&broken, (size_t)256 << 20);
 	buf_init(&ids, (size_t)1 << 30);
-	if (open_objects(c, &broken, e) || superseded(c, &ids, e))
+	if (open_objects(c, &broken, e) || leave_out_voided(c, e) ||
+	    superseded(c, &ids, e))
 		return -1;
 	return read_objects(c, &broken, &ids, e);
 }

@@ -85,6 +85,8 @@ struct check {
 	struct repository *r;
 	struct store *store;
 	const struct keys *keys;
+	struct object_id session; /* repairs only */
+	bool pinned;		  /* others: collectors know about us */
 	const struct check_options *o;
 	struct check_result *out;
 	pthread_mutex_t lock; /* everything below, while threads run */

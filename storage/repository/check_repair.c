@@ -6,7 +6,8 @@
  *  2. write index objects for those, and for everything in sound packs that
  *     no sound index object names; the last of them supersedes the broken
  *     ones, so that these stay in force until all is durable
- *  3. write quarantine records for what cannot be trusted
+ *  3. write quarantine records for what cannot be trusted, unless a
+ *     collector gave the session up meanwhile
  *
  * What was copied is named by an index before its old place counts as absent.
  */
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "storage/repository/check_internal.h"
+#include "storage/repository/writer.h"
 
 /* As many entries as a session writes into one index object. */
 #define INDEX_ENTRIES 64000
@@ -39,7 +41,7 @@ static int write_index(struct repair *x, bool last, struct err *e)
 	struct check *c = x->c;
 	const size_t n = index_sort(x->fresh, x->n_fresh);
 
-	if (index_writer_open(c->store, c->keys, &w, e))
+	if (index_writer_open(c->store, c->keys, c->session, &w, e))
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (index_writer_add(w, &x->fresh[i], e))
@@ -289,6 +291,18 @@ static int give_up_objects(struct repair *x, struct err *e)
 	return 0;
 }
 
+static int check_fenced(struct check *c, struct err *e)
+{
+	const int fenced = writer_is_fenced(c->r, c->session, e);
+
+	if (fenced <= 0)
+		return fenced;
+	(void)err_set(e, ERR_BUSY,
+		      "the repair was given up by a garbage "
+		      "collection while it stood still");
+	return err_hint(e, "repair again");
+}
+
 static int run(struct repair *x, struct err *e)
 {
 	struct check *c = x->c;
@@ -303,6 +317,9 @@ static int run(struct repair *x, struct err *e)
 	    index_places(x, e))
 		return -1;
 	if ((x->n_fresh || c->n_broken_index) && write_index(x, true, e))
+		return -1;
+	/* A collector that gave us up may have taken what we named. */
+	if (check_fenced(c, e))
 		return -1;
 	if (give_up_chunks(x, e) || give_up_packs(x, e) ||
 	    give_up_objects(x, e))

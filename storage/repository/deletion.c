@@ -108,40 +108,6 @@ static int check_references(struct repository *r, const struct manifest *m,
 	return m->errors ? need_chunk(u, &m->error_list, CHUNK_VALUE, e) : 0;
 }
 
-/* Deleted again, as it was before: the tombstones that were there, as one. */
-static void take_back(struct repository *r, const struct repository_snapshot *s,
-		      const struct deletion *d)
-{
-	struct err ignored = { 0 };
-	struct record t;
-
-	record_init(&t, OBJECT_TOMBSTONE);
-	t.id = object_id_new();
-	t.snapshot = s->manifest.snapshot;
-	t.time = s->deleted_at;
-	t.until = s->restorable_until;
-	set_text(t.by, d->by);
-	set_text(t.reason, "its undeletion came too late");
-	if (put(r, &t, &ignored))
-		return; /* what failed before is what is told */
-}
-
-/*
- * While it is written the snapshot is still deleted, so whoever fences us
- * before may have judged it so; after, they read undeletes again and find
- * ours.  Also when the answer to the PUT was lost it may be there.
- */
-static int put_undelete(struct repository *r,
-			const struct repository_snapshot *s,
-			const struct deletion *d, struct undelete *u,
-			struct err *e)
-{
-	if (put(r, &u->record, e) == 0 && writer_confirm(u->writer, e) == 0)
-		return 0;
-	take_back(r, s, d);
-	return -1;
-}
-
 int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 		      const struct deletion *d, struct err *e)
 {
@@ -163,15 +129,17 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 	record_init(&u.record, OBJECT_UNDELETE);
 	u.record.id = object_id_new();
 	u.record.snapshot = s->manifest.snapshot;
+	u.record.session = writer_session(w);
 	u.record.time = d->now;
 	set_text(u.record.by, d->by);
 	/* The manifest is published before the tombstones are revoked: in
-	 * between the snapshot is still deleted, never half there. */
+	 * between the snapshot is still deleted, never half there.  Should
+	 * the undelete come too late, the void of our session annuls it. */
 	failed = check_references(r, &s->manifest, &u, e) ||
 		 record_list(repository_store(r), repository_keys(r),
 			     OBJECT_TOMBSTONE, add_tombstone, &u, e) ||
 		 writer_publish(w, &again, s->received, RECORD_PROCESS, e) ||
-		 put_undelete(r, s, d, &u, e);
+		 put(r, &u.record, e) || writer_confirm(w, e);
 	record_done(&u.record);
 	return failed ? -1 : 0;
 }

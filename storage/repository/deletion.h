@@ -38,8 +38,8 @@ int deletion_delete(struct repository *r, const struct repository_snapshot *s,
  * every chunk that the snapshot reaches is looked up, marked packs counting
  * as absent; then its manifest is published anew under that session, and the
  * tombstones are revoked.  ERR_NOT_FOUND when it is not deleted or something
- * is gone already; ERR_BUSY, with a new tombstone, when a collector gave the
- * session up before the old ones were revoked.
+ * is gone already; ERR_BUSY when a collector gave the session up: whether it
+ * is deleted still depends on what that collector saw.
  */
 int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 		      const struct deletion *d, struct err *e)

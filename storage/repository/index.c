@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "storage/repository/index_internal.h"
+#include "storage/repository/voids.h"
 
 /* Objects up to this size are held in memory, as long as half the cache's. */
 #define RESIDENT_BLOCKS 16
@@ -46,6 +47,8 @@ struct index_set {
 	struct hidden hidden;
 	index_damaged *damaged;
 	void *arg;
+	bool rely;
+	struct voids *voids;
 	atomic_bool lacks; /* something damaged was left out */
 };
 
@@ -363,14 +366,43 @@ struct opening {
 	struct buf unopened; /* struct unopened, one after the other */
 };
 
+/* Keep o, which is the set's from now on, if it counts. */
+static int take_counting(struct index_set *x, struct index_object *o,
+			 struct err *e)
+{
+	enum voids_answer answer;
+	int failed = voids_judge(x->voids, o->session, o->in.id, &answer, e);
+
+	if (!failed && (answer == VOIDS_COUNTS ||
+			(answer == VOIDS_IN_DOUBT && !x->rely))) {
+		failed = append_object(x, o, e);
+		if (!failed)
+			return 0;
+	}
+	index_object_free(o);
+	return failed ? -1 : 0;
+}
+
+static bool is_open(const struct index_set *x, struct object_id id)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (object_id_equal(x->objects[i]->in.id, id))
+			return true;
+	return false;
+}
+
 static int open_listed(struct index_set *x, const struct buf *ids,
 		       struct opening *how, struct err *e)
 {
+	const bool refreshing = x->n > 0;
+
 	for (size_t at = 0; at < ids->len; at += sizeof(struct object_id)) {
 		struct index_object *o;
 		struct unopened u = { 0 };
 
 		memcpy(u.id.b, ids->data + at, sizeof(u.id.b));
+		if (refreshing && is_open(x, u.id))
+			continue;
 		if (index_object_open(x->store, x->keys, u.id, &o, &u.why)) {
 			how->again = u.why.code == ERR_NOT_FOUND;
 			if (how->again)
@@ -379,12 +411,25 @@ static int open_listed(struct index_set *x, const struct buf *ids,
 				return -1;
 			continue;
 		}
-		if (append_object(x, o, e)) {
-			index_object_free(o);
+		if (take_counting(x, o, e))
 			return -1;
-		}
 	}
 	return 0;
+}
+
+/* What is open and not listed any more was merged into another. */
+static void ignore_gone(struct index_set *x, const struct buf *ids)
+{
+	for (size_t i = 0; i < x->n; i++) {
+		struct index_object *o = x->objects[i];
+		bool listed = false;
+
+		for (size_t at = 0; !listed && at < ids->len;
+		     at += sizeof(o->in.id))
+			listed = memcmp(ids->data + at, o->in.id.b,
+					sizeof(o->in.id.b)) == 0;
+		o->ignored = o->ignored || !listed;
+	}
 }
 
 static bool is_superseded(const struct index_set *x, struct object_id id)
@@ -437,18 +482,22 @@ static int open_all(struct index_set *x, struct opening *how, struct err *e)
 	buf_init(&ids, OBJECTS_MAX * sizeof(struct object_id));
 	how->again = false;
 	buf_clear(&how->unopened);
-	if (store_list(x->store, "index/", visit_name, &ids, e) ||
+	voids_free(x->voids);
+	x->voids = NULL;
+	if (voids_read(x->store, x->keys, &x->voids, e) ||
+	    store_list(x->store, "index/", visit_name, &ids, e) ||
 	    open_listed(x, &ids, how, e))
 		return -1;
 	if (how->again)
 		return 0;
+	ignore_gone(x, &ids);
 	if (judge_unopened(x, how, e) || ignore_superseded(x, e))
 		return -1;
 	return load_residents(x, how, e);
 }
 
-int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
-		   index_damaged *damaged, void *arg, struct index_set **ret,
+int index_set_open(struct store *s, const struct keys *k,
+		   const struct index_set_options *o, struct index_set **ret,
 		   struct err *e)
 {
 	struct opening how = { .again = false };
@@ -459,11 +508,12 @@ int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
 	buf_init(&how.unopened, UNOPENED_MAX * sizeof(struct unopened));
 	x->store = s;
 	x->keys = k;
-	x->resident_max = cache_bytes / 2;
-	x->damaged = damaged;
-	x->arg = arg;
+	x->resident_max = o->cache_bytes / 2;
+	x->damaged = o->damaged;
+	x->arg = o->arg;
+	x->rely = o->rely;
 	(void)pthread_rwlock_init(&x->lock, NULL);
-	if (index_cache_new(cache_bytes - x->resident_max, &x->cache, e))
+	if (index_cache_new(o->cache_bytes - x->resident_max, &x->cache, e))
 		goto failed;
 	/* What is merged between LIST and GET is found in the next LIST. */
 	for (int i = 0; i < LISTINGS_MAX; i++) {
@@ -488,6 +538,7 @@ void index_set_free(struct index_set *x)
 	if (!x)
 		return;
 	clear(x);
+	voids_free(x->voids);
 	free(x->objects);
 	index_cache_free(x->cache);
 	hidden_done(&x->hidden);
@@ -609,6 +660,34 @@ static int search_all(struct index_set *x, struct search *s, struct err *e)
 	return s->found;
 }
 
+int index_set_refresh(struct index_set *x, struct err *e)
+{
+	struct opening how = { .again = true };
+	int failed = 0;
+
+	buf_init(&how.unopened, UNOPENED_MAX * sizeof(struct unopened));
+	(void)pthread_rwlock_wrlock(&x->lock);
+	for (int i = 0; !failed && how.again && i < LISTINGS_MAX; i++) {
+		runs_clear(x);
+		failed = open_all(x, &how, e);
+	}
+	(void)pthread_rwlock_unlock(&x->lock);
+	buf_done(&how.unopened);
+	if (!failed && how.again)
+		failed = err_set(e, ERR_BUSY, "the index changes all the time");
+	return failed ? -1 : 0;
+}
+
+static int search_once(struct index_set *x, struct search *s, struct err *e)
+{
+	int r;
+
+	(void)pthread_rwlock_rdlock(&x->lock);
+	r = search_all(x, s, e);
+	(void)pthread_rwlock_unlock(&x->lock);
+	return r;
+}
+
 int index_set_find_other(struct index_set *x, const struct chunk_id *id,
 			 const struct object_id *not_in, size_t n,
 			 struct pack_entry *ret, struct err *e)
@@ -619,11 +698,15 @@ int index_set_find_other(struct index_set *x, const struct chunk_id *id,
 			    .not_in = not_in,
 			    .n_not_in = n,
 			    .ret = &found };
-	int r;
+	int r = search_once(x, &s, e);
 
-	(void)pthread_rwlock_rdlock(&x->lock);
-	r = search_all(x, &s, e);
-	(void)pthread_rwlock_unlock(&x->lock);
+	/* An object was merged into another one and removed. */
+	for (int i = 0; r < 0 && e->code == ERR_BUSY && i < LISTINGS_MAX; i++) {
+		if (index_set_refresh(x, e))
+			return -1;
+		err_clear(e);
+		r = search_once(x, &s, e);
+	}
 	if (r == 1)
 		*ret = found;
 	return r;

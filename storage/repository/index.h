@@ -29,9 +29,10 @@
  * are named in the root.
  */
 struct index_writer;
+/* session: whose it is, so that it counts while no void says otherwise. */
 int index_writer_open(struct store *s, const struct keys *k,
-		      struct index_writer **ret, struct err *e)
-	NONNULL(1, 2, 3, 4) MUST_CHECK;
+		      struct object_id session, struct index_writer **ret,
+		      struct err *e) NONNULL(1, 2, 4, 5) MUST_CHECK;
 int index_writer_add(struct index_writer *w, const struct pack_entry *entry,
 		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 int index_writer_supersede(struct index_writer *w, struct object_id index,
@@ -64,14 +65,32 @@ struct index_set;
  * damaged must not use it.  Without damaged, opening or the look-up fails.
  * ERR_NEWER and ERR_BAD_KEY are no damage.
  *
+ * An object of a voided session that its voids do not name is none, and
+ * supersedes nothing (FORMAT.md §10).
+ *
  * An object that another process merged and removed while it was in use is
- * ERR_BUSY on the next look-up that needs it: open the set again.
+ * looked for in what took its place (index_set_refresh()); a walk ends with
+ * ERR_BUSY then.
  */
 typedef int index_damaged(void *arg, struct object_id id, const struct err *why,
 			  struct err *e);
-int index_set_open(struct store *s, const struct keys *k, size_t cache_bytes,
-		   index_damaged *damaged, void *arg, struct index_set **ret,
-		   struct err *e) NONNULL(1, 2, 6, 7) MUST_CHECK;
+struct index_set_options {
+	size_t cache_bytes;
+	index_damaged *damaged;
+	void *arg;
+	/* For those who store nothing anew that is named here: while a void
+	 * of its session does not open, an object is none. */
+	bool rely;
+};
+int index_set_open(struct store *s, const struct keys *k,
+		   const struct index_set_options *o, struct index_set **ret,
+		   struct err *e) NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+/*
+ * List the region's index objects again, and take in what came; what went is
+ * left out.  Packs that are hidden stay hidden.
+ */
+int index_set_refresh(struct index_set *x, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
 void index_set_free(struct index_set *x);
 DEFINE_CLEANUP(struct index_set *, index_set_free);
 /* Whether nothing damaged has been left out so far. */

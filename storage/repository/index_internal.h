@@ -34,6 +34,7 @@ size_t index_lower_bound(const uint8_t *entries, size_t n,
 /* One opened index object: its root in memory. */
 struct index_object {
 	struct container in;
+	struct object_id session;
 	uint64_t entries;
 	uint32_t blocks;
 	uint32_t fillers; /* blocks behind them that only fill */

@@ -9,7 +9,7 @@
 #include "storage/repository/index_internal.h"
 #include "storage/repository/pack_internal.h"
 
-#define ROOT_FIXED 16
+#define ROOT_FIXED 32
 
 const struct container_spec index_spec = {
 	.kind = OBJECT_INDEX,
@@ -139,6 +139,7 @@ int index_object_parse_root(struct index_object *o, const void *plain, size_t n,
 {
 	struct cursor c = cursor_of(plain, n);
 
+	cursor_copy(&c, o->session.b, sizeof(o->session.b));
 	o->entries = cursor_u64(&c);
 	o->blocks = cursor_u32(&c);
 	o->n_superseded = cursor_u32(&c);

@@ -9,6 +9,7 @@
 
 struct index_writer {
 	struct container out;
+	struct object_id session;
 	struct buf fences;
 	struct buf superseded;
 	uint64_t entries;
@@ -21,7 +22,8 @@ struct index_writer {
 };
 
 int index_writer_open(struct store *s, const struct keys *k,
-		      struct index_writer **ret, struct err *e)
+		      struct object_id session, struct index_writer **ret,
+		      struct err *e)
 {
 	struct index_writer *w = calloc(1, sizeof(*w));
 
@@ -30,6 +32,7 @@ int index_writer_open(struct store *s, const struct keys *k,
 	buf_init(&w->fences, (size_t)INDEX_BLOCKS_MAX * 8);
 	buf_init(&w->superseded,
 		 INDEX_SUPERSEDED_MAX * sizeof(struct object_id));
+	w->session = session;
 	if (container_begin(&w->out, s, k, &index_spec, e)) {
 		free(w);
 		return -1;
@@ -109,7 +112,8 @@ static int write_rest(struct index_writer *w, struct err *e)
 	buf_init(&root, index_spec.tail_max);
 	if (w->in_block && end_block(w, e))
 		return -1;
-	if (buf_reserve(&root, 16 + w->superseded.len + w->fences.len, e) ||
+	if (buf_reserve(&root, 32 + w->superseded.len + w->fences.len, e) ||
+	    buf_add(&root, w->session.b, sizeof(w->session.b), e) ||
 	    buf_add_u64(&root, w->entries, e) ||
 	    buf_add_u32(&root, w->blocks, e) ||
 	    buf_add_u32(

@@ -34,7 +34,7 @@ static const struct kind {
 	[OBJECT_RECEIPT] = { "receipt", "receipts", FORM_ID },
 	[OBJECT_SESSION] = { "session", "sessions", FORM_ID },
 	[OBJECT_FENCE] = { "fence", "fences", FORM_ID },
-	[OBJECT_VOID] = { "void", "voids", FORM_ID },
+	[OBJECT_VOID] = { "void", "voids", FORM_PAIR },
 	[OBJECT_MARK] = { "mark", "marks", FORM_ID },
 	[OBJECT_TOMBSTONE] = { "tombstone", "tombstones", FORM_PAIR },
 	[OBJECT_UNDELETE] = { "undelete", "undeletes", FORM_PAIR },
@@ -43,6 +43,8 @@ static const struct kind {
 	[OBJECT_PIN] = { "pin", "pins", FORM_ID },
 	[OBJECT_SEGMENT] = { "catalog segment", "catalog", FORM_NUMBER_ID },
 	[OBJECT_QUARANTINE] = { "quarantine", "quarantine", FORM_ID },
+	[OBJECT_CENSUS] = { "census", "censuses", FORM_ID },
+	[OBJECT_INVENTORY] = { "inventory", "inventories", FORM_ID },
 };
 
 static const uint8_t magic[8] = { 's', 'n', 'a', 'p', 'c', 't', 'l', '\n' };

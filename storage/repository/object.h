@@ -38,6 +38,8 @@ enum object_kind {
 	OBJECT_PIN,
 	OBJECT_SEGMENT,
 	OBJECT_QUARANTINE,
+	OBJECT_CENSUS,
+	OBJECT_INVENTORY,
 	OBJECT_KIND_END
 };
 
@@ -63,8 +65,8 @@ struct object_name {
 };
 /*
  * The name of an object of one id (packs, index, sessions, receipts, …), of
- * two ids (manifests, tombstones, undeletes, locks), or of a number (keyrings)
- * or a number and an id (catalog segments).
+ * two ids (manifests, voids, tombstones, undeletes, locks), or of a number
+ * (keyrings) or a number and an id (catalog segments).
  */
 struct object_name object_name(enum object_kind kind, struct object_id id);
 struct object_name object_name_pair(enum object_kind kind,

@@ -25,6 +25,7 @@ struct reader {
 	size_t budget;
 	uint64_t tick;
 	uint64_t bytes;
+	unsigned int futile; /* times in a row that the index was no newer */
 	uint8_t *sealed;
 	size_t sealed_cap;
 	bool verify;
@@ -157,7 +158,7 @@ static bool is_damage(const struct err *e)
  * could not be reached may be sound: then nothing is known to be lost.
  */
 static int open_any(struct reader *x, struct pack_entry *at, uint8_t *plain,
-		    struct err *e)
+		    bool *ret_gone, struct err *e)
 {
 	struct object_id tried[HOLDERS_MAX];
 	struct err other = { 0 };
@@ -177,6 +178,8 @@ static int open_any(struct reader *x, struct pack_entry *at, uint8_t *plain,
 		}
 		if (!is_damage(e))
 			return -1;
+		if ((n ? &other : e)->code == ERR_NOT_FOUND)
+			*ret_gone = true;
 		tried[n] = at->place.pack;
 		found = index_set_find_other(x->index, &at->seal.id, tried,
 					     n + 1, at, &other);
@@ -191,43 +194,86 @@ static int open_any(struct reader *x, struct pack_entry *at, uint8_t *plain,
 	return -1;
 }
 
+/* Into an empty slot: 0, or -1.  *ret_gone when a pack was not there. */
+static int load(struct reader *x, const struct chunk_id *id,
+		enum chunk_kind kind, struct slot **ret, bool *ret_gone,
+		struct err *e)
+{
+	struct pack_entry at;
+	char hex[2 * CHUNK_ID_SIZE + 1];
+	struct slot *s;
+	int found;
+
+	text_hex(id->b, CHUNK_ID_SIZE, hex);
+	hex[16] = '\0';
+	*ret_gone = false;
+	found = index_set_find(x->index, id, &at, e);
+	if (found < 0 && object_is_damage(e))
+		e->code = ERR_CORRUPT;
+	if (found < 0)
+		return -1;
+	if (!found) {
+		*ret_gone = true;
+		return err_set(e, ERR_CORRUPT, "chunk %s… is in no pack", hex);
+	}
+	if (at.seal.kind != kind || at.seal.plain_len > CHUNK_MAX)
+		return err_set(e, ERR_CORRUPT,
+			       "chunk %s… is not what refers to it expects",
+			       hex);
+	s = make_room(x, at.seal.plain_len);
+	s->plain = malloc((size_t)at.seal.plain_len + 1);
+	if (!s->plain)
+		return err_oom(e);
+	s->len = at.seal.plain_len;
+	x->kept += s->len;
+	if (open_any(x, &at, s->plain, ret_gone, e)) {
+		drop(x, s);
+		return err_wrap(e, "chunk %s…", hex);
+	}
+	s->id = *id;
+	s->kind = kind;
+	*ret = s;
+	return 0;
+}
+
+/* What is lost must not cost a listing again and again. */
+#define FUTILE_MAX 64
+
+/* What a collector moved while we read is found in the index as it is now. */
+static int load_moved(struct reader *x, const struct chunk_id *id,
+		      enum chunk_kind kind, struct slot **ret, struct err *e)
+{
+	struct err other = { 0 };
+	bool gone;
+
+	if (x->futile >= FUTILE_MAX)
+		return -1;
+	x->futile++;
+	if (index_set_refresh(x->index, &other)) {
+		if (!is_damage(&other))
+			*e = other;
+		return -1;
+	}
+	if (load(x, id, kind, ret, &gone, &other)) {
+		if (!is_damage(&other))
+			*e = other;
+		return -1;
+	}
+	x->futile = 0;
+	err_clear(e);
+	return 0;
+}
+
 int reader_get(struct reader *x, const struct chunk_id *id,
 	       enum chunk_kind kind, const uint8_t **ret, size_t *ret_len,
 	       struct err *e)
 {
 	struct slot *s = cached(x, id, kind);
-	struct pack_entry at;
-	char hex[2 * CHUNK_ID_SIZE + 1];
-	int found;
+	bool gone;
 
-	if (!s) {
-		text_hex(id->b, CHUNK_ID_SIZE, hex);
-		hex[16] = '\0';
-		found = index_set_find(x->index, id, &at, e);
-		if (found < 0 && object_is_damage(e))
-			e->code = ERR_CORRUPT;
-		if (found < 0)
+	if (!s && load(x, id, kind, &s, &gone, e)) {
+		if (!gone || load_moved(x, id, kind, &s, e))
 			return -1;
-		if (!found)
-			return err_set(e, ERR_CORRUPT,
-				       "chunk %s… is in no pack", hex);
-		if (at.seal.kind != kind || at.seal.plain_len > CHUNK_MAX)
-			return err_set(e, ERR_CORRUPT,
-				       "chunk %s… is not what refers to it "
-				       "expects",
-				       hex);
-		s = make_room(x, at.seal.plain_len);
-		s->plain = malloc((size_t)at.seal.plain_len + 1);
-		if (!s->plain)
-			return err_oom(e);
-		s->len = at.seal.plain_len;
-		x->kept += s->len;
-		if (open_any(x, &at, s->plain, e)) {
-			drop(x, s);
-			return err_wrap(e, "chunk %s…", hex);
-		}
-		s->id = *id;
-		s->kind = kind;
 	}
 	s->used = ++x->tick;
 	*ret = s->plain;

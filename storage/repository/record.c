@@ -24,6 +24,8 @@ enum member {
 	M_REASON,
 	M_CUSTODIAN,
 	M_SOURCE,
+	M_SESSION,
+	M_COUNTS,
 };
 
 struct row {
@@ -45,12 +47,19 @@ static const struct row rows[] = {
 	{ OBJECT_SESSION, 7, M_PURPOSE },
 	{ OBJECT_FENCE, 1, M_ID },
 	{ OBJECT_FENCE, 2, M_TIME },
-	{ OBJECT_FENCE, 3, M_IDS },
-	{ OBJECT_VOID, 1, M_ID },
+	{ OBJECT_FENCE, 3, M_BY },
+	{ OBJECT_VOID, 1, M_SESSION },
 	{ OBJECT_VOID, 2, M_TIME },
-	{ OBJECT_VOID, 3, M_IDS },
+	{ OBJECT_VOID, 3, M_BY },
+	{ OBJECT_VOID, 4, M_IDS },
 	{ OBJECT_MARK, 1, M_TIME },
 	{ OBJECT_MARK, 2, M_IDS },
+	{ OBJECT_MARK, 3, M_BY },
+	{ OBJECT_CENSUS, 1, M_ID },
+	{ OBJECT_CENSUS, 2, M_IDS },
+	{ OBJECT_INVENTORY, 1, M_TIME },
+	{ OBJECT_INVENTORY, 2, M_COUNTS },
+	{ OBJECT_INVENTORY, 3, M_IDS },
 	{ OBJECT_TOMBSTONE, 1, M_SNAPSHOT },
 	{ OBJECT_TOMBSTONE, 2, M_TIME },
 	{ OBJECT_TOMBSTONE, 3, M_BY },
@@ -60,6 +69,7 @@ static const struct row rows[] = {
 	{ OBJECT_UNDELETE, 2, M_TIME },
 	{ OBJECT_UNDELETE, 3, M_BY },
 	{ OBJECT_UNDELETE, 4, M_IDS },
+	{ OBJECT_UNDELETE, 5, M_SESSION },
 	{ OBJECT_HOLD, 1, M_ID },
 	{ OBJECT_HOLD, 2, M_TIME },
 	{ OBJECT_HOLD, 3, M_BY },
@@ -137,6 +147,8 @@ struct object_name record_name(const struct record *r)
 	case OBJECT_UNDELETE:
 	case OBJECT_LOCK:
 		return object_name_pair(r->kind, r->snapshot, r->id);
+	case OBJECT_VOID:
+		return object_name_pair(r->kind, r->session, r->id);
 	case OBJECT_RECEIPT:
 		return object_name(r->kind, r->snapshot);
 	default:
@@ -158,6 +170,23 @@ static int encode_many(const struct record *r, const struct row *row,
 		memcpy(pair, r->chunks[i].b, CHUNK_ID_SIZE);
 		memcpy(pair + CHUNK_ID_SIZE, r->ids[i].b, sizeof(r->ids[i].b));
 		if (fields_add(out, row->tag, pair, sizeof(pair), e))
+			return -1;
+	}
+	return 0;
+}
+
+static int encode_counts(const struct record *r, uint64_t tag, struct buf *out,
+			 struct err *e)
+{
+	CLEANUP(buf_done) struct buf pair;
+
+	buf_init(&pair, 64);
+	for (unsigned int kind = 1; kind < OBJECT_KIND_END; kind++) {
+		buf_clear(&pair);
+		if (r->counts[kind] &&
+		    (buf_add(&pair, &(uint8_t){ (uint8_t)kind }, 1, e) ||
+		     buf_add_varint(&pair, r->counts[kind], e) ||
+		     fields_add(out, tag, pair.data, pair.len, e)))
 			return -1;
 	}
 	return 0;
@@ -185,6 +214,10 @@ static int encode_member(const struct record *r, const struct row *row,
 		return encode_id(r->snapshot, row->tag, out, e);
 	case M_RELEASES:
 		return encode_id(r->releases, row->tag, out, e);
+	case M_SESSION:
+		return encode_id(r->session, row->tag, out, e);
+	case M_COUNTS:
+		return encode_counts(r, row->tag, out, e);
 	case M_IDS:
 	case M_CHUNKS:
 		return encode_many(r, row, out, e);
@@ -240,6 +273,18 @@ static int decode_many(struct field *f, struct record *r, struct err *e)
 	return f->value.bad ? 0 : record_add_chunk(r, &chunk, pack, e);
 }
 
+/* Kinds that this program does not know are somebody else's business. */
+static void decode_count(struct field *f, struct record *r)
+{
+	const uint8_t kind = cursor_u8(&f->value);
+	const uint64_t n = cursor_varint(&f->value);
+
+	if (f->value.left)
+		f->value.bad = true;
+	if (!f->value.bad && kind < OBJECT_KIND_END)
+		r->counts[kind] = n;
+}
+
 static void decode_number(struct field *f, enum member member, struct record *r)
 {
 	const uint64_t v = field_uint(f);
@@ -268,6 +313,12 @@ static int decode_member(struct field *f, enum member member, struct record *r,
 		return 0;
 	case M_RELEASES:
 		r->releases = field_id(f);
+		return 0;
+	case M_SESSION:
+		r->session = field_id(f);
+		return 0;
+	case M_COUNTS:
+		decode_count(f, r);
 		return 0;
 	case M_IDS:
 		return record_add_id(r, field_id(f), e);
@@ -341,6 +392,11 @@ static int check_name(const struct record *r, struct object_id first,
 			return err_set(e, ERR_CORRUPT,
 				       "it speaks of another snapshot");
 		return 0;
+	case OBJECT_VOID:
+		if (!object_id_equal(r->session, first))
+			return err_set(e, ERR_CORRUPT,
+				       "it speaks of another session");
+		return 0;
 	default:
 		return 0;
 	}
@@ -375,9 +431,20 @@ struct listing {
 	struct store *store;
 	const struct keys *keys;
 	enum object_kind kind;
+	record_wanted *wanted; /* NULL: all */
 	record_visit *visit;
 	void *arg;
 };
+
+static bool is_unwanted(const struct listing *l, const char *name)
+{
+	struct object_id first;
+	struct object_id last;
+
+	if (!l->wanted || !object_name_parse(l->kind, name, &first, &last))
+		return false;
+	return !l->wanted(l->arg, object_id_is_zero(first) ? last : first);
+}
 
 static int visit_one(void *arg, const struct store_entry *entry, struct err *e)
 {
@@ -386,6 +453,8 @@ static int visit_one(void *arg, const struct store_entry *entry, struct err *e)
 	struct record r;
 	int result;
 
+	if (is_unwanted(l, entry->name))
+		return 0;
 	switch (record_get(l->store, l->keys, l->kind, entry->name, &r, &why)) {
 	case 1:
 		result = l->visit(l->arg, entry->name, &r, NULL, e);
@@ -404,21 +473,46 @@ static int visit_one(void *arg, const struct store_entry *entry, struct err *e)
 	}
 }
 
+static int list_all(struct listing *l, struct err *e)
+{
+	char prefix[64];
+
+	(void)snprintf(prefix, sizeof(prefix), "%s/",
+		       object_kind_folder(l->kind));
+	return store_list(l->store, prefix, visit_one, l, e);
+}
+
 int record_list(struct store *s, const struct keys *k, enum object_kind kind,
 		record_visit *visit, void *arg, struct err *e)
 {
-	struct listing l = { s, k, kind, visit, arg };
-	char prefix[64];
+	struct listing l = {
+		.store = s, .keys = k, .kind = kind, .visit = visit, .arg = arg
+	};
 
-	(void)snprintf(prefix, sizeof(prefix), "%s/", object_kind_folder(kind));
-	return store_list(s, prefix, visit_one, &l, e);
+	return list_all(&l, e);
+}
+
+int record_list_some(struct store *s, const struct keys *k,
+		     enum object_kind kind, record_wanted *wanted,
+		     record_visit *visit, void *arg, struct err *e)
+{
+	struct listing l = { .store = s,
+			     .keys = k,
+			     .kind = kind,
+			     .wanted = wanted,
+			     .visit = visit,
+			     .arg = arg };
+
+	return list_all(&l, e);
 }
 
 int record_list_of(struct store *s, const struct keys *k, enum object_kind kind,
 		   struct object_id snapshot, record_visit *visit, void *arg,
 		   struct err *e)
 {
-	struct listing l = { s, k, kind, visit, arg };
+	struct listing l = {
+		.store = s, .keys = k, .kind = kind, .visit = visit, .arg = arg
+	};
 	char prefix[64 + OBJECT_ID_TEXT];
 	char id[OBJECT_ID_TEXT];
 

@@ -23,24 +23,33 @@
 /* Whose clock a receipt's time is. */
 enum record_clock { RECORD_DAEMON = 1, RECORD_STORE = 2, RECORD_PROCESS = 3 };
 
+/* Of a session. */
 enum record_purpose {
-	RECORD_SNAPSHOT = 1, /* of a session */
+	RECORD_SNAPSHOT = 1,
 	RECORD_REPLICATE = 2,
 	RECORD_UNDELETE = 3,
-	RECORD_RESTORE = 4, /* of a pin; stored as 1 */
-	RECORD_VERIFY = 5,  /* of a pin; stored as 3 */
+	RECORD_COLLECT = 4,
+	RECORD_REPAIR = 5,
+};
+/* Of a pin. */
+enum record_reading {
+	RECORD_READ_RESTORE = 1,
+	RECORD_READ_REPLICATE = 2,
+	RECORD_READ_VERIFY = 3,
 };
 
 struct record {
 	enum object_kind kind;
 	struct object_id id;	   /* the last id of its name */
 	struct object_id snapshot; /* receipts, tombstones, undeletes, locks */
+	struct object_id session;  /* voids, undeletes */
 	struct object_id *ids;	   /* snapshots, tombstones, packs: by kind */
 	size_t n_ids;
 	struct chunk_id *chunks; /* quarantine: with packs in ids */
 	struct instant time;
-	struct instant until;	   /* locks; tombstones: not before */
-	struct object_id releases; /* holds */
+	struct instant until;		  /* locks; tombstones: not before */
+	struct object_id releases;	  /* holds */
+	uint64_t counts[OBJECT_KIND_END]; /* inventories */
 	uint64_t counter;
 	uint64_t pid;
 	unsigned int clock;		  /* enum record_clock */
@@ -87,6 +96,15 @@ typedef int record_visit(void *arg, const char *name, const struct record *r,
 int record_list(struct store *s, const struct keys *k, enum object_kind kind,
 		record_visit *visit, void *arg, struct err *e)
 	NONNULL(1, 2, 4, 6) MUST_CHECK;
+/*
+ * The same, reading only those whose name begins with an id (of a snapshot)
+ * that is wanted.
+ */
+typedef bool record_wanted(void *arg, struct object_id first);
+int record_list_some(struct store *s, const struct keys *k,
+		     enum object_kind kind, record_wanted *wanted,
+		     record_visit *visit, void *arg, struct err *e)
+	NONNULL(1, 2, 4, 5, 7) MUST_CHECK;
 /* Those only that are named after a snapshot (FORMAT.md §2). */
 int record_list_of(struct store *s, const struct keys *k, enum object_kind kind,
 		   struct object_id snapshot, record_visit *visit, void *arg,

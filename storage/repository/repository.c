@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "storage/repository/seal.h"
+#include "storage/repository/voids.h"
 
 /*
  * Opened index blocks kept in memory: 8 MiB are half a thousand blocks, the
@@ -101,13 +102,15 @@ static int leave_out(void *arg, struct object_id id, const struct err *why,
 	return 0;
 }
 
-int repository_index_open(struct repository *r, struct index_set **ret,
-			  struct err *e)
+int repository_index_open(struct repository *r, bool rely,
+			  struct index_set **ret, struct err *e)
 {
+	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES,
+					     .damaged = leave_out,
+					     .rely = rely };
 	CLEANUP(index_set_free) struct index_set *index = NULL;
 
-	if (index_set_open(r->store, r->keys, INDEX_CACHE_BYTES, leave_out,
-			   NULL, &index, e) ||
+	if (index_set_open(r->store, r->keys, &o, &index, e) ||
 	    record_list(r->store, r->keys, OBJECT_QUARANTINE, hide_quarantined,
 			index, e))
 		return -1;
@@ -134,7 +137,7 @@ int repository_index(struct repository *r, struct index_set **ret,
 
 	(void)pthread_mutex_lock(&r->lock);
 	if (!r->index)
-		failed = repository_index_open(r, &r->index, e);
+		failed = repository_index_open(r, false, &r->index, e);
 	if (!failed)
 		*ret = r->index;
 	(void)pthread_mutex_unlock(&r->lock);
@@ -151,8 +154,7 @@ struct gathered {
 	struct repository_snapshot *v;
 	size_t n;
 	size_t cap;
-	struct object_id *voids;
-	size_t n_voids;
+	struct voids *voids;
 	repository_damaged *damaged;
 	void *arg;
 };
@@ -162,33 +164,18 @@ static void gathered_done(struct gathered *g)
 	for (size_t i = 0; i < g->n; i++)
 		manifest_done(&g->v[i].manifest);
 	free(g->v);
-	free(g->voids);
+	voids_free(g->voids);
 }
 
-static int add_void(void *arg, const char *name, const struct record *r,
-		    const struct err *why, struct err *e)
+/* Whether something that session wrote counts: 1, 0, -1. */
+static int counts(struct gathered *g, struct object_id session,
+		  struct object_id object, struct err *e)
 {
-	struct gathered *g = (struct gathered *)arg;
-	struct object_id *grown;
+	enum voids_answer answer;
 
-	(void)name;
-	(void)why;
-	if (!r)
-		return 0; /* counts as absent */
-	grown = reallocarray(g->voids, g->n_voids + 1, sizeof(*grown));
-	if (!grown)
-		return err_oom(e);
-	g->voids = grown;
-	g->voids[g->n_voids++] = r->id;
-	return 0;
-}
-
-static bool is_voided(const struct gathered *g, struct object_id session)
-{
-	for (size_t i = 0; i < g->n_voids; i++)
-		if (object_id_equal(g->voids[i], session))
-			return true;
-	return false;
+	if (voids_judge(g->voids, session, object, &answer, e))
+		return -1;
+	return answer != VOIDS_DOES_NOT;
 }
 
 static struct repository_snapshot *gathered_find(struct gathered *g,
@@ -211,6 +198,12 @@ static struct repository_snapshot *gathered_find(struct gathered *g,
 			high = mid;
 	}
 	return NULL;
+}
+
+/* What speaks of snapshots that are not there need not be read. */
+static bool is_gathered(void *arg, struct object_id snapshot)
+{
+	return gathered_find(arg, snapshot) != NULL;
 }
 
 static int read_manifest(struct repository *r, const char *name,
@@ -250,6 +243,7 @@ static int add_manifest(void *arg, const struct store_entry *entry,
 	struct err why = { 0 };
 	struct manifest m;
 	size_t cap;
+	int is;
 
 	switch (read_manifest(g->r, entry->name, &m, &why)) {
 	case 0:
@@ -265,11 +259,12 @@ static int add_manifest(void *arg, const struct store_entry *entry,
 		break;
 	}
 	/* Of several sound manifests of one snapshot the first counts. */
-	if (is_voided(g, m.session) ||
+	is = counts(g, m.session, m.snapshot, e);
+	if (is <= 0 ||
 	    (g->n &&
 	     object_id_equal(g->v[g->n - 1].manifest.snapshot, m.snapshot))) {
 		manifest_done(&m);
-		return 0;
+		return is < 0 ? -1 : 0;
 	}
 	if (g->n == g->cap) {
 		cap = g->cap ? 2 * g->cap : 64;
@@ -342,6 +337,26 @@ static void kept_done(struct kept *k)
 	free(k->v);
 }
 
+static bool is_wanted(void *arg, struct object_id snapshot)
+{
+	return gathered_find(((struct kept *)arg)->g, snapshot) != NULL;
+}
+
+/* An undelete that does not open may be the one that matters. */
+static void note_unreadable(struct kept *k, const char *name)
+{
+	struct repository_snapshot *s;
+	struct object_id snapshot;
+	struct object_id id;
+
+	k->unreadable = true;
+	if (!object_name_parse(OBJECT_UNDELETE, name, &snapshot, &id))
+		return;
+	s = gathered_find(k->g, snapshot);
+	if (s)
+		s->in_doubt = true;
+}
+
 static int keep(void *arg, const char *name, const struct record *r,
 		const struct err *why, struct err *e)
 {
@@ -349,10 +364,9 @@ static int keep(void *arg, const char *name, const struct record *r,
 	struct record *grown;
 	struct record copy;
 
-	(void)name;
 	(void)why;
 	if (!r) {
-		k->unreadable = true;
+		note_unreadable(k, name);
 		return 0;
 	}
 	copy = *r;
@@ -374,6 +388,27 @@ static int keep(void *arg, const char *name, const struct record *r,
 	return 0;
 }
 
+/* An undelete of a session that was given up may be none. */
+static int drop_voided(struct gathered *g, struct kept *undeletes,
+		       struct err *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < undeletes->n; i++) {
+		struct record *u = &undeletes->v[i];
+		const int is = counts(g, u->session, u->id, e);
+
+		if (is < 0)
+			return -1;
+		if (is)
+			undeletes->v[n++] = *u;
+		else
+			record_done(u);
+	}
+	undeletes->n = n;
+	return 0;
+}
+
 static bool is_revoked(const struct kept *undeletes, struct object_id tombstone)
 {
 	for (size_t i = 0; i < undeletes->n; i++)
@@ -390,10 +425,12 @@ static int apply_tombstones(struct gathered *g, struct err *e)
 	const struct keys *k = g->r->keys;
 	int failed;
 
-	failed = record_list(g->r->store, k, OBJECT_TOMBSTONE, keep,
-			     &tombstones, e) ||
-		 (tombstones.n && record_list(g->r->store, k, OBJECT_UNDELETE,
-					      keep, &undeletes, e));
+	failed = record_list_some(g->r->store, k, OBJECT_TOMBSTONE, is_wanted,
+				  keep, &tombstones, e) ||
+		 (tombstones.n &&
+		  (record_list_some(g->r->store, k, OBJECT_UNDELETE, is_wanted,
+				    keep, &undeletes, e) ||
+		   drop_voided(g, &undeletes, e)));
 	for (size_t i = 0; !failed && i < tombstones.n; i++) {
 		const struct record *t = &tombstones.v[i];
 		struct repository_snapshot *s = gathered_find(g, t->snapshot);
@@ -472,10 +509,11 @@ static int gather(struct gathered *g, struct err *e)
 	struct store *s = g->r->store;
 	const struct keys *k = g->r->keys;
 
-	if (record_list(s, k, OBJECT_VOID, add_void, g, e) ||
+	if (voids_read(s, k, &g->voids, e) ||
 	    store_list(s, "snapshots/", add_manifest, g, e) ||
-	    record_list(s, k, OBJECT_RECEIPT, add_receipt, g, e) ||
-	    record_list(s, k, OBJECT_LOCK, add_lock, g, e) ||
+	    record_list_some(s, k, OBJECT_RECEIPT, is_gathered, add_receipt, g,
+			     e) ||
+	    record_list_some(s, k, OBJECT_LOCK, is_gathered, add_lock, g, e) ||
 	    apply_tombstones(g, e) || apply_holds(g, e))
 		return -1;
 	if (g->n)

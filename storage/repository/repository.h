@@ -46,12 +46,13 @@ int repository_index(struct repository *r, struct index_set **ret,
 		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /*
  * An index of the caller's own, as the region has it at this moment: writers
- * must not believe what was read before their session (FORMAT.md §10), and
- * hide packs that readers still need.  Damage is left out of it, too:
- * index_set_is_whole() tells.
+ * must not believe what was read before their session (FORMAT.md §10), rely on
+ * nothing that is in doubt, and hide packs that readers still need.  Damage is
+ * left out of it, too: index_set_is_whole() tells.
  */
-int repository_index_open(struct repository *r, struct index_set **ret,
-			  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+int repository_index_open(struct repository *r, bool rely,
+			  struct index_set **ret, struct err *e)
+	NONNULL(1, 3, 4) MUST_CHECK;
 /* Let readers of r see an index object that was just committed. */
 int repository_index_add(struct repository *r, struct object_id index,
 			 struct err *e) NONNULL(1, 3) MUST_CHECK;
@@ -65,6 +66,7 @@ struct repository_snapshot {
 	bool deleted;		 /* a tombstone that nothing revokes */
 	struct instant deleted_at;
 	struct instant restorable_until; /* when deleted */
+	bool in_doubt; /* an undelete of it does not open */
 	bool held;
 	bool locked; /* locked_until is in the future of nobody's clock */
 	struct instant locked_until;

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "storage/repository/repository.h"
+#include "storage/repository/voids.h"
 
 /*
  * A manifest that does not open.  Only its name and the records beside it
@@ -183,17 +184,22 @@ static struct text_quoted source_or_ad_hoc(const char *s)
 
 /* ---- Manifests that do not open ----------------------------------------- */
 
-static int see_void(void *arg, const char *name, const struct record *r,
-		    const struct err *why, struct err *e)
+/* What its session's voids do not name was never published. */
+static int see_voids(struct search *q, struct store *s, const struct keys *k,
+		     struct err *e)
 {
-	struct search *q = (struct search *)arg;
+	CLEANUP(voids_free) struct voids *v = NULL;
+	enum voids_answer answer;
 
-	(void)name;
-	(void)why;
-	(void)e;
-	for (size_t i = 0; r && i < q->n_broken; i++)
-		if (object_id_equal(q->broken[i].session, r->id))
+	if (voids_read(s, k, &v, e))
+		return -1;
+	for (size_t i = 0; i < q->n_broken; i++) {
+		if (voids_judge(v, q->broken[i].session, q->broken[i].snapshot,
+				&answer, e))
+			return -1;
+		if (answer == VOIDS_DOES_NOT)
 			q->broken[i].beside = true;
+	}
 	return 0;
 }
 
@@ -234,7 +240,7 @@ static int see_broken(struct search *q, struct repository *r, struct err *e)
 
 	if (q->n_broken == 0)
 		return 0;
-	return record_list(s, k, OBJECT_VOID, see_void, q, e) ||
+	return see_voids(q, s, k, e) ||
 			       record_list(s, k, OBJECT_RECEIPT, see_record, q,
 					   e) ||
 			       record_list(s, k, OBJECT_TOMBSTONE, see_record,

@@ -75,8 +75,12 @@ int stats_count(struct repository *r, repository_damaged *damaged, void *arg,
 	if (store_list(repository_store(r), "", count_object, &c, e) ||
 	    repository_snapshots(r, false, count_snapshot, tell_manifest, &c,
 				 e) ||
-	    index_set_open(repository_store(r), repository_keys(r), 0,
-			   tell_index, &c, &index, e) ||
+	    index_set_open(
+		    repository_store(r), repository_keys(r),
+		    &(const struct index_set_options){ .cache_bytes = 0,
+						       .damaged = tell_index,
+						       .arg = &c },
+		    &index, e) ||
 	    index_set_walk(index, count_entry, &c, e))
 		return -1;
 	*ret = c.x;

@@ -111,7 +111,7 @@ static int read_state(struct writer *w, struct err *e)
 	buf_init(&marked, MARKED_MAX * sizeof(id));
 	if (record_list(s, k, OBJECT_MARK, note_marked, &marked, e) ||
 	    store_list(s, "quarantine/", mark_seen, &quarantine, e) ||
-	    repository_index_open(w->repository, &w->index, e))
+	    repository_index_open(w->repository, true, &w->index, e))
 		return -1;
 	for (size_t at = 0; at < marked.len; at += sizeof(id)) {
 		memcpy(id.b, marked.data + at, sizeof(id));
@@ -381,13 +381,15 @@ static int flush_index(struct writer *w, struct err *e)
 
 	if (w->n_fresh == 0)
 		return 0;
-	/* The next session would take what is named here for stored. */
-	if (writer_session_check_keys(w, e))
+	/* The next session would take what is named here for stored; and a
+	 * collector that gave us up does not count it. */
+	if (writer_session_check_keys(w, e) || writer_confirm(w, e))
 		return -1;
 	n = index_sort(w->fresh, w->n_fresh);
 	w->n_fresh = n;
 	if (index_writer_open(repository_store(w->repository),
-			      repository_keys(w->repository), &x, e))
+			      repository_keys(w->repository), w->session, &x,
+			      e))
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (index_writer_add(x, &w->fresh[i], e))

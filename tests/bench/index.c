@@ -71,7 +71,7 @@ static void build(struct store *s, const struct keys *k, uint64_t all)
 	struct index_writer *w;
 	struct err e;
 
-	if (index_writer_open(s, k, &w, &e))
+	if (index_writer_open(s, k, (struct object_id){ { 0 } }, &w, &e))
 		fail(&e);
 	for (uint64_t n = 0; n < all; n++) {
 		const struct pack_entry x = entry_of(n, all);
@@ -92,7 +92,10 @@ static void look_up(struct store *s, const struct keys *k, uint64_t all)
 	struct index_set *x;
 	struct err e;
 
-	if (index_set_open(s, k, (size_t)32 << 20, NULL, NULL, &x, &e))
+	if (index_set_open(s, k,
+			   &(const struct index_set_options){
+				   .cache_bytes = (size_t)32 << 20 },
+			   &x, &e))
 		fail(&e);
 	(void)printf("open       %8.3f s  peak %5.1f MiB\n", seconds() - start,
 		     peak_mib());

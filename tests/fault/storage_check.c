@@ -538,7 +538,8 @@ START_TEST(a_chunk_with_another_holder_is_no_loss)
 	memcpy(sorted, entries, n * sizeof(*entries));
 	pack_writer_free(c.to);
 	n = index_sort(sorted, n);
-	ck_ok(index_writer_open(fx.store, repository_keys(r), &w, &e));
+	ck_ok(index_writer_open(fx.store, repository_keys(r),
+				(struct object_id){ { 0 } }, &w, &e));
 	for (size_t i = 0; i < n; i++)
 		ck_ok(index_writer_add(w, &sorted[i], &e));
 	ck_ok(index_writer_commit(w, NULL, &e));
@@ -743,7 +744,8 @@ START_TEST(an_index_that_lies_is_found)
 		struct lying l = { .how = how };
 		struct err e;
 
-		ck_ok(index_writer_open(fx.store, repository_keys(r), &w, &e));
+		ck_ok(index_writer_open(fx.store, repository_keys(r),
+					(struct object_id){ { 0 } }, &w, &e));
 		l.w = w;
 		ck_ok(pack_read_directory(fx.store, repository_keys(r),
 					  OBJECT_DATA_PACK, id, lie, &l, &e));

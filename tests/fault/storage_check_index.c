@@ -76,8 +76,9 @@ static void merge(void)
 
 	buf_init(&ids, 4096);
 	ck_ok(store_list(s, "index/", take_id, &ids, &e));
-	ck_ok(repository_index_open(f.r, &x, &e));
-	ck_ok(index_writer_open(s, repository_keys(f.r), &w, &e));
+	ck_ok(repository_index_open(f.r, true, &x, &e));
+	ck_ok(index_writer_open(s, repository_keys(f.r),
+				(struct object_id){ { 0 } }, &w, &e));
 	ck_ok(index_set_walk(x, copy_entry, w, &e));
 	ck_ok(index_writer_commit(w, &id, &e));
 	for (size_t at = 0; at < ids.len; at += sizeof(id)) {

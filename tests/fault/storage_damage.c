@@ -269,8 +269,8 @@ static void enlarge_index(struct object_id *ret)
 		all.v[all.n++] = x;
 	}
 	all.n = index_sort(all.v, all.n);
-	ck_ok(index_writer_open(repository_store(f.r), repository_keys(f.r), &w,
-				&e));
+	ck_ok(index_writer_open(repository_store(f.r), repository_keys(f.r),
+				(struct object_id){ { 0 } }, &w, &e));
 	for (size_t i = 0; i < all.n; i++)
 		ck_ok(index_writer_add(w, &all.v[i], &e));
 	ck_ok(index_writer_commit(w, ret, &e));

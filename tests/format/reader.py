@@ -24,10 +24,12 @@ from verify import Verify  # noqa: E402
 
 def snapshots(repository: Repository) -> list[dict[str, Any]]:
     """§9: the manifests with what the records say of them, oldest first."""
-    voids = {box["session"] for _, box in repository.boxes(11)}
+    voids = repository.voids()
     receipts = {box["snapshot"]: box for _, box in repository.boxes(8)}
     tombstones = [(name, box) for name, box in repository.boxes(13)]
-    revoked = {one for _, box in repository.boxes(14)
+    revoked = {one for name, box in repository.boxes(14)
+               if name[-32:] in voids.get(box.get("session", ""),
+                                          {name[-32:]})
                for one in box["revokes"]}
     deleted = {box["snapshot"] for name, box in tombstones
                if name[-32:] not in revoked}
@@ -36,7 +38,8 @@ def snapshots(repository: Repository) -> list[dict[str, Any]]:
         receipt = receipts.get(box["snapshot"])
         found.append(box | {
             "received": receipt["time"] if receipt else box["ended"],
-            "voided": box["session"] in voids,
+            "voided": box["snapshot"] not in voids.get(
+                box["session"], {box["snapshot"]}),
             "deleted": box["snapshot"] in deleted})
     return sorted(found, key=lambda box: (box["received"], box["snapshot"]))
 

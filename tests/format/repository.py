@@ -28,11 +28,12 @@ NAMES = {
     1: "config", 2: f"keys/{_ID}", 3: "keyring/([0-9a-f]{8})",
     4: f"data/([0-9a-f]{{2}})/{_ID}", 5: f"meta/([0-9a-f]{{2}})/{_ID}",
     6: f"index/{_ID}", 7: f"snapshots/{_ID}-{_ID}", 8: f"receipts/{_ID}",
-    9: f"sessions/{_ID}", 10: f"fences/{_ID}", 11: f"voids/{_ID}",
+    9: f"sessions/{_ID}", 10: f"fences/{_ID}", 11: f"voids/{_ID}-{_ID}",
     12: f"marks/{_ID}", 13: f"tombstones/{_ID}-{_ID}",
     14: f"undeletes/{_ID}-{_ID}", 15: f"holds/{_ID}",
     16: f"locks/{_ID}-{_ID}", 17: f"pins/{_ID}",
     18: f"catalog/([0-9a-f]{{16}})-{_ID}", 19: f"quarantine/{_ID}",
+    20: f"censuses/{_ID}", 21: f"inventories/{_ID}",
 }
 
 
@@ -76,11 +77,15 @@ def _holder(data: bytes) -> tuple[bytes, str]:
     return data[:32], data[32:].hex()
 
 
+def _kind_count(data: bytes) -> tuple[int, int]:
+    need(len(data) > 1, "a kind and a number")
+    return data[0], _number(data[1:])
+
+
 _ABSENT: dict[Any, Any] = {_number: 0, _text: "", bytes: b""}
 
 # §8, §9: tag: name, how to read it; a name that ends in "*" repeats, one
 # with "?" may be absent. Absent text is empty, an absent number 0.
-_FENCE = {1: ("session", _id), 2: ("time", _time), 3: ("by", _id)}
 FIELDS: dict[int, dict[int, tuple[str, Any]]] = {
     7: {1: ("snapshot", _id), 2: ("session", _id), 3: ("source", _text),
         4: ("type", _text), 5: ("host", _text), 6: ("paths*", bytes),
@@ -96,13 +101,14 @@ FIELDS: dict[int, dict[int, tuple[str, Any]]] = {
     9: {1: ("session", _id), 2: ("snapshots*", _id), 3: ("host", _text),
         4: ("pid", _number), 5: ("begun", _time), 6: ("counter", _number),
         7: ("purpose", _number)},
-    10: _FENCE, 11: _FENCE,
-    12: {1: ("time", _time), 2: ("packs*", _id), 3: ("indexes*", _id),
-         4: ("by", _id)},
+    10: {1: ("session", _id), 2: ("time", _time), 3: ("by", _text)},
+    11: {1: ("session", _id), 2: ("time", _time), 3: ("by", _text),
+         4: ("counts*", _id)},
+    12: {1: ("time", _time), 2: ("objects*", _id), 3: ("by", _text)},
     13: {1: ("snapshot", _id), 2: ("time", _time), 3: ("by", _text),
          4: ("reason", _text), 5: ("not_before", _time)},
     14: {1: ("snapshot", _id), 2: ("time", _time), 3: ("by", _text),
-         4: ("revokes*", _id)},
+         4: ("revokes*", _id), 5: ("session?", _id)},
     15: {1: ("hold", _id), 2: ("time", _time), 3: ("by", _text),
          4: ("snapshots*", _id), 5: ("source", _text), 6: ("case", _text),
          7: ("custodian", _text), 8: ("released?", _id)},
@@ -113,6 +119,9 @@ FIELDS: dict[int, dict[int, tuple[str, Any]]] = {
          6: ("purpose", _number)},
     18: {1: ("sequence", _number), 2: ("rows", bytes)},
     19: {1: ("time", _time), 2: ("holders*", _holder), 3: ("reason", _text)},
+    20: {1: ("mark", _id), 2: ("sessions*", _id)},
+    21: {1: ("time", _time), 2: ("counts*", _kind_count),
+         3: ("replaces*", _id)},
 }
 
 
@@ -388,11 +397,14 @@ class Repository:
 
     # --- the index, §6 ---------------------------------------------------------
 
-    def index_object(self, name: str) -> tuple[list[Stored], list[str]]:
-        """§6: the entries of one index object, and whom it supersedes."""
+    def index_object(self, name: str) -> tuple[list[Stored], list[str],
+                                                str]:
+        """§6: the entries of one index object, whom it supersedes, and
+        the session that wrote it."""
         head = self.head(name, 6)
         root_at, root = self._tail(name, head, b"root")
         key, ad = self.object_key(head.epoch), self.ad(head, b"block", name)
+        session = root.take(16).hex()
         count, blocks, old = (root.number(n) for n in (8, 4, 4))
         need(blocks <= 4194304 and old <= 65536, "an index beyond its limits")
         superseded = [root.take(16).hex() for _ in range(old)]
@@ -422,16 +434,28 @@ class Repository:
         need(all((a.id, a.pack) < (b.id, b.pack)
                  for a, b in zip(entries, entries[1:])),
              "index is not ascending")
-        return entries, superseded
+        return entries, superseded, session
+
+    def voids(self) -> dict[str, set[str]]:
+        """§10: by session, what every void of it names."""
+        found: dict[str, set[str]] = {}
+        for _, box in self.boxes(11):
+            names = set(box["counts"])
+            session = box["session"]
+            found[session] = found.get(session, names) & names
+        return found
 
     def load_index(self) -> None:
         """§6: the union of the index objects that none supersedes; §9:
         quarantined holders count as absent."""
+        voids = self.voids()
         objects = {name[-32:]: self.index_object(name)
                    for name in self.names(6)}
-        gone = {old for _, superseded in objects.values()
+        objects = {name: one for name, one in objects.items()
+                   if name in voids.get(one[2], {name})}
+        gone = {old for _, superseded, _ in objects.values()
                 for old in superseded}
-        for name, (entries, _) in objects.items():
+        for name, (entries, _, _) in objects.items():
             for one in entries if name not in gone else ():
                 if (one.id, one.pack) not in self.quarantined:
                     self.index.setdefault(one.id, one)

@@ -68,7 +68,7 @@ class Verify:
 
     def _index(self, name: str) -> None:
         """§6, §10: names only what is there, as its pack has it."""
-        entries, _ = self.repository.index_object(name)
+        entries, _, _ = self.repository.index_object(name)
         self.counts["entries of index"] += len(entries)
         for one in entries:
             need(self.holders.get((one.id, one.pack)) == one,

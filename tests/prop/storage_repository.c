@@ -160,7 +160,8 @@ static void write_index(const struct pack_entry *x, size_t n)
 	CLEANUP(index_writer_free) struct index_writer *w = NULL;
 	struct err e;
 
-	ck_ok(index_writer_open(store, keys, &w, &e));
+	ck_ok(index_writer_open(store, keys, (struct object_id){ { 0 } }, &w,
+				&e));
 	for (size_t i = 0; i < n; i++)
 		ck_ok(index_writer_add(w, &x[i], &e));
 	ck_ok(index_writer_commit(w, NULL, &e));
@@ -187,7 +188,10 @@ START_TEST(the_index_is_the_union_of_its_objects)
 			all.n += n;
 		}
 		all.n = index_sort(all.x, all.n);
-		ck_ok(index_set_open(store, keys, cache, NULL, NULL, &x, &e));
+		ck_ok(index_set_open(store, keys,
+				     &(const struct index_set_options){
+					     .cache_bytes = cache },
+				     &x, &e));
 		ck_ok(index_set_walk(x, expect, &all, &e));
 		ck_assert_uint_eq(all.at, all.n);
 		for (int i = 0; i < 3000; i++) {
@@ -252,9 +256,12 @@ static int story_index(struct store *s, const struct pack_entry *entry,
 	struct pack_entry got;
 	struct object_id id;
 
-	if (index_set_open(s, keys, 1 << 20, NULL, NULL, &x, e) ||
+	if (index_set_open(
+		    s, keys,
+		    &(const struct index_set_options){ .cache_bytes = 1 << 20 },
+		    &x, e) ||
 	    index_set_hide_pack(x, (struct object_id){ { 9 } }, e) ||
-	    index_writer_open(s, keys, &w, e) ||
+	    index_writer_open(s, keys, (struct object_id){ { 0 } }, &w, e) ||
 	    index_writer_add(w, entry, e) || index_writer_commit(w, &id, e) ||
 	    index_set_add(x, id, e) ||
 	    index_set_find(x, &entry->seal.id, &got, e) < 0)

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "storage/repository/record.h"
+#include "storage/repository/repository.h"
 #include "storage/stores/store.h"
 #include "tests/support/check_main.h"
 
@@ -76,6 +78,30 @@ static inline void repo_swap(struct store *s, const char *a, const char *b)
 	repo_get(s, b, &in_b);
 	repo_set(s, a, in_b.data, in_b.len);
 	repo_set(s, b, in_a.data, in_a.len);
+}
+
+/*
+ * What a collector does to a session that stood still when it found nothing
+ * of it but the manifest of that snapshot (zero: nothing at all).
+ */
+static inline int repo_give_up(struct repository *r, struct object_id session,
+			       struct object_id snapshot, struct err *e)
+{
+	struct record fence;
+	struct record v;
+	int failed;
+
+	record_init(&fence, OBJECT_FENCE);
+	record_init(&v, OBJECT_VOID);
+	fence.id = v.session = session;
+	v.id = object_id_new();
+	failed = (!object_id_is_zero(snapshot) &&
+		  record_add_id(&v, snapshot, e)) ||
+		 record_put(repository_store(r), repository_keys(r), &fence, 0,
+			    e) ||
+		 record_put(repository_store(r), repository_keys(r), &v, 0, e);
+	record_done(&v);
+	return failed ? -1 : 0;
 }
 
 #endif

@@ -28,17 +28,11 @@ int __wrap_writer_publish(struct writer *w, struct manifest *m,
 			  struct instant received, enum record_clock clock,
 			  struct err *err)
 {
-	struct record fence;
-	int failed = __real_writer_publish(w, m, received, clock, err);
+	const int failed = __real_writer_publish(w, m, received, clock, err);
 
 	if (failed || !overslept)
 		return failed;
-	record_init(&fence, OBJECT_FENCE);
-	fence.id = writer_session(w);
-	failed = record_put(repository_store(f.r), repository_keys(f.r), &fence,
-			    0, err);
-	record_done(&fence);
-	return failed;
+	return repo_give_up(f.r, writer_session(w), m->snapshot, err);
 }
 
 static void set_up(void)
@@ -202,7 +196,6 @@ START_TEST(deletes_until_the_grace_period_ends)
 	s = look(id);
 	ck_assert(s.deleted);
 	ck_assert_int_eq(s.deleted_at.sec, NOW + 100);
-	ck_assert_int_eq(s.restorable_until.sec, NOW + 105);
 	repository_snapshot_done(&s);
 	ck_assert_int_eq(find("latest", NULL, &found, NULL), -1);
 	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
@@ -320,7 +313,7 @@ START_TEST(undelete_refuses_without_the_list_of_errors)
 END_TEST
 
 /* The collector that fenced it saw a deleted snapshot, and collects it. */
-START_TEST(an_undelete_that_overslept_is_taken_back)
+START_TEST(an_undelete_that_overslept_is_none)
 {
 	const struct object_id id = publish_one();
 	struct repository_snapshot s;
@@ -477,13 +470,60 @@ START_TEST(a_void_annuls_a_manifest)
 	struct record v;
 
 	record_init(&v, OBJECT_VOID);
-	v.id = s.manifest.session;
+	v.id = object_id_new();
+	v.session = s.manifest.session;
 	v.time = (struct instant){ NOW, 0 };
 	repository_snapshot_done(&s);
 	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &v, 0,
 			 &e));
 	ck_assert_int_eq(find("abcd", NULL, &found, NULL), -1);
 	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+}
+END_TEST
+
+static void put_void(struct object_id session, const struct object_id *counts)
+{
+	struct record v;
+
+	record_init(&v, OBJECT_VOID);
+	v.id = object_id_new();
+	v.session = session;
+	if (counts)
+		ck_ok(record_add_id(&v, *counts, &e));
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &v, 0,
+			 &e));
+	record_done(&v);
+}
+
+/* Two collectors gave it up: what both saw counts, and that alone. */
+START_TEST(a_manifest_that_every_void_names_counts)
+{
+	const struct object_id id = publish_one();
+	struct repository_snapshot s = look(id);
+	const struct object_id session = s.manifest.session;
+	struct object_id found;
+
+	repository_snapshot_done(&s);
+	put_void(session, &id);
+	put_void(session, &id);
+	ck_ok(find("abcd", NULL, &found, NULL));
+	put_void(session, NULL);
+	ck_assert_int_eq(find("abcd", NULL, &found, NULL), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+}
+END_TEST
+
+/* Nobody can tell what it names: what its session wrote can be read. */
+START_TEST(a_void_that_does_not_open_hides_nothing)
+{
+	const struct object_id id = publish_one();
+	struct repository_snapshot s = look(id);
+	struct object_id found;
+
+	put_rubbish(
+		object_name_pair(OBJECT_VOID, s.manifest.session, id_of(0x77)));
+	repository_snapshot_done(&s);
+	ck_ok(find("abcd", NULL, &found, NULL));
 }
 END_TEST
 
@@ -634,7 +674,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, undelete_brings_back);
 	tcase_add_test(tc, undelete_refuses_what_is_gone);
 	tcase_add_test(tc, undelete_refuses_without_the_list_of_errors);
-	tcase_add_test(tc, an_undelete_that_overslept_is_taken_back);
+	tcase_add_test(tc, an_undelete_that_overslept_is_none);
 	tcase_add_test(tc, holds_deny_until_released);
 	tcase_add_test(tc, what_came_since_it_was_listed_denies);
 	tcase_add_test(tc, holds_name_sources);
@@ -645,6 +685,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_lock_that_does_not_open_has_no_end);
 	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);
 	tcase_add_test(tc, a_void_annuls_a_manifest);
+	tcase_add_test(tc, a_manifest_that_every_void_names_counts);
+	tcase_add_test(tc, a_void_that_does_not_open_hides_nothing);
 	tcase_add_test(tc, latest_is_the_newest_complete_one);
 	tcase_add_test(tc, latest_is_refused_when_a_newer_one_does_not_open);
 	tcase_add_test(tc, latest_is_clear_of_what_is_older_or_deleted);

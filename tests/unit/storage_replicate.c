@@ -7,6 +7,7 @@
 #include "storage/repository/writer.h"
 #include "storage/stores/fault.h"
 #include "tests/support/region.h"
+#include "tests/support/repo_store.h"
 #include "tests/support/scratch.h"
 
 static struct scratch dir;
@@ -30,13 +31,11 @@ int __wrap_writer_publish(struct writer *w, struct manifest *m,
 			  struct err *err)
 {
 	const int failed = __real_writer_publish(w, m, received, clock, err);
-	const struct object_name fence = object_name(OBJECT_FENCE,
-						     writer_session(w));
 
 	if (failed || !overslept)
 		return failed;
-	return store_put(repository_store(writer_repository(w)), fence.s, "f",
-			 1, 0, err);
+	return repo_give_up(writer_repository(w), writer_session(w),
+			    m->snapshot, err);
 }
 
 static void set_up(void)
