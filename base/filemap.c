@@ -1,14 +1,11 @@
 #include "base/filemap.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/file.h"
-#include "base/seam.h"
+#include "base/mapped.h"
 #include "base/secret.h"
 
 #define FIRST_CAPACITY 64
@@ -16,9 +13,8 @@
 
 /* One mapped file of slots; a power of two of them. */
 struct table {
-	uint8_t *slots;
+	struct mapped file;
 	uint64_t capacity;
-	size_t bytes;
 };
 
 /*
@@ -43,7 +39,7 @@ static size_t round_up_8(size_t n)
 
 static uint8_t *slot(const struct filemap *m, const struct table *t, uint64_t i)
 {
-	return t->slots + i * m->slot_size;
+	return t->file.bytes + i * m->slot_size;
 }
 
 static bool is_taken(const struct filemap *m, const uint8_t *s)
@@ -66,59 +62,24 @@ static uint8_t *locate(const struct filemap *m, const struct table *t,
 	}
 }
 
-/*
- * Blocks are allocated now: a hole that the disk has no room for would be a
- * SIGBUS at the first touch, later.
- */
-static int allocate(int fd, size_t bytes)
-{
-	static const uint8_t zeros[64 * 1024];
-
-	if (!seam_fallocate(fd, 0, 0, (int64_t)bytes))
-		return 0;
-	if (errno != EOPNOTSUPP && errno != ENOSYS)
-		return -1;
-	for (size_t at = 0; at < bytes; at += sizeof(zeros)) {
-		const size_t n = bytes - at < sizeof(zeros) ? bytes - at
-							    : sizeof(zeros);
-
-		if (seam_pwrite(fd, zeros, n, (int64_t)at))
-			return -1;
-	}
-	return 0;
-}
-
 static int table_open(const struct filemap *m, struct table *ret,
 		      uint64_t capacity, struct err *e)
 {
-	CLEANUP(file_close) int fd = -1;
+	struct mapped file;
 	size_t bytes;
-	void *slots;
 
-	if (__builtin_mul_overflow(capacity, m->slot_size, &bytes) ||
-	    bytes > INT64_MAX)
+	if (__builtin_mul_overflow(capacity, m->slot_size, &bytes))
 		return err_oom(e);
-	if (file_open_unnamed(m->folder, &fd, e))
+	if (mapped_open(m->folder, bytes, &file, e))
 		return -1;
-	if (allocate(fd, bytes))
-		return err_sys(e,
-			       "cannot enlarge a temporary table to %zu "
-			       "bytes",
-			       bytes);
-	slots = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (slots == MAP_FAILED)
-		return err_sys(e, "cannot map a temporary table of %zu bytes",
-			       bytes);
-	*ret = (struct table){ slots, capacity, bytes };
-	/* cppcheck-suppress memleak ; ret holds it */
+	*ret = (struct table){ file, capacity };
 	return 0;
 }
 
 static void table_close(struct table *t)
 {
-	if (t->slots)
-		(void)munmap(t->slots, t->bytes);
-	*t = (struct table){ 0 };
+	mapped_close(&t->file);
+	t->capacity = 0;
 }
 
 int filemap_new(struct filemap **ret, const char *folder, size_t key_size,

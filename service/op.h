@@ -15,6 +15,7 @@ extern const struct operation op_compare_rows[];
 extern const struct operation op_deletion_rows[];
 extern const struct operation op_undelete_rows[];
 extern const struct operation op_repo_rows[];
+extern const struct operation op_gc_rows[];
 extern const struct operation op_key_rows[];
 extern const struct operation op_region_rows[];
 extern const struct operation op_schedule_rows[];

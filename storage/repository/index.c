@@ -789,6 +789,15 @@ int index_set_snapshot(struct index_set *x, struct index_object ***ret,
 	return 0;
 }
 
+int index_set_each(struct index_set *x, index_object_visit *visit, void *arg,
+		   struct err *e)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (visit(arg, x->objects[i], e))
+			return -1;
+	return 0;
+}
+
 uint64_t index_set_entries(const struct index_set *x)
 {
 	uint64_t n = 0;

@@ -96,6 +96,16 @@ void index_cache_keep(struct index_cache *c, uint64_t key, uint8_t *plain)
 int index_set_snapshot(struct index_set *x, struct index_object ***ret,
 		       size_t *ret_n, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
+/* Every object that counts, superseded ones too.  Not beside index_set_add. */
+typedef int index_object_visit(void *arg, const struct index_object *o,
+			       struct err *e);
+int index_set_each(struct index_set *x, index_object_visit *visit, void *arg,
+		   struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+/* index_set_walk() of these objects alone. */
+int index_set_walk_some(struct index_set *x,
+			struct index_object *const *objects, size_t n,
+			index_visit *visit, void *arg, struct err *e)
+	NONNULL(1, 2, 4, 6) MUST_CHECK;
 /* A block of o failed so: 0, and told, when the set goes on without it. */
 int index_set_leave_out(struct index_set *x, struct index_object *o,
 			const struct err *why, struct err *e)

@@ -145,22 +145,31 @@ static int run(struct walk *w, index_visit *visit, void *arg, struct err *e)
 	return 0;
 }
 
+int index_set_walk_some(struct index_set *x,
+			struct index_object *const *objects, size_t n,
+			index_visit *visit, void *arg, struct err *e)
+{
+	struct walk w = { .n = 0 };
+	int r = start(&w, x, objects, n, e);
+
+	if (r == 0)
+		r = run(&w, visit, arg, e);
+	for (size_t i = 0; i < w.n; i++)
+		free(w.heap[i]);
+	free(w.heap);
+	return r;
+}
+
 int index_set_walk(struct index_set *x, index_visit *visit, void *arg,
 		   struct err *e)
 {
-	struct walk w = { .n = 0 };
 	struct index_object **objects;
 	size_t n;
 	int r;
 
 	if (index_set_snapshot(x, &objects, &n, e))
 		return -1;
-	r = start(&w, x, objects, n, e);
-	if (r == 0)
-		r = run(&w, visit, arg, e);
-	for (size_t i = 0; i < w.n; i++)
-		free(w.heap[i]);
-	free(w.heap);
+	r = index_set_walk_some(x, objects, n, visit, arg, e);
 	free(objects);
 	return r;
 }

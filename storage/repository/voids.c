@@ -123,6 +123,13 @@ static bool names(const struct record *r, struct object_id object)
 	return false;
 }
 
+bool voids_has(const struct voids *v, struct object_id session)
+{
+	const size_t i = first_of(v, session);
+
+	return i < v->n && object_id_equal(v->v[i].session, session);
+}
+
 int voids_judge(struct voids *v, struct object_id session,
 		struct object_id object, enum voids_answer *ret, struct err *e)
 {

@@ -40,4 +40,7 @@ int voids_judge(struct voids *v, struct object_id session,
 		struct object_id object, enum voids_answer *ret, struct err *e)
 	NONNULL(1, 4, 5) MUST_CHECK;
 
+/* Whether the session has a void, of whatever content. */
+bool voids_has(const struct voids *v, struct object_id session) NONNULL(1);
+
 #endif

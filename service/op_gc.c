@@ -1,0 +1,138 @@
+/* Collecting garbage by hand. */
+#include "service/op_gc.h"
+#include "base/text.h"
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/engine_named.h"
+#include "service/op.h"
+#include "service/progress.h"
+#include "storage/repository/gc.h"
+
+struct collecting {
+	struct operation_call *call;
+	const char *stage;
+};
+
+static void on_progress(void *arg, const struct gc_progress *p)
+{
+	struct collecting *x = arg;
+
+	if (x->stage != p->stage) {
+		x->stage = p->stage;
+		progress_stage(x->call->progress, p->stage, 0);
+	}
+	progress_set(x->call->progress, p->done, 0);
+}
+
+static void write_blocked(struct json *j, const struct gc_result *x)
+{
+	char id[OBJECT_ID_TEXT];
+
+	json_key(j, "blocked_by");
+	json_begin_list(j);
+	for (uint64_t i = 0; i < x->n_blocked && i < GC_BLOCKERS_MAX; i++) {
+		const struct gc_blocker *b = &x->blocked[i];
+
+		object_id_format(b->id, id);
+		json_begin_object(j);
+		json_kv_str(j, "kind", object_kind_name(b->kind));
+		json_kv_str(j, "id", id);
+		json_kv_str(j, "host", b->host);
+		json_kv_str(j, "why", b->why);
+		json_end_object(j);
+	}
+	json_end_list(j);
+}
+
+void op_gc_write(struct json *j, const struct gc_result *x)
+{
+	json_kv_uint(j, "marked", x->marked);
+	json_kv_uint(j, "deleted", x->deleted);
+	json_kv_uint(j, "snapshots", x->snapshots);
+	json_kv_uint(j, "bytes_freed", x->bytes_freed);
+	json_kv_uint(j, "bytes_pending", x->bytes_pending);
+	json_kv_uint(j, "bytes_copied", x->bytes_copied);
+	json_kv_uint(j, "chunks", x->chunks);
+	json_kv_uint(j, "chunks_needed", x->chunks_live);
+	json_kv_uint(j, "index_merged", x->index_merged);
+	json_kv_uint(j, "sessions_ended", x->sessions_ended);
+	write_blocked(j, x);
+}
+
+static int gc(struct operation_call *call, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	struct collecting x = { .call = call };
+	char host[256];
+	struct gc_options o = {
+		.now = call->now,
+		.grace_ms = -1,
+		.rewrite_bytes = args_size(call->args, "rewrite"),
+		.host = host,
+		.cancel = call->stop,
+		.progress = on_progress,
+		.arg = &x,
+	};
+	struct gc_result result;
+
+	engine_host(host, sizeof(host));
+	if (args_text(call->args, "grace"))
+		o.grace_ms = args_duration_ms(call->args, "grace");
+	if (engine_open(call, &r, e) || gc_run(r, &o, &result, e))
+		return -1;
+	json_begin_object(call->reply);
+	op_gc_write(call->reply, &result);
+	json_end_object(call->reply);
+	return 0;
+}
+
+static const struct operation_param gc_params[] = {
+	{ .name = "grace",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_DURATION,
+	  .value = "D",
+	  .help = "delete what was marked, and let go of snapshots that were "
+		  "deleted, longer than D ago; 0s: all at once (not given: a "
+		  "day, and what each deletion said)" },
+	{ .name = "rewrite",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_SIZE,
+	  .fallback = "4G",
+	  .value = "SIZE",
+	  .help = "copy at most so much out of packs that are mostly dead or "
+		  "small" },
+	{ 0 },
+};
+
+const struct operation op_gc_rows[] = {
+	{ .verb = "repo gc",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_CHANGES,
+	  .params = gc_params,
+	  .view = "marked:count deleted:count snapshots:count bytes_freed:size "
+		  "bytes_pending:size bytes_copied:size chunks:count "
+		  "chunks_needed:count index_merged:count sessions_ended:count "
+		  "blocked_by",
+	  .summary = "give back the space of what no snapshot needs",
+	  .help = "Works in two steps, so that nothing goes by mistake: packs "
+		  "that nothing needs are marked, and are looked at again "
+		  "before they are deleted, a day later or more. What is "
+		  "needed by then after all is copied out of them first. "
+		  "Snapshots that were deleted can be undeleted until their "
+		  "time is over; those under a hold or a lock stay.\n\n"
+		  "Nobody is locked out meanwhile: snapshots, copies, restores "
+		  "and other collections go on. A session that was there when "
+		  "a pack was marked, and still is, keeps that pack "
+		  "(blocked_by tells which); one that stands still for two "
+		  "minutes is given up, and finds out before it can publish "
+		  "anything.\n\n"
+		  "Packs that are mostly dead, or many small ones, are written "
+		  "anew, and the index is kept in few objects. Nothing at all "
+		  "is deleted when anything is damaged or missing, or the "
+		  "store lists less than there was: the exit status is then "
+		  "4.\n\n"
+		  "Works in one region: the primary one of a declared "
+		  "repository, or that at the location. The daemon collects in "
+		  "all regions by itself, every gc.every of the Repository.",
+	  .run = gc },
+	{ 0 },
+};

@@ -1,0 +1,12 @@
+/* What a garbage collection came to, as JSON: by hand and by the daemon. */
+#ifndef SERVICE_OP_GC_H
+#define SERVICE_OP_GC_H
+
+#include "base/attr.h"
+#include "base/json.h"
+#include "storage/repository/gc.h"
+
+/* The keys, within an object that the caller began. */
+void op_gc_write(struct json *j, const struct gc_result *x) NONNULL(1, 2);
+
+#endif

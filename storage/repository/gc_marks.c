@@ -1,0 +1,355 @@
+/*
+ * Marks: putting them, acting on them, and being done with them.
+ *
+ * A mark stays until nothing that it names is there and no index object names
+ * its packs: so long it tells writers that what the index says of them is
+ * void.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/deletion.h"
+#include "storage/repository/fields.h"
+#include "storage/repository/gc_internal.h"
+#include "storage/repository/index_internal.h"
+
+/* So many spent marks become one. */
+#define SPENT_MAX 8
+
+/* ---- Reading ------------------------------------------------------------ */
+
+static bool is_due(const struct gc *g, struct instant marked)
+{
+	const int64_t grace_ms = g->o->grace_ms < 0 ? DELETION_GRACE_MS
+						    : g->o->grace_ms;
+
+	return grace_ms == 0 ||
+	       instant_compare(instant_add_ms(marked, grace_ms), g->o->now) <=
+		       0;
+}
+
+static int copy_ids(const struct record *r, struct gc_ids *to, struct err *e)
+{
+	for (size_t i = 0; i < r->n_ids; i++)
+		if (gc_ids_add(to, r->ids[i], e))
+			return -1;
+	gc_ids_sort(to);
+	return 0;
+}
+
+/* One that does not open counts as absent: nothing goes on its account. */
+static int add_mark(void *arg, const char *name, const struct record *r,
+		    const struct err *why, struct err *e)
+{
+	struct gc *g = arg;
+	struct gc_mark *grown;
+	struct gc_mark *m;
+
+	(void)name;
+	(void)why;
+	if (!r)
+		return 0;
+	grown = reallocarray(g->marks, g->n_marks + 1, sizeof(*grown));
+	if (!grown)
+		return err_oom(e);
+	g->marks = grown;
+	m = &g->marks[g->n_marks++];
+	*m = (struct gc_mark){ .id = r->id,
+			       .time = r->time,
+			       .due = is_due(g, r->time) };
+	return copy_ids(r, &m->ids, e);
+}
+
+static int add_census(void *arg, const char *name, const struct record *r,
+		      const struct err *why, struct err *e)
+{
+	struct gc *g = arg;
+
+	(void)name;
+	(void)why;
+	for (size_t i = 0; r && i < g->n_marks; i++) {
+		if (!object_id_equal(g->marks[i].id, r->id))
+			continue;
+		g->marks[i].has_census = true;
+		return copy_ids(r, &g->marks[i].census, e);
+	}
+	return 0;
+}
+
+int gc_marks_read(struct gc *g, struct err *e)
+{
+	gc_marks_done(g);
+	return record_list(g->store, g->keys, OBJECT_MARK, add_mark, g, e) ||
+			       record_list(g->store, g->keys, OBJECT_CENSUS,
+					   add_census, g, e)
+		       ? -1
+		       : 0;
+}
+
+void gc_marks_done(struct gc *g)
+{
+	for (size_t i = 0; i < g->n_marks; i++) {
+		gc_ids_done(&g->marks[i].ids);
+		gc_ids_done(&g->marks[i].census);
+	}
+	free(g->marks);
+	g->marks = NULL;
+	g->n_marks = 0;
+}
+
+/* ---- mark, census ------------------------------------------------------- */
+
+static int put_mark(struct gc *g, struct instant time,
+		    const struct object_id *ids, size_t n,
+		    struct object_id *ret, struct err *e)
+{
+	struct record r;
+	int failed = 0;
+
+	record_init(&r, OBJECT_MARK);
+	r.id = object_id_new();
+	r.time = time;
+	fields_text(r.by, sizeof(r.by), g->o->host);
+	for (size_t i = 0; !failed && i < n; i++)
+		failed = record_add_id(&r, ids[i], e);
+	failed = failed || record_put(g->store, g->keys, &r, 0, e);
+	*ret = r.id;
+	record_done(&r);
+	return failed ? -1 : 0;
+}
+
+/* Whoever is not in it began after the mark, and saw it. */
+static int put_census(struct gc *g, struct object_id mark,
+		      const struct gc_ids *sessions, struct err *e)
+{
+	struct record r;
+	int failed = 0;
+
+	record_init(&r, OBJECT_CENSUS);
+	r.id = mark;
+	for (size_t i = 0; !failed && i < sessions->n; i++)
+		failed = record_add_id(&r, sessions->v[i], e);
+	failed = failed || record_put(g->store, g->keys, &r, 0, e);
+	record_done(&r);
+	return failed ? -1 : 0;
+}
+
+int gc_mark(struct gc *g, const struct gc_ids *ids, struct err *e)
+{
+	for (size_t at = 0; at < ids->n; at += GC_IDS_MAX) {
+		const size_t n = ids->n - at < GC_IDS_MAX ? ids->n - at
+							  : GC_IDS_MAX;
+		struct gc_ids sessions = { 0 };
+		struct object_id mark;
+		int failed;
+
+		failed = put_mark(g, g->o->now, ids->v + at, n, &mark, e) ||
+			 gc_others(g, &sessions, e) ||
+			 put_census(g, mark, &sessions, e);
+		gc_ids_done(&sessions);
+		if (failed)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- delete ------------------------------------------------------------- */
+
+static int delete_manifests(struct gc *g, struct err *e)
+{
+	const char *name = buf_str(&g->manifests);
+	const char *end = name + g->manifests.len;
+
+	for (; name < end; name += strlen(name) + 1)
+		if (store_remove(g->store, name, e))
+			return -1;
+	for (size_t i = 0; i < g->n_snapshots; i++)
+		g->out->snapshots += g->snapshots[i].dead;
+	return 0;
+}
+
+static void block_by_pins(struct gc *g)
+{
+	for (size_t i = 0; i < g->n_pins; i++)
+		gc_block(g, OBJECT_PIN, g->pins[i].id, g->pins[i].host,
+			 g->pins[i].snapshots.n
+				 ? "is reading a snapshot that needs it"
+				 : "is reading all there is");
+}
+
+static int delete_packs(struct gc *g, struct err *e)
+{
+	uint64_t pos = 0;
+	uint64_t done = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->packs, &pos, &key, &value)) {
+		struct gc_pack *p = value;
+		struct object_id id;
+
+		if (!p->due || !p->listed || p->keeps_lost)
+			continue;
+		if (p->pinned) {
+			block_by_pins(g);
+			continue;
+		}
+		if (gc_stopped(g, e))
+			return -1;
+		memcpy(id.b, key, sizeof(id.b));
+		if (store_remove(g->store,
+				 object_name((enum object_kind)p->kind, id).s,
+				 e))
+			return -1;
+		p->listed = false;
+		g->out->deleted++;
+		g->out->bytes_freed += p->size;
+		gc_stage(g, "deleting", ++done, 0);
+	}
+	return 0;
+}
+
+static int delete_superseded(void *arg, const struct index_object *o,
+			     struct err *e)
+{
+	struct gc *g = arg;
+	const struct gc_pack *p = filemap_find(g->packs, o->in.id.b);
+
+	if (!o->ignored || !p || !p->due)
+		return 0;
+	if (store_remove(g->store, o->in.name.s, e))
+		return -1;
+	g->out->bytes_freed += o->in.size;
+	return gc_ids_add(&g->removed, o->in.id, e);
+}
+
+int gc_delete(struct gc *g, struct err *e)
+{
+	if (delete_manifests(g, e) || delete_packs(g, e))
+		return -1;
+	/* A reader that merges nothing itself walks them to their end. */
+	if (g->n_pins == 0 && index_set_each(g->index, delete_superseded, g, e))
+		return -1;
+	gc_ids_sort(&g->removed);
+	return 0;
+}
+
+/* ---- clean -------------------------------------------------------------- */
+
+static int add_index(void *arg, const struct index_object *o, struct err *e)
+{
+	return gc_ids_add(arg, o->in.id, e);
+}
+
+enum use { USED, SPENT, DONE, UNITED };
+
+/* Spent: nothing it names is there; done: nor does any index name it. */
+static enum use use_of(struct gc *g, const struct gc_mark *m,
+		       const struct gc_ids *index)
+{
+	enum use use = DONE;
+
+	for (size_t i = 0; i < m->ids.n; i++) {
+		const struct object_id id = m->ids.v[i];
+		const struct gc_pack *p = filemap_find(g->packs, id.b);
+
+		if ((p && p->listed) ||
+		    (gc_ids_has(index, id) && !gc_ids_has(&g->removed, id)))
+			return USED;
+		if (p && p->entries)
+			use = SPENT;
+	}
+	return use;
+}
+
+static int remove_mark(struct gc *g, const struct gc_mark *m, struct err *e)
+{
+	return store_remove(g->store, object_name(OBJECT_MARK, m->id).s, e) ||
+			       store_remove(g->store,
+					    object_name(OBJECT_CENSUS, m->id).s,
+					    e)
+		       ? -1
+		       : 0;
+}
+
+static int add_named(struct gc *g, const struct gc_mark *m, struct gc_ids *to,
+		     struct err *e)
+{
+	for (size_t i = 0; i < m->ids.n; i++) {
+		const struct gc_pack *p = filemap_find(g->packs, m->ids.v[i].b);
+
+		if (p && p->entries && gc_ids_add(to, m->ids.v[i], e))
+			return -1;
+	}
+	return 0;
+}
+
+/* What is named still, as one mark: written before the others go. */
+static int unite_spent(struct gc *g, enum use *uses, struct err *e)
+{
+	struct gc_ids all = { 0 };
+	struct object_id mark;
+	struct instant oldest = g->o->now;
+	size_t n = 0;
+	int failed = 0;
+
+	for (size_t m = 0; !failed && m < g->n_marks; m++) {
+		const struct gc_mark *x = &g->marks[m];
+
+		if (uses[m] != SPENT || all.n + x->ids.n > GC_IDS_MAX)
+			continue;
+		uses[m] = UNITED;
+		n++;
+		if (instant_compare(x->time, oldest) < 0)
+			oldest = x->time;
+		failed = add_named(g, x, &all, e);
+	}
+	if (!failed && n >= SPENT_MAX) {
+		failed = put_mark(g, oldest, all.v, all.n, &mark, e);
+		for (size_t m = 0; !failed && m < g->n_marks; m++)
+			if (uses[m] == UNITED)
+				failed = remove_mark(g, &g->marks[m], e);
+	}
+	gc_ids_done(&all);
+	return failed ? -1 : 0;
+}
+
+static void count_pending(struct gc *g)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->packs, &pos, &key, &value)) {
+		const struct gc_pack *p = value;
+
+		if (p->marked && p->listed)
+			g->out->bytes_pending += p->size;
+	}
+}
+
+int gc_marks_clean(struct gc *g, struct err *e)
+{
+	struct gc_ids index = { 0 };
+	enum use *uses;
+	int failed = 0;
+
+	count_pending(g);
+	/* Others may know an index that still names what is gone. */
+	if (g->others.n || !g->n_marks)
+		return 0;
+	uses = calloc(g->n_marks, sizeof(*uses));
+	if (!uses)
+		return err_oom(e);
+	failed = index_set_each(g->index, add_index, &index, e);
+	gc_ids_sort(&index);
+	for (size_t m = 0; !failed && m < g->n_marks; m++) {
+		uses[m] = use_of(g, &g->marks[m], &index);
+		if (uses[m] == DONE)
+			failed = remove_mark(g, &g->marks[m], e);
+	}
+	failed = failed || unite_spent(g, uses, e);
+	gc_ids_done(&index);
+	free(uses);
+	return failed ? -1 : 0;
+}

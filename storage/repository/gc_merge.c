@@ -1,0 +1,253 @@
+/*
+ * clean: few index objects, without what is gone.
+ *
+ * Objects are merged when there are several of about one size, as the levels
+ * of a log-structured merge tree are: each entry is written again a number of
+ * times that grows with the logarithm of the whole, and so does the number of
+ * objects (O'Neil et al., "The Log-Structured Merge-Tree", 1996).  All of
+ * them are, when a quarter of what they say is of packs that are gone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/gc_internal.h"
+#include "storage/repository/index_internal.h"
+#include "storage/repository/voids.h"
+#include "storage/repository/writer.h"
+
+/* So many that belong together are merged. */
+#define TOGETHER 4
+/* An object joins smaller ones when it is at most so many times their sum. */
+#define RATIO 2
+/* Whatever the ratio, objects of up to this many entries belong together. */
+#define SMALL_ENTRIES 4096
+
+struct objects {
+	struct index_object **v;
+	size_t n;
+	size_t room;
+	bool ignored; /* which ones are wanted */
+};
+
+static int add_object(void *arg, const struct index_object *o, struct err *e)
+{
+	struct objects *l = arg;
+
+	if (o->ignored != l->ignored)
+		return 0;
+	if (l->n == l->room) {
+		const size_t room = l->room ? 2 * l->room : 16;
+		struct index_object **grown = reallocarray(l->v, room,
+							   sizeof(*grown));
+
+		if (!grown)
+			return err_oom(e);
+		l->v = grown;
+		l->room = room;
+	}
+	/* They are the set's; what walks them wants them as it has them. */
+	l->v[l->n++] = (struct index_object *)(uintptr_t)o;
+	return 0;
+}
+
+static int by_entries(const void *a, const void *b)
+{
+	const struct index_object *x = *(struct index_object *const *)a;
+	const struct index_object *y = *(struct index_object *const *)b;
+
+	if (x->entries != y->entries)
+		return x->entries < y->entries ? -1 : 1;
+	return object_id_compare(x->in.id, y->in.id);
+}
+
+/* How many of them, smallest first, belong together. */
+static size_t choose(const struct objects *l)
+{
+	uint64_t sum = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const uint64_t size = l->v[i]->entries;
+
+		if (size <= SMALL_ENTRIES || size <= RATIO * sum)
+			n = i + 1;
+		sum += size;
+	}
+	return n >= TOGETHER ? n : 0;
+}
+
+static bool is_gone(const struct gc_pack *p)
+{
+	return p && p->marked && !p->listed;
+}
+
+static bool is_worn(struct gc *g)
+{
+	uint64_t gone = 0;
+	uint64_t all = 0;
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->packs, &pos, &key, &value)) {
+		const struct gc_pack *p = value;
+
+		all += p->entries;
+		gone += is_gone(p) ? p->entries : 0;
+	}
+	return gone && gone >= all / 4;
+}
+
+struct merging {
+	struct gc *g;
+	struct index_writer *to;
+	uint64_t done;
+	uint64_t total;
+};
+
+static int add_entry(void *arg, const struct pack_entry *x, struct err *e)
+{
+	struct merging *m = arg;
+
+	if (++m->done % 4096 == 0) {
+		gc_stage(m->g, "merging the index", m->done, m->total);
+		if (gc_stopped(m->g, e))
+			return -1;
+	}
+	if (is_gone(filemap_find(m->g->packs, x->place.pack.b)))
+		return 0;
+	return index_writer_add(m->to, x, e);
+}
+
+/* Also what they superseded: else it would count again once they are gone. */
+static int supersede(struct merging *m, struct index_object *const *v, size_t n,
+		     const struct objects *old, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (index_writer_supersede(m->to, v[i]->in.id, e))
+			return -1;
+	for (size_t k = 0; k < old->n; k++)
+		if (index_writer_supersede(m->to, old->v[k]->in.id, e))
+			return -1;
+	return 0;
+}
+
+static int merge(struct gc *g, struct index_object *const *v, size_t n,
+		 const struct objects *old, struct err *e)
+{
+	CLEANUP(index_writer_free) struct index_writer *to = NULL;
+	struct merging m = { .g = g };
+	struct object_id id;
+
+	if (gc_confirm(g, e) ||
+	    index_writer_open(g->store, g->keys, g->session, &to, e))
+		return -1;
+	m.to = to;
+	for (size_t i = 0; i < n; i++)
+		m.total += v[i]->entries;
+	if (index_set_walk_some(g->index, v, n, add_entry, &m, e) ||
+	    supersede(&m, v, n, old, e) || index_writer_commit(to, &id, e) ||
+	    index_set_add(g->index, id, e))
+		return -1;
+	g->out->index_merged += n;
+	return 0;
+}
+
+int gc_merge(struct gc *g, struct err *e)
+{
+	struct objects now = { .ignored = false };
+	struct objects old = { .ignored = true };
+	size_t n = 0;
+	int failed;
+
+	failed = index_set_each(g->index, add_object, &now, e) ||
+		 index_set_each(g->index, add_object, &old, e);
+	if (!failed && now.n) {
+		qsort(now.v, now.n, sizeof(*now.v), by_entries);
+		n = is_worn(g) ? now.n : choose(&now);
+	}
+	/* More than a root can name stay for the next time. */
+	if (n > INDEX_SUPERSEDED_MAX / 2)
+		n = INDEX_SUPERSEDED_MAX / 2;
+	if (old.n > INDEX_SUPERSEDED_MAX / 2)
+		n = 0;
+	if (!failed && n)
+		failed = merge(g, now.v, n, &old, e);
+	free(now.v);
+	free(old.v);
+	if (!failed)
+		g->out->index_objects = index_set_objects(g->index);
+	return failed ? -1 : 0;
+}
+
+/* ---- Superseded --------------------------------------------------------- */
+
+struct superseding {
+	struct gc *g;
+	struct voids *voids;
+	struct gc_ids named; /* by objects that count for good */
+	struct gc_ids *ret;
+};
+
+/*
+ * Whether no void that is yet to come can annul it: its session was not
+ * fenced after the object was seen, or was voided with it.
+ */
+static int counts_for_good(struct superseding *x, const struct index_object *o,
+			   struct err *e)
+{
+	const int fenced = object_id_is_zero(o->session)
+				   ? 0
+				   : writer_is_fenced(x->g->r, o->session, e);
+	enum voids_answer answer;
+
+	if (fenced <= 0)
+		return fenced < 0 ? -1 : 1;
+	if (!voids_has(x->voids, o->session))
+		return 0;
+	if (voids_judge(x->voids, o->session, o->in.id, &answer, e))
+		return -1;
+	return answer == VOIDS_COUNTS;
+}
+
+static int note_named(void *arg, const struct index_object *o, struct err *e)
+{
+	struct superseding *x = arg;
+	int good;
+
+	if (o->n_superseded == 0)
+		return 0;
+	good = counts_for_good(x, o, e);
+	if (good < 0)
+		return -1;
+	for (size_t i = 0; good && i < o->n_superseded; i++)
+		if (gc_ids_add(&x->named, o->superseded[i], e))
+			return -1;
+	return 0;
+}
+
+static int note_superseded(void *arg, const struct index_object *o,
+			   struct err *e)
+{
+	struct superseding *x = arg;
+	const struct gc_pack *p = filemap_find(x->g->packs, o->in.id.b);
+
+	/* Marks name both packs and these. */
+	if (!o->ignored || (p && p->marked) || !gc_ids_has(&x->named, o->in.id))
+		return 0;
+	return gc_ids_add(x->ret, o->in.id, e);
+}
+
+int gc_superseded(struct gc *g, struct gc_ids *ret, struct err *e)
+{
+	struct superseding x = { .g = g, .ret = ret };
+	int failed;
+
+	failed = voids_read(g->store, g->keys, &x.voids, e) ||
+		 index_set_each(g->index, note_named, &x, e);
+	gc_ids_sort(&x.named);
+	failed = failed || index_set_each(g->index, note_superseded, &x, e);
+	gc_ids_done(&x.named);
+	voids_free(x.voids);
+	return failed ? -1 : 0;
+}

@@ -1,0 +1,708 @@
+/*
+ * judge and look again: what there is, and what of it the snapshots need.
+ *
+ * The order in which things are listed matters:
+ *
+ *	marks		before the index: what went from there had a mark
+ *	packs		before the sessions: a pack without one is nobody's
+ *	sessions	before the snapshots: who left has published
+ *	snapshots	before the index: what they reach is named there
+ *	index
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "storage/repository/gc_internal.h"
+#include "storage/repository/index_internal.h"
+
+#define INDEX_CACHE_BYTES ((size_t)8 << 20)
+#define MANIFESTS_MAX	  ((size_t)1 << 30)
+
+static const struct chunk_id whole = { { 0 } };
+
+struct pair {
+	uint8_t b[INDEX_KEY_SIZE];
+};
+
+static struct pair pair_of(const struct chunk_id *chunk, struct object_id pack)
+{
+	struct pair p;
+
+	memcpy(p.b, chunk->b, sizeof(chunk->b));
+	memcpy(p.b + sizeof(chunk->b), pack.b, sizeof(pack.b));
+	return p;
+}
+
+static bool is_given_up(struct gc *g, const struct chunk_id *chunk,
+			struct object_id pack)
+{
+	const struct pair p = pair_of(chunk, pack);
+
+	return filemap_find(g->given_up, p.b) != NULL;
+}
+
+static int pack_of(struct gc *g, struct object_id id, struct gc_pack **ret,
+		   struct err *e)
+{
+	void *value;
+
+	if (filemap_add(g->packs, id.b, &value, e) < 0)
+		return -1;
+	*ret = value;
+	return 0;
+}
+
+/* ---- Listing ------------------------------------------------------------ */
+
+static int note_mark(void *arg, const char *name, const struct record *r,
+		     const struct err *why, struct err *e)
+{
+	struct gc *g = arg;
+	struct gc_pack *p;
+
+	(void)name;
+	/* One that only we cannot read is in force for others. */
+	if (!r && why->code == ERR_IO) {
+		*e = *why;
+		return -1;
+	}
+	for (size_t i = 0; r && i < r->n_ids; i++) {
+		if (pack_of(g, r->ids[i], &p, e))
+			return -1;
+		p->marked = true;
+	}
+	return 0;
+}
+
+static int note_due(struct gc *g, struct err *e)
+{
+	struct gc_pack *p;
+
+	for (size_t m = 0; m < g->n_marks; m++)
+		for (size_t i = 0; g->marks[m].due && !g->marks[m].blocked &&
+				   i < g->marks[m].ids.n;
+		     i++) {
+			if (pack_of(g, g->marks[m].ids.v[i], &p, e))
+				return -1;
+			/* Its mark may be spent and gone since. */
+			p->due = p->marked;
+		}
+	return 0;
+}
+
+static int note_quarantine(void *arg, const char *name, const struct record *r,
+			   const struct err *why, struct err *e)
+{
+	struct gc *g = arg;
+	struct gc_pack *p;
+	void *value;
+
+	(void)name;
+	(void)why;
+	for (size_t i = 0; r && i < r->n_ids; i++) {
+		const struct pair key = pair_of(&r->chunks[i], r->ids[i]);
+
+		if (filemap_add(g->given_up, key.b, &value, e) < 0)
+			return -1;
+		if (!chunk_id_equal(&r->chunks[i], &whole)) {
+			if (filemap_add(g->lost, r->chunks[i].b, &value, e) < 0)
+				return -1;
+			continue;
+		}
+		if (pack_of(g, r->ids[i], &p, e))
+			return -1;
+		p->quarantined = true;
+	}
+	return 0;
+}
+
+static int note_pack(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct gc *g = arg;
+	struct object_id first;
+	struct object_id id;
+	struct gc_pack *p;
+	enum object_kind kind = OBJECT_DATA_PACK;
+
+	if (!object_name_parse(kind, entry->name, &first, &id)) {
+		kind = OBJECT_META_PACK;
+		if (!object_name_parse(kind, entry->name, &first, &id))
+			return 0;
+	}
+	if (pack_of(g, id, &p, e))
+		return -1;
+	p->kind = (uint8_t)kind;
+	p->size = entry->size;
+	p->listed = true;
+	return gc_stopped(g, e);
+}
+
+static int note_pin(void *arg, const char *name, const struct record *r,
+		    const struct err *why, struct err *e)
+{
+	struct gc *g = arg;
+	struct gc_pin *grown;
+	struct object_id first;
+	struct gc_pin *p;
+
+	(void)why;
+	grown = reallocarray(g->pins, g->n_pins + 1, sizeof(*grown));
+	if (!grown)
+		return err_oom(e);
+	g->pins = grown;
+	p = &g->pins[g->n_pins++];
+	*p = (struct gc_pin){ .host = "?" };
+	if (!object_name_parse(OBJECT_PIN, name, &first, &p->id) || !r)
+		return 0; /* it does not open: it pins all there is */
+	memcpy(p->host, r->by, sizeof(p->host));
+	for (size_t i = 0; i < r->n_ids; i++)
+		if (gc_ids_add(&p->snapshots, r->ids[i], e))
+			return -1;
+	return 0;
+}
+
+static bool is_pinned(const struct gc *g, struct object_id snapshot)
+{
+	for (size_t i = 0; i < g->n_pins; i++) {
+		const struct gc_ids *l = &g->pins[i].snapshots;
+
+		if (l->n == 0)
+			return true;
+		for (size_t k = 0; k < l->n; k++)
+			if (object_id_equal(l->v[k], snapshot))
+				return true;
+	}
+	return false;
+}
+
+/* ---- Snapshots ---------------------------------------------------------- */
+
+static bool is_past(const struct gc *g, const struct repository_snapshot *s)
+{
+	const struct gc_options *o = g->o;
+
+	if (o->grace_ms == 0)
+		return true;
+	return instant_compare(o->grace_ms < 0 ? s->restorable_until
+					       : instant_add_ms(s->deleted_at,
+								o->grace_ms),
+			       o->now) <= 0;
+}
+
+static bool is_dead(const struct gc *g, const struct repository_snapshot *s)
+{
+	const bool locked = s->locked &&
+			    instant_compare(s->locked_until, g->o->now) > 0;
+
+	return s->deleted && !s->in_doubt && !s->held && !locked &&
+	       is_past(g, s) && !is_pinned(g, s->manifest.snapshot);
+}
+
+static int note_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	return buf_add(arg, entry->name, strlen(entry->name) + 1, e);
+}
+
+/* An undelete may have published it twice; one that comes now is another. */
+static int note_manifests(struct gc *g, struct object_id snapshot,
+			  struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+	char prefix[64];
+
+	object_id_format(snapshot, id);
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s-", id);
+	return store_list(g->store, prefix, note_name, &g->manifests, e);
+}
+
+static int note_snapshot(void *arg, struct repository_snapshot *s,
+			 struct err *e)
+{
+	struct gc *g = arg;
+	const struct manifest *m = &s->manifest;
+	struct gc_snapshot *grown;
+	const bool dead = is_dead(g, s);
+
+	if ((g->n_snapshots & (g->n_snapshots + 1)) == 0) {
+		grown = reallocarray(g->snapshots, 2 * g->n_snapshots + 1,
+				     sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		g->snapshots = grown;
+	}
+	g->snapshots[g->n_snapshots++] = (struct gc_snapshot){
+		.id = m->snapshot,
+		.tree = m->tree,
+		.hints = m->hints,
+		.error_list = m->error_list,
+		.has_errors = m->errors > 0,
+		.dead = dead,
+		.pinned = is_pinned(g, m->snapshot),
+	};
+	return dead ? note_manifests(g, m->snapshot, e) : 0;
+}
+
+static int note_damaged(void *arg, const char *name, const struct err *why,
+			struct err *e)
+{
+	struct gc *g = arg;
+	struct object_id snapshot;
+	struct object_id session;
+
+	if (object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session) &&
+	    is_given_up(g, &whole, session))
+		return 0;
+	return gc_refuse(e, "what a snapshot needs is not known: %s",
+			 why->text);
+}
+
+/* ---- The index ---------------------------------------------------------- */
+
+static int note_underway_block(struct gc *g, const struct index_object *o,
+			       uint32_t block, struct err *e)
+{
+	uint8_t plain[INDEX_BLOCK_PLAIN];
+	struct pack_entry x;
+	struct gc_pack *p;
+
+	if (index_object_block(o, block, plain, e))
+		return -1;
+	for (size_t i = 0; i < index_object_count(o, block); i++) {
+		index_decode(plain + 2 + i * INDEX_ENTRY_SIZE, &x);
+		if (pack_of(g, x.place.pack, &p, e))
+			return -1;
+		p->underway = true;
+	}
+	return 0;
+}
+
+/* What a session that is alive has stored is not garbage yet. */
+static int note_underway(void *arg, const struct index_object *o, struct err *e)
+{
+	struct gc *g = arg;
+
+	if (!gc_ids_has(&g->others, o->session))
+		return 0;
+	for (uint32_t b = 0; b < o->blocks; b++)
+		if (note_underway_block(g, o, b, e))
+			return -1;
+	return 0;
+}
+
+static int hide(struct gc *g, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->given_up, &pos, &key, &value)) {
+		const uint8_t *k = key;
+		struct object_id pack;
+		struct chunk_id chunk;
+
+		memcpy(chunk.b, k, sizeof(chunk.b));
+		memcpy(pack.b, k + sizeof(chunk.b), sizeof(pack.b));
+		if (index_set_hide_chunk(g->index, &chunk, pack, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int open_index(struct gc *g, struct err *e)
+{
+	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES };
+
+	if (index_set_open(g->store, g->keys, &o, &g->index, e) == 0)
+		return hide(g, e);
+	if (object_is_damage(e))
+		return gc_refuse(e, "the index is damaged");
+	return -1;
+}
+
+/* A pack that came since packs were listed, or one that is lost. */
+static int find_pack(struct gc *g, const struct pack_entry *x,
+		     struct gc_pack *p, struct err *e)
+{
+	const enum object_kind kind = chunk_kind_is_meta(x->seal.kind)
+					      ? OBJECT_META_PACK
+					      : OBJECT_DATA_PACK;
+	const struct object_name name = object_name(kind, x->place.pack);
+	const int found = store_size(g->store, name.s, &p->size, e);
+
+	if (found < 0)
+		return -1;
+	if (!found)
+		return gc_refuse(e,
+				 "the index names \"%s\", which is not "
+				 "there",
+				 name.s);
+	p->kind = (uint8_t)kind;
+	p->listed = true;
+	p->underway = true;
+	return 0;
+}
+
+struct first_walk {
+	struct gc *g;
+	struct chunk_id last;
+	bool any;
+};
+
+static int note_entry(void *arg, const struct pack_entry *x, struct err *e)
+{
+	struct first_walk *w = arg;
+	struct gc *g = w->g;
+	struct gc_pack *p;
+
+	if (pack_of(g, x->place.pack, &p, e))
+		return -1;
+	p->entries++;
+	if (!p->listed && !p->marked && !p->quarantined &&
+	    find_pack(g, x, p, e))
+		return -1;
+	if (!w->any || !chunk_id_equal(&w->last, &x->seal.id)) {
+		gc_live_add(g->live, &x->seal.id);
+		w->last = x->seal.id;
+		w->any = true;
+		g->out->chunks++;
+	}
+	if (++g->entries % 4096 == 0) {
+		gc_stage(g, "index", g->entries, index_set_entries(g->index));
+		return gc_stopped(g, e);
+	}
+	return 0;
+}
+
+/* ---- Walking chunk by chunk --------------------------------------------- */
+
+struct grouping {
+	struct gc *g;
+	struct gc_group group;
+	uint64_t ordinal; /* of the next group */
+	gc_visit *visit;
+	void *arg;
+};
+
+static int end_group(struct grouping *w, struct err *e)
+{
+	struct gc_group *group = &w->group;
+
+	if (group->n == 0)
+		return 0;
+	group->live = gc_live_is(w->g->live, w->ordinal);
+	group->pinned = gc_live_is_pinned(w->g->live, w->ordinal);
+	w->ordinal++;
+	if (w->ordinal % 4096 == 0 && gc_stopped(w->g, e))
+		return -1;
+	if (w->visit(w->arg, group, e))
+		return -1;
+	group->n = 0;
+	return 0;
+}
+
+static int add_to_group(void *arg, const struct pack_entry *x, struct err *e)
+{
+	struct grouping *w = arg;
+	struct gc_group *group = &w->group;
+	struct gc_place *grown;
+	struct gc_pack *p;
+
+	if (group->n &&
+	    !chunk_id_equal(&group->v[0].entry.seal.id, &x->seal.id) &&
+	    end_group(w, e))
+		return -1;
+	if (group->n == group->room) {
+		const size_t room = group->room ? 2 * group->room : 8;
+
+		grown = reallocarray(group->v, room, sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		group->v = grown;
+		group->room = room;
+	}
+	p = filemap_find(w->g->packs, x->place.pack.b);
+	if (!p)
+		return err_set(e, ERR_BUSY, "the index changed meanwhile");
+	group->v[group->n++] = (struct gc_place){
+		.entry = *x,
+		.pack = p,
+		.usable = p->listed && !p->quarantined &&
+			  !is_given_up(w->g, &x->seal.id, x->place.pack),
+	};
+	return 0;
+}
+
+int gc_walk(struct gc *g, gc_visit *visit, void *arg, struct err *e)
+{
+	struct grouping w = { .g = g, .visit = visit, .arg = arg };
+	int failed;
+
+	failed = index_set_walk(g->index, add_to_group, &w, e) ||
+		 end_group(&w, e);
+	free(w.group.v);
+	return failed ? -1 : 0;
+}
+
+const struct gc_place *gc_holder(const struct gc_group *group)
+{
+	const struct gc_place *other = NULL;
+
+	for (size_t i = 0; i < group->n; i++) {
+		const struct gc_place *at = &group->v[i];
+
+		if (!at->usable || at->pack->marked)
+			continue;
+		if (!at->pack->rewrite)
+			return at;
+		if (!other)
+			other = at;
+	}
+	return other;
+}
+
+/*
+ * Chunks that only marked packs hold keep none of them: they are copied.  One
+ * that was given up wherever it lies may yet be mended: what is left of it
+ * stays.
+ */
+static int sum_up(void *arg, const struct gc_group *group, struct err *e)
+{
+	const struct gc_place *at = gc_holder(group);
+	bool usable = false;
+
+	(void)arg;
+	(void)e;
+	if (group->live && at) {
+		at->pack->live++;
+		at->pack->live_bytes += at->entry.place.len;
+	}
+	for (size_t i = 0; i < group->n; i++) {
+		usable = usable || group->v[i].usable;
+		if (group->pinned)
+			group->v[i].pack->pinned = true;
+	}
+	for (size_t i = 0; group->live && !usable && i < group->n; i++)
+		group->v[i].pack->keeps_lost = true;
+	return 0;
+}
+
+/* ---- All of it ---------------------------------------------------------- */
+
+static int make_maps(struct gc *g, struct err *e)
+{
+	const char *folder = g->o->scratch;
+
+	buf_init(&g->manifests, MANIFESTS_MAX);
+	if (filemap_new(&g->packs, folder, sizeof(struct object_id),
+			sizeof(struct gc_pack), e) ||
+	    filemap_new(&g->given_up, folder, INDEX_KEY_SIZE, 1, e) ||
+	    filemap_new(&g->lost, folder, CHUNK_ID_SIZE, 1, e))
+		return -1;
+	return 0;
+}
+
+static int list(struct gc *g, struct err *e)
+{
+	gc_stage(g, "listing", 0, 0);
+	if (record_list(g->store, g->keys, OBJECT_MARK, note_mark, g, e) ||
+	    note_due(g, e) ||
+	    record_list(g->store, g->keys, OBJECT_QUARANTINE, note_quarantine,
+			g, e) ||
+	    store_list(g->store, "data/", note_pack, g, e) ||
+	    store_list(g->store, "meta/", note_pack, g, e) ||
+	    gc_others(g, &g->others, e) ||
+	    record_list(g->store, g->keys, OBJECT_PIN, note_pin, g, e) ||
+	    repository_snapshots(g->r, true, note_snapshot, note_damaged, g, e))
+		return -1;
+	gc_ids_sort(&g->others);
+	return 0;
+}
+
+static int trace(struct gc *g, struct err *e)
+{
+	for (size_t i = 0; i < g->n_snapshots; i++) {
+		const struct gc_snapshot *s = &g->snapshots[i];
+
+		if (s->dead)
+			continue;
+		if (gc_live_trace(g->live, s, false, e) ||
+		    (s->pinned && gc_live_trace(g->live, s, true, e)))
+			return -1;
+	}
+	g->out->chunks_live = gc_live_count(g->live);
+	return 0;
+}
+
+int gc_survey(struct gc *g, struct err *e)
+{
+	struct first_walk w = { .g = g };
+
+	gc_survey_done(g);
+	g->out->chunks = 0;
+	if (make_maps(g, e) || list(g, e) || open_index(g, e) ||
+	    index_set_each(g->index, note_underway, g, e) ||
+	    gc_live_new(g, &g->live, e) ||
+	    index_set_walk(g->index, note_entry, &w, e) || trace(g, e) ||
+	    gc_walk(g, sum_up, g, e))
+		return -1;
+	return 0;
+}
+
+void gc_survey_done(struct gc *g)
+{
+	gc_live_free(g->live);
+	index_set_free(g->index);
+	filemap_free(g->packs);
+	filemap_free(g->given_up);
+	filemap_free(g->lost);
+	for (size_t i = 0; i < g->n_pins; i++)
+		gc_ids_done(&g->pins[i].snapshots);
+	free(g->pins);
+	free(g->snapshots);
+	gc_ids_done(&g->others);
+	buf_done(&g->manifests);
+	g->live = NULL;
+	g->index = NULL;
+	g->packs = g->given_up = g->lost = NULL;
+	g->pins = NULL;
+	g->n_pins = 0;
+	g->snapshots = NULL;
+	g->n_snapshots = 0;
+	g->entries = 0;
+}
+
+/* ---- Choosing ----------------------------------------------------------- */
+
+/* Packs that may be rewritten; more than this wait for the next time. */
+#define CANDIDATES_MAX 65536
+/* So many small packs are worth one large one. */
+#define SMALL_PACKS 16
+
+struct candidate {
+	struct object_id id;
+	uint64_t live_bytes;
+	uint64_t size;
+	uint8_t kind;
+	bool small;
+};
+
+struct candidates {
+	struct candidate *v;
+	size_t n;
+	size_t small[2]; /* of data, of metadata */
+	uint64_t small_bytes[2];
+};
+
+static uint64_t aim_of(uint8_t kind)
+{
+	return kind == OBJECT_META_PACK ? GC_META_PACK_BYTES
+					: GC_DATA_PACK_BYTES;
+}
+
+/* Less than half of it is needed, or it is a quarter of what it could be. */
+static bool is_candidate(const struct gc_pack *p)
+{
+	return p->listed && !p->marked && !p->quarantined && !p->underway &&
+	       !p->keeps_lost && p->live &&
+	       (p->live_bytes < p->size / 2 || p->size < aim_of(p->kind) / 4);
+}
+
+static void add_candidate(struct candidates *c, const void *key,
+			  const struct gc_pack *p)
+{
+	struct candidate *x = &c->v[c->n++];
+	const bool meta = p->kind == OBJECT_META_PACK;
+
+	*x = (struct candidate){ .live_bytes = p->live_bytes,
+				 .size = p->size,
+				 .kind = p->kind,
+				 .small = p->live_bytes >= p->size / 2 };
+	memcpy(x->id.b, key, sizeof(x->id.b));
+	if (!x->small)
+		return;
+	c->small[meta]++;
+	c->small_bytes[meta] += p->live_bytes;
+}
+
+/* The deadest first: what is freed for each byte that is copied. */
+static int compare_candidates(const void *a, const void *b)
+{
+	const struct candidate *x = a;
+	const struct candidate *y = b;
+	const double of_x = (double)x->live_bytes / (double)x->size;
+	const double of_y = (double)y->live_bytes / (double)y->size;
+
+	if (x->small != y->small)
+		return x->small ? 1 : -1;
+	if (x->small && x->size != y->size)
+		return x->size < y->size ? -1 : 1;
+	if (of_x < of_y)
+		return -1;
+	return of_x > of_y ? 1 : object_id_compare(x->id, y->id);
+}
+
+static void choose_within(struct gc *g, struct candidates *c)
+{
+	uint64_t left = g->o->rewrite_bytes;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct candidate *x = &c->v[i];
+		const bool meta = x->kind == OBJECT_META_PACK;
+		struct gc_pack *p = filemap_find(g->packs, x->id.b);
+
+		if (x->small && c->small[meta] < SMALL_PACKS &&
+		    c->small_bytes[meta] < aim_of(x->kind))
+			continue;
+		if (!p || x->live_bytes > left)
+			continue;
+		left -= x->live_bytes;
+		p->rewrite = true;
+	}
+}
+
+int gc_choose(struct gc *g, struct err *e)
+{
+	struct candidates c = { .n = 0 };
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	c.v = calloc(CANDIDATES_MAX, sizeof(*c.v));
+	if (!c.v)
+		return err_oom(e);
+	while (c.n < CANDIDATES_MAX &&
+	       filemap_next(g->packs, &pos, &key, &value))
+		if (is_candidate(value))
+			add_candidate(&c, key, value);
+	qsort(c.v, c.n, sizeof(*c.v), compare_candidates);
+	choose_within(g, &c);
+	free(c.v);
+	return 0;
+}
+
+int gc_garbage(struct gc *g, struct gc_ids *ret, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->packs, &pos, &key, &value)) {
+		struct gc_pack *p = value;
+		struct object_id id;
+
+		if (!p->listed || p->marked || p->quarantined || p->underway ||
+		    p->keeps_lost || (p->live && !p->rewrite))
+			continue;
+		/* What no index names may be a living session's. */
+		if (!p->entries && g->others.n)
+			continue;
+		memcpy(id.b, key, sizeof(id.b));
+		if (gc_ids_add(ret, id, e))
+			return -1;
+		p->marked = true;
+		g->out->marked++;
+	}
+	return 0;
+}

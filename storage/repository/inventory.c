@@ -1,0 +1,182 @@
+#include "storage/repository/inventory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "storage/repository/record.h"
+
+/* What never goes away. */
+static const enum object_kind lasting[] = {
+	OBJECT_RECEIPT, OBJECT_TOMBSTONE, OBJECT_UNDELETE, OBJECT_HOLD,
+	OBJECT_LOCK,	OBJECT_FENCE,	  OBJECT_VOID,
+};
+#define LASTING (sizeof(lasting) / sizeof(lasting[0]))
+
+/* FNV-1a: nobody gains by names that collide here. */
+static int add_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct inventory_sum *s = arg;
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	(void)e;
+	for (const char *c = entry->name; *c; c++)
+		h = (h ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+	s->n++;
+	s->hash += h;
+	return 0;
+}
+
+int inventory_add(struct store *s, const char *prefix,
+		  struct inventory_sum *sum, struct err *e)
+{
+	return store_list(s, prefix, add_name, sum, e);
+}
+
+static int count_kind(struct store *s, enum object_kind kind, uint64_t *ret,
+		      struct err *e)
+{
+	struct inventory_sum sum = { 0 };
+	char prefix[64];
+
+	(void)snprintf(prefix, sizeof(prefix), "%s/", object_kind_folder(kind));
+	if (inventory_add(s, prefix, &sum, e))
+		return -1;
+	*ret = sum.n;
+	return 0;
+}
+
+/* All inventories: a handful, since newer ones take the place of older. */
+struct all {
+	struct record *v;
+	size_t n;
+};
+
+static void all_done(struct all *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		record_done(&a->v[i]);
+	free(a->v);
+}
+static inline void cleanup_all_done(struct all *a)
+{
+	all_done(a);
+}
+
+static int keep(void *arg, const char *name, const struct record *r,
+		const struct err *why, struct err *e)
+{
+	struct all *a = arg;
+	struct record *grown;
+	struct record copy;
+
+	(void)name;
+	(void)why;
+	if (!r)
+		return 0;
+	grown = reallocarray(a->v, a->n + 1, sizeof(*grown));
+	if (!grown)
+		return err_oom(e);
+	a->v = grown;
+	copy = *r;
+	copy.ids = NULL;
+	copy.n_ids = 0;
+	copy.chunks = NULL;
+	for (size_t i = 0; i < r->n_ids; i++)
+		if (record_add_id(&copy, r->ids[i], e)) {
+			record_done(&copy);
+			return -1;
+		}
+	a->v[a->n++] = copy;
+	return 0;
+}
+
+static bool is_replaced(const struct all *a, struct object_id id)
+{
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < a->v[i].n_ids; k++)
+			if (object_id_equal(a->v[i].ids[k], id))
+				return true;
+	return false;
+}
+
+/* The inventory that counted the most of a kind, or NULL. */
+static const struct record *most_of(const struct all *a, enum object_kind kind)
+{
+	const struct record *most = NULL;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (!is_replaced(a, a->v[i].id) && a->v[i].counts[kind] &&
+		    (!most || a->v[i].counts[kind] > most->counts[kind]))
+			most = &a->v[i];
+	return most;
+}
+
+int inventory_compare(struct store *s, const struct keys *k,
+		      inventory_short *visit, void *arg, struct err *e)
+{
+	CLEANUP(all_done) struct all a = { .n = 0 };
+
+	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e))
+		return -1;
+	for (size_t i = 0; i < LASTING; i++) {
+		const struct record *most = most_of(&a, lasting[i]);
+		uint64_t listed;
+
+		if (!most)
+			continue;
+		if (count_kind(s, lasting[i], &listed, e))
+			return -1;
+		if (listed < most->counts[lasting[i]] &&
+		    visit(arg, lasting[i], listed, most->counts[lasting[i]],
+			  most->id, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int count_all(struct store *s, const struct all *a, struct record *r,
+		     bool *ret_grown, struct err *e)
+{
+	for (size_t i = 0; i < LASTING; i++) {
+		const struct record *most = most_of(a, lasting[i]);
+
+		if (count_kind(s, lasting[i], &r->counts[lasting[i]], e))
+			return -1;
+		if (r->counts[lasting[i]] >
+		    (most ? most->counts[lasting[i]] : 0))
+			*ret_grown = true;
+	}
+	return 0;
+}
+
+/* Counts only grow: whoever listed after us counted as many. */
+static int replace(struct store *s, const struct keys *k, const struct all *a,
+		   struct record *r, bool accept, struct err *e)
+{
+	for (size_t i = 0; accept && i < a->n; i++)
+		if (record_add_id(r, a->v[i].id, e))
+			return -1;
+	if (record_put(s, k, r, 0, e))
+		return -1;
+	for (size_t i = 0; !accept && i < a->n; i++)
+		if (store_remove(s, object_name(OBJECT_INVENTORY, a->v[i].id).s,
+				 e))
+			return -1;
+	return 0;
+}
+
+int inventory_put(struct store *s, const struct keys *k, struct instant now,
+		  bool accept, struct err *e)
+{
+	CLEANUP(all_done) struct all a = { .n = 0 };
+	CLEANUP(record_done) struct record r;
+	bool write = accept;
+
+	record_init(&r, OBJECT_INVENTORY);
+	r.id = object_id_new();
+	r.time = now;
+	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e) ||
+	    count_all(s, &a, &r, &write, e))
+		return -1;
+	return write ? replace(s, k, &a, &r, accept, e) : 0;
+}
