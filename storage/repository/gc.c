@@ -149,12 +149,16 @@ static int collect(struct gc *g, struct err *e)
 		       : 0;
 }
 
-/* Without, what is marked now is looked at again at once. */
+/*
+ * Without, what is marked now is looked at again at once.  Who stood still is
+ * given up before, so that what it left is among the garbage.
+ */
 static int collect_at_once(struct gc *g, struct err *e)
 {
-	return gc_survey(g, e) || mark_garbage(g, e) || gc_marks_read(g, e) ||
-			       gc_wait(g, e) || gc_survey(g, e) ||
-			       delete_due(g, e) || gc_merge(g, e)
+	return gc_wait(g, e) || gc_survey(g, e) || mark_garbage(g, e) ||
+			       gc_marks_read(g, e) || gc_wait(g, e) ||
+			       gc_survey(g, e) || delete_due(g, e) ||
+			       gc_merge(g, e)
 		       ? -1
 		       : 0;
 }

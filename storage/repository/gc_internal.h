@@ -61,6 +61,7 @@ struct gc_pack {
 	bool pinned;	  /* who reads a snapshot needs something of it */
 	bool underway;	  /* of a session that is alive */
 	bool keeps_lost;  /* all that is left of a chunk that is needed */
+	bool named_still; /* by an index object that is ignored, but there */
 	bool quarantined; /* wholly */
 	bool rewrite;	  /* what is live in it moves */
 };
@@ -213,6 +214,8 @@ uint64_t gc_live_count(const struct gc_live *l) NONNULL(1);
 int gc_copy(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
 /* ---- gc_merge.c --------------------------------------------------------- */
+/* Name by an object of ours what only objects of fenced sessions name. */
+int gc_adopt(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* Merge index objects when there are many, or much in them is gone. */
 int gc_merge(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* Superseded objects that may be marked. */

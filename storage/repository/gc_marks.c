@@ -215,7 +215,8 @@ static int delete_superseded(void *arg, const struct index_object *o,
 	struct gc *g = arg;
 	const struct gc_pack *p = filemap_find(g->packs, o->in.id.b);
 
-	if (!o->ignored || !p || !p->due)
+	/* One that was voided never counts again, for anybody. */
+	if (!o->voided && (!o->replaced || !p || !p->due))
 		return 0;
 	if (store_remove(g->store, o->in.name.s, e))
 		return -1;
@@ -256,10 +257,35 @@ static enum use use_of(struct gc *g, const struct gc_mark *m,
 		if ((p && p->listed) ||
 		    (gc_ids_has(index, id) && !gc_ids_has(&g->removed, id)))
 			return USED;
-		if (p && p->entries)
+		if (p && (p->entries || p->named_still))
 			use = SPENT;
 	}
 	return use;
+}
+
+static int note_still(void *arg, const struct pack_entry *x, struct err *e)
+{
+	struct gc *g = arg;
+	struct gc_pack *p = filemap_find(g->packs, x->place.pack.b);
+
+	(void)e;
+	if (p)
+		p->named_still = true;
+	return 0;
+}
+
+/*
+ * What is superseded or voided may name a pack, too: should what supersedes it
+ * not count in the end, it would count again.
+ */
+static int note_ignored(void *arg, const struct index_object *o, struct err *e)
+{
+	struct gc *g = arg;
+	struct index_object *one = (struct index_object *)(uintptr_t)o;
+
+	if (!o->ignored || gc_ids_has(&g->removed, o->in.id))
+		return 0;
+	return index_set_walk_some(g->index, &one, 1, note_still, g, e);
 }
 
 static int remove_mark(struct gc *g, const struct gc_mark *m, struct err *e)
@@ -278,7 +304,8 @@ static int add_named(struct gc *g, const struct gc_mark *m, struct gc_ids *to,
 	for (size_t i = 0; i < m->ids.n; i++) {
 		const struct gc_pack *p = filemap_find(g->packs, m->ids.v[i].b);
 
-		if (p && p->entries && gc_ids_add(to, m->ids.v[i], e))
+		if (p && (p->entries || p->named_still) &&
+		    gc_ids_add(to, m->ids.v[i], e))
 			return -1;
 	}
 	return 0;
@@ -341,7 +368,8 @@ int gc_marks_clean(struct gc *g, struct err *e)
 	uses = calloc(g->n_marks, sizeof(*uses));
 	if (!uses)
 		return err_oom(e);
-	failed = index_set_each(g->index, add_index, &index, e);
+	failed = index_set_each(g->index, add_index, &index, e) ||
+		 index_set_each(g->index, note_ignored, g, e);
 	gc_ids_sort(&index);
 	for (size_t m = 0; !failed && m < g->n_marks; m++) {
 		uses[m] = use_of(g, &g->marks[m], &index);

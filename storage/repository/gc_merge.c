@@ -12,7 +12,6 @@
 
 #include "storage/repository/gc_internal.h"
 #include "storage/repository/index_internal.h"
-#include "storage/repository/voids.h"
 #include "storage/repository/writer.h"
 
 /* So many that belong together are merged. */
@@ -26,14 +25,30 @@ struct objects {
 	struct index_object **v;
 	size_t n;
 	size_t room;
-	bool ignored; /* which ones are wanted */
+	bool (*wanted)(const struct index_object *o);
 };
+
+static bool is_in_use(const struct index_object *o)
+{
+	return !o->ignored;
+}
+
+static bool is_replaced(const struct index_object *o)
+{
+	return o->replaced;
+}
+
+/* Whose void may yet come and leave it out. */
+static bool is_in_doubt(const struct index_object *o)
+{
+	return !o->ignored && o->fenced;
+}
 
 static int add_object(void *arg, const struct index_object *o, struct err *e)
 {
 	struct objects *l = arg;
 
-	if (o->ignored != l->ignored)
+	if (!l->wanted(o))
 		return 0;
 	if (l->n == l->room) {
 		const size_t room = l->room ? 2 * l->room : 16;
@@ -153,10 +168,37 @@ static int merge(struct gc *g, struct index_object *const *v, size_t n,
 	return 0;
 }
 
+/*
+ * From now on these entries are named by an object of ours, which no void can
+ * leave out once we confirmed.
+ */
+int gc_adopt(struct gc *g, struct err *e)
+{
+	struct objects doubted = { .wanted = is_in_doubt };
+	struct objects old = { .wanted = is_replaced };
+	const uint64_t merged = g->out->index_merged;
+	int failed;
+
+	failed = index_set_each(g->index, add_object, &doubted, e) ||
+		 index_set_each(g->index, add_object, &old, e);
+	if (!failed && doubted.n && doubted.n < INDEX_SUPERSEDED_MAX / 2 &&
+	    old.n < INDEX_SUPERSEDED_MAX / 2)
+		failed = merge(g, doubted.v, doubted.n, &old, e) ||
+			 gc_confirm(g, e);
+	else if (!failed && doubted.n)
+		failed = err_set(e, ERR_BUSY,
+				 "too many index objects are of "
+				 "sessions that were given up");
+	free(doubted.v);
+	free(old.v);
+	g->out->index_merged = merged;
+	return failed ? -1 : 0;
+}
+
 int gc_merge(struct gc *g, struct err *e)
 {
-	struct objects now = { .ignored = false };
-	struct objects old = { .ignored = true };
+	struct objects now = { .wanted = is_in_use };
+	struct objects old = { .wanted = is_replaced };
 	size_t n = 0;
 	int failed;
 
@@ -184,43 +226,26 @@ int gc_merge(struct gc *g, struct err *e)
 
 struct superseding {
 	struct gc *g;
-	struct voids *voids;
 	struct gc_ids named; /* by objects that count for good */
 	struct gc_ids *ret;
 };
 
 /*
- * Whether no void that is yet to come can annul it: its session was not
- * fenced after the object was seen, or was voided with it.
+ * What supersedes must count for good: no void can come that leaves it out,
+ * as its session had no fence after the object was seen.
  */
-static int counts_for_good(struct superseding *x, const struct index_object *o,
-			   struct err *e)
-{
-	const int fenced = object_id_is_zero(o->session)
-				   ? 0
-				   : writer_is_fenced(x->g->r, o->session, e);
-	enum voids_answer answer;
-
-	if (fenced <= 0)
-		return fenced < 0 ? -1 : 1;
-	if (!voids_has(x->voids, o->session))
-		return 0;
-	if (voids_judge(x->voids, o->session, o->in.id, &answer, e))
-		return -1;
-	return answer == VOIDS_COUNTS;
-}
-
 static int note_named(void *arg, const struct index_object *o, struct err *e)
 {
 	struct superseding *x = arg;
-	int good;
+	int fenced = 0;
 
-	if (o->n_superseded == 0)
+	if (o->n_superseded == 0 || o->voided)
 		return 0;
-	good = counts_for_good(x, o, e);
-	if (good < 0)
-		return -1;
-	for (size_t i = 0; good && i < o->n_superseded; i++)
+	if (!object_id_is_zero(o->session))
+		fenced = writer_is_fenced(x->g->r, o->session, e);
+	if (fenced)
+		return fenced < 0 ? -1 : 0;
+	for (size_t i = 0; i < o->n_superseded; i++)
 		if (gc_ids_add(&x->named, o->superseded[i], e))
 			return -1;
 	return 0;
@@ -233,7 +258,8 @@ static int note_superseded(void *arg, const struct index_object *o,
 	const struct gc_pack *p = filemap_find(x->g->packs, o->in.id.b);
 
 	/* Marks name both packs and these. */
-	if (!o->ignored || (p && p->marked) || !gc_ids_has(&x->named, o->in.id))
+	if (!o->replaced || (p && p->marked) ||
+	    !gc_ids_has(&x->named, o->in.id))
 		return 0;
 	return gc_ids_add(x->ret, o->in.id, e);
 }
@@ -243,11 +269,9 @@ int gc_superseded(struct gc *g, struct gc_ids *ret, struct err *e)
 	struct superseding x = { .g = g, .ret = ret };
 	int failed;
 
-	failed = voids_read(g->store, g->keys, &x.voids, e) ||
-		 index_set_each(g->index, note_named, &x, e);
+	failed = index_set_each(g->index, note_named, &x, e);
 	gc_ids_sort(&x.named);
 	failed = failed || index_set_each(g->index, note_superseded, &x, e);
 	gc_ids_done(&x.named);
-	voids_free(x.voids);
 	return failed ? -1 : 0;
 }

@@ -200,13 +200,25 @@ static bool is_dead(const struct gc *g, const struct repository_snapshot *s)
 	       is_past(g, s) && !is_pinned(g, s->manifest.snapshot);
 }
 
+/*
+ * Manifests that may go are listed before the sessions, and sessions before it
+ * is read once more whether the snapshot is deleted: an undelete publishes it
+ * anew while it still is, and its manifest is then of a session that is there.
+ */
+struct letting_go {
+	struct gc *g;
+	struct gc_ids sessions;
+	struct buf names;
+};
+
 static int note_name(void *arg, const struct store_entry *entry, struct err *e)
 {
-	return buf_add(arg, entry->name, strlen(entry->name) + 1, e);
+	struct letting_go *x = arg;
+
+	return buf_add(&x->names, entry->name, strlen(entry->name) + 1, e);
 }
 
-/* An undelete may have published it twice; one that comes now is another. */
-static int note_manifests(struct gc *g, struct object_id snapshot,
+static int list_manifests(struct letting_go *x, struct object_id snapshot,
 			  struct err *e)
 {
 	char id[OBJECT_ID_TEXT];
@@ -214,7 +226,54 @@ static int note_manifests(struct gc *g, struct object_id snapshot,
 
 	object_id_format(snapshot, id);
 	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s-", id);
-	return store_list(g->store, prefix, note_name, &g->manifests, e);
+	return store_list(x->g->store, prefix, note_name, x, e);
+}
+
+static int keep_those_without_session(struct letting_go *x, struct err *e)
+{
+	const char *name = buf_str(&x->names);
+	const char *end = name + x->names.len;
+	struct object_id snapshot;
+	struct object_id session;
+
+	for (; name < end; name += strlen(name) + 1) {
+		int deleted;
+
+		if (!object_name_parse(OBJECT_MANIFEST, name, &snapshot,
+				       &session) ||
+		    gc_ids_has(&x->sessions, session))
+			continue;
+		deleted = repository_is_deleted(x->g->r, snapshot, e);
+		if (deleted < 0)
+			return -1;
+		if (deleted &&
+		    buf_add(&x->g->manifests, name, strlen(name) + 1, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int note_manifests(struct gc *g, struct err *e)
+{
+	struct letting_go x = { .g = g };
+	bool any = false;
+	int failed = 0;
+
+	buf_init(&x.names, MANIFESTS_MAX);
+	for (size_t i = 0; !failed && i < g->n_snapshots; i++) {
+		if (!g->snapshots[i].dead)
+			continue;
+		any = true;
+		failed = list_manifests(&x, g->snapshots[i].id, e);
+	}
+	if (!failed && any) {
+		failed = gc_others(g, &x.sessions, e);
+		gc_ids_sort(&x.sessions);
+		failed = failed || keep_those_without_session(&x, e);
+	}
+	gc_ids_done(&x.sessions);
+	buf_done(&x.names);
+	return failed ? -1 : 0;
 }
 
 static int note_snapshot(void *arg, struct repository_snapshot *s,
@@ -241,7 +300,7 @@ static int note_snapshot(void *arg, struct repository_snapshot *s,
 		.dead = dead,
 		.pinned = is_pinned(g, m->snapshot),
 	};
-	return dead ? note_manifests(g, m->snapshot, e) : 0;
+	return 0;
 }
 
 static int note_damaged(void *arg, const char *name, const struct err *why,
@@ -283,7 +342,7 @@ static int note_underway(void *arg, const struct index_object *o, struct err *e)
 {
 	struct gc *g = arg;
 
-	if (!gc_ids_has(&g->others, o->session))
+	if (o->voided || !gc_ids_has(&g->others, o->session))
 		return 0;
 	for (uint32_t b = 0; b < o->blocks; b++)
 		if (note_underway_block(g, o, b, e))
@@ -315,7 +374,7 @@ static int open_index(struct gc *g, struct err *e)
 	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES };
 
 	if (index_set_open(g->store, g->keys, &o, &g->index, e) == 0)
-		return hide(g, e);
+		return gc_adopt(g, e) || hide(g, e) ? -1 : 0;
 	if (object_is_damage(e))
 		return gc_refuse(e, "the index is damaged");
 	return -1;
@@ -514,7 +573,9 @@ static int list(struct gc *g, struct err *e)
 	    store_list(g->store, "meta/", note_pack, g, e) ||
 	    gc_others(g, &g->others, e) ||
 	    record_list(g->store, g->keys, OBJECT_PIN, note_pin, g, e) ||
-	    repository_snapshots(g->r, true, note_snapshot, note_damaged, g, e))
+	    repository_snapshots(g->r, true, note_snapshot, note_damaged, g,
+				 e) ||
+	    note_manifests(g, e))
 		return -1;
 	gc_ids_sort(&g->others);
 	return 0;

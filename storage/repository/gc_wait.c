@@ -287,8 +287,9 @@ static int note_undelete(void *arg, const char *name, const struct record *r,
 }
 
 /*
- * A damaged index object does not tell whose it is: a void that left it out
- * would annul it for ever, also when it is mended.
+ * In the opposite order of their writing: what is seen of one, all before it
+ * are seen of.  A damaged index object does not tell whose it is: a void that
+ * left it out would annul it for ever, also when it is mended.
  */
 static int list_estate(struct estate *x, struct err *e)
 {
@@ -296,14 +297,12 @@ static int list_estate(struct estate *x, struct err *e)
 	struct gc *g = x->g;
 	CLEANUP(index_set_free) struct index_set *index = NULL;
 
-	if (index_set_open(g->store, g->keys, &o, &index, e))
-		return -1;
-	if (index_set_each(index, note_index, x, e) ||
+	if (record_list(g->store, g->keys, OBJECT_UNDELETE, note_undelete, x,
+			e) ||
 	    store_list(g->store, "snapshots/", note_manifest, x, e) ||
-	    record_list(g->store, g->keys, OBJECT_UNDELETE, note_undelete, x,
-			e))
+	    index_set_open(g->store, g->keys, &o, &index, e))
 		return -1;
-	return 0;
+	return index_set_each(index, note_index, x, e);
 }
 
 /* fence: from now on it acknowledges nothing. */

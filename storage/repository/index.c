@@ -11,9 +11,11 @@
 #include "storage/repository/voids.h"
 
 /* Objects up to this size are held in memory, as long as half the cache's. */
-#define RESIDENT_BLOCKS 16
-#define OBJECTS_MAX	1000000
-#define LISTINGS_MAX	8
+#define RESIDENT_BLOCKS	 16
+#define OBJECTS_MAX	 1000000
+#define FENCES_BYTES	 ((size_t)1 << 28)
+#define SUPERSEDED_BYTES ((size_t)1 << 30)
+#define LISTINGS_MAX	 8
 /* More than this many that do not open are no accident to work around. */
 #define UNOPENED_MAX ((size_t)65536)
 
@@ -284,34 +286,75 @@ static int compare_ids(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct object_id));
 }
 
-/* Ignore what any object names as superseded. */
+static bool is_among(const struct buf *ids, struct object_id id)
+{
+	return ids->len && bsearch(&id, ids->data, ids->len / sizeof(id),
+				   sizeof(id), compare_ids);
+}
+
+static void sort_ids(struct buf *ids)
+{
+	if (ids->len)
+		qsort(ids->data, ids->len / sizeof(struct object_id),
+		      sizeof(struct object_id), compare_ids);
+}
+
+static bool counts(const struct index_set *x, const struct index_object *o)
+{
+	return !o->voided && !(x->rely && o->fenced);
+}
+
+/*
+ * Ignore what any object that counts names as superseded.  What is left out
+ * for the fence of its session alone is missed.
+ */
 static int ignore_superseded(struct index_set *x, struct err *e)
 {
-	struct object_id *all;
-	size_t n = 0;
-	size_t k = 0;
+	CLEANUP(buf_done) struct buf all;
 
-	for (size_t i = 0; i < x->n; i++)
-		n += x->objects[i]->n_superseded;
-	if (n == 0)
-		return 0;
-	all = calloc(n, sizeof(*all));
-	if (!all)
-		return err_oom(e);
+	buf_init(&all, SUPERSEDED_BYTES);
 	for (size_t i = 0; i < x->n; i++) {
 		const struct index_object *o = x->objects[i];
 
-		if (o->n_superseded)
-			memcpy(all + k, o->superseded,
-			       o->n_superseded * sizeof(*all));
-		k += o->n_superseded;
+		if (counts(x, o) && o->n_superseded &&
+		    buf_add(&all, o->superseded,
+			    o->n_superseded * sizeof(*o->superseded), e))
+			return -1;
 	}
-	qsort(all, n, sizeof(*all), compare_ids);
+	sort_ids(&all);
+	for (size_t i = 0; i < x->n; i++) {
+		struct index_object *o = x->objects[i];
+
+		o->replaced = is_among(&all, o->in.id);
+		if (o->replaced || !counts(x, o))
+			o->ignored = true;
+		if (!o->replaced && !o->voided && !counts(x, o))
+			atomic_store(&x->lacks, true);
+	}
+	return 0;
+}
+
+static int visit_fence(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	struct object_id first;
+	struct object_id id;
+
+	if (!object_name_parse(OBJECT_FENCE, entry->name, &first, &id))
+		return 0;
+	return buf_add(arg, id.b, sizeof(id.b), e);
+}
+
+/* After the objects were listed: who is fenced later had its LIST later. */
+static int note_fences(struct index_set *x, struct err *e)
+{
+	CLEANUP(buf_done) struct buf ids;
+
+	buf_init(&ids, FENCES_BYTES);
+	if (store_list(x->store, "fences/", visit_fence, &ids, e))
+		return -1;
 	for (size_t i = 0; i < x->n; i++)
-		if (bsearch(&x->objects[i]->in.id, all, n, sizeof(*all),
-			    compare_ids))
-			x->objects[i]->ignored = true;
-	free(all);
+		x->objects[i]->fenced = is_among(&ids, x->objects[i]->session);
 	return 0;
 }
 
@@ -366,21 +409,20 @@ struct opening {
 	struct buf unopened; /* struct unopened, one after the other */
 };
 
-/* Keep o, which is the set's from now on, if it counts. */
-static int take_counting(struct index_set *x, struct index_object *o,
-			 struct err *e)
+/* o is the set's from now on, or freed. */
+static int take_judged(struct index_set *x, struct index_object *o,
+		       struct err *e)
 {
 	enum voids_answer answer;
-	int failed = voids_judge(x->voids, o->session, o->in.id, &answer, e);
 
-	if (!failed && (answer == VOIDS_COUNTS ||
-			(answer == VOIDS_IN_DOUBT && !x->rely))) {
-		failed = append_object(x, o, e);
-		if (!failed)
-			return 0;
+	if (voids_judge(x->voids, o->session, o->in.id, &answer, e) ||
+	    append_object(x, o, e)) {
+		index_object_free(o);
+		return -1;
 	}
-	index_object_free(o);
-	return failed ? -1 : 0;
+	o->voided = answer == VOIDS_DOES_NOT;
+	o->ignored = o->voided;
+	return 0;
 }
 
 static bool is_open(const struct index_set *x, struct object_id id)
@@ -411,7 +453,7 @@ static int open_listed(struct index_set *x, const struct buf *ids,
 				return -1;
 			continue;
 		}
-		if (take_counting(x, o, e))
+		if (take_judged(x, o, e))
 			return -1;
 	}
 	return 0;
@@ -435,7 +477,9 @@ static void ignore_gone(struct index_set *x, const struct buf *ids)
 static bool is_superseded(const struct index_set *x, struct object_id id)
 {
 	for (size_t i = 0; i < x->n; i++)
-		for (size_t k = 0; k < x->objects[i]->n_superseded; k++)
+		for (size_t k = 0; counts(x, x->objects[i]) &&
+				   k < x->objects[i]->n_superseded;
+		     k++)
 			if (object_id_equal(x->objects[i]->superseded[k], id))
 				return true;
 	return false;
@@ -491,6 +535,8 @@ static int open_all(struct index_set *x, struct opening *how, struct err *e)
 	if (how->again)
 		return 0;
 	ignore_gone(x, &ids);
+	if (note_fences(x, e))
+		return -1;
 	if (judge_unopened(x, how, e) || ignore_superseded(x, e))
 		return -1;
 	return load_residents(x, how, e);

@@ -78,8 +78,9 @@ struct index_set_options {
 	size_t cache_bytes;
 	index_damaged *damaged;
 	void *arg;
-	/* For those who store nothing anew that is named here: while a void
-	 * of its session does not open, an object is none. */
+	/* For those who do not store what is named here: an object of a
+	 * session that is fenced is none, as a void that is yet to come may
+	 * leave it out; index_set_is_whole() is then false. */
 	bool rely;
 };
 int index_set_open(struct store *s, const struct keys *k,

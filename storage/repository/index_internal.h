@@ -40,7 +40,10 @@ struct index_object {
 	uint32_t fillers; /* blocks behind them that only fill */
 	uint32_t serial;  /* number within its set, for the cache */
 	bool resident;	  /* its entries are held in memory by the set */
-	bool ignored;	  /* another object of the set supersedes it */
+	bool voided;	  /* it is none: a void of its session leaves it out */
+	bool fenced;	  /* its session is: a void that is to come may, too */
+	bool replaced;	  /* another object that counts supersedes it */
+	bool ignored;	  /* for one of these reasons, or as it is damaged */
 	atomic_bool told; /* that it is damaged */
 	uint64_t *fences; /* big-endian value of each block's first 8 bytes */
 	size_t n_superseded;
@@ -96,7 +99,7 @@ void index_cache_keep(struct index_cache *c, uint64_t key, uint8_t *plain)
 int index_set_snapshot(struct index_set *x, struct index_object ***ret,
 		       size_t *ret_n, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
-/* Every object that counts, superseded ones too.  Not beside index_set_add. */
+/* Every object that is there, ignored ones too.  Not beside index_set_add. */
 typedef int index_object_visit(void *arg, const struct index_object *o,
 			       struct err *e);
 int index_set_each(struct index_set *x, index_object_visit *visit, void *arg,

@@ -418,6 +418,24 @@ static bool is_revoked(const struct kept *undeletes, struct object_id tombstone)
 	return false;
 }
 
+static void apply(struct gathered *g, const struct kept *tombstones,
+		  const struct kept *undeletes)
+{
+	for (size_t i = 0; i < tombstones->n; i++) {
+		const struct record *t = &tombstones->v[i];
+		struct repository_snapshot *s = gathered_find(g, t->snapshot);
+
+		if (!s || is_revoked(undeletes, t->id))
+			continue;
+		if (!s->deleted ||
+		    instant_compare(t->time, s->deleted_at) < 0) {
+			s->deleted_at = t->time;
+			s->restorable_until = t->until;
+		}
+		s->deleted = true;
+	}
+}
+
 static int apply_tombstones(struct gathered *g, struct err *e)
 {
 	struct kept undeletes = { .g = g };
@@ -431,22 +449,34 @@ static int apply_tombstones(struct gathered *g, struct err *e)
 		  (record_list_some(g->r->store, k, OBJECT_UNDELETE, is_wanted,
 				    keep, &undeletes, e) ||
 		   drop_voided(g, &undeletes, e)));
-	for (size_t i = 0; !failed && i < tombstones.n; i++) {
-		const struct record *t = &tombstones.v[i];
-		struct repository_snapshot *s = gathered_find(g, t->snapshot);
-
-		if (!s || is_revoked(&undeletes, t->id))
-			continue;
-		if (!s->deleted ||
-		    instant_compare(t->time, s->deleted_at) < 0) {
-			s->deleted_at = t->time;
-			s->restorable_until = t->until;
-		}
-		s->deleted = true;
-	}
+	if (!failed)
+		apply(g, &tombstones, &undeletes);
 	kept_done(&tombstones);
 	kept_done(&undeletes);
 	return failed ? -1 : 0;
+}
+
+int repository_is_deleted(struct repository *r, struct object_id snapshot,
+			  struct err *e)
+{
+	struct repository_snapshot s = { .manifest = { .snapshot = snapshot } };
+	struct gathered g = { .r = r, .v = &s, .n = 1 };
+	struct kept undeletes = { .g = &g };
+	struct kept tombstones = { .g = &g };
+	int failed;
+
+	failed = voids_read(r->store, r->keys, &g.voids, e) ||
+		 record_list_of(r->store, r->keys, OBJECT_TOMBSTONE, snapshot,
+				keep, &tombstones, e) ||
+		 record_list_of(r->store, r->keys, OBJECT_UNDELETE, snapshot,
+				keep, &undeletes, e) ||
+		 drop_voided(&g, &undeletes, e);
+	if (!failed)
+		apply(&g, &tombstones, &undeletes);
+	kept_done(&tombstones);
+	kept_done(&undeletes);
+	voids_free(g.voids);
+	return failed ? -1 : s.deleted && !s.in_doubt;
 }
 
 static bool is_released(const struct kept *holds, struct object_id hold)

@@ -86,6 +86,13 @@ int repository_snapshots(struct repository *r, bool with_deleted,
 			 repository_visit *visit, repository_damaged *damaged,
 			 void *arg, struct err *e) NONNULL(1, 3, 6) MUST_CHECK;
 
+/*
+ * Whether a snapshot is deleted as of now: 1; 0 when it is not, or when an
+ * undelete of it does not open; -1.  Costs three listings and a GET a record.
+ */
+int repository_is_deleted(struct repository *r, struct object_id snapshot,
+			  struct err *e) NONNULL(1, 3) MUST_CHECK;
+
 void repository_snapshot_done(struct repository_snapshot *s) NONNULL(1);
 /*
  * Add to *s the holds and locks that came since it was visited.  Only its id

@@ -1,0 +1,282 @@
+/*
+ * A repository in memory behind a store that can be told to misbehave, real
+ * snapshots of a small folder in it, and collections of its garbage.
+ *
+ * The lease is shortened, so that an owner that stands still is given up in
+ * a third of a second, and one that is alive beats twenty times in it.
+ */
+#ifndef TESTS_SUPPORT_GC_FRAME_H
+#define TESTS_SUPPORT_GC_FRAME_H
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/seam.h"
+#include "storage/repository/check.h"
+#include "storage/repository/deletion.h"
+#include "storage/repository/gc.h"
+#include "storage/stores/fault.h"
+#include "tests/support/random.h"
+#include "tests/support/repo_frame.h"
+#include "tests/support/repo_store.h"
+
+#define GC_SNAPSHOTS 64
+/* A file of its own chunk, which no group of small files takes in. */
+#define GC_FILE_BYTES 300000
+#define GC_DAY_MS     (24LL * 3600 * 1000)
+
+struct gc_frame {
+	struct repo_frame f;
+	struct random dice;
+	struct instant now;
+	struct gc_result result;
+	struct err e;
+	struct object_id ids[GC_SNAPSHOTS]; /* as they were taken */
+	struct tree_list trees[GC_SNAPSHOTS];
+	size_t n;
+};
+
+/* A call that must succeed, showing g's error when it does not. */
+#define gc_ok(call)                                               \
+	do {                                                      \
+		if ((call) < 0)                                   \
+			ck_abort_msg("%s: %s", #call, g->e.text); \
+	} while (0)
+
+static inline struct store *gc_store(struct gc_frame *g)
+{
+	return repository_store(g->f.r);
+}
+
+/* Open anew, through a store that can be told to misbehave. */
+static inline void gc_reopen(struct gc_frame *g)
+{
+	struct store *s;
+
+	repository_close(g->f.r);
+	g->f.r = NULL;
+	gc_ok(store_open(g->f.url, false, &s, &g->e));
+	gc_ok(fault_wrap(s, &s, &g->e));
+	gc_ok(repository_open_on(s, g->f.credential, &g->f.r, &g->e));
+}
+
+static inline void gc_frame_init(struct gc_frame *g, const char *url)
+{
+	memset(g, 0, sizeof(*g));
+	ck_assert_int_eq(setenv("SNAPCTL_TEST_LEASE_MS", "300", 1), 0);
+	seam_from_environment();
+	repo_frame_init(&g->f, url);
+	gc_reopen(g);
+	g->dice = random_seed();
+	g->now = clock_now();
+	ck_assert_int_eq(mkdir(g->f.from, 0700), 0);
+}
+
+static inline void gc_frame_done(struct gc_frame *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		tree_list_done(&g->trees[i]);
+	repo_frame_done(&g->f);
+}
+
+static inline void gc_file(struct gc_frame *g, const char *name)
+{
+	char path[2 * SCRATCH_PATH];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", g->f.from, name);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	for (size_t i = 0; i < GC_FILE_BYTES / 8; i++) {
+		const uint64_t v = random_u64(&g->dice);
+
+		ck_assert_uint_eq(fwrite(&v, sizeof(v), 1, file), 1);
+	}
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+static inline void gc_unfile(struct gc_frame *g, const char *name)
+{
+	char path[2 * SCRATCH_PATH];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", g->f.from, name);
+	ck_assert_int_eq(unlink(path), 0);
+}
+
+/* The number of the snapshot that is taken now. */
+static inline size_t gc_take(struct gc_frame *g)
+{
+	ck_assert_uint_lt(g->n, GC_SNAPSHOTS);
+	gc_reopen(g); /* whoever takes one knows only what the store says */
+	g->ids[g->n] = repo_take(&g->f).id;
+	repo_list(&g->trees[g->n], g->f.from);
+	return g->n++;
+}
+
+static inline struct repository_snapshot gc_look(struct gc_frame *g, size_t i)
+{
+	struct repository_snapshot s;
+	char text[OBJECT_ID_TEXT];
+
+	object_id_format(g->ids[i], text);
+	manifest_init(&s.manifest);
+	gc_ok(repository_find(g->f.r, text, NULL, true, &s, NULL, &g->e));
+	return s;
+}
+
+/* Whether there is such a snapshot, deleted or not. */
+static inline bool gc_exists(struct gc_frame *g, size_t i)
+{
+	struct repository_snapshot s;
+	char text[OBJECT_ID_TEXT];
+	struct err e = { 0 };
+	int failed;
+
+	object_id_format(g->ids[i], text);
+	manifest_init(&s.manifest);
+	failed = repository_find(g->f.r, text, NULL, true, &s, NULL, &e);
+	repository_snapshot_done(&s);
+	if (failed)
+		ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	return !failed;
+}
+
+static inline struct deletion gc_asked(const struct gc_frame *g)
+{
+	return (struct deletion){
+		.now = g->now, .grace_ms = GC_DAY_MS, .by = "me", .reason = ""
+	};
+}
+
+static inline void gc_erase(struct gc_frame *g, size_t i)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+	const struct deletion d = gc_asked(g);
+
+	gc_ok(deletion_delete(g->f.r, &s, &d, &g->e));
+}
+
+static inline int gc_undelete(struct gc_frame *g, size_t i)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+	const struct deletion d = gc_asked(g);
+
+	return deletion_undelete(g->f.r, &s, &d, &g->e);
+}
+
+/* A collection by somebody who knows only what the store says. */
+static inline int gc_collect_with(struct gc_frame *g, int64_t grace_ms,
+				  uint64_t rewrite)
+{
+	const struct gc_options o = { .now = g->now,
+				      .grace_ms = grace_ms,
+				      .rewrite_bytes = rewrite,
+				      .host = "host" };
+
+	memset(&g->result, 0, sizeof(g->result));
+	err_clear(&g->e);
+	return gc_run(g->f.r, &o, &g->result, &g->e);
+}
+static inline void gc_collect(struct gc_frame *g, int64_t grace_ms)
+{
+	gc_ok(gc_collect_with(g, grace_ms, GC_REWRITE_BYTES));
+}
+
+/* It restores bit for bit, by somebody who knows only what the store says. */
+static inline void gc_expect(struct gc_frame *g, size_t i)
+{
+	char command[SCRATCH_PATH + 16];
+
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", g->f.to);
+	ck_assert_int_eq(system(command), 0); // NOLINT(cert-env33-c)
+	gc_reopen(g);
+	(void)repo_restore(&g->f, g->ids[i]);
+	ck_assert_msg(g->f.failures == 0, "snapshot %zu: %s", i, g->f.failed);
+	repo_expect_same(&g->trees[i], g->f.to);
+}
+
+/* Every byte is what it should be, and every snapshot has what it needs. */
+static inline void gc_expect_sound(struct gc_frame *g)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct check_options o = { .level = CHECK_DATA, .now = g->now };
+
+	gc_reopen(g);
+	gc_ok(check_run(g->f.r, &o, &x, &g->e));
+	ck_assert_msg(x.sound, "%llu findings: %s %s",
+		      (unsigned long long)x.n_findings,
+		      x.n_findings ? x.findings[0].object : "",
+		      x.n_findings ? x.findings[0].message : "");
+}
+
+static inline int gc_count_one(void *arg, const struct store_entry *entry,
+			       struct err *e)
+{
+	(void)entry;
+	(void)e;
+	++*(size_t *)arg;
+	return 0;
+}
+/* Objects whose names begin so. */
+static inline size_t gc_objects(struct gc_frame *g, const char *prefix)
+{
+	size_t n = 0;
+
+	gc_ok(store_list(gc_store(g), prefix, gc_count_one, &n, &g->e));
+	return n;
+}
+static inline size_t gc_packs(struct gc_frame *g)
+{
+	return gc_objects(g, "data/") + gc_objects(g, "meta/");
+}
+
+static inline int gc_keep_name(void *arg, const struct store_entry *entry,
+			       struct err *e)
+{
+	(void)e;
+	(void)snprintf(arg, STORE_NAME_MAX + 1, "%s", entry->name);
+	return 0;
+}
+/* The last object whose name begins so; there is one. */
+static inline struct object_name gc_last(struct gc_frame *g, const char *prefix)
+{
+	struct object_name name = { "" };
+
+	gc_ok(store_list(gc_store(g), prefix, gc_keep_name, name.s, &g->e));
+	ck_assert_msg(name.s[0], "nothing is in %s", prefix);
+	return name;
+}
+
+/* One bit of it, in the middle. */
+static inline void gc_damage(struct gc_frame *g, const char *name)
+{
+	CLEANUP(buf_done) struct buf b;
+
+	repo_get(gc_store(g), name, &b);
+	b.data[b.len / 2] ^= 1;
+	repo_set(gc_store(g), name, b.data, b.len);
+}
+
+/* An owner of that kind that died: its counter stands still. */
+static inline struct object_id gc_dead(struct gc_frame *g,
+				       enum object_kind kind,
+				       struct object_id snapshot)
+{
+	const struct object_id id = object_id_new();
+	struct record r;
+
+	record_init(&r, kind);
+	r.id = id;
+	r.time = g->now;
+	r.purpose = RECORD_SNAPSHOT; /* of a pin: a restore */
+	(void)snprintf(r.by, sizeof(r.by), "elsewhere");
+	gc_ok(record_add_id(&r, snapshot, &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	record_done(&r);
+	return id;
+}
+
+#endif

@@ -1,0 +1,706 @@
+/* What a collection of garbage takes, what it leaves, and whom it waits for. */
+#include "storage/repository/gc.h"
+
+#include "storage/repository/beat.h"
+#include "storage/repository/index_internal.h"
+#include "storage/repository/writer.h"
+#include "tests/support/gc_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+
+static void set_up(void)
+{
+	gc_frame_init(g, "mem:gc");
+	gc_file(g, "kept");
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+/* Two snapshots: the first has a file that the second has not. */
+static void take_two(void)
+{
+	gc_file(g, "gone");
+	(void)gc_take(g);
+	gc_unfile(g, "gone");
+	(void)gc_take(g);
+}
+
+static void later(int64_t ms)
+{
+	g->now = instant_add_ms(g->now, ms);
+}
+
+START_TEST(nothing_goes_while_nothing_is_deleted)
+{
+	size_t packs;
+
+	take_two();
+	packs = gc_packs(g);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.marked, 0);
+	ck_assert_uint_eq(gc_packs(g), packs);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+}
+END_TEST
+
+START_TEST(an_empty_repository_has_no_garbage)
+{
+	gc_collect(g, 0);
+	gc_collect(g, -1);
+	ck_assert_uint_eq(g->result.chunks, 0);
+	ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
+}
+END_TEST
+
+START_TEST(a_deleted_snapshot_stays_until_its_time_is_over)
+{
+	take_two();
+	gc_erase(g, 0);
+	gc_collect(g, -1);
+	ck_assert_uint_eq(g->result.marked, 0);
+	later(GC_DAY_MS - 1000);
+	gc_collect(g, -1);
+	ck_assert_uint_eq(g->result.marked, 0);
+	gc_ok(gc_undelete(g, 0));
+	gc_expect(g, 0);
+}
+END_TEST
+
+START_TEST(what_is_marked_is_looked_at_again_a_day_later)
+{
+	size_t packs;
+
+	take_two();
+	packs = gc_packs(g);
+	gc_erase(g, 0);
+	later(GC_DAY_MS);
+	gc_collect(g, -1);
+	ck_assert_uint_gt(g->result.marked, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_gt(g->result.bytes_pending, 0);
+	later(GC_DAY_MS - 1000);
+	gc_collect(g, -1);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_gt(g->result.bytes_pending, 0);
+	later(1000);
+	gc_collect(g, -1);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	ck_assert_uint_gt(g->result.bytes_freed, GC_FILE_BYTES);
+	ck_assert_uint_eq(g->result.bytes_pending, 0);
+	ck_assert_uint_le(gc_packs(g), packs);
+	ck_assert(!gc_exists(g, 0));
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+START_TEST(without_grace_one_call_does_both)
+{
+	take_two();
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 1);
+	ck_assert_uint_gt(g->result.bytes_freed, GC_FILE_BYTES);
+	ck_assert_uint_eq(g->result.bytes_pending, 0);
+	ck_assert(!gc_exists(g, 0));
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+START_TEST(a_grace_that_is_given_holds_for_deletions_too)
+{
+	take_two();
+	gc_erase(g, 0);
+	later(3600000);
+	gc_collect(g, 3600001);
+	ck_assert_uint_eq(g->result.marked, 0);
+	gc_collect(g, 3600000);
+	ck_assert_uint_gt(g->result.marked, 0);
+}
+END_TEST
+
+/* All snapshots gone: then all packs may go. */
+START_TEST(the_last_snapshot_takes_everything_with_it)
+{
+	take_two();
+	gc_erase(g, 0);
+	gc_erase(g, 1);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_packs(g), 0);
+	gc_collect(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
+	ck_assert_uint_eq(gc_objects(g, "censuses/"), 0);
+	(void)gc_take(g);
+	gc_expect(g, 2);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* ---- What is kept ------------------------------------------------------- */
+
+START_TEST(a_hold_keeps_what_is_deleted)
+{
+	struct deletion_hold h = { .n_snapshots = 1,
+				   .case_name = "case",
+				   .custodian = "who",
+				   .by = "me",
+				   .now = g->now };
+	struct object_id hold;
+
+	take_two();
+	gc_erase(g, 0);
+	h.snapshots = &g->ids[0];
+	gc_ok(deletion_hold(g->f.r, &h, &hold, &g->e));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	gc_expect(g, 0);
+	gc_ok(deletion_release(g->f.r, hold, "me", g->now, &g->e));
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+}
+END_TEST
+
+/* A lock that came after the deletion: it can only lengthen. */
+START_TEST(a_lock_keeps_what_is_deleted)
+{
+	take_two();
+	gc_erase(g, 0);
+	{
+		CLEANUP(repository_snapshot_done)
+		struct repository_snapshot s = gc_look(g, 0);
+
+		gc_ok(deletion_lock(g->f.r, &s, instant_add_ms(g->now, 5000),
+				    "me", g->now, &g->e));
+	}
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	gc_expect(g, 0);
+	later(5000);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+}
+END_TEST
+
+/* It was marked when nothing needed it; then the same came back. */
+START_TEST(what_is_needed_again_is_stored_again)
+{
+	take_two();
+	gc_erase(g, 0);
+	later(1);
+	gc_collect(g, 1); /* marks */
+	ck_assert_uint_gt(g->result.marked, 0);
+	later(10);
+	gc_file(g, "other");
+	(void)gc_take(g);
+	gc_collect(g, 1);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 1);
+	gc_expect(g, 2);
+}
+END_TEST
+
+static int keep_pack(void *arg, const struct pack_entry *x, struct err *e)
+{
+	return record_add_id(arg, x->place.pack, e);
+}
+
+/* Another collector's mark on every pack there is, whatever needs it. */
+static void mark_all(const struct object_id *session)
+{
+	const struct index_set_options o = { .cache_bytes = 0 };
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	struct record mark;
+	struct record census;
+
+	record_init(&mark, OBJECT_MARK);
+	record_init(&census, OBJECT_CENSUS);
+	mark.id = census.id = object_id_new();
+	mark.time = g->now;
+	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &x,
+			     &g->e));
+	gc_ok(index_set_walk(x, keep_pack, &mark, &g->e));
+	if (session)
+		gc_ok(record_add_id(&census, *session, &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &mark, 0,
+			 &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &census, 0,
+			 &g->e));
+	record_done(&mark);
+	record_done(&census);
+}
+
+/* Marks are final; what is needed after all is copied first. */
+START_TEST(what_a_mark_names_and_a_snapshot_needs_is_copied)
+{
+	take_two();
+	mark_all(NULL);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.chunks_copied, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+	(void)gc_take(g);
+	gc_expect(g, 2);
+}
+END_TEST
+
+/* Its time is not over, but its packs are somebody's to delete. */
+START_TEST(what_is_marked_cannot_be_undeleted)
+{
+	take_two();
+	gc_erase(g, 0);
+	mark_all(NULL);
+	ck_assert_int_eq(gc_undelete(g, 0), -1);
+	ck_assert_int_eq(g->e.code, ERR_NOT_FOUND);
+	gc_expect(g, 0);
+}
+END_TEST
+
+/* ---- Others at work ----------------------------------------------------- */
+
+static struct writer *begin_writer(uint8_t first)
+{
+	const struct writer_options o = {
+		.purpose = RECORD_SNAPSHOT,
+		.snapshot = { { first, 1 } },
+		.host = "elsewhere",
+		.level = 1,
+		.level_meta = 1,
+	};
+	struct writer *w;
+
+	gc_ok(writer_open(g->f.r, &o, &w, &g->e));
+	return w;
+}
+
+static int publish(struct writer *w)
+{
+	struct manifest m;
+	int failed;
+
+	manifest_init(&m);
+	m.state = MANIFEST_COMPLETE;
+	m.tree.empty = m.hints.empty = true;
+	m.begun = m.ended = g->now;
+	failed = writer_publish(w, &m, g->now, RECORD_PROCESS, &g->e);
+	manifest_done(&m);
+	return failed;
+}
+
+START_TEST(a_session_that_is_alive_keeps_what_it_may_rely_on)
+{
+	struct writer *w;
+
+	take_two();
+	gc_erase(g, 0);
+	w = begin_writer(0xaa);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.marked, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 1);
+	ck_assert_int_eq(g->result.blocked[0].kind, OBJECT_SESSION);
+	ck_assert(object_id_equal(g->result.blocked[0].id, writer_session(w)));
+	ck_assert_str_eq(g->result.blocked[0].host, "elsewhere");
+	gc_ok(publish(w));
+	writer_close(w);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 0);
+	gc_expect(g, 1);
+}
+END_TEST
+
+/* It saw the mark, and relies on nothing that it names. */
+START_TEST(a_session_that_began_after_the_mark_blocks_nothing)
+{
+	struct writer *w;
+
+	take_two();
+	gc_erase(g, 0);
+	gc_collect(g, 1);
+	later(10);
+	gc_collect(g, 1);
+	w = begin_writer(0xaa);
+	later(10);
+	gc_collect(g, 1);
+	writer_close(w);
+	ck_assert_uint_eq(g->result.n_blocked, 0);
+	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 1);
+	gc_expect(g, 1);
+}
+END_TEST
+
+/* Two sessions in turn: the second keeps the first one's work from harm. */
+START_TEST(what_a_living_session_stored_is_no_garbage)
+{
+	static uint8_t bytes[100000] = { 1 };
+	CLEANUP(chunk_worker_free) struct chunk_worker *worker = NULL;
+	struct writer *w = begin_writer(0xaa);
+	struct chunk_id id;
+	int has;
+
+	gc_ok(chunk_worker_new(repository_keys(g->f.r), &worker, &g->e));
+	gc_ok(writer_add(w, worker, CHUNK_DATA, bytes, sizeof(bytes), &id, NULL,
+			 &g->e));
+	gc_ok(publish(w)); /* the packs are there and named; it is alive */
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.marked, 0);
+	writer_close(w);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.marked, 1);
+	ck_assert_uint_eq(g->result.deleted, 1);
+	w = begin_writer(0xbb);
+	has = writer_has(w, &id, &g->e);
+	writer_close(w);
+	ck_assert_int_eq(has, 0);
+}
+END_TEST
+
+START_TEST(a_session_that_stands_still_is_given_up)
+{
+	const struct object_id id = gc_dead(g, OBJECT_SESSION, object_id_new());
+
+	take_two();
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.sessions_ended, 1);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
+	ck_assert_uint_eq(gc_objects(g, object_name(OBJECT_FENCE, id).s), 1);
+	ck_assert_uint_eq(gc_objects(g, "voids/"), 1);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* What it acknowledged before it died counts for ever. */
+START_TEST(what_a_session_published_before_it_was_given_up_counts)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = { .deleted = false };
+	struct record r;
+
+	take_two();
+	s = gc_look(g, 0);
+	record_init(&r, OBJECT_SESSION);
+	r.id = s.manifest.session;
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.sessions_ended, 1);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+	gc_erase(g, 0);
+	gc_ok(gc_undelete(g, 0));
+	gc_expect(g, 0);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* It slept while it was given up: it cannot publish, nor name packs. */
+START_TEST(a_session_that_overslept_cannot_publish)
+{
+	static uint8_t bytes[100000] = { 2 };
+	CLEANUP(chunk_worker_free) struct chunk_worker *worker = NULL;
+	struct writer *w = begin_writer(0xaa);
+	struct chunk_id id;
+
+	gc_ok(chunk_worker_new(repository_keys(g->f.r), &worker, &g->e));
+	gc_ok(writer_add(w, worker, CHUNK_DATA, bytes, sizeof(bytes), &id, NULL,
+			 &g->e));
+	gc_ok(repo_give_up(g->f.r, writer_session(w),
+			   (struct object_id){ { 0 } }, &g->e));
+	ck_assert_int_eq(publish(w), -1);
+	ck_assert_int_eq(g->e.code, ERR_BUSY);
+	writer_close(w);
+	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 0);
+}
+END_TEST
+
+/* An index object that came after its session's void is none. */
+START_TEST(an_index_object_that_came_too_late_is_none)
+{
+	CLEANUP(index_writer_free) struct index_writer *late = NULL;
+	const struct object_id session = object_id_new();
+	struct pack_entry x = {
+		.seal = { .id = { { 7 } },
+			  .kind = CHUNK_DATA,
+			  .epoch = 1,
+			  .plain_len = 10 },
+		.place = { .pack = { { 9 } }, .offset = 32, .len = 51 }
+	};
+	struct writer *w;
+	int has;
+
+	gc_ok(repo_give_up(g->f.r, session, (struct object_id){ { 0 } },
+			   &g->e));
+	gc_ok(index_writer_open(gc_store(g), repository_keys(g->f.r), session,
+				&late, &g->e));
+	gc_ok(index_writer_add(late, &x, &g->e));
+	gc_ok(index_writer_commit(late, NULL, &g->e));
+	w = begin_writer(0xaa);
+	has = writer_has(w, &x.seal.id, &g->e);
+	writer_close(w);
+	ck_assert_int_eq(has, 0);
+	take_two();
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* A fence whose collector died before the void. */
+START_TEST(the_next_collection_finishes_what_a_dead_one_fenced)
+{
+	const struct object_name fence = object_name(OBJECT_FENCE,
+						     object_id_new());
+
+	take_two();
+	gc_ok(store_put(gc_store(g), fence.s, "f", 1, 0, &g->e));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "voids/"), 1);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "voids/"), 1);
+	gc_expect(g, 0);
+}
+END_TEST
+
+START_TEST(a_pin_keeps_what_it_reads)
+{
+	CLEANUP(repository_close) struct repository *reader = NULL;
+	struct beat *pin;
+
+	take_two();
+	gc_erase(g, 0);
+	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
+	ck_assert(beat_pin(repository_store(reader), repository_keys(reader),
+			   RECORD_READ_RESTORE, &g->ids[0], 1, &pin));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	gc_expect(g, 0);
+	beat_stop(pin);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+}
+END_TEST
+
+/* Packs that are marked already stay as long as somebody reads them. */
+START_TEST(a_pin_keeps_packs_that_are_marked)
+{
+	CLEANUP(repository_close) struct repository *reader = NULL;
+	struct beat *pin;
+
+	take_two();
+	mark_all(NULL);
+	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
+	ck_assert(beat_pin(repository_store(reader), repository_keys(reader),
+			   RECORD_READ_RESTORE, &g->ids[0], 1, &pin));
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.n_blocked, 0);
+	ck_assert_int_eq(g->result.blocked[0].kind, OBJECT_PIN);
+	gc_expect(g, 0);
+	beat_stop(pin);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 0);
+	ck_assert_uint_eq(g->result.bytes_pending, 0);
+	gc_expect(g, 0);
+	gc_expect_sound(g);
+}
+END_TEST
+
+START_TEST(a_pin_that_stands_still_is_removed)
+{
+	take_two();
+	gc_erase(g, 0);
+	(void)gc_dead(g, OBJECT_PIN, g->ids[0]);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "pins/"), 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+}
+END_TEST
+
+/* A reader that opened the index before finds what was moved. */
+START_TEST(who_reads_without_a_pin_finds_what_moved)
+{
+	CLEANUP(repository_close) struct repository *old = NULL;
+	struct index_set *index;
+	struct repository *mine;
+
+	take_two();
+	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
+	gc_ok(repository_index(old, &index, &g->e));
+	mark_all(NULL);
+	for (int i = 0; i < 3; i++)
+		gc_collect(g, 0);
+	mine = g->f.r;
+	g->f.r = old;
+	(void)repo_restore(&g->f, g->ids[0]);
+	g->f.r = mine;
+	ck_assert_msg(g->f.failures == 0, "%s", g->f.failed);
+	repo_expect_same(&g->trees[0], g->f.to);
+}
+END_TEST
+
+/* ---- Few packs, few index objects --------------------------------------- */
+
+START_TEST(mostly_dead_packs_are_rewritten)
+{
+	char name[16];
+
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	for (int i = 0; i < 18; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_unfile(g, name);
+	}
+	(void)gc_take(g);
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.chunks_copied, 0);
+	ck_assert_uint_gt(g->result.bytes_freed, 18 * GC_FILE_BYTES);
+	ck_assert_uint_eq(g->result.bytes_pending, 0);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+START_TEST(no_more_is_rewritten_than_is_allowed)
+{
+	char name[16];
+
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	for (int i = 0; i < 18; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_unfile(g, name);
+	}
+	(void)gc_take(g);
+	gc_erase(g, 0);
+	gc_ok(gc_collect_with(g, 0, 1000));
+	ck_assert_uint_le(g->result.bytes_copied, 1000);
+	gc_expect(g, 1);
+}
+END_TEST
+
+static int add_to_sum(void *arg, const struct pack_entry *x, struct err *e)
+{
+	uint64_t *sum = arg;
+	uint64_t v;
+
+	(void)e;
+	memcpy(&v, x->seal.id.b, sizeof(v));
+	*sum += v;
+	return 0;
+}
+
+/* The set of chunks that the index names, as a sum of its ids. */
+static uint64_t chunk_sum(void)
+{
+	const struct index_set_options o = { .cache_bytes = 0 };
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	uint64_t sum = 0;
+
+	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &x,
+			     &g->e));
+	gc_ok(index_set_walk(x, add_to_sum, &sum, &g->e));
+	return sum;
+}
+
+/* Nothing is rewritten here, so that the merge must keep each entry. */
+START_TEST(merging_the_index_loses_nothing)
+{
+	uint64_t before;
+
+	for (int i = 0; i < 40; i++) {
+		gc_file(g, "changing");
+		(void)gc_take(g);
+	}
+	before = chunk_sum();
+	ck_assert_uint_ge(gc_objects(g, "index/"), 40);
+	gc_ok(gc_collect_with(g, 0, 0));
+	ck_assert_uint_ge(g->result.index_merged, 40);
+	ck_assert_uint_eq(g->result.index_objects, 1);
+	ck_assert_uint_eq(chunk_sum(), before);
+	gc_ok(gc_collect_with(g, 0, 0));
+	ck_assert_uint_eq(gc_objects(g, "index/"), 1);
+	ck_assert_uint_eq(chunk_sum(), before);
+	gc_expect(g, 0);
+	gc_expect(g, 39);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* A year of nights: what lies about stays bounded. */
+START_TEST(objects_do_not_grow_with_time)
+{
+	for (int i = 0; i < 60; i++) {
+		gc_file(g, "changing");
+		(void)gc_take(g);
+		if (i >= 3)
+			gc_erase(g, (size_t)i - 3);
+		gc_collect(g, 0);
+	}
+	ck_assert_uint_le(gc_objects(g, "index/"), 12);
+	ck_assert_uint_le(gc_objects(g, "marks/"), 12);
+	ck_assert_uint_le(gc_objects(g, "censuses/"), 12);
+	ck_assert_uint_eq(gc_objects(g, "inventories/"), 1);
+	ck_assert_uint_le(gc_packs(g), 40);
+	ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
+	for (size_t i = 57; i < 60; i++)
+		gc_expect(g, i);
+	gc_expect_sound(g);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, nothing_goes_while_nothing_is_deleted);
+	tcase_add_test(tc, an_empty_repository_has_no_garbage);
+	tcase_add_test(tc, a_deleted_snapshot_stays_until_its_time_is_over);
+	tcase_add_test(tc, what_is_marked_is_looked_at_again_a_day_later);
+	tcase_add_test(tc, without_grace_one_call_does_both);
+	tcase_add_test(tc, a_grace_that_is_given_holds_for_deletions_too);
+	tcase_add_test(tc, the_last_snapshot_takes_everything_with_it);
+	tcase_add_test(tc, a_hold_keeps_what_is_deleted);
+	tcase_add_test(tc, a_lock_keeps_what_is_deleted);
+	tcase_add_test(tc, what_is_needed_again_is_stored_again);
+	tcase_add_test(tc, what_is_marked_cannot_be_undeleted);
+	tcase_add_test(tc, what_a_mark_names_and_a_snapshot_needs_is_copied);
+	tcase_add_test(tc, a_session_that_is_alive_keeps_what_it_may_rely_on);
+	tcase_add_test(tc, a_session_that_began_after_the_mark_blocks_nothing);
+	tcase_add_test(tc, what_a_living_session_stored_is_no_garbage);
+	tcase_add_test(tc, a_session_that_stands_still_is_given_up);
+	tcase_add_test(tc,
+		       what_a_session_published_before_it_was_given_up_counts);
+	tcase_add_test(tc, a_session_that_overslept_cannot_publish);
+	tcase_add_test(tc, an_index_object_that_came_too_late_is_none);
+	tcase_add_test(tc, the_next_collection_finishes_what_a_dead_one_fenced);
+	tcase_add_test(tc, a_pin_keeps_what_it_reads);
+	tcase_add_test(tc, a_pin_keeps_packs_that_are_marked);
+	tcase_add_test(tc, a_pin_that_stands_still_is_removed);
+	tcase_add_test(tc, who_reads_without_a_pin_finds_what_moved);
+	tcase_add_test(tc, mostly_dead_packs_are_rewritten);
+	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
+	tcase_add_test(tc, merging_the_index_loses_nothing);
+	tcase_add_test(tc, objects_do_not_grow_with_time);
+}
+
+CHECK_MAIN("storage/gc", cases)
