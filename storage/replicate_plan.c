@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "storage/replicate_internal.h"
+#include "storage/repository/voids.h"
 
 int replicate_ids_add(struct replicate_ids *x, struct object_id id,
 		      struct err *e)
@@ -119,17 +120,42 @@ static void unite(struct replicate_plan *p)
 	p->n = n;
 }
 
+struct revoking {
+	struct replicate_plan *plan;
+	struct voids *voids; /* of that region */
+};
+
+/* An undelete that its session's voids leave out revokes nothing. */
 static int add_revoked(void *arg, const char *name, const struct record *r,
 		       const struct err *why, struct err *e)
 {
-	struct replicate_plan *p = (struct replicate_plan *)arg;
+	struct revoking *x = (struct revoking *)arg;
+	enum voids_answer answer;
 
 	(void)name;
 	(void)why;
-	for (size_t i = 0; r && i < r->n_ids; i++)
-		if (replicate_ids_add(&p->revoked, r->ids[i], e))
+	if (!r)
+		return 0;
+	if (voids_judge(x->voids, r->session, r->id, &answer, e))
+		return -1;
+	for (size_t i = 0; answer != VOIDS_DOES_NOT && i < r->n_ids; i++)
+		if (replicate_ids_add(&x->plan->revoked, r->ids[i], e))
 			return -1;
 	return 0;
+}
+
+static int list_revoked(struct replicate_plan *p, struct repository *r,
+			struct err *e)
+{
+	struct revoking x = { .plan = p };
+	int failed;
+
+	failed = voids_read(repository_store(r), repository_keys(r), &x.voids,
+			    e) ||
+		 record_list(repository_store(r), repository_keys(r),
+			     OBJECT_UNDELETE, add_revoked, &x, e);
+	voids_free(x.voids);
+	return failed;
 }
 
 /* Snapshots with a tombstone in the target that nothing revokes. */
@@ -183,10 +209,7 @@ int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 		goto failed;
 	c.where = REPLICATE_TO;
 	if (repository_snapshots(to, false, collect, count_damaged, &c, e) ||
-	    record_list(repository_store(from), repository_keys(from),
-			OBJECT_UNDELETE, add_revoked, p, e) ||
-	    record_list(repository_store(to), repository_keys(to),
-			OBJECT_UNDELETE, add_revoked, p, e))
+	    list_revoked(p, from, e) || list_revoked(p, to, e))
 		goto failed;
 	replicate_ids_sort(&p->revoked);
 	unite(p);

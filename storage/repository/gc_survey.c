@@ -414,10 +414,13 @@ static int note_entry(void *arg, const struct pack_entry *x, struct err *e)
 	struct first_walk *w = arg;
 	struct gc *g = w->g;
 	struct gc_pack *p;
+	void *value;
 
 	if (pack_of(g, x->place.pack, &p, e))
 		return -1;
 	p->entries++;
+	if (p->quarantined && filemap_add(g->lost, x->seal.id.b, &value, e) < 0)
+		return -1;
 	if (!p->listed && !p->marked && !p->quarantined &&
 	    find_pack(g, x, p, e))
 		return -1;

@@ -1,0 +1,447 @@
+/*
+ * What a collection does when something is damaged, missing, or listed by
+ * half: it deletes nothing, and says so.
+ */
+#include "storage/repository/gc.h"
+
+#include "storage/repository/inventory.h"
+#include "tests/support/gc_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+static size_t packs;
+
+/* A file that only the first of two snapshots has; the first is deleted. */
+static void set_up(void)
+{
+	gc_frame_init(g, "mem:gc_bad");
+	gc_file(g, "kept");
+	gc_file(g, "gone");
+	(void)gc_take(g);
+	gc_unfile(g, "gone");
+	(void)gc_take(g);
+	gc_erase(g, 0);
+	packs = gc_packs(g);
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+/* Refused as damage; and all that was there is. */
+static void expect_refusal(const char *says)
+{
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_msg(g->e.code == ERR_CORRUPT, "%s", g->e.text);
+	ck_assert_msg(strstr(g->e.text, says), "\"%s\" lacks \"%s\"", g->e.text,
+		      says);
+	ck_assert_msg(strstr(g->e.text, "nothing was deleted"), "%s",
+		      g->e.text);
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_packs(g), packs);
+	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 2);
+	ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
+}
+
+static void expect_collection(void)
+{
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 1);
+}
+
+/* The repair of a repository, as `repo check --repair` does it. */
+static void repair(void)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct check_options o = { .level = CHECK_DATA,
+					 .repair = true,
+					 .now = g->now };
+
+	gc_ok(check_run(g->f.r, &o, &x, &g->e));
+	gc_reopen(g);
+}
+
+/* ---- Damage ------------------------------------------------------------- */
+
+START_TEST(a_damaged_manifest_stops_it_until_it_is_given_up)
+{
+	gc_damage(g, gc_last(g, "snapshots/").s);
+	expect_refusal("what a snapshot needs is not known");
+	repair();
+	gc_collect(g, 0);
+}
+END_TEST
+
+START_TEST(a_damaged_index_stops_it_until_it_is_repaired)
+{
+	gc_damage(g, gc_last(g, "index/").s);
+	expect_refusal("the index is damaged");
+	repair();
+	expect_collection();
+	gc_expect_sound(g);
+}
+END_TEST
+
+START_TEST(an_index_object_that_is_gone_stops_it)
+{
+	gc_ok(store_remove(gc_store(g), gc_last(g, "index/").s, &g->e));
+	expect_refusal("which no pack holds");
+	repair();
+	expect_collection();
+}
+END_TEST
+
+struct names {
+	struct object_name v[8];
+	size_t n;
+};
+
+static int add_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct names *l = arg;
+
+	(void)e;
+	ck_assert_uint_lt(l->n, 8);
+	(void)snprintf(l->v[l->n++].s, sizeof(l->v[0].s), "%s", entry->name);
+	return 0;
+}
+
+/* Trees cannot be walked, so that what snapshots need is not known. */
+START_TEST(a_tree_that_cannot_be_read_stops_it)
+{
+	struct names metadata = { .n = 0 };
+
+	gc_ok(store_list(gc_store(g), "meta/", add_name, &metadata, &g->e));
+	for (size_t i = 0; i < metadata.n; i++) {
+		CLEANUP(buf_done) struct buf b;
+
+		repo_get(gc_store(g), metadata.v[i].s, &b);
+		for (size_t k = OBJECT_HEADER_SIZE; k + 200 < b.len; k += 7)
+			b.data[k] ^= 1;
+		repo_set(gc_store(g), metadata.v[i].s, b.data, b.len);
+	}
+	expect_refusal("which cannot be read");
+	repair();
+	gc_collect(g, 0);
+}
+END_TEST
+
+START_TEST(a_pack_that_is_gone_stops_it_until_it_is_given_up)
+{
+	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
+	packs--;
+	expect_refusal("which is not there");
+	repair();
+	gc_collect(g, 0);
+}
+END_TEST
+
+static int data_pack(void *arg, const struct pack_entry *x, struct err *e)
+{
+	(void)e;
+	*(struct pack_entry *)arg = *x;
+	return 0;
+}
+
+/* What is to be copied out of a pack that goes must open. */
+START_TEST(a_chunk_that_cannot_be_copied_stops_it)
+{
+	const struct index_set_options o = { .cache_bytes = 0 };
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	CLEANUP(buf_done) struct buf b;
+	struct pack_entry last = { 0 };
+	struct object_name name;
+	struct record mark;
+
+	/* Another collector's mark on a pack that is needed. */
+	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &x,
+			     &g->e));
+	gc_ok(index_set_walk(x, data_pack, &last, &g->e));
+	record_init(&mark, OBJECT_MARK);
+	mark.id = object_id_new();
+	mark.time = g->now;
+	gc_ok(record_add_id(&mark, last.place.pack, &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &mark, 0,
+			 &g->e));
+	record_done(&mark);
+	name = object_name(chunk_kind_is_meta(last.seal.kind)
+				   ? OBJECT_META_PACK
+				   : OBJECT_DATA_PACK,
+			   last.place.pack);
+	repo_get(gc_store(g), name.s, &b);
+	for (size_t i = OBJECT_HEADER_SIZE; i < b.len - 400; i += 13)
+		b.data[i] ^= 1;
+	repo_set(gc_store(g), name.s, b.data, b.len);
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_int_eq(g->e.code, ERR_CORRUPT);
+	ck_assert_uint_eq(gc_objects(g, name.s), 1);
+}
+END_TEST
+
+/* ---- Records that do not open ------------------------------------------- */
+
+static void put_rubbish(struct object_name name)
+{
+	repo_set(gc_store(g), name.s, "rubbish", 7);
+}
+
+/* It cannot be told whether it deletes anything: it does not. */
+START_TEST(a_tombstone_that_does_not_open_deletes_nothing)
+{
+	gc_damage(g, gc_last(g, "tombstones/").s);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	gc_expect(g, 0);
+}
+END_TEST
+
+START_TEST(an_undelete_that_does_not_open_is_in_force)
+{
+	put_rubbish(
+		object_name_pair(OBJECT_UNDELETE, g->ids[0], object_id_new()));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+}
+END_TEST
+
+START_TEST(a_hold_that_does_not_open_holds_everything)
+{
+	put_rubbish(object_name(OBJECT_HOLD, object_id_new()));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+}
+END_TEST
+
+START_TEST(a_lock_that_does_not_open_has_no_end)
+{
+	put_rubbish(object_name_pair(OBJECT_LOCK, g->ids[0], object_id_new()));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+}
+END_TEST
+
+/* Nothing is known of whoever it is: until a repair gives it up. */
+START_TEST(a_session_that_does_not_open_is_at_work)
+{
+	put_rubbish(object_name(OBJECT_SESSION, object_id_new()));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 1);
+	ck_assert_ptr_nonnull(
+		strstr(g->result.blocked[0].why, "does not open"));
+	repair();
+	expect_collection();
+}
+END_TEST
+
+START_TEST(a_pin_that_does_not_open_pins_everything)
+{
+	put_rubbish(object_name(OBJECT_PIN, object_id_new()));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	repair();
+	expect_collection();
+}
+END_TEST
+
+START_TEST(a_mark_that_does_not_open_marks_nothing)
+{
+	put_rubbish(object_name(OBJECT_MARK, object_id_new()));
+	expect_collection();
+}
+END_TEST
+
+START_TEST(a_fence_and_a_void_that_do_not_open_harm_nothing)
+{
+	const struct object_id session = object_id_new();
+
+	put_rubbish(object_name(OBJECT_FENCE, session));
+	put_rubbish(object_name_pair(OBJECT_VOID, session, object_id_new()));
+	expect_collection();
+}
+END_TEST
+
+/* ---- Listings ----------------------------------------------------------- */
+
+static void lie(enum fault_action action, const char *prefix, uint64_t amount)
+{
+	const struct fault f = { .call = FAULT_LIST,
+				 .action = action,
+				 .prefix = prefix,
+				 .amount = amount };
+
+	fault_add(gc_store(g), &f);
+}
+
+START_TEST(a_listing_that_fails_ends_it)
+{
+	static const char *const folders[] = {
+		"data/",      "meta/",	 "index/", "snapshots/", "sessions/",
+		"marks/",     "pins/",	 "holds/", "locks/",	 "tombstones/",
+		"undeletes/", "fences/", "voids/", "receipts/",	 "quarantine/",
+	};
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		lie(FAULT_FAIL, folders[i], 0);
+		ck_assert_msg(gc_collect_with(g, 0, GC_REWRITE_BYTES) == -1,
+			      "%s", folders[i]);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		fault_clear(gc_store(g));
+		ck_assert_uint_eq(gc_packs(g), packs);
+	}
+	expect_collection();
+}
+END_TEST
+
+/* Of a listing of the whole folder, that is: narrow ones tell the truth. */
+START_TEST(a_listing_that_is_cut_short_stops_it)
+{
+	static const char *const folders[] = { "snapshots/", "index/" };
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct fault cut = { .call = FAULT_LIST,
+					   .action = FAULT_SHORT,
+					   .prefix = folders[i],
+					   .amount = 1 };
+
+		fault_add(gc_store(g), &cut);
+		expect_refusal("when asked for its parts");
+	}
+	expect_collection();
+}
+END_TEST
+
+START_TEST(packs_that_are_not_listed_stop_it)
+{
+	lie(FAULT_ABSENT, "data/", 0);
+	/* Their sizes can be asked for, one by one: none is lost. */
+	gc_collect(g, 0);
+	fault_clear(gc_store(g));
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+START_TEST(an_empty_listing_where_there_were_objects_stops_it)
+{
+	static const char *const folders[] = { "receipts/", "tombstones/" };
+
+	gc_collect(g, -1); /* counts what there is */
+	for (size_t i = 0; i < 2; i++) {
+		lie(FAULT_ABSENT, folders[i], 0);
+		expect_refusal("at the last collection");
+	}
+	expect_collection();
+}
+END_TEST
+
+START_TEST(a_store_that_does_not_list_our_session_is_refused)
+{
+	lie(FAULT_ABSENT, "sessions/", 0);
+	expect_refusal("which was just put there");
+}
+END_TEST
+
+static int note_short(void *arg, enum object_kind kind, uint64_t listed,
+		      uint64_t counted, struct object_id by, struct err *e)
+{
+	(void)kind;
+	(void)by;
+	(void)e;
+	ck_assert_uint_lt(listed, counted);
+	++*(int *)arg;
+	return 0;
+}
+
+/* Somebody who knows why they are gone says so: then it goes on. */
+START_TEST(what_is_gone_for_good_can_be_accepted)
+{
+	int n = 0;
+
+	gc_collect(g, -1);
+	gc_ok(store_remove(gc_store(g), gc_last(g, "receipts/").s, &g->e));
+	expect_refusal("at the last collection");
+	gc_ok(inventory_compare(gc_store(g), repository_keys(g->f.r),
+				note_short, &n, &g->e));
+	ck_assert_int_eq(n, 1);
+	gc_ok(inventory_put(gc_store(g), repository_keys(g->f.r), g->now, true,
+			    &g->e));
+	n = 0;
+	gc_ok(inventory_compare(gc_store(g), repository_keys(g->f.r),
+				note_short, &n, &g->e));
+	ck_assert_int_eq(n, 0);
+	expect_collection();
+}
+END_TEST
+
+/* ---- A store that fails ------------------------------------------------- */
+
+#define STRIDE 23
+
+/*
+ * Whatever call fails, or was done and its answer lost: everything that was
+ * acknowledged restores, the next collection ends the work, and nothing is
+ * left that belongs to nobody.
+ */
+START_TEST(a_collection_that_fails_anywhere_harms_nothing)
+{
+	/* Every one of them is `tests/scenario/kill.py`'s; here some. */
+	uint64_t nth = 1 + random_below(&g->dice, STRIDE);
+	int failed;
+
+	do {
+		const struct fault f = {
+			.call = FAULT_ANY,
+			.action = nth % 2 ? FAULT_FAIL : FAULT_FAIL_AFTER,
+			.nth = nth,
+		};
+
+		tear_down();
+		set_up();
+		fault_add(gc_store(g), &f);
+		failed = gc_collect_with(g, 0, GC_REWRITE_BYTES);
+		fault_clear(gc_store(g));
+		gc_expect(g, 1);
+		gc_collect(g, 0);
+		gc_collect(g, 0);
+		ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
+		ck_assert(!gc_exists(g, 0));
+		gc_expect_sound(g);
+		gc_expect(g, 1);
+		nth += STRIDE;
+	} while (failed);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_set_timeout(tc, 600);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_damaged_manifest_stops_it_until_it_is_given_up);
+	tcase_add_test(tc, a_damaged_index_stops_it_until_it_is_repaired);
+	tcase_add_test(tc, an_index_object_that_is_gone_stops_it);
+	tcase_add_test(tc, a_tree_that_cannot_be_read_stops_it);
+	tcase_add_test(tc, a_pack_that_is_gone_stops_it_until_it_is_given_up);
+	tcase_add_test(tc, a_chunk_that_cannot_be_copied_stops_it);
+	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);
+	tcase_add_test(tc, an_undelete_that_does_not_open_is_in_force);
+	tcase_add_test(tc, a_hold_that_does_not_open_holds_everything);
+	tcase_add_test(tc, a_lock_that_does_not_open_has_no_end);
+	tcase_add_test(tc, a_session_that_does_not_open_is_at_work);
+	tcase_add_test(tc, a_pin_that_does_not_open_pins_everything);
+	tcase_add_test(tc, a_mark_that_does_not_open_marks_nothing);
+	tcase_add_test(tc, a_fence_and_a_void_that_do_not_open_harm_nothing);
+	tcase_add_test(tc, a_listing_that_fails_ends_it);
+	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
+	tcase_add_test(tc, packs_that_are_not_listed_stop_it);
+	tcase_add_test(tc, an_empty_listing_where_there_were_objects_stops_it);
+	tcase_add_test(tc, a_store_that_does_not_list_our_session_is_refused);
+	tcase_add_test(tc, what_is_gone_for_good_can_be_accepted);
+	tcase_add_test(tc, a_collection_that_fails_anywhere_harms_nothing);
+}
+
+CHECK_MAIN("storage/gc_bad", cases)
