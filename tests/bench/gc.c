@@ -1,0 +1,226 @@
+/*
+ * What a collection costs in a repository of many chunks.
+ *
+ *	gc FOLDER [CHUNKS]		default 1,000,000
+ *
+ * A repository is made in FOLDER, which has to be empty: files of one small
+ * chunk each, two snapshots of which the second has every other file of the
+ * first.  The first is deleted, and its garbage collected with no grace.
+ * Making runs in a process of its own, so that memory and bytes are those of
+ * the collection.  Memory is anonymous, as sampled at each progress.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "storage/repository/deletion.h"
+#include "storage/repository/gc.h"
+#include "storage/repository/keyring.h"
+#include "storage/repository/tree.h"
+#include "storage/repository/writer.h"
+
+#define CHUNK_BYTES 200
+
+static struct err e;
+
+static void check(int failed)
+{
+	if (!failed)
+		return;
+	(void)fprintf(stderr, "gc: %s\n", e.text);
+	exit(1);
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* A figure of a file of /proc/self, such as "RssAnon:" in kB. */
+static uint64_t figure(const char *file, const char *name)
+{
+	char line[256];
+	uint64_t v = 0;
+	FILE *f = fopen(file, "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, name, strlen(name)) == 0)
+			v = strtoull(line + strlen(name), NULL, 10);
+	if (f)
+		(void)fclose(f);
+	return v;
+}
+
+static void add_file(struct writer *w, struct chunk_worker *worker,
+		     struct tree_builder *tree, struct content_builder *content,
+		     uint64_t n)
+{
+	uint64_t bytes[CHUNK_BYTES / 8] = { n };
+	struct extent x = { .len = sizeof(bytes) };
+	struct content c;
+	struct entry en = { .type = ENTRY_FILE,
+			    .mode = 0644,
+			    .size = sizeof(bytes) };
+	char path[32];
+
+	for (size_t i = 1; i < sizeof(bytes) / sizeof(bytes[0]); i++)
+		bytes[i] = bytes[i - 1] * 6364136223846793005U +
+			   1442695040888963407U;
+	check(writer_add(w, worker, CHUNK_DATA, bytes, sizeof(bytes), &x.id,
+			 NULL, &e));
+	(void)snprintf(path, sizeof(path), "/%012llu", (unsigned long long)n);
+	en.path = path;
+	en.path_len = strlen(path);
+	check(content_builder_add(content, &x, &e) ||
+	      content_builder_finish(content, &c, &e) ||
+	      tree_builder_add(tree, &en, &c, &e));
+}
+
+static void take(struct repository *r, uint64_t chunks, uint64_t step,
+		 uint8_t id)
+{
+	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
+					  .snapshot = { { id } },
+					  .level = 1,
+					  .level_meta = 1 };
+	const struct entry root = {
+		.path = "/", .path_len = 1, .type = ENTRY_FOLDER, .mode = 0755
+	};
+	struct chunk_worker *worker;
+	struct content_builder *content;
+	struct tree_builder *tree;
+	struct writer *w;
+	struct manifest m;
+
+	manifest_init(&m);
+	check(writer_open(r, &o, &w, &e) ||
+	      chunk_worker_new(repository_keys(r), &worker, &e) ||
+	      tree_builder_new(w, worker, &tree, &e) ||
+	      content_builder_new(w, worker, &content, &e) ||
+	      tree_builder_add(tree, &root, NULL, &e));
+	for (uint64_t n = 0; n < chunks; n += step)
+		add_file(w, worker, tree, content, n);
+	m.state = MANIFEST_COMPLETE;
+	m.begun = m.ended = clock_now();
+	check(tree_builder_finish(tree, &m.tree, &m.hints, &e) ||
+	      writer_publish(w, &m, m.ended, RECORD_PROCESS, &e));
+	tree_builder_free(tree);
+	content_builder_free(content);
+	chunk_worker_free(worker);
+	writer_close(w);
+	manifest_done(&m);
+}
+
+static void make(const char *folder, const struct keyring_credential *c,
+		 uint64_t chunks)
+{
+	const struct deletion d = { .now = clock_now(),
+				    .by = "",
+				    .reason = "" };
+	struct repository_snapshot s;
+	struct repository *r;
+	struct object_id none;
+	struct store *store;
+	struct keys *keys;
+
+	check(store_open(folder, true, &store, &e) ||
+	      keyring_init(store, c, "bench", clock_now(), &keys, &e));
+	keys_free(keys);
+	store_close(store);
+	check(repository_open(folder, c, &r, &e));
+	take(r, chunks, 1, 0xa1);
+	take(r, chunks, 2, 0xb2);
+	manifest_init(&s.manifest);
+	check(repository_find(r, "a1", NULL, false, &s, &none, &e) ||
+	      deletion_delete(r, &s, &d, &e));
+	repository_snapshot_done(&s);
+	repository_close(r);
+}
+
+static uint64_t peak_kb;
+static uint64_t samples;
+
+static void on_progress(void *arg, const struct gc_progress *p)
+{
+	uint64_t now_kb;
+
+	(void)arg;
+	(void)p;
+	if (samples++ % 1024)
+		return;
+	now_kb = figure("/proc/self/status", "RssAnon:");
+	if (now_kb > peak_kb)
+		peak_kb = now_kb;
+}
+
+static void collect(struct repository *r)
+{
+	const struct gc_options o = { .now = clock_now(),
+				      .grace_ms = 0,
+				      .rewrite_bytes = GC_REWRITE_BYTES,
+				      .host = "bench",
+				      .progress = on_progress };
+	const uint64_t read = figure("/proc/self/io", "rchar:");
+	const uint64_t written = figure("/proc/self/io", "wchar:");
+	const double start = seconds();
+	struct gc_result x;
+
+	check(gc_run(r, &o, &x, &e));
+	(void)printf("%llu chunks, %llu needed: %.1f s, %llu MiB anonymous, "
+		     "%llu MiB read, %llu MiB written; %llu packs deleted, "
+		     "%llu MiB freed, %llu MiB copied\n",
+		     (unsigned long long)x.chunks,
+		     (unsigned long long)x.chunks_live, seconds() - start,
+		     (unsigned long long)peak_kb / 1024,
+		     (unsigned long long)(figure("/proc/self/io", "rchar:") -
+					  read) >>
+			     20,
+		     (unsigned long long)(figure("/proc/self/io", "wchar:") -
+					  written) >>
+			     20,
+		     (unsigned long long)x.deleted,
+		     (unsigned long long)x.bytes_freed >> 20,
+		     (unsigned long long)x.bytes_copied >> 20);
+}
+
+int main(int argc, char **argv)
+{
+	struct keyring_credential *c;
+	int64_t chunks = 1000000;
+	struct repository *r;
+	char key[4096];
+	char repo[4096];
+	pid_t child;
+	int status;
+
+	if (argc < 2 ||
+	    (argc > 2 && !text_number(argv[2], 1, INT32_MAX, &chunks))) {
+		(void)fprintf(stderr, "usage: gc FOLDER [CHUNKS]\n");
+		return 2;
+	}
+	(void)snprintf(key, sizeof(key), "%s/key", argv[1]);
+	(void)snprintf(repo, sizeof(repo), "%s/repo", argv[1]);
+	check(keyring_credential_make_key_file(key, &c, &e));
+	child = fork();
+	if (child == 0) {
+		make(repo, c, (uint64_t)chunks);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status)
+		return 1;
+	check(repository_open(repo, c, &r, &e));
+	collect(r);
+	collect(r);
+	repository_close(r);
+	keyring_credential_free(c);
+	return 0;
+}
