@@ -112,6 +112,7 @@ struct check {
 	uint8_t *sealed;
 	uint8_t *plain;
 
+	bool is_short; /* of what an inventory counted */
 	uint32_t cap_findings;
 	bool no_memory; /* a finding could not be kept: the check fails */
 	uint64_t bytes_total;

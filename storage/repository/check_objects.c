@@ -1,8 +1,10 @@
 /* Everything that is listed: names, sizes, and small objects opened. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "storage/repository/check_internal.h"
+#include "storage/repository/inventory.h"
 #include "storage/repository/keyring_internal.h"
 
 static const struct chunk_id whole = { { 0 } };
@@ -241,11 +243,31 @@ static int mark_packs(void *arg, const char *name, const struct record *r,
 	return 0;
 }
 
+/* Somebody, or the store, lost what never goes away. */
+static int note_short(void *arg, enum object_kind kind, uint64_t listed,
+		      uint64_t counted, struct object_id by, struct err *e)
+{
+	struct check *c = arg;
+	char message[160];
+
+	(void)e;
+	(void)snprintf(message, sizeof(message),
+		       "it counted %llu objects in \"%s/\", of which %llu are "
+		       "there",
+		       (unsigned long long)counted, object_kind_folder(kind),
+		       (unsigned long long)listed);
+	(void)found(c, object_name(OBJECT_INVENTORY, by).s, OBJECT_INVENTORY,
+		    message);
+	c->is_short = true;
+	return 0;
+}
+
 int check_objects(struct check *c, struct err *e)
 {
 	check_stage(c, "listing", 0);
 	if (store_list(c->store, "", visit, c, e) ||
-	    record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c, e))
+	    record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c, e) ||
+	    inventory_compare(c->store, c->keys, note_short, c, e))
 		return -1;
 	return 0;
 }

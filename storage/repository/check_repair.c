@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "storage/repository/check_internal.h"
+#include "storage/repository/inventory.h"
 #include "storage/repository/writer.h"
 
 /* As many entries as a session writes into one index object. */
@@ -322,9 +323,12 @@ static int run(struct repair *x, struct err *e)
 	if (check_fenced(c, e))
 		return -1;
 	if (give_up_chunks(x, e) || give_up_packs(x, e) ||
-	    give_up_objects(x, e))
+	    give_up_objects(x, e) || write_record(x, e))
 		return -1;
-	return write_record(x, e);
+	/* What is gone is gone: garbage can be collected again. */
+	return c->is_short
+		       ? inventory_put(c->store, c->keys, c->o->now, true, e)
+		       : 0;
 }
 
 int check_repair(struct check *c, struct err *e)

@@ -4,7 +4,6 @@
  */
 #include "storage/repository/gc.h"
 
-#include "storage/repository/inventory.h"
 #include "tests/support/gc_frame.h"
 
 static struct gc_frame frame;
@@ -347,34 +346,22 @@ START_TEST(a_store_that_does_not_list_our_session_is_refused)
 }
 END_TEST
 
-static int note_short(void *arg, enum object_kind kind, uint64_t listed,
-		      uint64_t counted, struct object_id by, struct err *e)
+/* A repair accepts it, as somebody may know why: then it goes on. */
+START_TEST(what_is_gone_for_good_is_damage_until_it_is_accepted)
 {
-	(void)kind;
-	(void)by;
-	(void)e;
-	ck_assert_uint_lt(listed, counted);
-	++*(int *)arg;
-	return 0;
-}
-
-/* Somebody who knows why they are gone says so: then it goes on. */
-START_TEST(what_is_gone_for_good_can_be_accepted)
-{
-	int n = 0;
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct check_options o = { .level = CHECK_STRUCTURE,
+					 .now = g->now };
 
 	gc_collect(g, -1);
 	gc_ok(store_remove(gc_store(g), gc_last(g, "receipts/").s, &g->e));
 	expect_refusal("at the last collection");
-	gc_ok(inventory_compare(gc_store(g), repository_keys(g->f.r),
-				note_short, &n, &g->e));
-	ck_assert_int_eq(n, 1);
-	gc_ok(inventory_put(gc_store(g), repository_keys(g->f.r), g->now, true,
-			    &g->e));
-	n = 0;
-	gc_ok(inventory_compare(gc_store(g), repository_keys(g->f.r),
-				note_short, &n, &g->e));
-	ck_assert_int_eq(n, 0);
+	gc_ok(check_run(g->f.r, &o, &x, &g->e));
+	ck_assert(!x.sound);
+	ck_assert_int_eq(x.findings[0].kind, OBJECT_INVENTORY);
+	ck_assert_ptr_nonnull(strstr(x.findings[0].message, "\"receipts/\""));
+	repair();
+	gc_expect_sound(g);
 	expect_collection();
 }
 END_TEST
@@ -441,7 +428,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, packs_that_are_not_listed_stop_it);
 	tcase_add_test(tc, an_empty_listing_where_there_were_objects_stops_it);
 	tcase_add_test(tc, a_store_that_does_not_list_our_session_is_refused);
-	tcase_add_test(tc, what_is_gone_for_good_can_be_accepted);
+	tcase_add_test(tc,
+		       what_is_gone_for_good_is_damage_until_it_is_accepted);
 	tcase_add_test(tc, a_collection_that_fails_anywhere_harms_nothing);
 }
 
