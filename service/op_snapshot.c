@@ -255,6 +255,46 @@ static int take(struct creating *x, struct err *e)
 	return 0;
 }
 
+/* Once more from the beginning, knowing nothing. */
+static int renew(struct creating *x, struct err *e)
+{
+	source_close(x->source);
+	x->source = NULL;
+	snapshot_errors_free(x->errors);
+	x->errors = NULL;
+	notes_done(&x->notes);
+	notes_init(&x->notes);
+	repository_close(x->repository);
+	x->repository = NULL;
+	return engine_open(x->call, &x->repository, e) ||
+			       snapshot_errors_new(&x->errors, e)
+		       ? -1
+		       : 0;
+}
+
+/* So often in a row nobody oversleeps by accident. */
+#define ATTEMPTS 3
+
+/*
+ * Who stood still so long that it was given up opens a new session and checks
+ * every reference again (FORMAT.md §10); what it stored is there.
+ */
+static int take_until_done(struct creating *x, struct err *e)
+{
+	for (int attempt = 1;; attempt++) {
+		progress_stage(x->call->progress, "reading", 0);
+		if (take(x, e) == 0)
+			return 0;
+		if (e->code != ERR_BUSY || attempt == ATTEMPTS)
+			return -1;
+		progress_note(x->call->progress,
+			      "%s; taking the snapshot again", e->text);
+		err_clear(e);
+		if (operation_stopped(x->call, e) || renew(x, e))
+			return -1;
+	}
+}
+
 static int create(struct operation_call *call, struct err *e)
 {
 	CLEANUP(creating_done) struct creating x;
@@ -264,8 +304,7 @@ static int create(struct operation_call *call, struct err *e)
 	    engine_open(call, &x.repository, e) || find_own(&x, e) ||
 	    snapshot_errors_new(&x.errors, e))
 		return -1;
-	progress_stage(call->progress, "reading", 0);
-	return take(&x, e);
+	return take_until_done(&x, e);
 }
 
 struct listing {

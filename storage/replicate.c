@@ -136,6 +136,7 @@ static int pin(struct replication *x, struct beat **ret, struct err *e)
 {
 	struct repository *from = x->plan.from;
 	struct object_id *ids;
+	int pinned;
 
 	if (!x->n_order)
 		return 0;
@@ -144,11 +145,11 @@ static int pin(struct replication *x, struct beat **ret, struct err *e)
 		return err_oom(e);
 	for (size_t i = 0; i < x->n_order; i++)
 		ids[i] = x->plan.v[x->order[i]].s.manifest.snapshot;
-	x->result.pinned = beat_pin(
-		repository_store(from), repository_keys(from),
-		RECORD_READ_REPLICATE, ids, x->n_order, ret);
+	pinned = beat_pin(repository_store(from), repository_keys(from),
+			  RECORD_READ_REPLICATE, ids, x->n_order, ret, e);
 	free(ids);
-	return 0;
+	x->result.pinned = pinned > 0;
+	return pinned < 0 ? -1 : 0;
 }
 
 /* The snapshot of the same source nearest in time that the target lists. */
@@ -249,13 +250,17 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	x->writer = w;
 	c.writer = w;
 	if (choose_base(x, at, &c.base, e) ||
-	    replicate_copy_chunks(&c, &s->manifest, e))
+	    replicate_copy_chunks(&c, &s->manifest, e)) {
+		writer_explain(w, e);
 		return -1;
+	}
 	deleted = is_deleted(x, s->manifest.snapshot, e);
 	if (deleted)
 		return deleted < 0 ? -1 : 0;
-	if (publish(x, s, e))
+	if (publish(x, s, e)) {
+		writer_explain(w, e);
 		return -1;
+	}
 	t = writer_totals(w);
 	one->chunks = t.chunks_new;
 	one->bytes = t.bytes_new;

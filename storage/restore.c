@@ -721,14 +721,15 @@ static void allow_descriptors(void)
 }
 
 /* Collectors leave alone what is being restored. */
-static struct beat *pin(struct restore_run *r, const struct manifest *m)
+static int pin(struct restore_run *r, const struct manifest *m,
+	       struct beat **ret, struct err *e)
 {
-	struct beat *b = NULL;
+	const int pinned = beat_pin(
+		repository_store(r->repository), repository_keys(r->repository),
+		RECORD_READ_RESTORE, &m->snapshot, 1, ret, e);
 
-	r->result.pinned = beat_pin(repository_store(r->repository),
-				    repository_keys(r->repository),
-				    RECORD_READ_RESTORE, &m->snapshot, 1, &b);
-	return b;
+	r->result.pinned = pinned > 0;
+	return pinned < 0 ? -1 : 0;
 }
 
 /* Before SNAP:PATH, with what is damaged on the way there told. */
@@ -817,16 +818,15 @@ int restore_run(struct repository *r, const struct manifest *m,
 		.uid = geteuid(),
 		.gid = getegid(),
 	};
-	struct beat *b;
+	struct beat *b = NULL;
 	int failed;
 
 	run.privileged = run.uid == 0 && !o->no_privileged;
 	(void)pthread_mutex_init(&run.lock, NULL);
 	allow_descriptors();
-	b = o->dry_run ? NULL : pin(&run, m);
-	failed = run_walk(&run, m, e);
+	failed = (!o->dry_run && pin(&run, m, &b, e)) || run_walk(&run, m, e);
 	beat_stop(b);
 	(void)pthread_mutex_destroy(&run.lock);
 	*ret = run.result;
-	return failed;
+	return failed ? -1 : 0;
 }

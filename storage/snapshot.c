@@ -464,8 +464,10 @@ int snapshot_take(struct repository *r, struct source *source,
 		failed = take_with(&p, source, &m, &parent, &result, e);
 	if (parent.has_found)
 		manifest_done(&parent.found);
-	if (failed)
+	if (failed) {
+		writer_explain(writer, e);
 		return -1;
+	}
 	*ret = result;
 	return 0;
 }

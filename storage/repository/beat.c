@@ -139,27 +139,37 @@ int beat_start(struct store *s, const struct keys *k, const struct record *r,
 	return 0;
 }
 
-bool beat_pin(struct store *s, const struct keys *k,
-	      enum record_reading reading, const struct object_id *snapshots,
-	      size_t n, struct beat **ret)
+int beat_pin(struct store *s, const struct keys *k, enum record_reading reading,
+	     const struct object_id *snapshots, size_t n, struct beat **ret,
+	     struct err *e)
 {
 	char host[RECORD_TEXT_MAX + 1] = { 0 };
-	struct err ignored = { 0 };
+	struct err why = { 0 };
 	struct record r;
-	bool failed = gethostname(host, sizeof(host) - 1) != 0;
+	int failed = 0;
 
 	record_init(&r, OBJECT_PIN);
 	r.id = object_id_new();
 	r.time = clock_now();
 	r.pid = (uint64_t)getpid();
-	fields_text(r.by, sizeof(r.by), failed ? "" : host);
-	failed = false; /* a pin of no known host is one, too */
+	/* A pin of no known host is one, too. */
+	if (gethostname(host, sizeof(host) - 1) == 0)
+		fields_text(r.by, sizeof(r.by), host);
 	r.purpose = reading;
 	for (size_t i = 0; !failed && n <= PINNED_MAX && i < n; i++)
-		failed = record_add_id(&r, snapshots[i], &ignored);
-	failed = failed || beat_start(s, k, &r, ret, &ignored);
+		failed = record_add_id(&r, snapshots[i], &why);
+	failed = failed || beat_start(s, k, &r, ret, &why);
 	record_done(&r);
+	if (failed && why.code == ERR_NO_MEMORY) {
+		*e = why;
+		return -1;
+	}
 	return !failed;
+}
+
+struct object_id beat_id(const struct beat *b)
+{
+	return b->record.id;
 }
 
 void beat_stop(struct beat *b)

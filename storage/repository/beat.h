@@ -33,12 +33,14 @@ int beat_start(struct store *s, const struct keys *k, const struct record *r,
 	MUST_CHECK;
 /*
  * The same with a pin on the n snapshots: collectors leave alone what they
- * need.  Many (or none) mean all.  False when it cannot be: who may only read
- * goes on without, and finds what moved through the index.
+ * need.  Many (or none) mean all.  1; 0 when it cannot be: who may only read
+ * goes on without, and finds what moved through the index; -1 without memory.
  */
-bool beat_pin(struct store *s, const struct keys *k,
-	      enum record_reading reading, const struct object_id *snapshots,
-	      size_t n, struct beat **ret) NONNULL(1, 2, 6);
+int beat_pin(struct store *s, const struct keys *k, enum record_reading reading,
+	     const struct object_id *snapshots, size_t n, struct beat **ret,
+	     struct err *e) NONNULL(1, 2, 6, 7) MUST_CHECK;
+/* The id of the record. */
+struct object_id beat_id(const struct beat *b) NONNULL(1);
 /* Stop and remove the record.  NULL-safe; cannot fail: what stays is dead. */
 void beat_stop(struct beat *b);
 DEFINE_CLEANUP(struct beat *, beat_stop);

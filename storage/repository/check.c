@@ -343,9 +343,10 @@ static int announce(struct check *c, struct beat **ret, struct err *e)
 	int failed;
 
 	if (!c->o->repair) {
-		c->pinned = beat_pin(c->store, c->keys, RECORD_READ_VERIFY,
-				     NULL, 0, ret);
-		return 0;
+		failed = beat_pin(c->store, c->keys, RECORD_READ_VERIFY, NULL,
+				  0, ret, e);
+		c->pinned = failed > 0;
+		return failed < 0 ? -1 : 0;
 	}
 	record_init(&r, OBJECT_SESSION);
 	c->session = object_id_new();
@@ -438,6 +439,8 @@ static int run(struct check *c, struct err *e)
 
 	if (announce(c, &beat, e))
 		return -1;
+	if (beat)
+		c->own = beat_id(beat);
 	failed = examine(c, e);
 	beat_stop(beat);
 	return failed;

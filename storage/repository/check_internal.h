@@ -87,6 +87,7 @@ struct check {
 	const struct keys *keys;
 	struct object_id session; /* repairs only */
 	bool pinned;		  /* others: collectors know about us */
+	struct object_id own;	  /* our session or pin: not looked at */
 	const struct check_options *o;
 	struct check_result *out;
 	pthread_mutex_t lock; /* everything below, while threads run */

@@ -33,6 +33,19 @@ struct repair {
 	struct record record;
 };
 
+/* A collector that gave us up may have taken what we named. */
+static int check_fenced(struct check *c, struct err *e)
+{
+	const int fenced = writer_is_fenced(c->r, c->session, e);
+
+	if (fenced <= 0)
+		return fenced;
+	(void)err_set(e, ERR_BUSY,
+		      "the repair was given up by a garbage "
+		      "collection while it stood still");
+	return err_hint(e, "repair again");
+}
+
 /*
  * 2. Index objects.
  */
@@ -42,7 +55,8 @@ static int write_index(struct repair *x, bool last, struct err *e)
 	struct check *c = x->c;
 	const size_t n = index_sort(x->fresh, x->n_fresh);
 
-	if (index_writer_open(c->store, c->keys, c->session, &w, e))
+	if (writer_check_keys(c->r, e) || check_fenced(c, e) ||
+	    index_writer_open(c->store, c->keys, c->session, &w, e))
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (index_writer_add(w, &x->fresh[i], e))
@@ -250,6 +264,47 @@ static int give_up_chunks(struct repair *x, struct err *e)
 	return 0;
 }
 
+/* Chunks of which any pack or index object says that they are somewhere. */
+static int note_known(struct check *c, struct filemap *known, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(c->places, &pos, &key, &value))
+		if (filemap_add(known, key, &value, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* What nothing is known of: so that no collection waits for it. */
+static int give_up_lost(struct repair *x, struct err *e)
+{
+	static const struct object_id nowhere = { { 0 } };
+	CLEANUP(filemap_free) struct filemap *known = NULL;
+	struct check *c = x->c;
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	if (!c->out->lost)
+		return 0;
+	if (filemap_new(&known, c->o->scratch, CHUNK_ID_SIZE, 0, e) ||
+	    note_known(c, known, e))
+		return -1;
+	while (filemap_next(c->chunks, &pos, &key, &value)) {
+		const struct check_chunk *chunk = value;
+		struct chunk_id id;
+
+		memcpy(id.b, key, sizeof(id.b));
+		if (chunk->lost && !filemap_find(known, key) &&
+		    !check_given_up(c, &id, nowhere) &&
+		    give_up(x, &id, nowhere, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int give_up_packs(struct repair *x, struct err *e)
 {
 	struct check *c = x->c;
@@ -292,18 +347,6 @@ static int give_up_objects(struct repair *x, struct err *e)
 	return 0;
 }
 
-static int check_fenced(struct check *c, struct err *e)
-{
-	const int fenced = writer_is_fenced(c->r, c->session, e);
-
-	if (fenced <= 0)
-		return fenced;
-	(void)err_set(e, ERR_BUSY,
-		      "the repair was given up by a garbage "
-		      "collection while it stood still");
-	return err_hint(e, "repair again");
-}
-
 static int run(struct repair *x, struct err *e)
 {
 	struct check *c = x->c;
@@ -319,8 +362,7 @@ static int run(struct repair *x, struct err *e)
 		return -1;
 	if ((x->n_fresh || c->n_broken_index) && write_index(x, true, e))
 		return -1;
-	/* A collector that gave us up may have taken what we named. */
-	if (check_fenced(c, e))
+	if (check_fenced(c, e) || give_up_lost(x, e))
 		return -1;
 	if (give_up_chunks(x, e) || give_up_packs(x, e) ||
 	    give_up_objects(x, e) || write_record(x, e))

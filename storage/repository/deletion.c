@@ -141,6 +141,8 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 		 writer_publish(w, &again, s->received, RECORD_PROCESS, e) ||
 		 put(r, &u.record, e) || writer_confirm(w, e);
 	record_done(&u.record);
+	if (failed)
+		writer_explain(w, e);
 	return failed ? -1 : 0;
 }
 

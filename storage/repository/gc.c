@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "storage/repository/deletion.h"
 #include "storage/repository/gc_internal.h"
@@ -58,12 +59,21 @@ int gc_refuse(struct err *e, const char *format, ...)
 			   "check --repair` settles what cannot be mended");
 }
 
+int gc_refuse_because(struct err *e, const char *what)
+{
+	const struct err why = *e;
+
+	return gc_refuse(e, "%s: %s", what, why.text);
+}
+
 int gc_confirm(struct gc *g, struct err *e)
 {
 	const int fenced = writer_is_fenced(g->r, g->session, e);
 
-	if (fenced <= 0)
-		return fenced;
+	if (fenced < 0)
+		return -1;
+	if (!fenced)
+		return writer_check_keys(g->r, e);
 	(void)err_set(e, ERR_BUSY,
 		      "this garbage collection was given up by "
 		      "another one while it stood still");
@@ -186,8 +196,8 @@ int gc_run(struct repository *r, const struct gc_options *o,
 			.keys = repository_keys(r),
 			.o = o,
 			.out = out,
-			.lease_ms = o->lease_ms ? o->lease_ms
-						: beat_lease_ms() };
+			.lease_ms = o->lease_ms ? o->lease_ms : beat_lease_ms(),
+			.begun_ms = clock_boot_ms() };
 	int failed;
 
 	if (!out)

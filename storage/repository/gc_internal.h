@@ -51,12 +51,15 @@ struct gc_mark {
 /* Key: pack id. */
 struct gc_pack {
 	uint64_t size;	     /* of the object */
-	uint64_t live_bytes; /* sealed, of chunks of which it is the holder */
+	uint64_t bytes;	     /* sealed, of all chunks that the index names */
+	uint64_t live_bytes; /* of those of which it is the holder */
 	uint32_t live;	     /* such chunks */
 	uint32_t entries;    /* of the index that name it */
 	uint8_t kind;	     /* enum object_kind */
 	bool listed;
 	bool marked;	  /* by anybody */
+	bool marked_well; /* by somebody whose clock is not far ahead */
+	bool asked;	  /* whether it is there, though it was not listed */
 	bool due;	  /* by a mark whose time has come */
 	bool pinned;	  /* who reads a snapshot needs something of it */
 	bool underway;	  /* of a session that is alive */
@@ -74,8 +77,9 @@ struct gc_snapshot {
 	struct manifest_root hints;
 	struct chunk_id error_list;
 	bool has_errors;
-	bool dead;   /* deleted, past its time, and nobody reads it */
-	bool pinned; /* somebody reads it */
+	bool dead;    /* deleted, past its time, and nobody reads it */
+	char *source; /* of a dead one */
+	bool pinned;  /* somebody reads it */
 };
 
 struct gc_pin {
@@ -91,6 +95,7 @@ struct gc {
 	const struct gc_options *o;
 	struct gc_result *out;
 	int64_t lease_ms;
+	int64_t begun_ms; /* of the boot-time clock */
 
 	struct object_id session;
 	struct beat *beat;
@@ -127,7 +132,12 @@ void gc_block(struct gc *g, enum object_kind kind, struct object_id id,
 /* ERR_CORRUPT with the hint that says how to go on. */
 int gc_refuse(struct err *e, const char *format, ...) NONNULL(1, 2)
 	__attribute__((format(printf, 2, 3))) MUST_CHECK;
-/* confirm: ERR_BUSY when another collector gave us up. */
+/* The same, after what *e says. */
+int gc_refuse_because(struct err *e, const char *what) NONNULL(1, 2) MUST_CHECK;
+/*
+ * confirm: ERR_BUSY when another collector gave us up, or a key was revoked
+ * under which we still seal.
+ */
 int gc_confirm(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
 /* ---- gc_listing.c ------------------------------------------------------- */
@@ -162,6 +172,11 @@ int gc_marks_clean(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* ---- gc_survey.c -------------------------------------------------------- */
 int gc_survey(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 void gc_survey_done(struct gc *g) NONNULL(1);
+/*
+ * Whether what was dead is so still: ERR_BUSY when somebody undeleted, held,
+ * locked or pinned it since.
+ */
+int gc_reconsider(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* Choose packs to rewrite, within the budget. */
 int gc_choose(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* What nothing needs and no mark names; and what was rewritten. */
@@ -201,8 +216,14 @@ void gc_live_add(struct gc_live *l, const struct chunk_id *id) NONNULL(1, 2);
 /* Mark all that the snapshot reaches as needed (by readers, too). */
 int gc_live_trace(struct gc_live *l, const struct gc_snapshot *s, bool pinned,
 		  struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+/* Whether that chunk is the one of this number. */
+bool gc_live_fits(const struct gc_live *l, uint64_t ordinal,
+		  const struct chunk_id *id) NONNULL(1, 3);
 bool gc_live_is(const struct gc_live *l, uint64_t ordinal) NONNULL(1);
 bool gc_live_is_pinned(const struct gc_live *l, uint64_t ordinal) NONNULL(1);
+/* ERR_CORRUPT unless a quarantine says that this needed chunk is lost. */
+int gc_live_expect(const struct gc_live *l, const struct chunk_id *id,
+		   struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 uint64_t gc_live_count(const struct gc_live *l) NONNULL(1);
 
 /* ---- gc_copy.c ---------------------------------------------------------- */

@@ -141,6 +141,12 @@ static uint64_t lower_bound(const struct gc_live *l, uint64_t want)
 	return low;
 }
 
+bool gc_live_fits(const struct gc_live *l, uint64_t ordinal,
+		  const struct chunk_id *id)
+{
+	return ordinal < l->n && id_at(l, ordinal) == first_bytes(id);
+}
+
 bool gc_live_is(const struct gc_live *l, uint64_t ordinal)
 {
 	return bits_of(l, ordinal) & BIT_NEEDED;
@@ -165,19 +171,35 @@ struct trace {
 	bool pinned;
 };
 
+static int refuse(const struct chunk_id *id, const char *who, const char *what,
+		  struct err *e)
+{
+	char hex[2 * CHUNK_ID_SIZE + 1];
+
+	text_hex(id->b, CHUNK_ID_SIZE, hex);
+	hex[16] = '\0';
+	return gc_refuse(e, "%s needs chunk %s…, which %s", who, hex, what);
+}
+
+/* Unless an earlier repair gave it up. */
 static int lacks(const struct trace *t, const struct chunk_id *id,
 		 const char *what, struct err *e)
 {
-	char snapshot[OBJECT_ID_TEXT];
-	char hex[2 * CHUNK_ID_SIZE + 1];
+	char who[sizeof("snapshot ") + OBJECT_ID_TEXT] = "snapshot ";
 
 	if (filemap_find(t->l->g->lost, id->b))
-		return 0; /* an earlier repair gave it up */
-	object_id_format(t->snapshot->id, snapshot);
-	text_hex(id->b, CHUNK_ID_SIZE, hex);
-	hex[16] = '\0';
-	return gc_refuse(e, "snapshot %.8s needs chunk %s…, which %s", snapshot,
-			 hex, what);
+		return 0;
+	object_id_format(t->snapshot->id, who + strlen(who));
+	who[strlen("snapshot ") + 8] = '\0';
+	return refuse(id, who, what, e);
+}
+
+int gc_live_expect(const struct gc_live *l, const struct chunk_id *id,
+		   struct err *e)
+{
+	return filemap_find(l->g->lost, id->b)
+		       ? 0
+		       : refuse(id, "a snapshot", "no pack holds", e);
 }
 
 static int need(struct trace *t, const struct chunk_id *id, struct err *e)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "storage/repository/deletion.h"
 #include "storage/repository/fields.h"
 #include "storage/repository/gc_internal.h"
@@ -143,7 +144,11 @@ int gc_mark(struct gc *g, const struct gc_ids *ids, struct err *e)
 		struct object_id mark;
 		int failed;
 
-		failed = put_mark(g, g->o->now, ids->v + at, n, &mark, e) ||
+		/* Tracing took its time: grace counts from now. */
+		failed = put_mark(g,
+				  instant_add_ms(g->o->now,
+						 clock_boot_ms() - g->begun_ms),
+				  ids->v + at, n, &mark, e) ||
 			 gc_others(g, &sessions, e) ||
 			 put_census(g, mark, &sessions, e);
 		gc_ids_done(&sessions);
@@ -160,11 +165,22 @@ static int delete_manifests(struct gc *g, struct err *e)
 	const char *name = buf_str(&g->manifests);
 	const char *end = name + g->manifests.len;
 
-	for (; name < end; name += strlen(name) + 1)
+	struct object_id last = { { 0 } };
+
+	/* All of one snapshot come together. */
+	for (; name < end; name += strlen(name) + 1) {
+		struct object_id snapshot;
+		struct object_id session;
+
 		if (store_remove(g->store, name, e))
 			return -1;
-	for (size_t i = 0; i < g->n_snapshots; i++)
-		g->out->snapshots += g->snapshots[i].dead;
+		if (!object_name_parse(OBJECT_MANIFEST, name, &snapshot,
+				       &session) ||
+		    object_id_equal(snapshot, last))
+			continue;
+		g->out->snapshots++;
+		last = snapshot;
+	}
 	return 0;
 }
 
@@ -226,7 +242,7 @@ static int delete_superseded(void *arg, const struct index_object *o,
 
 int gc_delete(struct gc *g, struct err *e)
 {
-	if (delete_manifests(g, e) || delete_packs(g, e))
+	if (gc_reconsider(g, e) || delete_manifests(g, e) || delete_packs(g, e))
 		return -1;
 	/* A reader that merges nothing itself walks them to their end. */
 	if (g->n_pins == 0 && index_set_each(g->index, delete_superseded, g, e))
@@ -332,7 +348,9 @@ static int unite_spent(struct gc *g, enum use *uses, struct err *e)
 		failed = add_named(g, x, &all, e);
 	}
 	if (!failed && n >= SPENT_MAX) {
-		failed = put_mark(g, oldest, all.v, all.n, &mark, e);
+		/* Nobody relies on what is gone. */
+		failed = put_mark(g, oldest, all.v, all.n, &mark, e) ||
+			 put_census(g, mark, &(struct gc_ids){ 0 }, e);
 		for (size_t m = 0; !failed && m < g->n_marks; m++)
 			if (uses[m] == UNITED)
 				failed = remove_mark(g, &g->marks[m], e);

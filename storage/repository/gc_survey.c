@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "storage/repository/deletion.h"
 #include "storage/repository/gc_internal.h"
 #include "storage/repository/index_internal.h"
 
@@ -60,11 +61,13 @@ static int note_mark(void *arg, const char *name, const struct record *r,
 		     const struct err *why, struct err *e)
 {
 	struct gc *g = arg;
+	const struct instant soon = instant_add_ms(g->o->now,
+						   DELETION_GRACE_MS);
 	struct gc_pack *p;
 
 	(void)name;
 	/* One that only we cannot read is in force for others. */
-	if (!r && why->code == ERR_IO) {
+	if (!r && (why->code == ERR_IO || why->code == ERR_NEWER)) {
 		*e = *why;
 		return -1;
 	}
@@ -72,6 +75,8 @@ static int note_mark(void *arg, const char *name, const struct record *r,
 		if (pack_of(g, r->ids[i], &p, e))
 			return -1;
 		p->marked = true;
+		if (instant_compare(r->time, soon) <= 0)
+			p->marked_well = true;
 	}
 	return 0;
 }
@@ -299,8 +304,10 @@ static int note_snapshot(void *arg, struct repository_snapshot *s,
 		.has_errors = m->errors > 0,
 		.dead = dead,
 		.pinned = is_pinned(g, m->snapshot),
+		.source = dead ? strdup(m->source) : NULL,
 	};
-	return 0;
+	return dead && !g->snapshots[g->n_snapshots - 1].source ? err_oom(e)
+								: 0;
 }
 
 static int note_damaged(void *arg, const char *name, const struct err *why,
@@ -376,8 +383,37 @@ static int open_index(struct gc *g, struct err *e)
 	if (index_set_open(g->store, g->keys, &o, &g->index, e) == 0)
 		return gc_adopt(g, e) || hide(g, e) ? -1 : 0;
 	if (object_is_damage(e))
-		return gc_refuse(e, "the index is damaged");
+		return gc_refuse_because(e, "the index is damaged");
 	return -1;
+}
+
+static int look_for_mark(void *arg, const char *name, const struct record *r,
+			 const struct err *why, struct err *e)
+{
+	struct object_id *wanted = arg;
+
+	(void)name;
+	(void)why;
+	(void)e;
+	for (size_t i = 0; r && i < r->n_ids; i++)
+		if (object_id_equal(r->ids[i], *wanted))
+			*wanted = (struct object_id){ { 0 } };
+	return 0;
+}
+
+/* Another collector may have marked and deleted it since we read marks. */
+static int refuse_missing(struct gc *g, const char *name, struct object_id pack,
+			  struct err *e)
+{
+	struct object_id wanted = pack;
+
+	if (record_list(g->store, g->keys, OBJECT_MARK, look_for_mark, &wanted,
+			e))
+		return -1;
+	if (object_id_is_zero(wanted))
+		return err_set(e, ERR_BUSY,
+			       "another garbage collection is at work");
+	return gc_refuse(e, "the index names \"%s\", which is not there", name);
 }
 
 /* A pack that came since packs were listed, or one that is lost. */
@@ -392,11 +428,10 @@ static int find_pack(struct gc *g, const struct pack_entry *x,
 
 	if (found < 0)
 		return -1;
+	p->asked = true;
 	if (!found)
-		return gc_refuse(e,
-				 "the index names \"%s\", which is not "
-				 "there",
-				 name.s);
+		return p->marked ? 0
+				 : refuse_missing(g, name.s, x->place.pack, e);
 	p->kind = (uint8_t)kind;
 	p->listed = true;
 	p->underway = true;
@@ -421,8 +456,8 @@ static int note_entry(void *arg, const struct pack_entry *x, struct err *e)
 	p->entries++;
 	if (p->quarantined && filemap_add(g->lost, x->seal.id.b, &value, e) < 0)
 		return -1;
-	if (!p->listed && !p->marked && !p->quarantined &&
-	    find_pack(g, x, p, e))
+	p->bytes += x->place.len;
+	if (!p->listed && !p->quarantined && !p->asked && find_pack(g, x, p, e))
 		return -1;
 	if (!w->any || !chunk_id_equal(&w->last, &x->seal.id)) {
 		gc_live_add(g->live, &x->seal.id);
@@ -453,6 +488,8 @@ static int end_group(struct grouping *w, struct err *e)
 
 	if (group->n == 0)
 		return 0;
+	if (!gc_live_fits(w->g->live, w->ordinal, &group->v[0].entry.seal.id))
+		return err_set(e, ERR_BUSY, "the index changed meanwhile");
 	group->live = gc_live_is(w->g->live, w->ordinal);
 	group->pinned = gc_live_is_pinned(w->g->live, w->ordinal);
 	w->ordinal++;
@@ -532,10 +569,9 @@ const struct gc_place *gc_holder(const struct gc_group *group)
 static int sum_up(void *arg, const struct gc_group *group, struct err *e)
 {
 	const struct gc_place *at = gc_holder(group);
+	struct gc *g = arg;
 	bool usable = false;
 
-	(void)arg;
-	(void)e;
 	if (group->live && at) {
 		at->pack->live++;
 		at->pack->live_bytes += at->entry.place.len;
@@ -545,9 +581,11 @@ static int sum_up(void *arg, const struct gc_group *group, struct err *e)
 		if (group->pinned)
 			group->v[i].pack->pinned = true;
 	}
-	for (size_t i = 0; group->live && !usable && i < group->n; i++)
+	if (!group->live || usable)
+		return 0;
+	for (size_t i = 0; i < group->n; i++)
 		group->v[i].pack->keeps_lost = true;
-	return 0;
+	return gc_live_expect(g->live, &group->v[0].entry.seal.id, e);
 }
 
 /* ---- All of it ---------------------------------------------------------- */
@@ -624,6 +662,8 @@ void gc_survey_done(struct gc *g)
 	for (size_t i = 0; i < g->n_pins; i++)
 		gc_ids_done(&g->pins[i].snapshots);
 	free(g->pins);
+	for (size_t i = 0; i < g->n_snapshots; i++)
+		free(g->snapshots[i].source);
 	free(g->snapshots);
 	gc_ids_done(&g->others);
 	buf_done(&g->manifests);
@@ -635,6 +675,50 @@ void gc_survey_done(struct gc *g)
 	g->snapshots = NULL;
 	g->n_snapshots = 0;
 	g->entries = 0;
+}
+
+/* ---- Once more ---------------------------------------------------------- */
+
+static int changed(const struct gc_snapshot *s, const char *how, struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(s->id, id);
+	(void)err_set(e, ERR_BUSY, "snapshot %s was %s meanwhile", id, how);
+	return err_hint(e, "collect again: it stays");
+}
+
+static int reconsider_one(struct gc *g, const struct gc_snapshot *s,
+			  struct err *e)
+{
+	struct repository_snapshot now = { .manifest = { .snapshot = s->id } };
+	const int deleted = repository_is_deleted(g->r, s->id, e);
+
+	if (deleted < 0)
+		return -1;
+	if (!deleted)
+		return changed(s, "undeleted", e);
+	(void)snprintf(now.manifest.source, sizeof(now.manifest.source), "%s",
+		       s->source);
+	if (repository_snapshot_guards(g->r, &now, e))
+		return -1;
+	if (now.held)
+		return changed(s, "put under a hold", e);
+	if (now.locked && instant_compare(now.locked_until, g->o->now) > 0)
+		return changed(s, "locked", e);
+	return is_pinned(g, s->id) ? changed(s, "pinned by a reader", e) : 0;
+}
+
+int gc_reconsider(struct gc *g, struct err *e)
+{
+	/* What was pinned before stays so. */
+	if (record_list(g->store, g->keys, OBJECT_PIN, note_pin, g, e))
+		return -1;
+	for (size_t i = 0; i < g->n_snapshots; i++)
+		if (g->snapshots[i].dead &&
+		    reconsider_one(g, &g->snapshots[i], e))
+			return -1;
+	return 0;
 }
 
 /* ---- Choosing ----------------------------------------------------------- */
@@ -665,7 +749,12 @@ static uint64_t aim_of(uint8_t kind)
 					: GC_DATA_PACK_BYTES;
 }
 
-/* Less than half of it is needed, or it is a quarter of what it could be. */
+static bool is_mostly_dead(const struct gc_pack *p)
+{
+	return p->live_bytes <= p->bytes / 2;
+}
+
+/* Or it is less than a quarter of what it could be. */
 static bool is_candidate(const struct gc_pack *p)
 {
 	return p->listed && !p->marked && !p->quarantined && !p->underway &&
@@ -682,7 +771,7 @@ static void add_candidate(struct candidates *c, const void *key,
 	*x = (struct candidate){ .live_bytes = p->live_bytes,
 				 .size = p->size,
 				 .kind = p->kind,
-				 .small = p->live_bytes >= p->size / 2 };
+				 .small = !is_mostly_dead(p) };
 	memcpy(x->id.b, key, sizeof(x->id.b));
 	if (!x->small)
 		return;
@@ -695,8 +784,8 @@ static int compare_candidates(const void *a, const void *b)
 {
 	const struct candidate *x = a;
 	const struct candidate *y = b;
-	const double of_x = (double)x->live_bytes / (double)x->size;
-	const double of_y = (double)y->live_bytes / (double)y->size;
+	const double of_x = (double)x->live_bytes / (double)(x->size + 1);
+	const double of_y = (double)y->live_bytes / (double)(y->size + 1);
 
 	if (x->small != y->small)
 		return x->small ? 1 : -1;
@@ -707,9 +796,10 @@ static int compare_candidates(const void *a, const void *b)
 	return of_x > of_y ? 1 : object_id_compare(x->id, y->id);
 }
 
-static void choose_within(struct gc *g, struct candidates *c)
+static bool choose_within(struct gc *g, struct candidates *c)
 {
 	uint64_t left = g->o->rewrite_bytes;
+	bool any = false;
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct candidate *x = &c->v[i];
@@ -722,8 +812,25 @@ static void choose_within(struct gc *g, struct candidates *c)
 		if (!p || x->live_bytes > left)
 			continue;
 		left -= x->live_bytes;
-		p->rewrite = true;
+		p->rewrite = any = true;
 	}
+	return any;
+}
+
+/* What another pack holds, too, is that one's from now on. */
+static int sum_again(struct gc *g, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->packs, &pos, &key, &value)) {
+		struct gc_pack *p = value;
+
+		p->live = 0;
+		p->live_bytes = 0;
+	}
+	return gc_walk(g, sum_up, g, e);
 }
 
 int gc_choose(struct gc *g, struct err *e)
@@ -732,6 +839,7 @@ int gc_choose(struct gc *g, struct err *e)
 	uint64_t pos = 0;
 	const void *key;
 	void *value;
+	bool chosen;
 
 	c.v = calloc(CANDIDATES_MAX, sizeof(*c.v));
 	if (!c.v)
@@ -741,9 +849,9 @@ int gc_choose(struct gc *g, struct err *e)
 		if (is_candidate(value))
 			add_candidate(&c, key, value);
 	qsort(c.v, c.n, sizeof(*c.v), compare_candidates);
-	choose_within(g, &c);
+	chosen = choose_within(g, &c);
 	free(c.v);
-	return 0;
+	return chosen ? sum_again(g, e) : 0;
 }
 
 int gc_garbage(struct gc *g, struct gc_ids *ret, struct err *e)
@@ -756,8 +864,10 @@ int gc_garbage(struct gc *g, struct gc_ids *ret, struct err *e)
 		struct gc_pack *p = value;
 		struct object_id id;
 
-		if (!p->listed || p->marked || p->quarantined || p->underway ||
-		    p->keeps_lost || (p->live && !p->rewrite))
+		/* A mark of a clock that is far ahead would never be due. */
+		if (!p->listed || (p->marked && p->marked_well) ||
+		    p->quarantined || p->underway || p->keeps_lost ||
+		    (p->live && !p->rewrite))
 			continue;
 		/* What no index names may be a living session's. */
 		if (!p->entries && g->others.n)
@@ -765,7 +875,7 @@ int gc_garbage(struct gc *g, struct gc_ids *ret, struct err *e)
 		memcpy(id.b, key, sizeof(id.b));
 		if (gc_ids_add(ret, id, e))
 			return -1;
-		p->marked = true;
+		p->marked = p->marked_well = true;
 		g->out->marked++;
 	}
 	return 0;

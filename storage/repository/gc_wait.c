@@ -278,12 +278,23 @@ static int note_manifest(void *arg, const struct store_entry *entry,
 	return note(arg, session, snapshot, e);
 }
 
+/* Whose one is that cannot be read is not known: it may be anybody's. */
 static int note_undelete(void *arg, const char *name, const struct record *r,
 			 const struct err *why, struct err *e)
 {
-	(void)name;
+	struct estate *x = arg;
+	struct object_id snapshot;
+	struct object_id id;
+
 	(void)why;
-	return r ? note(arg, r->session, r->id, e) : 0;
+	if (r)
+		return note(x, r->session, r->id, e);
+	if (!object_name_parse(OBJECT_UNDELETE, name, &snapshot, &id))
+		return 0;
+	for (size_t i = 0; i < x->sessions.n; i++)
+		if (record_add_id(&x->voids[i], id, e))
+			return -1;
+	return 0;
 }
 
 /*

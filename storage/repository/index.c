@@ -50,6 +50,7 @@ struct index_set {
 	index_damaged *damaged;
 	void *arg;
 	bool rely;
+	bool frozen;
 	struct voids *voids;
 	atomic_bool lacks; /* something damaged was left out */
 };
@@ -409,19 +410,25 @@ struct opening {
 	struct buf unopened; /* struct unopened, one after the other */
 };
 
+static int judge(struct index_set *x, struct index_object *o, struct err *e)
+{
+	enum voids_answer answer;
+
+	if (voids_judge(x->voids, o->session, o->in.id, &answer, e))
+		return -1;
+	o->voided = answer == VOIDS_DOES_NOT;
+	o->ignored = o->voided;
+	return 0;
+}
+
 /* o is the set's from now on, or freed. */
 static int take_judged(struct index_set *x, struct index_object *o,
 		       struct err *e)
 {
-	enum voids_answer answer;
-
-	if (voids_judge(x->voids, o->session, o->in.id, &answer, e) ||
-	    append_object(x, o, e)) {
+	if (judge(x, o, e) || append_object(x, o, e)) {
 		index_object_free(o);
 		return -1;
 	}
-	o->voided = answer == VOIDS_DOES_NOT;
-	o->ignored = o->voided;
 	return 0;
 }
 
@@ -438,6 +445,10 @@ static int open_listed(struct index_set *x, const struct buf *ids,
 {
 	const bool refreshing = x->n > 0;
 
+	/* Voids may have come since: what superseded one may be none. */
+	for (size_t i = 0; i < x->n; i++)
+		if (judge(x, x->objects[i], e))
+			return -1;
 	for (size_t at = 0; at < ids->len; at += sizeof(struct object_id)) {
 		struct index_object *o;
 		struct unopened u = { 0 };
@@ -558,6 +569,7 @@ int index_set_open(struct store *s, const struct keys *k,
 	x->damaged = o->damaged;
 	x->arg = o->arg;
 	x->rely = o->rely;
+	x->frozen = o->frozen;
 	(void)pthread_rwlock_init(&x->lock, NULL);
 	if (index_cache_new(o->cache_bytes - x->resident_max, &x->cache, e))
 		goto failed;
@@ -711,6 +723,8 @@ int index_set_refresh(struct index_set *x, struct err *e)
 	struct opening how = { .again = true };
 	int failed = 0;
 
+	if (x->frozen)
+		return 0;
 	buf_init(&how.unopened, UNOPENED_MAX * sizeof(struct unopened));
 	(void)pthread_rwlock_wrlock(&x->lock);
 	for (int i = 0; !failed && how.again && i < LISTINGS_MAX; i++) {
@@ -747,7 +761,9 @@ int index_set_find_other(struct index_set *x, const struct chunk_id *id,
 	int r = search_once(x, &s, e);
 
 	/* An object was merged into another one and removed. */
-	for (int i = 0; r < 0 && e->code == ERR_BUSY && i < LISTINGS_MAX; i++) {
+	for (int i = 0;
+	     r < 0 && e->code == ERR_BUSY && !x->frozen && i < LISTINGS_MAX;
+	     i++) {
 		if (index_set_refresh(x, e))
 			return -1;
 		err_clear(e);

@@ -82,6 +82,8 @@ struct index_set_options {
 	 * session that is fenced is none, as a void that is yet to come may
 	 * leave it out; index_set_is_whole() is then false. */
 	bool rely;
+	/* Stays as it was opened, but for index_set_add(). */
+	bool frozen;
 };
 int index_set_open(struct store *s, const struct keys *k,
 		   const struct index_set_options *o, struct index_set **ret,

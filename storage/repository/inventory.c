@@ -134,17 +134,21 @@ int inventory_compare(struct store *s, const struct keys *k,
 	return 0;
 }
 
-static int count_all(struct store *s, const struct all *a, struct record *r,
-		     bool *ret_grown, struct err *e)
+/* A listing that is short just now must not become the truth. */
+static int count_all(struct store *s, const struct all *a, bool accept,
+		     struct record *r, bool *ret_grown, struct err *e)
 {
 	for (size_t i = 0; i < LASTING; i++) {
 		const struct record *most = most_of(a, lasting[i]);
+		const uint64_t before = most ? most->counts[lasting[i]] : 0;
+		uint64_t *n = &r->counts[lasting[i]];
 
-		if (count_kind(s, lasting[i], &r->counts[lasting[i]], e))
+		if (count_kind(s, lasting[i], n, e))
 			return -1;
-		if (r->counts[lasting[i]] >
-		    (most ? most->counts[lasting[i]] : 0))
+		if (*n > before)
 			*ret_grown = true;
+		else if (!accept)
+			*n = before;
 	}
 	return 0;
 }
@@ -176,7 +180,7 @@ int inventory_put(struct store *s, const struct keys *k, struct instant now,
 	r.id = object_id_new();
 	r.time = now;
 	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e) ||
-	    count_all(s, &a, &r, &write, e))
+	    count_all(s, &a, accept, &r, &write, e))
 		return -1;
 	return write ? replace(s, k, &a, &r, accept, e) : 0;
 }

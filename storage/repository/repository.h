@@ -66,7 +66,7 @@ struct repository_snapshot {
 	bool deleted;		 /* a tombstone that nothing revokes */
 	struct instant deleted_at;
 	struct instant restorable_until; /* when deleted */
-	bool in_doubt; /* an undelete of it does not open */
+	bool in_doubt;			 /* an undelete of it does not open */
 	bool held;
 	bool locked; /* locked_until is in the future of nobody's clock */
 	struct instant locked_until;

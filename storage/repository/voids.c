@@ -134,6 +134,8 @@ int voids_judge(struct voids *v, struct object_id session,
 		struct object_id object, enum voids_answer *ret, struct err *e)
 {
 	*ret = VOIDS_COUNTS;
+	if (object_id_is_zero(session))
+		return 0; /* nobody's */
 	for (size_t i = first_of(v, session);
 	     i < v->n && object_id_equal(v->v[i].session, session); i++) {
 		struct one *one = &v->v[i];

@@ -80,7 +80,8 @@ static int mark_seen(void *arg, const struct store_entry *entry, struct err *e)
 
 /*
  * A mark that does not open counts as absent (FORMAT.md §9); one that only
- * we cannot read is in force for the collector that wrote it.
+ * we cannot read, for its disk or as it is newer, is in force for the
+ * collector that wrote it.
  */
 static int note_marked(void *arg, const char *name, const struct record *r,
 		       const struct err *why, struct err *e)
@@ -88,7 +89,7 @@ static int note_marked(void *arg, const char *name, const struct record *r,
 	struct buf *marked = (struct buf *)arg;
 
 	(void)name;
-	if (!r && why->code == ERR_IO) {
+	if (!r && (why->code == ERR_IO || why->code == ERR_NEWER)) {
 		*e = *why;
 		return -1;
 	}
@@ -383,7 +384,7 @@ static int flush_index(struct writer *w, struct err *e)
 		return 0;
 	/* The next session would take what is named here for stored; and a
 	 * collector that gave us up does not count it. */
-	if (writer_session_check_keys(w, e) || writer_confirm(w, e))
+	if (writer_check_keys(w->repository, e) || writer_confirm(w, e))
 		return -1;
 	n = index_sort(w->fresh, w->n_fresh);
 	w->n_fresh = n;

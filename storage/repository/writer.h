@@ -102,12 +102,25 @@ int writer_publish(struct writer *w, struct manifest *m,
  */
 int writer_confirm(struct writer *w, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /*
+ * Before anything is named: ERR_BUSY when a key was revoked since the
+ * repository was opened.  What was durable before this was asked was so
+ * before the revocation; what came after is to be left unnamed.
+ */
+int writer_check_keys(struct repository *r, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+/*
  * Whether a collector has given a session up, so that its manifest may be
  * annulled: 1, 0, -1.  Whoever finds a manifest that nobody acknowledged asks
  * this before relying on it.
  */
 int writer_is_fenced(struct repository *r, struct object_id session,
 		     struct err *e) NONNULL(1, 3) MUST_CHECK;
+
+/*
+ * After a failure with the session open: when a collector has given it up,
+ * what was missing is missing for that reason, and *e says so (ERR_BUSY).
+ */
+void writer_explain(struct writer *w, struct err *e) NONNULL(1, 2);
 
 struct writer_totals {
 	uint64_t chunks_new;

@@ -46,13 +46,6 @@ struct writer {
 /* Step 1: PUT the session and keep its counter moving. */
 int writer_session_open(struct writer *w, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;
-/*
- * Before anything is named: ERR_BUSY when a key was revoked since the
- * repository was opened.  What was durable before this was asked was so
- * before the revocation; what came after is left unnamed.
- */
-int writer_session_check_keys(struct writer *w, struct err *e) NONNULL(1, 2)
-	MUST_CHECK;
 /* Steps 5 to 8. */
 int writer_session_publish(struct writer *w, const struct manifest *m,
 			   struct instant received, enum record_clock clock,

@@ -24,13 +24,13 @@ int writer_session_open(struct writer *w, struct err *e)
 	return failed ? err_wrap(e, "cannot open a session") : 0;
 }
 
-int writer_session_check_keys(struct writer *w, struct err *e)
+int writer_check_keys(struct repository *r, struct err *e)
 {
 	uint32_t epoch;
 
-	if (keyring_epoch(repository_store(w->repository), &epoch, e))
+	if (keyring_epoch(repository_store(r), &epoch, e))
 		return err_wrap(e, "cannot see whether a key was revoked");
-	if (epoch <= keys_epoch(repository_keys(w->repository)))
+	if (epoch <= keys_epoch(repository_keys(r)))
 		return 0;
 	(void)err_set(e, ERR_BUSY,
 		      "a key was revoked meanwhile, and could still read what "
@@ -103,11 +103,20 @@ int writer_confirm(struct writer *w, struct err *e)
 	return err_hint(e, "run it again: what was stored is reused");
 }
 
+void writer_explain(struct writer *w, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (e->code != ERR_INTERRUPTED && writer_confirm(w, &why) &&
+	    why.code == ERR_BUSY)
+		*e = why;
+}
+
 int writer_session_publish(struct writer *w, const struct manifest *m,
 			   struct instant received, enum record_clock clock,
 			   struct err *e)
 {
-	if (writer_session_check_keys(w, e) ||
+	if (writer_check_keys(w->repository, e) ||
 	    put_receipt(w, received, clock, e) || put_manifest(w, m, e))
 		return -1;
 	/* Step 7: whoever fenced us did so before looking for the manifest

@@ -105,6 +105,7 @@ static void put_record(const struct keys *k, enum object_kind kind)
 	record_init(&r, kind);
 	r.id = object_id_new();
 	r.snapshot = object_id_new();
+	r.session = object_id_new();
 	r.time = clock_now();
 	if (kind == OBJECT_RECEIPT)
 		r.id = r.snapshot;

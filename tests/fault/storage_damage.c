@@ -151,6 +151,7 @@ static void put_record(enum object_kind kind)
 	record_init(&r, kind);
 	r.id = object_id_new();
 	r.snapshot = kind == OBJECT_RECEIPT ? r.id : object_id_new();
+	r.session = object_id_new();
 	r.time = clock_now();
 	if (kind == OBJECT_QUARANTINE)
 		ck_ok(record_add_chunk(&r, &chunk, object_id_new(), &e));

@@ -88,7 +88,7 @@ START_TEST(what_is_marked_is_looked_at_again_a_day_later)
 	gc_collect(g, -1);
 	ck_assert_uint_eq(g->result.deleted, 0);
 	ck_assert_uint_gt(g->result.bytes_pending, 0);
-	later(1000);
+	later(600000);
 	gc_collect(g, -1);
 	ck_assert_uint_gt(g->result.deleted, 0);
 	ck_assert_uint_gt(g->result.bytes_freed, GC_FILE_BYTES);
@@ -197,7 +197,7 @@ START_TEST(what_is_needed_again_is_stored_again)
 	later(1);
 	gc_collect(g, 1); /* marks */
 	ck_assert_uint_gt(g->result.marked, 0);
-	later(10);
+	later(600000);
 	gc_file(g, "other");
 	(void)gc_take(g);
 	gc_collect(g, 1);
@@ -327,10 +327,10 @@ START_TEST(a_session_that_began_after_the_mark_blocks_nothing)
 	take_two();
 	gc_erase(g, 0);
 	gc_collect(g, 1);
-	later(10);
+	later(600000);
 	gc_collect(g, 1);
 	w = begin_writer(0xaa);
-	later(10);
+	later(600000);
 	gc_collect(g, 1);
 	writer_close(w);
 	ck_assert_uint_eq(g->result.n_blocked, 0);
@@ -482,8 +482,10 @@ START_TEST(a_pin_keeps_what_it_reads)
 	take_two();
 	gc_erase(g, 0);
 	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
-	ck_assert(beat_pin(repository_store(reader), repository_keys(reader),
-			   RECORD_READ_RESTORE, &g->ids[0], 1, &pin));
+	ck_assert_int_eq(beat_pin(repository_store(reader),
+				  repository_keys(reader), RECORD_READ_RESTORE,
+				  &g->ids[0], 1, &pin, &g->e),
+			 1);
 	gc_collect(g, 0);
 	ck_assert_uint_eq(g->result.snapshots, 0);
 	ck_assert_uint_eq(g->result.deleted, 0);
@@ -503,8 +505,10 @@ START_TEST(a_pin_keeps_packs_that_are_marked)
 	take_two();
 	mark_all(NULL);
 	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
-	ck_assert(beat_pin(repository_store(reader), repository_keys(reader),
-			   RECORD_READ_RESTORE, &g->ids[0], 1, &pin));
+	ck_assert_int_eq(beat_pin(repository_store(reader),
+				  repository_keys(reader), RECORD_READ_RESTORE,
+				  &g->ids[0], 1, &pin, &g->e),
+			 1);
 	gc_collect(g, 0);
 	ck_assert_uint_gt(g->result.n_blocked, 0);
 	ck_assert_int_eq(g->result.blocked[0].kind, OBJECT_PIN);
