@@ -62,7 +62,7 @@ struct retain_region {
 
 struct retain {
 	struct run *run;
-	struct instant now;
+	struct instant now; /* whole microseconds, as the catalog stores it */
 	struct retain_region *regions;
 	size_t n_regions;
 	size_t unreached;
@@ -101,6 +101,7 @@ struct retain_rules {
 	char uid[33];
 	int64_t version;
 	struct resource *resource; /* or NULL */
+	char *spec;		   /* its JSON, or NULL */
 	struct zone *zone;
 	struct retention_policy policy;
 	/* Rules that were replaced: what was there by then had them. */
@@ -131,6 +132,17 @@ struct retain_rule_sets {
 int retain_rules_load(struct retain *x, const struct resource *source,
 		      struct retain_rule_sets *ret, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
+/*
+ * For what is made of stored inputs: a new set at the end, empty, so it keeps
+ * everything; the rules of a Policy into one that has its name; and what the
+ * sets come to together, once all are there.
+ */
+struct retain_rules *retain_rules_add(struct retain_rule_sets *s, struct err *e)
+	NONNULL(1, 2) MUST_CHECK;
+int retain_rules_prepare(struct retain_rules *r,
+			 const struct resource_form *form, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+void retain_rules_summarize(struct retain_rule_sets *s) NONNULL(1);
 void retain_rules_done(struct retain_rule_sets *s) NONNULL(1);
 static inline void cleanup_retain_rules_done(struct retain_rule_sets *s)
 {

@@ -13,6 +13,7 @@
 void retain_init(struct retain *x, struct run *r, struct instant now)
 {
 	*x = (struct retain){ .run = r, .now = now };
+	x->now.nsec -= x->now.nsec % 1000;
 }
 
 void retain_done(struct retain *x)

@@ -23,13 +23,13 @@ void retain_rules_done(struct retain_rule_sets *s)
 	for (size_t i = 0; i < s->n; i++) {
 		resource_free(s->v[i].resource);
 		zone_free(s->v[i].zone);
+		free(s->v[i].spec);
 	}
 	free(s->v);
 	*s = (struct retain_rule_sets){ .n = 0 };
 }
 
-/* A new set at the end, empty: it keeps everything. */
-static struct retain_rules *add(struct retain_rule_sets *s, struct err *e)
+struct retain_rules *retain_rules_add(struct retain_rule_sets *s, struct err *e)
 {
 	struct retain_rules *more;
 
@@ -58,13 +58,14 @@ static bool has(const struct retain_rule_sets *s, const char *uid,
 	return false;
 }
 
-static int prepare(struct retain_rules *r, const struct resource_form *form,
-		   const char *uid, struct err *e)
+int retain_rules_prepare(struct retain_rules *r,
+			 const struct resource_form *form, struct err *e)
 {
 	if (resource_from_form(form, &r->resource, e) < 0)
 		return -1;
-	(void)snprintf(r->name, sizeof(r->name), "%s", r->resource->name);
-	(void)snprintf(r->uid, sizeof(r->uid), "%s", uid);
+	r->spec = strdup(form->spec_json);
+	if (!r->spec)
+		return err_oom(e);
 	r->policy = r->resource->policy.retention;
 	if (zoneinfo_load(r->resource->policy.time_zone, &r->zone, e) < 0)
 		return err_wrap(e, "policy %s", text_quote_str(r->name).s);
@@ -123,8 +124,10 @@ static int read_policy(void *arg, const struct catalog_resource *row,
 					    .spec_json = row->spec_json };
 	struct retain_rules *r = arg;
 
+	(void)snprintf(r->name, sizeof(r->name), "%s", row->name);
+	(void)snprintf(r->uid, sizeof(r->uid), "%s", row->uid);
 	r->version = row->version;
-	return prepare(r, &form, row->uid, e);
+	return retain_rules_prepare(r, &form, e);
 }
 
 static int load_current(struct retain *x, const struct resource *source,
@@ -140,7 +143,7 @@ static int load_current(struct retain *x, const struct resource *source,
 			      &names, e) < 0)
 		return -1;
 	for (size_t i = 0; i < names.n; i++) {
-		struct retain_rules *r = add(s, e);
+		struct retain_rules *r = retain_rules_add(s, e);
 		int found;
 
 		if (!r)
@@ -259,16 +262,14 @@ static int read_version(void *arg, const struct catalog_version *row,
 					    .name = r->name,
 					    .labels_json = row->labels_json,
 					    .spec_json = row->spec_json };
-	char uid[33];
 
-	(void)snprintf(uid, sizeof(uid), "%s", row->uid);
-	return prepare(r, &form, uid, e);
+	return retain_rules_prepare(r, &form, e);
 }
 
 static int load_former(struct retain *x, const struct former *f,
 		       struct retain_rule_sets *s, struct err *e)
 {
-	struct retain_rules *r = add(s, e);
+	struct retain_rules *r = retain_rules_add(s, e);
 
 	if (!r)
 		return -1;
@@ -306,7 +307,7 @@ static int load_history(struct retain *x, const struct resource *source,
 		if (load_former(x, &h.v[i], s, e) < 0)
 			return -1;
 	if (!h.complete) {
-		struct retain_rules *r = add(s, e);
+		struct retain_rules *r = retain_rules_add(s, e);
 
 		if (!r)
 			return -1;
@@ -335,7 +336,7 @@ static void later_of(struct instant *t, struct instant other)
 		*t = other;
 }
 
-static void summarize(struct retain_rule_sets *s)
+void retain_rules_summarize(struct retain_rule_sets *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct retain_rules *r = &s->v[i];
@@ -362,7 +363,7 @@ int retain_rules_load(struct retain *x, const struct resource *source,
 	if (load_current(x, source, &s, e) < 0 ||
 	    load_history(x, source, &s, e) < 0)
 		return -1;
-	summarize(&s);
+	retain_rules_summarize(&s);
 	*ret = s;
 	s = (struct retain_rule_sets){ .n = 0 };
 	return 0;
