@@ -311,6 +311,27 @@ int catalog_decisions(struct catalog *c, int64_t evaluation,
 			    e);
 }
 
+int catalog_decided(struct catalog *c, int64_t evaluation, const char *snapshot,
+		    struct err *e)
+{
+	/* Those of a snapshot follow each other: the last that began counts. */
+	struct sql_stmt *s = sql_stmt(
+		c->db,
+		"SELECT d.last >= v.id FROM evaluations v "
+		"JOIN decisions d ON d.repository = v.repository AND "
+		"d.snapshot = ?2 AND d.source = v.source AND "
+		"d.region = v.region AND d.first <= v.id WHERE v.id = ?1 "
+		"ORDER BY d.first DESC LIMIT 1",
+		e);
+	int64_t covers = 0;
+
+	if (s == NULL)
+		return -1;
+	sql_int(s, evaluation);
+	sql_text(s, snapshot);
+	return catalog_one_int(s, &covers, e) < 0 ? -1 : covers != 0;
+}
+
 int catalog_decisions_of(struct catalog *c, const char *repository,
 			 const char *snapshot, catalog_decision_visit *visit,
 			 void *arg, struct err *e)
@@ -322,6 +343,48 @@ int catalog_decisions_of(struct catalog *c, const char *repository,
 	sql_when_text(&q, "d.repository = ?", repository);
 	sql_when_text(&q, "d.snapshot = ?", snapshot);
 	sql_more(&q, " ORDER BY d.first, d.id");
+	return catalog_list(c, sql_query_stmt(c->db, &q, e), decision_row, &to,
+			    e);
+}
+
+/*
+ * A decision's evaluation by then: the last of its group from d.first to
+ * d.last that was made by then.  d.first itself was; it stands in where
+ * somebody changed the group's rows, so that no decision vanishes.
+ */
+#define AS_OF                                                                \
+	"SELECT d.first, v.id, f.now_us, v.now_us, d.repository, "           \
+	"d.source, d.region, d.snapshot, d.outcome, d.reasons, v.policy, "   \
+	"v.policy_version FROM decisions d "                                 \
+	"JOIN evaluations f ON f.id = d.first "                              \
+	"JOIN evaluations v ON v.id = coalesce((SELECT w.id "                \
+	"FROM evaluations w WHERE w.repository = d.repository AND "          \
+	"w.source = d.source AND w.region = d.region AND w.id >= d.first "   \
+	"AND w.id <= d.last AND w.now_us <= ? ORDER BY w.id DESC LIMIT 1), " \
+	"d.first)"
+
+int catalog_decisions_as_of(struct catalog *c,
+			    const struct catalog_decision_filter *filter,
+			    catalog_decision_visit *visit, void *arg,
+			    struct err *e)
+{
+	const struct decision_to to = { visit, arg };
+	const int64_t as_of = sql_us(filter->as_of);
+	struct sql_query q;
+
+	sql_query(&q, AS_OF);
+	sql_arg_int(&q, as_of);
+	sql_when_int(&q, "f.now_us <= ?", as_of);
+	sql_when_int(&q,
+		     "NOT EXISTS (SELECT 1 FROM decisions x "
+		     "JOIN evaluations g ON g.id = x.first WHERE "
+		     "x.repository = d.repository AND "
+		     "x.snapshot = d.snapshot AND x.source = d.source AND "
+		     "x.region = d.region AND x.first > d.first AND "
+		     "g.now_us <= ?)",
+		     as_of);
+	sql_when_text(&q, "d.source = ?", filter->source);
+	sql_more(&q, " ORDER BY v.id, d.snapshot");
 	return catalog_list(c, sql_query_stmt(c->db, &q, e), decision_row, &to,
 			    e);
 }

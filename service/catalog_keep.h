@@ -306,11 +306,28 @@ typedef int catalog_decision_visit(void *arg,
 int catalog_decisions(struct catalog *c, int64_t evaluation,
 		      catalog_decision_visit *visit, void *arg, struct err *e)
 	NONNULL(1, 3, 5) MUST_CHECK;
+/* Whether one of them is about the snapshot: 1 or 0.  Cost: a look-up. */
+int catalog_decided(struct catalog *c, int64_t evaluation, const char *snapshot,
+		    struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
 /* What was ever decided about one snapshot, oldest first. */
 int catalog_decisions_of(struct catalog *c, const char *repository,
 			 const char *snapshot, catalog_decision_visit *visit,
 			 void *arg, struct err *e) NONNULL(1, 2, 3, 4, 6)
 	MUST_CHECK;
+
+struct catalog_decision_filter {
+	struct instant as_of;
+	const char *source; /* or NULL */
+};
+/*
+ * Of each snapshot in each region the last decision that was made by then.
+ * Its last and last_evaluation are those by then, too, and it comes together
+ * with the others of that evaluation, by snapshot.
+ */
+int catalog_decisions_as_of(struct catalog *c,
+			    const struct catalog_decision_filter *filter,
+			    catalog_decision_visit *visit, void *arg,
+			    struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
 
 struct catalog_shortening {
 	int64_t id;

@@ -234,8 +234,8 @@ static int run(struct cli_request *r, enum operation_outcome *ret,
 {
 	CLEANUP(render_free) struct render *render = NULL;
 	const struct render_style style = style_of(r);
-	const char *view = style.form == RENDER_CSV ? r->operation->csv
-						    : r->operation->view;
+	const char *view = operation_view(r->operation, r->args,
+					  style.form == RENDER_CSV);
 	int failed;
 
 	if (render_new(&render, stdout, view, &style, e) < 0)

@@ -26,6 +26,18 @@ static const struct operation_param retention_params[] = {
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
 	  .help = "only snapshots of this source" },
+	{ .name = "as-of",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_TIME,
+	  .value = "TIME",
+	  .help = "the decisions that were in force at this moment, each made "
+		  "again from its stored inputs and compared",
+	  .view = "received:time source region snapshot:short "
+		  "decision:state reasons:list policy policy_version=version "
+		  "replayed:state message +replayed=decisions",
+	  .csv = "snapshot repository source region received decision reasons "
+		 "policy policy_version since decided replayed "
+		 "replay_decision replay_reasons message" },
 	WINDOW_PARAMS("received at this moment or later; else from the first",
 		      "received before this moment; else before now"),
 	{ 0 }
@@ -74,7 +86,19 @@ const struct operation op_report_rows[] = {
 		  "States: kept; held, locked, floor-blocked, held-by-budget, "
 		  "waiting (for the end of a cooling-off) stay although no "
 		  "rule keeps them; expiring goes with the next run; deleted "
-		  "can be undeleted; purged is gone.",
+		  "can be undeleted; purged is gone.\n\n"
+		  "With --as-of: one row for each snapshot and region, with "
+		  "the last decision not after that moment. JSON: snapshot, "
+		  "repository, source, region, received, decision (keep, "
+		  "delete, held, locked, floor-blocked, held-by-budget, "
+		  "waiting), reasons, policy, policy_version, since (when it "
+		  "was first decided so), decided (the evaluation that is "
+		  "replayed), replayed, replay_decision, replay_reasons, "
+		  "message. Replayed is same; differs, when the stored "
+		  "inputs give another decision or are not those that were "
+		  "stored, and then the exit status is 4; or unknown, when "
+		  "the inputs were not stored, as by programs before this "
+		  "option, and then it is 3.",
 	  .run = report_retention },
 	{ .verb = "report runs",
 	  .method = "GET",

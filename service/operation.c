@@ -5,6 +5,7 @@
 
 #include "base/seam.h"
 #include "base/text.h"
+#include "service/args.h"
 #include "service/op.h"
 
 /* The order of the help. */
@@ -120,6 +121,17 @@ const struct operation_param *operation_param_named(const struct operation *op,
 		if (strcmp(p->name, name) == 0)
 			return p;
 	return NULL;
+}
+
+const char *operation_view(const struct operation *op, const struct args *args,
+			   bool csv)
+{
+	const struct operation_param *p;
+
+	for (size_t i = 0; (p = operation_param(op, i)); i++)
+		if (p->view && args_given(args, p->name))
+			return csv ? p->csv : p->view;
+	return csv ? op->csv : op->view;
 }
 
 /* The length of the component that s begins with. */

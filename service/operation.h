@@ -111,6 +111,8 @@ struct operation_param {
 	const char *value;    /* "NAME": how help writes the value */
 	const char *choices;  /* "bash|zsh|fish" for PARAM_CHOICE */
 	const char *help;     /* one clause */
+	/* It changes what the reply is: the operation's view and csv then. */
+	const char *view, *csv;
 };
 
 typedef int operation_run(struct operation_call *call, struct err *e);
@@ -196,6 +198,10 @@ typedef int operation_part(void *arg, const char *name, const char *text,
 int operation_match_route(const struct operation *op, const char *path,
 			  operation_part *part, void *arg, struct err *e)
 	NONNULL(1, 2, 5) MUST_CHECK;
+
+/* How the reply to these arguments is shown. */
+const char *operation_view(const struct operation *op, const struct args *args,
+			   bool csv) NONNULL(1, 2);
 
 /*
  * The nth parameter, those of OPERATION_NEEDS_REPO at the end, or NULL past

@@ -1,5 +1,8 @@
 #include "service/report.h"
 
+#include <jansson.h>
+#include <stdio.h>
+
 #include "service/args.h"
 
 int report_window(const struct operation_call *call, int64_t default_ms,
@@ -33,4 +36,27 @@ void report_seconds(struct json *j, const char *key, int64_t ms, bool known)
 		json_kv_double(j, key, (double)ms / 1000.0);
 	else
 		json_kv_str(j, key, NULL);
+}
+
+void report_rule(const struct json_t *reason, char out[REPORT_RULE_TEXT])
+{
+	const char *rule = json_string_value(json_object_get(reason, "rule"));
+	const char *bucket = json_string_value(
+		json_object_get(reason, "bucket"));
+
+	(void)snprintf(out, REPORT_RULE_TEXT, "%.90s%s%.100s",
+		       rule ? rule : "?", bucket && *bucket ? " " : "",
+		       bucket ? bucket : "");
+}
+
+void report_rules(struct json *j, const char *reasons_json)
+{
+	json_t *list = json_loads(reasons_json, 0, NULL);
+	char text[REPORT_RULE_TEXT];
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		report_rule(json_array_get(list, i), text);
+		json_str(j, text);
+	}
+	json_decref(list);
 }

@@ -6,8 +6,8 @@
  * Each report is one list, written row by row as the catalog yields it, so
  * that neither the ledger's length nor the number of snapshots costs memory.
  * The keys of each are told in its operation's help (op_report.c) and are a
- * contract with scripts.  Nothing here decides anything anew: what the ledger
- * and the decisions say is reported as it was written.
+ * contract with scripts.  What the ledger and the decisions say is reported as
+ * it was written; only report_replay() decides anew, and compares.
  */
 #ifndef SERVICE_REPORT_H
 #define SERVICE_REPORT_H
@@ -37,6 +37,18 @@ void report_moment(struct json *j, const char *key, struct instant t)
 /* Milliseconds as seconds, or null. */
 void report_seconds(struct json *j, const char *key, int64_t ms, bool known)
 	NONNULL(1, 2);
+
+/* One of a decision's reasons, {"rule","bucket"}: "keep-daily 2026-03-29". */
+#define REPORT_RULE_TEXT 200
+struct json_t;
+void report_rule(const struct json_t *reason, char out[REPORT_RULE_TEXT])
+	NONNULL(2);
+/* All of them, as elements of a list. */
+void report_rules(struct json *j, const char *reasons_json) NONNULL(1, 2);
+
+/* `report retention --as-of`: the decisions of then, made again. */
+int report_replay(struct operation_call *call, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
 
 operation_run report_runs;
 operation_run report_retention;

@@ -85,27 +85,6 @@ static bool same(const struct verdict *a, const struct verdict *b)
 
 /* ---- Reasons ------------------------------------------------------------ */
 
-/* ["keep-daily 2026-03-29", …] from [{"rule","bucket"}]. */
-static void write_rules(struct json *j, const char *reasons)
-{
-	json_t *list = json_loads(reasons, 0, NULL);
-	char text[200];
-
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *x = json_array_get(list, i);
-		const char *rule = json_string_value(
-			json_object_get(x, "rule"));
-		const char *bucket = json_string_value(
-			json_object_get(x, "bucket"));
-
-		(void)snprintf(text, sizeof(text), "%s%s%s", rule ? rule : "?",
-			       bucket && *bucket ? " " : "",
-			       bucket ? bucket : "");
-		json_str(j, text);
-	}
-	json_decref(list);
-}
-
 static bool is_hold_on(const json_t *hold, const struct catalog_snapshot *s)
 {
 	const char *snapshot = json_string_value(
@@ -164,7 +143,7 @@ static void write_reasons(const struct report *r,
 	if (s->deleted_reason[0])
 		json_str(j, s->deleted_reason);
 	if (v)
-		write_rules(j, v->reasons);
+		report_rules(j, v->reasons);
 	(void)write_holds(r, s);
 	if (is_locked(r, s)) {
 		instant_format(s->lock_until, when);
@@ -334,6 +313,8 @@ int report_retention(struct operation_call *call, struct err *e)
 
 	if (report_window(call, 0, &w, e) < 0)
 		return -1;
+	if (args_text(call->args, "as-of"))
+		return report_replay(call, e);
 	r.holds = json_array();
 	r.due = json_object();
 	status = run(&r, &w, e);

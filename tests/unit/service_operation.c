@@ -57,6 +57,11 @@ START_TEST(rows)
 		for (size_t k = 0; (p = operation_param(op, k)); k++) {
 			ck_assert_ptr_eq(operation_param_named(op, p->name), p);
 			check_param(op, p);
+			if (!p->view)
+				continue;
+			ck_assert_int_eq(p->csv != NULL, op->csv != NULL);
+			ck_ok(render_new(&r, stdout, p->view, &style, &e));
+			render_free(r);
 		}
 	}
 }

@@ -1,59 +1,17 @@
 /* Reports on a seeded catalog, as JSON. */
-#include <jansson.h>
-
-#include "service/args.h"
 #include "service/report.h"
-#include "tests/support/catalog_frame.h"
 #include "tests/support/check_main.h"
+#include "tests/support/report_frame.h"
 
 #define NOW 2000000
 
 static void reply_of(struct frame *f, const char *verb, const char *from,
 		     const char *to, struct buf *out)
 {
-	CLEANUP(args_free) struct args *args = NULL;
-	const struct operation *op = operation_named(verb);
-	struct operation_call call = { .operation = op,
-				       .catalog = f->c,
-				       .now = at(NOW) };
-	struct json j;
-
-	buf_init(out, 1 << 20);
-	ck_assert_ptr_nonnull(op);
-	ok(f, args_new(&args, op, &f->e));
-	if (from)
-		ok(f, args_add_str(args, "from", from, &f->e));
-	if (to)
-		ok(f, args_add_str(args, "to", to, &f->e));
-	ok(f, args_finish(args, &f->e));
-	call.args = args;
-	call.reply = &j;
-	json_init(&j, json_to_buf, out);
-	ok(f, op->run(&call, &f->e));
-	ok(f, json_finish(&j, &f->e));
-}
-
-/* CSV has a column for each key of JSON, in its order. */
-static void same_columns(const char *verb, const char *json)
-{
-	const struct operation *op = operation_named(verb);
-	json_t *rows = json_loads(json, 0, NULL);
-	const char *at = op->csv;
-	const char *key;
-	json_t *value;
-
-	ck_assert_ptr_nonnull(rows);
-	json_object_foreach(json_array_get(rows, 0), key, value)
-	{
-		const size_t n = strcspn(at, " ");
-
-		ck_assert_msg(strlen(key) == n && strncmp(at, key, n) == 0,
-			      "%s: %s is not at \"%s\"", verb, key, at);
-		at += n + (at[n] == ' ');
-	}
-	if (json_array_size(rows))
-		ck_assert_str_eq(at, "");
-	json_decref(rows);
+	(void)report_reply(f, verb, NOW,
+			   (const char *const[]){ from ? "from" : "", from,
+						  to ? "to" : "", to, NULL },
+			   out);
 }
 
 static void report(struct frame *f, const char *verb, const char *from,
@@ -63,7 +21,7 @@ static void report(struct frame *f, const char *verb, const char *from,
 
 	reply_of(f, verb, from, to, &out);
 	ck_assert_str_eq(buf_str(&out), expected);
-	same_columns(verb, buf_str(&out));
+	report_columns(operation_named(verb)->csv, buf_str(&out));
 	buf_done(&out);
 }
 
