@@ -263,6 +263,41 @@ int catalog_evaluations(struct catalog *c,
 			    &to, e);
 }
 
+struct outcome_to {
+	catalog_outcome_visit *visit;
+	void *arg;
+};
+
+static int outcome_row(const void *to, struct sql_stmt *s, struct err *e)
+{
+	const struct outcome_to *t = to;
+	struct catalog_outcome o;
+
+	o.repository = sql_get_text(s);
+	o.region = sql_get_text(s);
+	o.now = sql_get_time(s);
+	o.summary_json = sql_get_text(s);
+	return t->visit(t->arg, &o, e);
+}
+
+int catalog_outcomes(struct catalog *c, const char *source,
+		     catalog_outcome_visit *visit, void *arg, struct err *e)
+{
+	const struct outcome_to to = { visit, arg };
+	struct sql_stmt *s = sql_stmt(
+		c->db,
+		"SELECT r.repository, r.region, v.now_us, v.summary "
+		"FROM regions r JOIN evaluations v ON v.id = (SELECT w.id "
+		"FROM evaluations w WHERE w.repository = r.repository AND "
+		"w.source = ? AND w.region = r.region "
+		"ORDER BY w.id DESC LIMIT 1) ORDER BY r.repository, r.region",
+		e);
+
+	if (s != NULL)
+		sql_text(s, source);
+	return catalog_list(c, s, outcome_row, &to, e);
+}
+
 #define DECISION_COLUMNS                                                   \
 	"SELECT d.first, d.last, f.now_us, l.now_us, d.repository, "       \
 	"d.source, d.region, d.snapshot, d.outcome, d.reasons, f.policy, " \

@@ -290,6 +290,19 @@ int catalog_evaluations(struct catalog *c,
 			catalog_evaluation_visit *visit, void *arg,
 			struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
 
+/* What the last evaluation of a source came to, in one region. */
+struct catalog_outcome {
+	const char *repository, *region;
+	struct instant now;
+	const char *summary_json;
+};
+typedef int catalog_outcome_visit(void *arg, const struct catalog_outcome *o,
+				  struct err *e);
+/* In each region that is known.  Cost: an index look-up for each. */
+int catalog_outcomes(struct catalog *c, const char *source,
+		     catalog_outcome_visit *visit, void *arg, struct err *e)
+	NONNULL(1, 2, 3, 5) MUST_CHECK;
+
 /* A decision as it stood from one evaluation to another. */
 struct catalog_decision_row {
 	int64_t first_evaluation, last_evaluation;

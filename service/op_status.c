@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "schedules/guard.h"
 #include "service/args.h"
 #include "service/catalog.h"
 #include "service/catalog_keep.h"
@@ -28,8 +29,8 @@ struct status {
 	struct timetable *timetable;
 	struct catalog_clock clock; /* zeros: none was seen yet */
 	struct instant timetable_now;
-	struct buf problems_text;
-	struct json problems;
+	struct buf problems_text, held_back_text;
+	struct json problems, held_back;
 	size_t problem_count;
 	size_t sources;
 	size_t unprotected;
@@ -460,6 +461,111 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 	return status;
 }
 
+/* ---- What retention held back ------------------------------------------- */
+
+struct held_back {
+	struct status *s;
+	const char *source;
+};
+
+static uint64_t count_of(const json_t *summary, enum guard_verdict v)
+{
+	const json_int_t n = json_integer_value(
+		json_object_get(summary, guard_verdict_name(v)));
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* A floor that is not met is an alarm; a budget lets go of the rest later. */
+static void tell_held_back(struct status *s, const char *source,
+			   const char *region, uint64_t blocked,
+			   uint64_t budget)
+{
+	char text[400];
+
+	if (blocked) {
+		(void)snprintf(text, sizeof(text),
+			       "%s: floor-blocked: %ju snapshot%s in region %s "
+			       "that no rule keeps stay%s, for %s",
+			       source, (uintmax_t)blocked,
+			       blocked == 1 ? "" : "s", region,
+			       blocked == 1 ? "s" : "",
+			       guard_verdict_text(GUARD_FLOOR_BLOCKED));
+		add_problem(s, text,
+			    "\"snapctl report retention\" lists them, "
+			    "\"snapctl report coverage\" tells when copies "
+			    "were verified");
+		s->troubled++;
+	}
+	if (budget) {
+		(void)snprintf(text, sizeof(text),
+			       "%s: held-by-budget: %ju snapshot%s in region "
+			       "%s that no rule keeps stay%s for now, for %s",
+			       source, (uintmax_t)budget,
+			       budget == 1 ? "" : "s", region,
+			       budget == 1 ? "s" : "",
+			       guard_verdict_text(GUARD_HELD_BY_BUDGET));
+		add_problem(s, text,
+			    "\"snapctl report retention\" lists them; they go "
+			    "on later days, the oldest first");
+	}
+}
+
+static int look_at_outcome(void *arg, const struct catalog_outcome *o,
+			   struct err *e UNUSED)
+{
+	const struct held_back *h = arg;
+	json_t *summary = json_loads(o->summary_json, 0, NULL);
+	const uint64_t blocked = count_of(summary, GUARD_FLOOR_BLOCKED);
+	const uint64_t budget = count_of(summary, GUARD_HELD_BY_BUDGET);
+	struct json *j = &h->s->held_back;
+
+	json_decref(summary);
+	if (!blocked && !budget)
+		return 0;
+	tell_held_back(h->s, h->source, o->region, blocked, budget);
+	json_begin_object(j);
+	json_kv_str(j, "source", h->source);
+	json_kv_str(j, "repository", o->repository);
+	json_kv_str(j, "region", o->region);
+	json_kv_uint(j, "floor_blocked", blocked);
+	json_kv_uint(j, "held_by_budget", budget);
+	json_kv_instant(j, "decided", o->now);
+	json_end_object(j);
+	return 0;
+}
+
+static int look_at_shortening(void *arg, const struct catalog_shortening *x,
+			      struct err *e UNUSED)
+{
+	char due[INSTANT_TEXT];
+	char text[500];
+	char hint[200];
+
+	instant_format((struct instant){ .sec = x->due.sec }, due);
+	(void)snprintf(text, sizeof(text),
+		       "%.64s: a change (%.200s) lets go of %ju snapshot%s, "
+		       "which may be deleted from %s on",
+		       x->source, x->cause, (uintmax_t)x->snapshots,
+		       x->snapshots == 1 ? "" : "s", due);
+	(void)snprintf(hint, sizeof(hint),
+		       "\"snapctl policy pending\" lists them, \"snapctl "
+		       "policy cancel %.64s\" lets them wait anew",
+		       x->policy);
+	add_problem(arg, text, hint);
+	return 0;
+}
+
+static int look_at_shortenings(struct status *s, struct err *e)
+{
+	const struct catalog_shortening_filter filter = { .state = "waiting" };
+
+	return catalog_shortenings(s->call->catalog, &filter,
+				   look_at_shortening, s, e) < 0
+		       ? -1
+		       : 0;
+}
+
 /* ---- What no schedule takes --------------------------------------------- */
 
 static bool is_scheduled(const struct status *s, const struct resource *source)
@@ -489,8 +595,14 @@ static int look_at_source(void *arg, const struct catalog_resource *row,
 
 	if (resource_from_form(&form, &source, e) < 0)
 		return -1;
-	if (is_scheduled(s, source))
-		return 0;
+	if (is_scheduled(s, source)) {
+		struct held_back h = { s, row->name };
+
+		return catalog_outcomes(s->call->catalog, row->name,
+					look_at_outcome, &h, e) < 0
+			       ? -1
+			       : 0;
+	}
 	s->sources++;
 	s->unprotected++;
 	s->troubled++;
@@ -698,9 +810,11 @@ static int write_status(struct status *s, struct err *e)
 
 	json_init(&s->problems, json_to_buf, &s->problems_text);
 	json_begin_list(&s->problems);
+	json_init(&s->held_back, json_to_buf, &s->held_back_text);
+	json_begin_list(&s->held_back);
 	json_begin_object(j);
 	if (read_clock(s, e) < 0 || write_sources(s, e) < 0 ||
-	    write_regions(s, e) < 0)
+	    write_regions(s, e) < 0 || look_at_shortenings(s, e) < 0)
 		return -1;
 	look_at_clock(s);
 	if (s->sources == 0)
@@ -708,8 +822,12 @@ static int write_status(struct status *s, struct err *e)
 			    "\"snapctl apply -f FILE\" declares what to "
 			    "protect");
 	json_end_list(&s->problems);
-	if (json_finish(&s->problems, e) < 0)
+	json_end_list(&s->held_back);
+	if (json_finish(&s->problems, e) < 0 ||
+	    json_finish(&s->held_back, e) < 0)
 		return -1;
+	json_key(j, "held_back");
+	json_raw(j, buf_str(&s->held_back_text));
 	json_key(j, "problems");
 	json_raw(j, buf_str(&s->problems_text));
 	write_summary(s);
@@ -727,8 +845,10 @@ static int status(struct operation_call *call, struct err *e)
 		return -1;
 	s.timetable = t;
 	buf_init(&s.problems_text, (size_t)4 << 20);
+	buf_init(&s.held_back_text, (size_t)64 << 20);
 	done = write_status(&s, e);
 	buf_done(&s.problems_text);
+	buf_done(&s.held_back_text);
 	return done;
 }
 
@@ -739,7 +859,10 @@ const struct operation op_status_rows[] = {
 	  .flags = OPERATION_DAEMON,
 	  .view = "!status",
 	  .summary = "tell at a glance whether everything is protected",
-	  .help = "What is not well is named, each thing on a line. A run or a "
+	  .help = "What is not well is named, each thing on a line, with what "
+		  "retention held back: by a floor that is not met, by the "
+		  "day's budget of deletions, by the cooling-off of a change. "
+		  "A run or a "
 		  "drill that somebody asked for and that failed is named "
 		  "until a later one of the same name succeeds. \"snapshot "
 		  "create\" works without the daemon: how it ended is known "

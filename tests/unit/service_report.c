@@ -325,6 +325,82 @@ static void status_is_silent_about(struct frame *f, const char *what)
 	buf_done(&out);
 }
 
+static void evaluated(struct frame *f, const char *region, const char *summary)
+{
+	const struct catalog_evaluation v = { .repository = "main",
+					      .source = "web",
+					      .region = region,
+					      .policy = "gold",
+					      .policy_uid = "p1",
+					      .policy_version = 1,
+					      .now = at(NOW - 60),
+					      .actor = "snapctld",
+					      .inputs_json = "{}",
+					      .summary_json = summary };
+	int64_t id;
+
+	ok(f, catalog_evaluation_add(f->c, &v, NULL, 0, &id, &f->e));
+}
+
+/* What stands between the rules and a deletion is seen without looking for
+ * it, as long as it does. */
+START_TEST(what_was_held_back_is_told)
+{
+	CLEANUP(frame_done) struct frame f;
+	const struct catalog_region eu = { .repository = "main",
+					   .region = "eu",
+					   .url = "file:///eu",
+					   .primary = true,
+					   .seen_ok = at(NOW),
+					   .message = "" };
+	struct catalog_region us = eu;
+	struct catalog_snapshot s = snapshot_of(
+		"33333333333333333333333333333333", "web", NOW - 600);
+	const char *const listed[] = { s.id };
+	const struct catalog_shortening change = { .repository = "main",
+						   .source = "web",
+						   .policy = "gold",
+						   .cause = "policy gold "
+							    "version 1 → 2",
+						   .actor = "snapctld",
+						   .shown = at(NOW),
+						   .due = at(NOW + 86400) };
+	int64_t id;
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	us.region = "us";
+	us.primary = false;
+	ok(&f, catalog_region_put(f.c, &eu, &f.e));
+	ok(&f, catalog_region_put(f.c, &us, &f.e));
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, "eu", s.id, "complete", NOW - 500);
+	copied(&f, "us", s.id, "complete", NOW - 500);
+	evaluated(&f, "eu", "{\"keep\":3,\"floor-blocked\":2}");
+	evaluated(&f, "us", "{\"keep\":3,\"held-by-budget\":1}");
+	status_tells(&f, "\"held_back\":[{\"source\":\"web\",\"repository\":"
+			 "\"main\",\"region\":\"eu\",\"floor_blocked\":2,"
+			 "\"held_by_budget\":0,");
+	status_tells(&f, "web: floor-blocked: 2 snapshots in region eu that no "
+			 "rule keeps stay, for too few snapshots");
+	status_tells(&f, "web: held-by-budget: 1 snapshot in region us that "
+			 "no rule keeps stays for now");
+	status_tells(&f, "protected, but not all is well");
+	/* A budget alone is no alarm. */
+	evaluated(&f, "eu", "{\"keep\":5}");
+	status_tells(&f, "everything is protected");
+	status_is_silent_about(&f, "floor-blocked");
+	evaluated(&f, "us", "{\"keep\":5}");
+	status_tells(&f, "\"held_back\":[],\"problems\":[]");
+	ck_assert_int_eq(
+		catalog_shortening_add(f.c, &change, listed, 1, &id, &f.e), 1);
+	status_tells(&f, "web: a change (policy gold version 1 → 2) lets go of "
+			 "1 snapshot, which may be deleted from "
+			 "1970-01-25T03:33:20Z on");
+	status_tells(&f, "everything is protected");
+}
+END_TEST
+
 /* What is not well is told, each thing, also before anything ran. */
 START_TEST(what_waits_for_its_first_run_is_told)
 {
@@ -464,6 +540,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_proof_is_what_the_evidence_names);
 	tcase_add_test(tc, coverage_looks_back);
 	tcase_add_test(tc, a_region_that_is_behind_misses_the_target);
+	tcase_add_test(tc, what_was_held_back_is_told);
 	tcase_add_test(tc, what_waits_for_its_first_run_is_told);
 	tcase_add_test(tc, cancelling_says_what_it_does_not_do);
 	tcase_add_test(tc, a_failure_by_hand_is_told_until_a_success);
