@@ -89,10 +89,16 @@ def run_once(world, schedule="nightly", state="succeeded"):
 
 def pass_days(world, days):
     """The clock is set, and that is confirmed once the daemon saw it."""
+    def confirmed():
+        with open(world.path("log"), encoding="utf-8") as log:
+            return log.read().count("the clock was confirmed")
+    before = confirmed()
     world.set_clock(world.shift + days * DAY)
     wait_for("the alarm", lambda: any("clock jumped" in p["message"] for p in
                                       world.json("status")["problems"]))
     world.run("clock", "confirm")
+    # Else the next days would be confirmed with these.
+    wait_for("the confirmation", lambda: confirmed() > before)
 
 
 def night(world, schedule="nightly"):
@@ -102,7 +108,8 @@ def night(world, schedule="nightly"):
 
 def live(world, place="here"):
     return {s["id"] for s in world.json(
-        "snapshot", "list", "--repo", world.path(place), *world.key)}
+        "snapshot", "list", "--source", "etc", "--repo", world.path(place),
+        *world.key)}
 
 
 def moment(world, seconds=0):
@@ -165,4 +172,193 @@ def replayed(world):
     world.stop()
 
 
-snap.tell(replayed)
+# ---- Shortenings, through every door ---------------------------------------
+
+def doors_begin(world, policy):
+    """Five snapshots that the policy keeps; what there is then."""
+    begin(world)
+    world.apply(policy)
+    for _ in range(5):
+        run_once(world)
+    return live(world)
+
+
+def pending(world):
+    return world.json("policy", "pending")
+
+
+def listed(world):
+    return {s for p in pending(world) for s in p["snapshots"]}
+
+
+def shortened(world, before, schedule="nightly", policy="tin"):
+    """After a change that lets go of all that was there before it."""
+    check(live(world) == before, "the change itself deleted something")
+    new = {run_once(world, schedule)}
+    check(live(world) == before | new, "deleted at once")
+    lists = pending(world)
+    check(len(lists) == 1 and set(lists[0]["snapshots"]) == before and
+          lists[0]["policy"] == policy and lists[0]["count"] == len(before) and
+          lists[0]["source"] == "etc", lists)
+    told = [p["message"] for p in world.json("status")["problems"]]
+    check(any("lets go of 5 snapshots" in m for m in told), told)
+    # Called off: they are shown anew, for the whole period.
+    pass_days(world, 6)
+    world.run("policy", "cancel", policy)
+    check(pending(world) == [], pending(world))
+    pass_days(world, 2)
+    new.add(run_once(world, schedule))
+    check(before <= live(world), "deleted although it was called off")
+    check(before <= listed(world), pending(world))
+    states = {r["snapshot"]: r["state"] for r in
+              world.json("report", "retention")}
+    check(all(states[s] == "waiting" for s in before), states)
+    # Within the period nothing goes; after it two a day, the oldest.
+    pass_days(world, 6)
+    new.add(run_once(world, schedule))
+    check(before <= live(world), "deleted within the period")
+    shown = listed(world)
+    oldest = [r["snapshot"] for r in world.json("report", "retention")
+              if r["snapshot"] in before][-2:]
+    pass_days(world, 2)
+    there = live(world)
+    run_once(world, schedule)
+    gone = there - live(world)
+    check(gone == set(oldest) and gone <= shown, (gone, oldest))
+    states = [r["state"] for r in world.json("report", "retention")]
+    check(states.count("held-by-budget") >= 3, states)
+    told = [p["message"] for p in world.json("status")["problems"]]
+    check(any("held-by-budget" in m for m in told), told)
+    rows = replay(world)
+    check(all(r["replayed"] == "same" for r in rows), rows)
+    world.stop()
+
+
+GENEROUS = POLICY % ("gold", "{keep-last: 30}", "")
+MEAN = POLICY % ("tin", "{keep-last: 1}", "")
+NIGHTLY = SCHEDULE % ("nightly", "gold", "gold", "")
+
+
+def a_policy_changes(world):
+    before = doors_begin(world, GENEROUS + NIGHTLY)
+    world.apply(POLICY % ("gold", "{keep-last: 1}", ""))
+    shortened(world, before, policy="gold")
+
+
+def a_first_rule(world):
+    before = doors_begin(world, POLICY % ("gold", "{}", "") + NIGHTLY)
+    world.apply(POLICY % ("gold", "{keep-last: 1}", ""))
+    shortened(world, before, policy="gold")
+
+
+def a_first_policy(world):
+    without = NIGHTLY.replace("  policy: gold\n", "")
+    before = doors_begin(world, without)
+    world.apply(MEAN + SCHEDULE % ("nightly", "gold", "tin", ""))
+    shortened(world, before)
+
+
+def a_schedule_takes_another_policy(world):
+    before = doors_begin(world, GENEROUS + MEAN + NIGHTLY)
+    world.apply(SCHEDULE % ("nightly", "gold", "tin", ""))
+    shortened(world, before)
+
+
+def a_label_makes_another_schedule_apply(world):
+    before = doors_begin(world, GENEROUS + MEAN + NIGHTLY +
+                         SCHEDULE % ("weekly", "silver", "tin", ""))
+    world.apply(SOURCE[4:] % ("silver", world.root))
+    shortened(world, before, "weekly")
+
+
+def a_selector_makes_another_schedule_apply(world):
+    before = doors_begin(world, GENEROUS + MEAN + NIGHTLY)
+    world.apply(SCHEDULE[4:] % ("nightly", "silver", "gold", "") +
+                SCHEDULE % ("weekly", "gold", "tin", ""))
+    shortened(world, before, "weekly")
+
+
+def one_of_two_schedules_goes(world):
+    before = doors_begin(world, GENEROUS + MEAN +
+                         SCHEDULE % ("nightly", "gold", "tin", "") +
+                         SCHEDULE % ("monthly", "gold", "gold", ""))
+    world.run("delete", "schedule", "monthly")
+    shortened(world, before)
+
+
+def a_schedule_comes_instead(world):
+    before = doors_begin(world, GENEROUS + NIGHTLY)
+    world.run("delete", "schedule", "nightly")
+    world.run("delete", "policy", "gold")
+    check(live(world) == before, "deleted without a schedule")
+    world.apply(MEAN + SCHEDULE % ("nightly", "gold", "tin", ""))
+    shortened(world, before)
+
+
+def a_source_goes_and_comes_back(world):
+    before = doors_begin(world, GENEROUS + MEAN + NIGHTLY +
+                         SCHEDULE % ("weekly", "silver", "tin", "") + OTHER %
+                         world.root)
+    world.run("delete", "source", "etc")
+    # Nobody judges what nobody declares.
+    run_once(world)
+    run_once(world, "weekly")
+    pass_days(world, 30)
+    run_once(world)
+    run_once(world, "weekly")
+    check(before <= live(world) and listed(world) == set(), pending(world))
+    world.apply(SOURCE[4:] % ("silver", world.root))
+    run_once(world, "weekly")
+    check(before <= live(world), "deleted at once")
+    check(before <= listed(world), pending(world))
+    check(listed(world) <= live(world), "another source's")
+    world.stop()
+
+
+OTHER = """\
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: other, labels: {tier: gold}}
+spec: {type: files, paths: ["%s/tree"]}
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: third, labels: {tier: silver}}
+spec: {type: files, paths: [/etc/hostname]}
+"""
+
+
+def only_what_still_applies(world):
+    """What the rules keep again before its time is off the list."""
+    before = doors_begin(world, GENEROUS + NIGHTLY)
+    newest = [r["snapshot"] for r in world.json("report", "retention")][:2]
+    world.apply(POLICY % ("gold", "{keep-last: 1}", ""))
+    run_once(world)
+    check(listed(world) == before, pending(world))
+    pass_days(world, 3)
+    # Two of the old ones and two of the new ones.
+    world.apply(POLICY % ("gold", "{keep-last: 4}", ""))
+    run_once(world)
+    check(listed(world) == before - set(newest), pending(world))
+    pass_days(world, 5)
+    there = live(world)
+    run_once(world)
+    gone = there - live(world)
+    check(len(gone) == 2 and gone <= before - set(newest), gone)
+    # A hold that comes meanwhile is obeyed, whatever was shown.
+    left, = before - set(newest) - gone
+    world.run("hold", "add", left, "--case", "A 1", "--repo",
+              world.path("here"), *world.key)
+    pass_days(world, 1)
+    run_once(world)
+    check(left in live(world), "it was held")
+    world.stop()
+
+
+snap.tell(replayed, a_policy_changes, a_first_rule, a_first_policy,
+          a_schedule_takes_another_policy,
+          a_label_makes_another_schedule_apply,
+          a_selector_makes_another_schedule_apply, one_of_two_schedules_goes,
+          a_schedule_comes_instead, a_source_goes_and_comes_back,
+          only_what_still_applies)
