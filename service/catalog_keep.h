@@ -397,12 +397,17 @@ int catalog_shortening_snapshots(struct catalog *c, int64_t id,
 /* Mirrors a hold in the repository, which is where it has force. */
 struct catalog_hold {
 	const char *repository, *id; /* the hold's own id */
-	const char *snapshot;	     /* what is held: a snapshot, or … */
-	const char *source;	     /* … all of a source */
+	const char *snapshots_json;  /* what is held: those; NULL: [], … */
+	const char *source;	     /* … and all of a source, or "" */
 	const char *matter;	     /* the case */
 	const char *custodian;
+	const char *by;			 /* who placed it */
 	struct instant placed, released; /* released or 0 */
 };
+/*
+ * Insert it, or note that it is released; what is released stays so.  It
+ * leaves an audit record when there is none yet of who did it.
+ */
 int catalog_hold_put(struct catalog *c, const struct catalog_hold *h,
 		     const struct catalog_actor *actor, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;

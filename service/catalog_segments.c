@@ -163,8 +163,8 @@ static const struct shape shapes[] = {
 		     "WHERE s.uid = ?1 ->> 'uid'" } },
 	{ .kind = "hold",
 	  .table = "holds",
-	  .columns = "repository hold snapshot source matter custodian "
-		     "placed_us released_us",
+	  .columns = "repository hold snapshots source matter custodian "
+		     "placed_by placed_us released_us",
 	  .key = "repository, hold",
 	  .update_when = "holds.released_us IS NULL" },
 	{ .kind = "audit",

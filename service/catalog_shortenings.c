@@ -315,9 +315,9 @@ static int put_hold(struct catalog *c, const struct catalog_hold *h,
 {
 	struct sql_stmt *s = sql_stmt(
 		c->db,
-		"INSERT INTO holds (repository, hold, snapshot, source, "
-		"matter, custodian, placed_us, released_us) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+		"INSERT INTO holds (repository, hold, snapshots, source, "
+		"matter, custodian, placed_by, placed_us, released_us) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
 		"ON CONFLICT (repository, hold) DO UPDATE SET "
 		"released_us = excluded.released_us "
 		"WHERE released_us IS NULL AND excluded.released_us IS NOT NULL",
@@ -327,25 +327,48 @@ static int put_hold(struct catalog *c, const struct catalog_hold *h,
 		return -1;
 	sql_text(s, h->repository);
 	sql_text(s, h->id);
-	sql_text(s, h->snapshot);
+	sql_json(s, h->snapshots_json, "[]");
 	sql_text(s, h->source);
 	sql_text(s, h->matter);
 	sql_text(s, h->custodian);
+	sql_text(s, h->by);
 	sql_time(s, h->placed);
 	sql_time_or_null(s, h->released);
 	return sql_run(s, e);
+}
+
+/* The command that did it may have told so at once, with its user. */
+static int is_recorded(struct catalog *c, const char *action, const char *hold,
+		       struct err *e)
+{
+	struct sql_stmt *s = sql_stmt(c->db,
+				      "SELECT 1 FROM audit WHERE object = ? "
+				      "AND action = ? LIMIT 1",
+				      e);
+	int64_t ignored;
+
+	if (s == NULL)
+		return -1;
+	sql_text(s, hold);
+	sql_text(s, action);
+	return catalog_one_int(s, &ignored, e);
 }
 
 static int hold(struct catalog *c, const struct catalog_hold *h,
 		const struct catalog_actor *actor, struct err *e)
 {
 	const bool release = h->released.sec != 0 || h->released.nsec != 0;
+	const char *action = release ? "hold.release" : "hold.add";
 	const int changed = put_hold(c, h, e);
+	int recorded;
 
 	if (changed <= 0)
 		return changed;
+	recorded = is_recorded(c, action, h->id, e);
+	if (recorded != 0)
+		return recorded < 0 ? -1 : 0;
 	return catalog_record(
-		c, actor, release ? "hold.release" : "hold.add", h->id,
+		c, actor, action, h->id,
 		(const struct catalog_fact[2]){ { "repository", h->repository },
 						{ "matter", h->matter } },
 		e);
@@ -371,10 +394,11 @@ static int hold_row(const void *to, struct sql_stmt *s, struct err *e)
 
 	h.repository = sql_get_text(s);
 	h.id = sql_get_text(s);
-	h.snapshot = sql_get_text(s);
+	h.snapshots_json = sql_get_text(s);
 	h.source = sql_get_text(s);
 	h.matter = sql_get_text(s);
 	h.custodian = sql_get_text(s);
+	h.by = sql_get_text(s);
 	h.placed = sql_get_time(s);
 	h.released = sql_get_time(s);
 	return t->visit(t->arg, &h, e);
@@ -386,8 +410,9 @@ int catalog_holds(struct catalog *c, const char *repository, bool in_force,
 	const struct hold_to to = { visit, arg };
 	struct sql_query q;
 
-	sql_query(&q, "SELECT repository, hold, snapshot, source, matter, "
-		      "custodian, placed_us, released_us FROM holds");
+	sql_query(&q, "SELECT repository, hold, snapshots, source, matter, "
+		      "custodian, placed_by, placed_us, released_us "
+		      "FROM holds");
 	sql_when_text(&q, "repository = ?", repository);
 	if (in_force)
 		sql_when(&q, "released_us IS NULL");

@@ -413,7 +413,11 @@ const struct operation op_deletion_rows[] = {
 	  .params = hold_add_params,
 	  .view = "hold",
 	  .summary = "put snapshots, or a source, under a legal hold",
-	  .help = ENGINE_RECORD_HELP,
+	  .help = "It has force at once in the region that --repo means, and "
+		  "in the others when they are next replicated to. A run's "
+		  "retention obeys what it finds in any region of its "
+		  "Repository, and from then on \"report retention\" names "
+		  "the case and the custodian.\n\n" ENGINE_RECORD_HELP,
 	  .run = hold_add },
 	{ .verb = "hold release",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

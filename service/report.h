@@ -46,6 +46,20 @@ void report_rule(const struct json_t *reason, char out[REPORT_RULE_TEXT])
 /* All of them, as elements of a list. */
 void report_rules(struct json *j, const char *reasons_json) NONNULL(1, 2);
 
+/*
+ * The catalog's holds, the caller's to json_decref(); and those that were in
+ * force at a moment for a snapshot, as elements of a list: "hold CASE
+ * (CUSTODIAN)".
+ */
+struct report_held {
+	const char *repository, *snapshot, *source;
+	struct instant at;
+};
+int report_holds_load(struct catalog *c, struct json_t **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+void report_holds(struct json *j, const struct json_t *holds,
+		  const struct report_held *what) NONNULL(1, 3);
+
 /* `report retention --as-of`: the decisions of then, made again. */
 int report_replay(struct operation_call *call, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;

@@ -48,6 +48,7 @@ struct evaluation {
 struct replay {
 	struct operation_call *call;
 	struct instant from, to; /* of receipt; {0, 0}: any */
+	json_t *holds;
 	struct evaluation v;
 };
 
@@ -302,17 +303,35 @@ static bool is_asked_for(const struct replay *r, const struct retain_input *in)
 	       (r->to.sec == 0 || instant_compare(in->received, r->to) < 0);
 }
 
-static void write_decision(struct json *j, const char *prefix,
-			   const char *outcome, const char *reasons)
+/* The case of a hold is told, not decided upon: it is no part of the replay. */
+static void write_stored(const struct replay *r,
+			 const struct catalog_decision_row *row)
 {
-	char key[32];
+	struct json *j = r->call->reply;
 
-	(void)snprintf(key, sizeof(key), "%sdecision", prefix);
-	json_kv_str(j, key, outcome);
-	(void)snprintf(key, sizeof(key), "%sreasons", prefix);
-	json_key(j, key);
+	json_kv_str(j, "decision", row ? row->outcome : NULL);
+	json_key(j, "reasons");
 	json_begin_list(j);
-	report_rules(j, reasons);
+	if (row) {
+		report_rules(j, row->reasons_json);
+		report_holds(
+			j, r->holds,
+			&(struct report_held){ .repository = row->repository,
+					       .snapshot = row->snapshot,
+					       .source = row->source,
+					       .at = r->v.now });
+	}
+	json_end_list(j);
+}
+
+static void write_replayed(struct json *j, const struct retain_decision *d)
+{
+	json_kv_str(j, "replay_decision",
+		    d ? retain_outcome_name(d->verdict) : NULL);
+	json_key(j, "replay_reasons");
+	json_begin_list(j);
+	if (d)
+		report_rules(j, d->reasons);
 	json_end_list(j);
 }
 
@@ -337,15 +356,13 @@ static void write_row(struct replay *r, const char *snapshot,
 	json_kv_str(j, "source", row ? row->source : v->source);
 	json_kv_str(j, "region", row ? row->region : v->region);
 	report_moment(j, "received", in ? in->received : (struct instant){ 0 });
-	write_decision(j, "", row ? row->outcome : NULL,
-		       row ? row->reasons_json : "[]");
+	write_stored(r, row);
 	json_kv_str(j, "policy", v->policy);
 	json_kv_int(j, "policy_version", v->version);
 	report_moment(j, "since", row ? row->first : (struct instant){ 0 });
 	json_kv_instant(j, "decided", v->now);
 	json_kv_str(j, "replayed", replayed_names[verdict.is]);
-	write_decision(j, "replay_", d ? retain_outcome_name(d->verdict) : NULL,
-		       d ? d->reasons : "[]");
+	write_replayed(j, d);
 	json_kv_str(j, "message", verdict.is == SAME ? NULL : verdict.why);
 	json_end_object(j);
 }
@@ -428,12 +445,15 @@ int report_replay(struct operation_call *call, struct err *e)
 		r.from = args_time(call->args, "from");
 	if (args_text(call->args, "to"))
 		r.to = args_time(call->args, "to");
+	if (report_holds_load(call->catalog, &r.holds, e) < 0)
+		return -1;
 	json_begin_list(call->reply);
 	status = catalog_decisions_as_of(call->catalog, &filter, see_decision,
 					 &r, e);
 	if (status == 0)
 		status = end_evaluation(&r, e);
 	evaluation_done(&r.v);
+	json_decref(r.holds);
 	if (status < 0)
 		return -1;
 	json_end_list(call->reply);

@@ -15,7 +15,7 @@
 struct report {
 	struct operation_call *call;
 	const char *source; /* or NULL */
-	json_t *holds;	    /* [{"repository","snapshot","source","matter"}] */
+	json_t *holds;	    /* of report_holds_load() */
 	json_t *due;	    /* {"REPOSITORY/SNAPSHOT": "when"} of shortenings */
 };
 
@@ -85,38 +85,6 @@ static bool same(const struct verdict *a, const struct verdict *b)
 
 /* ---- Reasons ------------------------------------------------------------ */
 
-static bool is_hold_on(const json_t *hold, const struct catalog_snapshot *s)
-{
-	const char *snapshot = json_string_value(
-		json_object_get(hold, "snapshot"));
-	const char *source = json_string_value(json_object_get(hold, "source"));
-
-	return strcmp(json_string_value(json_object_get(hold, "repository")),
-		      s->repository) == 0 &&
-	       (*snapshot ? strcmp(snapshot, s->id) == 0
-			  : *source && strcmp(source, s->source) == 0);
-}
-
-static bool write_holds(const struct report *r,
-			const struct catalog_snapshot *s)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < json_array_size(r->holds); i++) {
-		const json_t *hold = json_array_get(r->holds, i);
-		char text[300];
-
-		if (!is_hold_on(hold, s))
-			continue;
-		any = true;
-		(void)snprintf(
-			text, sizeof(text), "hold %.280s",
-			json_string_value(json_object_get(hold, "matter")));
-		json_str(r->call->reply, text);
-	}
-	return any;
-}
-
 static bool is_locked(const struct report *r, const struct catalog_snapshot *s)
 {
 	return s->lock_until.sec != 0 &&
@@ -144,7 +112,11 @@ static void write_reasons(const struct report *r,
 		json_str(j, s->deleted_reason);
 	if (v)
 		report_rules(j, v->reasons);
-	(void)write_holds(r, s);
+	report_holds(j, r->holds,
+		     &(struct report_held){ .repository = s->repository,
+					    .snapshot = s->id,
+					    .source = s->source,
+					    .at = r->call->now });
 	if (is_locked(r, s)) {
 		instant_format(s->lock_until, when);
 		(void)snprintf(text, sizeof(text), "locked until %s", when);
@@ -244,15 +216,6 @@ static int visit_snapshot(void *arg, const struct catalog_snapshot *s,
 
 /* ---- What is few and asked for often ------------------------------------ */
 
-static int take_hold(void *arg, const struct catalog_hold *h, struct err *e)
-{
-	json_t *x = json_pack("{s:s, s:s, s:s, s:s}", "repository",
-			      h->repository, "snapshot", h->snapshot, "source",
-			      h->source, "matter", h->matter);
-
-	return !x || json_array_append_new(arg, x) < 0 ? err_oom(e) : 0;
-}
-
 struct shortening {
 	struct report *r;
 	const struct catalog_shortening *s;
@@ -292,9 +255,9 @@ static int run(struct report *r, const struct report_window *w, struct err *e)
 	};
 	struct catalog *c = r->call->catalog;
 
-	if (!r->holds || !r->due)
+	if (!r->due)
 		return err_oom(e);
-	if (catalog_holds(c, NULL, true, take_hold, r->holds, e) < 0 ||
+	if (report_holds_load(c, &r->holds, e) < 0 ||
 	    catalog_shortenings(c, &waiting, take_shortening, r, e) < 0)
 		return -1;
 	json_begin_list(r->call->reply);
@@ -315,7 +278,6 @@ int report_retention(struct operation_call *call, struct err *e)
 		return -1;
 	if (args_text(call->args, "as-of"))
 		return report_replay(call, e);
-	r.holds = json_array();
 	r.due = json_object();
 	status = run(&r, &w, e);
 	json_decref(r.holds);

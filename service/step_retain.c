@@ -143,6 +143,27 @@ static int mirror_deletions(struct retain *x, const struct resource *source,
 	return 0;
 }
 
+/* ---- Holds -------------------------------------------------------------- */
+
+/* What holds there are is not known: nothing is deleted. */
+static int see_holds(struct retain *x, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (retain_holds(x, &why) == 0)
+		return 0;
+	if (why.code == ERR_INTERRUPTED || why.code == ERR_NO_MEMORY) {
+		*e = why;
+		return -1;
+	}
+	for (size_t i = 0; i < x->n_regions; i++)
+		x->regions[i].is_doubtful = true;
+	retain_problem(x,
+		       "the holds cannot be listed, nothing is deleted: %.200s",
+		       why.text);
+	return 0;
+}
+
 /* ---- The step ----------------------------------------------------------- */
 
 static int retain_source(struct retain *x, const struct resource *source,
@@ -205,7 +226,7 @@ int step_retain(struct run *r, const struct resource *source UNUSED,
 	if (trusted <= 0)
 		return trusted;
 	retain_init(&x, r, clock_now());
-	if (retain_gather(&x, e) < 0)
+	if (retain_gather(&x, e) < 0 || see_holds(&x, e) < 0)
 		return -1;
 	for (size_t i = 0; i < r->source_count; i++) {
 		struct err why = { 0 };

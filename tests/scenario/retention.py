@@ -356,9 +356,76 @@ def only_what_still_applies(world):
     world.stop()
 
 
+
+# ---- Holds -----------------------------------------------------------------
+
+def holds(world, place):
+    return {h["id"]: h for h in world.json("hold", "list", "--repo",
+                                           world.path(place), *world.key)}
+
+
+def a_hold_by_hand_in_one_region(world):
+    begin(world, second=True)
+    world.apply(POLICY % ("gold", "{keep-last: 1}", "") +
+                SCHEDULE % ("nightly", "gold", "gold",
+                            "  replicateTo: [there]\n"))
+    one = run_once(world)
+    there = ("--repo", world.path("there"), *world.key)
+    hold = world.json("hold", "add", one, "--case", "A 1", "--custodian",
+                      "ann", *there)["hold"]
+    check(hold not in holds(world, "here"), "already there")
+    for _ in range(2):
+        night(world)
+    # It came to the other region, and every deleter obeys it there.
+    check(holds(world, "here")[hold]["case"] == "A 1", holds(world, "here"))
+    for place in "here", "there":
+        check(one in live(world, place), f"deleted in {place}")
+        world.run("snapshot", "delete", one, "--repo", world.path(place),
+                  *world.key, status=7)
+    row, = [r for r in world.json("report", "retention")
+            if r["snapshot"] == one]
+    check(row["state"] == "held" and "hold A 1 (ann)" in row["reasons"] and
+          row["regions"] == ["here", "there"], row)
+    rows = [r for r in replay(world) if r["snapshot"] == one]
+    check(len(rows) == 2 and all(
+        r["decision"] == "held" and r["replayed"] == "same" and
+        r["reasons"] == ["hold A 1 (ann)"] for r in rows), rows)
+    told = world.json("audit", "log", "--action", "hold.add")
+    check(len(told) == 1 and told[0]["object"] == hold, told)
+    # One that the repository's name is used for is told once, by its user.
+    second = world.json("hold", "add", one, "--case", "B", "--repo",
+                        "main")["hold"]
+    night(world)
+    told = [r["actor"] for r in world.json("audit", "log", "--action",
+                                           "hold.add", "--object", second)]
+    check(len(told) == 1 and told != ["snapctld"], told)
+    # Released in one region, it is in all with the next run.
+    world.run("hold", "release", second, "--repo", "main")
+    world.run("hold", "release", hold, "--repo", world.path("here"),
+              *world.key)
+    night(world)
+    for place in "here", "there":
+        check(holds(world, place) == {}, holds(world, place))
+        check(one not in live(world, place), f"still in {place}")
+    row, = [r for r in world.json("report", "retention")
+            if r["snapshot"] == one]
+    check(row["state"] == "deleted", row)
+    world.stop()
+    # What was held, and for which case, is in the segments.
+    shutil.rmtree(world.path("state"))
+    world.run("catalog", "rebuild", "--repo", world.path("here"), *world.key)
+    world.start()
+    db = sqlite3.connect(world.path("state/catalog.db"), timeout=snap.LIMIT)
+    rows = db.execute("select matter, custodian, snapshots from holds where "
+                      "hold = ?", (hold,)).fetchall()
+    db.close()
+    check(rows == [("A 1", "ann", f'["{one}"]')], rows)
+    world.stop()
+
+
 snap.tell(replayed, a_policy_changes, a_first_rule, a_first_policy,
           a_schedule_takes_another_policy,
           a_label_makes_another_schedule_apply,
           a_selector_makes_another_schedule_apply, one_of_two_schedules_goes,
           a_schedule_comes_instead, a_source_goes_and_comes_back,
-          only_what_still_applies)
+          only_what_still_applies, a_hold_by_hand_in_one_region)

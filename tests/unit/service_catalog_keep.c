@@ -455,6 +455,34 @@ START_TEST(a_released_hold_stays_released)
 }
 END_TEST
 
+/* Whoever did it by name told so at once, and is not told a second time. */
+START_TEST(a_hold_that_was_told_is_recorded_once)
+{
+	CLEANUP(frame_done) struct frame f;
+	const struct catalog_actor ann = by("ann", 500);
+	const struct catalog_actor daemon = by("snapctld", 600);
+	struct catalog_hold h = { .repository = "main",
+				  .id = "h1",
+				  .snapshots_json = "[\"a\",\"b\"]",
+				  .matter = "case 7",
+				  .placed = at(10) };
+
+	frame_open(&f);
+	ok(&f, catalog_audit_add(f.c, &ann, "hold.add", "h1", NULL, &f.e));
+	ok(&f, catalog_hold_put(f.c, &h, &daemon, &f.e));
+	ck_assert_int_eq(frame_count(&f, "SELECT count(*) FROM audit"), 1);
+	ck_assert_int_eq(frame_count(&f, "SELECT count(*) FROM holds WHERE "
+					 "snapshots = '[\"a\",\"b\"]'"),
+			 1);
+	h.released = at(20);
+	ok(&f, catalog_hold_put(f.c, &h, &daemon, &f.e));
+	ck_assert_int_eq(frame_count(&f, "SELECT count(*) FROM audit WHERE "
+					 "actor = 'snapctld' AND action = "
+					 "'hold.release'"),
+			 1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, snapshots_filter_and_page);
@@ -465,5 +493,6 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, decisions_that_repeat_are_prolonged);
 	tcase_add_test(tc, a_shortening_keeps_the_earlier_date);
 	tcase_add_test(tc, a_released_hold_stays_released);
+	tcase_add_test(tc, a_hold_that_was_told_is_recorded_once);
 }
 CHECK_MAIN("service/catalog keep", cases)

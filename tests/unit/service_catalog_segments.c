@@ -60,7 +60,8 @@ static void fill(struct frame *f)
 					      .due = at(2) };
 	const struct catalog_hold h = { .repository = "main",
 					.id = "h1",
-					.snapshot = SNAP,
+					.snapshots_json = "[\"11\",\"22\"]",
+					.by = "ann@box",
 					.placed = at(3) };
 	const char *list[] = { SNAP };
 	int64_t id;

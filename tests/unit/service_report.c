@@ -105,6 +105,59 @@ START_TEST(retention_tells_why)
 }
 END_TEST
 
+static void held(struct frame *f, const char *told)
+{
+	struct buf out;
+
+	reply_of(f, "report retention", NULL, NULL, &out);
+	ck_assert_msg(strstr(buf_str(&out), told), "no %s in %s", told,
+		      buf_str(&out));
+	buf_done(&out);
+}
+
+START_TEST(retention_tells_the_cases_of_holds)
+{
+	CLEANUP(frame_done) struct frame f;
+	static const char id[] = "11111111111111111111111111111111";
+	struct catalog_snapshot s = snapshot_of(id, "web", 100000);
+	const struct catalog_actor who = by("snapctld", 160000);
+	struct catalog_hold one = { .repository = "main",
+				    .id = "h1",
+				    .snapshots_json =
+					    "[\"00\",\"11111111111111111111111"
+					    "111111111\"]",
+				    .matter = "A 1",
+				    .custodian = "ann",
+				    .by = "root@box",
+				    .placed = at(110000) };
+	struct catalog_hold all = { .repository = "main",
+				    .id = "h2",
+				    .source = "web",
+				    .matter = "B",
+				    .by = "root@box",
+				    .placed = at(120000) };
+	const struct catalog_hold other = { .repository = "main",
+					    .id = "h3",
+					    .source = "db",
+					    .matter = "C",
+					    .by = "root@box",
+					    .placed = at(120000) };
+
+	frame_open(&f);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	ok(&f, catalog_hold_put(f.c, &one, &who, &f.e));
+	ok(&f, catalog_hold_put(f.c, &all, &who, &f.e));
+	ok(&f, catalog_hold_put(f.c, &other, &who, &f.e));
+	held(&f, "\"reasons\":[\"hold A 1 (ann)\",\"hold B\",");
+	all.released = at(130000);
+	ok(&f, catalog_hold_put(f.c, &all, &who, &f.e));
+	held(&f, "\"reasons\":[\"hold A 1 (ann)\",\"no policy");
+	one.released = at(130000);
+	ok(&f, catalog_hold_put(f.c, &one, &who, &f.e));
+	held(&f, "\"reasons\":[\"no policy");
+}
+END_TEST
+
 static void apply(struct frame *f, const char *kind, const char *name,
 		  const char *spec)
 {
@@ -536,6 +589,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, runs_are_every_expected_one);
 	tcase_add_test(tc, retention_tells_why);
+	tcase_add_test(tc, retention_tells_the_cases_of_holds);
 	tcase_add_test(tc, coverage_and_drills_tell_what_is_missing);
 	tcase_add_test(tc, a_proof_is_what_the_evidence_names);
 	tcase_add_test(tc, coverage_looks_back);

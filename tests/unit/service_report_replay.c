@@ -209,6 +209,15 @@ START_TEST(guards_and_shortenings_are_the_same)
 	told_done(&k);
 	replay(&t, today + 3600, &k);
 	ck_assert_uint_ge(decided(&k, "held"), 15);
+	for (size_t i = 0; i < json_array_size(k.rows); i++) {
+		const json_t *row = json_array_get(k.rows, i);
+
+		if (strcmp(text_of(row, "decision"), "held") == 0)
+			ck_assert_str_eq(
+				json_string_value(json_array_get(
+					json_object_get(row, "reasons"), 0)),
+				"hold case (c)");
+	}
 	{
 		CLEANUP(repository_close)
 		struct repository *r = run_repository(&t, "a");
@@ -216,6 +225,8 @@ START_TEST(guards_and_shortenings_are_the_same)
 		ok(&t.f,
 		   deletion_release(r, hold, "root", clock_now(), &t.f.e));
 	}
+	/* As of then it was in force, and still is. */
+	same(&t, today + 3600, 19);
 	nights(&t, 2);
 	told_done(&k);
 	replay(&t, today + 3600, &k);

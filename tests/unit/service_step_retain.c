@@ -429,6 +429,46 @@ START_TEST(holds_and_locks_are_obeyed)
 	ck_assert_int_ge(frame_count(&t.f, "SELECT count(*) FROM decisions "
 					   "WHERE outcome = 'held'"),
 			 6);
+	/* The reports know of it, with its case. */
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM holds WHERE "
+					   "source = 'web' AND matter = 'case' "
+					   "AND custodian = 'c' AND placed_by "
+					   "= 'root' AND released_us IS NULL"),
+			 1);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "a");
+
+		ok(&t.f, deletion_release(r, id, "root", clock_now(), &t.f.e));
+	}
+	nights(&t, 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM holds WHERE "
+					   "released_us IS NOT NULL"),
+			 1);
+	ck_assert_int_lt(run_counts(&t, "a").live, 8);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM audit WHERE "
+					   "action IN ('hold.add', "
+					   "'hold.release')"),
+			 2);
+}
+END_TEST
+
+/* What does not open could name anything, and is not passed over in silence. */
+START_TEST(a_hold_that_cannot_be_read_holds_everything)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	nights(&t, 1);
+	(void)mkdir(run_path(&t, "a/holds"), 0700);
+	run_file(&t, "a/holds/00000000000000000000000000000001", "x");
+	ck_assert_int_eq(night(&t), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM run_steps "
+					   "WHERE step = 'retain' AND message "
+					   "LIKE '%cannot be read, and so "
+					   "every snapshot is held%'"),
+			 1);
 }
 END_TEST
 
@@ -663,6 +703,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, back_to_the_old_rules_empties_the_list);
 	tcase_add_test(tc, a_clock_that_jumped_stops_it);
 	tcase_add_test(tc, holds_and_locks_are_obeyed);
+	tcase_add_test(tc, a_hold_that_cannot_be_read_holds_everything);
 	tcase_add_test(tc, a_deletion_by_hand_is_told_with_who_and_why);
 	tcase_add_test(tc, unverified_copies_block_at_the_floor);
 	tcase_add_test(tc, a_floor_that_is_lowered_is_a_change);
