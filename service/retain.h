@@ -84,8 +84,14 @@ static inline void cleanup_retain_done(struct retain *x)
  */
 int retain_gather(struct retain *x, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
-/* Mirror the holds of all regions that were reached into the catalog. */
+/*
+ * Obey the holds of all regions that were reached in all of them, and mirror
+ * them into the catalog.
+ */
 int retain_holds(struct retain *x, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/* The snapshot's copies are held. */
+void retain_hold(struct retain *x, const char *id) NONNULL(1, 2);
 
 /* Whether a region that was reached has the snapshot, not deleted. */
 bool retain_is_live(const struct retain *x, const char *id) NONNULL(1, 2);

@@ -57,6 +57,16 @@ static struct retain_copy *find(const struct retain_region *g, const char *id)
 	return g->n ? bsearch(id, g->v, g->n, sizeof(*g->v), compare_id) : NULL;
 }
 
+void retain_hold(struct retain *x, const char *id)
+{
+	for (size_t i = 0; i < x->n_regions; i++) {
+		struct retain_copy *c = find(&x->regions[i], id);
+
+		if (c)
+			c->held = true;
+	}
+}
+
 bool retain_is_live(const struct retain *x, const char *id)
 {
 	for (size_t i = 0; i < x->n_regions; i++) {

@@ -1,11 +1,11 @@
 /*
- * Legal holds of all regions, mirrored into the catalog, so that reports tell
- * for which case a snapshot is kept.
+ * Legal holds of all regions: each is obeyed in all of them, and mirrored into
+ * the catalog, so that reports tell for which case a snapshot is kept.
  *
- * What holds have force is decided from the records, wherever something is
- * deleted; nothing reads this back.  A hold is released once no region that
- * was reached has it in force: as long as one has, it protects the copies in
- * all of them.
+ * A hold is released once no region that was reached has it in force: as long
+ * as one has, it protects the copies in all.  The listing of a region has
+ * told what its holds name there; one on a source also names what only other
+ * regions have of it.  What the catalog says of holds is read by reports only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +110,23 @@ static int mirror(struct holds *h, const struct record *r,
 	return catalog_hold_put(h->x->run->catalog, &row, &who, e) < 0 ? -1 : 0;
 }
 
+/* What it names is held, in whatever region the hold and the copy are. */
+static void obey(struct retain *x, const struct record *r)
+{
+	char id[OBJECT_ID_TEXT];
+
+	for (size_t i = 0; i < r->n_ids; i++) {
+		object_id_format(r->ids[i], id);
+		retain_hold(x, id);
+	}
+	for (size_t i = 0; i < x->n_regions && *r->source; i++)
+		for (size_t k = 0; k < x->regions[i].n; k++) {
+			struct retain_copy *c = &x->regions[i].v[k];
+
+			c->held |= strcmp(c->source, r->source) == 0;
+		}
+}
+
 /* ---- Two looks at every region ---------------------------------------- */
 
 static int see_release(void *arg, const char *name UNUSED,
@@ -138,6 +155,7 @@ static int see_in_force(void *arg, const char *name, const struct record *r,
 	}
 	if (!object_id_is_zero(r->releases) || find(&h->releases, r->id))
 		return 0;
+	obey(h->x, r);
 	return add(&h->in_force, r->id, (struct instant){ 0 }, e) < 0 ||
 			       mirror(h, r, (struct instant){ 0 }, e) < 0
 		       ? -1

@@ -423,9 +423,27 @@ def a_hold_by_hand_in_one_region(world):
     world.stop()
 
 
+def a_hold_in_a_region_that_no_run_copies_to(world):
+    """Retention asks every region before it deletes in any."""
+    begin(world, second=True)
+    world.apply(POLICY % ("gold", "{keep-last: 1}", "") +
+                SCHEDULE % ("nightly", "gold", "gold", ""))
+    one = run_once(world)
+    world.run("hold", "add", "--source", "etc", "--case", "A 1", "--repo",
+              world.path("there"), *world.key)
+    check("no snapshot of source" in world.err, world.err)
+    night(world)
+    check(one in live(world), "deleted")
+    row, = [r for r in world.json("report", "retention")
+            if r["snapshot"] == one]
+    check(row["state"] == "held" and "hold A 1" in row["reasons"], row)
+    world.stop()
+
+
 snap.tell(replayed, a_policy_changes, a_first_rule, a_first_policy,
           a_schedule_takes_another_policy,
           a_label_makes_another_schedule_apply,
           a_selector_makes_another_schedule_apply, one_of_two_schedules_goes,
           a_schedule_comes_instead, a_source_goes_and_comes_back,
-          only_what_still_applies, a_hold_by_hand_in_one_region)
+          only_what_still_applies, a_hold_by_hand_in_one_region,
+          a_hold_in_a_region_that_no_run_copies_to)
