@@ -97,7 +97,11 @@ static int find_previous(struct catalog *c, const struct catalog_evaluation *v,
 /* ---- Decisions
  * ---------------------------------------------------------------------- */
 
-/* 1 when the last decision about it said the same and was prolonged. */
+/*
+ * 1 when the last decision about it said the same and was prolonged.  By the
+ * index that has the snapshot ("+last"): by the group's last evaluation each
+ * of n decisions would look at all n.
+ */
 static int still_so(struct catalog *c, const struct catalog_evaluation *v,
 		    int64_t previous, int64_t id,
 		    const struct catalog_decision *d, struct err *e)
@@ -105,7 +109,7 @@ static int still_so(struct catalog *c, const struct catalog_evaluation *v,
 	struct sql_stmt *s = sql_stmt(
 		c->db,
 		"UPDATE decisions SET last = ?2 WHERE repository = ?3 AND "
-		"snapshot = ?4 AND source = ?5 AND region = ?6 AND last = ?1 "
+		"snapshot = ?4 AND source = ?5 AND region = ?6 AND +last = ?1 "
 		"AND outcome = ?7 AND reasons = ?8",
 		e);
 
