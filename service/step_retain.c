@@ -219,7 +219,7 @@ static int tell(const struct retain *x, const struct retain_outcome *o,
 int step_retain(struct run *r, const struct resource *source UNUSED,
 		struct run_result *result, struct err *e)
 {
-	CLEANUP(retain_done) struct retain x;
+	CLEANUP(retain_done) struct retain x = { .run = r };
 	struct retain_outcome outcome = { .counts = { 0 } };
 	const int trusted = check_clock(r, result, e);
 
