@@ -4,7 +4,12 @@
 # header it includes, or the rules have changed.
 #
 # Usage: tidy.sh BUILD_DIR JOBS; or, for one file: tidy.sh --one BUILD_DIR FILE
+#
+# The analyzer gives a function up after TIDY_NODES states, here a third of its
+# own default (225000), which takes less than half the time (of three large
+# files: 8.7 s instead of 18.5); `./dev lint --deep` goes all the way.
 set -euo pipefail
+nodes=${TIDY_NODES:-75000}
 
 one() {
 	local build=$1 file=$2 key headers passed
@@ -13,10 +18,13 @@ one() {
 	headers=$(gcc -MM -I. -I"$build" -D_GNU_SOURCE "$file" |
 		tr -d '\\\n' | cut -d: -f2)
 	# shellcheck disable=SC2086 # a list of our own names
-	key=$(cat "$0" .clang-tidy $headers | sha256sum | cut -c1-32)
+	key=$({ cat "$0" .clang-tidy $headers && echo "$nodes"; } |
+		sha256sum | cut -c1-32)
 	passed=build/tidy/${file//\//+}.$key
 	[ ! -e "$passed" ] || return 0
-	if ! timeout 600 clang-tidy -p "$build" --quiet "$file" \
+	if ! timeout 600 clang-tidy -p "$build" --quiet \
+		--extra-arg=-Xclang --extra-arg=-analyzer-config \
+		--extra-arg=-Xclang --extra-arg=max-nodes="$nodes" "$file" \
 		>"$passed.log" 2>/dev/null; then
 		# The findings; the paths that lead there stay in the log.
 		grep -E ': (error|warning): ' "$passed.log" | sort -u

@@ -581,6 +581,28 @@ START_TEST(mostly_dead_packs_are_rewritten)
 }
 END_TEST
 
+/* Of a tiny pack most is header, directory and trailer: none of it is dead. */
+START_TEST(a_tiny_pack_is_not_rewritten_every_time)
+{
+	char path[2 * SCRATCH_PATH];
+	FILE *file;
+
+	(void)gc_take(g);
+	(void)snprintf(path, sizeof(path), "%s/tiny", g->f.from);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fputc('x', file), 'x');
+	ck_assert_int_eq(fclose(file), 0);
+	(void)gc_take(g);
+	for (int i = 0; i < 3; i++) {
+		gc_collect(g, 0);
+		ck_assert_uint_eq(g->result.bytes_copied, 0);
+		ck_assert_uint_eq(g->result.marked, 0);
+	}
+	gc_expect(g, 1);
+}
+END_TEST
+
 START_TEST(no_more_is_rewritten_than_is_allowed)
 {
 	char name[16];
@@ -702,6 +724,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_pin_that_stands_still_is_removed);
 	tcase_add_test(tc, who_reads_without_a_pin_finds_what_moved);
 	tcase_add_test(tc, mostly_dead_packs_are_rewritten);
+	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
 	tcase_add_test(tc, merging_the_index_loses_nothing);
 	tcase_add_test(tc, objects_do_not_grow_with_time);

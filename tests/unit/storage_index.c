@@ -83,15 +83,22 @@ static struct object_id write_range(uint32_t from, uint32_t to, uint32_t step,
 	return id;
 }
 
+static int open_with(size_t cache, index_damaged *damaged, void *arg,
+		     struct index_set **ret, struct err *e)
+{
+	const struct index_set_options o = { .cache_bytes = cache,
+					     .damaged = damaged,
+					     .arg = arg };
+
+	return index_set_open(store, keys, &o, ret, e);
+}
+
 static struct index_set *open_set(size_t cache)
 {
 	struct index_set *x = NULL;
 	struct err e;
 
-	ck_ok(index_set_open(
-		store, keys,
-		&(const struct index_set_options){ .cache_bytes = cache }, &x,
-		&e));
+	ck_ok(open_with(cache, NULL, NULL, &x, &e));
 	return x;
 }
 
@@ -500,24 +507,14 @@ START_TEST(the_damaged_is_told_and_left_out)
 		repo_set(store, object_name(OBJECT_INDEX, bad).s, b.data,
 			 b.len);
 		b.data[at] ^= 1;
-		ck_ok(index_set_open(store, keys,
-				     &(const struct index_set_options){
-					     .cache_bytes = CACHE,
-					     .damaged = note_damaged,
-					     .arg = &noted },
-				     &x, &e));
+		ck_ok(open_with(CACHE, note_damaged, &noted, &x, &e));
 		ck_assert(object_id_equal(noted, bad));
 		ck_assert_uint_eq(index_set_objects(x), 1);
 		ck_assert(!index_set_is_whole(x));
 		ck_assert_uint_eq(holder(x, 5), 1);
 		ck_assert_uint_eq(holder(x, 15), 0);
 		index_set_free(TAKE(x));
-		ck_assert_int_eq(
-			index_set_open(store, keys,
-				       &(const struct index_set_options){
-					       .cache_bytes = CACHE },
-				       &x, &e),
-			-1);
+		ck_assert_int_eq(open_with(CACHE, NULL, NULL, &x, &e), -1);
 		ck_assert_int_eq(e.code, ERR_CORRUPT);
 		if (at == 100)
 			break;
@@ -764,12 +761,7 @@ START_TEST(a_damaged_block_hides_only_what_it_holds)
 		struct err e;
 
 		told.times = 0;
-		ck_ok(index_set_open(store, keys,
-				     &(const struct index_set_options){
-					     .cache_bytes = cache,
-					     .damaged = count_damaged,
-					     .arg = &told },
-				     &x, &e));
+		ck_ok(open_with(cache, count_damaged, &told, &x, &e));
 		ck_assert(index_set_is_whole(x));
 		for (size_t i = 0; i < 3; i++)
 			ck_assert_int_eq(
@@ -809,12 +801,7 @@ START_TEST(a_walk_goes_on_behind_a_damaged_block_and_tells_once)
 		struct err e;
 
 		told.times = 0;
-		ck_ok(index_set_open(store, keys,
-				     &(const struct index_set_options){
-					     .cache_bytes = cache,
-					     .damaged = count_damaged,
-					     .arg = &told },
-				     &x, &e));
+		ck_ok(open_with(cache, count_damaged, &told, &x, &e));
 		ck_ok(index_set_walk(x, count_entry, &count, &e));
 		ck_assert_uint_eq(count, LARGE - (BAD_TO - BAD_FROM));
 		ck_assert_uint_eq(told.times, 1);
@@ -846,12 +833,7 @@ START_TEST(a_block_that_the_disk_refuses_is_damaged)
 
 	(void)write_range(0, LARGE, 2, 2, NULL);
 	ck_ok(fault_wrap(store, &store, &e));
-	ck_ok(index_set_open(
-		store, keys,
-		&(const struct index_set_options){ .cache_bytes = CACHE,
-						   .damaged = count_damaged,
-						   .arg = &told },
-		&x, &e));
+	ck_ok(open_with(CACHE, count_damaged, &told, &x, &e));
 	fault_add(store, &busy);
 	ck_assert_int_eq(index_set_find(x, &gone.seal.id, &got, &e), -1);
 	ck_assert_int_eq(e.code, ERR_BUSY);
@@ -864,12 +846,7 @@ START_TEST(a_block_that_the_disk_refuses_is_damaged)
 	index_set_free(TAKE(x));
 	/* Nor can its root be had then. */
 	told.times = 0;
-	ck_ok(index_set_open(
-		store, keys,
-		&(const struct index_set_options){ .cache_bytes = CACHE,
-						   .damaged = count_damaged,
-						   .arg = &told },
-		&x, &e));
+	ck_ok(open_with(CACHE, count_damaged, &told, &x, &e));
 	ck_assert_uint_eq(told.times, 1);
 	expect_the_rest(x, 0, LARGE);
 }
