@@ -131,8 +131,8 @@ const struct operation op_gc_rows[] = {
 		  "store lists less than there was: the exit status is then "
 		  "4.\n\n"
 		  "Works in one region: the primary one of a declared "
-		  "repository, or that at the location. The daemon collects in "
-		  "all regions by itself, every gc.every of the Repository.",
+		  "repository, or that at the location; every region has its "
+		  "own garbage.",
 	  .run = gc },
 	{ 0 },
 };

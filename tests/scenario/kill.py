@@ -18,14 +18,12 @@ kill.py BUILD [--story NAME]… [--at K] [--full] [--keep]
 import argparse
 import collections
 import concurrent.futures
-import hashlib
 import itertools
 import json
 import os
 import random
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -33,6 +31,7 @@ import threading
 import time
 
 import snap
+from picture import picture
 from snap import Failed, check
 
 # Shorter than the lease: who waits for a dead one's is caught.
@@ -70,35 +69,6 @@ def make_trees(root):
         write(os.path.join(tree, "large"), large)
         os.chmod(os.path.join(tree, "large"), 0o640)
         os.utime(tree, ns=(n, 1_600_000_000_123_456_789 + n))
-
-
-def entry_of(path, groups):
-    st = os.lstat(path)
-    what = None
-    if stat.S_ISREG(st.st_mode):
-        with open(path, "rb") as f:
-            what = hashlib.sha256(f.read()).hexdigest()
-    elif stat.S_ISLNK(st.st_mode):
-        what = os.readlink(path)
-    group = groups.setdefault((st.st_dev, st.st_ino), path)
-    attributes = {n: os.getxattr(path, n, follow_symlinks=False)
-                  for n in os.listxattr(path, follow_symlinks=False)}
-    return (st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns, what,
-            group, attributes)
-
-
-def picture(tree):
-    """All that a restore brings back, by path below tree."""
-    paths = [tree]
-    for folder, folders, files in os.walk(tree):
-        paths += [os.path.join(folder, n) for n in folders + files]
-    groups = {}
-    found = {}
-    for path in sorted(paths):
-        entry = entry_of(path, groups)
-        found[path[len(tree):]] = (*entry[:5], entry[5][len(tree):],
-                                   *entry[6:])
-    return found
 
 
 # ---- A folder with a repository -------------------------------------------
