@@ -85,6 +85,41 @@ static int64_t add(int64_t a, int64_t b)
 	return sum;
 }
 
+/* Where in its period; a period that is none has no instants. */
+static int64_t phase_of(const struct plan_schedule *s)
+{
+	return cron_jitter_ms(s->uid, 0, s->every_s * 1000) / 1000;
+}
+
+/* The last instant of the period at or before t. */
+static int64_t period_floor(const struct plan_schedule *s, int64_t t_s)
+{
+	const int64_t past = (t_s - phase_of(s)) % s->every_s;
+
+	return t_s - past - (past < 0 ? s->every_s : 0);
+}
+
+int plan_next(const struct plan_schedule *s, int64_t after_s, int64_t *ret_s)
+{
+	if (s->every_s == 0)
+		return cron_next(&s->cron, s->zone, after_s, ret_s);
+	if (s->every_s == PLAN_NEVER)
+		return 0;
+	*ret_s = period_floor(s, after_s) + s->every_s;
+	return 1;
+}
+
+static int previous(const struct plan_schedule *s, int64_t before_s,
+		    int64_t *ret_s)
+{
+	if (s->every_s == 0)
+		return cron_previous(&s->cron, s->zone, before_s, ret_s);
+	if (s->every_s == PLAN_NEVER)
+		return 0;
+	*ret_s = period_floor(s, before_s - 1);
+	return 1;
+}
+
 static int64_t start_of(const struct plan_schedule *s, int64_t at_s)
 {
 	return at_s + cron_jitter_ms(s->uid, at_s, s->jitter_ms) / 1000;
@@ -172,8 +207,7 @@ static int64_t newest_runnable(const struct plan_schedule *s,
 	int64_t before = add(now_s, 1);
 	int64_t at_s;
 
-	while (cron_previous(&s->cron, s->zone, before, &at_s) &&
-	       at_s > accounted_s) {
+	while (previous(s, before, &at_s) && at_s > accounted_s) {
 		const int64_t start_s = start_of(s, at_s);
 
 		if (window_passed(s, add(at_s, s->jitter_ms / 1000), now_s))
@@ -231,8 +265,7 @@ int plan_account(const struct plan_schedule *s, struct plan_gap *gap,
 	int64_t at_s = gap->accounted_s;
 	size_t n = 0;
 
-	while (cron_next(&s->cron, s->zone, at_s, &at_s) &&
-	       at_s <= gap->now_s) {
+	while (plan_next(s, at_s, &at_s) && at_s <= gap->now_s) {
 		struct plan_occurrence o;
 
 		/* Most ticks find nothing due and are spared this search. */
@@ -357,7 +390,7 @@ int64_t plan_wake(const struct plan_schedule *s, int64_t accounted_s,
 	int64_t wake = INT64_MAX;
 	int64_t next;
 
-	if (cron_next(&s->cron, s->zone, accounted_s, &next))
+	if (plan_next(s, accounted_s, &next))
 		wake = next;
 	for (size_t i = 0; i < n; i++)
 		if (steps[i].action == PLAN_WAIT && steps[i].until_s < wake)

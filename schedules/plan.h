@@ -42,6 +42,10 @@
  * a retry wait for the end of a blackout window; none of the first two
  * outlives startWindow.  A retry ignores startWindow.
  *
+ * A timetable is a cron expression or a period.  The instants of a period lie
+ * that far apart from 1970 on, shifted by hash of the uid, so that many of the
+ * same period do not come together.
+ *
  * Instants are UTC seconds; nothing here allocates.
  */
 #ifndef SCHEDULES_PLAN_H
@@ -69,9 +73,13 @@ struct plan_blackout {
 	int64_t for_s;
 };
 
+/* As every_s: nothing is ever due. */
+#define PLAN_NEVER INT64_MAX
+
 struct plan_schedule {
 	const char *uid;
-	struct cron cron;
+	struct cron cron; /* when every_s is 0 */
+	int64_t every_s;
 	const struct zone *zone;
 	enum plan_catch_up catch_up;
 	enum plan_overlap overlap;
@@ -116,6 +124,10 @@ const char *plan_overlap_name(enum plan_overlap o) RETURNS_NONNULL;
 int plan_catch_up_named(const char *name, enum plan_catch_up *ret)
 	NONNULL(1, 2);
 int plan_overlap_named(const char *name, enum plan_overlap *ret) NONNULL(1, 2);
+
+/* The first instant of the timetable after t: 1, or 0 when there is none. */
+int plan_next(const struct plan_schedule *s, int64_t after_s, int64_t *ret_s)
+	NONNULL(1, 3);
 
 /* A new row for the ledger. */
 struct plan_occurrence {

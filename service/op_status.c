@@ -192,8 +192,7 @@ static int find_next(const struct status *s,
 		return -1;
 	if (found == 1 && account.accounted.sec > from_s)
 		from_s = account.accounted.sec;
-	if (cron_next(&entry->plan.cron, entry->plan.zone, from_s, &ret->sec) ==
-	    1)
+	if (plan_next(&entry->plan, from_s, &ret->sec) == 1)
 		ret->sec += s->call->now.sec - s->timetable_now.sec;
 	else
 		ret->sec = 0;

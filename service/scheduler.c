@@ -171,8 +171,7 @@ static int account_until(struct scheduler *s, struct timetable_entry *as,
 	if (until_s <= *accounted_s)
 		return 0;
 	/* Most ticks have nothing to write. */
-	if (cron_next(&as->plan.cron, as->plan.zone, *accounted_s, &first) !=
-		    1 ||
+	if (plan_next(&as->plan, *accounted_s, &first) != 1 ||
 	    first > until_s) {
 		*accounted_s = until_s;
 		return 0;

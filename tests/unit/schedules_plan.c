@@ -419,6 +419,50 @@ START_TEST(the_earliest_start_first)
 }
 END_TEST
 
+START_TEST(a_period_comes_at_even_distances)
+{
+	struct plan_schedule s = { .uid = "s1", .every_s = DAY };
+	struct plan_schedule other = { .uid = "s2", .every_s = DAY };
+	int64_t first, next, again;
+
+	/* Also before 1970, and from every point of the period alike. */
+	for (int64_t t = -3 * DAY; t < 3 * DAY; t += 977) {
+		ck_assert_int_eq(plan_next(&s, t, &first), 1);
+		ck_assert_int_gt(first, t);
+		ck_assert_int_le(first, t + DAY);
+		ck_assert_int_eq(plan_next(&s, first - 1, &again), 1);
+		ck_assert_int_eq(again, first);
+		ck_assert_int_eq(plan_next(&s, first, &next), 1);
+		ck_assert_int_eq(next, first + DAY);
+	}
+	ck_assert_int_eq(plan_next(&other, 0, &next), 1);
+	ck_assert_int_eq(plan_next(&s, 0, &first), 1);
+	ck_assert_int_ne(next, first);
+	ck_assert_int_eq(plan_wake(&s, first - 1, NULL, 0), first);
+	/* Of a week that nobody looked the newest is run. */
+	account(&s, first - 1, first + 6 * DAY + HOUR, 3);
+	ck_assert_uint_eq(rows.n, 7);
+	for (size_t i = 0; i < 7; i++) {
+		ck_assert_int_eq(rows.o[i].at_s, first + (int64_t)i * DAY);
+		ck_assert_int_eq(rows.o[i].state,
+				 i < 6 ? PLAN_SUPERSEDED : PLAN_WAITING);
+	}
+	ck_assert_int_eq(rows.o[6].reason, PLAN_CAUGHT_UP);
+}
+END_TEST
+
+START_TEST(never_is_never)
+{
+	const struct plan_schedule s = { .uid = "s1", .every_s = PLAN_NEVER };
+	int64_t next;
+
+	ck_assert_int_eq(plan_next(&s, 0, &next), 0);
+	ck_assert_int_eq(plan_wake(&s, 0, NULL, 0), INT64_MAX);
+	account(&s, 0, INT64_C(100) * 365 * DAY, 100);
+	ck_assert_uint_eq(rows.n, 0);
+}
+END_TEST
+
 START_TEST(clock_steps_are_noticed)
 {
 	const struct plan_clocks then = { { 1000000, 0 }, 5000, 7 };
@@ -479,6 +523,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, starts_wait_for_the_end_of_a_blackout);
 	tcase_add_test(tc, retries_back_off);
 	tcase_add_test(tc, the_earliest_start_first);
+	tcase_add_test(tc, a_period_comes_at_even_distances);
+	tcase_add_test(tc, never_is_never);
 	tcase_add_test(tc, clock_steps_are_noticed);
 	tcase_add_test(tc, names_go_both_ways);
 }
