@@ -228,7 +228,7 @@ int catalog_occurrence_state_named(const char *name) NONNULL(1);
 struct catalog_occurrence {
 	int64_t id;		  /* 0 when noting */
 	const char *kind;	  /* "Schedule", "Drill", "Maintenance" */
-	const char *schedule_uid; /* of the resource of that kind */
+	const char *schedule_uid; /* … of a Repository: Maintenance */
 	const char *schedule;	  /* its name */
 	int64_t schedule_version;
 	const char *repository;
@@ -372,7 +372,11 @@ struct catalog_claim {
 	struct instant now;
 	const char *host, *boot_id;
 	int64_t pid, pid_start; /* or 0, and catalog_run_process() later */
-	/* how many runs may run at once, this one counted; 0: no limit */
+	/*
+	 * How many runs may run at once, this one counted; 0: no limit.
+	 * Those of the kind "Maintenance" take only what room others leave:
+	 * they count all, and are counted by one another alone.
+	 */
 	unsigned int repository_max, host_max, schedule_max;
 };
 enum catalog_claim_result {

@@ -1,6 +1,7 @@
 /*
  * The catalog's part about what is kept, where, and why: snapshots, their
- * copies, regions, checks, drills, decisions, shortenings and holds.
+ * copies, regions, checks, collections, drills, decisions, shortenings and
+ * holds.
  *
  * All of it mirrors or explains what lives in repositories; a repository is
  * right where the two disagree.  The manners are those of service/catalog.h.
@@ -164,6 +165,26 @@ typedef int catalog_region_visit(void *arg, const struct catalog_region *r,
 int catalog_regions(struct catalog *c, const char *repository,
 		    catalog_region_visit *visit, void *arg, struct err *e)
 	NONNULL(1, 3, 5) MUST_CHECK;
+
+/* What is known of garbage collections in one region. */
+struct catalog_collection {
+	/* The newest that ended: its run, and its step's row. */
+	int64_t run;
+	const char *state; /* "succeeded", "failed" */
+	struct instant finished;
+	const char *message;
+	/* The newest that succeeded, as `repo gc` tells it; or 0, "". */
+	struct instant collected;
+	const char *details_json;
+};
+typedef int catalog_collection_visit(void *arg,
+				     const struct catalog_collection *k,
+				     struct err *e);
+/* From the steps "gc" of runs: see catalog_step_put(). */
+int catalog_collection_get(struct catalog *c, const char *repository,
+			   const char *region, catalog_collection_visit *visit,
+			   void *arg, struct err *e) NONNULL(1, 2, 3, 4, 6)
+	MUST_CHECK;
 
 struct catalog_check_row {
 	int64_t id;

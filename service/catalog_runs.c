@@ -186,6 +186,9 @@ struct queued {
 	uint64_t in_repository, on_host, of_schedule; /* running ones */
 };
 
+/* Whether the run o takes a place that the run r could have. */
+#define COUNTS "(o.kind <> 'Maintenance' OR r.kind = 'Maintenance')"
+
 static int look_at(struct catalog *c, const struct catalog_claim *claim,
 		   struct queued *ret, struct err *e)
 {
@@ -194,9 +197,9 @@ static int look_at(struct catalog *c, const struct catalog_claim *claim,
 		c->db,
 		"SELECT r.occurrence, r.not_before_us, r.state = 'queued', "
 		"(SELECT count(*) FROM runs o WHERE o.state = 'running' AND "
-		"o.repository = r.repository), "
+		"o.repository = r.repository AND " COUNTS "), "
 		"(SELECT count(*) FROM runs o WHERE o.state = 'running' AND "
-		"o.host = ?2), "
+		"o.host = ?2 AND " COUNTS "), "
 		"(SELECT count(*) FROM runs o WHERE o.state = 'running' AND "
 		"o.schedule_uid = r.schedule_uid AND o.schedule_uid <> '') "
 		"FROM runs r WHERE r.id = ?1",

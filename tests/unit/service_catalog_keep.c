@@ -1,4 +1,5 @@
-/* Snapshots, copies, regions, checks, drills, decisions, shortenings, holds. */
+/* Snapshots, copies, regions, checks, collections, drills, decisions,
+ * shortenings, holds. */
 #include "tests/support/catalog_frame.h"
 #include "tests/support/check_main.h"
 
@@ -325,6 +326,81 @@ static int64_t evaluate(struct frame *f, int64_t sec, int64_t version,
 	return id;
 }
 
+/* A run of the kind Maintenance with that row for that region. */
+static int64_t collected(struct frame *f, const char *repository,
+			 const char *region, const char *state, int64_t sec)
+{
+	const struct catalog_run r = { .kind = "Maintenance",
+				       .schedule_uid = repository,
+				       .schedule = repository,
+				       .repository = repository,
+				       .queued = at(sec) };
+	struct catalog_step s = { .step = "gc",
+				  .source = "",
+				  .region = region,
+				  .state = state,
+				  .started = at(sec),
+				  .finished = at(sec),
+				  .message = state };
+	char details[64];
+
+	ok(f, catalog_run_queue(f->c, &r, &s.run, &f->e));
+	(void)snprintf(details, sizeof(details), "{\"deleted\":%d}", (int)sec);
+	s.details_json = details;
+	ok(f, catalog_step_put(f->c, &s, &f->e));
+	return s.run;
+}
+
+struct collection {
+	int64_t run, collected_s;
+	char state[16], details[64];
+};
+
+static int see_collection(void *arg, const struct catalog_collection *k,
+			  struct err *e)
+{
+	struct collection *x = arg;
+
+	(void)e;
+	ck_assert_str_eq(k->message, k->state);
+	x->run = k->run;
+	x->collected_s = k->collected.sec;
+	(void)snprintf(x->state, sizeof(x->state), "%s", k->state);
+	(void)snprintf(x->details, sizeof(x->details), "%s", k->details_json);
+	return 0;
+}
+
+START_TEST(the_last_collection_of_a_region_is_found)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct collection x = { .run = 0 };
+	int64_t last;
+
+	frame_open(&f);
+	ck_assert_int_eq(catalog_collection_get(f.c, "main", "a",
+						see_collection, &x, &f.e),
+			 0);
+	(void)collected(&f, "main", "a", "succeeded", 100);
+	(void)collected(&f, "main", "a", "succeeded", 200);
+	/* Others', and one of the run as a whole. */
+	(void)collected(&f, "main", "b", "succeeded", 700);
+	(void)collected(&f, "other", "a", "succeeded", 800);
+	(void)collected(&f, "main", "", "failed", 900);
+	last = collected(&f, "main", "a", "failed", 300);
+	ok(&f,
+	   catalog_collection_get(f.c, "main", "a", see_collection, &x, &f.e));
+	ck_assert_int_eq(x.run, last);
+	ck_assert_str_eq(x.state, "failed");
+	ck_assert_int_eq(x.collected_s, 200);
+	ck_assert_str_eq(x.details, "{\"deleted\":200}");
+	(void)collected(&f, "main", "c", "failed", 100);
+	ok(&f,
+	   catalog_collection_get(f.c, "main", "c", see_collection, &x, &f.e));
+	ck_assert_int_eq(x.collected_s, 0);
+	ck_assert_str_eq(x.details, "");
+}
+END_TEST
+
 START_TEST(decisions_that_repeat_are_prolonged)
 {
 	CLEANUP(frame_done) struct frame f;
@@ -491,6 +567,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, regions_list_the_primary_first);
 	tcase_add_test(tc, drills_and_checks_are_kept);
 	tcase_add_test(tc, decisions_that_repeat_are_prolonged);
+	tcase_add_test(tc, the_last_collection_of_a_region_is_found);
 	tcase_add_test(tc, a_shortening_keeps_the_earlier_date);
 	tcase_add_test(tc, a_released_hold_stays_released);
 	tcase_add_test(tc, a_hold_that_was_told_is_recorded_once);

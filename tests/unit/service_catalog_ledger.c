@@ -246,6 +246,55 @@ START_TEST(claims_keep_within_their_limits)
 }
 END_TEST
 
+START_TEST(maintenance_takes_what_room_others_leave)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_run r = { .queued = at(1), .repository = "main" };
+	struct catalog_claim k = { .now = at(2),
+				   .host = "h1",
+				   .repository_max = 1,
+				   .host_max = 2,
+				   .schedule_max = 1 };
+	enum catalog_claim_result got;
+	int64_t ids[5];
+	static const char *const kinds[] = { "Maintenance", "Schedule",
+					     "Maintenance", "Schedule",
+					     "Maintenance" };
+
+	frame_open(&f);
+	for (int i = 0; i < 5; i++) {
+		r.kind = kinds[i];
+		r.schedule_uid = (const char *[]){ "u0", "u1", "u2", "u3",
+						   "u4" }[i];
+		if (i == 3)
+			r.repository = "other";
+		ok(&f, catalog_run_queue(f.c, &r, &ids[i], &f.e));
+	}
+	/* It runs, and keeps no snapshot waiting. */
+	k.run = ids[0];
+	ok(&f, catalog_run_claim(f.c, &k, &got, &f.e));
+	ck_assert_int_eq(got, CATALOG_CLAIMED);
+	k.run = ids[1];
+	ok(&f, catalog_run_claim(f.c, &k, &got, &f.e));
+	ck_assert_int_eq(got, CATALOG_CLAIMED);
+	/* Another one waits for both: in the repository, and on the host. */
+	k.run = ids[2];
+	ok(&f, catalog_run_claim(f.c, &k, &got, &f.e));
+	ck_assert_int_eq(got, CATALOG_REPOSITORY_BUSY);
+	k.run = ids[4];
+	ok(&f, catalog_run_claim(f.c, &k, &got, &f.e));
+	ck_assert_int_eq(got, CATALOG_HOST_BUSY);
+	k.run = ids[3];
+	ok(&f, catalog_run_claim(f.c, &k, &got, &f.e));
+	ck_assert_int_eq(got, CATALOG_CLAIMED);
+	(void)end_run(&f, ids[0], CATALOG_RUN_SUCCEEDED, 3, CATALOG_SUCCEEDED);
+	(void)end_run(&f, ids[1], CATALOG_RUN_SUCCEEDED, 3, CATALOG_SUCCEEDED);
+	k.run = ids[2];
+	ok(&f, catalog_run_claim(f.c, &k, &got, &f.e));
+	ck_assert_int_eq(got, CATALOG_CLAIMED);
+}
+END_TEST
+
 /* How many of the runs this process got; -1 when something failed. */
 static int claim_all(const char *path, int64_t n)
 {
@@ -621,6 +670,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       an_occurrence_has_one_live_run_and_none_after_its_end);
 	tcase_add_test(tc, claims_keep_within_their_limits);
+	tcase_add_test(tc, maintenance_takes_what_room_others_leave);
 	tcase_add_test(tc, two_processes_never_claim_the_same_run);
 	tcase_add_test(
 		tc,
