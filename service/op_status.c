@@ -11,8 +11,7 @@
 #include "service/args.h"
 #include "service/catalog.h"
 #include "service/catalog_keep.h"
-#include "service/op.h"
-#include "service/timetable.h"
+#include "service/op_status_internal.h"
 
 /* More problems than this are a list that nobody reads. */
 enum { PROBLEMS_MAX = 50 };
@@ -24,23 +23,7 @@ enum { PROBLEMS_MAX = 50 };
  */
 enum { OVERLAPS = 2, ENDINGS_MAX = 50 };
 
-struct status {
-	struct operation_call *call;
-	struct timetable *timetable;
-	struct catalog_clock clock; /* zeros: none was seen yet */
-	struct instant timetable_now;
-	struct buf problems_text, held_back_text;
-	struct json problems, held_back;
-	size_t problem_count;
-	size_t sources;
-	size_t unprotected;
-	size_t waiting; /* for their first run */
-	size_t troubled;
-	struct instant last_success;
-	struct instant next;
-};
-
-static void write_moment(struct json *j, const char *key, struct instant t)
+void op_status_moment(struct json *j, const char *key, struct instant t)
 {
 	if (t.sec != 0)
 		json_kv_instant(j, key, t);
@@ -48,7 +31,7 @@ static void write_moment(struct json *j, const char *key, struct instant t)
 		json_kv_str(j, key, NULL);
 }
 
-static void add_problem(struct status *s, const char *message, const char *hint)
+void op_status_problem(struct status *s, const char *message, const char *hint)
 {
 	if (s->problem_count++ >= PROBLEMS_MAX)
 		return;
@@ -290,7 +273,7 @@ static void tell_late(struct status *s, const struct timetable_entry *entry,
 			"%s: the newest %s%s is %s old, %s is the target",
 			source, region ? "copy in region " : "snapshot",
 			region ? region : "", age, rpo);
-	add_problem(s, text, "\"snapctl run list\" shows what happened");
+	op_status_problem(s, text, "\"snapctl run list\" shows what happened");
 }
 
 /* Its schedule had its time, and brought nothing. */
@@ -305,7 +288,7 @@ static void tell_none(struct status *s, const char *source, struct instant next)
 		       "%s: there is no complete snapshot of it yet%s%s",
 		       source, next.sec ? "; next run at " : "",
 		       next.sec ? moment : "");
-	add_problem(s, text, "\"snapctl run list\" shows what happened");
+	op_status_problem(s, text, "\"snapctl run list\" shows what happened");
 }
 
 static int write_source(struct status *s, const struct timetable_entry *entry,
@@ -335,8 +318,8 @@ static int write_source(struct status *s, const struct timetable_entry *entry,
 	json_kv_str(j, "schedule", entry->name);
 	json_kv_str(j, "repository", entry->repository);
 	json_kv_str(j, "state", is_running(s, entry) ? "running" : state);
-	write_moment(j, "last_success", copies.newest);
-	write_moment(j, "next", next);
+	op_status_moment(j, "last_success", copies.newest);
+	op_status_moment(j, "next", next);
 	json_end_object(j);
 	return 0;
 }
@@ -352,9 +335,10 @@ static void tell_ending(struct status *s, const struct timetable_entry *entry,
 			       "a run of an earlier one went on",
 			       entry->name, end->overlaps,
 			       end->overlaps == ENDINGS_MAX ? " or more" : "");
-		add_problem(s, text,
-			    "\"snapctl run list\" shows it, \"snapctl run "
-			    "cancel ID\" ends it");
+		op_status_problem(
+			s, text,
+			"\"snapctl run list\" shows it, \"snapctl run "
+			"cancel ID\" ends it");
 	}
 	if (!end->any ||
 	    (end->state != CATALOG_FAILED && end->state != CATALOG_MISSED &&
@@ -366,9 +350,9 @@ static void tell_ending(struct status *s, const struct timetable_entry *entry,
 		       : end->state == CATALOG_PARTIAL ? "was done in part"
 						       : "failed",
 		       end->reason[0] ? ": " : "", end->reason);
-	add_problem(s, text,
-		    "\"snapctl run list\" and \"snapctl run show ID\" "
-		    "say more");
+	op_status_problem(s, text,
+			  "\"snapctl run list\" and \"snapctl run show ID\" "
+			  "say more");
 }
 
 static void tell_by_hand(struct status *s, const struct timetable_entry *entry,
@@ -389,7 +373,7 @@ static void tell_by_hand(struct status *s, const struct timetable_entry *entry,
 		end->by_hand_message[0] ? ": " : "", end->by_hand_message);
 	(void)snprintf(hint, sizeof(hint), "\"snapctl run show %jd\" says more",
 		       (intmax_t)end->by_hand);
-	add_problem(s, text, hint);
+	op_status_problem(s, text, hint);
 	if (end->by_hand_state != CATALOG_RUN_PARTIAL)
 		s->troubled++;
 }
@@ -418,7 +402,7 @@ static void tell_waiting(struct status *s, const struct timetable_entry *entry,
 	}
 	(void)snprintf(hint, sizeof(hint),
 		       "\"snapctl run start %s\" runs it now", entry->name);
-	add_problem(s, text, hint);
+	op_status_problem(s, text, hint);
 }
 
 static int write_schedule(struct status *s, const struct timetable_entry *entry,
@@ -436,7 +420,7 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 
 		(void)snprintf(text, sizeof(text), "%s is never due: %s",
 			       entry->name, entry->problem);
-		add_problem(s, text, NULL);
+		op_status_problem(s, text, NULL);
 		return 0;
 	}
 	if (find_ending(s, entry, &end, e) < 0 ||
@@ -490,10 +474,11 @@ static void tell_held_back(struct status *s, const char *source,
 			       blocked == 1 ? "" : "s", region,
 			       blocked == 1 ? "s" : "",
 			       guard_verdict_text(GUARD_FLOOR_BLOCKED));
-		add_problem(s, text,
-			    "\"snapctl report retention\" lists them, "
-			    "\"snapctl report coverage\" tells when copies "
-			    "were verified");
+		op_status_problem(
+			s, text,
+			"\"snapctl report retention\" lists them, "
+			"\"snapctl report coverage\" tells when copies "
+			"were verified");
 		s->troubled++;
 	}
 	if (budget) {
@@ -504,9 +489,10 @@ static void tell_held_back(struct status *s, const char *source,
 			       budget == 1 ? "" : "s", region,
 			       budget == 1 ? "s" : "",
 			       guard_verdict_text(GUARD_HELD_BY_BUDGET));
-		add_problem(s, text,
-			    "\"snapctl report retention\" lists them; they go "
-			    "on later days, the oldest first");
+		op_status_problem(
+			s, text,
+			"\"snapctl report retention\" lists them; they go "
+			"on later days, the oldest first");
 	}
 }
 
@@ -551,7 +537,7 @@ static int look_at_shortening(void *arg, const struct catalog_shortening *x,
 		       "\"snapctl policy pending\" lists them, \"snapctl "
 		       "policy cancel %.64s\" lets them wait anew",
 		       x->policy);
-	add_problem(arg, text, hint);
+	op_status_problem(arg, text, hint);
 	return 0;
 }
 
@@ -614,9 +600,9 @@ static int look_at_source(void *arg, const struct catalog_resource *row,
 	json_end_object(j);
 	(void)snprintf(text, sizeof(text), "%s: no schedule takes this source",
 		       row->name);
-	add_problem(s, text,
-		    "give it a label that a schedule matches, or name "
-		    "it in one");
+	op_status_problem(s, text,
+			  "give it a label that a schedule matches, or name "
+			  "it in one");
 	return 0;
 }
 
@@ -631,97 +617,6 @@ static int write_sources(struct status *s, struct err *e)
 			return -1;
 	if (catalog_resources(s->call->catalog, &filter, look_at_source, s, e) <
 	    0)
-		return -1;
-	json_end_list(s->call->reply);
-	return 0;
-}
-
-/* ---- Regions ------------------------------------------------------------ */
-
-struct region_newest {
-	const char *region;
-	struct instant newest;
-};
-
-static int read_region_newest(void *arg, const struct catalog_newest *n,
-			      struct err *e UNUSED)
-{
-	struct region_newest *r = arg;
-
-	if (strcmp(n->region, r->region) == 0 &&
-	    instant_compare(n->received, r->newest) > 0)
-		r->newest = n->received;
-	return 0;
-}
-
-static int read_check(void *arg, const struct catalog_check_row *k,
-		      struct err *e UNUSED)
-{
-	bool *damaged = arg;
-
-	if (strcmp(k->result, "failed") == 0)
-		return 0;
-	*damaged = strcmp(k->result, "damaged") == 0;
-	return 1;
-}
-
-static void tell_damage(struct status *s, const struct catalog_region *r)
-{
-	char text[200];
-
-	(void)snprintf(text, sizeof(text),
-		       "region %s of %s is damaged: its copies that lose by it "
-		       "protect nothing",
-		       r->region, r->repository);
-	add_problem(s, text,
-		    "\"snapctl repo check --read-data\" tells all; the next "
-		    "run looks again");
-	s->troubled++;
-}
-
-static int write_region(void *arg, const struct catalog_region *r,
-			struct err *e)
-{
-	const struct catalog_check_filter checks = {
-		.repository = r->repository, .region = r->region, .limit = 20
-	};
-	struct region_newest newest = { .region = r->region };
-	struct status *s = arg;
-	struct json *j = s->call->reply;
-	const bool down = instant_compare(r->failed, r->seen_ok) > 0;
-	bool damaged = false;
-
-	if (catalog_newest(s->call->catalog, r->repository, NULL,
-			   read_region_newest, &newest, e) < 0 ||
-	    catalog_checks(s->call->catalog, &checks, read_check, &damaged, e) <
-		    0)
-		return -1;
-	json_begin_object(j);
-	json_kv_str(j, "repository", r->repository);
-	json_kv_str(j, "region", r->region);
-	json_kv_bool(j, "primary", r->primary);
-	json_kv_str(j, "state", down ? "failed" : damaged ? "damaged" : "ok");
-	write_moment(j, "newest", newest.newest);
-	json_end_object(j);
-	if (damaged)
-		tell_damage(s, r);
-	if (down) {
-		char text[400];
-
-		(void)snprintf(text, sizeof(text),
-			       "region %s of %s does not work: %.200s",
-			       r->region, r->repository, r->message);
-		add_problem(s, text, NULL);
-		s->troubled++;
-	}
-	return 0;
-}
-
-static int write_regions(struct status *s, struct err *e)
-{
-	json_key(s->call->reply, "regions");
-	json_begin_list(s->call->reply);
-	if (catalog_regions(s->call->catalog, NULL, write_region, s, e) < 0)
 		return -1;
 	json_end_list(s->call->reply);
 	return 0;
@@ -756,13 +651,14 @@ static void look_at_clock(struct status *s)
 {
 	if (!s->clock.suspicious.sec)
 		return;
-	add_problem(s,
-		    s->timetable_now.sec == s->call->now.sec
-			    ? "the clock jumped: retention and gc stand still"
-			    : "the clock jumped: retention and gc stand "
-			      "still, and the timetable goes on as if it had "
-			      "not",
-		    "set the clock right, then \"snapctl clock confirm\"");
+	op_status_problem(
+		s,
+		s->timetable_now.sec == s->call->now.sec
+			? "the clock jumped: retention and gc stand still"
+			: "the clock jumped: retention and gc stand "
+			  "still, and the timetable goes on as if it had "
+			  "not",
+		"set the clock right, then \"snapctl clock confirm\"");
 	s->troubled++;
 }
 
@@ -798,8 +694,8 @@ static void write_summary(struct status *s)
 		    : s->waiting		      ? "waiting"
 						      : "protected");
 	json_kv_str(j, "summary", text);
-	write_moment(j, "last_success", s->last_success);
-	write_moment(j, "next", s->next);
+	op_status_moment(j, "last_success", s->last_success);
+	op_status_moment(j, "next", s->next);
 	json_kv_str(j, "version", SNAPCTL_VERSION);
 }
 
@@ -813,13 +709,13 @@ static int write_status(struct status *s, struct err *e)
 	json_begin_list(&s->held_back);
 	json_begin_object(j);
 	if (read_clock(s, e) < 0 || write_sources(s, e) < 0 ||
-	    write_regions(s, e) < 0 || look_at_shortenings(s, e) < 0)
+	    op_status_regions(s, e) < 0 || look_at_shortenings(s, e) < 0)
 		return -1;
 	look_at_clock(s);
 	if (s->sources == 0)
-		add_problem(s, "there is no source yet",
-			    "\"snapctl apply -f FILE\" declares what to "
-			    "protect");
+		op_status_problem(s, "there is no source yet",
+				  "\"snapctl apply -f FILE\" declares what to "
+				  "protect");
 	json_end_list(&s->problems);
 	json_end_list(&s->held_back);
 	if (json_finish(&s->problems, e) < 0 ||
