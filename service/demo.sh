@@ -167,7 +167,7 @@ show apply -f "$demo/plan.yaml"
 
 say "3. The schedule's run, now instead of at 2:30: snapshot, copy, verify, retain"
 quietly run start nightly
-run=$("$programs/snapctl" --json run list | field id)
+run=$("$programs/snapctl" --json run list --schedule nightly | field id)
 state=$(wait_for_run "$run")
 show run show "$run"
 if [ "$state" = partial ] && [ "$(id -u)" != 0 ]; then
@@ -186,7 +186,8 @@ before=$("$programs/snapctl" --json snapshot list --repo "$demo/here" \
 printf 'workers 16;\n' >>"$demo/site/site.conf"
 rm "$demo/site/conf.d/limits.conf"
 quietly run start nightly
-wait_for_run "$("$programs/snapctl" --json run list | field id)" >/dev/null
+wait_for_run "$("$programs/snapctl" --json run list --schedule nightly |
+	field id)" >/dev/null
 show snapshot diff "$before" latest --source site --repo "$demo/here"
 
 say "7. What an auditor asks: what is kept, and why"

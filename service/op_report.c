@@ -105,14 +105,16 @@ const struct operation op_report_rows[] = {
 	  .route = "/reports/runs",
 	  .flags = OPERATION_DAEMON | OPERATION_FORMATS,
 	  .params = runs_params,
-	  .view = "occurrence:time schedule sources:list state:state "
+	  .view = "occurrence:time kind schedule sources:list state:state "
 		  "lateness_seconds:seconds=late attempts message "
 		  "+state=expected",
 	  .csv = "occurrence kind schedule sources state lateness_seconds "
 		 "started finished attempts message",
 	  .summary = "show every expected run and what became of it",
 	  .help = "One row for each occurrence, whether or not anything ran, "
-		  "the oldest first. JSON: occurrence, kind, schedule, "
+		  "the oldest first. JSON: occurrence, kind (Schedule, Drill, "
+		  "Maintenance: garbage was collected in the repository that "
+		  "schedule names), schedule, "
 		  "sources, state (due, running, succeeded, partial, failed, "
 		  "missed, skipped, superseded), lateness_seconds, started, "
 		  "finished, attempts, message. A stretch of time about which "

@@ -71,6 +71,8 @@ static int expect_known(struct operation_call *call,
 	known = op_known(call, kind, name, e);
 	if (known == 0 && by->schedule)
 		known = op_known(call, "Drill", name, e);
+	if (known == 0 && by->schedule)
+		known = op_known(call, "Repository", name, e);
 	if (known == 0 &&
 	    catalog_runs(call->catalog, by, note_any, &any, e) < 0)
 		return -1;
@@ -79,15 +81,25 @@ static int expect_known(struct operation_call *call,
 	return op_known_refuse(call, kind, name, e);
 }
 
+static const struct {
+	const char *word, *kind;
+} kinds[] = { { "schedule", "Schedule" },
+	      { "drill", "Drill" },
+	      { "maintenance", "Maintenance" } };
+
 static int list(struct operation_call *call, struct err *e)
 {
 	const char *state = args_text(call->args, "state");
+	const char *kind = args_text(call->args, "kind");
 	struct catalog_run_filter filter = {
 		.schedule = args_text(call->args, "schedule"),
 		.source = args_text(call->args, "source"),
 		.limit = (unsigned int)args_number(call->args, "limit"),
 	};
 
+	for (size_t i = 0; kind && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kinds[i].word, kind) == 0)
+			filter.kind = kinds[i].kind;
 	if (state)
 		filter.states = 1U << catalog_run_state_named(state);
 	if (expect_known(call,
@@ -262,7 +274,15 @@ static const struct operation_param list_params[] = {
 	{ .name = "schedule",
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
-	  .help = "only runs of this schedule or drill" },
+	  .help = "only runs of this schedule or drill, or the maintenance "
+		  "of this repository" },
+	{ .name = "kind",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_CHOICE,
+	  .value = "KIND",
+	  .choices = "schedule|drill|maintenance",
+	  .help = "only runs of schedules, of drills, or that collect garbage "
+		  "in a repository" },
 	{ .name = "source",
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
@@ -307,7 +327,7 @@ const struct operation op_run_rows[] = {
 	  .route = "/runs",
 	  .flags = OPERATION_DAEMON,
 	  .params = list_params,
-	  .view = "id schedule source:list occurrence:time state:state attempt "
+	  .view = "id kind schedule source:list occurrence:time state:state attempt "
 		  "started:age finished:age message",
 	  .summary = "list what ran and what runs, the newest first",
 	  .run = list },

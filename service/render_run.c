@@ -130,6 +130,9 @@ static int add_details(const struct render_style *style, const json_t *step,
 	    add_number(style, details, "bytes", "", out, e) ||
 	    add_number(style, details, "bytes_new", "new", out, e) ||
 	    add_number(style, details, "copied", "snapshot", out, e) ||
+	    add_number(style, details, "bytes_freed", "freed", out, e) ||
+	    add_number(style, details, "bytes_pending", "to be freed", out,
+		       e) ||
 	    add_number(style, details, "chunks", "chunk", out, e) ||
 	    add_number(style, details, "error_count", "error", out, e))
 		return -1;
@@ -154,7 +157,8 @@ static bool repeats(const json_t *step)
 
 	if (strcmp(name, "snapshot") == 0)
 		return *text_of(step, "region");
-	if (strcmp(name, "replicate") == 0 || strcmp(name, "verify") == 0)
+	if (strcmp(name, "replicate") == 0 || strcmp(name, "verify") == 0 ||
+	    strcmp(name, "gc") == 0)
 		return fine && !*text_of(step, "region");
 	return strcmp(name, "run") == 0;
 }

@@ -74,6 +74,8 @@ struct resource_repository {
 	size_t region_count;
 	int64_t concurrency;
 	int64_t verify_every_ms;
+	int64_t gc_every_ms; /* 0: the service collects no garbage */
+	uint64_t gc_rewrite_bytes;
 };
 
 struct resource_policy {

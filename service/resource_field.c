@@ -302,8 +302,8 @@ static void read_clock(struct reading *r, const struct field *f,
 	resource_field_expected(r, node, expected);
 }
 
-/* Digits and K, M, G or T of 1024; at most 2^60. */
-static bool parse_rate(const char *s, uint64_t *ret)
+/* Digits and K, M, G or T of 1024; from min to 2^60. */
+static bool parse_bytes(const char *s, int64_t min, uint64_t *ret)
 {
 	static const char units[] = "KMGT";
 	size_t n = strspn(s, "0123456789");
@@ -322,7 +322,7 @@ static bool parse_rate(const char *s, uint64_t *ret)
 			return false;
 		shift = (unsigned int)(unit - units + 1) * 10;
 	}
-	if (!text_number(digits, 1, INT64_C(1) << (60 - shift), &v))
+	if (!text_number(digits, min, INT64_C(1) << (60 - shift), &v))
 		return false;
 	*ret = (uint64_t)v << shift;
 	return true;
@@ -332,9 +332,17 @@ static void read_rate(struct reading *r, const struct yaml_node *node,
 		      uint64_t *ret)
 {
 	if ((node->kind != YAML_TEXT && node->kind != YAML_INT) ||
-	    !parse_rate(node->text, ret))
+	    !parse_bytes(node->text, 1, ret))
 		resource_field_expected(
 			r, node, "bytes a second as 500K, 50M or 1G, from 1");
+}
+
+static void read_size(struct reading *r, const struct yaml_node *node,
+		      uint64_t *ret)
+{
+	if ((node->kind != YAML_TEXT && node->kind != YAML_INT) ||
+	    !parse_bytes(node->text, 0, ret))
+		resource_field_expected(r, node, "bytes as 0, 500M, 4G or 1T");
 }
 
 static void read_bool(struct reading *r, const struct yaml_node *node,
@@ -402,6 +410,9 @@ static int read_value(struct reading *r, const struct field *f,
 	case FIELD_RATE:
 		read_rate(r, node, member);
 		return 0;
+	case FIELD_SIZE:
+		read_size(r, node, member);
+		return 0;
 	case FIELD_LABELS:
 		return resource_field_read_labels(r, node, member);
 	case FIELD_RULES:
@@ -420,6 +431,7 @@ static int read_value(struct reading *r, const struct field *f,
 int64_t resource_field_fallback(const struct field *f)
 {
 	struct err ignored;
+	uint64_t bytes = 0;
 	int64_t v = 0;
 	bool ok = true;
 
@@ -429,8 +441,10 @@ int64_t resource_field_fallback(const struct field *f)
 		ok = instant_duration_parse(f->fallback, &v, &ignored) == 0;
 	else if (f->type == FIELD_COUNT)
 		ok = text_number(f->fallback, f->min, f->max, &v);
+	else if (f->type == FIELD_SIZE)
+		ok = parse_bytes(f->fallback, 0, &bytes);
 	assert(ok); /* the tables are ours */
-	return v;
+	return f->type == FIELD_SIZE ? (int64_t)bytes : v;
 }
 
 static void set_fallback(const struct field *f, void *base)
@@ -443,6 +457,11 @@ static void set_fallback(const struct field *f, void *base)
 		*(const char **)member = f->fallback;
 	else if (f->type == FIELD_COUNT || f->type == FIELD_CLOCK)
 		*(int64_t *)member = resource_field_fallback(f);
+	else if (f->type == FIELD_SIZE)
+		*(uint64_t *)member = (uint64_t)resource_field_fallback(f);
+	else if (f->type == FIELD_MAP)
+		for (const struct field *in = f->fields; in->key; in++)
+			set_fallback(in, base);
 }
 
 static const char *nth_key(void *arg, size_t n)

@@ -39,10 +39,13 @@ enum field_type {
 	FIELD_COUNT,  /* int64_t within min … max */
 	FIELD_CLOCK,  /* int64_t, ms within min … max */
 	FIELD_RATE,   /* uint64_t, bytes a second */
+	FIELD_SIZE,   /* uint64_t, bytes */
 	FIELD_LABELS, /* struct resource_labels */
-	FIELD_MAP,    /* a map by .fields, members of the same struct */
-	FIELD_MAPS,   /* a list of maps: .fields, .size; pointer and count */
-	FIELD_RULES,  /* struct retention_policy */
+	/* A map by .fields, members of the same struct.  Left out, its members
+	 * are zero; or, with the fallback "{}", what the empty map says. */
+	FIELD_MAP,
+	FIELD_MAPS,  /* a list of maps: .fields, .size; pointer and count */
+	FIELD_RULES, /* struct retention_policy */
 };
 
 /*

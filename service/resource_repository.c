@@ -185,6 +185,22 @@ static const struct field region_fields[] = {
 };
 
 #define MEMBER(m) offsetof(struct resource, repository.m)
+static const struct field gc_fields[] = {
+	{ .key = "every",
+	  .type = FIELD_CLOCK,
+	  .offset = MEMBER(gc_every_ms),
+	  .fallback = "1d",
+	  .max = INT64_C(365) * 86400 * 1000,
+	  .doc = "how often, from 1h on; 0s: never" },
+	{ .key = "rewrite",
+	  .type = FIELD_SIZE,
+	  .offset = MEMBER(gc_rewrite_bytes),
+	  .fallback = "4G",
+	  .doc = "copy at most so much, in each region, out of packs that are "
+		 "mostly dead or small" },
+	{ 0 }
+};
+
 static const struct field fields[] = {
 	{ .key = "keyFile",
 	  .type = FIELD_TEXT,
@@ -214,6 +230,12 @@ static const struct field fields[] = {
 	  .min = INT64_C(3600) * 1000,
 	  .max = INT64_C(3650) * 86400 * 1000,
 	  .doc = "every stored byte is read and verified within this time" },
+	{ .key = "gc",
+	  .type = FIELD_MAP,
+	  .fallback = "{}",
+	  .fields = gc_fields,
+	  .doc = "the service gives back the space of what no snapshot needs, "
+		 "in each region, as {every: 1d}" },
 	{ 0 }
 };
 
@@ -254,6 +276,20 @@ static void check_same(struct reading *r, const struct resource_region *all,
 	}
 }
 
+/* Each one reads the trees of all snapshots: not every minute. */
+#define GC_EVERY_MIN_MS (INT64_C(3600) * 1000)
+
+static void check_gc(struct reading *r, const struct resource_repository *repo,
+		     const struct yaml_node *spec)
+{
+	const struct yaml_node *gc = yaml_get(spec, "gc");
+
+	if (repo->gc_every_ms > 0 && repo->gc_every_ms < GC_EVERY_MIN_MS)
+		resource_field_expected(r, yaml_get(gc, "every"),
+					"a duration from 1h to 365d, or 0s "
+					"for never");
+}
+
 static int finish(struct reading *r, struct resource *res,
 		  const struct yaml_node *spec)
 {
@@ -261,6 +297,7 @@ static int finish(struct reading *r, struct resource *res,
 	const struct yaml_node *list = yaml_get(spec, "regions");
 	size_t primaries = 0;
 
+	check_gc(r, repo, spec);
 	if (repo->region_count > REGIONS_MAX) {
 		problem_add(r->problems, yaml_place(r->y, list),
 			    "found %zu regions, expected at most %d",

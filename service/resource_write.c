@@ -65,11 +65,14 @@ static bool is_default(const struct field *f, const void *base)
 		return *(const int64_t *)member == resource_field_fallback(f);
 	case FIELD_RATE:
 		return *(const uint64_t *)member == 0;
+	case FIELD_SIZE:
+		return *(const uint64_t *)member ==
+		       (uint64_t)resource_field_fallback(f);
 	case FIELD_LABELS:
 		return ((const struct resource_labels *)member)->count == 0;
 	case FIELD_MAP:
 		return all_default(f->fields, base) ||
-		       all_zero(f->fields, base);
+		       (!f->fallback && all_zero(f->fields, base));
 	case FIELD_MAPS:
 		return maps_count(f, base) == 0;
 	case FIELD_RULES:
@@ -103,13 +106,13 @@ static void write_clock(int64_t ms, struct json *j)
 }
 
 /* With the largest unit that leaves no remainder. */
-static void write_rate(uint64_t bytes, struct json *j)
+static void write_bytes(uint64_t bytes, struct json *j)
 {
 	static const char units[] = "KMGT";
 	char text[32];
 	size_t n = 0;
 
-	while (n < 4 && bytes % 1024 == 0) {
+	while (n < 4 && bytes && bytes % 1024 == 0) {
 		bytes /= 1024;
 		n++;
 	}
@@ -154,7 +157,8 @@ static void write_value(const struct field *f, const void *base, struct json *j)
 		write_clock(*(const int64_t *)member, j);
 		break;
 	case FIELD_RATE:
-		write_rate(*(const uint64_t *)member, j);
+	case FIELD_SIZE:
+		write_bytes(*(const uint64_t *)member, j);
 		break;
 	case FIELD_LABELS:
 		write_labels(member, j);
@@ -221,6 +225,7 @@ static void describe_fields(const struct field *fields, const char *where,
 		[FIELD_CLOCK] = "duration",    [FIELD_RATE] = "bytes a second",
 		[FIELD_LABELS] = "labels",     [FIELD_MAP] = "map",
 		[FIELD_MAPS] = "list of maps", [FIELD_RULES] = "rules",
+		[FIELD_SIZE] = "bytes",
 	};
 	char path[128];
 

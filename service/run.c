@@ -21,6 +21,26 @@ int run_stopped(const struct run *r, struct err *e)
 	return err_set(e, ERR_INTERRUPTED, "asked to stop");
 }
 
+int run_clock_is_sure(const struct run *r, struct run_result *result,
+		      struct err *e)
+{
+	struct catalog_clock k;
+	char jump[INSTANT_TEXT];
+	const int found = catalog_clock_get(r->catalog, &k, e);
+
+	if (found < 0)
+		return -1;
+	if (found == 0 || k.suspicious.sec == 0)
+		return 1;
+	instant_duration_format(k.jump_ms < 0 ? -k.jump_ms : k.jump_ms, jump);
+	result->state = RUN_FAILED;
+	(void)snprintf(result->message, sizeof(result->message),
+		       "the clock jumped %s by %s: nothing is deleted until "
+		       "`snapctl clock confirm` says that it is right",
+		       k.jump_ms < 0 ? "back" : "ahead", jump);
+	return 0;
+}
+
 static const char *state_name(enum run_state state)
 {
 	static const char *const names[] = { [RUN_SUCCEEDED] = "succeeded",
@@ -214,14 +234,14 @@ int run_perform(struct run *r, const struct run_step *steps, size_t n,
 	if (n == 0)
 		return err_set(e, ERR_BUG, "a run of kind %s has no steps",
 			       r->kind);
-	if (r->source_count == 0) {
+	if (r->schedule && r->source_count == 0) {
 		/* A selector that matches nothing protects nothing. */
 		t.failed = true;
 		(void)snprintf(t.message, sizeof(t.message),
 			       "no source matches %s", r->name);
 		return put_result(r, &t, ret, e);
 	}
-	t.lost = calloc(r->source_count, sizeof(*t.lost));
+	t.lost = calloc(r->source_count + 1, sizeof(*t.lost));
 	if (!t.lost)
 		return err_oom(e);
 	status = perform_all(r, steps, n, &t, e);
@@ -315,6 +335,8 @@ static int load(struct run *r, struct err *e)
 	const struct catalog_resource_filter sources = { .kind = "Source" };
 	const char *schedule = r->name;
 
+	if (strcmp(r->kind, "Maintenance") == 0)
+		return get(r, "Repository", r->name, &r->repository, e);
 	if (strcmp(r->kind, "Drill") == 0) {
 		if (get(r, "Drill", r->name, &r->drill, e) < 0)
 			return -1;

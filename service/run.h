@@ -3,6 +3,7 @@
  *
  *	snapshot → replicate → verify → retain → report     a schedule's run
  *	drill						    a drill's run
+ *	gc → report					    a repository's
  *
  * Each step is a row of a table {name, function} (run_steps.c) and a file
  * step_<name>.c.  A step is idempotent: its state stands in the catalog, one
@@ -42,11 +43,13 @@ struct run {
 	int64_t attempt;
 	int64_t occurrence;	      /* or 0: ad hoc */
 	struct instant occurrence_at; /* or 0 */
-	char *kind;		      /* "Schedule", "Drill" */
-	char *name;		      /* of the schedule or drill */
+	char *kind;		      /* "Schedule", "Drill", "Maintenance" */
+	char *name;		      /* of the schedule, drill, repository */
 	char *schedule_uid;
-	struct resource *schedule; /* of a drill: the drill's schedule */
-	struct resource *drill;	   /* or NULL */
+	/* Of a drill: the drill's schedule.  Of a repository: NULL, and no
+	 * sources. */
+	struct resource *schedule;
+	struct resource *drill; /* or NULL */
 	struct resource *repository;
 	struct resource *policy; /* or NULL: keep everything */
 	struct resource **sources;
@@ -83,6 +86,13 @@ struct run_step {
 
 /* 0, or -1 with ERR_INTERRUPTED. */
 int run_stopped(const struct run *r, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/*
+ * 1, or 0 while the wall clock is in doubt, and *result says so: nothing may
+ * be deleted then.
+ */
+int run_clock_is_sure(const struct run *r, struct run_result *result,
+		      struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 
 /*
  * Do the steps that are not done yet and write the result down.  -1 only when

@@ -186,10 +186,16 @@ static int account_until(struct scheduler *s, struct timetable_entry *as,
 	return 0;
 }
 
+static bool is_maintenance(const struct timetable_entry *entry)
+{
+	return strcmp(entry->kind, "Maintenance") == 0;
+}
+
 /*
  * Where the ledger stands; for a new schedule, where it was applied.  While
  * the clock is in doubt it cannot be said when that was, but that it was
- * lately.
+ * lately.  Maintenance of a repository that an earlier program declared was
+ * not expected before this one came.
  */
 static int read_account(struct scheduler *s, struct timetable_entry *entry,
 			struct instant now, struct err *e)
@@ -204,7 +210,8 @@ static int read_account(struct scheduler *s, struct timetable_entry *entry,
 		entry->accounted_s = account.accounted.sec;
 		return 0;
 	}
-	account.accounted = s->in_doubt || entry->created.sec > now.sec
+	account.accounted = s->in_doubt || entry->created.sec > now.sec ||
+					    is_maintenance(entry)
 				    ? now
 				    : entry->created;
 	entry->accounted_s = account.accounted.sec;
@@ -415,6 +422,7 @@ struct gone {
 	struct {
 		int64_t id;
 		enum catalog_occurrence_state as;
+		const char *why;
 	} v[256];
 	size_t n;
 };
@@ -427,6 +435,9 @@ static int add_gone(void *arg, const struct catalog_occurrence *o,
 	if (timetable_find(g->s->timetable, o->schedule_uid))
 		return 0;
 	g->v[g->n].id = o->id;
+	g->v[g->n].why = strcmp(o->kind, "Maintenance") == 0
+				 ? "the repository was deleted"
+				 : "the schedule was deleted";
 	g->v[g->n++].as = o->state == CATALOG_RUNNING ? CATALOG_FAILED
 						      : CATALOG_SKIPPED;
 	return g->n == sizeof(g->v) / sizeof(g->v[0]);
@@ -448,9 +459,9 @@ static int end_deleted(struct scheduler *s, struct instant now, struct err *e)
 				e) < 0)
 		return -1;
 	for (size_t i = 0; i < gone.n; i++)
-		if (catalog_occurrence_end(
-			    s->settings.catalog, gone.v[i].id, gone.v[i].as,
-			    "the schedule was deleted", now, e) < 0)
+		if (catalog_occurrence_end(s->settings.catalog, gone.v[i].id,
+					   gone.v[i].as, gone.v[i].why, now,
+					   e) < 0)
 			return -1;
 	return 0;
 }

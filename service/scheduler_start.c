@@ -189,6 +189,12 @@ static int claim_one(struct scheduler *s, struct scheduler_start *start,
 			       ret, e);
 }
 
+/* Where there is no room for maintenance, there may be for others. */
+static bool counts(const struct timetable_entry *entry)
+{
+	return !entry || strcmp(entry->kind, "Maintenance") != 0;
+}
+
 /* Without room it waits for the end of a run. */
 static int start_one(struct scheduler *s, struct scheduler_start *start,
 		     struct full *full, struct instant now, struct err *e)
@@ -208,10 +214,10 @@ static int start_one(struct scheduler *s, struct scheduler_start *start,
 			entry->waits = false;
 		return launch(s, start->run, now, e);
 	case CATALOG_HOST_BUSY:
-		full->host = true;
+		full->host = full->host || counts(entry);
 		return 0;
 	case CATALOG_REPOSITORY_BUSY:
-		if (entry)
+		if (entry && counts(entry))
 			full->repositories[full->n++] = entry->repository;
 		return 0;
 	case CATALOG_SCHEDULE_BUSY:

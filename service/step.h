@@ -26,6 +26,9 @@ run_function step_report;
  */
 run_function step_rehearse;
 
+/* In every region: gives back the space of what no snapshot needs. */
+run_function step_gc;
+
 /* Restore from a region, look at it, record the evidence: service/drill.h. */
 run_function step_drill;
 

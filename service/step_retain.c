@@ -16,26 +16,6 @@
 #include "service/run_snapshot.h"
 #include "service/step.h"
 
-/* 1 when the clock is to be trusted. */
-static int check_clock(struct run *r, struct run_result *result, struct err *e)
-{
-	struct catalog_clock k;
-	char jump[INSTANT_TEXT];
-	const int found = catalog_clock_get(r->catalog, &k, e);
-
-	if (found < 0)
-		return -1;
-	if (found == 0 || k.suspicious.sec == 0)
-		return 1;
-	instant_duration_format(k.jump_ms < 0 ? -k.jump_ms : k.jump_ms, jump);
-	result->state = RUN_FAILED;
-	(void)snprintf(result->message, sizeof(result->message),
-		       "the clock jumped %s by %s: nothing is deleted until "
-		       "`snapctl clock confirm` says that it is right",
-		       k.jump_ms < 0 ? "back" : "ahead", jump);
-	return 0;
-}
-
 /* ---- Lists that shrink -------------------------------------------------- */
 
 /* Off the list only when every region keeps it: one list serves them all. */
@@ -221,7 +201,7 @@ int step_retain(struct run *r, const struct resource *source UNUSED,
 {
 	CLEANUP(retain_done) struct retain x = { .run = r };
 	struct retain_outcome outcome = { .counts = { 0 } };
-	const int trusted = check_clock(r, result, e);
+	const int trusted = run_clock_is_sure(r, result, e);
 
 	if (trusted <= 0)
 		return trusted;

@@ -115,15 +115,45 @@ static int plan_of_drill(struct timetable_entry *entry,
 	return 0;
 }
 
-/* Fill in what follows from the resource itself. */
-static int make_plan(struct timetable_entry *entry, struct err *e)
+/* What it would have done while nobody was there, one does now. */
+static int plan_of_repository(struct timetable_entry *entry,
+			      const struct resource_repository *r)
+{
+	struct plan_schedule *p = &entry->plan;
+
+	p->every_s = r->gc_every_ms ? r->gc_every_ms / 1000 : PLAN_NEVER;
+	p->catch_up = PLAN_CATCH_UP_ONE;
+	p->overlap = PLAN_OVERLAP_SKIP;
+	(void)snprintf(entry->repository, sizeof(entry->repository), "%s",
+		       entry->name);
+	return 0;
+}
+
+static int make_plan_of(struct timetable_entry *entry, struct err *e)
 {
 	const struct resource *r = entry->resource;
 
+	switch (r->kind) {
+	case RESOURCE_SCHEDULE:
+		return plan_of_schedule(entry, &r->schedule, e);
+	case RESOURCE_DRILL:
+		return plan_of_drill(entry, &r->drill, e);
+	case RESOURCE_REPOSITORY:
+		return plan_of_repository(entry, &r->repository);
+	case RESOURCE_POLICY:
+	case RESOURCE_SOURCE:
+	case RESOURCE_KINDS:
+		break;
+	}
+	return err_set(e, ERR_BUG, "a %s has no timetable",
+		       resource_kind_name(r->kind));
+}
+
+/* Fill in what follows from the resource itself. */
+static int make_plan(struct timetable_entry *entry, struct err *e)
+{
 	entry->plan.uid = entry->uid;
-	if ((r->kind == RESOURCE_DRILL
-		     ? plan_of_drill(entry, &r->drill, e)
-		     : plan_of_schedule(entry, &r->schedule, e)) < 0)
+	if (make_plan_of(entry, e) < 0)
 		return -1;
 	entry->plan.zone = entry->zone;
 	return 0;
@@ -140,6 +170,30 @@ static int read_form(const struct catalog_resource *row, struct resource **ret,
 					    .spec_json = row->spec_json };
 
 	return resource_from_form(&form, ret, e);
+}
+
+/* What each kind of resource with a timetable calls its entry. */
+static const struct {
+	const char *resource, *entry;
+} kinds[] = { { "Schedule", "Schedule" },
+	      { "Drill", "Drill" },
+	      { "Repository", "Maintenance" } };
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static const char *entry_kind(const char *resource)
+{
+	for (size_t i = 0; i < N_KINDS; i++)
+		if (strcmp(kinds[i].resource, resource) == 0)
+			return kinds[i].entry;
+	return "";
+}
+
+static const char *resource_kind_of(const struct timetable_entry *entry)
+{
+	for (size_t i = 0; i < N_KINDS; i++)
+		if (strcmp(kinds[i].entry, entry->kind) == 0)
+			return kinds[i].resource;
+	return "";
 }
 
 static int add_entry(void *arg, const struct catalog_resource *row,
@@ -167,7 +221,7 @@ static int add_entry(void *arg, const struct catalog_resource *row,
 					   .changed = row->changed,
 					   .accounted_s = INT64_MIN,
 					   .wake_s = INT64_MIN };
-	entry->kind = strcmp(row->kind, "Drill") == 0 ? "Drill" : "Schedule";
+	entry->kind = entry_kind(row->kind);
 	(void)snprintf(entry->name, sizeof(entry->name), "%s", row->name);
 	(void)snprintf(entry->uid, sizeof(entry->uid), "%s", row->uid);
 	if (read_form(row, &entry->resource, &why) < 0) {
@@ -254,7 +308,12 @@ static int connect_entry(const struct loading *l, struct timetable_entry *entry,
 {
 	const struct resource *schedule = entry->resource;
 
-	if (strcmp(entry->kind, "Drill") == 0) {
+	if (entry->resource->kind == RESOURCE_REPOSITORY) {
+		find_limit(l, entry);
+		entry->sources_json = strdup("[]");
+		return entry->sources_json ? 0 : err_oom(e);
+	}
+	if (entry->resource->kind == RESOURCE_DRILL) {
 		const struct timetable_entry *of = timetable_named(
 			l->t, "Schedule", entry->resource->drill.schedule);
 
@@ -273,7 +332,7 @@ static int connect_entry(const struct loading *l, struct timetable_entry *entry,
 static int complete(const struct loading *l, struct timetable_entry *entry,
 		    struct err *e)
 {
-	struct err why;
+	struct err why = { 0 };
 
 	if (entry->problem[0])
 		return 0;
@@ -311,10 +370,11 @@ static int load(struct loading *l, const struct timetable *old, struct err *e)
 {
 	if (list_forms(l, "Repository", &l->repositories, &l->repository_count,
 		       e) < 0 ||
-	    list_forms(l, "Source", &l->sources, &l->source_count, e) < 0 ||
-	    list_entries(l, "Schedule", e) < 0 ||
-	    list_entries(l, "Drill", e) < 0)
+	    list_forms(l, "Source", &l->sources, &l->source_count, e) < 0)
 		return -1;
+	for (size_t i = 0; i < N_KINDS; i++)
+		if (list_entries(l, kinds[i].resource, e) < 0)
+			return -1;
 	for (size_t i = 0; i < l->t->count; i++) {
 		if (complete(l, &l->t->entries[i], e) < 0)
 			return -1;
@@ -353,7 +413,7 @@ static int read_version(void *arg, const struct catalog_version *v,
 			struct err *e)
 {
 	struct old_version *o = arg;
-	const struct resource_form form = { .kind = o->now->kind,
+	const struct resource_form form = { .kind = resource_kind_of(o->now),
 					    .name = o->now->name,
 					    .labels_json = v->labels_json,
 					    .spec_json = v->spec_json };

@@ -1,5 +1,6 @@
 /*
- * All schedules and drills of the catalog, ready for schedules/plan.h.
+ * All schedules and drills of the catalog, and the maintenance of repositories,
+ * ready for schedules/plan.h.
  *
  * Hidden here: how a resource becomes a struct plan_schedule, its zone, its
  * sources, the limits of its repository.  A timetable is loaded whole and
@@ -24,7 +25,8 @@
 
 struct timetable_entry {
 	struct resource *resource; /* NULL when it cannot be read */
-	const char *kind;	   /* "Schedule" or "Drill" */
+	/* "Schedule", "Drill"; "Maintenance" of the Repository it names. */
+	const char *kind;
 	char name[RESOURCE_NAME_MAX + 1];
 	char uid[33];
 	int64_t version;

@@ -208,8 +208,7 @@ int gc_run(struct repository *r, const struct gc_options *o,
 	gc_ids_done(&g.sessions);
 	gc_ids_done(&g.ended);
 	beat_stop(g.beat);
-	if (!failed)
-		*ret = *out;
+	*ret = *out;
 	free(out);
 	return failed ? -1 : 0;
 }

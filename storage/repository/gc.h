@@ -86,7 +86,8 @@ struct gc_result {
  * ERR_CORRUPT: something is damaged, or less is listed than there was:
  * nothing was deleted.  ERR_BUSY: another collection was faster, or gave us
  * up: nothing is lost, try again.  ERR_DENIED on a store that cannot promise
- * what the protocol needs.  Killed anywhere, the next call goes on.
+ * what the protocol needs.  Killed anywhere, the next call goes on.  *ret is
+ * written also on failure: what was deleted by then is gone.
  */
 int gc_run(struct repository *r, const struct gc_options *o,
 	   struct gc_result *ret, struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;

@@ -17,6 +17,7 @@ kind: Repository
 metadata: {name: main}
 spec:
   keyFile: main.key
+  gc: {every: 0s}
   regions:
     - {name: here, url: "file://%(root)s/here"}
 %(more)s---

@@ -309,6 +309,7 @@ kind: Repository
 metadata: {name: main}
 spec:
   keyFile: main.key
+  gc: {every: 0s}
   regions:
   - {name: here, url: "file://ROOT/repo"}
   - {name: there, url: "file://ROOT/there"}

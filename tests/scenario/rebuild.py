@@ -113,6 +113,7 @@ metadata: {name: second}
 spec:
   keyFile: main.key
   regions: [{name: there, url: "file://%s/there"}]
+  gc: {every: 0s}
 ---
 apiVersion: snapctl.io/v1
 kind: Schedule

@@ -24,6 +24,7 @@ spec:
   keyFile: main.key
   regions: [{name: here, url: "file://%s/here"}]
   concurrency: %d
+  gc: {every: 0s}
 ---
 apiVersion: snapctl.io/v1
 kind: Source

@@ -168,30 +168,36 @@ static inline int copy_uid(void *arg, const struct catalog_resource *r,
 	return 0;
 }
 
-/* Another attempt of an occurrence (0: of a new one at this moment). */
-static inline int64_t run_attempt(struct run_frame *t, int64_t occurrence)
+/*
+ * Another attempt of an occurrence (0: of a new one at this moment), of a
+ * "Schedule", or "Maintenance" of a repository.
+ */
+static inline int64_t run_attempt_of(struct run_frame *t, const char *kind,
+				     const char *name, int64_t occurrence)
 {
+	const char *resource = strcmp(kind, "Maintenance") == 0 ? "Repository"
+								: kind;
 	const struct instant now = clock_now();
 	char uid[33] = "";
-	struct catalog_occurrence o = { .kind = "Schedule",
+	struct catalog_occurrence o = { .kind = kind,
 					.schedule_uid = uid,
-					.schedule = "nightly",
+					.schedule = name,
 					.schedule_version = 1,
 					.repository = "main",
 					.at = now,
 					.jittered = now,
 					.noted = now,
 					.state = CATALOG_DUE };
-	struct catalog_run r = { .kind = "Schedule",
+	struct catalog_run r = { .kind = kind,
 				 .schedule_uid = uid,
-				 .schedule = "nightly",
+				 .schedule = name,
 				 .repository = "main",
 				 .queued = now,
 				 .requested_by = "snapctld" };
 	int64_t id = 0;
 
-	ck_assert_int_eq(catalog_resource_get(t->f.c, "Schedule", "nightly",
-					      copy_uid, uid, &t->f.e),
+	ck_assert_int_eq(catalog_resource_get(t->f.c, resource, name, copy_uid,
+					      uid, &t->f.e),
 			 1);
 	if (occurrence == 0)
 		ok(&t->f,
@@ -200,6 +206,11 @@ static inline int64_t run_attempt(struct run_frame *t, int64_t occurrence)
 	ok(&t->f, catalog_run_queue(t->f.c, &r, &id, &t->f.e));
 	ck_assert_int_eq(claim_run(&t->f, id, now.sec), CATALOG_CLAIMED);
 	return id;
+}
+
+static inline int64_t run_attempt(struct run_frame *t, int64_t occurrence)
+{
+	return run_attempt_of(t, "Schedule", "nightly", occurrence);
 }
 
 /* Load a run, without performing it. */
@@ -217,11 +228,12 @@ static inline struct run *run_get(struct run_frame *t, int64_t id)
 static inline enum run_state run_do(struct run_frame *t, int64_t id)
 {
 	enum run_state state = RUN_FAILED;
+	struct run *r = run_get(t, id);
 	const struct run_step *steps;
 	size_t n;
 
-	steps = run_steps("Schedule", &n);
-	ok(&t->f, run_perform(run_get(t, id), steps, n, &state, &t->f.e));
+	steps = run_steps(r->kind, &n);
+	ok(&t->f, run_perform(r, steps, n, &state, &t->f.e));
 	return state;
 }
 

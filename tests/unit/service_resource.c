@@ -191,6 +191,10 @@ START_TEST(defaults_are_typed_and_left_out)
 	ck_assert_uint_eq(problems.errors, 0);
 	ck_assert_int_eq(r->repository.concurrency, 2);
 	ck_assert_int_eq(r->repository.verify_every_ms, INT64_C(2592000000));
+	/* A map that is left out, and whose fields have defaults all the same.
+	 */
+	ck_assert_int_eq(r->repository.gc_every_ms, 86400000);
+	ck_assert_uint_eq(r->repository.gc_rewrite_bytes, UINT64_C(4) << 30);
 	ck_assert(r->repository.regions[0].primary);
 	ck_assert_ptr_eq(resource_region(r, NULL), &r->repository.regions[0]);
 	ck_assert_ptr_eq(resource_region(r, "b"), &r->repository.regions[1]);
@@ -218,6 +222,49 @@ START_TEST(defaults_are_typed_and_left_out)
 			"\"@weekly\",\"schedule\":\"n\"}}");
 	for (size_t i = 0; i < resource_set_count(s); i++)
 		check_round_trip(resource_set_get(s, i));
+}
+END_TEST
+
+static void check_gc(const char *gc, int64_t every_ms, uint64_t rewrite,
+		     const char *canonical)
+{
+	char text[512], expected[512];
+	CLEANUP(resource_set_free) struct resource_set *s = NULL;
+	const struct resource *r;
+
+	(void)snprintf(text, sizeof(text),
+		       MANIFEST("Repository", "r",
+				"{keyFile: k, regions: [{name: a, url: /a}]"
+				"%s}"),
+		       gc);
+	(void)snprintf(expected, sizeof(expected),
+		       "{\"apiVersion\":\"snapctl.io/v1\",\"kind\":"
+		       "\"Repository\",\"metadata\":{\"name\":\"r\"},"
+		       "\"spec\":{\"keyFile\":\"k\",\"regions\":[{\"name\":"
+		       "\"a\",\"url\":\"file:///a\",\"primary\":true}]%s}}",
+		       canonical);
+	s = read_set(text, strlen(text));
+	ck_assert_uint_eq(problems.errors, 0);
+	r = resource_set_get(s, 0);
+	ck_assert_int_eq(r->repository.gc_every_ms, every_ms);
+	ck_assert_uint_eq(r->repository.gc_rewrite_bytes, rewrite);
+	check_canonical(r, expected);
+	check_round_trip(r);
+}
+
+START_TEST(gc_is_on_unless_it_is_turned_off)
+{
+	const uint64_t usual = UINT64_C(4) << 30;
+
+	check_gc("", 86400000, usual, "");
+	check_gc(", gc: {}", 86400000, usual, "");
+	check_gc(", gc: {every: 24h, rewrite: 4096M}", 86400000, usual, "");
+	check_gc(", gc: {every: 0s}", 0, usual, ",\"gc\":{\"every\":\"0s\"}");
+	/* All of it zero is not all of it left out. */
+	check_gc(", gc: {every: 0s, rewrite: 0}", 0, 0,
+		 ",\"gc\":{\"every\":\"0s\",\"rewrite\":\"0\"}");
+	check_gc(", gc: {every: 1h, rewrite: 500}", 3600000, 500,
+		 ",\"gc\":{\"every\":\"1h\",\"rewrite\":\"500\"}");
 }
 END_TEST
 
@@ -525,6 +572,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, the_design_example_is_read_but_for_its_hook);
 	tcase_add_test(tc, our_own_example_is_sound);
 	tcase_add_test(tc, defaults_are_typed_and_left_out);
+	tcase_add_test(tc, gc_is_on_unless_it_is_turned_off);
 	tcase_add_test(tc, every_retention_rule_is_read_and_written);
 	tcase_add_test(tc, references_are_checked_in_the_apply);
 	tcase_add_test(tc, references_are_checked_against_what_exists);

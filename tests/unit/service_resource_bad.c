@@ -357,7 +357,36 @@ static const struct {
 	  "  colour: red\n",
 	  "f.yaml:7:3: found the key \"colour\", which spec does no"
 	  "t have; it has keyFile, regions, concurrency, verifyEver"
-	  "y\n" },
+	  "y, gc\n" },
+	{ "Repository",
+	  "  keyFile: k\n"
+	  "  regions: [{name: a, url: /a}]\n"
+	  "  gc: {every: 59m}\n",
+	  "f.yaml:7:15: found the text \"59m\", expected a duration from 1h to "
+	  "365d, or 0s for never\n" },
+	{ "Repository",
+	  "  keyFile: k\n"
+	  "  regions: [{name: a, url: /a}]\n"
+	  "  gc: {every: 366d}\n",
+	  "f.yaml:7:15: found the text \"366d\", expected a duration from 0s to "
+	  "365d\n" },
+	{ "Repository",
+	  "  keyFile: k\n"
+	  "  regions: [{name: a, url: /a}]\n"
+	  "  gc: {rewrite: much}\n",
+	  "f.yaml:7:17: found the text \"much\", expected bytes as 0, 500M, 4G "
+	  "or 1T\n" },
+	{ "Repository",
+	  "  keyFile: k\n"
+	  "  regions: [{name: a, url: /a}]\n"
+	  "  gc: 1d\n",
+	  "f.yaml:7:7: found the text \"1d\", expected spec.gc to be a map\n" },
+	{ "Repository",
+	  "  keyFile: k\n"
+	  "  regions: [{name: a, url: /a}]\n"
+	  "  gc: {suspend: true}\n",
+	  "f.yaml:7:8: found the key \"suspend\", which spec.gc does not have; "
+	  "it has every, rewrite\n" },
 	{ "Policy", "  timeZone: [UTC]\n",
 	  "f.yaml:5:13: found a list, expected text\n" },
 	{ "Policy", "  retention: 7\n",

@@ -107,24 +107,34 @@ static void schedule(struct world *w, const char *name, const char *cron,
 	apply(w, "Schedule", name, spec);
 }
 
-static void drop(struct world *w, const char *name)
+static void drop_kind(struct world *w, const char *kind, const char *name)
 {
 	const struct catalog_actor who = by("tester", w->now_s);
 
-	ok(&w->f,
-	   catalog_resource_delete(w->f.c, "Schedule", name, &who, &w->f.e));
+	ok(&w->f, catalog_resource_delete(w->f.c, kind, name, &who, &w->f.e));
 	scheduler_reload(w->s);
 }
 
-static void repository(struct world *w, int concurrency)
+static void drop(struct world *w, const char *name)
+{
+	drop_kind(w, "Schedule", name);
+}
+
+static void repository_gc(struct world *w, int concurrency, const char *every)
 {
 	char spec[512];
 
 	(void)snprintf(spec, sizeof(spec),
 		       "{\"keyFile\":\"main.key\",\"regions\":[{\"name\":\"a\","
-		       "\"url\":\"file:///nowhere\"}],\"concurrency\":%d}",
-		       concurrency);
+		       "\"url\":\"file:///nowhere\"}],\"concurrency\":%d,"
+		       "\"gc\":{\"every\":\"%s\"}}",
+		       concurrency, every);
 	apply(w, "Repository", "main", spec);
+}
+
+static void repository(struct world *w, int concurrency)
+{
+	repository_gc(w, concurrency, "0s");
 }
 
 static void open_world(struct world *w)
@@ -336,6 +346,162 @@ START_TEST(whoever_waited_longest_is_next)
 	ck_assert_int_eq(count_done(&w, "a"), 3);
 	ck_assert_int_eq(count_done(&w, "b"), 3);
 	ck_assert_int_eq(count_done(&w, "c"), 3);
+}
+END_TEST
+
+/* ---- Maintenance of a repository ----------------------------------------- */
+
+#define HOUR INT64_C(3600)
+#define DAY  INT64_C(86400)
+
+/* To the moment at which there is something to do. */
+static void pass_to_next(struct world *w)
+{
+	pass(w, w->next.sec - w->now_s);
+}
+
+START_TEST(each_period_a_collection)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	repository_gc(&w, 9, "1h");
+	tick(&w);
+	ck_assert_str_eq(ledger(&w), "");
+	ck_assert_int_le(w.next.sec, w.now_s + HOUR);
+	pass_to_next(&w);
+	ck_assert_str_eq(ledger(&w), "main:running");
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM runs WHERE "
+					   "kind = 'Maintenance' AND "
+					   "repository = 'main' AND sources = "
+					   "'[]'"),
+			 1);
+	/* One at a time. */
+	pass(&w, HOUR);
+	ck_assert_str_eq(ledger(&w), "main:running main:skipped(overlap)");
+	end_child(&w, "succeeded");
+	pass_to_next(&w);
+	end_child(&w, "failed");
+	ck_assert_str_eq(ledger(&w), "main:succeeded main:skipped(overlap) "
+				     "main:failed(m)");
+	/* Nobody was there for a while: once for all of them. */
+	w.now_s += 4 * HOUR;
+	w.boot_ms += 4 * HOUR * 1000;
+	begin(&w);
+	tick(&w);
+	ck_assert_uint_eq(children.n, 1);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM occurrences "
+					   "WHERE state = 'superseded'"),
+			 3);
+}
+END_TEST
+
+START_TEST(what_was_never_expected_was_not_missed)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	/* An earlier program's, which knew of no such thing. */
+	repository_gc(&w, 9, "1d");
+	pass(&w, 0);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM accounts"), 1);
+	frame_sql(&w.f, "DELETE FROM accounts");
+	w.now_s += 100 * DAY;
+	w.boot_ms += 100 * DAY * 1000;
+	begin(&w);
+	tick(&w);
+	ck_assert_str_eq(ledger(&w), "");
+	ck_assert_int_le(w.next.sec, w.now_s + DAY);
+	pass_to_next(&w);
+	ck_assert_str_eq(ledger(&w), "main:running");
+}
+END_TEST
+
+START_TEST(turned_off_it_is_not_due)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	tick(&w);
+	ck_assert_int_eq(w.next.sec, INT64_MAX);
+	pass(&w, 40 * DAY);
+	ck_assert_str_eq(ledger(&w), "");
+	/* Turned on, it fires nothing of the time before. */
+	repository_gc(&w, 9, "1d");
+	tick(&w);
+	ck_assert_str_eq(ledger(&w), "");
+	ck_assert_int_le(w.next.sec, w.now_s + DAY);
+	pass_to_next(&w);
+	ck_assert_str_eq(ledger(&w), "main:running");
+	repository_gc(&w, 9, "0s");
+	tick(&w);
+	end_child(&w, "succeeded");
+	pass(&w, 40 * DAY);
+	ck_assert_str_eq(ledger(&w), "main:succeeded");
+}
+END_TEST
+
+START_TEST(snapshots_do_not_wait_for_a_collection)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	repository_gc(&w, 1, "1h");
+	tick(&w);
+	schedule(&w, "nightly", MINUTES, ",\"overlap\":\"queue\"");
+	tick(&w);
+	pass(&w, 60);
+	ck_assert_uint_eq(children.n, 1);
+	/* It waits for them … */
+	pass(&w, HOUR);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM runs WHERE "
+					   "kind = 'Maintenance'"),
+			 0);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM occurrences "
+					   "WHERE kind = 'Maintenance' AND "
+					   "state = 'due'"),
+			 1);
+	/* … as whoever waited longest is next … */
+	end_child(&w, "succeeded");
+	tick(&w);
+	for (int i = 0; i < 3 && children.n < 2; i++) {
+		end_child(&w, "succeeded");
+		tick(&w);
+	}
+	/* … and they do not wait for it. */
+	ck_assert_uint_eq(children.n, 2);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM runs WHERE "
+					   "kind = 'Maintenance' AND state = "
+					   "'running'"),
+			 1);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM runs WHERE "
+					   "kind = 'Schedule' AND state = "
+					   "'running'"),
+			 1);
+}
+END_TEST
+
+START_TEST(a_repository_that_goes_takes_what_waits_along)
+{
+	CLEANUP(close_world) struct world w;
+
+	open_world(&w);
+	w.host_max = 1;
+	begin(&w);
+	repository_gc(&w, 9, "1h");
+	tick(&w);
+	schedule(&w, "nightly", MINUTES, ",\"overlap\":\"queue\"");
+	tick(&w);
+	pass(&w, 60);
+	pass(&w, HOUR);
+	drop(&w, "nightly");
+	drop_kind(&w, "Repository", "main");
+	tick(&w);
+	ck_assert_int_eq(frame_count(&w.f, "SELECT count(*) FROM occurrences "
+					   "WHERE kind = 'Maintenance' AND "
+					   "state = 'skipped' AND reason = "
+					   "'the repository was deleted'"),
+			 1);
 }
 END_TEST
 
@@ -652,6 +818,11 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_retry_ends_when_it_is_suspended);
 	tcase_add_test(tc, nothing_is_tried_again_without_its_schedule);
 	tcase_add_test(tc, whoever_waited_longest_is_next);
+	tcase_add_test(tc, each_period_a_collection);
+	tcase_add_test(tc, what_was_never_expected_was_not_missed);
+	tcase_add_test(tc, turned_off_it_is_not_due);
+	tcase_add_test(tc, snapshots_do_not_wait_for_a_collection);
+	tcase_add_test(tc, a_repository_that_goes_takes_what_waits_along);
 	tcase_add_test(tc,
 		       a_dead_run_blocks_nobody_whatever_the_host_is_called);
 	tcase_add_test(tc, a_failure_that_nobody_saw_is_tried_again);

@@ -1,0 +1,218 @@
+/*
+ * The step "gc": in each region of the repository the space of what no
+ * snapshot needs is given back.  See storage/repository/gc.h.
+ *
+ * It is a run of its own, of the kind Maintenance, on the period that the
+ * repository names: it goes on when no schedule runs, and no snapshot waits
+ * for it.  A region that cannot be reached, is damaged or lists too little
+ * keeps everything, and the others go on.
+ *
+ * Doing it again is harmless: what was marked stays marked, what was deleted
+ * is gone.  Each region's row tells what came of it, for `status`, and what is
+ * gone for good has an audit record in the same change.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "service/catalog_audit.h"
+#include "service/engine.h"
+#include "service/op_gc.h"
+#include "service/run_region.h"
+#include "service/step.h"
+
+#define DETAILS_MAX ((size_t)1 << 20)
+
+/* One region's turn. */
+struct collecting {
+	struct run *run;
+	const struct resource_region *region;
+	struct instant started;
+	struct gc_result *result;
+};
+
+/* ---- Writing down ------------------------------------------------------- */
+
+static int write_details(const struct collecting *x, struct buf *out,
+			 struct err *e)
+{
+	struct json j;
+
+	json_init(&j, json_to_buf, out);
+	json_begin_object(&j);
+	op_gc_write(&j, x->result);
+	json_end_object(&j);
+	return json_finish(&j, e);
+}
+
+static int put_row(const struct collecting *x, const struct err *why,
+		   struct err *e)
+{
+	CLEANUP(buf_done) struct buf details;
+	struct catalog_step row = { .run = x->run->id,
+				    .source = "",
+				    .step = "gc",
+				    .region = x->region->name,
+				    .state = why ? "failed" : "succeeded",
+				    .started = x->started,
+				    .finished = clock_now(),
+				    .message = why ? why->text : "" };
+
+	buf_init(&details, DETAILS_MAX);
+	if (write_details(x, &details, e) < 0)
+		return -1;
+	row.details_json = buf_str(&details);
+	return catalog_step_put(x->run->catalog, &row, e);
+}
+
+/* As a text, as all details are that come by way of `audit note`. */
+static void kv_number(struct json *j, const char *key, uint64_t n)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%ju", (uintmax_t)n);
+	json_kv_str(j, key, text);
+}
+
+static int audit(const struct collecting *x, struct err *e)
+{
+	const struct catalog_actor who = { .uid = -1,
+					   .name = "snapctld",
+					   .now = clock_now() };
+	const struct gc_result *g = x->result;
+	CLEANUP(buf_done) struct buf details;
+	char object[sizeof("Repository/") + RESOURCE_NAME_MAX];
+	struct json j;
+
+	if (g->snapshots == 0 && g->deleted == 0)
+		return 0;
+	buf_init(&details, DETAILS_MAX);
+	json_init(&j, json_to_buf, &details);
+	json_begin_object(&j);
+	json_kv_str(&j, "repository", x->run->repository->name);
+	json_kv_str(&j, "region", x->region->name);
+	kv_number(&j, "run", (uint64_t)x->run->id);
+	kv_number(&j, "snapshots", g->snapshots);
+	kv_number(&j, "packs", g->deleted);
+	kv_number(&j, "bytes_freed", g->bytes_freed);
+	json_end_object(&j);
+	(void)snprintf(object, sizeof(object), "Repository/%s",
+		       x->run->repository->name);
+	return json_finish(&j, e) < 0
+		       ? -1
+		       : catalog_audit_add(x->run->catalog, &who, "repo.gc",
+					   object, buf_str(&details), e);
+}
+
+/*
+ * What came of it and what is gone, as one.  One that was asked to stop came
+ * to nothing that the next does not come to as well.
+ */
+static int conclude(const struct collecting *x, const struct err *why,
+		    struct err *e)
+{
+	const bool stopped = why && why->code == ERR_INTERRUPTED;
+	struct catalog *c = x->run->catalog;
+
+	if (catalog_begin(c, e) < 0)
+		return -1;
+	if ((!stopped && put_row(x, why, e) < 0) || audit(x, e) < 0) {
+		catalog_rollback(c);
+		return -1;
+	}
+	return catalog_commit(c, e);
+}
+
+/* ---- Collecting --------------------------------------------------------- */
+
+static int collect(struct collecting *x, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	char host[256];
+	const struct gc_options o = {
+		.now = x->started,
+		.grace_ms = -1,
+		.rewrite_bytes =
+			x->run->repository->repository.gc_rewrite_bytes,
+		.host = host,
+		.cancel = x->run->stop,
+	};
+
+	engine_host(host, sizeof(host));
+	if (run_region_open(x->run, x->region, &r, e) < 0)
+		return -1;
+	if (gc_run(r, &o, x->result, e) < 0)
+		return err_wrap(e, "region %s of repository %s",
+				text_quote_str(x->region->name).s,
+				text_quote_str(x->run->repository->name).s);
+	return 0;
+}
+
+/* One region: 1 it is collected, 0 it is not, -1. */
+static int collect_one(struct run *r, const struct resource_region *region,
+		       struct gc_result *gc, struct run_result *result,
+		       struct err *e)
+{
+	struct collecting x = {
+		.run = r, .region = region, .started = clock_now(), .result = gc
+	};
+	struct err why = { 0 };
+	const bool failed = collect(&x, &why) < 0;
+
+	if (conclude(&x, failed ? &why : NULL, e) < 0)
+		return -1;
+	if (failed && why.code == ERR_INTERRUPTED) {
+		*e = why;
+		return -1;
+	}
+	if (failed && !result->message[0])
+		(void)snprintf(result->message, sizeof(result->message),
+			       "%.299s", why.text);
+	return !failed;
+}
+
+static int collect_all(struct run *r, struct gc_result *gc, size_t *ret_done,
+		       struct run_result *result, struct err *e)
+{
+	const struct resource_repository *about = &r->repository->repository;
+
+	for (size_t i = 0; i < about->region_count; i++) {
+		int one;
+
+		if (run_stopped(r, e) < 0)
+			return -1;
+		/* It may have jumped while the last region was at work. */
+		one = run_clock_is_sure(r, result, e);
+		if (one <= 0)
+			return one;
+		memset(gc, 0, sizeof(*gc));
+		one = collect_one(r, &about->regions[i], gc, result, e);
+		if (one < 0)
+			return -1;
+		*ret_done += (size_t)one;
+	}
+	return 0;
+}
+
+int step_gc(struct run *r, const struct resource *source UNUSED,
+	    struct run_result *result, struct err *e)
+{
+	struct gc_result *gc = calloc(1, sizeof(*gc));
+	size_t done = 0;
+	int failed;
+
+	if (!gc)
+		return err_oom(e);
+	failed = collect_all(r, gc, &done, result, e);
+	free(gc);
+	if (failed)
+		return -1;
+	result->state = done == r->repository->repository.region_count
+				? RUN_SUCCEEDED
+			: done ? RUN_PARTIAL
+			       : RUN_FAILED;
+	return 0;
+}
