@@ -16,13 +16,6 @@
 /* More problems than this are a list that nobody reads. */
 enum { PROBLEMS_MAX = 50 };
 
-/*
- * So many occurrences in a row that found a run of an earlier one mean that it
- * hangs, or that the timetable cannot be kept.  Of so many endings one that
- * was not skipped is looked for.
- */
-enum { OVERLAPS = 2, ENDINGS_MAX = 50 };
-
 void op_status_moment(struct json *j, const char *key, struct instant t)
 {
 	if (t.sec != 0)
@@ -42,19 +35,6 @@ void op_status_problem(struct status *s, const char *message, const char *hint)
 }
 
 /* ---- One schedule ------------------------------------------------------- */
-
-/* How its newest finished occurrence ended, if possible one not skipped. */
-struct ending {
-	bool any;
-	unsigned int overlaps; /* skipped since then because of a run */
-	enum catalog_occurrence_state state;
-	struct instant at;
-	char reason[200];
-	/* What somebody asked for and none since then has made good, or 0. */
-	int64_t by_hand;
-	enum catalog_run_state by_hand_state;
-	char by_hand_message[200];
-};
 
 static int read_ending(void *arg, const struct catalog_occurrence *o,
 		       struct err *e UNUSED)
@@ -426,6 +406,8 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 	if (find_ending(s, entry, &end, e) < 0 ||
 	    find_next(s, entry, &next, e) < 0)
 		return -1;
+	if (strcmp(entry->kind, "Maintenance") == 0)
+		return op_status_maintenance(s, entry, &end, e);
 	tell_ending(s, entry, &end);
 	tell_by_hand(s, entry, &end);
 	if (next.sec && (s->next.sec == 0 || next.sec < s->next.sec))
@@ -757,8 +739,11 @@ const struct operation op_status_rows[] = {
 	  .help = "What is not well is named, each thing on a line, with what "
 		  "retention held back: by a floor that is not met, by the "
 		  "day's budget of deletions, by the cooling-off of a change. "
-		  "A run or a "
-		  "drill that somebody asked for and that failed is named "
+		  "For each region it tells when garbage was last collected "
+		  "there (collected), how much is marked and will be freed "
+		  "(bytes_pending), and whom that waits for (blocked_by, "
+		  "waits_for); a collection that failed is named until one "
+		  "succeeds. A run or a drill that somebody asked for and that failed is named "
 		  "until a later one of the same name succeeds. \"snapshot "
 		  "create\" works without the daemon: how it ended is known "
 		  "to its caller alone.",

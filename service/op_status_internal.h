@@ -10,6 +10,13 @@
 #include "service/op.h"
 #include "service/timetable.h"
 
+/*
+ * So many occurrences in a row that found a run of an earlier one mean that it
+ * hangs, or that the timetable cannot be kept.  Of so many endings one that
+ * was not skipped is looked for.
+ */
+enum { OVERLAPS = 2, ENDINGS_MAX = 50 };
+
 struct status {
 	struct operation_call *call;
 	struct timetable *timetable;
@@ -32,7 +39,24 @@ void op_status_moment(struct json *j, const char *key, struct instant t)
 void op_status_problem(struct status *s, const char *message, const char *hint)
 	NONNULL(1, 2);
 
-/* In op_status_region.c. */
+/* How its newest finished occurrence ended, if possible one not skipped. */
+struct ending {
+	bool any;
+	unsigned int overlaps; /* skipped since then because of a run */
+	enum catalog_occurrence_state state;
+	struct instant at;
+	char reason[200];
+	/* What somebody asked for and none since then has made good, or 0. */
+	int64_t by_hand;
+	enum catalog_run_state by_hand_state;
+	char by_hand_message[200];
+};
+
+/* In op_status_region.c: the regions, with what keeps their space. */
 int op_status_regions(struct status *s, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* How collecting garbage in a repository went, where no region tells. */
+int op_status_maintenance(struct status *s, const struct timetable_entry *entry,
+			  const struct ending *end, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 #endif

@@ -1,5 +1,8 @@
-/* The regions in `status`: whether they work, and what they hold. */
+/* The regions in `status`: whether they work, what they hold, and the space
+ * that comes back in them. */
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "service/catalog_keep.h"
@@ -47,6 +50,161 @@ static void tell_damage(struct status *s, const struct catalog_region *r)
 	s->troubled++;
 }
 
+/* ---- Space that comes back ---------------------------------------------- */
+
+/* What is known of collections in one region. */
+struct collections {
+	bool failed; /* the last that ended */
+	char message[300];
+	struct instant collected;
+	json_t *details; /* of the last that succeeded, or NULL */
+};
+
+static int read_collection(void *arg, const struct catalog_collection *k,
+			   struct err *e UNUSED)
+{
+	struct collections *x = arg;
+
+	x->failed = strcmp(k->state, "failed") == 0;
+	x->collected = k->collected;
+	(void)snprintf(x->message, sizeof(x->message), "%.299s", k->message);
+	x->details = json_loads(k->details_json, 0, NULL);
+	return 0;
+}
+
+/* The region as it is declared, where the service collects; or NULL. */
+static const struct resource_region *collected_region(const struct status *s,
+						      const char *repository,
+						      const char *region)
+{
+	const struct timetable_entry *entry = timetable_named(
+		s->timetable, "Maintenance", repository);
+
+	return entry && entry->resource && entry->plan.every_s != PLAN_NEVER
+		       ? resource_region(entry->resource, region)
+		       : NULL;
+}
+
+/* Who keeps marked packs from going, in a few words. */
+static void write_blockers(struct json *j, const json_t *details)
+{
+	const json_t *all = json_object_get(details, "blocked_by");
+	const json_t *first = json_array_get(all, 0);
+	const char *host = json_string_value(json_object_get(first, "host"));
+	const char *why = json_string_value(json_object_get(first, "why"));
+	const size_t n = json_array_size(all);
+	char *text = json_dumps(all, JSON_COMPACT);
+	char waits[400];
+
+	json_key(j, "blocked_by");
+	json_raw(j, text ? text : "[]");
+	free(text);
+	if (n == 0)
+		return;
+	(void)snprintf(waits, sizeof(waits), "%s %s", host ? host : "somebody",
+		       why ? why : "is there");
+	if (n > 1)
+		(void)snprintf(waits + strlen(waits),
+			       sizeof(waits) - strlen(waits), ", and %zu more",
+			       n - 1);
+	json_kv_str(j, "waits_for", waits);
+}
+
+static void write_collections(struct json *j, const struct collections *x)
+{
+	const json_t *pending = json_object_get(x->details, "bytes_pending");
+
+	op_status_moment(j, "collected", x->collected);
+	if (json_is_integer(pending))
+		json_kv_int(j, "bytes_pending", json_integer_value(pending));
+	else
+		json_kv_str(j, "bytes_pending", NULL);
+	write_blockers(j, x->details);
+}
+
+/* Also after it is reachable again: then it is not collected yet. */
+static void tell_uncollected(struct status *s, const struct collections *x,
+			     const struct resource_region *region)
+{
+	char text[400];
+	char hint[300];
+
+	(void)snprintf(text, sizeof(text), "garbage is not collected: %s",
+		       x->message);
+	(void)snprintf(hint, sizeof(hint),
+		       "space comes back when a collection succeeds; \"snapctl "
+		       "repo check --repo %.200s\" looks for damage",
+		       region->url);
+	op_status_problem(s, text, hint);
+	s->troubled++;
+}
+
+static int note_failed(void *arg, const struct catalog_collection *k,
+		       struct err *e UNUSED)
+{
+	bool *failed = arg;
+
+	*failed = *failed || strcmp(k->state, "failed") == 0;
+	return 0;
+}
+
+/* Whether a region that is alarmed for tells it already. */
+static int is_told(struct status *s, const struct timetable_entry *entry,
+		   bool *ret, struct err *e)
+{
+	const struct resource_repository *r = &entry->resource->repository;
+
+	/* The clock has an alarm of its own. */
+	*ret = s->clock.suspicious.sec != 0;
+	for (size_t i = 0; i < r->region_count; i++)
+		if (catalog_collection_get(s->call->catalog, entry->name,
+					   r->regions[i].name, note_failed, ret,
+					   e) < 0)
+			return -1;
+	return 0;
+}
+
+int op_status_maintenance(struct status *s, const struct timetable_entry *entry,
+			  const struct ending *end, struct err *e)
+{
+	const bool partial = end->state == CATALOG_PARTIAL;
+	char text[400];
+	bool told;
+
+	if (entry->plan.every_s == PLAN_NEVER)
+		return 0;
+	if (end->overlaps >= OVERLAPS) {
+		(void)snprintf(text, sizeof(text),
+			       "repository %s: the last %u%s collections of "
+			       "garbage were skipped, as an earlier one was "
+			       "not done",
+			       entry->name, end->overlaps,
+			       end->overlaps == ENDINGS_MAX ? " or more" : "");
+		op_status_problem(s, text,
+				  "\"snapctl run list --kind maintenance\" "
+				  "shows it, \"snapctl run cancel ID\" ends "
+				  "it");
+		s->troubled++;
+	}
+	if (!end->any || (end->state != CATALOG_FAILED && !partial))
+		return 0;
+	if (is_told(s, entry, &told, e) < 0)
+		return -1;
+	if (told)
+		return 0;
+	(void)snprintf(text, sizeof(text),
+		       "repository %s: the last collection of garbage %s%s%s",
+		       entry->name, partial ? "was done in part" : "failed",
+		       end->reason[0] ? ": " : "", end->reason);
+	op_status_problem(s, text,
+			  "\"snapctl run list --kind maintenance\" and "
+			  "\"snapctl run show ID\" say more");
+	s->troubled++;
+	return 0;
+}
+
+/* ---- All of them -------------------------------------------------------- */
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -56,13 +214,18 @@ static int write_region(void *arg, const struct catalog_region *r,
 	struct region_newest newest = { .region = r->region };
 	struct status *s = arg;
 	struct json *j = s->call->reply;
+	const struct resource_region *collects = collected_region(
+		s, r->repository, r->region);
+	struct collections collections = { .failed = false };
 	const bool down = instant_compare(r->failed, r->seen_ok) > 0;
 	bool damaged = false;
 
 	if (catalog_newest(s->call->catalog, r->repository, NULL,
 			   read_region_newest, &newest, e) < 0 ||
 	    catalog_checks(s->call->catalog, &checks, read_check, &damaged, e) <
-		    0)
+		    0 ||
+	    catalog_collection_get(s->call->catalog, r->repository, r->region,
+				   read_collection, &collections, e) < 0)
 		return -1;
 	json_begin_object(j);
 	json_kv_str(j, "repository", r->repository);
@@ -70,7 +233,11 @@ static int write_region(void *arg, const struct catalog_region *r,
 	json_kv_bool(j, "primary", r->primary);
 	json_kv_str(j, "state", down ? "failed" : damaged ? "damaged" : "ok");
 	op_status_moment(j, "newest", newest.newest);
+	write_collections(j, &collections);
 	json_end_object(j);
+	json_decref(collections.details);
+	if (collections.failed && collects && !down)
+		tell_uncollected(s, &collections, collects);
 	if (damaged)
 		tell_damage(s, r);
 	if (down) {

@@ -144,7 +144,9 @@ int render_status(FILE *out, const struct render_style *style,
 	if (status == 0)
 		status = put_table(&p,
 				   "repository region state:state "
-				   "newest:age=newest_copy lag=behind",
+				   "newest:age=newest_copy lag=behind "
+				   "collected:age=collected "
+				   "bytes_pending:size=to_be_freed waits_for",
 				   json_object_get(value, "regions"), e);
 	if (status == 0)
 		status = add_problems(&p, json_object_get(value, "problems"),
