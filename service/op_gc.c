@@ -1,5 +1,9 @@
 /* Collecting garbage by hand. */
 #include "service/op_gc.h"
+
+#include <assert.h>
+#include <stdio.h>
+
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
@@ -59,9 +63,66 @@ void op_gc_write(struct json *j, const struct gc_result *x)
 	write_blocked(j, x);
 }
 
+/* The region that --repo and --region mean; named as engine_named() says. */
+static int open_region(const struct operation_call *call,
+		       const struct resource *named,
+		       const struct resource_region **ret_region,
+		       struct repository **ret, struct err *e)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	const char *region = args_text(call->args, "region");
+
+	*ret_region = named ? resource_region(named, region) : NULL;
+	if (region && !named) {
+		(void)err_set(e, ERR_USAGE,
+			      "regions have names only where --repo is the "
+			      "name of a repository");
+		return err_hint(e, "give the region's location as --repo");
+	}
+	if (region && !*ret_region)
+		return err_set(e, ERR_NOT_FOUND,
+			       "repository %s declares no region %s",
+			       text_quote_str(named->name).s,
+			       text_quote_str(region).s);
+	assert(!named || *ret_region); /* it has a primary one */
+	if (engine_named_key(call, named, &key, e))
+		return -1;
+	return repository_open(named ? (*ret_region)->url
+				     : args_text(call->args, "repo"),
+			       key, ret, e);
+}
+
+/* What is gone for good, also before a failure. */
+static void record(const struct operation_call *call,
+		   const struct resource *named,
+		   const struct resource_region *region,
+		   const struct gc_result *x)
+{
+	char object[sizeof("Repository/") + RESOURCE_NAME_MAX];
+	char snapshots[24], packs[24], freed[24];
+	const struct engine_deed d = { .action = "repo.gc",
+				       .object = object,
+				       .region = region ? region->name : NULL,
+				       .details = {
+					       { "snapshots", snapshots },
+					       { "packs", packs },
+					       { "bytes_freed", freed } } };
+
+	if (!named || (x->snapshots == 0 && x->deleted == 0))
+		return;
+	(void)snprintf(object, sizeof(object), "Repository/%s", named->name);
+	(void)snprintf(snapshots, sizeof(snapshots), "%ju",
+		       (uintmax_t)x->snapshots);
+	(void)snprintf(packs, sizeof(packs), "%ju", (uintmax_t)x->deleted);
+	(void)snprintf(freed, sizeof(freed), "%ju", (uintmax_t)x->bytes_freed);
+	engine_record(call, named, &d);
+}
+
 static int gc(struct operation_call *call, struct err *e)
 {
+	CLEANUP(resource_free) struct resource *named = NULL;
 	CLEANUP(repository_close) struct repository *r = NULL;
+	const struct resource_region *region;
 	struct collecting x = { .call = call };
 	char host[256];
 	struct gc_options o = {
@@ -73,12 +134,18 @@ static int gc(struct operation_call *call, struct err *e)
 		.progress = on_progress,
 		.arg = &x,
 	};
-	struct gc_result result;
+	struct gc_result result = { 0 };
+	int failed;
 
 	engine_host(host, sizeof(host));
 	if (args_text(call->args, "grace"))
 		o.grace_ms = args_duration_ms(call->args, "grace");
-	if (engine_open(call, &r, e) || gc_run(r, &o, &result, e))
+	if (engine_named(call, &named, e) < 0 ||
+	    open_region(call, named, &region, &r, e))
+		return -1;
+	failed = gc_run(r, &o, &result, e);
+	record(call, named, region, &result);
+	if (failed)
 		return -1;
 	json_begin_object(call->reply);
 	op_gc_write(call->reply, &result);
@@ -87,6 +154,11 @@ static int gc(struct operation_call *call, struct err *e)
 }
 
 static const struct operation_param gc_params[] = {
+	{ .name = "region",
+	  .kind = PARAM_OPTION,
+	  .value = "NAME",
+	  .help = "in this region, where --repo is a name; else the primary "
+		  "one" },
 	{ .name = "grace",
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_DURATION,
@@ -130,9 +202,11 @@ const struct operation op_gc_rows[] = {
 		  "is deleted when anything is damaged or missing, or the "
 		  "store lists less than there was: the exit status is then "
 		  "4.\n\n"
-		  "Works in one region: the primary one of a declared "
-		  "repository, or that at the location; every region has its "
-		  "own garbage.",
+		  "Works in one region: the one that --region names, or the "
+		  "primary one, of a declared repository, or that at the "
+		  "location. The daemon collects in all regions by itself, "
+		  "every gc.every of the Repository; \"snapctl run list --kind "
+		  "maintenance\" shows it.\n\n" ENGINE_RECORD_HELP,
 	  .run = gc },
 	{ 0 },
 };

@@ -290,5 +290,36 @@ def nobody_waits_for_it(world):
     world.stop()
 
 
+def by_hand(world):
+    begin(world)
+    world.apply(PLAN.replace("concurrency: 1", "gc: {every: 0s}") %
+                {"root": world.root})
+    got = world.json("repo", "gc", "--grace", "0s", "--repo", "main",
+                     "--region", "there")
+    check(got["snapshots"] == 1 and got["deleted"] > 0, got)
+    told = audited(world)
+    check(len(told) == 1 and told[0][0] != "snapctld" and
+          told[0][1] == "Repository/main" and told[0][2] == {
+              "repository": "main", "region": "there", "snapshots": "1",
+              "packs": str(got["deleted"]),
+              "bytes_freed": str(got["bytes_freed"])}, told)
+    # Nothing was deleted, so there is nothing to record.
+    world.json("repo", "gc", "--repo", "main")
+    check(len(audited(world)) == 1, audited(world))
+    world.json("repo", "gc", "--grace", "0s", "--repo", "main")
+    check([d["region"] for _, _, d in audited(world)] == ["here", "there"],
+          audited(world))
+    world.run("repo", "gc", "--repo", "main", "--region", "nowhere", status=5)
+    check("nowhere" in world.err, world.err)
+    world.run("repo", "gc", "--repo", world.path("here"), "--region", "there",
+              *world.key, status=2)
+    # Turned off, it is not due.
+    pass_days(world, 9)
+    write(world)
+    run_once(world)
+    check(collections(world) == [], collections(world))
+    world.stop()
+
+
 snap.tell(space_comes_back, damage_is_an_alarm, away_is_told,
-          nobody_waits_for_it)
+          nobody_waits_for_it, by_hand)
