@@ -449,8 +449,8 @@ static int give_up(struct watch *w, struct err *e)
 static const char *doing(const struct owner *o)
 {
 	static const char *const purposes[] = {
-		[0] = "does not open: `snapctl repo check --repair` gives it "
-		      "up",
+		[0] = ("does not open: `snapctl repo check --repair` gives it "
+		       "up"),
 		[RECORD_SNAPSHOT] = "is taking a snapshot",
 		[RECORD_REPLICATE] = "is copying snapshots here",
 		[RECORD_UNDELETE] = "is undeleting a snapshot",
