@@ -32,6 +32,8 @@ struct beat {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool stop;
+	bool stood_still;
+	int64_t beaten_ms; /* before the last PUT that succeeded */
 };
 
 /*
@@ -50,10 +52,19 @@ static void wait_a_while(struct beat *b, int64_t ms)
 	(void)pthread_cond_timedwait(&b->wake, &b->lock, &until);
 }
 
+/* A beat less than the lease: no two clocks run quite alike. */
+static bool is_late(const struct beat *b)
+{
+	return clock_boot_ms() - b->beaten_ms >=
+	       beat_lease_ms() / BEATS * (BEATS - 1);
+}
+
 static void *run(void *arg)
 {
 	struct beat *b = (struct beat *)arg;
 	struct err ignored = { 0 };
+	int64_t before_ms;
+	bool failed;
 
 	(void)pthread_mutex_lock(&b->lock);
 	while (!b->stop) {
@@ -67,10 +78,16 @@ static void *run(void *arg)
 		(void)pthread_mutex_unlock(&b->lock);
 		b->record.counter++;
 		/* One that fails is made good by the next.  Should somebody
-		 * give us up meanwhile, publishing finds out. */
-		(void)!record_put(b->store, b->keys, &b->record, STORE_REPLACE,
-				  &ignored);
+		 * give us up meanwhile, publishing finds out, and who reads
+		 * asks beat_stood_still(). */
+		before_ms = clock_boot_ms();
+		failed = record_put(b->store, b->keys, &b->record,
+				    STORE_REPLACE, &ignored);
 		(void)pthread_mutex_lock(&b->lock);
+		if (failed)
+			continue;
+		b->stood_still = b->stood_still || is_late(b);
+		b->beaten_ms = before_ms;
 	}
 	(void)pthread_mutex_unlock(&b->lock);
 	return NULL;
@@ -125,6 +142,7 @@ int beat_start(struct store *s, const struct keys *k, const struct record *r,
 		return err_oom(e);
 	b->store = s;
 	b->keys = k;
+	b->beaten_ms = clock_boot_ms();
 	if (copy_record(&b->record, r, e) ||
 	    record_put(s, k, &b->record, 0, e)) {
 		record_done(&b->record);
@@ -170,6 +188,16 @@ int beat_pin(struct store *s, const struct keys *k, enum record_reading reading,
 struct object_id beat_id(const struct beat *b)
 {
 	return b->record.id;
+}
+
+bool beat_stood_still(struct beat *b)
+{
+	bool yes;
+
+	(void)pthread_mutex_lock(&b->lock);
+	yes = b->stood_still || is_late(b);
+	(void)pthread_mutex_unlock(&b->lock);
+	return yes;
 }
 
 void beat_stop(struct beat *b)

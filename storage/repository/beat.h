@@ -41,6 +41,12 @@ int beat_pin(struct store *s, const struct keys *k, enum record_reading reading,
 	     struct err *e) NONNULL(1, 2, 6, 7) MUST_CHECK;
 /* The id of the record. */
 struct object_id beat_id(const struct beat *b) NONNULL(1);
+/*
+ * Whether its counter ever stood still for so long that a collector may have
+ * given us up, by the boot-time clock.  That the record is there says nothing:
+ * one that was removed is there again after the next beat.
+ */
+bool beat_stood_still(struct beat *b) NONNULL(1) MUST_CHECK;
 /* Stop and remove the record.  NULL-safe; cannot fail: what stays is dead. */
 void beat_stop(struct beat *b);
 DEFINE_CLEANUP(struct beat *, beat_stop);

@@ -395,12 +395,23 @@ static int count_gone(struct check *c, size_t *ret, struct err *e)
 	return 0;
 }
 
-/* Without a pin, what collectors moved looks lost in the index as it was. */
+/*
+ * Without a pin, or with one that was given up, what collectors moved looks
+ * lost in the index as it was.
+ */
 static int check_moved(struct check *c, struct err *e)
 {
 	size_t gone;
 
-	if (c->pinned || !c->out->n_findings)
+	if (!c->out->n_findings)
+		return 0;
+	if (c->beat && beat_stood_still(c->beat)) {
+		(void)err_set(e, ERR_BUSY,
+			      "the check stood still for so long that a "
+			      "garbage collection may have gone on without it");
+		return err_hint(e, "check again");
+	}
+	if (c->pinned)
 		return 0;
 	if (count_gone(c, &gone, e))
 		return -1;
@@ -434,15 +445,14 @@ static int examine(struct check *c, struct err *e)
 
 static int run(struct check *c, struct err *e)
 {
-	struct beat *beat = NULL;
 	int failed;
 
-	if (announce(c, &beat, e))
+	if (announce(c, &c->beat, e))
 		return -1;
-	if (beat)
-		c->own = beat_id(beat);
+	if (c->beat)
+		c->own = beat_id(c->beat);
 	failed = examine(c, e);
-	beat_stop(beat);
+	beat_stop(c->beat);
 	return failed;
 }
 

@@ -129,7 +129,8 @@ struct check_result {
 /*
  * 0 also when damage was found: look at ret->sound.  -1 when the question
  * could not be answered: a listing or a read that failed otherwise than by
- * damage, no memory, interrupted.
+ * damage, no memory, interrupted; ERR_BUSY when what looks like damage may be
+ * what others did, while we stood still or without a pin.
  */
 int check_run(struct repository *r, const struct check_options *o,
 	      struct check_result *ret, struct err *e) NONNULL(1, 2, 3, 4)

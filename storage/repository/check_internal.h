@@ -88,6 +88,7 @@ struct check {
 	struct object_id session; /* repairs only */
 	bool pinned;		  /* others: collectors know about us */
 	struct object_id own;	  /* our session or pin: not looked at */
+	struct beat *beat;	  /* its sign of life; NULL: there is none */
 	const struct check_options *o;
 	struct check_result *out;
 	pthread_mutex_t lock; /* everything below, while threads run */

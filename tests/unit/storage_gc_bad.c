@@ -405,6 +405,43 @@ START_TEST(a_collection_that_fails_anywhere_harms_nothing)
 }
 END_TEST
 
+/* ---- Standing still ----------------------------------------------------- */
+
+/* Whoever else is here, when the check has listed snapshots and the index. */
+static void collect_meanwhile(void *arg, const struct check_progress *p)
+{
+	const struct gc_options o = { .now = g->now,
+				      .rewrite_bytes = GC_REWRITE_BYTES,
+				      .host = "host" };
+
+	if (strcmp(p->stage, "listing") != 0 || p->done)
+		return;
+	gc_ok(gc_run(arg, &o, &g->result, &g->e));
+	ck_assert_uint_eq(g->result.sessions_ended, 1);
+	ck_assert_uint_gt(g->result.deleted, 0);
+}
+
+/* Its pin was given up: what went meanwhile is no damage. */
+START_TEST(a_check_that_stood_still_is_no_judge)
+{
+	CLEANUP(repository_close) struct repository *other = NULL;
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	struct check_options o = { .level = CHECK_DATA,
+				   .now = g->now,
+				   .progress = collect_meanwhile };
+
+	gc_ok(repository_open(g->f.url, g->f.credential, &other, &g->e));
+	o.arg = other;
+	fault_add(gc_store(g), &(struct fault){ .call = FAULT_COMMIT,
+						.action = FAULT_FAIL,
+						.prefix = "pins/",
+						.nth = 2 });
+	ck_assert_int_eq(check_run(g->f.r, &o, &x, &g->e), -1);
+	ck_assert_msg(g->e.code == ERR_BUSY, "%s", g->e.text);
+	gc_expect_sound(g);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 600);
@@ -431,6 +468,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       what_is_gone_for_good_is_damage_until_it_is_accepted);
 	tcase_add_test(tc, a_collection_that_fails_anywhere_harms_nothing);
+	tcase_add_test(tc, a_check_that_stood_still_is_no_judge);
 }
 
 CHECK_MAIN("storage/gc_bad", cases)
