@@ -187,6 +187,16 @@ static int run(struct gc *g, struct err *e)
 		       : 0;
 }
 
+/* Given up while we stood still: what we miss may have been taken from us. */
+static void judge_ourselves(struct gc *g, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (e->code == ERR_CORRUPT && gc_confirm(g, &why) &&
+	    why.code == ERR_BUSY)
+		*e = why;
+}
+
 int gc_run(struct repository *r, const struct gc_options *o,
 	   struct gc_result *ret, struct err *e)
 {
@@ -203,6 +213,8 @@ int gc_run(struct repository *r, const struct gc_options *o,
 	if (!out)
 		return err_oom(e);
 	failed = run(&g, e);
+	if (failed)
+		judge_ourselves(&g, e);
 	gc_survey_done(&g);
 	gc_marks_done(&g);
 	gc_ids_done(&g.sessions);

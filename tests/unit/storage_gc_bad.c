@@ -442,6 +442,47 @@ START_TEST(a_check_that_stood_still_is_no_judge)
 }
 END_TEST
 
+/* Whoever else is here, before ours looks whether its session is listed. */
+static void give_up_meanwhile(void *arg, const struct gc_progress *p)
+{
+	struct repository **other = arg;
+	const struct gc_options o = { .now = g->now,
+				      .rewrite_bytes = GC_REWRITE_BYTES,
+				      .host = "host" };
+	struct repository *r = *other;
+	struct gc_result result;
+
+	if (!r || strcmp(p->stage, "listing") != 0)
+		return;
+	*other = NULL; /* once */
+	gc_ok(gc_run(r, &o, &result, &g->e));
+	ck_assert_uint_eq(result.sessions_ended, 1);
+	repository_close(r);
+}
+
+/* That its session is gone is no fault of the store. */
+START_TEST(a_collection_that_stood_still_is_no_judge)
+{
+	struct repository *other;
+	struct gc_options o = { .now = g->now,
+				.rewrite_bytes = GC_REWRITE_BYTES,
+				.host = "host",
+				.progress = give_up_meanwhile,
+				.arg = &other };
+
+	gc_ok(repository_open(g->f.url, g->f.credential, &other, &g->e));
+	fault_add(gc_store(g), &(struct fault){ .call = FAULT_COMMIT,
+						.action = FAULT_FAIL,
+						.prefix = "sessions/",
+						.nth = 2 });
+	ck_assert_int_eq(gc_run(g->f.r, &o, &g->result, &g->e), -1);
+	ck_assert_msg(g->e.code == ERR_BUSY, "%s", g->e.text);
+	fault_clear(gc_store(g));
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 600);
@@ -469,6 +510,7 @@ static void cases(TCase *tc)
 		       what_is_gone_for_good_is_damage_until_it_is_accepted);
 	tcase_add_test(tc, a_collection_that_fails_anywhere_harms_nothing);
 	tcase_add_test(tc, a_check_that_stood_still_is_no_judge);
+	tcase_add_test(tc, a_collection_that_stood_still_is_no_judge);
 }
 
 CHECK_MAIN("storage/gc_bad", cases)
