@@ -62,6 +62,7 @@ static int leave_out_voided(struct check *c, struct err *e)
 	for (size_t i = 0; i < c->n_index; i++) {
 		struct index_object *o = c->index[i];
 
+		assert(o);
 		if (voids_judge(v, o->session, o->in.id, &answer, e))
 			return -1;
 		if (answer == VOIDS_DOES_NOT) {

@@ -130,7 +130,7 @@ static void make(const char *folder, const struct keyring_credential *c,
 	struct repository *r;
 	struct object_id none;
 	struct store *store;
-	struct keys *keys;
+	struct keys *keys = NULL;
 
 	check(store_open(folder, true, &store, &e) ||
 	      keyring_init(store, c, "bench", clock_now(), &keys, &e));
