@@ -666,6 +666,7 @@ void gc_survey_done(struct gc *g)
 		free(g->snapshots[i].source);
 	free(g->snapshots);
 	gc_ids_done(&g->others);
+	gc_ids_done(&g->removed);
 	buf_done(&g->manifests);
 	g->live = NULL;
 	g->index = NULL;
