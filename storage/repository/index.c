@@ -731,6 +731,9 @@ int index_set_refresh(struct index_set *x, struct err *e)
 		runs_clear(x);
 		failed = open_all(x, &how, e);
 	}
+	/* Read block by block from now on: what is in no run is not lost. */
+	for (size_t i = 0; (failed || how.again) && i < x->n; i++)
+		x->objects[i]->resident = false;
 	(void)pthread_rwlock_unlock(&x->lock);
 	buf_done(&how.unopened);
 	if (!failed && how.again)

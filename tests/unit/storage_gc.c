@@ -557,7 +557,8 @@ END_TEST
 
 /* ---- Few packs, few index objects --------------------------------------- */
 
-START_TEST(mostly_dead_packs_are_rewritten)
+/* A snapshot of twenty files that is deleted, and one of two of them. */
+static void take_mostly_dead(void)
 {
 	char name[16];
 
@@ -572,6 +573,11 @@ START_TEST(mostly_dead_packs_are_rewritten)
 	}
 	(void)gc_take(g);
 	gc_erase(g, 0);
+}
+
+START_TEST(mostly_dead_packs_are_rewritten)
+{
+	take_mostly_dead();
 	gc_collect(g, 0);
 	ck_assert_uint_gt(g->result.chunks_copied, 0);
 	ck_assert_uint_gt(g->result.bytes_freed, 18 * GC_FILE_BYTES);
@@ -605,19 +611,7 @@ END_TEST
 
 START_TEST(no_more_is_rewritten_than_is_allowed)
 {
-	char name[16];
-
-	for (int i = 0; i < 20; i++) {
-		(void)snprintf(name, sizeof(name), "f%d", i);
-		gc_file(g, name);
-	}
-	(void)gc_take(g);
-	for (int i = 0; i < 18; i++) {
-		(void)snprintf(name, sizeof(name), "f%d", i);
-		gc_unfile(g, name);
-	}
-	(void)gc_take(g);
-	gc_erase(g, 0);
+	take_mostly_dead();
 	gc_ok(gc_collect_with(g, 0, 1000));
 	ck_assert_uint_le(g->result.bytes_copied, 1000);
 	gc_expect(g, 1);
