@@ -29,6 +29,7 @@ struct replication {
 	struct replicate_tally tally;
 	size_t *order; /* what is copied, as indices of the plan */
 	size_t n_order;
+	struct beat *pin;      /* on what is copied; NULL: it could not be */
 	struct writer *writer; /* of the snapshot under way */
 };
 
@@ -132,7 +133,7 @@ static int put_in_order(struct replication *x, struct err *e)
 }
 
 /* Collectors of the source leave alone what we read. */
-static int pin(struct replication *x, struct beat **ret, struct err *e)
+static int pin(struct replication *x, struct err *e)
 {
 	struct repository *from = x->plan.from;
 	struct object_id *ids;
@@ -146,7 +147,7 @@ static int pin(struct replication *x, struct beat **ret, struct err *e)
 	for (size_t i = 0; i < x->n_order; i++)
 		ids[i] = x->plan.v[x->order[i]].s.manifest.snapshot;
 	pinned = beat_pin(repository_store(from), repository_keys(from),
-			  RECORD_READ_REPLICATE, ids, x->n_order, ret, e);
+			  RECORD_READ_REPLICATE, ids, x->n_order, &x->pin, e);
 	free(ids);
 	x->result.pinned = pinned > 0;
 	return pinned < 0 ? -1 : 0;
@@ -292,6 +293,8 @@ static int copy_next(struct replication *x, size_t at, struct err *e)
 		return 0;
 	}
 	if (copied < 0) {
+		if (why.code == ERR_CORRUPT)
+			(void)!beat_judge(x->pin, "the copying", &why);
 		object_id_format(item->s.manifest.snapshot, hex);
 		(void)err_wrap(&why, "cannot copy snapshot %s", hex);
 		if (!concerns_one(&why)) {
@@ -325,7 +328,6 @@ static int copy_all(struct replication *x, struct err *e)
 static int run(struct replication *x, struct repository *from,
 	       struct repository *to, struct err *e)
 {
-	struct beat *b = NULL;
 	int failed;
 
 	if (replicate_limits_new(x->o, &x->limits, e) ||
@@ -333,11 +335,11 @@ static int run(struct replication *x, struct repository *from,
 	    replicate_plan_make(&x->plan, from, to, e) || check_wanted(x, e) ||
 	    put_in_order(x, e))
 		return -1;
-	if (pin(x, &b, e))
+	if (pin(x, e))
 		return -1;
 	tick(x);
 	failed = copy_all(x, e);
-	beat_stop(b);
+	beat_stop(x->pin);
 	return failed;
 }
 

@@ -41,6 +41,8 @@
 #define CACHE_BYTES (4U << 20)
 /* Other packs that are tried when one holds a chunk damaged. */
 #define HOLDERS_MAX 8
+/* What is lost must not cost a listing again and again. */
+#define FUTILE_MAX 64
 
 struct replicate_limits {
 	pthread_mutex_t lock;
@@ -87,6 +89,7 @@ struct pipeline {
 	struct filemap *seen; /* chunk id → bits of kinds */
 	struct pack_entry *batch;
 	size_t n_batch;
+	unsigned int futile; /* as the worker's */
 
 	pthread_mutex_t lock;
 	bool failed;
@@ -112,10 +115,33 @@ static int cancelled(const struct pipeline *p, struct err *e)
 }
 
 /*
+ * Where a chunk lies in the index as it is now: a collector of the source may
+ * have moved it, when there is no pin or before it was there.  1; 0 when it
+ * is nowhere, or when too many were not; -1.
+ */
+static int find_moved(const struct pipeline *p, unsigned int *futile,
+		      const struct chunk_id *id, struct pack_entry *ret,
+		      struct err *e)
+{
+	int found;
+
+	if (*futile >= FUTILE_MAX)
+		return 0;
+	++*futile;
+	if (index_set_refresh(p->index, e))
+		return -1;
+	found = index_set_find(p->index, id, ret, e);
+	if (found == 1)
+		*futile = 0;
+	return found;
+}
+
+/*
  * The workers.
  */
 struct worker {
 	struct pipeline *p;
+	unsigned int futile; /* times in a row that the index was no newer */
 	struct chunk_worker *chunks;
 	uint8_t *sealed;
 	size_t sealed_cap;
@@ -219,34 +245,62 @@ static int move_one(struct worker *w, const struct pack_entry *at,
 	return hand_on(w, at, w->sealed, e);
 }
 
-/* From any pack that holds it soundly. */
-static int move_any(struct worker *w, const struct pack_entry *first,
-		    struct err *e)
+/* From any pack that holds it soundly.  *ret_gone when one was not there. */
+static int move_from_holders(struct worker *w, const struct pack_entry *first,
+			     bool *ret_gone, struct err *e)
 {
 	struct object_id tried[HOLDERS_MAX];
 	struct pack_entry at = *first;
 	struct err why = { 0 };
-	char hex[2 * CHUNK_ID_SIZE + 1];
 
-	text_hex(first->seal.id.b, CHUNK_ID_SIZE, hex);
-	hex[16] = '\0';
+	*ret_gone = false;
 	for (size_t n = 0; n < HOLDERS_MAX; n++) {
-		if (move_one(w, &at, n ? &why : e) == 0) {
+		struct err *now = n ? &why : e;
+
+		if (move_one(w, &at, now) == 0) {
 			if (n)
 				err_clear(e);
 			return 0;
 		}
-		if (!is_damage(n ? &why : e)) {
+		if (!is_damage(now)) {
 			if (n)
 				*e = why;
 			return -1;
 		}
+		if (now->code == ERR_NOT_FOUND)
+			*ret_gone = true;
 		tried[n] = at.place.pack;
 		if (index_set_find_other(w->p->index, &first->seal.id, tried,
 					 n + 1, &at, &why) != 1)
 			break;
 	}
 	e->code = ERR_CORRUPT;
+	return -1;
+}
+
+static int move_any(struct worker *w, const struct pack_entry *first,
+		    struct err *e)
+{
+	struct pack_entry at = *first;
+	struct err why = { 0 };
+	char hex[2 * CHUNK_ID_SIZE + 1];
+	bool gone;
+	int found;
+
+	if (move_from_holders(w, first, &gone, e) == 0)
+		return 0;
+	text_hex(first->seal.id.b, CHUNK_ID_SIZE, hex);
+	hex[16] = '\0';
+	found = e->code == ERR_CORRUPT && gone
+			? find_moved(w->p, &w->futile, &first->seal.id, &at,
+				     &why)
+			: 0;
+	if (found == 1 && move_from_holders(w, &at, &gone, &why) == 0) {
+		err_clear(e);
+		return 0;
+	}
+	if (found && !is_damage(&why))
+		*e = why;
 	return err_wrap(e, "chunk %s…", hex);
 }
 
@@ -416,6 +470,8 @@ static int need(struct pipeline *p, const struct chunk_id *id, struct err *e)
 	if (p->n_batch == BATCH && send_batch(p, e))
 		return -1;
 	found = index_set_find(p->index, id, &p->batch[p->n_batch], e);
+	if (found == 0)
+		found = find_moved(p, &p->futile, id, &p->batch[p->n_batch], e);
 	if (found == 1) {
 		p->n_batch++;
 		return 0;

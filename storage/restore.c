@@ -825,6 +825,8 @@ int restore_run(struct repository *r, const struct manifest *m,
 	(void)pthread_mutex_init(&run.lock, NULL);
 	allow_descriptors();
 	failed = (!o->dry_run && pin(&run, m, &b, e)) || run_walk(&run, m, e);
+	if (failed ? e->code == ERR_CORRUPT : run.result.damaged)
+		failed = beat_judge(b, "the restore", e) || failed;
 	beat_stop(b);
 	(void)pthread_mutex_destroy(&run.lock);
 	*ret = run.result;

@@ -200,6 +200,17 @@ bool beat_stood_still(struct beat *b)
 	return yes;
 }
 
+int beat_judge(struct beat *b, const char *who, struct err *e)
+{
+	if (!b || !beat_stood_still(b))
+		return 0;
+	(void)err_set(e, ERR_BUSY,
+		      "%s stood still for so long that a garbage collection "
+		      "may have gone on without it",
+		      who);
+	return err_hint(e, "give the command again");
+}
+
 void beat_stop(struct beat *b)
 {
 	if (!b)

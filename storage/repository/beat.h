@@ -47,6 +47,13 @@ struct object_id beat_id(const struct beat *b) NONNULL(1);
  * one that was removed is there again after the next beat.
  */
 bool beat_stood_still(struct beat *b) NONNULL(1) MUST_CHECK;
+/*
+ * Whoever was given up is no judge of what is lost: what is missing may have
+ * been collected meanwhile.  0; -1 with ERR_BUSY when `who` ("the restore")
+ * stood still for so long.  b may be NULL: there is nobody to be given up.
+ */
+int beat_judge(struct beat *b, const char *who, struct err *e) NONNULL(2, 3)
+	MUST_CHECK;
 /* Stop and remove the record.  NULL-safe; cannot fail: what stays is dead. */
 void beat_stop(struct beat *b);
 DEFINE_CLEANUP(struct beat *, beat_stop);

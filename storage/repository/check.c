@@ -405,12 +405,8 @@ static int check_moved(struct check *c, struct err *e)
 
 	if (!c->out->n_findings)
 		return 0;
-	if (c->beat && beat_stood_still(c->beat)) {
-		(void)err_set(e, ERR_BUSY,
-			      "the check stood still for so long that a "
-			      "garbage collection may have gone on without it");
-		return err_hint(e, "check again");
-	}
+	if (beat_judge(c->beat, "the check", e))
+		return -1;
 	if (c->pinned)
 		return 0;
 	if (count_gone(c, &gone, e))
