@@ -3,8 +3,8 @@
  *
  *	gc.c		the order of the steps
  *	gc_listing.c	whether what is listed is all there is: inventories
- *	gc_wait.c	announce, census, wait, fence, void
- *	gc_marks.c	mark, delete, and marks that are spent
+ *	gc_wait.c	announce, wait, fence, void
+ *	gc_marks.c	mark, census, delete, and marks that are spent
  *	gc_survey.c	judge, look again: snapshots, packs, sums
  *	gc_live.c	which chunks the snapshots need
  *	gc_copy.c	copy

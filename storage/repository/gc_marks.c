@@ -77,16 +77,6 @@ static int add_census(void *arg, const char *name, const struct record *r,
 	return 0;
 }
 
-int gc_marks_read(struct gc *g, struct err *e)
-{
-	gc_marks_done(g);
-	return record_list(g->store, g->keys, OBJECT_MARK, add_mark, g, e) ||
-			       record_list(g->store, g->keys, OBJECT_CENSUS,
-					   add_census, g, e)
-		       ? -1
-		       : 0;
-}
-
 void gc_marks_done(struct gc *g)
 {
 	for (size_t i = 0; i < g->n_marks; i++) {
@@ -133,6 +123,38 @@ static int put_census(struct gc *g, struct object_id mark,
 	failed = failed || record_put(g->store, g->keys, &r, 0, e);
 	record_done(&r);
 	return failed ? -1 : 0;
+}
+
+/*
+ * Whoever put the mark died before its census.  One that is taken now serves
+ * as well: who is not there yet will see the mark.
+ */
+static int complete(struct gc *g, struct gc_mark *m, struct err *e)
+{
+	if (gc_others(g, &m->census, e))
+		return -1;
+	gc_ids_sort(&m->census);
+	if (put_census(g, m->id, &m->census, e)) {
+		/* A rival's, or one that does not open: all sessions count. */
+		if (e->code != ERR_EXISTS)
+			return -1;
+		err_clear(e);
+		return 0;
+	}
+	m->has_census = true;
+	return 0;
+}
+
+int gc_marks_read(struct gc *g, struct err *e)
+{
+	gc_marks_done(g);
+	if (record_list(g->store, g->keys, OBJECT_MARK, add_mark, g, e) ||
+	    record_list(g->store, g->keys, OBJECT_CENSUS, add_census, g, e))
+		return -1;
+	for (size_t i = 0; i < g->n_marks; i++)
+		if (!g->marks[i].has_census && complete(g, &g->marks[i], e))
+			return -1;
+	return 0;
 }
 
 int gc_mark(struct gc *g, const struct gc_ids *ids, struct err *e)

@@ -212,8 +212,11 @@ static int keep_pack(void *arg, const struct pack_entry *x, struct err *e)
 	return record_add_id(arg, x->place.pack, e);
 }
 
+/* What another collector's census of its mark says. */
+enum census { OF_NOBODY, MISSING };
+
 /* Another collector's mark on every pack there is, whatever needs it. */
-static void mark_all(const struct object_id *session)
+static void mark_all(enum census kind)
 {
 	const struct index_set_options o = { .cache_bytes = 0 };
 	CLEANUP(index_set_free) struct index_set *x = NULL;
@@ -227,12 +230,11 @@ static void mark_all(const struct object_id *session)
 	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &x,
 			     &g->e));
 	gc_ok(index_set_walk(x, keep_pack, &mark, &g->e));
-	if (session)
-		gc_ok(record_add_id(&census, *session, &g->e));
 	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &mark, 0,
 			 &g->e));
-	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &census, 0,
-			 &g->e));
+	if (kind != MISSING)
+		gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &census,
+				 0, &g->e));
 	record_done(&mark);
 	record_done(&census);
 }
@@ -241,7 +243,7 @@ static void mark_all(const struct object_id *session)
 START_TEST(what_a_mark_names_and_a_snapshot_needs_is_copied)
 {
 	take_two();
-	mark_all(NULL);
+	mark_all(OF_NOBODY);
 	gc_collect(g, 0);
 	ck_assert_uint_gt(g->result.chunks_copied, 0);
 	ck_assert_uint_gt(g->result.deleted, 0);
@@ -258,7 +260,7 @@ START_TEST(what_is_marked_cannot_be_undeleted)
 {
 	take_two();
 	gc_erase(g, 0);
-	mark_all(NULL);
+	mark_all(OF_NOBODY);
 	ck_assert_int_eq(gc_undelete(g, 0), -1);
 	ck_assert_int_eq(g->e.code, ERR_NOT_FOUND);
 	gc_expect(g, 0);
@@ -336,6 +338,30 @@ START_TEST(a_session_that_began_after_the_mark_blocks_nothing)
 	ck_assert_uint_eq(g->result.n_blocked, 0);
 	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 1);
 	gc_expect(g, 1);
+}
+END_TEST
+
+/* Whoever marked died before it wrote down who was there. */
+START_TEST(a_mark_without_a_census_waits_for_who_is_there)
+{
+	struct writer *before;
+	struct writer *after;
+
+	take_two();
+	mark_all(MISSING);
+	before = begin_writer(0xaa);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_gt(g->result.n_blocked, 0);
+	/* On a repository that is never at rest, there always is a session. */
+	after = begin_writer(0xbb);
+	writer_close(before);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	writer_close(after);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
 }
 END_TEST
 
@@ -503,7 +529,7 @@ START_TEST(a_pin_keeps_packs_that_are_marked)
 	struct beat *pin;
 
 	take_two();
-	mark_all(NULL);
+	mark_all(OF_NOBODY);
 	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
 	ck_assert_int_eq(beat_pin(repository_store(reader),
 				  repository_keys(reader), RECORD_READ_RESTORE,
@@ -543,7 +569,7 @@ START_TEST(who_reads_without_a_pin_finds_what_moved)
 	take_two();
 	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
 	gc_ok(repository_index(old, &index, &g->e));
-	mark_all(NULL);
+	mark_all(OF_NOBODY);
 	for (int i = 0; i < 3; i++)
 		gc_collect(g, 0);
 	mine = g->f.r;
@@ -706,6 +732,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_a_mark_names_and_a_snapshot_needs_is_copied);
 	tcase_add_test(tc, a_session_that_is_alive_keeps_what_it_may_rely_on);
 	tcase_add_test(tc, a_session_that_began_after_the_mark_blocks_nothing);
+	tcase_add_test(tc, a_mark_without_a_census_waits_for_who_is_there);
 	tcase_add_test(tc, what_a_living_session_stored_is_no_garbage);
 	tcase_add_test(tc, a_session_that_stands_still_is_given_up);
 	tcase_add_test(tc,
