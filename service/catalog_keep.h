@@ -77,7 +77,11 @@ int catalog_snapshot_purged(struct catalog *c, const char *repository,
 
 typedef int catalog_snapshot_visit(void *arg, const struct catalog_snapshot *s,
 				   struct err *e);
-enum catalog_deleted { CATALOG_LIVE_ONLY, CATALOG_WITH_DELETED };
+enum catalog_deleted {
+	CATALOG_LIVE_ONLY,
+	CATALOG_WITH_DELETED,
+	CATALOG_DELETED_ONLY, /* and not purged */
+};
 struct catalog_snapshot_filter {
 	const char *repository; /* or NULL */
 	const char *source;	/* or NULL; "" means ad hoc ones */

@@ -351,6 +351,8 @@ int catalog_snapshots(struct catalog *c,
 	}
 	if (filter->deleted == CATALOG_LIVE_ONLY)
 		sql_when(&q, "deleted_us IS NULL AND purged_us IS NULL");
+	if (filter->deleted == CATALOG_DELETED_ONLY)
+		sql_when(&q, "deleted_us IS NOT NULL AND purged_us IS NULL");
 	sql_when_time(&q, "received_us >= ?", filter->from);
 	sql_when_time(&q, "received_us < ?", filter->to);
 	if (filter->after_id != NULL) {

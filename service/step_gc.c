@@ -9,7 +9,9 @@
  *
  * Doing it again is harmless: what was marked stays marked, what was deleted
  * is gone.  Each region's row tells what came of it, for `status`, and what is
- * gone for good has an audit record in the same change.
+ * gone for good has an audit record in the same change.  A deleted snapshot of
+ * which no region has a manifest any more is written down as purged, whoever
+ * collected it: `report retention` tells when.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +21,17 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "service/catalog_audit.h"
+#include "service/catalog_keep.h"
 #include "service/engine.h"
 #include "service/op_gc.h"
 #include "service/run_region.h"
 #include "service/step.h"
 
 #define DETAILS_MAX ((size_t)1 << 20)
+/* Ids of some sixteen million snapshots. */
+#define IDS_MAX ((size_t)1 << 28)
+
+struct remaining;
 
 /* One region's turn. */
 struct collecting {
@@ -32,6 +39,7 @@ struct collecting {
 	const struct resource_region *region;
 	struct instant started;
 	struct gc_result *result;
+	struct remaining *remaining;
 };
 
 /* ---- Writing down ------------------------------------------------------- */
@@ -126,6 +134,98 @@ static int conclude(const struct collecting *x, const struct err *why,
 	return catalog_commit(c, e);
 }
 
+/* ---- What is gone for good ---------------------------------------------- */
+
+/* Snapshots of which a region has a manifest, deleted or not. */
+struct remaining {
+	struct buf ids;
+	size_t regions; /* that were listed */
+};
+
+static int add_remaining(void *arg, const struct store_entry *entry,
+			 struct err *e)
+{
+	struct remaining *x = arg;
+	struct object_id snapshot;
+	struct object_id session;
+
+	return object_name_parse(OBJECT_MANIFEST, entry->name, &snapshot,
+				 &session)
+		       ? buf_add(&x->ids, snapshot.b, sizeof(snapshot.b), e)
+		       : 0;
+}
+
+static int list_remaining(struct remaining *x, struct repository *r,
+			  struct err *e)
+{
+	if (store_list(repository_store(r), "snapshots/", add_remaining, x, e))
+		return -1;
+	x->regions++;
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct object_id));
+}
+
+struct purging {
+	const struct remaining *remaining;
+	struct buf ids; /* of deleted snapshots that no region has */
+};
+
+static int add_purged(void *arg, const struct catalog_snapshot *s,
+		      struct err *e)
+{
+	struct purging *p = arg;
+	const struct buf *there = &p->remaining->ids;
+	struct object_id id;
+
+	if (!object_id_parse(s->id, &id) ||
+	    (there->len && bsearch(&id, there->data, there->len / sizeof(id),
+				   sizeof(id), compare_ids)))
+		return 0;
+	return buf_add(&p->ids, id.b, sizeof(id.b), e);
+}
+
+static int note_purged(struct run *r, const struct buf *ids, struct err *e)
+{
+	char text[OBJECT_ID_TEXT];
+	struct object_id id;
+
+	for (size_t at = 0; at < ids->len; at += sizeof(id)) {
+		memcpy(id.b, ids->data + at, sizeof(id.b));
+		object_id_format(id, text);
+		if (catalog_snapshot_purged(r->catalog, r->repository->name,
+					    text, clock_now(), e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Only when every region was listed: a copy may be in one that was not. */
+static int write_purged(struct run *r, struct remaining *x, struct err *e)
+{
+	const struct catalog_snapshot_filter filter = {
+		.repository = r->repository->name,
+		.deleted = CATALOG_DELETED_ONLY,
+	};
+	struct purging p = { .remaining = x };
+	int failed;
+
+	if (x->regions < r->repository->repository.region_count)
+		return 0;
+	if (x->ids.len)
+		qsort(x->ids.data, x->ids.len / sizeof(struct object_id),
+		      sizeof(struct object_id), compare_ids);
+	buf_init(&p.ids, IDS_MAX);
+	failed = catalog_snapshots(r->catalog, &filter, add_purged, &p, e) <
+			 0 ||
+		 note_purged(r, &p.ids, e);
+	buf_done(&p.ids);
+	return failed ? -1 : 0;
+}
+
 /* ---- Collecting --------------------------------------------------------- */
 
 static int collect(struct collecting *x, struct err *e)
@@ -148,17 +248,19 @@ static int collect(struct collecting *x, struct err *e)
 		return err_wrap(e, "region %s of repository %s",
 				text_quote_str(x->region->name).s,
 				text_quote_str(x->run->repository->name).s);
-	return 0;
+	return list_remaining(x->remaining, r, e);
 }
 
 /* One region: 1 it is collected, 0 it is not, -1. */
 static int collect_one(struct run *r, const struct resource_region *region,
-		       struct gc_result *gc, struct run_result *result,
-		       struct err *e)
+		       struct gc_result *gc, struct remaining *remaining,
+		       struct run_result *result, struct err *e)
 {
-	struct collecting x = {
-		.run = r, .region = region, .started = clock_now(), .result = gc
-	};
+	struct collecting x = { .run = r,
+				.region = region,
+				.started = clock_now(),
+				.result = gc,
+				.remaining = remaining };
 	struct err why = { 0 };
 	const bool failed = collect(&x, &why) < 0;
 
@@ -174,7 +276,8 @@ static int collect_one(struct run *r, const struct resource_region *region,
 	return !failed;
 }
 
-static int collect_all(struct run *r, struct gc_result *gc, size_t *ret_done,
+static int collect_all(struct run *r, struct gc_result *gc,
+		       struct remaining *remaining, size_t *ret_done,
 		       struct run_result *result, struct err *e)
 {
 	const struct resource_repository *about = &r->repository->repository;
@@ -189,24 +292,28 @@ static int collect_all(struct run *r, struct gc_result *gc, size_t *ret_done,
 		if (one <= 0)
 			return one;
 		memset(gc, 0, sizeof(*gc));
-		one = collect_one(r, &about->regions[i], gc, result, e);
+		one = collect_one(r, &about->regions[i], gc, remaining, result,
+				  e);
 		if (one < 0)
 			return -1;
 		*ret_done += (size_t)one;
 	}
-	return 0;
+	return write_purged(r, remaining, e);
 }
 
 int step_gc(struct run *r, const struct resource *source UNUSED,
 	    struct run_result *result, struct err *e)
 {
 	struct gc_result *gc = calloc(1, sizeof(*gc));
+	struct remaining remaining = { .regions = 0 };
 	size_t done = 0;
 	int failed;
 
 	if (!gc)
 		return err_oom(e);
-	failed = collect_all(r, gc, &done, result, e);
+	buf_init(&remaining.ids, IDS_MAX);
+	failed = collect_all(r, gc, &remaining, &done, result, e);
+	buf_done(&remaining.ids);
 	free(gc);
 	if (failed)
 		return -1;

@@ -133,6 +133,13 @@ static int64_t collected(struct run_frame *t, const char *region)
 	return sec;
 }
 
+/* Rows of deleted snapshots that say since when they are gone. */
+static int64_t purged(struct run_frame *t)
+{
+	return frame_count(&t->f, "SELECT count(*) FROM snapshots WHERE "
+				  "deleted_us <= purged_us");
+}
+
 START_TEST(space_comes_back_in_every_region)
 {
 	static const char *const regions[] = { "a", "b" };
@@ -152,6 +159,7 @@ START_TEST(space_comes_back_in_every_region)
 			told(&t, regions[i], "details ->> 'snapshots'"), 1);
 		ck_assert_int_eq(audited(&t, regions[i]), 1);
 	}
+	ck_assert_int_eq(purged(&t), 1);
 	pass(&t, 2);
 	ck_assert_int_eq(collect(&t), RUN_SUCCEEDED);
 	ck_assert_int_gt(told(&t, "a", "details ->> 'marked'"), 0);
@@ -171,6 +179,7 @@ START_TEST(space_comes_back_in_every_region)
 					   "'snapshots') FROM audit WHERE "
 					   "action = 'repo.gc'"),
 			 4);
+	ck_assert_int_eq(purged(&t), 2);
 	/* No source, no schedule: it needs neither. */
 	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM run_sources s "
 					   "JOIN runs r ON r.id = s.run WHERE "
@@ -201,11 +210,15 @@ START_TEST(a_region_that_is_away_keeps_what_it_has)
 					   "seen_ok_us"),
 			 1);
 	ck_assert_int_eq(access(run_path(&t, "b"), F_OK), -1);
+	/* Gone from a, but b may have a copy. */
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+	ck_assert_int_eq(purged(&t), 0);
 	ck_assert_int_eq(rename(run_path(&t, "away"), run_path(&t, "b")), 0);
 	ck_assert_int_eq(run_counts(&t, "b").deleted, 2);
 	ck_assert_int_eq(collect(&t), RUN_SUCCEEDED);
 	ck_assert_int_ge(collected(&t, "b"), today);
 	ck_assert_int_eq(run_counts(&t, "b").deleted, 0);
+	ck_assert_int_eq(purged(&t), 2);
 	/* None of them: all of it failed. */
 	ck_assert_int_eq(rename(run_path(&t, "a"), run_path(&t, "away")), 0);
 	ck_assert_int_eq(rename(run_path(&t, "b"), run_path(&t, "far")), 0);
