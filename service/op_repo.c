@@ -465,7 +465,11 @@ const struct operation op_repo_rows[] = {
 		  "With --read-data it finds more. What was given up is told "
 		  "apart from new damage ever after; put back sound, it is "
 		  "not looked at until another --repair copies what snapshots "
-		  "miss out of it. What only a newer "
+		  "miss out of it. Garbage collections, which stop at damage, "
+		  "go on after a repair, and may take what only a directory "
+		  "led to that cannot be read: where another region or an "
+		  "older disk may still have it, look there first. What only a "
+		  "newer "
 		  "snapctl, or one with newer keys, can read is never given "
 		  "up.",
 	  .run = check },

@@ -357,31 +357,16 @@ static int note_underway(void *arg, const struct index_object *o, struct err *e)
 	return 0;
 }
 
-static int hide(struct gc *g, struct err *e)
-{
-	uint64_t pos = 0;
-	const void *key;
-	void *value;
-
-	while (filemap_next(g->given_up, &pos, &key, &value)) {
-		const uint8_t *k = key;
-		struct object_id pack;
-		struct chunk_id chunk;
-
-		memcpy(chunk.b, k, sizeof(chunk.b));
-		memcpy(pack.b, k + sizeof(chunk.b), sizeof(pack.b));
-		if (index_set_hide_chunk(g->index, &chunk, pack, e))
-			return -1;
-	}
-	return 0;
-}
-
+/*
+ * Chunks that were given up are not hidden: a node that opens again is read
+ * after all, so that what it reaches stays.
+ */
 static int open_index(struct gc *g, struct err *e)
 {
 	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES };
 
 	if (index_set_open(g->store, g->keys, &o, &g->index, e) == 0)
-		return gc_adopt(g, e) || hide(g, e) ? -1 : 0;
+		return gc_adopt(g, e);
 	if (object_is_damage(e))
 		return gc_refuse_because(e, "the index is damaged");
 	return -1;

@@ -107,23 +107,51 @@ static int add_name(void *arg, const struct store_entry *entry, struct err *e)
 	return 0;
 }
 
+/* Every node of every tree; sound (or NULL): what was there. */
+static void spoil_trees(struct names *metadata, struct buf *sound)
+{
+	gc_ok(store_list(gc_store(g), "meta/", add_name, metadata, &g->e));
+	for (size_t i = 0; i < metadata->n; i++) {
+		CLEANUP(buf_done) struct buf b;
+
+		repo_get(gc_store(g), metadata->v[i].s, &b);
+		if (sound)
+			repo_get(gc_store(g), metadata->v[i].s, &sound[i]);
+		for (size_t k = OBJECT_HEADER_SIZE; k + 200 < b.len; k += 7)
+			b.data[k] ^= 1;
+		repo_set(gc_store(g), metadata->v[i].s, b.data, b.len);
+	}
+}
+
 /* Trees cannot be walked, so that what snapshots need is not known. */
 START_TEST(a_tree_that_cannot_be_read_stops_it)
 {
 	struct names metadata = { .n = 0 };
 
-	gc_ok(store_list(gc_store(g), "meta/", add_name, &metadata, &g->e));
-	for (size_t i = 0; i < metadata.n; i++) {
-		CLEANUP(buf_done) struct buf b;
-
-		repo_get(gc_store(g), metadata.v[i].s, &b);
-		for (size_t k = OBJECT_HEADER_SIZE; k + 200 < b.len; k += 7)
-			b.data[k] ^= 1;
-		repo_set(gc_store(g), metadata.v[i].s, b.data, b.len);
-	}
+	spoil_trees(&metadata, NULL);
 	expect_refusal("which cannot be read");
 	repair();
 	gc_collect(g, 0);
+}
+END_TEST
+
+/* A disk, or a cable, that was at fault for a while, and a hasty repair. */
+START_TEST(what_a_node_reaches_that_was_given_up_and_opens_again_stays)
+{
+	struct names metadata = { .n = 0 };
+	struct buf sound[sizeof(metadata.v) / sizeof(metadata.v[0])];
+
+	spoil_trees(&metadata, sound);
+	repair();
+	for (size_t i = 0; i < metadata.n; i++) {
+		repo_set(gc_store(g), metadata.v[i].s, sound[i].data,
+			 sound[i].len);
+		buf_done(&sound[i]);
+	}
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	repair();
+	gc_expect(g, 1);
 }
 END_TEST
 
@@ -491,6 +519,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_damaged_index_stops_it_until_it_is_repaired);
 	tcase_add_test(tc, an_index_object_that_is_gone_stops_it);
 	tcase_add_test(tc, a_tree_that_cannot_be_read_stops_it);
+	tcase_add_test(
+		tc,
+		what_a_node_reaches_that_was_given_up_and_opens_again_stays);
 	tcase_add_test(tc, a_pack_that_is_gone_stops_it_until_it_is_given_up);
 	tcase_add_test(tc, a_chunk_that_cannot_be_copied_stops_it);
 	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);
