@@ -469,9 +469,8 @@ const struct operation op_repo_rows[] = {
 		  "go on after a repair, and may take what only a directory "
 		  "led to that cannot be read: where another region or an "
 		  "older disk may still have it, look there first. What only a "
-		  "newer "
-		  "snapctl, or one with newer keys, can read is never given "
-		  "up.",
+		  "newer snapctl, or one with newer keys, can read is never "
+		  "given up.",
 	  .run = check },
 	{ .verb = "repo stats",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
