@@ -56,7 +56,7 @@ static void collect_first(void)
 				      .rewrite_bytes = GC_REWRITE_BYTES,
 				      .host = "host" };
 	const struct deletion d = gc_asked(g);
-	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct repository_snapshot s;
 
 	if (!other)
 		return;
@@ -64,6 +64,7 @@ static void collect_first(void)
 	gc_ok(deletion_delete(other, &s, &d, &g->e));
 	gc_ok(gc_run(other, &o, &g->result, &g->e));
 	ck_assert_uint_gt(g->result.deleted, 0);
+	repository_snapshot_done(&s);
 	repository_close(other);
 	other = NULL;
 }
