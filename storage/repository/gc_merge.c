@@ -1,11 +1,9 @@
 /*
  * clean: few index objects, without what is gone.
  *
- * Objects are merged when there are several of about one size, as the levels
- * of a log-structured merge tree are: each entry is written again a number of
- * times that grows with the logarithm of the whole, and so does the number of
- * objects (O'Neil et al., "The Log-Structured Merge-Tree", 1996).  All of
- * them are, when a quarter of what they say is of packs that are gone.
+ * Objects are merged when there are several of about one size
+ * (index_objects_choose()); all of them, when a quarter of what they say is of
+ * packs that are gone.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +11,6 @@
 #include "storage/repository/gc_internal.h"
 #include "storage/repository/index_internal.h"
 #include "storage/repository/writer.h"
-
-/* So many that belong together are merged. */
-#define TOGETHER 4
-/* An object joins smaller ones when it is at most so many times their sum. */
-#define RATIO 2
-/* Whatever the ratio, objects of up to this many entries belong together. */
-#define SMALL_ENTRIES 4096
 
 struct objects {
 	struct index_object **v;
@@ -73,22 +64,6 @@ static int by_entries(const void *a, const void *b)
 	if (x->entries != y->entries)
 		return x->entries < y->entries ? -1 : 1;
 	return object_id_compare(x->in.id, y->in.id);
-}
-
-/* How many of them, smallest first, belong together. */
-static size_t choose(const struct objects *l)
-{
-	uint64_t sum = 0;
-	size_t n = 0;
-
-	for (size_t i = 0; i < l->n; i++) {
-		const uint64_t size = l->v[i]->entries;
-
-		if (size <= SMALL_ENTRIES || size <= RATIO * sum)
-			n = i + 1;
-		sum += size;
-	}
-	return n >= TOGETHER ? n : 0;
 }
 
 static bool is_gone(const struct gc_pack *p)
@@ -206,7 +181,7 @@ int gc_merge(struct gc *g, struct err *e)
 		 index_set_each(g->index, add_object, &old, e);
 	if (!failed && now.n) {
 		qsort(now.v, now.n, sizeof(*now.v), by_entries);
-		n = is_worn(g) ? now.n : choose(&now);
+		n = is_worn(g) ? now.n : index_objects_choose(now.v, now.n);
 	}
 	/* More than a root can name stay for the next time. */
 	if (n > INDEX_SUPERSEDED_MAX / 2)

@@ -109,6 +109,20 @@ int index_set_walk_some(struct index_set *x,
 			struct index_object *const *objects, size_t n,
 			index_visit *visit, void *arg, struct err *e)
 	NONNULL(1, 2, 4, 6) MUST_CHECK;
+/* The same of objects that belong to no set: one that is damaged fails. */
+int index_objects_walk(struct index_object *const *objects, size_t n,
+		       index_visit *visit, void *arg, struct err *e)
+	NONNULL(3, 5) MUST_CHECK;
+/*
+ * How many of them, smallest first, are to be merged; 0: none.
+ *
+ * Several of about one size are, as the levels of a log-structured merge tree:
+ * each entry is written again a number of times that grows with the logarithm
+ * of the whole, and so does the number of objects (O'Neil et al., "The
+ * Log-Structured Merge-Tree", 1996).
+ */
+size_t index_objects_choose(struct index_object *const *objects, size_t n)
+	MUST_CHECK;
 /* A block of o failed so: 0, and told, when the set goes on without it. */
 int index_set_leave_out(struct index_set *x, struct index_object *o,
 			const struct err *why, struct err *e)

@@ -1,14 +1,21 @@
 /*
- * All entries of a set in order: a heap of its objects, each at its next
- * entry.
+ * All entries of some objects in order: a heap of them, each at its next
+ * entry; and which of them are merged so.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "storage/repository/index_internal.h"
 
+/* So many that belong together are merged. */
+#define TOGETHER 4
+/* An object joins smaller ones when it is at most so many times their sum. */
+#define RATIO 2
+/* Whatever the ratio, objects of up to this many entries belong together. */
+#define SMALL_ENTRIES 4096
+
 struct reader {
-	struct index_set *set;
+	struct index_set *set; /* that goes on without damaged ones, or NULL */
 	struct index_object *object;
 	uint32_t block;
 	size_t at;
@@ -35,7 +42,9 @@ static int load(struct reader *r, struct err *e)
 		struct err why;
 
 		if (index_object_block(o, r->block, r->plain, &why)) {
-			if (index_set_leave_out(r->set, o, &why, e))
+			if (!r->set)
+				*e = why;
+			if (!r->set || index_set_leave_out(r->set, o, &why, e))
 				return -1;
 			continue;
 		}
@@ -145,9 +154,8 @@ static int run(struct walk *w, index_visit *visit, void *arg, struct err *e)
 	return 0;
 }
 
-int index_set_walk_some(struct index_set *x,
-			struct index_object *const *objects, size_t n,
-			index_visit *visit, void *arg, struct err *e)
+static int walk_some(struct index_set *x, struct index_object *const *objects,
+		     size_t n, index_visit *visit, void *arg, struct err *e)
 {
 	struct walk w = { .n = 0 };
 	int r = start(&w, x, objects, n, e);
@@ -158,6 +166,34 @@ int index_set_walk_some(struct index_set *x,
 		free(w.heap[i]);
 	free(w.heap);
 	return r;
+}
+
+int index_set_walk_some(struct index_set *x,
+			struct index_object *const *objects, size_t n,
+			index_visit *visit, void *arg, struct err *e)
+{
+	return walk_some(x, objects, n, visit, arg, e);
+}
+
+int index_objects_walk(struct index_object *const *objects, size_t n,
+		       index_visit *visit, void *arg, struct err *e)
+{
+	return walk_some(NULL, objects, n, visit, arg, e);
+}
+
+size_t index_objects_choose(struct index_object *const *objects, size_t n)
+{
+	uint64_t sum = 0;
+	size_t chosen = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t size = objects[i]->entries;
+
+		if (size <= SMALL_ENTRIES || size <= RATIO * sum)
+			chosen = i + 1;
+		sum += size;
+	}
+	return chosen >= TOGETHER ? chosen : 0;
 }
 
 int index_set_walk(struct index_set *x, index_visit *visit, void *arg,

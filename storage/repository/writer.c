@@ -22,12 +22,6 @@
 #define META_PACK_BYTES (8U << 20)
 /* Sealed chunks between the adding threads and the packer. */
 #define QUEUE_LENGTH 8
-/* Index entries kept before an index object is written: 64,000 × 100 B. */
-#define INDEX_FLUSH_ENTRIES 64000
-/* An index object at least for each 8 GiB, so that a killed first snapshot
- * of a large tree loses little. */
-#define INDEX_FLUSH_BYTES (8ULL << 30)
-
 /* What this session knows of a chunk that it added: the filemap's value. */
 struct known {
 	uint8_t stored; /* 0 while its adder is at work */
@@ -216,11 +210,10 @@ int writer_has(struct writer *w, const struct chunk_id *id, struct err *e)
 	return here ? 1 : index_set_find(w->index, id, &at, e);
 }
 
-/* 1 when the region held the chunk before, as looked up in the index. */
+/* 1 when this session added the chunk, or the index says where it is. */
 static int is_stored(struct writer *w, const struct chunk_id *id, struct err *e)
 {
-	struct pack_entry at;
-	const int found = index_set_find(w->index, id, &at, e);
+	const int found = writer_has(w, id, e);
 
 	if (found == 1) {
 		(void)pthread_mutex_lock(&w->lock);
@@ -373,67 +366,17 @@ static void *packer(void *arg)
 	return NULL;
 }
 
-/* Write what became durable since the last time as an index object. */
-static int flush_index(struct writer *w, struct err *e)
-{
-	CLEANUP(index_writer_free) struct index_writer *x = NULL;
-	struct object_id id;
-	size_t n;
-
-	if (w->n_fresh == 0)
-		return 0;
-	/* The next session would take what is named here for stored; and a
-	 * collector that gave us up does not count it. */
-	if (writer_check_keys(w->repository, e) || writer_confirm(w, e))
-		return -1;
-	n = index_sort(w->fresh, w->n_fresh);
-	w->n_fresh = n;
-	if (index_writer_open(repository_store(w->repository),
-			      repository_keys(w->repository), w->session, &x,
-			      e))
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (index_writer_add(x, &w->fresh[i], e))
-			return -1;
-	if (index_writer_commit(x, &id, e))
-		return -1;
-	w->n_fresh = 0;
-	w->fresh_bytes = 0;
-	if (index_set_add(w->index, id, e))
-		return -1;
-	return repository_index_add(w->repository, id, e);
-}
-
-static int remember(struct writer *w, const struct pack_writer *p,
-		    struct err *e)
-{
-	const struct pack_entry *entries;
-	const size_t n = pack_writer_entries(p, &entries);
-	struct pack_entry *grown;
-
-	if (w->n_fresh + n > w->cap_fresh) {
-		const size_t cap = (w->n_fresh + n) * 2;
-
-		grown = reallocarray(w->fresh, cap, sizeof(*grown));
-		if (!grown)
-			return err_oom(e);
-		w->fresh = grown;
-		w->cap_fresh = cap;
-	}
-	for (size_t i = 0; i < n; i++)
-		w->fresh[w->n_fresh++] = entries[i];
-	w->fresh_bytes += pack_writer_size(p);
-	return 0;
-}
-
 static int commit_one(struct writer *w, struct pack_writer *p, struct err *e)
 {
-	if (pack_writer_commit(p, e) || remember(w, p, e))
+	const struct pack_entry *entries;
+	size_t n;
+
+	if (pack_writer_commit(p, e))
 		return -1;
-	if (w->n_fresh < INDEX_FLUSH_ENTRIES &&
-	    w->fresh_bytes < INDEX_FLUSH_BYTES)
-		return 0;
-	return flush_index(w, e);
+	n = pack_writer_entries(p, &entries);
+	if (writer_index_remember(w, entries, n, pack_writer_size(p), e))
+		return -1;
+	return writer_index_is_due(w) ? writer_index_flush(w, e) : 0;
 }
 
 static void *committer(void *arg)
@@ -453,7 +396,7 @@ static void *committer(void *arg)
 	if (failed)
 		fail(w, &e);
 	/* Also after a failure: what is durable is worth naming. */
-	if (flush_index(w, &other))
+	if (writer_index_flush(w, &other))
 		fail(w, &other); /* the first one counts */
 	return NULL;
 }
@@ -507,7 +450,7 @@ void writer_close(struct writer *w)
 	queue_free(w->full);
 	filemap_free(w->known);
 	index_set_free(w->index);
-	free(w->fresh);
+	writer_index_done(w);
 	(void)pthread_mutex_destroy(&w->lock);
 	free(w);
 }

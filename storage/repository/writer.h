@@ -59,7 +59,8 @@ DEFINE_CLEANUP(struct writer *, writer_close);
 
 struct object_id writer_session(const struct writer *w) NONNULL(1);
 struct repository *writer_repository(struct writer *w) NONNULL(1);
-/* What the session believes: read after it began, marked packs hidden. */
+/* What the session found: read after it began, marked packs hidden.  Not what
+ * it adds itself: writer_has(). */
 struct index_set *writer_index(struct writer *w) NONNULL(1);
 
 /*

@@ -1,6 +1,7 @@
 /*
- * Private to writer*.c: the session's struct, and the half of it that talks
- * to other sessions (writer_session.c): liveness, fences, publishing.
+ * Private to writer*.c: the session's struct; the part of it that talks to
+ * other sessions (writer_session.c): liveness, fences, publishing; and the one
+ * that names what is stored (writer_index.c).
  */
 #ifndef STORAGE_REPOSITORY_WRITER_INTERNAL_H
 #define STORAGE_REPOSITORY_WRITER_INTERNAL_H
@@ -10,6 +11,8 @@
 #include "base/filemap.h"
 #include "base/queue.h"
 #include "storage/repository/beat.h"
+#include "storage/repository/index_internal.h"
+#include "storage/repository/pack.h"
 #include "storage/repository/writer.h"
 
 struct writer {
@@ -32,11 +35,14 @@ struct writer {
 	bool has_packer;
 	bool has_committer;
 
-	/* The committer's: entries of durable packs not yet in an index. */
+	/* writer_index.c, in the committer's thread: entries of durable packs
+	 * not yet in an index, and the objects written, but for merged ones. */
 	struct pack_entry *fresh;
 	size_t n_fresh;
 	size_t cap_fresh;
 	uint64_t fresh_bytes;
+	struct index_object **named;
+	size_t n_named;
 
 	/* writer_session.c */
 	struct object_id session;
@@ -46,6 +52,16 @@ struct writer {
 /* Step 1: PUT the session and keep its counter moving. */
 int writer_session_open(struct writer *w, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;
+/* Step 4: what a pack of so many bytes, which is durable now, holds. */
+int writer_index_remember(struct writer *w, const struct pack_entry *entries,
+			  size_t n, uint64_t bytes, struct err *e) NONNULL(1, 5)
+	MUST_CHECK;
+/* Whether what is remembered is much. */
+bool writer_index_is_due(const struct writer *w) NONNULL(1);
+/* Write what is remembered as an index object, and merge our own ones. */
+int writer_index_flush(struct writer *w, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+void writer_index_done(struct writer *w) NONNULL(1);
 /* Steps 5 to 8. */
 int writer_session_publish(struct writer *w, const struct manifest *m,
 			   struct instant received, enum record_clock clock,

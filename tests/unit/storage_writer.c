@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "storage/repository/reader.h"
+#include "storage/repository/writer_internal.h"
 #include "storage/stores/fault.h"
 #include "tests/support/repo_frame.h"
 
@@ -551,6 +552,107 @@ START_TEST(a_new_key_ends_no_session)
 }
 END_TEST
 
+/* Entries of the nth pack; where its chunks lie is nobody's concern here. */
+#define PACK_ENTRIES 5000
+static void name_pack(struct writer *w, uint32_t n)
+{
+	static struct pack_entry v[PACK_ENTRIES];
+
+	for (uint32_t i = 0; i < PACK_ENTRIES; i++) {
+		v[i] = (struct pack_entry){
+			.seal = { .kind = CHUNK_DATA,
+				  .epoch = 1,
+				  .plain_len = 100 },
+			.place = { .pack.b[0] = (uint8_t)n,
+				   .offset = OBJECT_HEADER_SIZE + i,
+				   .len = 100 }
+		};
+		(void)chunk_of(n * PACK_ENTRIES + i, sizeof(v[i].seal.id.b),
+			       v[i].seal.id.b);
+	}
+	ck_ok(writer_index_remember(w, v, PACK_ENTRIES, 1, &e));
+	ck_ok(writer_index_flush(w, &e));
+}
+
+static int count_entry(void *arg, const struct pack_entry *x, struct err *err)
+{
+	(void)x;
+	(void)err;
+	(*(uint64_t *)arg)++;
+	return 0;
+}
+
+/* Each costs every other session a block for each look-up. */
+START_TEST(a_long_session_leaves_few_index_objects)
+{
+	const struct index_set_options o = { .cache_bytes = 1 << 20 };
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	struct writer *w = open_writer();
+	uint64_t entries = 0;
+
+	for (uint32_t n = 0; n < 60; n++) {
+		name_pack(w, n);
+		ck_assert_uint_le(w->n_named, 8);
+	}
+	ck_assert_uint_gt(objects("index/"), 60); /* they are superseded */
+	writer_close(w);
+	ck_ok(index_set_open(repository_store(f.r), repository_keys(f.r), &o,
+			     &x, &e));
+	ck_assert_uint_le(index_set_objects(x), 8);
+	ck_ok(index_set_walk(x, count_entry, &entries, &e));
+	ck_assert_uint_eq(entries, 60 * PACK_ENTRIES);
+}
+END_TEST
+
+/* A collector gives the session up, and lists what it named so far. */
+static void give_up(const struct writer *w)
+{
+	CLEANUP(record_done) struct record fence;
+	CLEANUP(record_done) struct record v;
+
+	record_init(&fence, OBJECT_FENCE);
+	record_init(&v, OBJECT_VOID);
+	fence.id = v.session = writer_session(w);
+	v.id = object_id_new();
+	for (size_t i = 0; i < w->n_named; i++)
+		ck_ok(record_add_id(&v, w->named[i]->in.id, &e));
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &fence, 0,
+			 &e));
+	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &v, 0,
+			 &e));
+}
+
+/* Its void names what was there when it was given up, merged or not. */
+START_TEST(what_a_session_merged_too_late_hides_nothing)
+{
+	const struct index_set_options o = { .cache_bytes = 1 << 20 };
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	struct writer *w = open_writer();
+	uint64_t entries = 0;
+
+	for (uint32_t n = 0; n < 3; n++)
+		name_pack(w, n);
+	give_up(w);
+	/* As by a session that looked for its fence just before. */
+	{
+		CLEANUP(index_writer_free) struct index_writer *late = NULL;
+
+		ck_ok(index_writer_open(repository_store(f.r),
+					repository_keys(f.r), writer_session(w),
+					&late, &e));
+		for (size_t i = 0; i < w->n_named; i++)
+			ck_ok(index_writer_supersede(late, w->named[i]->in.id,
+						     &e));
+		ck_ok(index_writer_commit(late, NULL, &e));
+	}
+	writer_close(w);
+	ck_ok(index_set_open(repository_store(f.r), repository_keys(f.r), &o,
+			     &x, &e));
+	ck_ok(index_set_walk(x, count_entry, &entries, &e));
+	ck_assert_uint_eq(entries, 3 * PACK_ENTRIES);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -566,6 +668,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
 	tcase_add_test(tc, a_revocation_ends_sessions_under_way);
 	tcase_add_test(tc, a_new_key_ends_no_session);
+	tcase_add_test(tc, a_long_session_leaves_few_index_objects);
+	tcase_add_test(tc, what_a_session_merged_too_late_hides_nothing);
 }
 
 CHECK_MAIN("storage/writer", cases)
