@@ -205,7 +205,7 @@ static int unseal(struct chunk_worker *w, const struct chunk_seal *s,
 	struct seal_ad ad;
 
 	if (!key && !keys_object(w->keys, s->epoch))
-		return seal_epoch_unknown(s->epoch, e);
+		return seal_epoch_unknown(w->keys, s->epoch, e);
 	if (!key)
 		return err_set(e, ERR_BAD_KEY,
 			       "domain %u is not in the keyring", s->domain);

@@ -132,7 +132,7 @@ static int read_header(struct container *c, const struct buf *ahead,
 	if (!object_id_equal(h.id, c->id))
 		return err_set(e, ERR_CORRUPT, "it belongs to another name");
 	c->key = keys_object(c->keys, h.epoch);
-	return c->key ? 0 : seal_epoch_unknown(h.epoch, e);
+	return c->key ? 0 : seal_epoch_unknown(c->keys, h.epoch, e);
 }
 
 static int read_trailer(struct container *c, const struct buf *ahead,
@@ -210,8 +210,7 @@ static int open_header(struct container *c, const struct buf *ahead,
 {
 	if (read_header(c, ahead, e) == 0)
 		return 0;
-	if ((e->code == ERR_NEWER || e->code == ERR_BAD_KEY) &&
-	    is_altered(c, ahead))
+	if (seal_is_unknown(e) && is_altered(c, ahead))
 		return err_set(e, ERR_CORRUPT, "its header is damaged");
 	return -1;
 }

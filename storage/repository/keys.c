@@ -37,6 +37,8 @@ struct epoch {
 struct keys {
 	struct object_id repository;
 	uint32_t current;
+	keys_newest *newest; /* or NULL */
+	void *newest_arg;
 
 	struct page **pages;
 	size_t n_pages;
@@ -209,6 +211,22 @@ int keys_add_domain(struct keys *k, uint16_t domain,
 uint32_t keys_epoch(const struct keys *k)
 {
 	return k->current;
+}
+
+void keys_ask(struct keys *k, keys_newest *newest, void *arg)
+{
+	k->newest = newest;
+	k->newest_arg = arg;
+}
+
+bool keys_came_later(const struct keys *k, uint32_t epoch)
+{
+	struct err ignored = { 0 };
+	uint32_t newest;
+
+	return k->newest && epoch > k->current &&
+	       k->newest(k->newest_arg, &newest, &ignored) == 0 &&
+	       epoch <= newest;
 }
 
 static size_t epoch_place(const struct keys *k, uint32_t epoch)

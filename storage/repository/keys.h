@@ -37,6 +37,14 @@ int keys_add_domain(struct keys *k, uint16_t domain,
 		    const uint8_t secret[KEYS_SIZE], struct err *e)
 	NONNULL(1, 3, 4) MUST_CHECK;
 uint32_t keys_epoch(const struct keys *k) NONNULL(1);
+/*
+ * Whom to ask for the current epoch as it is now, should one be met that is
+ * not known here: a key may have been revoked since k was read.
+ */
+typedef int keys_newest(void *arg, uint32_t *ret, struct err *e);
+void keys_ask(struct keys *k, keys_newest *newest, void *arg) NONNULL(1, 2);
+/* Whether that epoch came after k was read; false when nobody can tell. */
+bool keys_came_later(const struct keys *k, uint32_t epoch) NONNULL(1);
 /* Whether epochs and domains that both know have the same keys. */
 bool keys_agree(const struct keys *a, const struct keys *b) NONNULL(1, 2);
 

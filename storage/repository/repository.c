@@ -22,6 +22,12 @@ struct repository {
 	struct index_set *index;
 };
 
+/* Of the newest keyring, for keys that were read some time ago. */
+static int newest_epoch(void *arg, uint32_t *ret, struct err *e)
+{
+	return keyring_epoch((struct store *)arg, ret, e);
+}
+
 int repository_open_on(struct store *s, const struct keyring_credential *c,
 		       struct repository **ret, struct err *e)
 {
@@ -35,6 +41,7 @@ int repository_open_on(struct store *s, const struct keyring_credential *c,
 	(void)pthread_mutex_init(&r->lock, NULL);
 	if (keyring_open(r->store, c, &r->keys, e))
 		return -1;
+	keys_ask(r->keys, newest_epoch, r->store);
 	*ret = TAKE(r);
 	return 0;
 }

@@ -218,7 +218,7 @@ static int check_box_header(const struct keys *k, enum object_kind kind,
 	if (!object_id_equal(h.id, expected.id))
 		return err_set(e, ERR_CORRUPT, "it belongs to another name");
 	*ret_key = keys_object(k, h.epoch);
-	return *ret_key ? 0 : seal_epoch_unknown(h.epoch, e);
+	return *ret_key ? 0 : seal_epoch_unknown(k, h.epoch, e);
 }
 
 static int open_box(const struct keys *k, enum object_kind kind,
@@ -234,8 +234,7 @@ static int open_box(const struct keys *k, enum object_kind kind,
 	if (!header || c.left < SEAL_OVERHEAD || c.left > SEAL_BOX_MAX)
 		return err_set(e, ERR_CORRUPT, "it has a wrong size");
 	if (check_box_header(k, kind, name, header, &key, e)) {
-		if ((e->code == ERR_NEWER || e->code == ERR_BAD_KEY) &&
-		    is_altered(k, kind, name, c, &plain))
+		if (seal_is_unknown(e) && is_altered(k, kind, name, c, &plain))
 			return err_set(e, ERR_CORRUPT, "its header is damaged");
 		return -1;
 	}
@@ -257,10 +256,22 @@ int seal_box_open(const struct keys *k, enum object_kind kind, const char *name,
 	return 0;
 }
 
-int seal_epoch_unknown(uint32_t epoch, struct err *e)
+int seal_epoch_unknown(const struct keys *k, uint32_t epoch, struct err *e)
 {
-	err_put_(e, ERR_BAD_KEY, "epoch %u is not in the keyring", epoch);
-	return err_hint(e, "if a key was revoked meanwhile, start again");
+	if (!keys_came_later(k, epoch))
+		return err_set(e, ERR_BAD_KEY, "epoch %u is not in the keyring",
+			       epoch);
+	(void)err_set(
+		e, ERR_BUSY,
+		"it is sealed under epoch %u: a key was revoked meanwhile",
+		epoch);
+	return err_hint(e, "run it again, under the new keys");
+}
+
+bool seal_is_unknown(const struct err *why)
+{
+	return why->code == ERR_NEWER || why->code == ERR_BAD_KEY ||
+	       why->code == ERR_BUSY;
 }
 
 int seal_box_put(struct store *s, const struct keys *k, enum object_kind kind,

@@ -60,9 +60,9 @@ int seal_box(const struct keys *k, enum object_kind kind, const char *name,
 	NONNULL(1, 3, 6, 7) MUST_CHECK;
 /*
  * The payload of a box; appended to out.  ERR_CORRUPT, ERR_NEWER; ERR_BAD_KEY
- * when its epoch is not known here, which is not damage: whoever rotated the
- * keys since this process opened the repository may have written it, so that
- * such a fence or mark must not be taken for absent.
+ * when its epoch is not known here, and ERR_BUSY when it came since this
+ * process opened the repository, as the newest keyring says.  Neither is
+ * damage: such a fence or mark must not be taken for absent.
  */
 int seal_box_open(const struct keys *k, enum object_kind kind, const char *name,
 		  const void *box, size_t n, struct buf *out, struct err *e)
@@ -71,8 +71,11 @@ int seal_box_open(const struct keys *k, enum object_kind kind, const char *name,
 /* The plaintext of a box, for seal_box_open() and its fuzzer. */
 int seal_box_parse(const void *plain, size_t n, struct buf *out, struct err *e)
 	NONNULL(1, 3, 4) MUST_CHECK;
-/* ERR_BAD_KEY for that epoch; -1. */
-int seal_epoch_unknown(uint32_t epoch, struct err *e) NONNULL(2);
+/* Of an epoch that k lacks: ERR_BUSY when it came later, or ERR_BAD_KEY; -1. */
+int seal_epoch_unknown(const struct keys *k, uint32_t epoch, struct err *e)
+	NONNULL(1, 3);
+/* Whether that, or a newer version, kept a header from being judged. */
+bool seal_is_unknown(const struct err *why) NONNULL(1);
 
 /* The same straight to and from a store.  seal_box_get: 1, or 0 when absent. */
 int seal_box_put(struct store *s, const struct keys *k, enum object_kind kind,

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "storage/repository/deletion.h"
 #include "storage/repository/reader.h"
 #include "storage/repository/writer_internal.h"
 #include "storage/stores/fault.h"
@@ -537,6 +538,38 @@ START_TEST(a_revocation_ends_sessions_under_way)
 }
 END_TEST
 
+/* No alarm: who read the keys before has only to read them again. */
+START_TEST(what_came_with_a_revocation_is_no_damage)
+{
+	const struct object_id slot = add_key();
+	const struct object_id snapshot = object_id_new();
+	struct repository *later = NULL;
+	struct object_id hold;
+	const struct deletion_hold h = { .snapshots = &snapshot,
+					 .n_snapshots = 1,
+					 .source = "",
+					 .case_name = "c",
+					 .custodian = "",
+					 .by = "b",
+					 .now = clock_now() };
+
+	ck_ok(keyring_revoke(repository_store(f.r), f.credential, slot,
+			     clock_now(), &e));
+	ck_ok(repository_open(f.url, f.credential, &later, &e));
+	ck_ok(deletion_hold(later, &h, &hold, &e));
+	ck_assert_int_eq(deletion_release(f.r, hold, "b", clock_now(), &e), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_str_ne(e.hint, "");
+	/* That of a keyring which is nowhere is none of it. */
+	ck_assert(keys_came_later(repository_keys(f.r), 2));
+	ck_assert(!keys_came_later(repository_keys(f.r), 3));
+	ck_assert(!keys_came_later(repository_keys(later), 2));
+	repository_close(later);
+	repo_frame_reopen(&f);
+	ck_ok(deletion_release(f.r, hold, "b", clock_now(), &e));
+}
+END_TEST
+
 START_TEST(a_new_key_ends_no_session)
 {
 	struct chunk_worker *k = new_worker();
@@ -667,6 +700,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_fenced_session_is_not_acknowledged);
 	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
 	tcase_add_test(tc, a_revocation_ends_sessions_under_way);
+	tcase_add_test(tc, what_came_with_a_revocation_is_no_damage);
 	tcase_add_test(tc, a_new_key_ends_no_session);
 	tcase_add_test(tc, a_long_session_leaves_few_index_objects);
 	tcase_add_test(tc, what_a_session_merged_too_late_hides_nothing);
