@@ -181,6 +181,20 @@ static int refuse(const struct chunk_id *id, const char *who, const char *what,
 	return gc_refuse(e, "%s needs chunk %s…, which %s", who, hex, what);
 }
 
+/*
+ * A collection that is less patient lets go of a snapshot, its manifest first,
+ * that is deleted and still counts for us.
+ */
+static int let_go(const struct trace *t, struct err *e)
+{
+	struct err ignored = { 0 };
+
+	if (repository_has_manifest(t->l->g->r, t->snapshot->id, &ignored))
+		return 0;
+	(void)err_set(e, ERR_BUSY, "another garbage collection is at work");
+	return 1;
+}
+
 /* Unless an earlier repair gave it up. */
 static int lacks(const struct trace *t, const struct chunk_id *id,
 		 const char *what, struct err *e)
@@ -189,6 +203,8 @@ static int lacks(const struct trace *t, const struct chunk_id *id,
 
 	if (filemap_find(t->l->g->lost, id->b))
 		return 0;
+	if (let_go(t, e))
+		return -1;
 	object_id_format(t->snapshot->id, who + strlen(who));
 	who[strlen("snapshot ") + 8] = '\0';
 	return refuse(id, who, what, e);

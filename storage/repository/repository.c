@@ -1,6 +1,7 @@
 #include "storage/repository/repository.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -484,6 +485,30 @@ int repository_is_deleted(struct repository *r, struct object_id snapshot,
 	kept_done(&undeletes);
 	voids_free(g.voids);
 	return failed ? -1 : s.deleted && !s.in_doubt;
+}
+
+static int see_manifest(void *arg, const struct store_entry *entry,
+			struct err *e)
+{
+	(void)entry;
+	(void)e;
+	*(bool *)arg = true;
+	return 1;
+}
+
+int repository_has_manifest(struct repository *r, struct object_id snapshot,
+			    struct err *e)
+{
+	char prefix[STORE_NAME_MAX];
+	char id[OBJECT_ID_TEXT];
+	bool has = false;
+
+	object_id_format(snapshot, id);
+	(void)snprintf(prefix, sizeof(prefix), "%s/%s-",
+		       object_kind_folder(OBJECT_MANIFEST), id);
+	if (store_list(r->store, prefix, see_manifest, &has, e) < 0)
+		return -1;
+	return has;
 }
 
 static bool is_released(const struct kept *holds, struct object_id hold)

@@ -93,6 +93,13 @@ int repository_snapshots(struct repository *r, bool with_deleted,
 int repository_is_deleted(struct repository *r, struct object_id snapshot,
 			  struct err *e) NONNULL(1, 3) MUST_CHECK;
 
+/*
+ * Whether a manifest of it is there, deleted or not: 1, 0, -1.  Who lacks what
+ * a snapshot needs asks, as collectors remove the manifest first.
+ */
+int repository_has_manifest(struct repository *r, struct object_id snapshot,
+			    struct err *e) NONNULL(1, 3) MUST_CHECK;
+
 void repository_snapshot_done(struct repository_snapshot *s) NONNULL(1);
 /*
  * Add to *s the holds and locks that came since it was visited.  Only its id

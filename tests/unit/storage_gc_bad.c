@@ -511,6 +511,73 @@ START_TEST(a_collection_that_stood_still_is_no_judge)
 }
 END_TEST
 
+/* What another collection takes while ours looks at what snapshots need. */
+struct taken {
+	struct object_id snapshot;
+	struct buf before; /* names of metadata packs, each with its NUL */
+	bool done;
+};
+
+static int note_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	return buf_add(arg, entry->name, strlen(entry->name) + 1, e);
+}
+
+static int take_pack(void *arg, const struct store_entry *entry, struct err *e)
+{
+	const struct buf *before = arg;
+	const size_t n = strlen(entry->name) + 1;
+
+	return memmem(before->data, before->len, entry->name, n)
+		       ? 0
+		       : store_remove(gc_store(g), entry->name, e);
+}
+
+static int take_object(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	(void)arg;
+	return store_remove(gc_store(g), entry->name, e);
+}
+
+static void let_go_meanwhile(void *arg, const struct gc_progress *p)
+{
+	struct taken *t = arg;
+	char prefix[64] = "snapshots/";
+
+	if (t->done || strcmp(p->stage, "trees") != 0)
+		return;
+	t->done = true;
+	object_id_format(t->snapshot, prefix + strlen(prefix));
+	gc_ok(store_list(gc_store(g), prefix, take_object, NULL, &g->e));
+	gc_ok(store_list(gc_store(g), "meta/", take_pack, &t->before, &g->e));
+}
+
+/* Who waits less lets go of what counts for a collection with more grace. */
+START_TEST(a_collection_that_is_more_patient_is_no_judge)
+{
+	struct taken t = { .done = false };
+	const struct gc_options o = { .now = g->now,
+				      .grace_ms = GC_DAY_MS,
+				      .rewrite_bytes = GC_REWRITE_BYTES,
+				      .host = "host",
+				      .progress = let_go_meanwhile,
+				      .arg = &t };
+
+	buf_init(&t.before, 1 << 20);
+	gc_ok(store_list(gc_store(g), "meta/", note_name, &t.before, &g->e));
+	gc_file(g, "more");
+	t.snapshot = g->ids[gc_take(g)];
+	gc_erase(g, 2);
+	gc_reopen(g);
+	ck_assert_int_eq(gc_run(g->f.r, &o, &g->result, &g->e), -1);
+	ck_assert(t.done);
+	ck_assert_msg(g->e.code == ERR_BUSY, "%s", g->e.text);
+	gc_expect(g, 1);
+	buf_done(&t.before);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 600);
@@ -542,6 +609,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_collection_that_fails_anywhere_harms_nothing);
 	tcase_add_test(tc, a_check_that_stood_still_is_no_judge);
 	tcase_add_test(tc, a_collection_that_stood_still_is_no_judge);
+	tcase_add_test(tc, a_collection_that_is_more_patient_is_no_judge);
 }
 
 CHECK_MAIN("storage/gc_bad", cases)
