@@ -232,8 +232,9 @@ static int note_superseded(void *arg, const struct index_object *o,
 	struct superseding *x = arg;
 	const struct gc_pack *p = filemap_find(x->g->packs, o->in.id.b);
 
-	/* Marks name both packs and these. */
-	if (!o->replaced || (p && p->marked) ||
+	/* Marks name both packs and these; one of a clock that is far ahead
+	 * would never be due. */
+	if (!o->replaced || (p && p->marked_well) ||
 	    !gc_ids_has(&x->named, o->in.id))
 		return 0;
 	return gc_ids_add(x->ret, o->in.id, e);

@@ -692,6 +692,28 @@ START_TEST(merging_the_index_loses_nothing)
 }
 END_TEST
 
+/* Its time never comes: what was merged is marked once more. */
+START_TEST(a_mark_of_a_clock_that_is_ahead_keeps_no_index_object)
+{
+	for (int i = 0; i < 5; i++) {
+		gc_file(g, "changing");
+		(void)gc_take(g);
+	}
+	later(365 * GC_DAY_MS);
+	gc_collect(g, -1);
+	ck_assert_uint_ge(g->result.index_merged, 5);
+	ck_assert_uint_ge(gc_objects(g, "index/"), 6);
+	later(-365 * GC_DAY_MS);
+	gc_collect(g, -1);
+	later(GC_DAY_MS + 600000);
+	gc_collect(g, -1);
+	ck_assert_uint_eq(gc_objects(g, "index/"), 1);
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
+	gc_expect(g, 0);
+	gc_expect_sound(g);
+}
+END_TEST
+
 /* A year of nights: what lies about stays bounded. */
 START_TEST(objects_do_not_grow_with_time)
 {
@@ -748,6 +770,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
 	tcase_add_test(tc, merging_the_index_loses_nothing);
+	tcase_add_test(tc,
+		       a_mark_of_a_clock_that_is_ahead_keeps_no_index_object);
 	tcase_add_test(tc, objects_do_not_grow_with_time);
 }
 
