@@ -22,6 +22,7 @@ struct old {
 
 struct active {
 	struct fault fault;
+	pthread_t by; /* who added it */
 	uint64_t seen;
 };
 
@@ -50,13 +51,15 @@ static bool fires(struct active *a, enum fault_call call, const char *name)
 		return false;
 	if (f->prefix && strncmp(name, f->prefix, strlen(f->prefix)) != 0)
 		return false;
+	if (f->action == FAULT_RUN && !pthread_equal(a->by, pthread_self()))
+		return false;
 	a->seen++;
 	return a->seen >= first && (!f->times || a->seen - first < f->times);
 }
 
 /*
- * Count a call and find the fault that acts on it, if any, in *ret.  A hang
- * is over when this returns.
+ * Count a call and find the fault that acts on it, if any, in *ret.  A hang,
+ * and what is run first, is over when this returns.
  */
 static bool consult(struct faulty *s, enum fault_call call, const char *name,
 		    struct fault *ret)
@@ -78,6 +81,10 @@ static bool consult(struct faulty *s, enum fault_call call, const char *name,
 		const uint64_t ms = ret->amount;
 
 		clock_sleep_ms((int64_t)(ms < HANG_MAX_MS ? ms : HANG_MAX_MS));
+		return false;
+	}
+	if (found && ret->action == FAULT_RUN) {
+		ret->run(ret->arg, name);
 		return false;
 	}
 	return found;
@@ -412,7 +419,8 @@ void fault_add(struct store *store, const struct fault *fault)
 	assert(store->ops == &faulty_ops);
 	(void)pthread_mutex_lock(&s->lock);
 	assert(s->n < FAULTS_MAX);
-	s->active[s->n++] = (struct active){ .fault = *fault };
+	s->active[s->n++] = (struct active){ .fault = *fault,
+					     .by = pthread_self() };
 	(void)pthread_mutex_unlock(&s->lock);
 }
 

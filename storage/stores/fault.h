@@ -42,7 +42,14 @@ enum fault_action {
 	FAULT_STALE,  /* read: the bytes before the last replacement */
 	FAULT_ABSENT, /* read, size: there is no such object; list: empty */
 	FAULT_HANG,   /* sleep `amount` ms, at most a minute; then go on */
+	FAULT_RUN,    /* let `run` do something first; then go on */
 };
+
+/*
+ * What somebody else does in the middle of the caller's work, on a store of
+ * its own, or with this one when it sees to it that it is not run again.
+ */
+typedef void fault_run(void *arg, const char *name);
 
 struct fault {
 	enum fault_call call;
@@ -54,6 +61,9 @@ struct fault {
 	uint64_t nth;
 	uint64_t times;
 	uint64_t amount;
+	/* Only the calls of the thread that added it count, and run it. */
+	fault_run *run;
+	void *arg;
 	/* Of a failure: what it is and, if not 0, the errno behind it. */
 	enum err_code code; /* ERR_NONE: ERR_IO */
 	int sys;

@@ -212,6 +212,30 @@ START_TEST(a_hang_ends_and_the_call_is_done)
 }
 END_TEST
 
+static void add_another(void *arg, const char *name)
+{
+	ck_assert_str_eq(name, "");
+	ck_ok(store_put(arg, "b", "2", 1, 0, &e));
+}
+
+/* Before the call is done, which sees it; and once. */
+START_TEST(somebody_else_acts_before_the_nth_call)
+{
+	set_up();
+	ck_ok(put("a", "1", 0));
+	add((struct fault){ .call = FAULT_LIST,
+			    .action = FAULT_RUN,
+			    .nth = 2,
+			    .times = 1,
+			    .run = add_another,
+			    .arg = store });
+	ck_assert_int_eq(list(), 1);
+	ck_assert_int_eq(list(), 2);
+	ck_assert_int_eq(list(), 2);
+	tear_down();
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, the_nth_call_fails_as_told);
@@ -221,6 +245,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, reads_lie_as_told);
 	tcase_add_test(tc, listings_lie_as_told);
 	tcase_add_test(tc, a_hang_ends_and_the_call_is_done);
+	tcase_add_test(tc, somebody_else_acts_before_the_nth_call);
 }
 
 CHECK_MAIN("storage/store_fault", cases)
