@@ -256,12 +256,55 @@ static int visit(void *arg, const struct chunk_id *id, enum chunk_kind kind,
 	return walked(t, id, e);
 }
 
+/* More packs than this never hold one chunk. */
+#define HOLDERS_MAX 8
+
+/*
+ * Whether a pack that holds it went since the survey listed packs: 1, 0, -1.
+ * Its index stays as it was opened, so that what another collection moved
+ * meanwhile cannot be found where it is now.
+ */
+static int is_taken(struct gc *g, const struct chunk_id *id, struct err *e)
+{
+	struct object_id seen[HOLDERS_MAX];
+	struct pack_entry at;
+
+	for (size_t n = 0; n < HOLDERS_MAX; n++) {
+		const struct gc_pack *p;
+		uint64_t size;
+		int found = index_set_find_other(g->index, id, seen, n, &at, e);
+
+		if (found <= 0)
+			return found;
+		seen[n] = at.place.pack;
+		p = filemap_find(g->packs, at.place.pack.b);
+		if (!p || !p->listed)
+			continue;
+		found = store_size(
+			g->store,
+			object_name((enum object_kind)p->kind, at.place.pack).s,
+			&size, e);
+		if (found <= 0)
+			return found < 0 ? -1 : 1;
+	}
+	return 0;
+}
+
 static int damaged(void *arg, const struct chunk_id *id, enum chunk_kind kind,
 		   const struct err *why, struct err *e)
 {
+	struct trace *t = arg;
+	int taken;
+
 	(void)kind;
 	(void)why;
-	return lacks(arg, id, "cannot be read", e);
+	if (lacks(t, id, "cannot be read", e) == 0)
+		return 0;
+	taken = is_taken(t->l->g, id, e);
+	if (taken > 0)
+		(void)err_set(e, ERR_BUSY,
+			      "another garbage collection is at work");
+	return -1;
 }
 
 int gc_live_trace(struct gc_live *l, const struct gc_snapshot *s, bool pinned,

@@ -363,7 +363,9 @@ static int note_underway(void *arg, const struct index_object *o, struct err *e)
  */
 static int open_index(struct gc *g, struct err *e)
 {
-	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES };
+	/* What the survey counts in one walk it finds again in the next. */
+	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES,
+					     .frozen = true };
 
 	if (index_set_open(g->store, g->keys, &o, &g->index, e) == 0)
 		return gc_adopt(g, e);

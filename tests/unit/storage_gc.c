@@ -207,43 +207,11 @@ START_TEST(what_is_needed_again_is_stored_again)
 }
 END_TEST
 
-static int keep_pack(void *arg, const struct pack_entry *x, struct err *e)
-{
-	return record_add_id(arg, x->place.pack, e);
-}
-
-/* What another collector's census of its mark says. */
-enum census { OF_NOBODY, MISSING };
-
-/* Another collector's mark on every pack there is, whatever needs it. */
-static void mark_all(enum census kind)
-{
-	const struct index_set_options o = { .cache_bytes = 0 };
-	CLEANUP(index_set_free) struct index_set *x = NULL;
-	struct record mark;
-	struct record census;
-
-	record_init(&mark, OBJECT_MARK);
-	record_init(&census, OBJECT_CENSUS);
-	mark.id = census.id = object_id_new();
-	mark.time = g->now;
-	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &x,
-			     &g->e));
-	gc_ok(index_set_walk(x, keep_pack, &mark, &g->e));
-	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &mark, 0,
-			 &g->e));
-	if (kind != MISSING)
-		gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &census,
-				 0, &g->e));
-	record_done(&mark);
-	record_done(&census);
-}
-
 /* Marks are final; what is needed after all is copied first. */
 START_TEST(what_a_mark_names_and_a_snapshot_needs_is_copied)
 {
 	take_two();
-	mark_all(OF_NOBODY);
+	gc_mark_all(g);
 	gc_collect(g, 0);
 	ck_assert_uint_gt(g->result.chunks_copied, 0);
 	ck_assert_uint_gt(g->result.deleted, 0);
@@ -260,7 +228,7 @@ START_TEST(what_is_marked_cannot_be_undeleted)
 {
 	take_two();
 	gc_erase(g, 0);
-	mark_all(OF_NOBODY);
+	gc_mark_all(g);
 	ck_assert_int_eq(gc_undelete(g, 0), -1);
 	ck_assert_int_eq(g->e.code, ERR_NOT_FOUND);
 	gc_expect(g, 0);
@@ -348,7 +316,8 @@ START_TEST(a_mark_without_a_census_waits_for_who_is_there)
 	struct writer *after;
 
 	take_two();
-	mark_all(MISSING);
+	gc_mark_all(g);
+	gc_ok(store_remove(gc_store(g), gc_last(g, "censuses/").s, &g->e));
 	before = begin_writer(0xaa);
 	gc_collect(g, 0);
 	ck_assert_uint_eq(g->result.deleted, 0);
@@ -529,7 +498,7 @@ START_TEST(a_pin_keeps_packs_that_are_marked)
 	struct beat *pin;
 
 	take_two();
-	mark_all(OF_NOBODY);
+	gc_mark_all(g);
 	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
 	ck_assert_int_eq(beat_pin(repository_store(reader),
 				  repository_keys(reader), RECORD_READ_RESTORE,
@@ -569,7 +538,7 @@ START_TEST(who_reads_without_a_pin_finds_what_moved)
 	take_two();
 	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
 	gc_ok(repository_index(old, &index, &g->e));
-	mark_all(OF_NOBODY);
+	gc_mark_all(g);
 	for (int i = 0; i < 3; i++)
 		gc_collect(g, 0);
 	mine = g->f.r;

@@ -50,25 +50,13 @@ static void expect_collection(void)
 	gc_expect(g, 1);
 }
 
-/* The repair of a repository, as `repo check --repair` does it. */
-static void repair(void)
-{
-	CLEANUP(check_result_done) struct check_result x = { 0 };
-	const struct check_options o = { .level = CHECK_DATA,
-					 .repair = true,
-					 .now = g->now };
-
-	gc_ok(check_run(g->f.r, &o, &x, &g->e));
-	gc_reopen(g);
-}
-
 /* ---- Damage ------------------------------------------------------------- */
 
 START_TEST(a_damaged_manifest_stops_it_until_it_is_given_up)
 {
 	gc_damage(g, gc_last(g, "snapshots/").s);
 	expect_refusal("what a snapshot needs is not known");
-	repair();
+	gc_repair(g);
 	gc_collect(g, 0);
 }
 END_TEST
@@ -77,7 +65,7 @@ START_TEST(a_damaged_index_stops_it_until_it_is_repaired)
 {
 	gc_damage(g, gc_last(g, "index/").s);
 	expect_refusal("the index is damaged");
-	repair();
+	gc_repair(g);
 	expect_collection();
 	gc_expect_sound(g);
 }
@@ -87,7 +75,7 @@ START_TEST(an_index_object_that_is_gone_stops_it)
 {
 	gc_ok(store_remove(gc_store(g), gc_last(g, "index/").s, &g->e));
 	expect_refusal("which no pack holds");
-	repair();
+	gc_repair(g);
 	expect_collection();
 }
 END_TEST
@@ -107,30 +95,16 @@ static int add_name(void *arg, const struct store_entry *entry, struct err *e)
 	return 0;
 }
 
-/* Every node of every tree; sound (or NULL): what was there. */
-static void spoil_trees(struct names *metadata, struct buf *sound)
-{
-	gc_ok(store_list(gc_store(g), "meta/", add_name, metadata, &g->e));
-	for (size_t i = 0; i < metadata->n; i++) {
-		CLEANUP(buf_done) struct buf b;
-
-		repo_get(gc_store(g), metadata->v[i].s, &b);
-		if (sound)
-			repo_get(gc_store(g), metadata->v[i].s, &sound[i]);
-		for (size_t k = OBJECT_HEADER_SIZE; k + 200 < b.len; k += 7)
-			b.data[k] ^= 1;
-		repo_set(gc_store(g), metadata->v[i].s, b.data, b.len);
-	}
-}
-
 /* Trees cannot be walked, so that what snapshots need is not known. */
 START_TEST(a_tree_that_cannot_be_read_stops_it)
 {
 	struct names metadata = { .n = 0 };
 
-	spoil_trees(&metadata, NULL);
+	gc_ok(store_list(gc_store(g), "meta/", add_name, &metadata, &g->e));
+	for (size_t i = 0; i < metadata.n; i++)
+		gc_damage_chunks(g, metadata.v[i].s);
 	expect_refusal("which cannot be read");
-	repair();
+	gc_repair(g);
 	gc_collect(g, 0);
 }
 END_TEST
@@ -141,8 +115,12 @@ START_TEST(what_a_node_reaches_that_was_given_up_and_opens_again_stays)
 	struct names metadata = { .n = 0 };
 	struct buf sound[sizeof(metadata.v) / sizeof(metadata.v[0])];
 
-	spoil_trees(&metadata, sound);
-	repair();
+	gc_ok(store_list(gc_store(g), "meta/", add_name, &metadata, &g->e));
+	for (size_t i = 0; i < metadata.n; i++) {
+		repo_get(gc_store(g), metadata.v[i].s, &sound[i]);
+		gc_damage_chunks(g, metadata.v[i].s);
+	}
+	gc_repair(g);
 	for (size_t i = 0; i < metadata.n; i++) {
 		repo_set(gc_store(g), metadata.v[i].s, sound[i].data,
 			 sound[i].len);
@@ -150,7 +128,7 @@ START_TEST(what_a_node_reaches_that_was_given_up_and_opens_again_stays)
 	}
 	gc_collect(g, 0);
 	ck_assert_uint_gt(g->result.deleted, 0);
-	repair();
+	gc_repair(g);
 	gc_expect(g, 1);
 }
 END_TEST
@@ -160,7 +138,7 @@ START_TEST(a_pack_that_is_gone_stops_it_until_it_is_given_up)
 	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
 	packs--;
 	expect_refusal("which is not there");
-	repair();
+	gc_repair(g);
 	gc_collect(g, 0);
 }
 END_TEST
@@ -260,7 +238,7 @@ START_TEST(a_session_that_does_not_open_is_at_work)
 	ck_assert_uint_eq(g->result.n_blocked, 1);
 	ck_assert_ptr_nonnull(
 		strstr(g->result.blocked[0].why, "does not open"));
-	repair();
+	gc_repair(g);
 	expect_collection();
 }
 END_TEST
@@ -271,7 +249,7 @@ START_TEST(a_pin_that_does_not_open_pins_everything)
 	gc_collect(g, 0);
 	ck_assert_uint_eq(g->result.snapshots, 0);
 	ck_assert_uint_eq(g->result.deleted, 0);
-	repair();
+	gc_repair(g);
 	expect_collection();
 }
 END_TEST
@@ -388,7 +366,7 @@ START_TEST(what_is_gone_for_good_is_damage_until_it_is_accepted)
 	ck_assert(!x.sound);
 	ck_assert_int_eq(x.findings[0].kind, OBJECT_INVENTORY);
 	ck_assert_ptr_nonnull(strstr(x.findings[0].message, "\"receipts/\""));
-	repair();
+	gc_repair(g);
 	gc_expect_sound(g);
 	expect_collection();
 }
