@@ -305,6 +305,53 @@ static int give_up_lost(struct repair *x, struct err *e)
 	return 0;
 }
 
+/* Whether another pack holds it as the index is now: 1, 0, -1. */
+static int is_elsewhere(struct index_set *now, const struct pack_entry *entry,
+			struct err *e)
+{
+	const struct object_id here[] = { entry->place.pack };
+	struct pack_entry other;
+
+	return index_set_find_other(now, &entry->seal.id, here, 1, &other, e);
+}
+
+/*
+ * A pack that is marked is not given up, as a collector may have copied what
+ * is needed and taken it, which is no damage.  What it then holds nowhere else
+ * is: else no collection would ever go on.
+ */
+static int give_up_marked(struct repair *x, struct err *e)
+{
+	CLEANUP(index_set_free) struct index_set *now = NULL;
+	struct check *c = x->c;
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	if (!c->out->lost)
+		return 0;
+	if (repository_index_open(c->r, false, &now, e))
+		return -1;
+	while (filemap_next(c->places, &pos, &key, &value)) {
+		const struct check_place *p = value;
+		const struct pack_entry entry = check_entry(key, p);
+		const struct check_chunk *chunk = filemap_find(c->chunks,
+							       entry.seal.id.b);
+		const struct check_pack *pack = filemap_find(
+			c->packs, entry.place.pack.b);
+		int other;
+
+		if (!chunk || !chunk->lost || p->damaged || p->quarantined ||
+		    !pack || !pack->unusable || !pack->marked || pack->newer)
+			continue;
+		other = is_elsewhere(now, &entry, e);
+		if (other < 0 ||
+		    (!other && give_up(x, &entry.seal.id, entry.place.pack, e)))
+			return -1;
+	}
+	return 0;
+}
+
 static int give_up_packs(struct repair *x, struct err *e)
 {
 	struct check *c = x->c;
@@ -364,8 +411,8 @@ static int run(struct repair *x, struct err *e)
 		return -1;
 	if (check_fenced(c, e) || give_up_lost(x, e))
 		return -1;
-	if (give_up_chunks(x, e) || give_up_packs(x, e) ||
-	    give_up_objects(x, e) || write_record(x, e))
+	if (give_up_chunks(x, e) || give_up_marked(x, e) ||
+	    give_up_packs(x, e) || give_up_objects(x, e) || write_record(x, e))
 		return -1;
 	/* What is gone is gone: garbage can be collected again. */
 	return c->is_short

@@ -4,6 +4,9 @@
  */
 #include "storage/repository/gc.h"
 
+#include <errno.h>
+
+#include "storage/repository/inventory.h"
 #include "tests/support/gc_frame.h"
 
 static struct gc_frame frame;
@@ -143,6 +146,38 @@ START_TEST(a_pack_that_is_gone_stops_it_until_it_is_given_up)
 }
 END_TEST
 
+/* It was marked, so that somebody may well have deleted it; but not so far. */
+START_TEST(what_is_needed_of_a_marked_pack_that_is_gone_stops_it)
+{
+	gc_mark_all(g);
+	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
+	packs--;
+	expect_refusal("which no pack holds");
+	gc_repair(g);
+	gc_collect(g, 0);
+}
+END_TEST
+
+/* Nothing is known any more of chunks that snapshots need. */
+START_TEST(what_is_in_no_pack_and_no_index_stops_it_until_it_is_given_up)
+{
+	while (gc_objects(g, "index/"))
+		gc_ok(store_remove(gc_store(g), gc_last(g, "index/").s, &g->e));
+	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
+	packs--;
+	expect_refusal("which no pack holds");
+	/* The first finds the trees again, the second what they miss. */
+	gc_repair(g);
+	gc_repair(g);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_file(g, "kept"); /* another one of that name */
+	(void)gc_take(g);
+	gc_collect(g, 0);
+	gc_expect(g, 2);
+}
+END_TEST
+
 static int data_pack(void *arg, const struct pack_entry *x, struct err *e)
 {
 	(void)e;
@@ -213,6 +248,49 @@ START_TEST(an_undelete_that_does_not_open_is_in_force)
 }
 END_TEST
 
+/* Somebody undeletes, is acknowledged, and dies before it leaves. */
+static void undelete_and_die(void)
+{
+	struct record undelete;
+	struct record session;
+
+	gc_ok(gc_undelete(g, 0));
+	ck_assert_int_eq(record_get(gc_store(g), repository_keys(g->f.r),
+				    OBJECT_UNDELETE, gc_last(g, "undeletes/").s,
+				    &undelete, &g->e),
+			 1);
+	record_init(&session, OBJECT_SESSION);
+	session.id = undelete.session;
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &session, 0,
+			 &g->e));
+	record_done(&undelete);
+}
+
+/* A bad sector, once: the void of its session must not leave it out. */
+START_TEST(an_undelete_that_cannot_be_read_is_not_annulled)
+{
+	const struct fault bad = { .call = FAULT_READ,
+				   .action = FAULT_FAIL,
+				   .prefix = "undeletes/",
+				   .times = 1,
+				   .sys = EIO };
+
+	undelete_and_die();
+	fault_add(gc_store(g), &bad);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.sessions_ended, 1);
+	ck_assert_uint_eq(g->result.snapshots, 0);
+	{
+		CLEANUP(repository_snapshot_done)
+		struct repository_snapshot s = gc_look(g, 0);
+
+		ck_assert(!s.deleted);
+	}
+	gc_expect(g, 0);
+	gc_expect_sound(g);
+}
+END_TEST
+
 START_TEST(a_hold_that_does_not_open_holds_everything)
 {
 	put_rubbish(object_name(OBJECT_HOLD, object_id_new()));
@@ -258,6 +336,31 @@ START_TEST(a_mark_that_does_not_open_marks_nothing)
 {
 	put_rubbish(object_name(OBJECT_MARK, object_id_new()));
 	expect_collection();
+}
+END_TEST
+
+/* What it names is not known, and a newer collector may delete it. */
+START_TEST(a_mark_of_a_newer_program_ends_collections_and_writers)
+{
+	struct snapshot_options so = { .no_parent = false };
+	struct snapshot_result taken;
+	struct object_name name;
+	CLEANUP(buf_done) struct buf b;
+
+	gc_mark_all(g);
+	name = gc_last(g, "marks/");
+	repo_get(gc_store(g), name.s, &b);
+	b.data[9]++;		/* the version of the format, */
+	b.data[b.len - 1] ^= 1; /* which is sealed in it */
+	repo_set(gc_store(g), name.s, b.data, b.len);
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_msg(g->e.code == ERR_NEWER, "%s", g->e.text);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(gc_packs(g), packs);
+	gc_file(g, "new");
+	ck_assert_int_eq(repo_take_with(&g->f, &so, &taken, &g->e), -1);
+	ck_assert_msg(g->e.code == ERR_NEWER, "%s", g->e.text);
+	gc_expect(g, 1);
 }
 END_TEST
 
@@ -329,6 +432,36 @@ START_TEST(packs_that_are_not_listed_stop_it)
 	fault_clear(gc_store(g));
 	gc_expect(g, 1);
 	gc_expect_sound(g);
+}
+END_TEST
+
+/* They may be copied and deleted, but are not taken for gone. */
+START_TEST(marked_packs_that_are_not_listed_are_asked_for)
+{
+	gc_mark_all(g);
+	lie(FAULT_ABSENT, "data/", 0);
+	gc_collect(g, 0);
+	fault_clear(gc_store(g));
+	ck_assert_uint_gt(g->result.chunks_copied, 0);
+	ck_assert_uint_eq(g->result.snapshots, 1);
+	gc_collect(g, 0);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* Short just now, while something else grew: what was counted stays so. */
+START_TEST(a_short_listing_does_not_become_the_inventory)
+{
+	gc_collect(g, -1);
+	gc_erase(g, 1);
+	lie(FAULT_ABSENT, "receipts/", 0);
+	gc_ok(inventory_put(gc_store(g), repository_keys(g->f.r), g->now, false,
+			    &g->e));
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_objects(g, "inventories/"), 1);
+	gc_ok(store_remove(gc_store(g), gc_last(g, "receipts/").s, &g->e));
+	expect_refusal("where there were 2 at the last collection");
 }
 END_TEST
 
@@ -568,18 +701,28 @@ static void cases(TCase *tc)
 		tc,
 		what_a_node_reaches_that_was_given_up_and_opens_again_stays);
 	tcase_add_test(tc, a_pack_that_is_gone_stops_it_until_it_is_given_up);
+	tcase_add_test(tc,
+		       what_is_needed_of_a_marked_pack_that_is_gone_stops_it);
+	tcase_add_test(
+		tc,
+		what_is_in_no_pack_and_no_index_stops_it_until_it_is_given_up);
 	tcase_add_test(tc, a_chunk_that_cannot_be_copied_stops_it);
 	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);
 	tcase_add_test(tc, an_undelete_that_does_not_open_is_in_force);
+	tcase_add_test(tc, an_undelete_that_cannot_be_read_is_not_annulled);
 	tcase_add_test(tc, a_hold_that_does_not_open_holds_everything);
 	tcase_add_test(tc, a_lock_that_does_not_open_has_no_end);
 	tcase_add_test(tc, a_session_that_does_not_open_is_at_work);
 	tcase_add_test(tc, a_pin_that_does_not_open_pins_everything);
 	tcase_add_test(tc, a_mark_that_does_not_open_marks_nothing);
+	tcase_add_test(tc,
+		       a_mark_of_a_newer_program_ends_collections_and_writers);
 	tcase_add_test(tc, a_fence_and_a_void_that_do_not_open_harm_nothing);
 	tcase_add_test(tc, a_listing_that_fails_ends_it);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
 	tcase_add_test(tc, packs_that_are_not_listed_stop_it);
+	tcase_add_test(tc, marked_packs_that_are_not_listed_are_asked_for);
+	tcase_add_test(tc, a_short_listing_does_not_become_the_inventory);
 	tcase_add_test(tc, an_empty_listing_where_there_were_objects_stops_it);
 	tcase_add_test(tc, a_store_that_does_not_list_our_session_is_refused);
 	tcase_add_test(tc,
