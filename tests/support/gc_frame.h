@@ -30,6 +30,8 @@
  * still: on a busy machine it is begun again.
  */
 #define GC_PATIENCE 50
+/* So long nobody who is alive stands still, even there. */
+#define GC_LONG_LEASE_MS 20000
 
 struct gc_frame {
 	struct repo_frame f;
@@ -41,6 +43,7 @@ struct gc_frame {
 	struct tree_list trees[GC_SNAPSHOTS];
 	size_t n;
 	unsigned int restores;
+	int64_t lease_ms; /* of collectors; 0: the shortened one */
 	void (*act)(struct gc_frame *g, const char *name); /* gc_meanwhile() */
 	unsigned int acted;
 };
@@ -184,6 +187,7 @@ static inline int gc_collect_with(struct gc_frame *g, int64_t grace_ms,
 	const struct gc_options o = { .now = g->now,
 				      .grace_ms = grace_ms,
 				      .rewrite_bytes = rewrite,
+				      .lease_ms = g->lease_ms,
 				      .host = "host" };
 
 	memset(&g->result, 0, sizeof(g->result));

@@ -144,6 +144,92 @@ START_TEST(the_last_snapshot_takes_everything_with_it)
 }
 END_TEST
 
+/* ---- Clocks ------------------------------------------------------------- */
+
+/* Looking took its time: nobody saw the mark before it was put. */
+START_TEST(grace_counts_from_when_the_mark_is_put)
+{
+	const struct fault slow = { .call = FAULT_READ,
+				    .action = FAULT_HANG,
+				    .prefix = "meta/",
+				    .times = 1,
+				    .amount = 150 };
+	struct record mark;
+
+	take_two();
+	gc_erase(g, 0);
+	later(10);
+	fault_add(gc_store(g), &slow);
+	gc_collect(g, 1);
+	fault_clear(gc_store(g));
+	ck_assert_int_eq(record_get(gc_store(g), repository_keys(g->f.r),
+				    OBJECT_MARK, gc_last(g, "marks/").s, &mark,
+				    &g->e),
+			 1);
+	ck_assert_int_ge(
+		instant_compare(mark.time, instant_add_ms(g->now, 150)), 0);
+	record_done(&mark);
+}
+END_TEST
+
+/* It would not be due for as long as that clock was wrong. */
+START_TEST(a_mark_of_a_clock_far_ahead_is_put_again)
+{
+	const struct instant now = g->now;
+
+	take_two();
+	gc_erase(g, 0);
+	later(400 * GC_DAY_MS);
+	gc_collect(g, -1);
+	ck_assert_uint_gt(g->result.marked, 0);
+	g->now = now;
+	gc_collect(g, -1);
+	ck_assert_uint_gt(g->result.marked, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	gc_collect(g, -1);
+	ck_assert_uint_eq(g->result.marked, 0); /* once is enough */
+	later(GC_DAY_MS + 600000);
+	gc_collect(g, -1);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.bytes_pending, 0);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+START_TEST(a_mark_of_a_clock_a_little_ahead_will_do)
+{
+	const struct instant now = g->now;
+
+	take_two();
+	gc_erase(g, 0);
+	later(GC_DAY_MS / 2);
+	gc_collect(g, 1);
+	ck_assert_uint_gt(g->result.marked, 0);
+	g->now = now;
+	gc_collect(g, -1);
+	ck_assert_uint_eq(g->result.marked, 0);
+}
+END_TEST
+
+/* Due at once: it is the look, not the time, that keeps what is needed. */
+START_TEST(a_mark_of_a_clock_far_behind_takes_nothing_that_is_needed)
+{
+	const struct instant now = g->now;
+
+	take_two();
+	g->now = (struct instant){ 0, 0 };
+	gc_mark_all(g);
+	g->now = now;
+	gc_collect(g, -1);
+	ck_assert_uint_gt(g->result.chunks_copied, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
 /* ---- What is kept ------------------------------------------------------- */
 
 START_TEST(a_hold_keeps_what_is_deleted)
@@ -270,6 +356,7 @@ START_TEST(a_session_that_is_alive_keeps_what_it_may_rely_on)
 {
 	struct writer *w;
 
+	g->lease_ms = GC_LONG_LEASE_MS;
 	take_two();
 	gc_erase(g, 0);
 	w = begin_writer(0xaa);
@@ -294,6 +381,7 @@ START_TEST(a_session_that_began_after_the_mark_blocks_nothing)
 {
 	struct writer *w;
 
+	g->lease_ms = GC_LONG_LEASE_MS;
 	take_two();
 	gc_erase(g, 0);
 	gc_collect(g, 1);
@@ -343,6 +431,7 @@ START_TEST(what_a_living_session_stored_is_no_garbage)
 	struct chunk_id id;
 	int has;
 
+	g->lease_ms = GC_LONG_LEASE_MS;
 	gc_ok(chunk_worker_new(repository_keys(g->f.r), &worker, &g->e));
 	gc_ok(writer_add(w, worker, CHUNK_DATA, bytes, sizeof(bytes), &id, NULL,
 			 &g->e));
@@ -474,6 +563,7 @@ START_TEST(a_pin_keeps_what_it_reads)
 	CLEANUP(repository_close) struct repository *reader = NULL;
 	struct beat *pin;
 
+	g->lease_ms = GC_LONG_LEASE_MS;
 	take_two();
 	gc_erase(g, 0);
 	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
@@ -497,6 +587,7 @@ START_TEST(a_pin_keeps_packs_that_are_marked)
 	CLEANUP(repository_close) struct repository *reader = NULL;
 	struct beat *pin;
 
+	g->lease_ms = GC_LONG_LEASE_MS;
 	take_two();
 	gc_mark_all(g);
 	gc_ok(repository_open(g->f.url, g->f.credential, &reader, &g->e));
@@ -716,6 +807,11 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, without_grace_one_call_does_both);
 	tcase_add_test(tc, a_grace_that_is_given_holds_for_deletions_too);
 	tcase_add_test(tc, the_last_snapshot_takes_everything_with_it);
+	tcase_add_test(tc, grace_counts_from_when_the_mark_is_put);
+	tcase_add_test(tc, a_mark_of_a_clock_far_ahead_is_put_again);
+	tcase_add_test(tc, a_mark_of_a_clock_a_little_ahead_will_do);
+	tcase_add_test(
+		tc, a_mark_of_a_clock_far_behind_takes_nothing_that_is_needed);
 	tcase_add_test(tc, a_hold_keeps_what_is_deleted);
 	tcase_add_test(tc, a_lock_keeps_what_is_deleted);
 	tcase_add_test(tc, what_is_needed_again_is_stored_again);

@@ -455,9 +455,9 @@ START_TEST(a_repair_names_nothing_under_a_key_that_was_revoked)
 	take_two();
 	gc_ok(store_remove(gc_store(g), gc_last(g, "index/").s, &g->e));
 	index = gc_objects(g, "index/");
-	/* Its session's record is all that it writes before. */
-	gc_meanwhile(g, FAULT_LIST, "quarantine/", 1, revoke_second);
-	expect_busy(gc_repair_with(g), "");
+	/* Its look is over: what it asks now is what it is about to name. */
+	gc_meanwhile(g, FAULT_LIST, "keyring/", 3, revoke_second);
+	expect_busy(gc_repair_with(g), "a key was revoked");
 	ck_assert_uint_eq(gc_objects(g, "index/"), index);
 	gc_reopen(g);
 	gc_repair(g);
@@ -477,6 +477,75 @@ static void collect(struct gc_frame *x, const char *name)
 	end_of_other = gc_collect_with(x, 1, GC_REWRITE_BYTES);
 	why_other = x->e;
 }
+
+/* The other one comes at the call that is told, and both at their best. */
+static void expect_loser(enum fault_call call, const char *prefix,
+			 const char *says)
+{
+	g->lease_ms = GC_LONG_LEASE_MS;
+	gc_meanwhile(g, call, prefix, 1, collect);
+	expect_busy(gc_collect_with(g, 1, GC_REWRITE_BYTES), says);
+	ck_assert_msg(end_of_other == 0, "the other: %s", why_other.text);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	expect_nothing_lost();
+	gc_collect(g, 1);
+	expect_nothing_lost();
+}
+
+/* Copied, named elsewhere, and gone while the trees are being walked. */
+START_TEST(a_tree_that_another_collection_moved_is_no_damage)
+{
+	take_two();
+	gc_mark_all(g);
+	later(10);
+	expect_loser(FAULT_READ, "meta/", "another garbage collection");
+}
+END_TEST
+
+/* The same while it is being copied here, too. */
+START_TEST(a_chunk_that_another_collection_moved_is_no_damage)
+{
+	take_two();
+	gc_mark_all(g);
+	later(10);
+	expect_loser(FAULT_READ, "data/", "another garbage collection");
+}
+END_TEST
+
+static void collect_at_once(struct gc_frame *x, const char *name)
+{
+	(void)name;
+	end_of_other = gc_collect_with(x, 0, 0);
+	why_other = x->e;
+}
+
+/*
+ * Marked and deleted between our look at marks and at packs.  The index still
+ * names them, as little of it is gone.
+ */
+START_TEST(a_pack_that_another_collection_deleted_is_no_damage)
+{
+	char name[16];
+
+	for (int i = 0; i < 12; i++) {
+		(void)snprintf(name, sizeof(name), "kept%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	gc_file(g, "gone");
+	(void)gc_take(g);
+	gc_unfile(g, "gone");
+	(void)gc_take(g);
+	gc_erase(g, 1);
+	g->lease_ms = GC_LONG_LEASE_MS;
+	gc_meanwhile(g, FAULT_LIST, "data/", 1, collect_at_once);
+	expect_busy(gc_collect_with(g, 0, 0), "another garbage collection");
+	ck_assert_msg(end_of_other == 0, "the other: %s", why_other.text);
+	expect_nothing_lost();
+	gc_collect(g, 0);
+	expect_nothing_lost();
+}
+END_TEST
 
 /*
  * One whole collection before any call of another one: each succeeds or ends
@@ -544,6 +613,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       a_collection_names_nothing_under_a_key_that_was_revoked);
 	tcase_add_test(tc, a_repair_names_nothing_under_a_key_that_was_revoked);
+	tcase_add_test(tc, a_tree_that_another_collection_moved_is_no_damage);
+	tcase_add_test(tc, a_chunk_that_another_collection_moved_is_no_damage);
+	tcase_add_test(tc, a_pack_that_another_collection_deleted_is_no_damage);
 	tcase_add_test(tc, two_collections_at_once_lose_nothing);
 }
 
