@@ -5,6 +5,7 @@
 #include "storage/repository/index_internal.h"
 #include "storage/repository/writer.h"
 #include "tests/support/gc_frame.h"
+#include "tests/support/region.h"
 
 static struct gc_frame frame;
 static struct gc_frame *const g = &frame;
@@ -641,6 +642,30 @@ START_TEST(who_reads_without_a_pin_finds_what_moved)
 }
 END_TEST
 
+/* A copy to another region does, too, whatever it reads first. */
+START_TEST(who_copies_without_a_pin_finds_what_moved)
+{
+	CLEANUP(repository_close) struct repository *old = NULL;
+	CLEANUP(repository_close) struct repository *to = NULL;
+	const struct replicate_options o = { .host = NULL };
+	struct replicate_result result;
+	struct index_set *index;
+
+	take_two();
+	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
+	gc_ok(repository_index(old, &index, &g->e));
+	to = region_add(old, "mem:to", g->f.credential);
+	gc_mark_all(g);
+	for (int i = 0; i < 3; i++)
+		gc_collect(g, 0);
+	gc_ok(replicate_run(old, to, &o, &result, &g->e));
+	ck_assert_uint_eq(result.copied, 2);
+	ck_assert_uint_eq(result.failed, 0);
+	region_expect_same(g->f.url, "mem:to", g->f.credential);
+	store_mem_forget("mem:to");
+}
+END_TEST
+
 /* ---- Few packs, few index objects --------------------------------------- */
 
 /* A snapshot of twenty files that is deleted, and one of two of them. */
@@ -831,6 +856,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_pin_keeps_packs_that_are_marked);
 	tcase_add_test(tc, a_pin_that_stands_still_is_removed);
 	tcase_add_test(tc, who_reads_without_a_pin_finds_what_moved);
+	tcase_add_test(tc, who_copies_without_a_pin_finds_what_moved);
 	tcase_add_test(tc, mostly_dead_packs_are_rewritten);
 	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
