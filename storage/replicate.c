@@ -220,6 +220,17 @@ static int publish(struct replication *x, struct repository_snapshot *s,
 }
 
 /*
+ * What concerns this snapshot alone, so that the others can go on.  What the
+ * source's disk cannot read comes as ERR_CORRUPT, too (reader.h): EIO is the
+ * target's, and nothing can be written there.
+ */
+static bool concerns_one(const struct err *e)
+{
+	return e->code == ERR_CORRUPT || e->code == ERR_NEWER ||
+	       e->code == ERR_BAD_KEY;
+}
+
+/*
  * One snapshot: 1 copied, 0 left out because it was deleted meanwhile, -1.
  *
  *  1. PUT the session; read marks and quarantines
@@ -243,6 +254,7 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 				    .tick = tick,
 				    .arg = x };
 	CLEANUP(writer_close) struct writer *w = NULL;
+	struct err why = { 0 };
 	struct writer_totals t;
 	int deleted;
 
@@ -252,6 +264,11 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	c.writer = w;
 	if (choose_base(x, at, &c.base, e) ||
 	    replicate_copy_chunks(&c, &s->manifest, e)) {
+		/* Before there was a pin, or after we stood still, a collector
+		 * may have taken what was deleted: that is no damage. */
+		if (concerns_one(e) &&
+		    is_deleted(x, s->manifest.snapshot, &why) > 0)
+			return 0;
 		writer_explain(w, e);
 		return -1;
 	}
@@ -266,17 +283,6 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	one->chunks = t.chunks_new;
 	one->bytes = t.bytes_new;
 	return 1;
-}
-
-/*
- * What concerns this snapshot alone, so that the others can go on.  What the
- * source's disk cannot read comes as ERR_CORRUPT, too (reader.h): EIO is the
- * target's, and nothing can be written there.
- */
-static bool concerns_one(const struct err *e)
-{
-	return e->code == ERR_CORRUPT || e->code == ERR_NEWER ||
-	       e->code == ERR_BAD_KEY;
 }
 
 static int copy_next(struct replication *x, size_t at, struct err *e)

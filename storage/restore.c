@@ -807,6 +807,24 @@ static int run_walk(struct restore_run *r, const struct manifest *m,
 	return failed;
 }
 
+/*
+ * Before there was a pin, or after we stood still, a collector may have taken
+ * what was deleted, its manifest first: that is no damage.
+ */
+static int judge_missing(struct repository *r, const struct manifest *m,
+			 struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+	struct err why = { 0 };
+
+	if (repository_has_manifest(r, m->snapshot, &why))
+		return 0;
+	object_id_format(m->snapshot, id);
+	return err_set(
+		e, ERR_NOT_FOUND,
+		"snapshot %s was deleted, and went while it was restored", id);
+}
+
 int restore_run(struct repository *r, const struct manifest *m,
 		const struct restore_options *o, struct restore_result *ret,
 		struct err *e)
@@ -826,7 +844,8 @@ int restore_run(struct repository *r, const struct manifest *m,
 	allow_descriptors();
 	failed = (!o->dry_run && pin(&run, m, &b, e)) || run_walk(&run, m, e);
 	if (failed ? e->code == ERR_CORRUPT : run.result.damaged)
-		failed = beat_judge(b, "the restore", e) || failed;
+		failed = judge_missing(r, m, e) ||
+			 beat_judge(b, "the restore", e) || failed;
 	beat_stop(b);
 	(void)pthread_mutex_destroy(&run.lock);
 	*ret = run.result;

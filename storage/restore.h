@@ -78,11 +78,11 @@ struct restore_result {
 
 /*
  * 0 when everything that could be restored was: result tells of errors.
- * ERR_NOT_FOUND when path is not in the snapshot; ERR_USAGE when the target
- * is no folder; ERR_FULL, ERR_INTERRUPTED and failures that concern more than
- * one entry end it at once.  Durable (syncfs) when 0.  Whenever the power goes,
- * no file has both its size and its mtime without its content: the next run
- * goes by them.
+ * ERR_NOT_FOUND when path is not in the snapshot, or the snapshot was deleted
+ * and collected meanwhile; ERR_USAGE when the target is no folder; ERR_FULL,
+ * ERR_INTERRUPTED and failures that concern more than one entry end it at once.
+ * Durable (syncfs) when 0.  Whenever the power goes, no file has both its size
+ * and its mtime without its content: the next run goes by them.
  */
 int restore_run(struct repository *r, const struct manifest *m,
 		const struct restore_options *o, struct restore_result *ret,
