@@ -5,7 +5,6 @@
 #include "storage/repository/index_internal.h"
 #include "storage/repository/writer.h"
 #include "tests/support/gc_frame.h"
-#include "tests/support/region.h"
 
 static struct gc_frame frame;
 static struct gc_frame *const g = &frame;
@@ -620,113 +619,6 @@ START_TEST(a_pin_that_stands_still_is_removed)
 }
 END_TEST
 
-/* A reader that opened the index before finds what was moved. */
-START_TEST(who_reads_without_a_pin_finds_what_moved)
-{
-	CLEANUP(repository_close) struct repository *old = NULL;
-	struct index_set *index;
-	struct repository *mine;
-
-	take_two();
-	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
-	gc_ok(repository_index(old, &index, &g->e));
-	gc_mark_all(g);
-	for (int i = 0; i < 3; i++)
-		gc_collect(g, 0);
-	mine = g->f.r;
-	g->f.r = old;
-	(void)repo_restore(&g->f, g->ids[0]);
-	g->f.r = mine;
-	ck_assert_msg(g->f.failures == 0, "%s", g->f.failed);
-	repo_expect_same(&g->trees[0], g->f.to);
-}
-END_TEST
-
-/* A copy to another region does, too, whatever it reads first. */
-START_TEST(who_copies_without_a_pin_finds_what_moved)
-{
-	CLEANUP(repository_close) struct repository *old = NULL;
-	CLEANUP(repository_close) struct repository *to = NULL;
-	const struct replicate_options o = { .host = NULL };
-	struct replicate_result result;
-	struct index_set *index;
-
-	take_two();
-	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
-	gc_ok(repository_index(old, &index, &g->e));
-	to = region_add(old, "mem:to", g->f.credential);
-	gc_mark_all(g);
-	for (int i = 0; i < 3; i++)
-		gc_collect(g, 0);
-	gc_ok(replicate_run(old, to, &o, &result, &g->e));
-	ck_assert_uint_eq(result.copied, 2);
-	ck_assert_uint_eq(result.failed, 0);
-	region_expect_same(g->f.url, "mem:to", g->f.credential);
-	store_mem_forget("mem:to");
-}
-END_TEST
-
-/*
- * Who pinned it too late, or stood still for so long that the pin was given
- * up, finds that it went: that is no damage.
- */
-START_TEST(what_went_while_it_was_restored_is_no_damage)
-{
-	CLEANUP(repository_close) struct repository *old = NULL;
-	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
-	const struct restore_options o = { .to = g->f.to };
-	struct restore_result result;
-	struct index_set *index;
-
-	take_two();
-	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
-	gc_ok(repository_index(old, &index, &g->e));
-	s = gc_look(g, 0);
-	gc_erase(g, 0);
-	gc_collect(g, 0);
-	ck_assert(!gc_exists(g, 0));
-	ck_assert_int_eq(restore_run(old, &s.manifest, &o, &result, &g->e), -1);
-	ck_assert_int_eq(g->e.code, ERR_NOT_FOUND);
-}
-END_TEST
-
-/* After the newest snapshot was copied. */
-static int collect_the_other(void *arg, const struct replicate_one *one,
-			     struct err *e)
-{
-	*(const char **)arg = one->why ? "could not be copied" : "";
-	if (!gc_exists(g, 0))
-		return 0;
-	(void)e;
-	gc_erase(g, 0);
-	gc_collect(g, 0);
-	ck_assert(!gc_exists(g, 0));
-	return 0;
-}
-
-START_TEST(what_went_while_it_was_copied_is_no_damage)
-{
-	CLEANUP(repository_close) struct repository *to = NULL;
-	const char *failed = NULL;
-	const struct replicate_options o = { .done = collect_the_other,
-					     .arg = &failed };
-	struct replicate_result result;
-
-	take_two();
-	to = region_add(g->f.r, "mem:to", g->f.credential);
-	fault_add(gc_store(g), &(struct fault){ .call = FAULT_COMMIT,
-						.action = FAULT_FAIL,
-						.prefix = "pins/",
-						.nth = 2 });
-	gc_ok(replicate_run(g->f.r, to, &o, &result, &g->e));
-	ck_assert_str_eq(failed, "");
-	ck_assert_uint_eq(result.copied, 1);
-	ck_assert_uint_eq(result.deleted, 1);
-	ck_assert_uint_eq(result.failed, 0);
-	store_mem_forget("mem:to");
-}
-END_TEST
-
 /* ---- Few packs, few index objects --------------------------------------- */
 
 /* A snapshot of twenty files that is deleted, and one of two of them. */
@@ -916,10 +808,6 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_pin_keeps_what_it_reads);
 	tcase_add_test(tc, a_pin_keeps_packs_that_are_marked);
 	tcase_add_test(tc, a_pin_that_stands_still_is_removed);
-	tcase_add_test(tc, who_reads_without_a_pin_finds_what_moved);
-	tcase_add_test(tc, who_copies_without_a_pin_finds_what_moved);
-	tcase_add_test(tc, what_went_while_it_was_restored_is_no_damage);
-	tcase_add_test(tc, what_went_while_it_was_copied_is_no_damage);
 	tcase_add_test(tc, mostly_dead_packs_are_rewritten);
 	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);

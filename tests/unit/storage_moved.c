@@ -6,6 +6,7 @@
 #include "storage/repository/gc.h"
 
 #include "tests/support/gc_frame.h"
+#include "tests/support/region.h"
 
 static struct gc_frame frame;
 static struct gc_frame *const g = &frame;
@@ -87,7 +88,7 @@ START_TEST(a_restore_that_stood_still_is_no_judge)
 	ck_assert_int_eq(repo_restore_with(&g->f, g->ids[0], &o, &x, &g->e),
 			 -1);
 	ck_assert_uint_gt(g->result.sessions_ended, 0);
-	ck_assert_msg(g->e.code == ERR_BUSY, "%s", g->e.text);
+	ck_assert_msg(g->e.code == ERR_NOT_FOUND, "%s", g->e.text);
 	gc_expect(g, 1);
 }
 END_TEST
@@ -146,32 +147,100 @@ START_TEST(a_copying_that_stood_still_is_no_judge)
 }
 END_TEST
 
-static void allow_no_pin(void)
+/* A reader that opened the index before finds what was moved. */
+START_TEST(who_reads_without_a_pin_finds_what_moved)
 {
+	CLEANUP(repository_close) struct repository *old = NULL;
+	struct index_set *index;
+	struct repository *mine;
+
+	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
+	gc_ok(repository_index(old, &index, &g->e));
+	gc_mark_all(g);
+	for (int i = 0; i < 3; i++)
+		gc_collect(g, 0);
+	mine = g->f.r;
+	g->f.r = old;
+	(void)repo_restore(&g->f, g->ids[0]);
+	g->f.r = mine;
+	ck_assert_msg(g->f.failures == 0, "%s", g->f.failed);
+	repo_expect_same(&g->trees[0], g->f.to);
+}
+END_TEST
+
+/* A copy to another region does, too, whatever it reads first. */
+START_TEST(who_copies_without_a_pin_finds_what_moved)
+{
+	CLEANUP(repository_close) struct repository *old = NULL;
+	const struct replicate_options o = { .host = NULL };
+	struct replicate_result result;
+	struct index_set *index;
+
+	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
+	gc_ok(repository_index(old, &index, &g->e));
+	gc_mark_all(g);
+	for (int i = 0; i < 3; i++)
+		gc_collect(g, 0);
+	gc_ok(replicate_run(old, to, &o, &result, &g->e));
+	ck_assert_uint_eq(result.copied, 2);
+	ck_assert_uint_eq(result.failed, 0);
+	region_expect_same(g->f.url, "mem:there", g->f.credential);
+}
+END_TEST
+
+/*
+ * Who pinned it too late, or stood still for so long that the pin was given
+ * up, finds that it went: that is no damage.
+ */
+START_TEST(what_went_while_it_was_restored_is_no_damage)
+{
+	CLEANUP(repository_close) struct repository *old = NULL;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	const struct restore_options o = { .to = g->f.to };
+	struct restore_result result;
+	struct index_set *index;
+
+	gc_ok(repository_open(g->f.url, g->f.credential, &old, &g->e));
+	gc_ok(repository_index(old, &index, &g->e));
+	s = gc_look(g, 0);
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert(!gc_exists(g, 0));
+	ck_assert_int_eq(restore_run(old, &s.manifest, &o, &result, &g->e), -1);
+	ck_assert_int_eq(g->e.code, ERR_NOT_FOUND);
+}
+END_TEST
+
+/* After the newest snapshot was copied. */
+static int collect_the_other(void *arg, const struct replicate_one *one,
+			     struct err *e)
+{
+	*(const char **)arg = one->why ? "could not be copied" : "";
+	if (!gc_exists(g, 0))
+		return 0;
+	(void)e;
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert(!gc_exists(g, 0));
+	return 0;
+}
+
+START_TEST(what_went_while_it_was_copied_is_no_damage)
+{
+	const char *failed = NULL;
+	const struct replicate_options o = { .done = collect_the_other,
+					     .arg = &failed };
+	struct replicate_result result;
+
 	fault_add(gc_store(g), &(struct fault){ .call = FAULT_COMMIT,
 						.action = FAULT_FAIL,
 						.prefix = "pins/",
-						.code = ERR_DENIED });
-}
-
-/* Its packs are others now, and the index that we know names the old ones. */
-START_TEST(a_copying_without_a_pin_finds_what_moved)
-{
-	const struct gc_options o = { .now = g->now,
-				      .rewrite_bytes = GC_REWRITE_BYTES,
-				      .host = "host" };
-	struct index_set *index;
-
-	gc_ok(repository_index(g->f.r, &index, &g->e));
-	gc_erase(g, 0);
-	g->ids[0] = g->ids[1];
-	allow_no_pin();
-	gc_ok(gc_run(other, &o, &g->result, &g->e));
-	ck_assert_uint_gt(g->result.bytes_copied, 0);
-	gc_ok(copy_first(NULL));
-	ck_assert(!copied.pinned);
-	ck_assert_uint_eq(copied.copied, 1);
-	ck_assert_uint_eq(copied.failed, 0);
+						.nth = 2 });
+	gc_ok(replicate_run(g->f.r, to, &o, &result, &g->e));
+	ck_assert_str_eq(failed, "");
+	ck_assert_uint_eq(result.copied, 1);
+	ck_assert_uint_eq(result.deleted, 1);
+	ck_assert_uint_eq(result.failed, 0);
 }
 END_TEST
 
@@ -199,7 +268,10 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_restore_that_stood_still_is_no_judge);
 	tcase_add_test(tc, a_restore_is_left_what_it_needs);
 	tcase_add_test(tc, a_copying_that_stood_still_is_no_judge);
-	tcase_add_test(tc, a_copying_without_a_pin_finds_what_moved);
+	tcase_add_test(tc, who_reads_without_a_pin_finds_what_moved);
+	tcase_add_test(tc, who_copies_without_a_pin_finds_what_moved);
+	tcase_add_test(tc, what_went_while_it_was_restored_is_no_damage);
+	tcase_add_test(tc, what_went_while_it_was_copied_is_no_damage);
 	tcase_add_test(tc, a_copying_finds_what_came_since);
 }
 
