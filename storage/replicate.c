@@ -172,20 +172,26 @@ static size_t nearest(const struct replicate_plan *p, size_t at)
 
 /*
  * Whose nodes may be taken for complete (replicate.h): asked after the
- * session was opened.
+ * session was opened.  What the plan saw may have been given up since, and
+ * collected.
  */
 static int choose_base(struct replication *x, size_t at,
 		       const struct manifest **ret, struct err *e)
 {
 	const struct replicate_plan *p = &x->plan;
 	const size_t base = nearest(p, at);
+	struct object_id id;
 	int deleted;
+	int there;
 
 	*ret = NULL;
 	if (base == p->n || !writer_trusts_parent(x->writer))
 		return 0;
-	deleted = replicate_plan_deleted(p, p->to,
-					 p->v[base].s.manifest.snapshot, e);
+	id = p->v[base].s.manifest.snapshot;
+	there = repository_counts(p->to, id, e);
+	if (there <= 0)
+		return there;
+	deleted = replicate_plan_deleted(p, p->to, id, e);
 	if (deleted == 0)
 		*ret = &p->v[base].s.manifest;
 	return deleted < 0 ? -1 : 0;

@@ -817,7 +817,7 @@ static int judge_missing(struct repository *r, const struct manifest *m,
 	char id[OBJECT_ID_TEXT];
 	struct err why = { 0 };
 
-	if (repository_has_manifest(r, m->snapshot, &why))
+	if (repository_counts(r, m->snapshot, &why))
 		return 0;
 	object_id_format(m->snapshot, id);
 	return err_set(

@@ -189,7 +189,7 @@ static int let_go(const struct trace *t, struct err *e)
 {
 	struct err ignored = { 0 };
 
-	if (repository_has_manifest(t->l->g->r, t->snapshot->id, &ignored))
+	if (repository_counts(t->l->g->r, t->snapshot->id, &ignored))
 		return 0;
 	(void)err_set(e, ERR_BUSY, "another garbage collection is at work");
 	return 1;

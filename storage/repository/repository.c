@@ -487,28 +487,41 @@ int repository_is_deleted(struct repository *r, struct object_id snapshot,
 	return failed ? -1 : s.deleted && !s.in_doubt;
 }
 
+struct counting {
+	struct gathered g;
+	bool any;
+};
+
 static int see_manifest(void *arg, const struct store_entry *entry,
 			struct err *e)
 {
-	(void)entry;
-	(void)e;
-	*(bool *)arg = true;
-	return 1;
+	struct counting *c = (struct counting *)arg;
+	struct object_id snapshot;
+	struct object_id session;
+	int is;
+
+	if (!object_name_parse(OBJECT_MANIFEST, entry->name, &snapshot,
+			       &session))
+		return 0;
+	is = counts(&c->g, session, snapshot, e);
+	c->any = c->any || is > 0;
+	return is < 0 ? -1 : 0;
 }
 
-int repository_has_manifest(struct repository *r, struct object_id snapshot,
-			    struct err *e)
+int repository_counts(struct repository *r, struct object_id snapshot,
+		      struct err *e)
 {
-	char prefix[STORE_NAME_MAX];
+	struct counting c = { .g = { .r = r } };
 	char id[OBJECT_ID_TEXT];
-	bool has = false;
+	char prefix[64];
+	int failed;
 
 	object_id_format(snapshot, id);
-	(void)snprintf(prefix, sizeof(prefix), "%s/%s-",
-		       object_kind_folder(OBJECT_MANIFEST), id);
-	if (store_list(r->store, prefix, see_manifest, &has, e) < 0)
-		return -1;
-	return has;
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s-", id);
+	failed = voids_read(r->store, r->keys, &c.g.voids, e) ||
+		 store_list(r->store, prefix, see_manifest, &c, e);
+	voids_free(c.g.voids);
+	return failed ? -1 : c.any;
 }
 
 static bool is_released(const struct kept *holds, struct object_id hold)

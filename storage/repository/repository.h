@@ -94,11 +94,13 @@ int repository_is_deleted(struct repository *r, struct object_id snapshot,
 			  struct err *e) NONNULL(1, 3) MUST_CHECK;
 
 /*
- * Whether a manifest of it is there, deleted or not: 1, 0, -1.  Who lacks what
- * a snapshot needs asks, as collectors remove the manifest first.
+ * Whether a manifest of it is there that counts as of now, deleted or not: 1,
+ * 0, -1.  Manifests are not opened: costs two listings, and the voids of their
+ * sessions.  Who lacks what a snapshot needs asks, too: collectors remove
+ * manifests first.
  */
-int repository_has_manifest(struct repository *r, struct object_id snapshot,
-			    struct err *e) NONNULL(1, 3) MUST_CHECK;
+int repository_counts(struct repository *r, struct object_id snapshot,
+		      struct err *e) NONNULL(1, 3) MUST_CHECK;
 
 void repository_snapshot_done(struct repository_snapshot *s) NONNULL(1);
 /*
