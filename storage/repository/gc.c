@@ -144,7 +144,7 @@ static int mark_garbage(struct gc *g, struct err *e)
 	return failed ? -1 : 0;
 }
 
-/* look again, copy, confirm, delete. */
+/* copy, confirm, reconsider, delete: what was looked at again before. */
 static int delete_due(struct gc *g, struct err *e)
 {
 	return gc_copy(g, e) || gc_confirm(g, e) || gc_delete(g, e) ? -1 : 0;
