@@ -280,7 +280,7 @@ static int add_index(void *arg, const struct index_object *o, struct err *e)
 	return gc_ids_add(arg, o->in.id, e);
 }
 
-enum use { USED, SPENT, DONE, UNITED };
+enum use { USED, SPENT, DONE, COVERED };
 
 /* Spent: nothing it names is there; done: nor does any index name it. */
 static enum use use_of(struct gc *g, const struct gc_mark *m,
@@ -336,21 +336,47 @@ static int remove_mark(struct gc *g, const struct gc_mark *m, struct err *e)
 		       : 0;
 }
 
-static int add_named(struct gc *g, const struct gc_mark *m, struct gc_ids *to,
-		     struct err *e)
+static bool is_named(struct gc *g, struct object_id id)
 {
-	for (size_t i = 0; i < m->ids.n; i++) {
-		const struct gc_pack *p = filemap_find(g->packs, m->ids.v[i].b);
+	const struct gc_pack *p = filemap_find(g->packs, id.b);
 
-		if (p && (p->entries || p->named_still) &&
-		    gc_ids_add(to, m->ids.v[i], e))
-			return -1;
-	}
+	return p && (p->entries || p->named_still);
+}
+
+/* Whether the other one says all that this one has still to say. */
+static bool is_covered(struct gc *g, const struct gc_mark *m,
+		       const struct gc_mark *by)
+{
+	for (size_t i = 0; i < m->ids.n; i++)
+		if (is_named(g, m->ids.v[i]) &&
+		    !gc_ids_has(&by->ids, m->ids.v[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Both were read before it was seen that nobody else is here: whoever came
+ * since lists the one that stays.
+ */
+static int remove_covered(struct gc *g, enum use *uses, struct err *e)
+{
+	for (size_t m = 0; m < g->n_marks; m++)
+		for (size_t by = 0; uses[m] == SPENT && by < g->n_marks; by++) {
+			if (by == m || uses[by] != SPENT ||
+			    !is_covered(g, &g->marks[m], &g->marks[by]))
+				continue;
+			if (remove_mark(g, &g->marks[m], e))
+				return -1;
+			uses[m] = COVERED;
+		}
 	return 0;
 }
 
-/* What is named still, as one mark: written before the others go. */
-static int unite_spent(struct gc *g, enum use *uses, struct err *e)
+/*
+ * What is named still, as one mark.  The others stay until the next
+ * collection: who lists marks just now may not list this one.
+ */
+static int unite_spent(struct gc *g, const enum use *uses, struct err *e)
 {
 	struct gc_ids all = { 0 };
 	struct object_id mark;
@@ -363,20 +389,17 @@ static int unite_spent(struct gc *g, enum use *uses, struct err *e)
 
 		if (uses[m] != SPENT || all.n + x->ids.n > GC_IDS_MAX)
 			continue;
-		uses[m] = UNITED;
 		n++;
 		if (instant_compare(x->time, oldest) < 0)
 			oldest = x->time;
-		failed = add_named(g, x, &all, e);
+		for (size_t i = 0; !failed && i < x->ids.n; i++)
+			if (is_named(g, x->ids.v[i]))
+				failed = gc_ids_add(&all, x->ids.v[i], e);
 	}
-	if (!failed && n >= SPENT_MAX) {
-		/* Nobody relies on what is gone. */
+	/* Nobody relies on what is gone. */
+	if (!failed && n >= SPENT_MAX)
 		failed = put_mark(g, oldest, all.v, all.n, &mark, e) ||
 			 put_census(g, mark, &(struct gc_ids){ 0 }, e);
-		for (size_t m = 0; !failed && m < g->n_marks; m++)
-			if (uses[m] == UNITED)
-				failed = remove_mark(g, &g->marks[m], e);
-	}
 	gc_ids_done(&all);
 	return failed ? -1 : 0;
 }
@@ -416,7 +439,8 @@ int gc_marks_clean(struct gc *g, struct err *e)
 		if (uses[m] == DONE)
 			failed = remove_mark(g, &g->marks[m], e);
 	}
-	failed = failed || unite_spent(g, uses, e);
+	failed = failed || remove_covered(g, uses, e) ||
+		 unite_spent(g, uses, e);
 	gc_ids_done(&index);
 	free(uses);
 	return failed ? -1 : 0;

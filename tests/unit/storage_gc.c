@@ -293,6 +293,16 @@ START_TEST(what_is_needed_again_is_stored_again)
 }
 END_TEST
 
+static int first_entry(void *arg, const struct pack_entry *x, struct err *e)
+{
+	struct pack_entry *first = arg;
+
+	(void)e;
+	if (!first->place.len)
+		*first = *x;
+	return 0;
+}
+
 /* Marks are final; what is needed after all is copied first. */
 START_TEST(what_a_mark_names_and_a_snapshot_needs_is_copied)
 {
@@ -752,6 +762,97 @@ START_TEST(a_mark_of_a_clock_that_is_ahead_keeps_no_index_object)
 }
 END_TEST
 
+#define SPENT 8
+
+/* Packs that are gone, and that an index object names. */
+static struct object_id gone_pack(size_t i)
+{
+	return (struct object_id){ { (uint8_t)(i + 1) } };
+}
+
+static void name_gone_packs(void)
+{
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	struct pack_entry entry = { .place = { .len = 0 } };
+	struct index_set *x;
+	struct object_id id;
+
+	gc_reopen(g);
+	gc_ok(repository_index(g->f.r, &x, &g->e));
+	gc_ok(index_set_walk(x, first_entry, &entry, &g->e));
+	gc_ok(index_writer_open(gc_store(g), repository_keys(g->f.r),
+				(struct object_id){ { 0 } }, &w, &g->e));
+	for (size_t i = 0; i < SPENT; i++) {
+		entry.place.pack = gone_pack(i);
+		gc_ok(index_writer_add(w, &entry, &g->e));
+	}
+	gc_ok(index_writer_commit(w, &id, &g->e));
+}
+
+static void mark_gone_pack(size_t i)
+{
+	struct record r;
+
+	record_init(&r, OBJECT_MARK);
+	r.id = object_id_new();
+	r.time = g->now;
+	gc_ok(record_add_id(&r, gone_pack(i), &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	record_done(&r);
+}
+
+static int list_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	return buf_add(arg, entry->name, strlen(entry->name) + 1, e);
+}
+
+/* What they name; one that is gone names nothing. */
+static size_t count_marked(const struct buf *names)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; at < names->len;
+	     at += strlen((char *)names->data + at) + 1) {
+		struct record r;
+		const int got = record_get(gc_store(g), repository_keys(g->f.r),
+					   OBJECT_MARK,
+					   (char *)names->data + at, &r, &g->e);
+
+		gc_ok(got);
+		if (!got)
+			continue;
+		for (size_t i = 0; i < SPENT; i++)
+			for (size_t k = 0; k < r.n_ids; k++)
+				n += object_id_equal(r.ids[k], gone_pack(i));
+		record_done(&r);
+	}
+	return n;
+}
+
+/* A writer lists the marks, and then reads them: none may slip through. */
+START_TEST(who_lists_marks_while_they_are_united_misses_none)
+{
+	CLEANUP(buf_done) struct buf before;
+	CLEANUP(buf_done) struct buf after;
+
+	buf_init(&before, 1 << 16);
+	buf_init(&after, 1 << 16);
+	(void)gc_take(g);
+	name_gone_packs();
+	for (size_t i = 0; i < SPENT; i++)
+		mark_gone_pack(i);
+	gc_ok(store_list(gc_store(g), "marks/", list_name, &before, &g->e));
+	gc_collect(g, -1);
+	ck_assert_uint_eq(count_marked(&before), SPENT);
+	/* Later they are one, and what the index objects name is in it. */
+	gc_collect(g, -1);
+	ck_assert_uint_eq(count_marked(&before), 0);
+	gc_ok(store_list(gc_store(g), "marks/", list_name, &after, &g->e));
+	ck_assert_uint_eq(count_marked(&after), SPENT);
+	gc_expect(g, 0);
+}
+END_TEST
+
 /* A year of nights: what lies about stays bounded. */
 START_TEST(objects_do_not_grow_with_time)
 {
@@ -814,6 +915,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, merging_the_index_loses_nothing);
 	tcase_add_test(tc,
 		       a_mark_of_a_clock_that_is_ahead_keeps_no_index_object);
+	tcase_add_test(tc, who_lists_marks_while_they_are_united_misses_none);
 	tcase_add_test(tc, objects_do_not_grow_with_time);
 }
 
