@@ -404,6 +404,44 @@ static int unite_spent(struct gc *g, const enum use *uses, struct err *e)
 	return failed ? -1 : 0;
 }
 
+static int add_census_name(void *arg, const struct store_entry *entry,
+			   struct err *e)
+{
+	struct object_id first;
+	struct object_id id;
+
+	return object_name_parse(OBJECT_CENSUS, entry->name, &first, &id)
+		       ? gc_ids_add(arg, id, e)
+		       : 0;
+}
+
+/*
+ * Of a mark that is gone: somebody died between the two, or was given up and
+ * put its census afterwards.  A mark is put before its census, so that one
+ * whose census is listed is there, or was.
+ */
+static int remove_censuses(struct gc *g, struct err *e)
+{
+	struct gc_ids ids = { 0 };
+	int failed = store_list(g->store, "censuses/", add_census_name, &ids,
+				e);
+
+	for (size_t i = 0; !failed && i < ids.n; i++) {
+		uint64_t size;
+		const int there = store_size(
+			g->store, object_name(OBJECT_MARK, ids.v[i]).s, &size,
+			e);
+
+		failed = there < 0 ||
+			 (!there &&
+			  store_remove(g->store,
+				       object_name(OBJECT_CENSUS, ids.v[i]).s,
+				       e));
+	}
+	gc_ids_done(&ids);
+	return failed ? -1 : 0;
+}
+
 static void count_pending(struct gc *g)
 {
 	uint64_t pos = 0;
@@ -425,6 +463,8 @@ int gc_marks_clean(struct gc *g, struct err *e)
 	int failed = 0;
 
 	count_pending(g);
+	if (remove_censuses(g, e))
+		return -1;
 	/* Others may know an index that still names what is gone. */
 	if (g->others.n || !g->n_marks)
 		return 0;

@@ -20,12 +20,17 @@ static void tear_down(void)
 	gc_frame_done(g);
 }
 
-/* Two snapshots: the first has a file that the second has not. */
+/*
+ * Two snapshots: the first has files that the second has not, and more of
+ * them: one more cut in what is kept does not make their pack mostly alive.
+ */
 static void take_two(void)
 {
 	gc_file(g, "gone");
+	gc_file(g, "gone too");
 	(void)gc_take(g);
 	gc_unfile(g, "gone");
+	gc_unfile(g, "gone too");
 	(void)gc_take(g);
 }
 
@@ -141,6 +146,27 @@ START_TEST(the_last_snapshot_takes_everything_with_it)
 	(void)gc_take(g);
 	gc_expect(g, 2);
 	gc_expect_sound(g);
+}
+END_TEST
+
+/* Of a collector that died, or slept, after its mark was spent. */
+START_TEST(a_census_without_a_mark_goes)
+{
+	struct record census;
+
+	take_two();
+	gc_erase(g, 0);
+	record_init(&census, OBJECT_CENSUS);
+	census.id = object_id_new();
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &census, 0,
+			 &g->e));
+	later(10);
+	gc_collect(g, 1);
+	ck_assert_uint_gt(g->result.marked, 0);
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 1);
+	ck_assert_uint_eq(gc_objects(g, "censuses/"), 1);
+	ck_assert_uint_eq(
+		gc_objects(g, object_name(OBJECT_CENSUS, census.id).s), 0);
 }
 END_TEST
 
@@ -886,6 +912,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, without_grace_one_call_does_both);
 	tcase_add_test(tc, a_grace_that_is_given_holds_for_deletions_too);
 	tcase_add_test(tc, the_last_snapshot_takes_everything_with_it);
+	tcase_add_test(tc, a_census_without_a_mark_goes);
 	tcase_add_test(tc, grace_counts_from_when_the_mark_is_put);
 	tcase_add_test(tc, a_mark_of_a_clock_far_ahead_is_put_again);
 	tcase_add_test(tc, a_mark_of_a_clock_a_little_ahead_will_do);
