@@ -51,7 +51,8 @@ static bool fires(struct active *a, enum fault_call call, const char *name)
 		return false;
 	if (f->prefix && strncmp(name, f->prefix, strlen(f->prefix)) != 0)
 		return false;
-	if (f->action == FAULT_RUN && !pthread_equal(a->by, pthread_self()))
+	if (f->action == FAULT_RUN && !f->everyone &&
+	    !pthread_equal(a->by, pthread_self()))
 		return false;
 	a->seen++;
 	return a->seen >= first && (!f->times || a->seen - first < f->times);

@@ -10,6 +10,7 @@
 #ifndef STORAGE_STORES_FAULT_H
 #define STORAGE_STORES_FAULT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -61,7 +62,9 @@ struct fault {
 	uint64_t nth;
 	uint64_t times;
 	uint64_t amount;
-	/* Only the calls of the thread that added it count, and run it. */
+	/* Only the calls of the thread that added it count, and run it; or
+	 * those of every thread. */
+	bool everyone;
 	fault_run *run;
 	void *arg;
 	/* Of a failure: what it is and, if not 0, the errno behind it. */
