@@ -413,11 +413,25 @@ START_TEST(a_listing_that_fails_ends_it)
 }
 END_TEST
 
-/* Of a listing of the whole folder, that is: narrow ones tell the truth. */
+/* Whether both objects there are in one sixteenth of the folder. */
+static bool is_one_part(const char *folder)
+{
+	struct names l = { .n = 0 };
+
+	gc_ok(store_list(gc_store(g), folder, add_name, &l, &g->e));
+	ck_assert_uint_eq(l.n, 2);
+	return l.v[0].s[strlen(folder)] == l.v[1].s[strlen(folder)];
+}
+
+/* Every listing ends after one object: of what has two, its parts' do not. */
 START_TEST(a_listing_that_is_cut_short_stops_it)
 {
 	static const char *const folders[] = { "snapshots/", "index/" };
 
+	while (is_one_part(folders[0]) || is_one_part(folders[1])) {
+		tear_down();
+		set_up();
+	}
 	for (size_t i = 0; i < 2; i++) {
 		const struct fault cut = { .call = FAULT_LIST,
 					   .action = FAULT_SHORT,
