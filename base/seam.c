@@ -337,6 +337,11 @@ int seam_removexattr(int fd, const char *path, const char *name)
 	return fd >= 0 ? fremovexattr(fd, name) : lremovexattr(path, name);
 }
 
+int seam_announce(enum seam_call call, const char *path)
+{
+	return enter(call, path) ? 0 : -1;
+}
+
 int seam_send(const char *name)
 {
 	return enter(SEAM_SEND, name) ? 0 : -1;

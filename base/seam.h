@@ -96,6 +96,11 @@ int seam_removexattr(int fd, const char *path, const char *name) NONNULL(3)
 	MUST_CHECK;
 int seam_setxattr(int fd, const char *path, const char *name, const void *value,
 		  size_t n) NONNULL(3) MUST_CHECK;
+/*
+ * Announce what a library is about to do with a file; 0 or -1 with errno.  The
+ * caller then has it done, or reports the failure.
+ */
+int seam_announce(enum seam_call call, const char *path) NONNULL(2) MUST_CHECK;
 /* Announce a write-like request to a remote store; 0 or -1 with errno. */
 int seam_send(const char *name) NONNULL(1) MUST_CHECK;
 

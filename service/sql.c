@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/seam.h"
 #include "base/text.h"
+#include "service/sql_vfs.h"
 
 /*
  * About as many as the catalog has; a filter makes a few more.  When all are
@@ -114,10 +115,14 @@ static int make_private(const char *path, struct err *e)
 
 static int open_handle(struct sql *db, int flags, struct err *e)
 {
-	const int code = sqlite3_open_v2(
-		db->path, &db->handle,
-		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	const char *vfs = sql_vfs_name();
+	int code;
 
+	if (vfs == NULL)
+		return err_oom(e);
+	code = sqlite3_open_v2(
+		db->path, &db->handle,
+		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
 	if (db->handle == NULL)
 		return err_oom(e);
 	if (code != SQLITE_OK)

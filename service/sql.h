@@ -3,7 +3,8 @@
  * order, with SQLite's results turned into struct err.
  *
  * Hidden here: sqlite3.h, its types and result codes; no other file of the
- * service includes it.  Only the catalog's own files include this one.
+ * service includes it, except sql_vfs.c, through which its writes go.  Only the
+ * catalog's own files include this one.
  *
  * A statement is taken from the connection's cache with sql_stmt() and given
  * back with sql_end(); bindings and columns each have a cursor, so a row is

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/seam.h"
 #include "service/catalog.h"
 #include "service/catalog_audit.h"
 #include "service/catalog_keep.h"
@@ -86,6 +87,16 @@ static inline struct catalog_actor by(const char *name, int64_t sec)
 	return (struct catalog_actor){ .uid = 1000,
 				       .name = name,
 				       .now = at(sec) };
+}
+
+/*
+ * Whether a process that dies before this call leaves something else than one
+ * that dies before the next.  Of the catalog's own calls those that sync do:
+ * they follow the write that commits.
+ */
+static inline bool frame_matters(enum seam_call call, const char *path)
+{
+	return call == SEAM_FSYNC || strstr(path, "/catalog.db") == NULL;
 }
 
 /* What visitors saw, as one line: "a b c". */

@@ -57,6 +57,7 @@ static unsigned int call_everything(int dir, unsigned int *ret_total)
 		!seam_unlink(dir, "d", AT_REMOVEDIR),
 		!seam_unlink(dir, "s", 0),
 		!seam_unlink(dir, "f", 0),
+		!seam_announce(SEAM_WRITE, "library"),
 		!seam_send("object"),
 	};
 	unsigned int failed = 0;
