@@ -26,10 +26,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
+import apart
 import snap
 from picture import picture
 from snap import Failed, check
@@ -529,22 +529,11 @@ def points(n, full):
             [FIRST + (i + 1) * rest // SPREAD for i in range(SPREAD)])
 
 
-def memory():
-    """A folder in memory that holds all: who is killed loses no page of it,
-    and half of the time would go into syncing. None: where others go."""
-    folder = "/dev/shm"
-    if "TMPDIR" in os.environ or not os.access(folder, os.W_OK | os.X_OK):
-        return None
-    room = os.statvfs(folder)
-    return folder if room.f_bavail * room.f_frsize > 512 << 20 else None
-
-
 class Bench:
-    """Where the rounds are; all is removed at the end."""
+    """Where the rounds are."""
 
-    def __init__(self, args):
-        self.root = tempfile.mkdtemp(prefix="snapctl-kill-", suffix=".d",
-                                     dir=memory())
+    def __init__(self, args, root):
+        self.root = root
         self.keep = args.keep
         self.full = args.full
         self.at = args.at
@@ -554,11 +543,6 @@ class Bench:
         self.expected = {n: picture(os.path.join(trees, n))
                          for n in os.listdir(trees)}
         self.pool = concurrent.futures.ThreadPoolExecutor(WORKERS)
-
-    def close(self):
-        self.pool.shutdown(cancel_futures=True)
-        if not self.keep:
-            shutil.rmtree(self.root, ignore_errors=True)
 
 
 class Base(Place):
@@ -617,21 +601,21 @@ def main():
     parser.add_argument("--keep", action="store_true")
     args = parser.parse_args()
     os.umask(0o022)  # whatever the user's: restores compare permissions
-    # What ends a test that takes too long; its folders go all the same.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    bench = Bench(args)
+    sys.exit(apart.run(lambda root: tell_all(args, root), "snapctl-kill-",
+                       args.keep))
+
+
+def tell_all(args, root):
+    bench = Bench(args, root)
     failed = 0
-    try:
-        for story in STORIES:
-            if story.name in (args.story or names):
-                try:
-                    failed += tell(bench, story)
-                except Exception as e:
-                    failed += 1
-                    print(f"FAIL {story.name}: {e!r}", flush=True)
-    finally:
-        bench.close()
-    sys.exit(failed != 0)
+    for story in STORIES:
+        if story.name in (args.story or [s.name for s in STORIES]):
+            try:
+                failed += tell(bench, story)
+            except Exception as e:
+                failed += 1
+                print(f"FAIL {story.name}: {e!r}", flush=True)
+    return failed != 0
 
 
 main()
