@@ -13,17 +13,22 @@ and each time:
   5. a collection after the lease leaves nothing of the dead one's, and all of
      the above still holds.
 
+The catalog's own writes are among those calls: where the story has one, it is
+whole after each death, and a story may say what of it must stand.
+
 kill.py BUILD [--story NAME]… [--at K] [--full] [--keep]
 """
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -155,7 +160,9 @@ Story = collections.namedtuple("Story", (
     "env",      # more environment of the first
     "deletes",  # the fact that names what it, or what it copies, deletes
     "steady",   # each run makes about as many calls as the one counted
-), defaults=(("a",), None, (), {}, {}, None, True))
+    "stands",   # (facts, open catalog): right after a death
+    "first",    # how many of the points tried are the first ones
+), defaults=(("a",), None, (), {}, {}, None, True, None, FIRST))
 
 
 def init(p):
@@ -327,12 +334,14 @@ def for_rebuild(p):
     p.run(*rebuild(p, {}))
     f = {"catalog": resources(p)}
     check(f["catalog"], "nothing was rebuilt")
+    with contextlib.closing(sqlite3.connect(p.path("state/catalog.db"))) as db:
+        f["rows"] = rows(db)
+    check(all(f["rows"]), f["rows"])
     shutil.rmtree(p.path("state"))
     return f
 
 
 def resources(p):
-    import sqlite3
     db = sqlite3.connect("file:" + p.path("state/catalog.db") + "?mode=ro",
                          uri=True)
     try:
@@ -345,6 +354,22 @@ def resources(p):
                                                 "snapshot_tags")}
     finally:
         db.close()
+
+
+REBUILT = ("resources", "runs", "run_steps", "audit", "snapshots")
+
+
+def rows(db):
+    """Of what a rebuilding brings back; none before the migrations."""
+    there = {t for (t,) in db.execute(
+        "select name from sqlite_schema where type = 'table'")}
+    return [db.execute(f'select count(*) from "{t}"').fetchone()[0]
+            if t in there else 0 for t in REBUILT]
+
+
+def old_or_new(f, db):
+    got = rows(db)
+    check(not any(got) or got == f["rows"], (got, f["rows"]))
 
 
 def rebuild(p, f):
@@ -436,7 +461,8 @@ STORIES = (
     Story("hold-add", with_two, hold_add, after=held),
     Story("hold-release", for_release, release, after=released,
           again=(NOT_FOUND,)),
-    Story("rebuild", for_rebuild, rebuild, after=rebuilt, again=(1,)),
+    Story("rebuild", for_rebuild, rebuild, after=rebuilt, again=(1,),
+          stands=old_or_new, first=20),  # migrations, at first
     Story("gc", for_gc, gc, after=collected, again_env=SHORT_LEASE),
     Story("gc-mark", for_gc, gc_mark, again_env=SHORT_LEASE),
     Story("gc-due", for_gc_due, gc_due, again_env=SHORT_LEASE),
@@ -482,6 +508,25 @@ def clear_up(p, region):
     check(packs == named, f"{packs} packs in {region}, {named} in its index")
 
 
+def catalog_stands(p, story, facts):
+    """Looked at in a copy: the next command finds it as the dead one left it."""
+    if not os.path.exists(p.path("state/catalog.db")):
+        return
+    copy = p.path("state-copy")
+    shutil.copytree(p.path("state"), copy)
+    db = sqlite3.connect(os.path.join(copy, "catalog.db"))
+    try:
+        got = db.execute("pragma integrity_check").fetchall()
+        check(got == [("ok",)], got)
+        got = db.execute("pragma foreign_key_check").fetchall()
+        check(got == [], got)
+        if story.stands:
+            story.stands(facts, db)
+    finally:
+        db.close()
+        shutil.rmtree(copy)
+
+
 def one_round(bench, story, base, facts, acked, k):
     """Whether it was killed."""
     p = base.copy(f"{story.name}-{k}")
@@ -489,6 +534,7 @@ def one_round(bench, story, base, facts, acked, k):
     killed = p.spawn(*words, **story.env, SNAPCTL_TEST_SEAM=f"kill:{k}")
     dead = killed.returncode == -signal.SIGKILL
     check(dead or killed.returncode == 0, killed)
+    catalog_stands(p, story, facts)
     if not dead and story.after:
         story.after(p, facts)
     kept = {r: acked[r] - {facts.get(story.deletes)} for r in story.regions}
@@ -520,13 +566,13 @@ def calls(p, words, env):
         return int(f.read())
 
 
-def points(n, full):
+def points(n, full, first):
     """Of n, the ones tried: nothing is drawn, so that each run is the same."""
-    if full or n <= FIRST + SPREAD:
+    spread = FIRST + SPREAD - first
+    if full or n <= first + spread:
         return list(range(1, n + 1))
-    rest = n - FIRST
-    return (list(range(1, FIRST + 1)) +
-            [FIRST + (i + 1) * rest // SPREAD for i in range(SPREAD)])
+    return (list(range(1, first + 1)) +
+            [first + (i + 1) * (n - first) // spread for i in range(spread)])
 
 
 class Bench:
@@ -565,7 +611,7 @@ def tell(bench, story):
     trial = base.copy(story.name + "-count")
     n = calls(trial, story.command(trial, facts), story.env)
     check(n > 0, "it writes nothing")
-    tried = [bench.at] if bench.at else points(n, bench.full)
+    tried = [bench.at] if bench.at else points(n, bench.full, story.first)
     rounds = {k: bench.pool.submit(one_round, bench, story, base, facts,
                                    acked, k) for k in tried}
     failed = 0
