@@ -40,7 +40,7 @@
 #define WORKERS_MAX 8
 #define CACHE_BYTES (4U << 20)
 /* Other packs that are tried when one holds a chunk damaged. */
-#define HOLDERS_MAX 8
+#define HOLDERS_MAX 64
 /* What is lost must not cost a listing again and again. */
 #define FUTILE_MAX 64
 

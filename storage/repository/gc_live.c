@@ -257,7 +257,7 @@ static int visit(void *arg, const struct chunk_id *id, enum chunk_kind kind,
 }
 
 /* More packs than this never hold one chunk. */
-#define HOLDERS_MAX 8
+#define HOLDERS_MAX 64
 
 /*
  * Whether a pack that holds it went since the survey listed packs: 1, 0, -1.

@@ -624,6 +624,25 @@ static int trace(struct gc *g, struct err *e)
 	return 0;
 }
 
+/* No node is looked for in packs that are gone. */
+static int hide_gone(struct gc *g, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->packs, &pos, &key, &value)) {
+		const struct gc_pack *p = value;
+		struct object_id id;
+
+		memcpy(id.b, key, sizeof(id.b));
+		if (p->marked && !p->listed &&
+		    index_set_hide_pack(g->index, id, e))
+			return -1;
+	}
+	return 0;
+}
+
 int gc_survey(struct gc *g, struct err *e)
 {
 	struct first_walk w = { .g = g };
@@ -633,8 +652,8 @@ int gc_survey(struct gc *g, struct err *e)
 	if (make_maps(g, e) || list(g, e) || open_index(g, e) ||
 	    index_set_each(g->index, note_underway, g, e) ||
 	    gc_live_new(g, &g->live, e) ||
-	    index_set_walk(g->index, note_entry, &w, e) || trace(g, e) ||
-	    gc_walk(g, sum_up, g, e))
+	    index_set_walk(g->index, note_entry, &w, e) || hide_gone(g, e) ||
+	    trace(g, e) || gc_walk(g, sum_up, g, e))
 		return -1;
 	return 0;
 }

@@ -151,7 +151,8 @@ static bool is_damage(const struct err *e)
 	return object_is_damage(e) || e->code == ERR_NOT_FOUND;
 }
 
-#define HOLDERS_MAX 8
+/* Most of many are gone: the index names them until it is merged. */
+#define HOLDERS_MAX 64
 
 /*
  * Fill plain from the first sound holder; at is the first one.  A holder that
