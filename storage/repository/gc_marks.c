@@ -109,7 +109,11 @@ static int put_mark(struct gc *g, struct instant time,
 	return failed ? -1 : 0;
 }
 
-/* Whoever is not in it began after the mark, and saw it. */
+/*
+ * Whoever is not in it began after the mark, and saw it: 1; 0 when there is one
+ * already, which another collection put in our place, or which does not open;
+ * -1.
+ */
 static int put_census(struct gc *g, struct object_id mark,
 		      const struct gc_ids *sessions, struct err *e)
 {
@@ -122,7 +126,11 @@ static int put_census(struct gc *g, struct object_id mark,
 		failed = record_add_id(&r, sessions->v[i], e);
 	failed = failed || record_put(g->store, g->keys, &r, 0, e);
 	record_done(&r);
-	return failed ? -1 : 0;
+	if (failed && e->code == ERR_EXISTS) {
+		err_clear(e);
+		return 0;
+	}
+	return failed ? -1 : 1;
 }
 
 /*
@@ -131,18 +139,15 @@ static int put_census(struct gc *g, struct object_id mark,
  */
 static int complete(struct gc *g, struct gc_mark *m, struct err *e)
 {
+	int ours;
+
 	if (gc_others(g, &m->census, e))
 		return -1;
 	gc_ids_sort(&m->census);
-	if (put_census(g, m->id, &m->census, e)) {
-		/* A rival's, or one that does not open: all sessions count. */
-		if (e->code != ERR_EXISTS)
-			return -1;
-		err_clear(e);
-		return 0;
-	}
-	m->has_census = true;
-	return 0;
+	ours = put_census(g, m->id, &m->census, e);
+	/* By another's, all sessions count this time. */
+	m->has_census = ours > 0;
+	return ours < 0 ? -1 : 0;
 }
 
 int gc_marks_read(struct gc *g, struct err *e)
@@ -172,7 +177,7 @@ int gc_mark(struct gc *g, const struct gc_ids *ids, struct err *e)
 						 clock_boot_ms() - g->begun_ms),
 				  ids->v + at, n, &mark, e) ||
 			 gc_others(g, &sessions, e) ||
-			 put_census(g, mark, &sessions, e);
+			 put_census(g, mark, &sessions, e) < 0;
 		gc_ids_done(&sessions);
 		if (failed)
 			return -1;
@@ -399,7 +404,7 @@ static int unite_spent(struct gc *g, const enum use *uses, struct err *e)
 	/* Nobody relies on what is gone. */
 	if (!failed && n >= SPENT_MAX)
 		failed = put_mark(g, oldest, all.v, all.n, &mark, e) ||
-			 put_census(g, mark, &(struct gc_ids){ 0 }, e);
+			 put_census(g, mark, &(struct gc_ids){ 0 }, e) < 0;
 	gc_ids_done(&all);
 	return failed ? -1 : 0;
 }
