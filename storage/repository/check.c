@@ -396,25 +396,72 @@ static int count_gone(struct check *c, size_t *ret, struct err *e)
 }
 
 /*
- * Without a pin, or with one that was given up, what collectors moved looks
- * lost in the index as it was.
+ * Whether the index names a place by now of a chunk that was lost to us: a
+ * collector that looked for pins before ours was there copied it, and removed
+ * what we knew.  1, 0, -1.
+ */
+static int has_moved(struct check *c, struct err *e)
+{
+	CLEANUP(index_set_free) struct index_set *now = NULL;
+	uint64_t at = 0;
+	const void *key;
+	void *value;
+
+	if (!c->out->lost)
+		return 0;
+	if (repository_index_open(c->r, false, &now, e))
+		return -1;
+	while (filemap_next(c->chunks, &at, &key, &value)) {
+		const struct check_chunk *chunk = value;
+		const struct check_place *place;
+		struct pack_entry entry;
+		struct check_key k;
+		struct chunk_id id;
+		int found;
+
+		if (!chunk->lost)
+			continue;
+		memcpy(id.b, key, sizeof(id.b));
+		found = index_set_find(now, &id, &entry, e);
+		if (found < 0)
+			return -1;
+		if (!found)
+			continue;
+		k = check_key(&id, entry.place.pack);
+		place = filemap_find(c->places, k.b);
+		if (!place || !place->indexed)
+			return 1;
+	}
+	return 0;
+}
+
+static int moved(struct err *e)
+{
+	(void)err_set(e, ERR_BUSY, "a garbage collection moved data meanwhile");
+	return err_hint(e, "check again");
+}
+
+/*
+ * Without a pin, or with one that came late or was given up, what collectors
+ * moved looks lost in the index as it was.
  */
 static int check_moved(struct check *c, struct err *e)
 {
 	size_t gone;
+	int has;
 
 	if (!c->out->n_findings)
 		return 0;
 	if (beat_judge(c->beat, "the check", e))
 		return -1;
+	has = has_moved(c, e);
+	if (has)
+		return has < 0 ? -1 : moved(e);
 	if (c->pinned)
 		return 0;
 	if (count_gone(c, &gone, e))
 		return -1;
-	if (!gone)
-		return 0;
-	(void)err_set(e, ERR_BUSY, "a garbage collection moved data meanwhile");
-	return err_hint(e, "check again");
+	return gone ? moved(e) : 0;
 }
 
 /* What was written under keys that came after ours would look damaged. */

@@ -261,6 +261,40 @@ START_TEST(a_copying_finds_what_came_since)
 }
 END_TEST
 
+/* A collection that did not see the pin, when the index was listed. */
+static void move_meanwhile(void *arg, const struct check_progress *p)
+{
+	bool *done = arg;
+
+	if (*done || strcmp(p->stage, "listing") != 0)
+		return;
+	*done = true;
+	gc_mark_all(g);
+	gc_ok(gc_collect_with(g, 0, 0));
+	ck_assert_uint_gt(g->result.deleted, 0);
+}
+
+START_TEST(a_check_that_pinned_too_late_is_no_judge)
+{
+	CLEANUP(repository_close) struct repository *checked = NULL;
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	bool done = false;
+	const struct check_options o = { .level = CHECK_DATA,
+					 .now = g->now,
+					 .progress = move_meanwhile,
+					 .arg = &done };
+
+	gc_ok(repository_open(g->f.url, g->f.credential, &checked, &g->e));
+	fault_add(gc_store(g), &(struct fault){ .call = FAULT_LIST,
+						.action = FAULT_ABSENT,
+						.prefix = "pins/" });
+	ck_assert_int_eq(check_run(checked, &o, &x, &g->e), -1);
+	ck_assert(done);
+	ck_assert_msg(g->e.code == ERR_BUSY, "%s", g->e.text);
+	gc_expect_sound(g);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
@@ -273,6 +307,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_went_while_it_was_restored_is_no_damage);
 	tcase_add_test(tc, what_went_while_it_was_copied_is_no_damage);
 	tcase_add_test(tc, a_copying_finds_what_came_since);
+	tcase_add_test(tc, a_check_that_pinned_too_late_is_no_judge);
 }
 
 CHECK_MAIN("storage/moved", cases)
