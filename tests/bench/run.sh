@@ -1,14 +1,25 @@
 #!/bin/bash
 # ./dev bench: snapctl beside its peers on the same data, in one run.
-# Builds for release, fetches restic from Debian's newest packages (unpacked
-# below build/, not installed), and hands over to run.py, which says more.
+# Builds for release, fetches the peers from Debian's archive (unpacked below
+# build/, not installed), and hands over to run.py, which says more.
 set -eu
 cd "$(dirname "$0")/../.."
+for word; do
+	case $word in
+	-h | --help) exec /usr/bin/python3 tests/bench/run.py --help ;;
+	esac
+done
 build=build/bench
-[ -d "$build" ] || meson setup "$build" -Dbuildtype=release -Dtest_hooks=false >/dev/null
-ninja -C "$build" service/snapctl >/dev/null
+[ -f "$build/build.ninja" ] ||
+	meson setup "$build" -Dbuildtype=release -Dtest_hooks=false >/dev/null
+ninja -C "$build" -j "${JOBS:-2}" service/snapctl >/dev/null
+# These measure many chunks; a plot is left out when they cannot be built.
+ninja -C "$build" -j "${JOBS:-2}" tests/bench/bench_index \
+	tests/bench/bench_gc >/dev/null ||
+	echo "bench: the programs that make many chunks are not built" >&2
 peers=$PWD/build/peers
-[ -x "$peers/restic" ] || tests/bench/peers.sh "$peers" ||
-	echo "bench: restic could not be had; going on without it" >&2
+[ -x "$peers/restic" ] && [ -x "$peers/borg" ] ||
+	tests/bench/peers.sh "$peers" ||
+	echo "bench: going on without what is missing" >&2
 exec /usr/bin/python3 tests/bench/run.py --snapctl "$build/service/snapctl" \
 	--peers "$peers" "$@"

@@ -1,0 +1,232 @@
+"""What one command costs: time, processor, memory, bytes, system calls.
+
+A command runs in a session of its own, so that all of it can be ended, and
+stays a zombie until its account in /proc is read.  What Linux adds up for a
+process holds its children, too, once they were waited for.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+SAMPLE_SECONDS = 0.02
+SAID_BYTES = 4096  # of what a command that failed said last
+
+# Measures, their units, and how several runs of one step become one figure.
+MEASURES = {
+    "wall": ("s", sum),  # until all of it is on the disk (sync)
+    "cpu": ("s", sum),
+    "anon": ("MiB", max),  # anonymous memory, sampled
+    "peak": ("MiB", max),  # all memory, mapped files included, sampled
+    "maxrss": ("MiB", max),  # as wait4() tells; at least our own, from the fork
+    "read": ("MB", sum),  # through system calls, pipes included
+    "written": ("MB", sum),
+    "disk_read": ("MB", sum),
+    "disk_written": ("MB", sum),
+    "syscalls": ("", sum),
+    "stored": ("MB", max),
+    "entries": ("", max),
+}
+
+
+class Trouble(Exception):
+    """A command that did not do what it was to do."""
+
+
+class Ended(KeyboardInterrupt):
+    """Asked to end, by a signal."""
+
+
+def end_by_signal() -> None:
+    def end(*_: object) -> None:
+        raise Ended
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
+
+
+def family(pid: int) -> list[int]:
+    """A process and what descends from it."""
+    found, at = [pid], 0
+    while at < len(found):
+        try:
+            folder = f"/proc/{found[at]}/task"
+            for task in os.listdir(folder):
+                with open(f"{folder}/{task}/children",
+                          encoding="ascii") as f:
+                    found += [int(n) for n in f.read().split()]
+        except (OSError, ValueError):
+            pass
+        at += 1
+    return found
+
+
+class Sampler(threading.Thread):
+    """The most memory that a family of processes had at one time."""
+
+    FIELDS = {"anon": re.compile(rb"^RssAnon:\s+(\d+)", re.M),
+              "peak": re.compile(rb"^VmHWM:\s+(\d+)", re.M)}
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.over = pid, threading.Event()
+        self.most: dict[str, float] = {}
+
+    def run(self) -> None:
+        while True:
+            self.look()
+            if self.over.wait(SAMPLE_SECONDS):
+                return
+
+    def look(self) -> None:
+        now: dict[str, float] = {}
+        for pid in family(self.pid):
+            try:
+                with open(f"/proc/{pid}/status", "rb") as f:
+                    text = f.read()
+            except OSError:
+                continue
+            for key, field in self.FIELDS.items():
+                found = field.search(text)
+                if found:
+                    now[key] = now.get(key, 0) + int(found[1]) / 1024
+        for key, value in now.items():
+            self.most[key] = max(value, self.most.get(key, 0))
+
+
+def account(pid: int) -> dict[str, float]:
+    """What the kernel noted of a process, which may be a zombie."""
+    try:
+        with open(f"/proc/{pid}/io", encoding="ascii") as f:
+            io = dict(line.split(": ") for line in f)
+    except (OSError, ValueError):
+        return {}
+    return {name: int(io[field]) / 1e6 for name, field in (
+        ("read", "rchar"), ("written", "wchar"),
+        ("disk_read", "read_bytes"), ("disk_written", "write_bytes"))
+        if field in io}
+
+
+def end_group(child: subprocess.Popen) -> None:
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.wait()
+
+
+def wait_for(child: subprocess.Popen, limit: float) -> None:
+    """Until it is a zombie, or the limit is over."""
+    alarm = threading.Timer(limit, lambda: os.killpg(child.pid,
+                                                     signal.SIGKILL))
+    alarm.daemon = True
+    alarm.start()
+    try:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        alarm.cancel()
+
+
+def run(argv: list[str], env: dict[str, str], *, cwd: str = "/",
+        good: tuple[int, ...] = (0,), limit: float = 6 * 3600,
+        ) -> tuple[dict[str, float], str]:
+    """Run a command and sync: its figures, and what it printed."""
+    os.sync()  # what others wrote is not on its bill
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
+        begun = time.monotonic()
+        try:
+            child = subprocess.Popen(argv, env=env, cwd=cwd, stdout=out,
+                                     stderr=said, stdin=subprocess.DEVNULL,
+                                     start_new_session=True)
+        except OSError as e:
+            raise Trouble(f"cannot start {argv[0]}: {e.strerror}") from e
+        try:
+            sampler = Sampler(child.pid)
+            sampler.start()
+            wait_for(child, limit)
+            figures = account(child.pid)
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            os.sync()
+            figures["wall"] = time.monotonic() - begun
+            sampler.over.set()
+            sampler.join()
+        finally:
+            if child.returncode is None:
+                end_group(child)
+        figures |= sampler.most
+        figures["cpu"] = usage.ru_utime + usage.ru_stime
+        figures["maxrss"] = usage.ru_maxrss / 1024
+        if child.returncode not in good:
+            raise Trouble(complaint(child.returncode, said))
+        out.seek(0)
+        return figures, out.read().decode(errors="replace")
+
+
+def complaint(code: int, said) -> str:
+    size = said.seek(0, os.SEEK_END)
+    said.seek(max(0, size - SAID_BYTES))
+    lines = said.read().decode(errors="replace").strip().splitlines()
+    how = (f"exit status {code}" if code >= 0 else
+           f"ended by {signal.Signals(-code).name}")
+    return how + (f": {lines[-1].strip()[:200]}" if lines else "")
+
+
+class Counter:
+    """Counts system calls with perf, else with strace, else not at all."""
+
+    def __init__(self) -> None:
+        self.how = next((h for h in ("perf", "strace") if self._can(h)), None)
+
+    def _can(self, how: str) -> bool:
+        if not shutil.which(how):
+            return False
+        try:
+            return self._count(how, ["true"], dict(os.environ), {}) > 0
+        except Trouble:
+            return False
+
+    @staticmethod
+    def _count(how: str, argv: list[str], env: dict[str, str],
+               more: dict) -> float:
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as told:
+            front = {"perf": ["perf", "stat", "-x,", "-e",
+                              "raw_syscalls:sys_enter", "-o", told.name, "--"],
+                     "strace": ["strace", "-f", "-q", "-c", "-S", "name",
+                                "-U", "calls,name", "-o", told.name]}[how]
+            run([*front, *argv], env, **more)
+            text = told.read()
+        found = re.search(r"^(\d+),.*raw_syscalls" if how == "perf" else
+                          r"^\s*(\d+) total", text, re.M)
+        if not found:
+            raise Trouble(f"{how} counted nothing")
+        return float(found[1])
+
+    def count(self, argv: list[str], env: dict[str, str],
+              **more: object) -> float:
+        assert self.how
+        return self._count(self.how, argv, env, more)
+
+
+def stored_mb(path: str) -> float:
+    """What the files below a path take on the disk; links count once."""
+    blocks, seen = 0, set()
+    for folder, _, names in os.walk(path):
+        for name in names:
+            st = os.lstat(os.path.join(folder, name))
+            if (st.st_dev, st.st_ino) not in seen:
+                blocks += st.st_blocks
+                if st.st_nlink > 1:
+                    seen.add((st.st_dev, st.st_ino))
+    return blocks * 512 / 1e6
+
+
+def remove(path: str) -> None:
+    """rm, which is quicker than Python at a million files."""
+    if os.path.lexists(path):
+        subprocess.run(["chmod", "-R", "u+rwX", path], check=False,
+                       stderr=subprocess.DEVNULL)
+        subprocess.run(["rm", "-rf", path], check=False)
