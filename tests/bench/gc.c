@@ -5,17 +5,13 @@
  *
  * A repository is made in FOLDER, which has to be empty: files of one small
  * chunk each, two snapshots of which the second has every other file of the
- * first.  The first is deleted, and its garbage collected with no grace.
- * Making runs in a process of its own, so that memory and bytes are those of
- * the collection.  Memory is anonymous, as sampled at each progress.
+ * first.  The first is deleted; a collection marks what that leaves, another
+ * with no grace deletes it.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -24,6 +20,7 @@
 #include "storage/repository/keyring.h"
 #include "storage/repository/tree.h"
 #include "storage/repository/writer.h"
+#include "tests/bench/measure.h"
 
 #define CHUNK_BYTES 200
 
@@ -35,29 +32,6 @@ static void check(int failed)
 		return;
 	(void)fprintf(stderr, "gc: %s\n", e.text);
 	exit(1);
-}
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* A figure of a file of /proc/self, such as "RssAnon:" in kB. */
-static uint64_t figure(const char *file, const char *name)
-{
-	char line[256];
-	uint64_t v = 0;
-	FILE *f = fopen(file, "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (strncmp(line, name, strlen(name)) == 0)
-			v = strtoull(line + strlen(name), NULL, 10);
-	if (f)
-		(void)fclose(f);
-	return v;
 }
 
 static void add_file(struct writer *w, struct chunk_worker *worker,
@@ -120,9 +94,15 @@ static void take(struct repository *r, uint64_t chunks, uint64_t step,
 	manifest_done(&m);
 }
 
-static void make(const char *folder, const struct keyring_credential *c,
-		 uint64_t chunks)
+struct job {
+	const char *repo;
+	const struct keyring_credential *credential;
+	uint64_t chunks;
+};
+
+static void make(void *arg)
 {
+	const struct job *j = arg;
 	const struct deletion d = { .now = clock_now(),
 				    .by = "",
 				    .reason = "" };
@@ -132,13 +112,14 @@ static void make(const char *folder, const struct keyring_credential *c,
 	struct store *store;
 	struct keys *keys = NULL;
 
-	check(store_open(folder, true, &store, &e) ||
-	      keyring_init(store, c, "bench", clock_now(), &keys, &e));
+	check(store_open(j->repo, true, &store, &e) ||
+	      keyring_init(store, j->credential, "bench", clock_now(), &keys,
+			   &e));
 	keys_free(keys);
 	store_close(store);
-	check(repository_open(folder, c, &r, &e));
-	take(r, chunks, 1, 0xa1);
-	take(r, chunks, 2, 0xb2);
+	check(repository_open(j->repo, j->credential, &r, &e));
+	take(r, j->chunks, 1, 0xa1);
+	take(r, j->chunks, 2, 0xb2);
 	manifest_init(&s.manifest);
 	check(repository_find(r, "a1", NULL, false, &s, &none, &e) ||
 	      deletion_delete(r, &s, &d, &e));
@@ -146,61 +127,37 @@ static void make(const char *folder, const struct keyring_credential *c,
 	repository_close(r);
 }
 
-static uint64_t peak_kb;
-static uint64_t samples;
-
-static void on_progress(void *arg, const struct gc_progress *p)
-{
-	uint64_t now_kb;
-
-	(void)arg;
-	(void)p;
-	if (samples++ % 1024)
-		return;
-	now_kb = figure("/proc/self/status", "RssAnon:");
-	if (now_kb > peak_kb)
-		peak_kb = now_kb;
-}
-
-static void collect(struct repository *r)
+static void collect(const struct job *j, int64_t grace_ms)
 {
 	const struct gc_options o = { .now = clock_now(),
-				      .grace_ms = 0,
+				      .grace_ms = grace_ms,
 				      .rewrite_bytes = GC_REWRITE_BYTES,
-				      .host = "bench",
-				      .progress = on_progress };
-	const uint64_t read = figure("/proc/self/io", "rchar:");
-	const uint64_t written = figure("/proc/self/io", "wchar:");
-	const double start = seconds();
+				      .host = "bench" };
+	struct repository *r;
 	struct gc_result x;
 
-	check(gc_run(r, &o, &x, &e));
-	(void)printf("%llu chunks, %llu needed: %.1f s, %llu MiB anonymous, "
-		     "%llu MiB read, %llu MiB written; %llu packs deleted, "
-		     "%llu MiB freed, %llu MiB copied\n",
-		     (unsigned long long)x.chunks,
-		     (unsigned long long)x.chunks_live, seconds() - start,
-		     (unsigned long long)peak_kb / 1024,
-		     (unsigned long long)(figure("/proc/self/io", "rchar:") -
-					  read) >>
-			     20,
-		     (unsigned long long)(figure("/proc/self/io", "wchar:") -
-					  written) >>
-			     20,
-		     (unsigned long long)x.deleted,
-		     (unsigned long long)x.bytes_freed >> 20,
-		     (unsigned long long)x.bytes_copied >> 20);
+	check(repository_open(j->repo, j->credential, &r, &e) ||
+	      gc_run(r, &o, &x, &e));
+	repository_close(r);
+}
+
+static void mark(void *arg)
+{
+	collect(arg, INT64_C(86400000));
+}
+
+static void collect_all(void *arg)
+{
+	collect(arg, 0);
 }
 
 int main(int argc, char **argv)
 {
 	struct keyring_credential *c;
 	int64_t chunks = 1000000;
-	struct repository *r;
+	struct job j;
 	char key[4096];
 	char repo[4096];
-	pid_t child;
-	int status;
 
 	if (argc < 2 ||
 	    (argc > 2 && !text_number(argv[2], 1, INT32_MAX, &chunks))) {
@@ -210,17 +167,11 @@ int main(int argc, char **argv)
 	(void)snprintf(key, sizeof(key), "%s/key", argv[1]);
 	(void)snprintf(repo, sizeof(repo), "%s/repo", argv[1]);
 	check(keyring_credential_make_key_file(key, &c, &e));
-	child = fork();
-	if (child == 0) {
-		make(repo, c, (uint64_t)chunks);
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child || status)
-		return 1;
-	check(repository_open(repo, c, &r, &e));
-	collect(r);
-	collect(r);
-	repository_close(r);
+	j = (struct job){ repo, c, (uint64_t)chunks };
+	measure("gc: two snapshots of small files", j.chunks, make, &j);
+	measure("gc: survey and mark", j.chunks, mark, &j);
+	measure("gc: survey, delete, merge", j.chunks, collect_all, &j);
+	measure("gc: nothing to do", j.chunks, collect_all, &j);
 	keyring_credential_free(c);
 	return 0;
 }

@@ -1,42 +1,31 @@
 /*
- * What a large index costs: building it, opening it, looking up.
+ * What a large index costs: building it in pieces as sessions do, walking
+ * and merging them, opening it, looking up.
  *
  *	index FOLDER [CHUNKS]		default 10,000,000
  *
- * The store is made in FOLDER, which has to be empty.  Building runs in a
- * process of its own, so that the peak memory printed is that of looking up.
+ * The store is made in FOLDER, which has to be empty: PIECES objects, which
+ * are merged into one.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/secret.h"
 #include "base/text.h"
-#include "storage/repository/index.h"
+#include "storage/repository/index_internal.h"
+#include "tests/bench/measure.h"
 
 #define LOOKUPS 10000
+#define PIECES	8
 
-/* Of the processor: the machine may be busy with other things. */
-static double seconds(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double peak_mib(void)
-{
-	struct rusage u;
-
-	(void)getrusage(RUSAGE_SELF, &u);
-	return (double)u.ru_maxrss / 1024;
-}
+struct job {
+	struct store *store;
+	const struct keys *keys;
+	uint64_t all;
+	uint8_t absent; /* what to look up is not there */
+};
 
 static void fail(const struct err *e)
 {
@@ -65,63 +54,112 @@ static struct pack_entry entry_of(uint64_t n, uint64_t all)
 	return x;
 }
 
-static void build(struct store *s, const struct keys *k, uint64_t all)
+/* Each piece has each PIECESth chunk. */
+static void build(void *arg)
 {
-	const double start = seconds();
-	struct index_writer *w;
-	struct err e;
+	const struct job *j = arg;
 
-	if (index_writer_open(s, k, (struct object_id){ { 0 } }, &w, &e))
-		fail(&e);
-	for (uint64_t n = 0; n < all; n++) {
-		const struct pack_entry x = entry_of(n, all);
+	for (uint64_t piece = 0; piece < PIECES; piece++) {
+		struct index_writer *w;
+		struct err e;
 
-		if (index_writer_add(w, &x, &e))
+		if (index_writer_open(j->store, j->keys,
+				      (struct object_id){ { 0 } }, &w, &e))
 			fail(&e);
+		for (uint64_t n = piece; n < j->all; n += PIECES) {
+			const struct pack_entry x = entry_of(n, j->all);
+
+			if (index_writer_add(w, &x, &e))
+				fail(&e);
+		}
+		if (index_writer_commit(w, NULL, &e))
+			fail(&e);
+		index_writer_free(w);
 	}
-	if (index_writer_commit(w, NULL, &e))
-		fail(&e);
-	index_writer_free(w);
-	(void)printf("build      %8.3f s  peak %5.1f MiB\n", seconds() - start,
-		     peak_mib());
 }
 
-static void look_up(struct store *s, const struct keys *k, uint64_t all)
+static struct index_set *open_set(const struct job *j)
 {
-	double start = seconds();
 	struct index_set *x;
 	struct err e;
 
-	if (index_set_open(s, k,
+	if (index_set_open(j->store, j->keys,
 			   &(const struct index_set_options){
 				   .cache_bytes = (size_t)32 << 20 },
 			   &x, &e))
 		fail(&e);
-	(void)printf("open       %8.3f s  peak %5.1f MiB\n", seconds() - start,
-		     peak_mib());
-	for (int absent = 0; absent < 2; absent++) {
-		uint64_t at = 12345;
-		size_t found = 0;
+	return x;
+}
 
-		start = seconds();
-		for (int i = 0; i < LOOKUPS; i++) {
-			struct pack_entry want;
-			struct pack_entry got;
-			int r;
+static int add_entry(void *arg, const struct pack_entry *entry, struct err *e)
+{
+	return index_writer_add(arg, entry, e);
+}
 
-			at = at * 6364136223846793005U + 1442695040888963407U;
-			want = entry_of((at >> 16) % all, all);
-			want.seal.id.b[31] ^= (uint8_t)absent;
-			r = index_set_find(x, &want.seal.id, &got, &e);
-			if (r < 0)
-				fail(&e);
-			found += (size_t)r;
+/* As a collection does: see gc_merge.c. */
+static void merge(void *arg)
+{
+	const struct job *j = arg;
+	struct index_set *x = open_set(j);
+	struct index_object **v;
+	struct index_writer *w;
+	struct err e;
+	size_t n;
+
+	if (index_set_snapshot(x, &v, &n, &e) ||
+	    index_writer_open(j->store, j->keys, (struct object_id){ { 0 } },
+			      &w, &e) ||
+	    index_set_walk_some(x, v, n, add_entry, w, &e))
+		fail(&e);
+	for (size_t i = 0; i < n; i++)
+		if (index_writer_supersede(w, v[i]->in.id, &e))
+			fail(&e);
+	if (index_writer_commit(w, NULL, &e))
+		fail(&e);
+	index_writer_free(w);
+	free(v);
+	index_set_free(x);
+}
+
+static void open_it(void *arg)
+{
+	index_set_free(open_set(arg));
+}
+
+static void look_up(void *arg)
+{
+	const struct job *j = arg;
+	struct index_set *x = open_set(j);
+	uint64_t at = 12345;
+
+	measure_begin();
+	for (int i = 0; i < LOOKUPS; i++) {
+		struct pack_entry want;
+		struct pack_entry got;
+		struct err e;
+		int r;
+
+		at = at * 6364136223846793005U + 1442695040888963407U;
+		want = entry_of((at >> 16) % j->all, j->all);
+		want.seal.id.b[31] ^= j->absent;
+		r = index_set_find(x, &want.seal.id, &got, &e);
+		if (r < 0)
+			fail(&e);
+		if (r == (j->absent != 0)) {
+			(void)fprintf(stderr, "index: found what is not "
+					      "there, or the other way\n");
+			exit(1);
 		}
-		(void)printf("%-10s %8.3f s  peak %5.1f MiB  (%d, found %zu)\n",
-			     absent ? "absent" : "present", seconds() - start,
-			     peak_mib(), LOOKUPS, found);
 	}
 	index_set_free(x);
+}
+
+static void look_up_all(struct job *j, const char *present, const char *absent)
+{
+	j->absent = 0;
+	measure(present, j->all, look_up, j);
+	j->absent = 1;
+	measure(absent, j->all, look_up, j);
 }
 
 int main(int argc, char **argv)
@@ -130,9 +168,8 @@ int main(int argc, char **argv)
 	struct store *s;
 	struct keys *k;
 	int64_t all = 10000000;
+	struct job j;
 	struct err e;
-	pid_t pid;
-	int status;
 
 	if (argc < 2 ||
 	    (argc > 2 && !text_number(argv[2], 1, 100000000, &all))) {
@@ -143,17 +180,14 @@ int main(int argc, char **argv)
 	    keys_add_domain(k, 0, key, &e) || keys_add_epoch(k, 1, key, &e) ||
 	    store_open(argv[1], true, &s, &e))
 		fail(&e);
-	(void)fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
-		build(s, k, (uint64_t)all);
-		(void)fflush(stdout);
-		_exit(0);
-	}
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
-	    WEXITSTATUS(status) != 0)
-		return 1;
-	look_up(s, k, (uint64_t)all);
+	j = (struct job){ .store = s, .keys = k, .all = (uint64_t)all };
+	measure("index: build 8 objects", j.all, build, &j);
+	look_up_all(&j, "index: 10,000 look-ups in 8 objects",
+		    "index: 10,000 of what is not there, in 8");
+	measure("index: merge them into one", j.all, merge, &j);
+	measure("index: open", j.all, open_it, &j);
+	look_up_all(&j, "index: 10,000 look-ups",
+		    "index: 10,000 of what is not there");
 	store_close(s);
 	keys_free(k);
 	return 0;
