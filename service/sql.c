@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,10 +147,27 @@ static int new_connection(const char *path, struct sql **ret, struct err *e)
 	return 0;
 }
 
+/*
+ * What a nested transaction would have to undo is kept in memory up to this,
+ * and given up with it.  SQLite's own limit, 64 KiB, is just too small for
+ * what we do within one, and from the first that goes beyond it all the others
+ * of the outermost transaction go through a file.  It cannot be much more:
+ * it is written to that file at once, and SQLite writes less than 128 KiB.
+ */
+#define UNDO_BYTES (120 << 10)
+
+static void configure(void)
+{
+	/* Refused, and of no weight, when somebody began before us. */
+	(void)sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, UNDO_BYTES);
+}
+
 int sql_open(const char *path, struct sql **ret, struct err *e)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	CLEANUP(sql_close) struct sql *db = NULL;
 
+	(void)pthread_once(&once, configure);
 	if (make_private(path, e) < 0 || new_connection(path, &db, e) < 0 ||
 	    open_handle(db, SQLITE_OPEN_READWRITE, e) < 0 ||
 	    sql_exec(db,
