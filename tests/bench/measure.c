@@ -90,7 +90,7 @@ static void in_child(const char *what, uint64_t n, measure_run *run, void *arg)
 {
 	pthread_t thread;
 	struct moment end;
-	uint64_t bytes_read;
+	int64_t bytes_read;
 
 	if (pthread_create(&thread, NULL, sampler, NULL))
 		_exit(1);
@@ -98,8 +98,10 @@ static void in_child(const char *what, uint64_t n, measure_run *run, void *arg)
 	run(arg);
 	sample();
 	end = now();
-	/* The sampler may have been between its look and its counting. */
-	bytes_read = end.read > begun.read ? end.read - begun.read : 0;
+	/* Each may be off by looks that were under way: less than nothing. */
+	bytes_read = (int64_t)(end.read - begun.read);
+	if (bytes_read < 0)
+		bytes_read = 0;
 	atomic_store(&over, true);
 	(void)pthread_join(thread, NULL);
 	(void)printf("%-44s %10llu %10.4f s %10.4f s of the processor "
