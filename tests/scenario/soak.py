@@ -27,6 +27,7 @@ order those of different workers happen the machine decides.
 """
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
@@ -60,7 +61,8 @@ KEYS_EVERY = 8
 DONE, FAILED, NOT_FOUND, BUSY, DENIED, INTERRUPTED = 0, 1, 5, 6, 7, 130
 
 # How a command may end: always; if what it names may be gone; if it may be
-# held.  One that was asked to end may say that it was interrupted.
+# held.  One that was asked to end may say that it was interrupted, and one
+# during whose life the region's keys may have changed, that it is busy.
 STATUSES = {
     "snapshot create": ((DONE, BUSY), (), ()),
     "snapshot delete": ((DONE,), (NOT_FOUND,), (DENIED,)),
@@ -135,6 +137,9 @@ class Soak:
         self.keys = threading.Lock()
         self.keys_at = 0
         self.slots = []  # [slot, key file, state]
+        # When a region's keys may have changed last.
+        self.keys_changed = {"a": 0, "b": 0}
+        self.changing = {"a": 0, "b": 0}
         self.counts = collections.Counter()
         self.running = []
         # What a verb takes on average when nobody disturbs it.
@@ -224,7 +229,8 @@ class Soak:
             held=False, key=None):
         """snapctl, which may not live long: (status, reply, command).
 
-        The status is None of who was killed, or interrupted.
+        The status is None of who was killed, or interrupted, or gave up as
+        a key was revoked meanwhile.
         """
         verb = (words[0] if words[0] in ("restore", "replicate")
                 else " ".join(words[:2]))
@@ -249,6 +255,11 @@ class Soak:
             if c.fate == "lives":
                 self.takes[verb] += (c.lived - self.takes[verb]) / 8
         if c.died():
+            return None, None, c
+        with self.lock:
+            late = self.keys_changed[region] >= c.begun
+        if (status == BUSY and late and BUSY not in STATUSES[verb][0] and
+                "a key was revoked meanwhile" in out):
             return None, None, c
         always, if_gone, if_held = STATUSES[verb]
         if status not in (*always, *(if_gone if gone else ()),
@@ -332,7 +343,14 @@ class Soak:
         return status
 
     def delete(self, dice):
-        s = self.known.claim(dice, "a", "live", least=4)
+        # One that is held in b, and not in a, follows there and must stay.
+        with self.lock:
+            held = [s for s in self.known.snapshots
+                    if s.state["a"] == "live" and
+                    self.known.firm_holds(s, "b") and
+                    not self.known.firm_holds(s, "a")]
+        s = self.known.claim(dice, "a", "live", 4,
+                             held if dice.random() < 0.5 else ())
         if s:
             self.ask_deletion(dice, s)
 
@@ -391,6 +409,8 @@ class Soak:
     def listed(self, dice, region, chaos=True):
         """Rows by id, after they were held against what is known."""
         seen = self.known.seen()
+        firm = {s: self.known.firm_holds(s, region) for s in seen}
+        since = time.monotonic()
         _, rows, _ = self.run(dice, "snapshot", "list", "--deleted",
                               region=region, chaos=chaos)
         if rows is None:
@@ -408,38 +428,42 @@ class Soak:
                 if fits and got not in fits:
                     raise Broken(f"{s.name} is {state} in {region}, and "
                                  f"listed as {got}")
+                if got == "gone" and self.known.in_force(firm[s]):
+                    raise Broken(f"{s.name} is gone in {region}, but held")
+        self.known.found(region, since, found)
         return found
 
     def look(self, dice):
         """Settle what those were at who were killed."""
         region = "b" if dice.random() < 0.3 else "a"
-        s = region == "a" and self.known.claim(dice, "a", "unsure")
-        firm = self.known.firm_holds(s, "a") if s else []
+        unsure = []
+        while region == "a":
+            s = self.known.claim(dice, "a", "unsure")
+            if not s:
+                break
+            unsure.append(s)
+        found = None
         try:
             found = self.listed(dice, region)
-        except Broken:
-            if s:
-                self.known.become(s, "a", "unsure")
-            raise
-        if not s:
-            return
-        if found is None:
+        finally:
+            for s in unsure:
+                self.settle(dice, s, found and found.get(s.name, "gone"))
+
+    def settle(self, dice, s, state):
+        """A claimed one that is listed so; None: nobody could list."""
+        if state is None:
             self.known.become(s, "a", "unsure")
-            return
-        state = found.get(s.name, "gone")
-        if state == "gone" and self.known.in_force(firm):
-            raise Broken(f"{s.name} is gone, though it is held")
-        if state == "live" and s.doubt:
+        elif state == "live" and s.doubt:
             # A collector may not be done with who undeleted it: only a
             # deletion leaves no doubt.
             if self.ask_deletion(dice, s, gone=True) == DONE:
                 s.doubt = False
             elif s.state["a"] == "live":
                 self.known.become(s, "a", "unsure")
-            return
-        s.doubt = False
-        self.known.become(s, "a", state)
-        self.tell(s.name, "is found to be", state)
+        else:
+            s.doubt = False
+            self.known.become(s, "a", state)
+            self.tell(s.name, "is found to be", state)
 
     def restores(self, dice, s, region="a", chaos=True, must=False):
         with self.lock:
@@ -465,10 +489,13 @@ class Soak:
 
     def restore(self, dice):
         region = dice.choice("aab")
-        state = "live" if dice.random() < 0.7 else "deleted"
+        state = "live" if dice.random() < 0.6 else "deleted"
         with self.lock:
             some = [s for s in self.known.snapshots
                     if s.state[region] == state]
+            if state == "deleted":
+                some = [s for s in some
+                        if self.known.firm_holds(s, region)] or some
             s = dice.choice(some) if some else None
         if s:
             self.restores(dice, s, region)
@@ -501,8 +528,9 @@ class Soak:
         seen = self.known.seen()
         with self.lock:
             holds = [(h, h.state) for h in self.known.holds]
-        status, _, _ = self.run(dice, "replicate", "--to", self.path("b"),
-                                chaos=chaos)
+        with self.change_keys("b"):
+            status, _, _ = self.run(dice, "replicate", "--to",
+                                    self.path("b"), chaos=chaos)
         if status != DONE:
             return status
         with self.lock:
@@ -531,7 +559,7 @@ class Soak:
         region = dice.choice("aab")
         of_source = dice.random() < 0.1
         source = f"tree-{dice.randrange(TREES)}" if of_source else None
-        state = "live" if dice.random() < 0.8 else "deleted"
+        state = "live" if dice.random() < 0.6 else "deleted"
         with self.lock:
             if sum(h.state != "released" for h in self.known.holds) >= HOLDS:
                 return
@@ -642,6 +670,20 @@ class Soak:
         finally:
             self.keys.release()
 
+    @contextlib.contextmanager
+    def change_keys(self, region):
+        """Whoever is at work there meanwhile may meet a new epoch."""
+        with self.lock:
+            self.changing[region] += 1
+            self.keys_changed[region] = float("inf")
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.changing[region] -= 1
+                if not self.changing[region]:
+                    self.keys_changed[region] = time.monotonic()
+
     def key_add(self, dice):
         file = self.path(f"key-{len(self.slots)}-{next(self.numbers)}")
         status, reply, _ = self.run(dice, "key", "add", "--new-key-file",
@@ -654,7 +696,9 @@ class Soak:
         # Repeated, it finishes what another began, and may find it done.
         again = slot[2] == "unsure"
         slot[2] = "unsure"
-        status, _, _ = self.run(dice, "key", "revoke", slot[0], gone=again)
+        with self.change_keys("a"):
+            status, _, _ = self.run(dice, "key", "revoke", slot[0],
+                                    gone=again)
         if status is not None:
             slot[2] = "revoked"
             self.opens(dice, slot, "a")
@@ -720,11 +764,6 @@ class Soak:
             self.compare(to, name, source,
                          self.known.unacknowledged.get(source, []), region)
             shutil.rmtree(to)
-        for s in self.known.snapshots:
-            if self.known.firm_holds(s, region) and s.name not in found:
-                raise Broken(f"{s.name} is gone in {region}, but held")
-        return found
-
     def quiet(self):
         dice = random.Random(self.seed)
         time.sleep(2 * LEASE)

@@ -40,6 +40,7 @@ class Hold:
         # moving, in force, unsure, released
         self.state = "moving"
         self.regions = set()  # that know of it, for sure
+        self.since = {}  # when, by region
         # Of whom it is known that no deletion can have overtaken it.
         self.firm = {"a": set(), "b": set()}
         self.ended = {}  # when, by region
@@ -64,13 +65,15 @@ class Known:
         # be there or not.
         self.unacknowledged = {}
 
-    def claim(self, dice, region, state, least=1):
-        """Take one in that state for oneself; None: there are not enough."""
+    def claim(self, dice, region, state, least=1, rather=()):
+        """Take one in that state for oneself, rather one of those; None:
+        there are not enough."""
         with self.lock:
             some = [s for s in self.snapshots if s.state[region] == state]
             if len(some) < least:
                 return None
-            s = dice.choice(some)
+            s = dice.choice([s for s in rather if s.state[region] == state] or
+                            some)
             s.become(region, "moving")
             return s
 
@@ -123,11 +126,27 @@ class Known:
     def acknowledge(self, h, region, seen, quiet):
         """It has force in region; seen is older than that.  With the lock."""
         h.regions.add(region)
+        h.since.setdefault(region, time.monotonic())
         for s in self.snapshots:
             stayed = self.stayed(seen, s, region)
             if h.covers(s) and (stayed == "live" or stayed == "deleted" and
                                 quiet and s in h.snapshots):
                 h.firm[region].add(s)
+
+    def found(self, region, since, names):
+        """What was listed since then: who can still overtake a hold of it?
+
+        Only a collection that did not see it, as it had begun before.
+        """
+        with self.lock:
+            for h in self.holds:
+                if h.state != "in force" or region not in h.regions or any(
+                        begun <= h.since[region] and
+                        (ended is None or ended >= since)
+                        for begun, ended, _ in self.collections[region]):
+                    continue
+                h.firm[region].update(s for s in self.snapshots
+                                      if h.covers(s) and s.name in names)
 
     # ---- Collections -------------------------------------------------------
 
