@@ -165,11 +165,11 @@ static void look_up_all(struct job *j, const char *present, const char *absent)
 int main(int argc, char **argv)
 {
 	const uint8_t key[KEYS_SIZE] = { 7 };
-	struct store *s;
-	struct keys *k;
+	struct store *s = NULL;
+	struct keys *k = NULL;
 	int64_t all = 10000000;
 	struct job j;
-	struct err e;
+	struct err e = { 0 };
 
 	if (argc < 2 ||
 	    (argc > 2 && !text_number(argv[2], 1, 100000000, &all))) {
