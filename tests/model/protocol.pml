@@ -15,7 +15,8 @@
  * merged and all that those superseded; a mark names packs and superseded
  * index objects.  Not modelled: the GET of the fence before naming, which only
  * saves work; receipts, keys, quarantines, inventories, damage; trees; a second
- * deletion of a snapshot; a second mark of one collector.
+ * deletion of a snapshot; a second mark of one collector; marks that are united;
+ * index objects that a writer merges of its own; the other region of a copy.
  *
  * Liveness: once everybody else died, wherever they were, one collector that
  * goes on waits for one lease at most, and comes to an end where what is needed
@@ -34,7 +35,8 @@
  *	supersedes.  They count again once these are gone, but a mark stays
  *	while any index object names its packs, and the next merge takes them.
  * NO_FIRST_CONFIRM: an undelete asks for its fence only in the end.
- * The order of marks, voids and index in look: only fences must come last.
+ * The order of marks, voids and index in look: only fences must come last.  This
+ *	by argument alone: no switch changes it.
  *
  * -D switches.  RW0 RW1 writers, PARENT: that take the old snapshot's chunk for
  * present; RA one who acknowledges for RW0; RU RU2 two undeleting the old
@@ -814,7 +816,9 @@ mark_:		d_step {
 		lsess = sess;
 #endif
 census_:	d_step {
-			census[c] = lsess; lsess = 0;
+			/* Another may have put it in our place. */
+			census[c] = ((censuses & B(c)) -> census[c] : lsess);
+			lsess = 0;
 			censuses = censuses | B(c)
 		}
 	:: else
@@ -834,6 +838,21 @@ census_:	d_step {
 #endif
 		fi
 	}
+#ifndef NO_CENSUS_IS_NONE
+	/* Its collector may be dead: who is not listed yet will see the mark. */
+	if
+	:: m != 3 && !(censuses & B(m)) ->
+complete:	d_step {
+			if
+			:: !(censuses & B(m)) ->
+				census[m] = lsess;
+				censuses = censuses | B(m)
+			:: else
+			fi
+		}
+	:: else
+	fi;
+#endif
 	wait(lsess);
 	lsess = 0;
 #endif
