@@ -116,14 +116,11 @@ static int make_private(const char *path, struct err *e)
 
 static int open_handle(struct sql *db, int flags, struct err *e)
 {
-	const char *vfs = sql_vfs_name();
-	int code;
+	const int code = sqlite3_open_v2(db->path, &db->handle,
+					 flags | SQLITE_OPEN_NOMUTEX |
+						 SQLITE_OPEN_EXRESCODE,
+					 sql_vfs_name());
 
-	if (vfs == NULL)
-		return err_oom(e);
-	code = sqlite3_open_v2(
-		db->path, &db->handle,
-		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
 	if (db->handle == NULL)
 		return err_oom(e);
 	if (code != SQLITE_OK)

@@ -8,6 +8,8 @@
 #include "base/attr.h"
 #include "base/seam.h"
 
+#define NAME "snapctl"
+
 /* What SQLite holds for one file; the system's own struct follows it. */
 struct seam_file {
 	sqlite3_file base;
@@ -17,7 +19,6 @@ struct seam_file {
 
 static sqlite3_vfs vfs;
 static sqlite3_vfs *real_vfs;
-static bool registered;
 
 static sqlite3_file *real_of(sqlite3_file *file)
 {
@@ -223,11 +224,11 @@ static void set_up(void)
 	 * system's, of which it reads pAppData. */
 	vfs = *real_vfs;
 	vfs.pNext = NULL;
-	vfs.zName = "snapctl";
+	vfs.zName = NAME;
 	vfs.szOsFile = (int)sizeof(struct seam_file) + real_vfs->szOsFile;
 	vfs.xOpen = vfs_open;
 	vfs.xDelete = vfs_delete;
-	registered = sqlite3_vfs_register(&vfs, 0) == SQLITE_OK;
+	(void)sqlite3_vfs_register(&vfs, 0);
 }
 
 const char *sql_vfs_name(void)
@@ -235,5 +236,5 @@ const char *sql_vfs_name(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	(void)pthread_once(&once, set_up);
-	return registered ? vfs.zName : NULL;
+	return NAME;
 }

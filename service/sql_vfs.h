@@ -17,7 +17,10 @@
 #ifndef SERVICE_SQL_VFS_H
 #define SERVICE_SQL_VFS_H
 
-/* The name to open with, registered by the first call; NULL without memory. */
+/*
+ * The name to open with, registered by the first call; should that have failed,
+ * SQLite knows none of that name.
+ */
 const char *sql_vfs_name(void);
 
 #endif
