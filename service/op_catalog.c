@@ -215,9 +215,9 @@ static int import_one(void *arg, const struct store_entry *entry, struct err *e)
 	struct err why = { 0 };
 	int got;
 
+	buf_init(&payload, SEAL_PAYLOAD_MAX);
 	if (operation_stopped(x->call, e) < 0)
 		return -1;
-	buf_init(&payload, SEAL_PAYLOAD_MAX);
 	got = seal_box_get(repository_store(x->repository),
 			   repository_keys(x->repository), OBJECT_SEGMENT,
 			   entry->name, &payload, &why);

@@ -342,9 +342,9 @@ static int store(struct judging *j, struct err *e)
 	int64_t id;
 	int failed;
 
+	buf_init(&summary, 4096);
 	if (!decisions)
 		return err_oom(e);
-	buf_init(&summary, 4096);
 	failed = retain_inputs_write(&j->c, &j->text, e) < 0 ||
 		 write_summary(j, &summary, e) < 0;
 	for (size_t i = 0; i < j->n && !failed; i++)

@@ -95,9 +95,9 @@ static int audit(const struct collecting *x, struct err *e)
 	char object[sizeof("Repository/") + RESOURCE_NAME_MAX];
 	struct json j;
 
+	buf_init(&details, DETAILS_MAX);
 	if (g->snapshots == 0 && g->deleted == 0)
 		return 0;
-	buf_init(&details, DETAILS_MAX);
 	json_init(&j, json_to_buf, &details);
 	json_begin_object(&j);
 	json_kv_str(&j, "repository", x->run->repository->name);

@@ -105,10 +105,10 @@ static int put_in_order(struct replication *x, struct err *e)
 	const struct replicate_plan *p = &x->plan;
 	CLEANUP(buf_done) struct buf first;
 
+	buf_init(&first, p->n + 1);
 	x->order = calloc(p->n + 1, sizeof(*x->order));
 	if (!x->order)
 		return err_oom(e);
-	buf_init(&first, p->n + 1);
 	if (buf_add_zeros(&first, p->n, e))
 		return -1;
 	for (size_t i = p->n; i-- > 0;) {

@@ -306,10 +306,10 @@ static int check_about(const struct manifest *m, struct err *e)
 {
 	CLEANUP(buf_done) struct buf payload;
 
+	buf_init(&payload, SEAL_PAYLOAD_MAX - LATER_BYTES);
 	if (!text_is_utf8(m->source, strlen(m->source)))
 		return err_set(e, ERR_USAGE, "no source can be called %s",
 			       text_quote_str(m->source).s);
-	buf_init(&payload, SEAL_PAYLOAD_MAX - LATER_BYTES);
 	if (manifest_encode(m, &payload, e) == 0)
 		return 0;
 	if (e->code != ERR_CORRUPT)

@@ -178,9 +178,9 @@ static int visit_generation(void *arg, const struct store_entry *entry,
 	uint64_t n;
 	int found;
 
+	buf_init(&b, KEYRING_MAX);
 	if (!object_name_parse_number(OBJECT_KEYRING, entry->name, &n))
 		return 0;
-	buf_init(&b, KEYRING_MAX);
 	found = store_get(f->c->to, entry->name, &b, e);
 	if (found <= 0)
 		return found; /* removed since it was listed */

@@ -410,11 +410,11 @@ int record_get(struct store *s, const struct keys *k, enum object_kind kind,
 	CLEANUP(buf_done) struct buf payload;
 	int found;
 
+	buf_init(&payload, CHUNK_MAX);
 	if (!object_name_parse(kind, name, &first, &last))
 		return err_set(e, ERR_CORRUPT,
 			       "object \"%s\" has no name of a %s", name,
 			       object_kind_name(kind));
-	buf_init(&payload, CHUNK_MAX);
 	found = seal_box_get(s, k, kind, name, &payload, e);
 	if (found != 1)
 		return found;

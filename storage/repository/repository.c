@@ -222,10 +222,10 @@ static int read_manifest(struct repository *r, const char *name,
 	struct object_id session;
 	int found;
 
+	buf_init(&payload, CHUNK_MAX);
 	if (!object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session))
 		return err_set(e, ERR_CORRUPT,
 			       "object \"%s\" has no name of a manifest", name);
-	buf_init(&payload, CHUNK_MAX);
 	found = seal_box_get(r->store, r->keys, OBJECT_MANIFEST, name, &payload,
 			     e);
 	if (found != 1)

@@ -57,9 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct object_id id;
 	struct err e;
 
+	buf_init(&b, KEYRING_MAX);
 	if (n < 1 || n > KEYRING_MAX)
 		return 0;
-	buf_init(&b, KEYRING_MAX);
 	if (buf_add(&b, data + 1, n - 1, &e))
 		return 0;
 	mend(&b);
