@@ -244,11 +244,12 @@ static int collect(struct collecting *x, struct err *e)
 	engine_host(host, sizeof(host));
 	if (run_region_open(x->run, x->region, &r, e) < 0)
 		return -1;
-	if (gc_run(r, &o, x->result, e) < 0)
+	if (gc_run(r, &o, x->result, e) < 0 ||
+	    list_remaining(x->remaining, r, e) < 0)
 		return err_wrap(e, "region %s of repository %s",
 				text_quote_str(x->region->name).s,
 				text_quote_str(x->run->repository->name).s);
-	return list_remaining(x->remaining, r, e);
+	return 0;
 }
 
 /* One region: 1 it is collected, 0 it is not, -1. */

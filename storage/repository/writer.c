@@ -22,6 +22,7 @@
 #define META_PACK_BYTES (8U << 20)
 /* Sealed chunks between the adding threads and the packer. */
 #define QUEUE_LENGTH 8
+
 /* What this session knows of a chunk that it added: the filemap's value. */
 struct known {
 	uint8_t stored; /* 0 while its adder is at work */
