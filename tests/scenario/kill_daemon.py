@@ -14,6 +14,7 @@ kill_daemon.py BUILD [--story NAME]… [--at K] [--full]
 import argparse
 import collections
 import concurrent.futures
+import glob
 import json
 import os
 import shutil
@@ -138,8 +139,23 @@ STORIES = (
 )
 
 
+def alive(world):
+    """Processes of this world: they all have its folder in their environment."""
+    found = []
+    for name in glob.glob("/proc/[0-9]*/environ"):
+        try:
+            with open(name, "rb") as f:
+                if os.fsencode(world.root) in f.read():
+                    found.append(name.split("/")[2])
+        except OSError:  # it ended, or is not ours
+            continue
+    return found
+
+
 def catalog(world, look):
-    """In a copy: the next daemon finds it as the dead one left it."""
+    """In a copy: the next daemon finds it as the dead one left it.  A run of
+    the dead one's is asked to end by its death, and may write until it has."""
+    wait_for("the dead daemon's run to end", lambda: not alive(world))
     copy = world.path("state-copy")
     shutil.copytree(world.path("state"), copy)
     db = sqlite3.connect(os.path.join(copy, "catalog.db"))
