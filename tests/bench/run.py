@@ -216,6 +216,7 @@ class Round:
 
     def tell_all(self, states: range, steps: list[str]) -> None:
         self.load.to_state(states[0])
+        loads.warm(self.load.paths())
         for tool in self.order:
             tool.fresh()
         taken = 1
@@ -228,6 +229,7 @@ class Round:
         if "changed" in steps and len(states) > 1:
             for state in states[1:]:
                 self.load.to_state(state)
+                loads.warm(self.load.paths())
                 taken += 1
                 self.turn("changed", taken, True)
             self.sizes("changed", steps)
