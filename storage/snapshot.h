@@ -1,15 +1,17 @@
 /*
  * Taking a snapshot: a source on one side, a session on the other.
  *
- * The pipeline, each arrow a bounded queue:
+ * The pipeline; each arrow is a bounded queue:
  *
- *	producer (the caller's thread)       walks the source beside the
- *parent's │ chunks          │ entries       tree; reads and cuts what changed
- *	   ▼                 │
- *	workers (one a core) │               id, look-up, compress, seal, verify
- *	   ▼                 ▼
- *	writer's packer    tree thread       waits for each file's chunks in
- *	and committer      (in order)        order, builds the tree
+ *   readers           open, describe and read small files ahead of their turn
+ *      |              (snapshot_ahead.h)
+ *   producer          the caller's thread: walks the source beside the
+ *      |      \       parent's tree, groups what is small, cuts what is large
+ *      |       \
+ *   workers    tree   one a core: id, look-up, compress, seal, verify; one
+ *      |      thread  that waits for each file's chunks and builds the tree
+ *      |
+ *   packer, committer the writer's
  *
  * Files below SNAPSHOT_SMALL share chunks with their neighbours: one small
  * file a chunk would bloat the index and compress badly.  Groups end where a
@@ -32,7 +34,7 @@
 /* Chunks of large files: FORMAT.md's appendix has the figures. */
 #define SNAPSHOT_CHUNK_MIN (256U << 10)
 #define SNAPSHOT_CHUNK_AIM (1U << 20)
-#define SNAPSHOT_CHUNK_MAX (4U << 20)
+#define SNAPSHOT_CHUNK_MAX (2U << 20)
 /* Files smaller than this are grouped, into chunks of about GROUP_AIM. */
 #define SNAPSHOT_SMALL	   SNAPSHOT_CHUNK_MIN
 #define SNAPSHOT_GROUP_AIM (512U << 10)

@@ -16,7 +16,7 @@
 
 /*
  * Plaintext in flight: the job queue, two jobs in work and the group that is
- * being filled; about 1 MiB each, 4 MiB at most.
+ * being filled; about 1 MiB each, 2 MiB at most.
  */
 #define SNAPSHOT_JOBS	     6
 #define SNAPSHOT_WORKERS_MAX 8

@@ -5,15 +5,12 @@
 
 #include "base/clock.h"
 #include "base/filemap.h"
+#include "storage/snapshot_ahead.h"
 #include "storage/snapshot_internal.h"
 
 /* Bytes read ahead of the cutter: chunks are cut from the front of it. */
-#define WINDOW_BYTES ((size_t)2 * SNAPSHOT_CHUNK_MAX)
-/* Turns of data and holes that are kept of a small file. */
-#define SMALL_PIECES	  256
+#define WINDOW_BYTES	  ((size_t)2 * SNAPSHOT_CHUNK_MAX)
 #define PROGRESS_EVERY_MS 100
-/* A byte more than a group takes: reading to the end needs room, too. */
-#define GROUP_ROOM (SNAPSHOT_GROUP_MAX + 1)
 /* A ctime this close to the read could change again unseen (promise §4). */
 #define FRESH_MS 2000
 
@@ -28,6 +25,7 @@ struct link_seen {
 struct producer {
 	struct snapshot_pipeline *p;
 	struct source *source;
+	struct ahead *ahead;
 	struct cut *cutter;
 	const uint8_t *cut_key;
 	uint8_t *window;
@@ -300,88 +298,36 @@ static bool ends_group(const struct producer *q, const uint8_t *data, size_t n)
 	return n && cut_hash(q->cut_key, data, n) < share * n;
 }
 
-/* Data and holes of a small file, taking turns. */
-struct pieces {
-	struct source_extent v[SMALL_PIECES];
-	size_t n;
-	size_t at; /* where its data ends in the group */
-};
-
-/*
- * One more piece: as source_read().  When there are more turns than we keep,
- * the rest is data: the last slot is never a hole.
- */
-static int read_piece(struct producer *q, struct source_handle *h,
-		      struct pieces *s, struct err *e)
+/* A small file goes behind its neighbours in the open group. */
+static int add_small(struct producer *q, const struct ahead_item *i,
+		     struct err *e)
 {
-	uint8_t *to = q->group->data + s->at;
-	const size_t room = GROUP_ROOM - s->at;
-	struct source_extent x;
-	const int got = source_read(h, to, room, &x, e);
-
-	if (got != 1)
-		return got;
-	if (x.hole && s->n >= SMALL_PIECES - 1) {
-		if (x.len > room)
-			return err_set(e, ERR_BUG, "a hole is too long");
-		memset(to, 0, (size_t)x.len);
-		x.hole = false;
-	}
-	if (!x.hole)
-		s->at += (size_t)x.len;
-	if (s->n && s->v[s->n - 1].hole == x.hole)
-		s->v[s->n - 1].len += x.len;
-	else
-		s->v[s->n++] = x;
-	return 1;
-}
-
-/*
- * A small file goes behind its neighbours in the open group.  Its pieces are
- * told only when it was read whole, so that one that fails leaves no trace.
- */
-static int read_small(struct producer *q, struct source_handle *h,
-		      struct entry *en, enum source_state *ret_state,
-		      struct err *e)
-{
-	struct pieces s = { .n = 0 };
-	size_t from;
 	size_t at;
-	int got;
 
-	if (q->group && q->group->len + en->size > SNAPSHOT_GROUP_MAX &&
+	if (q->group && q->group->len + i->len > SNAPSHOT_GROUP_MAX &&
 	    close_group(q, e))
 		return -1;
 	if (!q->group) {
-		q->group = job_new(GROUP_ROOM, e);
+		q->group = job_new(SNAPSHOT_GROUP_MAX, e);
 		if (!q->group)
 			return -1;
 		q->group_events = 0;
 		q->group_content = 0;
 	}
-	from = s.at = q->group->len;
-	do
-		got = read_piece(q, h, &s, e);
-	while (got == 1);
-	if (got < 0)
-		return -1;
-	*ret_state = source_finish(h, en);
-	if (!source_state_recorded(*ret_state))
-		return 0;
-	q->progress.bytes_read += s.at - from;
-	q->progress.bytes += en->size;
-	q->group->len = s.at;
-	at = from;
-	for (size_t i = 0; i < s.n; i++) {
-		const bool hole = s.v[i].hole;
+	at = q->group->len;
+	if (i->len)
+		memcpy(q->group->data + at, i->data, i->len);
+	q->group->len += i->len;
+	q->progress.bytes_read += i->len;
+	q->progress.bytes += i->entry.size;
+	for (size_t n = 0; n < i->n_pieces; n++) {
+		const struct source_extent *x = &i->pieces[n];
 
-		if (send_piece(q, hole ? NULL : q->group, at, s.v[i].len, e))
+		if (send_piece(q, x->hole ? NULL : q->group, at, x->len, e))
 			return -1;
-		at += hole ? 0 : (size_t)s.v[i].len;
+		at += x->hole ? 0 : (size_t)x->len;
 	}
-	if (ends_group(q, q->group->data + from, at - from))
-		return close_group(q, e);
-	return 0;
+	return ends_group(q, i->data, i->len) ? close_group(q, e) : 0;
 }
 
 /* It was read as it is, or could have changed again within its ctime. */
@@ -434,35 +380,41 @@ static int link_was_read(struct producer *q, const struct entry *en,
 	return 0;
 }
 
-static int read_file(struct producer *q, struct source_handle *h,
-		     struct entry *en, struct instant now, struct err *e)
+/* A file that the threads ahead left to us.  1; 0 to leave it out; -1. */
+static int read_here(struct producer *q, struct ahead_item *i, struct err *e)
 {
-	enum source_state state = SOURCE_OK;
+	const struct snapshot_event drop = { .type = EVENT_DROP };
+
+	if (read_large(q, i->handle, e))
+		return -1;
+	i->state = source_finish(i->handle, &i->entry);
+	if (source_state_recorded(i->state))
+		return 1;
+	return send_event(q, &drop, e);
+}
+
+static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
+{
+	struct entry *en = &i->entry;
+	int got = 1;
 
 	if (link_is_read(q, en)) {
 		q->progress.bytes += en->size;
 		q->progress.files++;
-		doubt_fresh(en, now);
+		doubt_fresh(en, i->taken);
 		return record_entry(q, EVENT_LINK, en, NULL, e);
 	}
-	if (en->size < SNAPSHOT_SMALL) {
-		if (read_small(q, h, en, &state, e))
-			return -1;
-		if (!source_state_recorded(state))
-			return 0;
-	} else {
-		if (read_large(q, h, e))
-			return -1;
-		state = source_finish(h, en);
-		if (!source_state_recorded(state))
-			return send_event(
-				q,
-				&(struct snapshot_event){ .type = EVENT_DROP },
-				e);
-	}
-	if (link_was_read(q, en, now, e))
+	if (!i->is_read)
+		got = read_here(q, i, e);
+	else if (!source_state_recorded(i->state))
+		got = 0;
+	else if (add_small(q, i, e))
+		got = -1;
+	if (got != 1)
+		return got;
+	if (link_was_read(q, en, i->taken, e))
 		return -1;
-	doubt_fresh(en, now);
+	doubt_fresh(en, i->taken);
 	q->progress.files++;
 	return record_entry(q, EVENT_FILE, en, NULL, e);
 }
@@ -490,33 +442,48 @@ static int keep_folder(struct producer *q, const struct entry *listed,
 	return buf_add(v, en.path, en.path_len, e);
 }
 
-/* An entry that is new or changed. */
-static int take_entry(struct producer *q, struct entry *en, struct err *e)
+/* An entry that is new or changed, after it was looked at. */
+static int record_item(struct producer *q, struct ahead_item *i, struct err *e)
 {
-	CLEANUP(source_release) struct source_handle *h = NULL;
-	const struct instant now = clock_now();
-	const struct entry listed = *en;
-	enum source_state state;
-	int got;
-
-	if (source_take(q->source, &h, e))
-		return -1;
-	got = source_describe(h, en, e);
-	if (got < 0)
-		return -1;
-	if (got == 0) {
-		state = source_finish(h, en); /* reported there when due */
-		if (source_state_recorded(state))
+	if (i->described == 0) { /* reported when due */
+		if (source_state_recorded(i->state))
 			return err_set(e, ERR_BUG,
 				       "a source contradicts itself");
-		return listed.type == ENTRY_FOLDER
-			       ? keep_folder(q, &listed, state, e)
+		return i->listed.type == ENTRY_FOLDER
+			       ? keep_folder(q, &i->listed, i->state, e)
 			       : 0;
 	}
-	if (en->type == ENTRY_FILE)
-		return read_file(q, h, en, now, e);
-	doubt_fresh(en, now);
-	return record_entry(q, EVENT_ENTRY, en, NULL, e);
+	if (i->entry.type == ENTRY_FILE)
+		return take_file(q, i, e);
+	doubt_fresh(&i->entry, i->taken);
+	return record_entry(q, EVENT_ENTRY, &i->entry, NULL, e);
+}
+
+/* The one whose turn it is of those that are looked at ahead. */
+static int take_next(struct producer *q, struct err *e)
+{
+	struct ahead_item *i;
+
+	if (ahead_next(q->ahead, &i, e) || record_item(q, i, e) ||
+	    bound_group(q, e))
+		return -1;
+	return poll_outside(q, e);
+}
+
+static int take_all(struct producer *q, struct err *e)
+{
+	while (!ahead_is_empty(q->ahead))
+		if (take_next(q, e))
+			return -1;
+	return 0;
+}
+
+static int take_entry(struct producer *q, const struct entry *en, struct err *e)
+{
+	while (!ahead_has_room(q->ahead, en))
+		if (take_next(q, e))
+			return -1;
+	return ahead_take(q->ahead, en, e);
 }
 
 /* A damaged node of the parent only makes us read what it held. */
@@ -595,6 +562,8 @@ static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
 {
 	struct entry same = *en;
 
+	if (take_all(q, e))
+		return -1;
 	same.target = q->was.target;
 	same.target_len = q->was.target_len;
 	same.xattrs = q->was.xattrs;
@@ -622,7 +591,7 @@ static int walk(struct producer *q, struct err *e)
 		if (bound_group(q, e) || poll_outside(q, e))
 			return -1;
 	}
-	if (got < 0)
+	if (got < 0 || take_all(q, e))
 		return -1;
 	return close_group(q, e);
 }
@@ -645,10 +614,11 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	buf_init(&q.vanished, ENTRY_PATH_MAX + 1);
 	failed = cut_new(q.cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
 			 SNAPSHOT_CHUNK_MAX, &q.cutter, e) ||
-		 walk(&q, e);
+		 ahead_new(source, &q.ahead, e) || walk(&q, e);
 	*ret_bytes_read = q.progress.bytes_read;
 	if (q.group)
 		snapshot_job_unref(p, q.group);
+	ahead_free(q.ahead);
 	cut_free(q.cutter);
 	filemap_free(q.links);
 	buf_done(&q.vanished);

@@ -1,0 +1,281 @@
+#include "storage/snapshot_ahead.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "storage/snapshot.h"
+
+struct slot {
+	struct ahead_item item;
+	size_t bytes; /* counted in ahead's */
+	bool done;
+};
+
+/* Entries first … end, each in the slot of its number's remainder. */
+struct ahead {
+	struct source *source;
+	struct slot slots[SNAPSHOT_AHEAD];
+	size_t bytes; /* of content, taken and not given back */
+	bool has_given;
+
+	pthread_mutex_t lock; /* for what follows, and done */
+	pthread_cond_t work;
+	pthread_cond_t arrived;
+	uint64_t first;
+	uint64_t claimed; /* the next for a reader */
+	uint64_t end;
+	unsigned int idle;
+	bool waits; /* for the first one */
+	bool stop;
+	pthread_t readers[SNAPSHOT_READERS];
+	unsigned int n_readers;
+};
+
+/* Data and holes of a small file, taking turns. */
+struct pieces {
+	struct source_extent v[SNAPSHOT_PIECES];
+	size_t n;
+};
+
+int ahead_new(struct source *s, struct ahead **ret, struct err *e)
+{
+	struct ahead *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return err_oom(e);
+	a->source = s;
+	(void)pthread_mutex_init(&a->lock, NULL);
+	(void)pthread_cond_init(&a->work, NULL);
+	(void)pthread_cond_init(&a->arrived, NULL);
+	*ret = a;
+	return 0;
+}
+
+static void item_done(struct ahead_item *i)
+{
+	source_release(i->handle);
+	entry_done(&i->listed);
+	free(i->data);
+	free(i->pieces);
+	*i = (struct ahead_item){ 0 };
+}
+
+void ahead_free(struct ahead *a)
+{
+	if (!a)
+		return;
+	(void)pthread_mutex_lock(&a->lock);
+	a->stop = true;
+	(void)pthread_cond_broadcast(&a->work);
+	(void)pthread_mutex_unlock(&a->lock);
+	for (unsigned int i = 0; i < a->n_readers; i++)
+		(void)pthread_join(a->readers[i], NULL);
+	for (unsigned int i = 0; i < SNAPSHOT_AHEAD; i++)
+		item_done(&a->slots[i].item);
+	(void)pthread_cond_destroy(&a->arrived);
+	(void)pthread_cond_destroy(&a->work);
+	(void)pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/*
+ * One more piece: as source_read().  When there are more turns than we keep,
+ * the rest is data: the last slot is never a hole.
+ */
+static int read_piece(struct ahead_item *i, size_t cap, struct pieces *s,
+		      struct err *e)
+{
+	uint8_t *to = i->data + i->len;
+	const size_t room = cap - i->len;
+	struct source_extent x;
+	const int got = source_read(i->handle, to, room, &x, e);
+
+	if (got != 1)
+		return got;
+	if (x.hole && s->n >= SNAPSHOT_PIECES - 1) {
+		if (x.len > room)
+			return err_set(e, ERR_BUG, "a hole is too long");
+		memset(to, 0, (size_t)x.len);
+		x.hole = false;
+	}
+	if (!x.hole)
+		i->len += (size_t)x.len;
+	if (s->n && s->v[s->n - 1].hole == x.hole)
+		s->v[s->n - 1].len += x.len;
+	else
+		s->v[s->n++] = x;
+	return 1;
+}
+
+static int read_small(struct ahead_item *i, struct err *e)
+{
+	/* A byte more than it has: reading to the end needs room, too. */
+	const size_t cap = (size_t)i->entry.size + 1;
+	struct pieces s = { .n = 0 };
+	int got;
+
+	i->is_read = true;
+	i->data = malloc(cap);
+	if (!i->data)
+		return err_oom(e);
+	do
+		got = read_piece(i, cap, &s, e);
+	while (got == 1);
+	if (got < 0)
+		return -1;
+	i->state = source_finish(i->handle, &i->entry);
+	if (!s.n || !source_state_recorded(i->state))
+		return 0;
+	i->pieces = calloc(s.n, sizeof(*s.v));
+	if (!i->pieces)
+		return err_oom(e);
+	memcpy(i->pieces, s.v, s.n * sizeof(*s.v));
+	i->n_pieces = s.n;
+	return 0;
+}
+
+/* All that needs no order. */
+static int look_at(struct ahead_item *i, struct err *e)
+{
+	struct entry *en = &i->entry;
+
+	*en = i->listed;
+	i->described = source_describe(i->handle, en, e);
+	if (i->described < 0)
+		return -1;
+	if (i->described == 0)
+		i->state = source_finish(i->handle, en);
+	else if (en->type != ENTRY_FILE || en->size >= SNAPSHOT_SMALL ||
+		 en->flags & ENTRY_HARD_LINK)
+		return 0;
+	else if (read_small(i, e))
+		return -1;
+	/* What the entry borrows lives as long as the handle. */
+	if (!en->xattr_count && !en->target_len) {
+		source_release(i->handle);
+		i->handle = NULL;
+	}
+	return 0;
+}
+
+static void *reader(void *arg)
+{
+	struct ahead *a = arg;
+
+	(void)pthread_mutex_lock(&a->lock);
+	while (!a->stop) {
+		struct slot *s;
+		uint64_t number;
+
+		if (a->claimed == a->end) {
+			a->idle++;
+			(void)pthread_cond_wait(&a->work, &a->lock);
+			a->idle--;
+			continue;
+		}
+		number = a->claimed++;
+		s = &a->slots[number % SNAPSHOT_AHEAD];
+		(void)pthread_mutex_unlock(&a->lock);
+		if (look_at(&s->item, &s->item.why))
+			s->item.described = -1;
+		(void)pthread_mutex_lock(&a->lock);
+		s->done = true;
+		if (a->waits && number == a->first)
+			(void)pthread_cond_signal(&a->arrived);
+	}
+	(void)pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+/* Only once there is something to look at: most runs find little changed. */
+static int start(struct ahead *a, struct err *e)
+{
+	while (a->n_readers < SNAPSHOT_READERS) {
+		errno = pthread_create(&a->readers[a->n_readers], NULL, reader,
+				       a);
+		if (errno && a->n_readers == 0)
+			return err_sys(e, "cannot start a thread");
+		if (errno)
+			break;
+		a->n_readers++;
+	}
+	return 0;
+}
+
+static size_t content_of(const struct entry *listed)
+{
+	return listed->type == ENTRY_FILE && listed->size < SNAPSHOT_SMALL
+		       ? (size_t)listed->size
+		       : 0;
+}
+
+/* The entry given last still has its slot. */
+static uint64_t taken(const struct ahead *a)
+{
+	return a->end - a->first;
+}
+
+bool ahead_has_room(const struct ahead *a, const struct entry *listed)
+{
+	return taken(a) + 1 < SNAPSHOT_AHEAD &&
+	       (taken(a) == 0 ||
+		a->bytes + content_of(listed) <= SNAPSHOT_AHEAD_BYTES);
+}
+
+bool ahead_is_empty(const struct ahead *a)
+{
+	return taken(a) == 0;
+}
+
+int ahead_take(struct ahead *a, const struct entry *listed, struct err *e)
+{
+	struct slot *s = &a->slots[a->end % SNAPSHOT_AHEAD];
+
+	assert(ahead_has_room(a, listed));
+	if (!a->n_readers && start(a, e))
+		return -1;
+	*s = (struct slot){ .item.taken = clock_now(),
+			    .bytes = content_of(listed) };
+	if (entry_copy(&s->item.listed, listed, e) ||
+	    source_take(a->source, &s->item.handle, e)) {
+		item_done(&s->item);
+		return -1;
+	}
+	a->bytes += s->bytes;
+	(void)pthread_mutex_lock(&a->lock);
+	a->end++;
+	if (a->idle)
+		(void)pthread_cond_signal(&a->work);
+	(void)pthread_mutex_unlock(&a->lock);
+	return 0;
+}
+
+int ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
+{
+	struct slot *s = &a->slots[a->first % SNAPSHOT_AHEAD];
+
+	assert(taken(a) > 0);
+	if (a->has_given)
+		item_done(&a->slots[(a->first + SNAPSHOT_AHEAD - 1) %
+				    SNAPSHOT_AHEAD]
+				   .item);
+	(void)pthread_mutex_lock(&a->lock);
+	a->waits = true;
+	while (!s->done)
+		(void)pthread_cond_wait(&a->arrived, &a->lock);
+	a->waits = false;
+	a->first++;
+	(void)pthread_mutex_unlock(&a->lock);
+	a->has_given = true;
+	a->bytes -= s->bytes;
+	if (s->item.described < 0) {
+		*e = s->item.why;
+		return -1;
+	}
+	*ret = &s->item;
+	return 0;
+}

@@ -1,0 +1,76 @@
+/*
+ * Looking at entries ahead of their turn: opened, described, small files read.
+ *
+ * For a tree of small files the system calls of each are the bottleneck, and
+ * one after the other they keep one core busy and the others waiting.  So the
+ * producer takes handles ahead of where it is, a few threads do what needs no
+ * order, and the producer gets the entries back in the order of the walk.
+ *
+ * At most SNAPSHOT_AHEAD entries are ahead, and SNAPSHOT_AHEAD_BYTES of their
+ * content; what is larger than SNAPSHOT_SMALL, and the names of hard links
+ * (whose content may be known already), are only opened.  For use by one
+ * thread; sources allow any thread to work on a handle.
+ *
+ * 1,000,000 files of some 375 bytes, warm, two cores, seconds of a first
+ * snapshot: see SNAPSHOT_READERS.
+ */
+#ifndef STORAGE_SNAPSHOT_AHEAD_H
+#define STORAGE_SNAPSHOT_AHEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/instant.h"
+#include "storage/repository/entry.h"
+#include "storage/sources/source.h"
+
+#define SNAPSHOT_AHEAD	     64U
+#define SNAPSHOT_AHEAD_BYTES ((size_t)2 << 20)
+#define SNAPSHOT_READERS     2U
+/* Turns of data and holes that are kept of a small file. */
+#define SNAPSHOT_PIECES 256
+
+struct ahead;
+
+/* An entry that was looked at. */
+struct ahead_item {
+	struct entry listed; /* owned: as source_next() told it */
+	struct instant taken;
+	struct source_handle *handle; /* NULL: not needed any more */
+	int described;		      /* what source_describe() said */
+	struct entry entry; /* described: 1; borrows of the two above */
+	/* When described is 0, or it is a small file: source_finish()'s. */
+	enum source_state state;
+	/* A small file that was read: data and holes taking turns. */
+	bool is_read;
+	uint8_t *data;
+	size_t len;
+	struct source_extent *pieces;
+	size_t n_pieces;
+	struct err why; /* described: -1 */
+};
+
+int ahead_new(struct source *s, struct ahead **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* NULL-safe; also with entries that nobody asked for. */
+void ahead_free(struct ahead *a);
+DEFINE_CLEANUP(struct ahead *, ahead_free);
+
+/* Whether an entry may be taken now; never before ahead_next() when not. */
+bool ahead_has_room(const struct ahead *a, const struct entry *listed)
+	NONNULL(1, 2);
+bool ahead_is_empty(const struct ahead *a) NONNULL(1);
+/* Take the entry that source_next() delivered last. */
+int ahead_take(struct ahead *a, const struct entry *listed, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * The first entry of those taken, when it was looked at; ahead must not be
+ * empty.  It is valid until the next call.  Fails when describing it did.
+ */
+int ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
+#endif
