@@ -248,12 +248,12 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 		    struct err *e)
 {
 	struct repository_snapshot *s = &x->plan.v[at].s;
-	const struct writer_options o = { .purpose = RECORD_REPLICATE,
-					  .snapshot = s->manifest.snapshot,
-					  .host = x->o->host,
-					  .scratch = x->o->scratch,
-					  .level = WRITER_LEVEL,
-					  .level_meta = WRITER_LEVEL_META };
+	const struct writer_options o = {
+		.purpose = RECORD_REPLICATE,
+		.snapshot = s->manifest.snapshot,
+		.host = x->o->host,
+		.scratch = x->o->scratch,
+	};
 	struct replicate_copy c = { .from = x->plan.from,
 				    .o = x->o,
 				    .limits = x->limits,

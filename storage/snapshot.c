@@ -96,6 +96,19 @@ void snapshot_job_unref(struct snapshot_pipeline *p, struct snapshot_job *j)
 	free(j);
 }
 
+bool snapshot_content_try(struct snapshot_pipeline *p, size_t n)
+{
+	const size_t bytes = n * sizeof(struct extent);
+	bool fits;
+
+	(void)pthread_mutex_lock(&p->lock);
+	fits = p->content_bytes + bytes <= SNAPSHOT_CONTENT_BYTES;
+	if (fits)
+		p->content_bytes += bytes;
+	(void)pthread_mutex_unlock(&p->lock);
+	return fits;
+}
+
 bool snapshot_content_reserve(struct snapshot_pipeline *p, size_t n)
 {
 	const size_t bytes = n * sizeof(struct extent);
@@ -129,10 +142,11 @@ void snapshot_event_done(struct snapshot_pipeline *p, struct snapshot_event *ev)
 	free(ev->content.v);
 }
 
-void snapshot_event_free(struct snapshot_pipeline *p, struct snapshot_event *ev)
+void snapshot_batch_free(struct snapshot_pipeline *p, struct snapshot_batch *b)
 {
-	snapshot_event_done(p, ev);
-	free(ev);
+	for (size_t i = 0; b && i < b->n; i++)
+		snapshot_event_done(p, &b->v[i]);
+	free(b);
 }
 
 static int work(struct snapshot_pipeline *p, struct chunk_worker *w,
@@ -144,8 +158,10 @@ static int work(struct snapshot_pipeline *p, struct chunk_worker *w,
 		struct snapshot_job *j = (struct snapshot_job *)item;
 		struct chunk_id id;
 
-		if (writer_add(p->writer, w, CHUNK_DATA, j->data, j->len, &id,
-			       NULL, e)) {
+		if (j->well ? writer_add_well(p->writer, w, j->data, j->len,
+					      &id, NULL, e)
+			    : writer_add(p->writer, w, CHUNK_DATA, j->data,
+					 j->len, &id, NULL, e)) {
 			snapshot_job_unref(p, j);
 			return -1;
 		}
@@ -190,7 +206,7 @@ static int start(struct snapshot_pipeline *p, struct err *e)
 	const size_t want = cores();
 
 	if (queue_new(&p->jobs, SNAPSHOT_JOBS, e) ||
-	    queue_new(&p->events, SNAPSHOT_EVENTS, e))
+	    queue_new(&p->events, SNAPSHOT_EVENTS / SNAPSHOT_BATCH, e))
 		return -1;
 	while (p->n_workers < want) {
 		errno = pthread_create(&p->workers[p->n_workers], NULL,
@@ -220,7 +236,7 @@ static int stop(struct snapshot_pipeline *p, struct err *e)
 	if (p->has_tree_thread)
 		(void)pthread_join(p->tree_thread, NULL);
 	while (p->events && (item = queue_drain(p->events)))
-		snapshot_event_free(p, (struct snapshot_event *)item);
+		snapshot_batch_free(p, (struct snapshot_batch *)item);
 	while (p->jobs && (item = queue_drain(p->jobs)))
 		snapshot_job_unref(p, (struct snapshot_job *)item);
 	if (!p->failed)
@@ -441,8 +457,6 @@ int snapshot_take(struct repository *r, struct source *source,
 		.snapshot = object_id_is_zero(o->id) ? object_id_new() : o->id,
 		.host = o->about->host,
 		.scratch = o->scratch,
-		.level = WRITER_LEVEL,
-		.level_meta = WRITER_LEVEL_META,
 	};
 	int failed;
 

@@ -39,6 +39,11 @@
 #define SNAPSHOT_SMALL	   SNAPSHOT_CHUNK_MIN
 #define SNAPSHOT_GROUP_AIM (512U << 10)
 #define SNAPSHOT_GROUP_MAX (1U << 20)
+/*
+ * Files from here on are compressed with more effort: images and tables, whose
+ * chunks are mostly read and checked again many times after they were stored.
+ */
+#define SNAPSHOT_LARGE ((uint64_t)64 << 20)
 
 struct snapshot_progress {
 	uint64_t entries;

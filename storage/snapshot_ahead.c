@@ -60,7 +60,8 @@ static void item_done(struct ahead_item *i)
 	source_release(i->handle);
 	entry_done(&i->listed);
 	free(i->data);
-	free(i->pieces);
+	if (i->pieces != &i->piece)
+		free(i->pieces);
 	*i = (struct ahead_item){ 0 };
 }
 
@@ -130,7 +131,7 @@ static int read_small(struct ahead_item *i, struct err *e)
 	i->state = source_finish(i->handle, &i->entry);
 	if (!s.n || !source_state_recorded(i->state))
 		return 0;
-	i->pieces = calloc(s.n, sizeof(*s.v));
+	i->pieces = s.n == 1 ? &i->piece : calloc(s.n, sizeof(*s.v));
 	if (!i->pieces)
 		return err_oom(e);
 	memcpy(i->pieces, s.v, s.n * sizeof(*s.v));

@@ -49,6 +49,7 @@ struct ahead_item {
 	uint8_t *data;
 	size_t len;
 	struct source_extent *pieces;
+	struct source_extent piece; /* most have one */
 	size_t n_pieces;
 	struct err why; /* described: -1 */
 };

@@ -18,10 +18,12 @@
  * Plaintext in flight: the job queue, two jobs in work and the group that is
  * being filled; about 1 MiB each, 2 MiB at most.
  */
-#define SNAPSHOT_JOBS	     6
+#define SNAPSHOT_JOBS	     4
 #define SNAPSHOT_WORKERS_MAX 8
-/* Entries between producer and tree thread. */
+/* Events between producer and tree thread, and how many it gets at a time: to
+ * wake it for each costs more than most of them. */
 #define SNAPSHOT_EVENTS 4096
+#define SNAPSHOT_BATCH	64
 /* Extents of unchanged files in them: 48 KB each would be 200 MB in all. */
 #define SNAPSHOT_CONTENT_BYTES ((size_t)4 << 20)
 /*
@@ -44,6 +46,7 @@ struct snapshot_errors {
 struct snapshot_job {
 	uint8_t *data;
 	size_t len;
+	bool well;	   /* of a large file */
 	unsigned int refs; /* the pipeline's lock guards these */
 	bool done;
 	struct chunk_id id;
@@ -53,7 +56,8 @@ enum snapshot_event_type {
 	EVENT_ENTRY, /* no content, or the parent's */
 	EVENT_DATA,  /* the next piece of the file that is under way */
 	EVENT_HOLE,
-	EVENT_FILE, /* the end of that file */
+	EVENT_FILE, /* the end of that file; with a last piece if len is not 0
+		     */
 	EVENT_DROP, /* that file is left out after all */
 	EVENT_LINK, /* a file with the content of its group's first member */
 };
@@ -67,14 +71,17 @@ struct snapshot_event {
 	uint64_t len;
 };
 
-struct snapshot_links;
+struct snapshot_batch {
+	size_t n;
+	struct snapshot_event v[SNAPSHOT_BATCH];
+};
 
 struct snapshot_pipeline {
 	struct writer *writer;
 	const struct snapshot_options *options;
 	struct snapshot_errors *errors;
 	struct queue *jobs;
-	struct queue *events;
+	struct queue *events; /* batches of them */
 	pthread_t workers[SNAPSHOT_WORKERS_MAX];
 	size_t n_workers;
 	pthread_t tree_thread;
@@ -102,15 +109,19 @@ void snapshot_fail(struct snapshot_pipeline *p, const struct err *why)
 bool snapshot_failed(struct snapshot_pipeline *p) NONNULL(1);
 void snapshot_job_unref(struct snapshot_pipeline *p, struct snapshot_job *j)
 	NONNULL(1, 2);
-/* Wait until n more extents may be in events: false when all has failed. */
+/* Whether n more extents may be in events now; if so, they are counted. */
+bool snapshot_content_try(struct snapshot_pipeline *p, size_t n) NONNULL(1)
+	MUST_CHECK;
+/* Wait until they may: false when all has failed. */
 bool snapshot_content_reserve(struct snapshot_pipeline *p, size_t n) NONNULL(1)
 	MUST_CHECK;
 void snapshot_content_release(struct snapshot_pipeline *p, size_t n) NONNULL(1);
-/* What an event owns, and the event itself. */
+/* What an event owns. */
 void snapshot_event_done(struct snapshot_pipeline *p, struct snapshot_event *ev)
 	NONNULL(1, 2);
-void snapshot_event_free(struct snapshot_pipeline *p, struct snapshot_event *ev)
-	NONNULL(1, 2);
+/* A batch with what is left in it.  NULL-safe. */
+void snapshot_batch_free(struct snapshot_pipeline *p, struct snapshot_batch *b)
+	NONNULL(1);
 
 /* Thread functions; the argument is the pipeline. */
 void *snapshot_worker(void *arg);

@@ -29,6 +29,7 @@ struct producer {
 	struct cut *cutter;
 	const uint8_t *cut_key;
 	uint8_t *window;
+	bool large; /* the file that is read */
 
 	/* The parent's tree, one entry ahead. */
 	struct tree *parent;
@@ -41,6 +42,8 @@ struct producer {
 	struct snapshot_job *group;
 	size_t group_events;
 	size_t group_content; /* bytes of extents */
+
+	struct snapshot_batch *batch; /* of events that are to be sent */
 
 	struct filemap *links; /* group → struct link_seen */
 	/* The folder that vanished last, until something below it is there. */
@@ -125,39 +128,56 @@ static int bound_group(struct producer *q, struct err *e)
 	return 0;
 }
 
+/* Events that wait in the batch are sent when it is full, or it is told to. */
+static int send_batch(struct producer *q, struct err *e)
+{
+	struct snapshot_batch *b = q->batch;
+
+	q->batch = NULL;
+	if (!b || queue_push(q->p->events, b))
+		return 0;
+	snapshot_batch_free(q->p, b);
+	return give_up(q, e);
+}
+
 /* Takes over what ev owns, also when it fails. */
 static int send_event(struct producer *q, const struct snapshot_event *ev,
 		      struct err *e)
 {
-	struct snapshot_event *copy = malloc(sizeof(*copy));
-
 	if (ev->job) {
 		(void)pthread_mutex_lock(&q->p->lock);
 		ev->job->refs++;
 		(void)pthread_mutex_unlock(&q->p->lock);
 	}
-	if (!copy) {
-		struct snapshot_event lost = *ev;
+	if (!q->batch) {
+		q->batch = malloc(sizeof(*q->batch));
+		if (!q->batch) {
+			struct snapshot_event lost = *ev;
 
-		snapshot_event_done(q->p, &lost);
-		return err_oom(e);
+			snapshot_event_done(q->p, &lost);
+			return err_oom(e);
+		}
+		q->batch->n = 0;
 	}
-	*copy = *ev;
+	q->batch->v[q->batch->n++] = *ev;
 	q->group_events++;
 	q->group_content += ev->content.n * sizeof(*ev->content.v);
-	if (queue_push(q->p->events, copy))
-		return 0;
-	snapshot_event_free(q->p, copy);
-	return give_up(q, e);
+	return q->batch->n == SNAPSHOT_BATCH ? send_batch(q, e) : 0;
+}
+
+static struct snapshot_event piece(struct snapshot_job *j, size_t offset,
+				   uint64_t len)
+{
+	return (struct snapshot_event){ .type = j ? EVENT_DATA : EVENT_HOLE,
+					.job = j,
+					.offset = (uint32_t)offset,
+					.len = len };
 }
 
 static int send_piece(struct producer *q, struct snapshot_job *j, size_t offset,
 		      uint64_t len, struct err *e)
 {
-	const struct snapshot_event ev = { .type = j ? EVENT_DATA : EVENT_HOLE,
-					   .job = j,
-					   .offset = (uint32_t)offset,
-					   .len = len };
+	const struct snapshot_event ev = piece(j, offset, len);
 
 	return send_event(q, &ev, e);
 }
@@ -168,8 +188,14 @@ static int copy_content(struct producer *q, const struct content *from,
 {
 	const size_t bytes = from->n * sizeof(*from->v);
 
-	if (!snapshot_content_reserve(q->p, from->n))
-		return give_up(q, e);
+	/* The tree thread gives some back when it can: it must not wait for
+	 * what only we could send. */
+	if (!snapshot_content_try(q->p, from->n)) {
+		if (close_group(q, e) || send_batch(q, e))
+			return -1;
+		if (!snapshot_content_reserve(q->p, from->n))
+			return give_up(q, e);
+	}
 	*ret = *from;
 	ret->v = malloc(bytes);
 	if (!ret->v) {
@@ -181,11 +207,10 @@ static int copy_content(struct producer *q, const struct content *from,
 }
 
 /* An entry with its own copy of everything, content of the parent included. */
-static int send_entry(struct producer *q, enum snapshot_event_type type,
-		      const struct entry *en, const struct content *content,
-		      struct err *e)
+static int send_entry(struct producer *q, const struct entry *en,
+		      const struct content *content, struct err *e)
 {
-	struct snapshot_event ev = { .type = type };
+	struct snapshot_event ev = { .type = EVENT_ENTRY };
 
 	if (content && content->n && copy_content(q, content, &ev.content, e))
 		return -1;
@@ -214,15 +239,6 @@ static void tell_vanished(struct producer *q, const struct entry *en)
 	buf_clear(v);
 }
 
-/* An entry that is there, as far as anyone can know. */
-static int record_entry(struct producer *q, enum snapshot_event_type type,
-			const struct entry *en, const struct content *content,
-			struct err *e)
-{
-	tell_vanished(q, en);
-	return send_entry(q, type, en, content, e);
-}
-
 /* Cut a chunk off the front of the window and send it. */
 static int send_chunk(struct producer *q, const uint8_t *from, size_t n,
 		      struct err *e)
@@ -233,6 +249,7 @@ static int send_chunk(struct producer *q, const uint8_t *from, size_t n,
 		return -1;
 	memcpy(j->data, from, n);
 	j->len = n;
+	j->well = q->large;
 	if (send_piece(q, j, 0, n, e)) {
 		snapshot_job_unref(q->p, j);
 		return -1;
@@ -298,9 +315,27 @@ static bool ends_group(const struct producer *q, const uint8_t *data, size_t n)
 	return n && cut_hash(q->cut_key, data, n) < share * n;
 }
 
-/* A small file goes behind its neighbours in the open group. */
+/* An entry that was looked at ahead; what it owns is moved where it can be. */
+static int record_item(struct producer *q, struct snapshot_event *ev,
+		       struct ahead_item *i, struct err *e)
+{
+	tell_vanished(q, &i->entry);
+	if (i->handle) { /* it has what the entry borrows */
+		if (entry_copy(&ev->entry, &i->entry, e))
+			return -1;
+	} else {
+		ev->entry = i->entry;
+		i->listed = (struct entry){ 0 };
+	}
+	return send_event(q, ev, e);
+}
+
+/*
+ * A small file goes behind its neighbours in the open group.  The last of its
+ * pieces is left to *last, to be sent with its entry.
+ */
 static int add_small(struct producer *q, const struct ahead_item *i,
-		     struct err *e)
+		     struct snapshot_event *last, struct err *e)
 {
 	size_t at;
 
@@ -323,11 +358,12 @@ static int add_small(struct producer *q, const struct ahead_item *i,
 	for (size_t n = 0; n < i->n_pieces; n++) {
 		const struct source_extent *x = &i->pieces[n];
 
-		if (send_piece(q, x->hole ? NULL : q->group, at, x->len, e))
+		if (last->len && send_event(q, last, e))
 			return -1;
+		*last = piece(x->hole ? NULL : q->group, at, x->len);
 		at += x->hole ? 0 : (size_t)x->len;
 	}
-	return ends_group(q, i->data, i->len) ? close_group(q, e) : 0;
+	return 0;
 }
 
 /* It was read as it is, or could have changed again within its ctime. */
@@ -385,6 +421,7 @@ static int read_here(struct producer *q, struct ahead_item *i, struct err *e)
 {
 	const struct snapshot_event drop = { .type = EVENT_DROP };
 
+	q->large = i->entry.size >= SNAPSHOT_LARGE;
 	if (read_large(q, i->handle, e))
 		return -1;
 	i->state = source_finish(i->handle, &i->entry);
@@ -395,28 +432,34 @@ static int read_here(struct producer *q, struct ahead_item *i, struct err *e)
 
 static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
 {
+	struct snapshot_event ev = { .type = EVENT_LINK };
 	struct entry *en = &i->entry;
 	int got = 1;
 
 	if (link_is_read(q, en)) {
-		q->progress.bytes += en->size;
 		q->progress.files++;
+		q->progress.bytes += en->size;
 		doubt_fresh(en, i->taken);
-		return record_entry(q, EVENT_LINK, en, NULL, e);
+		return record_item(q, &ev, i, e);
 	}
 	if (!i->is_read)
 		got = read_here(q, i, e);
 	else if (!source_state_recorded(i->state))
 		got = 0;
-	else if (add_small(q, i, e))
+	else if (add_small(q, i, &ev, e))
 		got = -1;
 	if (got != 1)
 		return got;
 	if (link_was_read(q, en, i->taken, e))
 		return -1;
-	doubt_fresh(en, i->taken);
 	q->progress.files++;
-	return record_entry(q, EVENT_FILE, en, NULL, e);
+	doubt_fresh(en, i->taken);
+	ev.type = EVENT_FILE;
+	if (record_item(q, &ev, i, e))
+		return -1;
+	/* The group last: then nothing but events keep it. */
+	return i->is_read && ends_group(q, i->data, i->len) ? close_group(q, e)
+							    : 0;
 }
 
 /*
@@ -431,7 +474,7 @@ static int keep_folder(struct producer *q, const struct entry *listed,
 	struct buf *v = &q->vanished;
 
 	en.inode = 0;
-	if (send_entry(q, EVENT_ENTRY, &en, NULL, e))
+	if (send_entry(q, &en, NULL, e))
 		return -1;
 	/* Folders below one that vanished say nothing new. */
 	if (state != SOURCE_VANISHED ||
@@ -443,8 +486,10 @@ static int keep_folder(struct producer *q, const struct entry *listed,
 }
 
 /* An entry that is new or changed, after it was looked at. */
-static int record_item(struct producer *q, struct ahead_item *i, struct err *e)
+static int take_item(struct producer *q, struct ahead_item *i, struct err *e)
 {
+	struct snapshot_event ev = { .type = EVENT_ENTRY };
+
 	if (i->described == 0) { /* reported when due */
 		if (source_state_recorded(i->state))
 			return err_set(e, ERR_BUG,
@@ -456,7 +501,7 @@ static int record_item(struct producer *q, struct ahead_item *i, struct err *e)
 	if (i->entry.type == ENTRY_FILE)
 		return take_file(q, i, e);
 	doubt_fresh(&i->entry, i->taken);
-	return record_entry(q, EVENT_ENTRY, &i->entry, NULL, e);
+	return record_item(q, &ev, i, e);
 }
 
 /* The one whose turn it is of those that are looked at ahead. */
@@ -464,7 +509,7 @@ static int take_next(struct producer *q, struct err *e)
 {
 	struct ahead_item *i;
 
-	if (ahead_next(q->ahead, &i, e) || record_item(q, i, e) ||
+	if (ahead_next(q->ahead, &i, e) || take_item(q, i, e) ||
 	    bound_group(q, e))
 		return -1;
 	return poll_outside(q, e);
@@ -572,7 +617,8 @@ static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
 	q->progress.bytes += en->size;
 	if (en->type == ENTRY_FILE)
 		q->progress.files++;
-	return record_entry(q, EVENT_ENTRY, &same, &q->was_content, e);
+	tell_vanished(q, &same);
+	return send_entry(q, &same, &q->was_content, e);
 }
 
 static int walk(struct producer *q, struct err *e)
@@ -591,9 +637,9 @@ static int walk(struct producer *q, struct err *e)
 		if (bound_group(q, e) || poll_outside(q, e))
 			return -1;
 	}
-	if (got < 0 || take_all(q, e))
+	if (got < 0 || take_all(q, e) || close_group(q, e))
 		return -1;
-	return close_group(q, e);
+	return send_batch(q, e);
 }
 
 int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
@@ -619,6 +665,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	if (q.group)
 		snapshot_job_unref(p, q.group);
 	ahead_free(q.ahead);
+	snapshot_batch_free(p, q.batch);
 	cut_free(q.cutter);
 	filemap_free(q.links);
 	buf_done(&q.vanished);

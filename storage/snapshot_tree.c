@@ -122,7 +122,7 @@ static int add_piece(struct tree_thread *t, const struct snapshot_event *ev,
 {
 	struct extent x = { .len = ev->len, .offset = ev->offset };
 
-	if (ev->type == EVENT_HOLE)
+	if (!ev->job)
 		x.hole = true;
 	else if (wait_for(t->p, ev->job))
 		x.id = ev->job->id;
@@ -145,6 +145,8 @@ static int handle(struct tree_thread *t, const struct snapshot_event *ev,
 	case EVENT_HOLE:
 		return add_piece(t, ev, e);
 	case EVENT_FILE:
+		if (ev->len && add_piece(t, ev, e))
+			return -1;
 		return end_file(t, &ev->entry, e);
 	case EVENT_DROP:
 		return content_builder_finish(t->content, &c, e);
@@ -170,10 +172,12 @@ static int run(struct tree_thread *t, struct err *e)
 	    tree_builder_new(p->writer, t->worker, &t->tree, e))
 		return -1;
 	while (queue_pop(p->events, &item)) {
-		struct snapshot_event *ev = (struct snapshot_event *)item;
-		const int failed = handle(t, ev, e);
+		struct snapshot_batch *b = (struct snapshot_batch *)item;
+		int failed = 0;
 
-		snapshot_event_free(p, ev);
+		for (size_t i = 0; i < b->n && !failed; i++)
+			failed = handle(t, &b->v[i], e);
+		snapshot_batch_free(p, b);
 		if (failed)
 			return -1;
 	}

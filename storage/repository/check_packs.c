@@ -17,8 +17,8 @@
 #include "storage/repository/check_internal.h"
 
 /* A piece: large enough that a request costs little beside its bytes. */
-#define PIECE_BYTES  ((size_t)4 << 20)
-#define QUEUE_LENGTH 4
+#define PIECE_BYTES  ((size_t)1 << 20)
+#define QUEUE_LENGTH 3
 #define WORKERS_MAX  8
 
 /* One pack that is being read. */

@@ -158,18 +158,21 @@ static void associated_data(const struct keys *k, const struct chunk_seal *s,
  * Method and body into w->framed.  A frame that saves less than 1/64 is given
  * up: it would cost every reader more time than it saves anyone.
  */
-static int frame_body(struct chunk_worker *w, int level, const void *plain,
-		      size_t n, struct err *e)
+static int frame_body(struct chunk_worker *w, const struct chunk_plain *p,
+		      struct err *e)
 {
+	const void *plain = p->bytes;
+	const size_t n = p->n;
 	struct buf *f = &w->framed;
 	size_t got = 0;
 
 	buf_clear(f);
 	if (buf_reserve(f, n + 1, e))
 		return -1;
-	if (level != 0 && n > 0 && compress_is_worth_it(plain, n))
-		got = compress_frame(w->compress, level, plain, n, f->data + 1,
-				     n - n / 64 - 1);
+	if (p->effort != COMPRESS_NOT && n > 0 &&
+	    compress_is_worth_it(plain, n))
+		got = compress_frame(w->compress, p->effort, plain, n,
+				     f->data + 1, n - n / 64 - 1);
 	f->data[0] = got ? 1 : 0;
 	if (!got && n)
 		memcpy(f->data + 1, plain, n);
@@ -263,7 +266,7 @@ int chunk_seal_new(struct chunk_worker *w, const struct chunk_id *id,
 	if (!key)
 		return err_set(e, ERR_BAD_KEY,
 			       "domain %u is not in the keyring", s.domain);
-	if (frame_body(w, plain->level, plain->bytes, plain->n, e))
+	if (frame_body(w, plain, e))
 		return -1;
 	buf_clear(&w->sealed);
 	if (buf_reserve(&w->sealed, w->framed.len + SEAL_OVERHEAD, e))

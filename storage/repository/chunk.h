@@ -70,7 +70,7 @@ struct chunk_seal {
 struct chunk_plain {
 	enum chunk_kind kind;
 	uint16_t domain;
-	int level; /* zstd's; 0: not compressed */
+	enum compress_effort effort;
 	const void *bytes;
 	size_t n;
 };

@@ -9,7 +9,7 @@
 struct compress {
 	ZSTD_CCtx *compressor;
 	ZSTD_DCtx *decompressor;
-	int level; /* that compressor is set to; 0: none yet */
+	enum compress_effort effort; /* that compressor is set to */
 };
 
 int compress_new(struct compress **ret, struct err *e)
@@ -119,29 +119,50 @@ int compress_is_worth_it(const void *bytes, size_t n)
 	return 0;
 }
 
-static bool set_level(struct compress *c, int level)
-{
-	ZSTD_CCtx *z = c->compressor;
+/* What differs from zstd's own choice for the level; 0: nothing. */
+struct setting {
+	int level;
+	int window_log;
+	int hash_log;
+	int min_match;
+};
 
-	if (c->level == level)
+static const struct setting settings[COMPRESS_EFFORTS] = {
+	[COMPRESS_QUICK] = { 1, 20, 15, 5 },
+	[COMPRESS_WELL] = { 3, 0, 0, 0 },
+	[COMPRESS_BEST] = { 6, 0, 0, 0 },
+};
+
+static bool set(struct compress *c, ZSTD_cParameter name, int value)
+{
+	return !ZSTD_isError(
+		ZSTD_CCtx_setParameter(c->compressor, name, value));
+}
+
+static bool set_effort(struct compress *c, enum compress_effort effort)
+{
+	const struct setting *s = &settings[effort];
+
+	if (c->effort == effort)
 		return true;
-	c->level = 0;
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel,
-						level)) ||
-	    ZSTD_isError(
-		    ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, 1)) ||
-	    ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 0)))
+	c->effort = COMPRESS_NOT;
+	if (!set(c, ZSTD_c_compressionLevel, s->level) ||
+	    !set(c, ZSTD_c_windowLog, s->window_log) ||
+	    !set(c, ZSTD_c_hashLog, s->hash_log) ||
+	    !set(c, ZSTD_c_minMatch, s->min_match) ||
+	    !set(c, ZSTD_c_contentSizeFlag, 1) ||
+	    !set(c, ZSTD_c_checksumFlag, 0))
 		return false;
-	c->level = level;
+	c->effort = effort;
 	return true;
 }
 
-size_t compress_frame(struct compress *c, int level, const void *in, size_t n,
-		      void *out, size_t cap)
+size_t compress_frame(struct compress *c, enum compress_effort effort,
+		      const void *in, size_t n, void *out, size_t cap)
 {
 	size_t got;
 
-	if (!set_level(c, level))
+	if (!set_effort(c, effort))
 		return 0;
 	got = ZSTD_compress2(c->compressor, out, cap, in, n);
 	if (!ZSTD_isError(got))

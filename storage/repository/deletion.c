@@ -111,11 +111,11 @@ static int check_references(struct repository *r, const struct manifest *m,
 int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 		      const struct deletion *d, struct err *e)
 {
-	const struct writer_options o = { .purpose = RECORD_UNDELETE,
-					  .snapshot = s->manifest.snapshot,
-					  .host = s->manifest.host,
-					  .level = WRITER_LEVEL,
-					  .level_meta = WRITER_LEVEL_META };
+	const struct writer_options o = {
+		.purpose = RECORD_UNDELETE,
+		.snapshot = s->manifest.snapshot,
+		.host = s->manifest.host,
+	};
 	CLEANUP(writer_close) struct writer *w = NULL;
 	struct undelete u = { .snapshot = s->manifest.snapshot };
 	struct manifest again = s->manifest; /* borrows the lists */

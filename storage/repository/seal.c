@@ -66,7 +66,6 @@ bool seal_open(const uint8_t key[KEYS_SIZE], const struct seal_ad *ad,
  */
 #define BOX_FRAMING	 (OBJECT_HEADER_SIZE + SEAL_OVERHEAD + 5)
 #define BOX_COMPRESS_MIN 1024
-#define BOX_LEVEL	 3 /* they are small and kept for long */
 
 /* The id that a name ends in goes into the header. */
 static int header_for(const struct keys *k, enum object_kind kind,
@@ -93,7 +92,7 @@ static int try_compress(const void *payload, size_t n, struct buf *frame,
 		return 0;
 	if (compress_new(&c, e) || buf_reserve(frame, n, e))
 		return -1;
-	frame->len = compress_frame(c, BOX_LEVEL, payload, n, frame->data,
+	frame->len = compress_frame(c, COMPRESS_WELL, payload, n, frame->data,
 				    n - 1);
 	return 0;
 }

@@ -21,7 +21,7 @@
 #define DATA_PACK_BYTES (32U << 20)
 #define META_PACK_BYTES (8U << 20)
 /* Sealed chunks between the adding threads and the packer. */
-#define QUEUE_LENGTH 8
+#define QUEUE_LENGTH 4
 
 /* What this session knows of a chunk that it added: the filemap's value. */
 struct known {
@@ -260,22 +260,16 @@ static int send_parcel(struct writer *w, const struct chunk_seal *seal,
 	return 0;
 }
 
-int writer_add(struct writer *w, struct chunk_worker *worker,
-	       enum chunk_kind kind, const void *plain, size_t n,
-	       struct chunk_id *ret, uint64_t *ret_new, struct err *e)
+static int add(struct writer *w, struct chunk_worker *worker,
+	       const struct chunk_plain *plain, struct chunk_id *ret,
+	       uint64_t *ret_new, struct err *e)
 {
-	const struct chunk_plain whole = {
-		.kind = kind,
-		.level = chunk_kind_is_meta(kind) ? w->options.level_meta
-						  : w->options.level,
-		.bytes = plain,
-		.n = n,
-	};
 	struct chunk_sealed sealed;
 	struct chunk_id id;
 	int is;
 
-	if (chunk_identify(worker, 0, kind, plain, n, &id, e))
+	if (chunk_identify(worker, 0, plain->kind, plain->bytes, plain->n, &id,
+			   e))
 		return -1;
 	if (ret_new)
 		*ret_new = 0;
@@ -286,12 +280,39 @@ int writer_add(struct writer *w, struct chunk_worker *worker,
 	is = claim(w, &id, e);
 	if (is <= 0)
 		return is;
-	if (chunk_seal_new(worker, &id, &whole, &sealed, e)) {
+	if (chunk_seal_new(worker, &id, plain, &sealed, e)) {
 		fail(w, e); /* others may have counted on our claim */
 		return -1;
 	}
 	return send_parcel(w, &sealed.seal, sealed.bytes, sealed.len, ret_new,
 			   e);
+}
+
+int writer_add(struct writer *w, struct chunk_worker *worker,
+	       enum chunk_kind kind, const void *plain, size_t n,
+	       struct chunk_id *ret, uint64_t *ret_new, struct err *e)
+{
+	const struct chunk_plain whole = {
+		.kind = kind,
+		.effort = chunk_kind_is_meta(kind) ? COMPRESS_BEST
+						   : COMPRESS_QUICK,
+		.bytes = plain,
+		.n = n,
+	};
+
+	return add(w, worker, &whole, ret, ret_new, e);
+}
+
+int writer_add_well(struct writer *w, struct chunk_worker *worker,
+		    const void *plain, size_t n, struct chunk_id *ret,
+		    uint64_t *ret_new, struct err *e)
+{
+	const struct chunk_plain whole = { .kind = CHUNK_DATA,
+					   .effort = COMPRESS_WELL,
+					   .bytes = plain,
+					   .n = n };
+
+	return add(w, worker, &whole, ret, ret_new, e);
 }
 
 int writer_add_sealed(struct writer *w, const struct chunk_seal *seal,

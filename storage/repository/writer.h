@@ -35,13 +35,7 @@ struct writer_options {
 	struct object_id snapshot; /* what it will publish */
 	const char *host;
 	const char *scratch; /* folder for unlinked files; NULL: default */
-	int level;	     /* zstd for data; metadata has its own */
-	int level_meta;
 };
-
-/* The levels chosen by measurement; FORMAT.md's appendix has the figures. */
-#define WRITER_LEVEL	  2
-#define WRITER_LEVEL_META 6
 
 /*
  * Open a session: PUT it, keep its counter moving, read marks and
@@ -72,6 +66,11 @@ int writer_add(struct writer *w, struct chunk_worker *worker,
 	       enum chunk_kind kind, const void *plain, size_t n,
 	       struct chunk_id *ret, uint64_t *ret_new, struct err *e)
 	NONNULL(1, 2, 6, 8) MUST_CHECK;
+/* The same for data that is worth more work than most. */
+int writer_add_well(struct writer *w, struct chunk_worker *worker,
+		    const void *plain, size_t n, struct chunk_id *ret,
+		    uint64_t *ret_new, struct err *e) NONNULL(1, 2, 5, 7)
+	MUST_CHECK;
 /* The same for a chunk that is sealed already (replication). */
 int writer_add_sealed(struct writer *w, const struct chunk_seal *seal,
 		      const void *sealed, size_t n, uint64_t *ret_new,

@@ -63,9 +63,7 @@ static void take(struct repository *r, uint64_t chunks, uint64_t step,
 		 uint8_t id)
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
-					  .snapshot = { { id } },
-					  .level = 1,
-					  .level_meta = 1 };
+					  .snapshot = { { id } } };
 	const struct entry root = {
 		.path = "/", .path_len = 1, .type = ENTRY_FOLDER, .mode = 0755
 	};

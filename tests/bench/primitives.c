@@ -154,7 +154,7 @@ struct outcome {
 };
 
 static struct outcome compress_all(struct compress *c, const struct input *x,
-				   int level)
+				   enum compress_effort effort)
 {
 	const size_t cap = compress_bound(MIB);
 	uint8_t *frame = malloc(cap);
@@ -167,7 +167,7 @@ static struct outcome compress_all(struct compress *c, const struct input *x,
 	for (size_t at = 0; at < x->n; at += MIB) {
 		const size_t n = x->n - at < MIB ? x->n - at : MIB;
 		double t = seconds();
-		const size_t got = compress_frame(c, level, x->bytes + at, n,
+		const size_t got = compress_frame(c, effort, x->bytes + at, n,
 						  frame, n - n / 64 - 1);
 
 		o.compress_s += seconds() - t;
@@ -185,7 +185,8 @@ static struct outcome compress_all(struct compress *c, const struct input *x,
 	return o;
 }
 
-/* How often "does not pay" is said, and how often wrongly (2 % at level 1). */
+/* How often "does not pay" is said, and how often wrongly (2 % with little
+ * effort). */
 static void judge(struct compress *c, const char *path, const struct input *x)
 {
 	uint8_t *frame = malloc(compress_bound(MIB));
@@ -200,7 +201,8 @@ static void judge(struct compress *c, const char *path, const struct input *x)
 		abort();
 	for (size_t at = 0; at < x->n; at += MIB) {
 		const size_t n = x->n - at < MIB ? x->n - at : MIB;
-		const size_t got = compress_frame(c, 1, x->bytes + at, n, frame,
+		const size_t got = compress_frame(c, COMPRESS_QUICK,
+						  x->bytes + at, n, frame,
 						  n - n / 50 - 1);
 		double t = seconds();
 		const int worth = compress_is_worth_it(x->bytes + at, n);
@@ -220,24 +222,28 @@ static void judge(struct compress *c, const char *path, const struct input *x)
 
 static void compression(char **paths, int n)
 {
-	static const int levels[] = { -5, -1, 1, 2, 3, 6 };
+	static const char *const names[COMPRESS_EFFORTS] = {
+		[COMPRESS_QUICK] = "quick",
+		[COMPRESS_WELL] = "well",
+		[COMPRESS_BEST] = "best",
+	};
 	struct compress *c;
 	struct err e;
 
 	if (compress_new(&c, &e))
 		abort();
-	(void)printf("\n| data | level | ratio | compress MB/s | "
+	(void)printf("\n| data | effort | ratio | compress MB/s | "
 		     "decompress MB/s | contexts KiB |\n"
 		     "|---|---|---|---|---|---|\n");
 	for (int i = 0; i < n; i++) {
 		struct input x = load(paths[i]);
 
-		for (size_t k = 0; k < sizeof(levels) / sizeof(levels[0]);
-		     k++) {
-			const struct outcome o = compress_all(c, &x, levels[k]);
+		for (int k = COMPRESS_QUICK; k < COMPRESS_EFFORTS; k++) {
+			const struct outcome o = compress_all(
+				c, &x, (enum compress_effort)k);
 
-			(void)printf("| %s | %d | %.2f | %.0f | %.0f | %zu |\n",
-				     paths[i], levels[k], o.in / o.out,
+			(void)printf("| %s | %s | %.2f | %.0f | %.0f | %zu |\n",
+				     paths[i], names[k], o.in / o.out,
 				     o.in / o.compress_s / 1e6,
 				     o.open_s > 0 ? o.in / o.open_s / 1e6 : 0,
 				     compress_memory(c) >> 10);

@@ -30,9 +30,7 @@ static void fill(void)
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
 					  .snapshot = object_id_new(),
-					  .host = "host",
-					  .level = 1,
-					  .level_meta = 1 };
+					  .host = "host" };
 	struct chunk_worker *k = NULL;
 	struct writer *w = NULL;
 

@@ -96,10 +96,11 @@ START_TEST(chunks_come_back)
 		const enum chunk_kind kind = (enum chunk_kind)(
 			1 + random_below(&dice, 6));
 		const uint16_t domain = (uint16_t)random_below(&dice, 2);
-		const int level = (int)random_below(&dice, 8) - 3;
+		const enum compress_effort effort = (enum compress_effort)
+			random_below(&dice, COMPRESS_EFFORTS);
 		struct chunk_plain whole = { .kind = kind,
 					     .domain = domain,
-					     .level = level,
+					     .effort = effort,
 					     .bytes = plain,
 					     .n = n };
 		struct chunk_sealed s;
@@ -229,9 +230,10 @@ static int story_pack(struct store *s, struct chunk_worker *w,
 {
 	CLEANUP(pack_writer_free) struct pack_writer *p = NULL;
 	const struct pack_entry *entries;
-	const struct chunk_plain words = {
-		.kind = CHUNK_DATA, .level = 1, .bytes = "words", .n = 5
-	};
+	const struct chunk_plain words = { .kind = CHUNK_DATA,
+					   .effort = COMPRESS_QUICK,
+					   .bytes = "words",
+					   .n = 5 };
 	struct chunk_sealed sealed;
 	struct chunk_id id;
 

@@ -16,9 +16,7 @@ static void open_session(void)
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
 					  .snapshot = object_id_new(),
-					  .host = "host",
-					  .level = 1,
-					  .level_meta = 1 };
+					  .host = "host" };
 
 	ck_ok(writer_open(f.r, &o, &writer, &e));
 }

@@ -14,9 +14,7 @@ static void set_up(void)
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
 					  .snapshot = object_id_new(),
-					  .host = "host",
-					  .level = 1,
-					  .level_meta = 1 };
+					  .host = "host" };
 
 	repo_frame_init(&f, "mem:folders");
 	err_clear(&e);
@@ -95,9 +93,7 @@ static void publish(const struct manifest_root *root)
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
 					  .snapshot = object_id_new(),
-					  .host = "host",
-					  .level = 1,
-					  .level_meta = 1 };
+					  .host = "host" };
 	struct manifest m;
 
 	manifest_init(&m);

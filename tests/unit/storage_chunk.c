@@ -36,11 +36,12 @@ static void fill_text(uint8_t *p, size_t n)
 }
 
 /* Seal plain into *ret_sealed, a copy. */
-static void seal(const void *plain, size_t n, enum chunk_kind kind, int level,
-		 struct chunk_seal *s, uint8_t **ret_sealed, size_t *ret_n)
+static void seal(const void *plain, size_t n, enum chunk_kind kind,
+		 enum compress_effort effort, struct chunk_seal *s,
+		 uint8_t **ret_sealed, size_t *ret_n)
 {
 	const struct chunk_plain whole = {
-		.kind = kind, .level = level, .bytes = plain, .n = n
+		.kind = kind, .effort = effort, .bytes = plain, .n = n
 	};
 	struct chunk_sealed sealed;
 	struct chunk_id id;
@@ -84,7 +85,6 @@ END_TEST
 
 START_TEST(round_trip_at_every_level)
 {
-	static const int levels[] = { -7, -1, 0, 1, 3, 19 };
 	const size_t n = 70000;
 	uint8_t *plain = malloc(n);
 	uint8_t *out = malloc(n);
@@ -92,15 +92,16 @@ START_TEST(round_trip_at_every_level)
 
 	ck_assert(plain && out);
 	fill_text(plain, n);
-	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+	for (int i = 0; i < COMPRESS_EFFORTS; i++) {
+		const enum compress_effort effort = (enum compress_effort)i;
 		struct chunk_seal s;
 		uint8_t *sealed;
 		size_t len;
 
-		seal(plain, n, CHUNK_DATA, levels[i], &s, &sealed, &len);
+		seal(plain, n, CHUNK_DATA, effort, &s, &sealed, &len);
 		ck_assert_uint_eq(s.epoch, 2);
 		ck_assert_uint_eq(s.plain_len, n);
-		if (levels[i])
+		if (effort != COMPRESS_NOT)
 			ck_assert_uint_lt(len, n / 2);
 		else
 			ck_assert_uint_eq(len, n + 1 + SEAL_OVERHEAD);
@@ -126,12 +127,13 @@ START_TEST(every_flipped_bit_is_found)
 	struct err e;
 
 	fill_text(plain, sizeof(plain));
-	for (int level = 0; level < 2; level++) {
+	for (int i = 0; i < 2; i++) {
 		struct chunk_seal s;
 		uint8_t *sealed;
 		size_t n;
 
-		seal(plain, sizeof(plain), CHUNK_LEAF, level, &s, &sealed, &n);
+		seal(plain, sizeof(plain), CHUNK_LEAF,
+		     i ? COMPRESS_QUICK : COMPRESS_NOT, &s, &sealed, &n);
 		for (size_t bit = 0; bit < n * 8; bit++) {
 			sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
 			ck_assert_int_eq(
@@ -162,7 +164,7 @@ START_TEST(what_belongs_to_another_does_not_open)
 
 	ck_assert_ptr_nonnull(other_keys);
 	ck_ok(chunk_worker_new(other_keys, &other, &e));
-	seal("some words", 10, CHUNK_DATA, 0, &s, &sealed, &n);
+	seal("some words", 10, CHUNK_DATA, COMPRESS_NOT, &s, &sealed, &n);
 	ck_assert_int_eq(chunk_open(other, &s, sealed, n, out, &e), -1);
 	ck_assert_int_eq(e.code, ERR_CORRUPT);
 	t = s;
@@ -205,12 +207,12 @@ START_TEST(the_empty_and_the_largest_chunk)
 	struct err e;
 
 	ck_assert_ptr_nonnull(plain);
-	seal(plain, 0, CHUNK_VALUE, 3, &s, &sealed, &n);
+	seal(plain, 0, CHUNK_VALUE, COMPRESS_WELL, &s, &sealed, &n);
 	ck_assert_uint_eq(n, SEAL_OVERHEAD + 1);
 	ck_ok(chunk_open(worker, &s, sealed, n, plain, &e));
 	free(sealed);
 	secret_nonce(plain, CHUNK_MAX);
-	seal(plain, CHUNK_MAX, CHUNK_DATA, 1, &s, &sealed, &n);
+	seal(plain, CHUNK_MAX, CHUNK_DATA, COMPRESS_QUICK, &s, &sealed, &n);
 	ck_assert_uint_eq(n, CHUNK_SEALED_MAX);
 	ck_ok(chunk_open(worker, &s, sealed, n, plain, &e));
 	ck_ok(chunk_verify(worker, &s, plain, &e));
@@ -231,7 +233,8 @@ START_TEST(frames_are_taken_exactly)
 
 	fill_text(plain, sizeof(plain));
 	ck_ok(compress_new(&c, &e));
-	n = compress_frame(c, 3, plain, sizeof(plain), frame[0], 6000);
+	n = compress_frame(c, COMPRESS_WELL, plain, sizeof(plain), frame[0],
+			   6000);
 	ck_assert_uint_gt(n, 0);
 	ck_ok(compress_content_size(frame[0], n, &size, &e));
 	ck_assert_uint_eq(size, sizeof(plain));
@@ -246,10 +249,12 @@ START_TEST(frames_are_taken_exactly)
 	ck_assert_int_eq(e.code, ERR_CORRUPT);
 	ck_assert_int_eq(compress_open(c, frame[0] + n, 8, out, 0, &e), -1);
 	/* One that did not fit does not spoil the next. */
-	ck_assert_uint_eq(
-		compress_frame(c, 3, plain, sizeof(plain), frame[1], 20), 0);
-	ck_assert_uint_eq(
-		compress_frame(c, 3, plain, sizeof(plain), frame[1], 6000), n);
+	ck_assert_uint_eq(compress_frame(c, COMPRESS_WELL, plain, sizeof(plain),
+					 frame[1], 20),
+			  0);
+	ck_assert_uint_eq(compress_frame(c, COMPRESS_WELL, plain, sizeof(plain),
+					 frame[1], 6000),
+			  n);
 	ck_assert_mem_eq(frame[0], frame[1], n);
 }
 END_TEST

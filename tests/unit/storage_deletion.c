@@ -61,9 +61,7 @@ static struct object_id publish(uint8_t first, const char *source, int at,
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
 					  .snapshot = id_of(first),
-					  .host = "host",
-					  .level = 1,
-					  .level_meta = 1 };
+					  .host = "host" };
 	CLEANUP(writer_close) struct writer *w = NULL;
 	struct manifest m;
 

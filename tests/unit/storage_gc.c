@@ -355,8 +355,6 @@ static struct writer *begin_writer(uint8_t first)
 		.purpose = RECORD_SNAPSHOT,
 		.snapshot = { { first, 1 } },
 		.host = "elsewhere",
-		.level = 1,
-		.level_meta = 1,
 	};
 	struct writer *w;
 

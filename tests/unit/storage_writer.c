@@ -44,11 +44,11 @@ static void tear_down(void)
 
 static struct writer *open_writer(void)
 {
-	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
-					  .snapshot = object_id_new(),
-					  .host = "host",
-					  .level = 1,
-					  .level_meta = 1 };
+	const struct writer_options o = {
+		.purpose = RECORD_SNAPSHOT,
+		.snapshot = object_id_new(),
+		.host = "host",
+	};
 	struct writer *w = NULL;
 
 	ck_ok(writer_open(f.r, &o, &w, &e));
