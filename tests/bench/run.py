@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import loads
 import measure
@@ -217,6 +218,7 @@ class Round:
     def tell_all(self, states: range, steps: list[str]) -> None:
         self.load.to_state(states[0])
         loads.warm(self.load.paths())
+        time.sleep(3)
         for tool in self.order:
             tool.fresh()
         taken = 1
@@ -230,6 +232,9 @@ class Round:
             for state in states[1:]:
                 self.load.to_state(state)
                 loads.warm(self.load.paths())
+                # Versions are days apart: what was written a moment ago is
+                # read again, since it could change within its timestamp.
+                time.sleep(3)
                 taken += 1
                 self.turn("changed", taken, True)
             self.sizes("changed", steps)
