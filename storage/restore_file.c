@@ -369,16 +369,41 @@ static bool has_failed(struct restore_run *r, const struct restore_file *file)
 	return failed;
 }
 
+/*
+ * What a job wrote to a large file is on its way to the disk at once, beside
+ * the opening of further chunks, instead of all of it at the end.
+ */
+#define PUSH_BYTES ((uint64_t)1 << 20)
+
+static void push(const struct restore_job *job, size_t first, size_t end)
+{
+	const struct restore_piece *from = &job->pieces[first];
+	const struct restore_piece *last = &job->pieces[end - 1];
+	const uint64_t to = last->offset + last->extent.len;
+
+	/* Only a hint, which some file systems do not take. */
+	if (to > from->offset && to - from->offset >= PUSH_BYTES)
+		(void)sync_file_range(from->file->fd, (off64_t)from->offset,
+				      (off64_t)(to - from->offset),
+				      SYNC_FILE_RANGE_WRITE);
+}
+
 void restore_job_write(struct restore_run *r, struct reader *x,
 		       struct restore_job *job)
 {
+	size_t first = 0; /* of the pieces of one file */
+
 	for (size_t i = 0; i < job->n; i++) {
 		struct restore_file *file = job->pieces[i].file;
 		struct err e = { 0 };
 
 		if (!has_failed(r, file) && write_piece(x, &job->pieces[i], &e))
 			restore_file_error(r, file, &e);
-		restore_file_unref(r, file);
+		if (i + 1 < job->n && job->pieces[i + 1].file == file)
+			continue;
+		push(job, first, i + 1);
+		for (; first <= i; first++)
+			restore_file_unref(r, file);
 	}
 	job->n = 0;
 }
