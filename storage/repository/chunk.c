@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "storage/repository/chunk_cipher.h"
 
 #define HMAC_BLOCK 64
 
@@ -25,14 +26,15 @@ struct pads {
 struct chunk_worker {
 	const struct keys *keys;
 	struct compress *compress;
+	struct chunk_cipher *cipher;
 	EVP_MD *sha256;
 	EVP_MD_CTX *digest;
 	struct pads *pads;
 
-	struct buf framed; /* method and body, to be sealed */
+	/* A frame that is to be sealed; then method and body, as opened. */
+	struct buf body;
 	struct buf sealed;
-	struct buf opened; /* method and body, as opened */
-	struct buf again;  /* the plaintext, as verified */
+	struct buf again; /* the plaintext, as verified */
 };
 
 bool chunk_id_equal(const struct chunk_id *a, const struct chunk_id *b)
@@ -59,16 +61,15 @@ int chunk_worker_new(const struct keys *k, struct chunk_worker **ret,
 	if (!w)
 		return err_oom(e);
 	w->keys = k;
-	buf_init(&w->framed, CHUNK_SEALED_MAX);
 	buf_init(&w->sealed, CHUNK_SEALED_MAX);
-	buf_init(&w->opened, CHUNK_SEALED_MAX);
+	buf_init(&w->body, CHUNK_SEALED_MAX);
 	buf_init(&w->again, CHUNK_MAX);
 	w->pads = secret_new(sizeof(*w->pads));
 	w->digest = EVP_MD_CTX_new();
 	w->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	if (!w->pads || !w->digest || !w->sha256)
 		return err_oom(e);
-	if (compress_new(&w->compress, e))
+	if (compress_new(&w->compress, e) || chunk_cipher_new(&w->cipher, e))
 		return -1;
 	*ret = TAKE(w);
 	return 0;
@@ -78,11 +79,11 @@ void chunk_worker_free(struct chunk_worker *w)
 {
 	if (!w)
 		return;
-	buf_wipe(&w->framed);
 	buf_wipe(&w->sealed);
-	buf_wipe(&w->opened);
+	buf_wipe(&w->body);
 	buf_wipe(&w->again);
 	compress_free(w->compress);
+	chunk_cipher_free(w->cipher);
 	EVP_MD_CTX_free(w->digest);
 	EVP_MD_free(w->sha256);
 	secret_free(w->pads);
@@ -138,60 +139,74 @@ int chunk_identify(struct chunk_worker *w, uint16_t domain,
 }
 
 /* FORMAT.md §4: names neither pack nor offset, so that a chunk can move. */
-static void associated_data(const struct keys *k, const struct chunk_seal *s,
-			    struct seal_ad *ad)
+static struct chunk_binding binding_of(const struct keys *k,
+				       const struct chunk_seal *s,
+				       const uint8_t *data_key)
 {
 	static const char prefix[] = "snapctl/0 chunk";
 	const struct object_id repository = keys_repository(k);
 	const uint8_t rest[5] = { (uint8_t)s->domain, (uint8_t)(s->domain >> 8),
 				  (uint8_t)s->epoch, (uint8_t)(s->epoch >> 8),
 				  (uint8_t)s->kind };
+	struct chunk_binding b = { .data_key = data_key, .id = &s->id };
 
-	ad->len = 0;
-	seal_ad_add(ad, prefix, sizeof(prefix));
-	seal_ad_add(ad, repository.b, sizeof(repository.b));
-	seal_ad_add(ad, rest, sizeof(rest));
-	seal_ad_add(ad, s->id.b, sizeof(s->id.b));
+	seal_ad_add(&b.ad, prefix, sizeof(prefix));
+	seal_ad_add(&b.ad, repository.b, sizeof(repository.b));
+	seal_ad_add(&b.ad, rest, sizeof(rest));
+	seal_ad_add(&b.ad, s->id.b, sizeof(s->id.b));
+	return b;
 }
 
 /*
- * Method and body into w->framed.  A frame that saves less than 1/64 is given
- * up: it would cost every reader more time than it saves anyone.
+ * A frame of plain in w->body, which stays empty when that would save less
+ * than 1/64: it would cost every reader more time than it saves anyone.
  */
-static int frame_body(struct chunk_worker *w, const struct chunk_plain *p,
-		      struct err *e)
+static int try_frame(struct chunk_worker *w, const struct chunk_plain *plain,
+		     struct err *e)
 {
-	const void *plain = p->bytes;
-	const size_t n = p->n;
-	struct buf *f = &w->framed;
-	size_t got = 0;
+	const size_t n = plain->n;
+	struct buf *f = &w->body;
 
 	buf_clear(f);
-	if (buf_reserve(f, n + 1, e))
+	if (plain->effort == COMPRESS_NOT || n == 0 ||
+	    !compress_is_worth_it(plain->bytes, n))
+		return 0;
+	if (buf_reserve(f, n, e))
 		return -1;
-	if (p->effort != COMPRESS_NOT && n > 0 &&
-	    compress_is_worth_it(plain, n))
-		got = compress_frame(w->compress, p->effort, plain, n,
-				     f->data + 1, n - n / 64 - 1);
-	f->data[0] = got ? 1 : 0;
-	if (!got && n)
-		memcpy(f->data + 1, plain, n);
-	f->len = 1 + (got ? got : n);
+	f->len = compress_frame(w->compress, plain->effort, plain->bytes, n,
+				f->data, n - n / 64 - 1);
 	return 0;
 }
 
-/* The body of w->opened into out. */
+/* Method and body into w->sealed. */
+static int seal(struct chunk_worker *w, const struct chunk_binding *to,
+		const struct chunk_plain *plain, struct err *e)
+{
+	const bool framed = w->body.len > 0;
+	const void *body = framed ? w->body.data : plain->bytes;
+	const size_t n = framed ? w->body.len : plain->n;
+
+	buf_clear(&w->sealed);
+	if (buf_reserve(&w->sealed, n + 1 + SEAL_OVERHEAD, e) ||
+	    chunk_cipher_seal(w->cipher, to, framed ? 1 : 0, body, n,
+			      w->sealed.data, e))
+		return -1;
+	w->sealed.len = n + 1 + SEAL_OVERHEAD;
+	return 0;
+}
+
+/* What was opened into w->body, decompressed into out. */
 static int unframe(struct chunk_worker *w, size_t want, uint8_t *out,
 		   struct err *e)
 {
-	const uint8_t *body = w->opened.data + 1;
-	const size_t n = w->opened.len - 1;
+	const uint8_t *body = w->body.data + 1;
+	const size_t n = w->body.len - 1;
 
-	if (w->opened.data[0] == 1)
+	if (w->body.data[0] == 1)
 		return compress_open(w->compress, body, n, out, want, e);
-	if (w->opened.data[0] != 0)
+	if (w->body.data[0] != 0)
 		return err_set(e, ERR_CORRUPT, "its method %u is not known",
-			       w->opened.data[0]);
+			       w->body.data[0]);
 	if (n != want)
 		return err_set(e, ERR_CORRUPT,
 			       "it holds %zu bytes where %zu belong", n, want);
@@ -200,12 +215,12 @@ static int unframe(struct chunk_worker *w, size_t want, uint8_t *out,
 	return 0;
 }
 
-/* Decrypt into w->opened. */
+/* Decrypt into w->body: method and body. */
 static int unseal(struct chunk_worker *w, const struct chunk_seal *s,
 		  const void *sealed, size_t n, struct err *e)
 {
 	const uint8_t *key = keys_data(w->keys, s->domain, s->epoch);
-	struct seal_ad ad;
+	struct chunk_binding to;
 
 	if (!key && !keys_object(w->keys, s->epoch))
 		return seal_epoch_unknown(w->keys, s->epoch, e);
@@ -215,13 +230,13 @@ static int unseal(struct chunk_worker *w, const struct chunk_seal *s,
 	if (n < SEAL_OVERHEAD + 1 || n > CHUNK_SEALED_MAX ||
 	    s->plain_len > CHUNK_MAX)
 		return err_set(e, ERR_CORRUPT, "it has a wrong size");
-	buf_clear(&w->opened);
-	if (buf_reserve(&w->opened, n, e))
+	buf_clear(&w->body);
+	if (buf_reserve(&w->body, n, e))
 		return -1;
-	associated_data(w->keys, s, &ad);
-	if (!seal_open(key, &ad, sealed, n, w->opened.data))
-		return err_set(e, ERR_CORRUPT, "it fails authentication");
-	w->opened.len = n - SEAL_OVERHEAD;
+	to = binding_of(w->keys, s, key);
+	if (chunk_cipher_open(w->cipher, &to, sealed, n, w->body.data, e))
+		return -1;
+	w->body.len = n - SEAL_OVERHEAD;
 	return 0;
 }
 
@@ -234,8 +249,8 @@ static int verify_sealed(struct chunk_worker *w, const struct chunk_seal *s,
 
 	if (unseal(w, s, w->sealed.data, w->sealed.len, e))
 		return -1;
-	if (w->opened.data[0] == 0 && w->opened.len == n + 1) {
-		got = w->opened.data + 1;
+	if (w->body.data[0] == 0 && w->body.len == n + 1) {
+		got = w->body.data + 1;
 	} else {
 		buf_clear(&w->again);
 		if (buf_reserve(&w->again, n, e) ||
@@ -259,21 +274,16 @@ int chunk_seal_new(struct chunk_worker *w, const struct chunk_id *id,
 				      .domain = plain->domain,
 				      .epoch = (uint16_t)epoch,
 				      .plain_len = (uint32_t)plain->n };
-	struct seal_ad ad;
+	struct chunk_binding to;
 
 	assert(plain->n <= CHUNK_MAX);
 	assert(s.kind >= CHUNK_DATA && s.kind < CHUNK_KIND_END);
 	if (!key)
 		return err_set(e, ERR_BAD_KEY,
 			       "domain %u is not in the keyring", s.domain);
-	if (frame_body(w, plain, e))
+	to = binding_of(w->keys, &s, key);
+	if (try_frame(w, plain, e) || seal(w, &to, plain, e))
 		return -1;
-	buf_clear(&w->sealed);
-	if (buf_reserve(&w->sealed, w->framed.len + SEAL_OVERHEAD, e))
-		return -1;
-	associated_data(w->keys, &s, &ad);
-	seal_bytes(key, &ad, w->framed.data, w->framed.len, w->sealed.data);
-	w->sealed.len = w->framed.len + SEAL_OVERHEAD;
 	if (verify_sealed(w, &s, plain->bytes, e)) {
 		if (e->code == ERR_CORRUPT)
 			e->code = ERR_BUG;

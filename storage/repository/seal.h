@@ -1,5 +1,6 @@
 /*
- * Sealing and opening: the one place that calls the AEAD (FORMAT.md §1, §2).
+ * Sealing and opening of all but chunks (chunk_cipher.h): the one place that
+ * calls this AEAD (FORMAT.md §1, §2).
  *
  * XChaCha20-Poly1305 from libsodium (draft-irtf-cfrg-xchacha-03): its nonces
  * may be random for as many messages as we will ever seal.

@@ -2,8 +2,8 @@
 """An independent reader of snapctl's repositories.
 
 It is written from storage/FORMAT.md alone and shares no code with snapctl, so
-that what both agree on is what the page says. It needs Debian's python3-nacl
-and libzstd1.
+that what both agree on is what the page says. It needs Debian's python3-nacl,
+python3-cryptography and libzstd1.
 """
 import argparse
 import json

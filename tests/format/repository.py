@@ -16,7 +16,7 @@ from nacl.pwhash import argon2id
 from sealing import (HEADER, MAGIC, MAX_PAYLOAD, MIB, OVERHEAD, TRAILER,
                      Cursor, Damaged, Header, Time, blake2b, check_padding,
                      chunk_id, fields, header, inflate, kdf, need, unseal,
-                     whole)
+                     unseal_chunk, whole)
 
 DATA, LEAF, INNER, HINTS, MAP, VALUE = range(1, 7)  # kinds of chunks, §4
 BLOCK, IN_BLOCK = 16384, 251
@@ -470,7 +470,7 @@ class Repository:
         key = kdf(self.ring.epochs[one.epoch], b"data", number + secret)
         ad = (b"snapctl/0 chunk\0" + self.id + number +
               one.epoch.to_bytes(2, "little") + bytes([one.kind]) + one.id)
-        body = unseal(key, ad, sealed)
+        body = unseal_chunk(key, one.id, ad, sealed)
         plain = inflate(body[0], body[1:])
         need(len(plain) == one.plain, "a chunk of another length")
         need(chunk_id(kdf(secret, b"id"), one.kind, plain) == one.id,

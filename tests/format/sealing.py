@@ -1,13 +1,15 @@
 """Bytes: cursors, sealing, compression, padding (FORMAT.md §1, §2).
 
 Nothing here is shared with the C code: it is written from FORMAT.md with
-PyNaCl, hashlib and libzstd, so that a mistake in either shows in the other.
+PyNaCl, cryptography, hashlib and libzstd, so that a mistake in either shows in the other.
 """
 import ctypes
 import hashlib
 import hmac
 from typing import Callable, NamedTuple
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt
 from nacl.exceptions import CryptoError
 
@@ -122,6 +124,18 @@ def unseal(key: bytes, ad: bytes, sealed: bytes) -> bytes:
             sealed[24:], ad, sealed[:24], key)
     except CryptoError:
         raise Damaged("does not open: changed, moved, or another key") \
+            from None
+
+
+def unseal_chunk(data_key: bytes, chunk: bytes, ad: bytes,
+                 sealed: bytes) -> bytes:
+    """§4: what random ‖ ciphertext ‖ tag holds, u8 method ‖ body."""
+    need(len(sealed) > OVERHEAD, "a sealed chunk cut short")
+    key = kdf(data_key, b"chunk", chunk + sealed[:12])
+    try:
+        return AESGCM(key).decrypt(sealed[12:24], sealed[24:], ad)
+    except InvalidTag:
+        raise Damaged("a chunk does not open: changed, or another key") \
             from None
 
 

@@ -7,16 +7,47 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "storage/repository/chunk_cipher.h"
 #include "tests/support/check_main.h"
 #include "tests/support/repo_keys.h"
 
 static struct keys *keys;
 static struct chunk_worker *worker;
 
+/* How a seal goes wrong; plain text of as many bytes in another's place. */
+static enum { RIGHT, FLIPPED, EXCHANGED } sealing;
+static const uint8_t *other_body;
+static size_t other_size;
+
+int __real_chunk_cipher_seal(struct chunk_cipher *c,
+			     const struct chunk_binding *to, uint8_t method,
+			     const void *body, size_t n, uint8_t *out,
+			     struct err *e);
+int __wrap_chunk_cipher_seal(struct chunk_cipher *c,
+			     const struct chunk_binding *to, uint8_t method,
+			     const void *body, size_t n, uint8_t *out,
+			     struct err *e);
+int __wrap_chunk_cipher_seal(struct chunk_cipher *c,
+			     const struct chunk_binding *to, uint8_t method,
+			     const void *body, size_t n, uint8_t *out,
+			     struct err *e)
+{
+	if (sealing == EXCHANGED) {
+		ck_assert_uint_eq(other_size, n);
+		body = other_body;
+	}
+	if (__real_chunk_cipher_seal(c, to, method, body, n, out, e))
+		return -1;
+	if (sealing == FLIPPED)
+		out[SEAL_NONCE] ^= 1;
+	return 0;
+}
+
 static void set_up(void)
 {
 	struct err e;
 
+	sealing = RIGHT;
 	keys = repo_keys(7, 2);
 	ck_assert_ptr_nonnull(keys);
 	ck_ok(chunk_worker_new(keys, &worker, &e));
@@ -83,7 +114,7 @@ START_TEST(ids_are_hmac_sha256)
 }
 END_TEST
 
-START_TEST(round_trip_at_every_level)
+START_TEST(round_trip_with_every_effort)
 {
 	const size_t n = 70000;
 	uint8_t *plain = malloc(n);
@@ -120,6 +151,105 @@ START_TEST(round_trip_at_every_level)
 }
 END_TEST
 
+/*
+ * Made by Python's hashlib and cryptography from what FORMAT.md says, for the
+ * keys above, with the random bytes a0 … b7.
+ */
+START_TEST(chunks_are_sealed_as_the_format_says)
+{
+	static const struct {
+		const char *word;
+		size_t times;
+		const char *id;
+		const char *sealed;
+	} vectors[] = {
+		{ "an entry of a tree", 1,
+		  "42f7a3728bdbf281733d4a5f83aee2ef"
+		  "fa5071499734f9041c10d4f3ed026827",
+		  "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7"
+		  "579207fd072bdb64c8e3d23484a6b86e6916c6"
+		  "6e8d71d27b447b2d562bd962c3710619" },
+		{ "an entry of a tree; ", 40,
+		  "4ee5a883021aeb7af1d594f6c77a021e"
+		  "bb86323d680c76282ecd51659c822878",
+		  "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7"
+		  "f6ced2733677a9d9051746b72088ba8021aa0598cbc961bb"
+		  "3ee06626d2a6ae5936c70a23853d9881"
+		  "61df77028942f05b6da0357ec2b0" },
+	};
+
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		const size_t n = vectors[i].times * strlen(vectors[i].word);
+		const size_t len = strlen(vectors[i].sealed) / 2;
+		struct chunk_seal s = { .kind = CHUNK_LEAF,
+					.domain = 1,
+					.epoch = 2,
+					.plain_len = (uint32_t)n };
+		struct chunk_id want;
+		uint8_t sealed[100];
+		uint8_t plain[1000];
+		uint8_t out[1000];
+		struct err e;
+
+		for (size_t k = 0; k < n; k++)
+			plain[k] = (uint8_t)vectors[i]
+					   .word[k % strlen(vectors[i].word)];
+		ck_assert(text_unhex(vectors[i].id, sizeof(want.b), want.b));
+		ck_assert_uint_le(len, sizeof(sealed));
+		ck_assert(text_unhex(vectors[i].sealed, len, sealed));
+		ck_ok(chunk_identify(worker, 1, CHUNK_LEAF, plain, n, &s.id,
+				     &e));
+		ck_assert_mem_eq(s.id.b, want.b, sizeof(want.b));
+		ck_ok(chunk_open(worker, &s, sealed, len, out, &e));
+		ck_assert_mem_eq(out, plain, n);
+	}
+}
+END_TEST
+
+/* Both halves of the random bytes, the key's and the nonce's, are drawn. */
+START_TEST(two_seals_of_one_chunk_differ)
+{
+	uint8_t plain[64] = { 0 };
+	uint8_t out[64];
+	uint8_t *sealed[2];
+	struct chunk_seal s;
+	size_t n;
+	struct err e;
+
+	for (int i = 0; i < 2; i++) {
+		seal(plain, sizeof(plain), CHUNK_DATA, 0, &s, &sealed[i], &n);
+		ck_assert_uint_eq(n, sizeof(plain) + 1 + SEAL_OVERHEAD);
+	}
+	for (size_t at = 0; at + 12 <= n; at += 12)
+		ck_assert_mem_ne(sealed[0] + at, sealed[1] + at, 12);
+	for (int i = 0; i < 2; i++) {
+		ck_ok(chunk_open(worker, &s, sealed[i], n, out, &e));
+		ck_assert_mem_eq(out, plain, sizeof(plain));
+	}
+	/* Each half belongs to its seal. */
+	for (size_t at = 0; at < SEAL_NONCE; at += 12) {
+		uint8_t mixed[sizeof(plain) + 1 + SEAL_OVERHEAD];
+
+		memcpy(mixed, sealed[0], n);
+		memcpy(mixed + at, sealed[1] + at, 12);
+		ck_assert_int_eq(chunk_open(worker, &s, mixed, n, out, &e), -1);
+		ck_assert_int_eq(e.code, ERR_CORRUPT);
+	}
+	free(sealed[0]);
+	free(sealed[1]);
+}
+END_TEST
+
+static void refused(const struct chunk_seal *s, const uint8_t *sealed, size_t n,
+		    enum err_code code)
+{
+	uint8_t out[300];
+	struct err e;
+
+	ck_assert_int_eq(chunk_open(worker, s, sealed, n, out, &e), -1);
+	ck_assert_int_eq(e.code, code);
+}
+
 START_TEST(every_flipped_bit_is_found)
 {
 	uint8_t plain[300];
@@ -136,17 +266,147 @@ START_TEST(every_flipped_bit_is_found)
 		     i ? COMPRESS_QUICK : COMPRESS_NOT, &s, &sealed, &n);
 		for (size_t bit = 0; bit < n * 8; bit++) {
 			sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			ck_assert_int_eq(
-				chunk_open(worker, &s, sealed, n, out, &e), -1);
-			ck_assert_int_eq(e.code, ERR_CORRUPT);
+			refused(&s, sealed, n, ERR_CORRUPT);
 			sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		}
 		for (size_t len = 0; len < n; len++)
-			ck_assert_int_eq(
-				chunk_open(worker, &s, sealed, len, out, &e),
-				-1);
+			refused(&s, sealed, len, ERR_CORRUPT);
 		ck_ok(chunk_open(worker, &s, sealed, n, out, &e));
 		free(sealed);
+	}
+}
+END_TEST
+
+/* Keys of repository 7 that hold the same bytes in all places. */
+static struct keys *same_keys(uint8_t domain, uint8_t epoch)
+{
+	const struct object_id id = { "\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7" };
+	struct keys *k = NULL;
+	uint8_t bytes[2][KEYS_SIZE];
+	struct err e;
+
+	memset(bytes[0], domain, KEYS_SIZE);
+	memset(bytes[1], epoch, KEYS_SIZE);
+	ck_ok(keys_new(id, &k, &e));
+	ck_ok(keys_add_domain(k, 0, bytes[0], &e));
+	for (uint32_t bit = 1; bit < 0x10000; bit <<= 1) {
+		ck_ok(keys_add_domain(k, (uint16_t)bit, bytes[0], &e));
+		ck_ok(keys_add_epoch(k, bit, bytes[1], &e));
+	}
+	ck_ok(keys_add_epoch(k, 0xffff, bytes[1], &e));
+	for (uint32_t bit = 1; bit < 0x10000; bit <<= 1)
+		ck_ok(keys_add_epoch(k, 0xffff ^ bit, bytes[1], &e));
+	return k;
+}
+
+/* Of what is known besides the bytes, where every number has a key. */
+START_TEST(every_flipped_bit_of_the_seal_is_found)
+{
+	CLEANUP(keys_free) struct keys *all = same_keys(1, 2);
+	struct chunk_seal s;
+	uint8_t *sealed;
+	size_t n;
+	struct err e;
+
+	chunk_worker_free(worker);
+	ck_ok(chunk_worker_new(all, &worker, &e));
+	seal("some words", 10, CHUNK_LEAF, 0, &s, &sealed, &n);
+	ck_assert_uint_eq(s.epoch, 0xffff);
+	for (size_t bit = 0; bit < sizeof(s.id.b) * 8; bit++) {
+		s.id.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		refused(&s, sealed, n, ERR_CORRUPT);
+		s.id.b[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	for (unsigned int bit = 1; bit < 0x100; bit <<= 1) {
+		struct chunk_seal t = s;
+
+		t.kind = (enum chunk_kind)((unsigned int)s.kind ^ bit);
+		refused(&t, sealed, n, ERR_CORRUPT);
+	}
+	for (unsigned int bit = 1; bit < 0x10000; bit <<= 1) {
+		struct chunk_seal t = s;
+
+		t.domain = (uint16_t)(s.domain ^ bit);
+		refused(&t, sealed, n, ERR_CORRUPT);
+		t = s;
+		t.epoch = (uint16_t)(s.epoch ^ bit);
+		refused(&t, sealed, n, ERR_CORRUPT);
+	}
+	free(sealed);
+	chunk_worker_free(worker);
+	worker = NULL;
+}
+END_TEST
+
+/* Another epoch's key or domain's secret, all else being the same. */
+START_TEST(a_wrong_data_key_is_refused)
+{
+	static const uint8_t bytes[][2] = { { 1, 2 }, { 1, 3 }, { 4, 2 } };
+	struct chunk_seal s;
+	uint8_t *sealed = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+		CLEANUP(keys_free)
+		struct keys *k = same_keys(bytes[i][0], bytes[i][1]);
+		uint8_t out[10];
+		struct err e;
+
+		chunk_worker_free(worker);
+		ck_ok(chunk_worker_new(k, &worker, &e));
+		if (i == 0) {
+			seal("some words", 10, CHUNK_DATA, 0, &s, &sealed, &n);
+			ck_ok(chunk_open(worker, &s, sealed, n, out, &e));
+		} else {
+			refused(&s, sealed, n, ERR_CORRUPT);
+		}
+		chunk_worker_free(worker);
+		worker = NULL;
+	}
+	free(sealed);
+}
+END_TEST
+
+/* What was sealed is opened and compared before anyone hears of it. */
+START_TEST(a_seal_gone_wrong_is_not_handed_out)
+{
+	CLEANUP(compress_free) struct compress *c = NULL;
+	uint8_t plain[2][5000];
+	uint8_t frame[6000];
+	struct err e;
+
+	ck_ok(compress_new(&c, &e));
+	fill_text(plain[0], sizeof(plain[0]));
+	memcpy(plain[1], plain[0], sizeof(plain[0]));
+	/* Another byte of the same alphabet: the frame has the same size. */
+	plain[1][0] = plain[0][0] == 'e' ? 't' : 'e';
+	for (int framed = 0; framed < 2; framed++) {
+		const enum compress_effort effort = framed ? COMPRESS_WELL
+							   : COMPRESS_NOT;
+		const struct chunk_plain whole = { .kind = CHUNK_DATA,
+						   .effort = effort,
+						   .bytes = plain[0],
+						   .n = sizeof(plain[0]) };
+		struct chunk_sealed sealed;
+		struct chunk_id id;
+
+		other_body = framed ? frame : plain[1];
+		other_size = framed ? compress_frame(c, effort, plain[1],
+						     sizeof(plain[1]), frame,
+						     sizeof(frame))
+				    : sizeof(plain[1]);
+		ck_ok(chunk_identify(worker, 0, CHUNK_DATA, plain[0],
+				     sizeof(plain[0]), &id, &e));
+		for (sealing = FLIPPED; sealing <= EXCHANGED; sealing++) {
+			ck_assert_int_eq(chunk_seal_new(worker, &id, &whole,
+							&sealed, &e),
+					 -1);
+			ck_assert_int_eq(e.code, ERR_BUG);
+			ck_assert_ptr_nonnull(
+				strstr(e.text, "as it was sealed"));
+		}
+		sealing = RIGHT;
+		ck_ok(chunk_seal_new(worker, &id, &whole, &sealed, &e));
 	}
 }
 END_TEST
@@ -281,8 +541,13 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, ids_are_hmac_sha256);
-	tcase_add_test(tc, round_trip_at_every_level);
+	tcase_add_test(tc, round_trip_with_every_effort);
+	tcase_add_test(tc, chunks_are_sealed_as_the_format_says);
+	tcase_add_test(tc, two_seals_of_one_chunk_differ);
 	tcase_add_test(tc, every_flipped_bit_is_found);
+	tcase_add_test(tc, every_flipped_bit_of_the_seal_is_found);
+	tcase_add_test(tc, a_wrong_data_key_is_refused);
+	tcase_add_test(tc, a_seal_gone_wrong_is_not_handed_out);
 	tcase_add_test(tc, what_belongs_to_another_does_not_open);
 	tcase_add_test(tc, the_empty_and_the_largest_chunk);
 	tcase_add_test(tc, frames_are_taken_exactly);
