@@ -26,8 +26,8 @@ struct fake_source {
 	const struct fake_entry *v;
 	size_t n;
 	size_t next;
-	bool rooted;	/* "/" was delivered, which v may leave out */
-	uint64_t reads; /* bytes of data that were asked for */
+	bool rooted;		/* "/" was delivered, which v may leave out */
+	_Atomic uint64_t reads; /* bytes of data that were asked for */
 	/* Called before each entry is delivered.  May be NULL. */
 	void (*before)(void *arg, size_t i);
 	void *arg;
@@ -98,11 +98,14 @@ static inline int fake_describe(struct source_handle *h, struct entry *en,
 				struct err *e)
 {
 	const struct fake_entry *f = ((struct fake_handle *)h)->en;
+	const struct entry given = *en;
 
 	(void)e;
 	if (f->gone)
 		return 0;
 	*en = f->entry;
+	en->path = given.path;
+	en->owned = given.owned;
 	return 1;
 }
 
