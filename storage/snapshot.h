@@ -14,9 +14,12 @@
  *   packer, committer the writer's
  *
  * Files below SNAPSHOT_SMALL share chunks with their neighbours: one small
- * file a chunk would bloat the index and compress badly.  Groups end where a
- * keyed hash of a file's content says so, so that the same run of files makes
- * the same chunks again elsewhere.
+ * file a chunk would bloat the index and compress badly.  Each is named by a
+ * keyed hash of its content.  Groups end where a file's name says so, so that
+ * the same run of files makes the same chunks again elsewhere; and a file
+ * whose name this session has met refers to where its content lies, in the
+ * open group or one long closed.  Names, and the ids of groups, are kept in
+ * unlinked files.  What the parent has is not read, so it lends no names.
  */
 #ifndef STORAGE_SNAPSHOT_H
 #define STORAGE_SNAPSHOT_H

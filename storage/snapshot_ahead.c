@@ -31,7 +31,11 @@ struct ahead {
 	unsigned int idle;
 	bool waits; /* for the first one */
 	bool stop;
-	pthread_t readers[SNAPSHOT_READERS];
+	struct reader {
+		struct ahead *ahead;
+		struct hash *hash;
+		pthread_t thread;
+	} readers[SNAPSHOT_READERS];
 	unsigned int n_readers;
 };
 
@@ -41,9 +45,10 @@ struct pieces {
 	size_t n;
 };
 
-int ahead_new(struct source *s, struct ahead **ret, struct err *e)
+int ahead_new(struct source *s, const uint8_t cut_key[KEYS_SIZE],
+	      struct ahead **ret, struct err *e)
 {
-	struct ahead *a = calloc(1, sizeof(*a));
+	CLEANUP(ahead_free) struct ahead *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return err_oom(e);
@@ -51,7 +56,12 @@ int ahead_new(struct source *s, struct ahead **ret, struct err *e)
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_cond_init(&a->work, NULL);
 	(void)pthread_cond_init(&a->arrived, NULL);
-	*ret = a;
+	for (unsigned int i = 0; i < SNAPSHOT_READERS; i++) {
+		a->readers[i].ahead = a;
+		if (snapshot_small_hash(cut_key, &a->readers[i].hash, e))
+			return -1;
+	}
+	*ret = TAKE(a);
 	return 0;
 }
 
@@ -74,7 +84,9 @@ void ahead_free(struct ahead *a)
 	(void)pthread_cond_broadcast(&a->work);
 	(void)pthread_mutex_unlock(&a->lock);
 	for (unsigned int i = 0; i < a->n_readers; i++)
-		(void)pthread_join(a->readers[i], NULL);
+		(void)pthread_join(a->readers[i].thread, NULL);
+	for (unsigned int i = 0; i < SNAPSHOT_READERS; i++)
+		hash_free(a->readers[i].hash);
 	for (unsigned int i = 0; i < SNAPSHOT_AHEAD; i++)
 		item_done(&a->slots[i].item);
 	(void)pthread_cond_destroy(&a->arrived);
@@ -112,7 +124,7 @@ static int read_piece(struct ahead_item *i, size_t cap, struct pieces *s,
 	return 1;
 }
 
-static int read_small(struct ahead_item *i, struct err *e)
+static int read_small(struct ahead_item *i, struct hash *h, struct err *e)
 {
 	/* A byte more than it has: reading to the end needs room, too. */
 	const size_t cap = (size_t)i->entry.size + 1;
@@ -131,6 +143,8 @@ static int read_small(struct ahead_item *i, struct err *e)
 	i->state = source_finish(i->handle, &i->entry);
 	if (!s.n || !source_state_recorded(i->state))
 		return 0;
+	if (i->len && snapshot_small_name(h, i->data, i->len, &i->name, e))
+		return -1;
 	i->pieces = s.n == 1 ? &i->piece : calloc(s.n, sizeof(*s.v));
 	if (!i->pieces)
 		return err_oom(e);
@@ -140,7 +154,7 @@ static int read_small(struct ahead_item *i, struct err *e)
 }
 
 /* All that needs no order. */
-static int look_at(struct ahead_item *i, struct err *e)
+static int look_at(struct ahead_item *i, struct hash *h, struct err *e)
 {
 	struct entry *en = &i->entry;
 
@@ -153,7 +167,7 @@ static int look_at(struct ahead_item *i, struct err *e)
 	else if (en->type != ENTRY_FILE || en->size >= SNAPSHOT_SMALL ||
 		 en->flags & ENTRY_HARD_LINK)
 		return 0;
-	else if (read_small(i, e))
+	else if (read_small(i, h, e))
 		return -1;
 	/* What the entry borrows lives as long as the handle. */
 	if (!en->xattr_count && !en->target_len) {
@@ -165,7 +179,8 @@ static int look_at(struct ahead_item *i, struct err *e)
 
 static void *reader(void *arg)
 {
-	struct ahead *a = arg;
+	struct reader *r = arg;
+	struct ahead *a = r->ahead;
 
 	(void)pthread_mutex_lock(&a->lock);
 	while (!a->stop) {
@@ -181,7 +196,7 @@ static void *reader(void *arg)
 		number = a->claimed++;
 		s = &a->slots[number % SNAPSHOT_AHEAD];
 		(void)pthread_mutex_unlock(&a->lock);
-		if (look_at(&s->item, &s->item.why))
+		if (look_at(&s->item, r->hash, &s->item.why))
 			s->item.described = -1;
 		(void)pthread_mutex_lock(&a->lock);
 		s->done = true;
@@ -196,8 +211,9 @@ static void *reader(void *arg)
 static int start(struct ahead *a, struct err *e)
 {
 	while (a->n_readers < SNAPSHOT_READERS) {
-		errno = pthread_create(&a->readers[a->n_readers], NULL, reader,
-				       a);
+		struct reader *r = &a->readers[a->n_readers];
+
+		errno = pthread_create(&r->thread, NULL, reader, r);
 		if (errno && a->n_readers == 0)
 			return err_sys(e, "cannot start a thread");
 		if (errno)

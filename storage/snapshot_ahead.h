@@ -7,9 +7,9 @@
  * order, and the producer gets the entries back in the order of the walk.
  *
  * At most SNAPSHOT_AHEAD entries are ahead, and SNAPSHOT_AHEAD_BYTES of their
- * content; what is larger than SNAPSHOT_SMALL, and the names of hard links
- * (whose content may be known already), are only opened.  For use by one
- * thread; sources allow any thread to work on a handle.
+ * content, which is named, too; what is larger than SNAPSHOT_SMALL, and the
+ * names of hard links (whose content may be known already), are only opened.
+ * For use by one thread; sources allow any thread to work on a handle.
  *
  * 1,000,000 files of some 375 bytes, warm, two cores, seconds of a first
  * snapshot: see SNAPSHOT_READERS.
@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/instant.h"
 #include "storage/repository/entry.h"
+#include "storage/snapshot_small.h"
 #include "storage/sources/source.h"
 
 #define SNAPSHOT_AHEAD	     64U
@@ -48,14 +49,15 @@ struct ahead_item {
 	bool is_read;
 	uint8_t *data;
 	size_t len;
+	struct snapshot_name name; /* of that data, if there is any */
 	struct source_extent *pieces;
 	struct source_extent piece; /* most have one */
 	size_t n_pieces;
 	struct err why; /* described: -1 */
 };
 
-int ahead_new(struct source *s, struct ahead **ret, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+int ahead_new(struct source *s, const uint8_t cut_key[KEYS_SIZE],
+	      struct ahead **ret, struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
 /* NULL-safe; also with entries that nobody asked for. */
 void ahead_free(struct ahead *a);
 DEFINE_CLEANUP(struct ahead *, ahead_free);

@@ -47,6 +47,7 @@ struct snapshot_job {
 	uint8_t *data;
 	size_t len;
 	bool well;	   /* of a large file */
+	uint32_t group;	   /* its number, from 1; 0: no group of small files */
 	unsigned int refs; /* the pipeline's lock guards these */
 	bool done;
 	struct chunk_id id;
@@ -54,19 +55,22 @@ struct snapshot_job {
 
 enum snapshot_event_type {
 	EVENT_ENTRY, /* no content, or the parent's */
-	EVENT_DATA,  /* the next piece of the file that is under way */
-	EVENT_HOLE,
-	EVENT_FILE, /* the end of that file; with a last piece if len is not 0
-		     */
-	EVENT_DROP, /* that file is left out after all */
-	EVENT_LINK, /* a file with the content of its group's first member */
+	EVENT_PIECE, /* the next of the file that is under way */
+	EVENT_FILE,  /* the end of that file; its last piece, if len is not 0 */
+	EVENT_DROP,  /* that file is left out after all */
+	EVENT_LINK,  /* a file with the content of its group's first member */
 };
 
+/*
+ * A piece is of a job, of a group that a job of an earlier event was, or, with
+ * neither, a hole.
+ */
 struct snapshot_event {
 	enum snapshot_event_type type;
 	struct entry entry;	/* owned */
 	struct content content; /* its extents are owned and reserved */
 	struct snapshot_job *job;
+	uint32_t group;
 	uint32_t offset;
 	uint64_t len;
 };

@@ -7,6 +7,7 @@
 #include "base/filemap.h"
 #include "storage/snapshot_ahead.h"
 #include "storage/snapshot_internal.h"
+#include "storage/snapshot_small.h"
 
 /* Bytes read ahead of the cutter: chunks are cut from the front of it. */
 #define WINDOW_BYTES	  ((size_t)2 * SNAPSHOT_CHUNK_MAX)
@@ -27,7 +28,7 @@ struct producer {
 	struct source *source;
 	struct ahead *ahead;
 	struct cut *cutter;
-	const uint8_t *cut_key;
+	struct snapshot_small *small;
 	uint8_t *window;
 	bool large; /* the file that is read */
 
@@ -40,6 +41,7 @@ struct producer {
 
 	/* The group of small files that is being filled. */
 	struct snapshot_job *group;
+	uint32_t groups; /* so far */
 	size_t group_events;
 	size_t group_content; /* bytes of extents */
 
@@ -165,19 +167,12 @@ static int send_event(struct producer *q, const struct snapshot_event *ev,
 	return q->batch->n == SNAPSHOT_BATCH ? send_batch(q, e) : 0;
 }
 
-static struct snapshot_event piece(struct snapshot_job *j, size_t offset,
-				   uint64_t len)
+static int send_piece(struct producer *q, struct snapshot_job *j, uint64_t len,
+		      struct err *e)
 {
-	return (struct snapshot_event){ .type = j ? EVENT_DATA : EVENT_HOLE,
-					.job = j,
-					.offset = (uint32_t)offset,
-					.len = len };
-}
-
-static int send_piece(struct producer *q, struct snapshot_job *j, size_t offset,
-		      uint64_t len, struct err *e)
-{
-	const struct snapshot_event ev = piece(j, offset, len);
+	const struct snapshot_event ev = { .type = EVENT_PIECE,
+					   .job = j,
+					   .len = len };
 
 	return send_event(q, &ev, e);
 }
@@ -250,7 +245,7 @@ static int send_chunk(struct producer *q, const uint8_t *from, size_t n,
 	memcpy(j->data, from, n);
 	j->len = n;
 	j->well = q->large;
-	if (send_piece(q, j, 0, n, e)) {
+	if (send_piece(q, j, n, e)) {
 		snapshot_job_unref(q->p, j);
 		return -1;
 	}
@@ -293,7 +288,7 @@ static int read_large(struct producer *q, struct source_handle *h,
 		q->progress.bytes += x.len;
 		if (x.hole) {
 			if (cut_window(q, &have, true, e) ||
-			    send_piece(q, NULL, 0, x.len, e))
+			    send_piece(q, NULL, x.len, e))
 				return -1;
 			continue;
 		}
@@ -305,14 +300,6 @@ static int read_large(struct producer *q, struct source_handle *h,
 	if (got < 0)
 		return -1;
 	return cut_window(q, &have, true, e);
-}
-
-/* Whether a group ends behind a file, decided by the file's content. */
-static bool ends_group(const struct producer *q, const uint8_t *data, size_t n)
-{
-	const uint64_t share = UINT64_MAX / SNAPSHOT_GROUP_AIM;
-
-	return n && cut_hash(q->cut_key, data, n) < share * n;
 }
 
 /* An entry that was looked at ahead; what it owns is moved where it can be. */
@@ -330,42 +317,6 @@ static int record_item(struct producer *q, struct snapshot_event *ev,
 	return send_event(q, ev, e);
 }
 
-/*
- * A small file goes behind its neighbours in the open group.  The last of its
- * pieces is left to *last, to be sent with its entry.
- */
-static int add_small(struct producer *q, const struct ahead_item *i,
-		     struct snapshot_event *last, struct err *e)
-{
-	size_t at;
-
-	if (q->group && q->group->len + i->len > SNAPSHOT_GROUP_MAX &&
-	    close_group(q, e))
-		return -1;
-	if (!q->group) {
-		q->group = job_new(SNAPSHOT_GROUP_MAX, e);
-		if (!q->group)
-			return -1;
-		q->group_events = 0;
-		q->group_content = 0;
-	}
-	at = q->group->len;
-	if (i->len)
-		memcpy(q->group->data + at, i->data, i->len);
-	q->group->len += i->len;
-	q->progress.bytes_read += i->len;
-	q->progress.bytes += i->entry.size;
-	for (size_t n = 0; n < i->n_pieces; n++) {
-		const struct source_extent *x = &i->pieces[n];
-
-		if (last->len && send_event(q, last, e))
-			return -1;
-		*last = piece(x->hole ? NULL : q->group, at, x->len);
-		at += x->hole ? 0 : (size_t)x->len;
-	}
-	return 0;
-}
-
 /* It was read as it is, or could have changed again within its ctime. */
 static bool is_doubtful(const struct entry *en, struct instant now)
 {
@@ -378,6 +329,98 @@ static void doubt_fresh(struct entry *en, struct instant now)
 {
 	if (is_doubtful(en, now))
 		en->inode = 0;
+}
+
+static int open_group(struct producer *q, struct err *e)
+{
+	q->group = job_new(SNAPSHOT_GROUP_MAX, e);
+	if (!q->group)
+		return -1;
+	/* Each has taken a file, or a good many events. */
+	assert(q->groups < UINT32_MAX);
+	q->group->group = ++q->groups;
+	q->group_events = 0;
+	q->group_content = 0;
+	return 0;
+}
+
+/*
+ * Where a small file's data lies: behind its neighbours in the open group,
+ * unless this session stored the same before.  Only what stays ends a group,
+ * so that groups are about as long as they ought to be.
+ */
+static int place_small(struct producer *q, const struct ahead_item *i,
+		       struct snapshot_place *ret, bool *ret_ends,
+		       struct err *e)
+{
+	int stored;
+
+	if (q->group && q->group->len + i->len > SNAPSHOT_GROUP_MAX &&
+	    close_group(q, e))
+		return -1;
+	if (!q->group && open_group(q, e))
+		return -1;
+	*ret = (struct snapshot_place){ q->group->group,
+					(uint32_t)q->group->len };
+	*ret_ends = false;
+	if (i->len == 0)
+		return 0;
+	stored = snapshot_small_place(q->small, &i->name, i->len, ret, e);
+	if (stored)
+		return stored < 0 ? -1 : 0;
+	memcpy(q->group->data + q->group->len, i->data, i->len);
+	q->group->len += i->len;
+	*ret_ends = snapshot_small_ends(&i->name, i->len);
+	return 0;
+}
+
+/*
+ * The pieces of a small file whose data lies at that place; the last of them
+ * is left to *last, to be sent with its entry.  Entries come in order: the
+ * tree thread has waited for every group that was closed before.
+ */
+static int send_small(struct producer *q, const struct ahead_item *i,
+		      struct snapshot_place place, struct snapshot_event *last,
+		      struct err *e)
+{
+	struct snapshot_job *open = place.group == q->group->group ? q->group
+								   : NULL;
+
+	for (size_t n = 0; n < i->n_pieces; n++) {
+		const struct source_extent *x = &i->pieces[n];
+
+		if (n && send_event(q, last, e))
+			return -1;
+		*last = (struct snapshot_event){ .type = EVENT_PIECE,
+						 .len = x->len };
+		if (x->hole)
+			continue;
+		last->job = open;
+		last->group = place.group;
+		last->offset = place.offset;
+		place.offset += (uint32_t)x->len;
+	}
+	return 0;
+}
+
+static int take_small(struct producer *q, struct ahead_item *i, struct err *e)
+{
+	struct snapshot_event ev = { 0 };
+	struct snapshot_place place;
+	bool ends;
+
+	q->progress.files++;
+	q->progress.bytes_read += i->len;
+	q->progress.bytes += i->entry.size;
+	if (place_small(q, i, &place, &ends, e) ||
+	    send_small(q, i, place, &ev, e))
+		return -1;
+	doubt_fresh(&i->entry, i->taken);
+	ev.type = EVENT_FILE;
+	if (record_item(q, &ev, i, e))
+		return -1;
+	/* The group last: from then on nothing but events keep it. */
+	return ends ? close_group(q, e) : 0;
 }
 
 /* The group's first name was read, and nothing has changed since. */
@@ -416,50 +459,40 @@ static int link_was_read(struct producer *q, const struct entry *en,
 	return 0;
 }
 
-/* A file that the threads ahead left to us.  1; 0 to leave it out; -1. */
-static int read_here(struct producer *q, struct ahead_item *i, struct err *e)
+/* A file that the threads ahead left to us. */
+static int take_large(struct producer *q, struct ahead_item *i, struct err *e)
 {
-	const struct snapshot_event drop = { .type = EVENT_DROP };
+	struct snapshot_event ev = { .type = EVENT_DROP };
+	struct entry *en = &i->entry;
 
-	q->large = i->entry.size >= SNAPSHOT_LARGE;
+	q->large = en->size >= SNAPSHOT_LARGE;
 	if (read_large(q, i->handle, e))
 		return -1;
-	i->state = source_finish(i->handle, &i->entry);
-	if (source_state_recorded(i->state))
-		return 1;
-	return send_event(q, &drop, e);
+	i->state = source_finish(i->handle, en);
+	if (!source_state_recorded(i->state))
+		return send_event(q, &ev, e);
+	if (link_was_read(q, en, i->taken, e))
+		return -1;
+	q->progress.files++;
+	doubt_fresh(en, i->taken);
+	ev.type = EVENT_FILE;
+	return record_item(q, &ev, i, e);
 }
 
 static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
 {
 	struct snapshot_event ev = { .type = EVENT_LINK };
 	struct entry *en = &i->entry;
-	int got = 1;
 
-	if (link_is_read(q, en)) {
-		q->progress.files++;
-		q->progress.bytes += en->size;
-		doubt_fresh(en, i->taken);
-		return record_item(q, &ev, i, e);
-	}
-	if (!i->is_read)
-		got = read_here(q, i, e);
-	else if (!source_state_recorded(i->state))
-		got = 0;
-	else if (add_small(q, i, &ev, e))
-		got = -1;
-	if (got != 1)
-		return got;
-	if (link_was_read(q, en, i->taken, e))
-		return -1;
+	if (i->is_read)
+		return source_state_recorded(i->state) ? take_small(q, i, e)
+						       : 0;
+	if (!link_is_read(q, en))
+		return take_large(q, i, e);
 	q->progress.files++;
+	q->progress.bytes += en->size;
 	doubt_fresh(en, i->taken);
-	ev.type = EVENT_FILE;
-	if (record_item(q, &ev, i, e))
-		return -1;
-	/* The group last: then nothing but events keep it. */
-	return i->is_read && ends_group(q, i->data, i->len) ? close_group(q, e)
-							    : 0;
+	return record_item(q, &ev, i, e);
 }
 
 /*
@@ -649,24 +682,27 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	struct producer q = {
 		.p = p, .source = source, .parent = parent, .reader = reader
 	};
+	const uint8_t *cut_key = keys_cut(
+		repository_keys(writer_repository(p->writer)), 0);
 	int failed;
 
-	q.cut_key = keys_cut(repository_keys(writer_repository(p->writer)), 0);
-	if (!q.cut_key)
+	if (!cut_key)
 		return err_set(e, ERR_BAD_KEY, "the keyring lacks domain 0");
 	q.window = malloc(WINDOW_BYTES);
 	if (!q.window)
 		return err_oom(e);
 	buf_init(&q.vanished, ENTRY_PATH_MAX + 1);
-	failed = cut_new(q.cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
+	failed = cut_new(cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
 			 SNAPSHOT_CHUNK_MAX, &q.cutter, e) ||
-		 ahead_new(source, &q.ahead, e) || walk(&q, e);
+		 snapshot_small_new(p->options->scratch, &q.small, e) ||
+		 ahead_new(source, cut_key, &q.ahead, e) || walk(&q, e);
 	*ret_bytes_read = q.progress.bytes_read;
 	if (q.group)
 		snapshot_job_unref(p, q.group);
 	ahead_free(q.ahead);
 	snapshot_batch_free(p, q.batch);
 	cut_free(q.cutter);
+	snapshot_small_free(q.small);
 	filemap_free(q.links);
 	buf_done(&q.vanished);
 	explicit_bzero(q.window, WINDOW_BYTES);

@@ -23,12 +23,22 @@ struct link_place {
 	uint64_t level;
 };
 
+/*
+ * Ids of groups, so that a file can name a piece of one that was closed long
+ * before: an unlinked file of ids, found by the group's number.
+ */
+struct snapshot_groups {
+	int fd;
+	uint32_t last;
+};
+
 struct tree_thread {
 	struct snapshot_pipeline *p;
 	struct chunk_worker *worker;
 	struct content_builder *content;
 	struct tree_builder *tree;
 	struct snapshot_links links;
+	struct snapshot_groups groups;
 	struct extent *scratch;
 };
 
@@ -88,6 +98,37 @@ static int recall_link(struct tree_thread *t, uint64_t group,
 	return 0;
 }
 
+static int64_t group_at(uint32_t group)
+{
+	return (int64_t)group * (int64_t)sizeof(struct chunk_id);
+}
+
+static int remember_group(struct tree_thread *t, const struct snapshot_job *j,
+			  struct err *e)
+{
+	struct snapshot_groups *g = &t->groups;
+
+	if (j->group <= g->last)
+		return 0;
+	if (g->fd < 0 && file_open_unnamed(t->p->options->scratch, &g->fd, e))
+		return -1;
+	if (seam_pwrite(g->fd, &j->id, sizeof(j->id), group_at(j->group)))
+		return err_sys(e, "cannot write to a temporary file");
+	g->last = j->group;
+	return 0;
+}
+
+static int recall_group(struct tree_thread *t, uint32_t group,
+			struct chunk_id *ret, struct err *e)
+{
+	if (group == 0 || group > t->groups.last)
+		return err_set(e, ERR_BUG, "a group has no first file");
+	if (file_pread(t->groups.fd, ret, sizeof(*ret), group_at(group)) !=
+	    (ssize_t)sizeof(*ret))
+		return err_sys(e, "cannot read a temporary file");
+	return 0;
+}
+
 static int add_entry(struct tree_thread *t, const struct entry *en,
 		     const struct content *c, struct err *e)
 {
@@ -122,12 +163,18 @@ static int add_piece(struct tree_thread *t, const struct snapshot_event *ev,
 {
 	struct extent x = { .len = ev->len, .offset = ev->offset };
 
-	if (!ev->job)
-		x.hole = true;
-	else if (wait_for(t->p, ev->job))
+	if (ev->job) {
+		if (!wait_for(t->p, ev->job))
+			return err_set(e, ERR_INTERRUPTED, "stopped");
+		if (remember_group(t, ev->job, e))
+			return -1;
 		x.id = ev->job->id;
-	else
-		return err_set(e, ERR_INTERRUPTED, "stopped");
+	} else if (ev->group) {
+		if (recall_group(t, ev->group, &x.id, e))
+			return -1;
+	} else {
+		x.hole = true;
+	}
 	return content_builder_add(t->content, &x, e);
 }
 
@@ -141,8 +188,7 @@ static int handle(struct tree_thread *t, const struct snapshot_event *ev,
 		return add_entry(
 			t, &ev->entry,
 			ev->entry.type == ENTRY_FILE ? &ev->content : NULL, e);
-	case EVENT_DATA:
-	case EVENT_HOLE:
+	case EVENT_PIECE:
 		return add_piece(t, ev, e);
 	case EVENT_FILE:
 		if (ev->len && add_piece(t, ev, e))
@@ -189,7 +235,8 @@ static int run(struct tree_thread *t, struct err *e)
 void *snapshot_tree_thread(void *arg)
 {
 	struct tree_thread t = { .p = (struct snapshot_pipeline *)arg,
-				 .links = { .fd = -1 } };
+				 .links = { .fd = -1 },
+				 .groups = { .fd = -1 } };
 	struct err e = { 0 };
 
 	if (run(&t, &e))
@@ -199,6 +246,7 @@ void *snapshot_tree_thread(void *arg)
 	chunk_worker_free(t.worker);
 	filemap_free(t.links.map);
 	file_close(t.links.fd);
+	file_close(t.groups.fd);
 	free(t.scratch);
 	return NULL;
 }

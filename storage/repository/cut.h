@@ -4,9 +4,8 @@
  *
  * Large files are cut by a gear hash with two masks (Xia et al., "FastCDC",
  * USENIX ATC 2016), whose table is derived from the domain's cut key.  Paths
- * and whole small files are hashed with SipHash-2-4 (Aumasson and Bernstein,
- * 2012) under the same key.  Where boundaries fall is no part of the format:
- * readers need not know.
+ * are hashed with SipHash-2-4 (Aumasson and Bernstein, 2012) under the same
+ * key.  Where boundaries fall is no part of the format: readers need not know.
  */
 #ifndef STORAGE_REPOSITORY_CUT_H
 #define STORAGE_REPOSITORY_CUT_H

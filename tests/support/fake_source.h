@@ -12,7 +12,8 @@
 
 struct fake_entry {
 	struct entry entry; /* as a walk tells it; sizes as delivered */
-	uint8_t fill;	    /* every byte of its data */
+	uint8_t fill;	    /* every byte of its data … */
+	uint64_t stamp;	    /* … but of the first eight: this; 0: those too */
 	uint64_t turn; /* data and holes take turns of this length; 0: all data
 			*/
 	bool hole_first;
@@ -20,6 +21,16 @@ struct fake_entry {
 	enum source_state state;
 	int error; /* of read: an enum err_code that ends the walk */
 };
+
+/* The byte at offset of the file's content. */
+static inline uint8_t fake_byte(const struct fake_entry *f, uint64_t offset)
+{
+	if (f->turn && (offset / f->turn + f->hole_first) % 2)
+		return 0;
+	if (f->stamp && offset < sizeof(f->stamp))
+		return (uint8_t)(f->stamp >> (8 * offset));
+	return f->fill;
+}
 
 struct fake_source {
 	struct source base;
@@ -132,6 +143,8 @@ static inline int fake_read(struct source_handle *handle, void *out, size_t n,
 	if (!ret->hole) {
 		len = len < n ? len : n;
 		memset(out, f->fill, (size_t)len);
+		for (uint64_t i = 0; i < len && h->offset + i < 8; i++)
+			((uint8_t *)out)[i] = fake_byte(f, h->offset + i);
 		fake_of(handle->source)->reads += len;
 	}
 	h->offset += len;

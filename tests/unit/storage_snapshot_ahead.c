@@ -23,6 +23,7 @@ static atomic_int open_now;
 static atomic_int most_open;
 static size_t fails; /* describing this one; 0: none */
 static struct err e;
+static const uint8_t key[KEYS_SIZE] = { 1 };
 
 static int take(struct source *s, struct source_handle **ret, struct err *err)
 {
@@ -107,7 +108,7 @@ START_TEST(entries_come_back_in_order)
 	CLEANUP(ahead_free) struct ahead *a = NULL;
 	struct ahead_item *x;
 
-	ck_ok(ahead_new(&f.base, &a, &e));
+	ck_ok(ahead_new(&f.base, key, &a, &e));
 	for (size_t i = 0; i < ENTRIES; i++) {
 		while (take_one(a))
 			continue;
@@ -129,7 +130,7 @@ START_TEST(little_is_ahead)
 
 	for (size_t i = 0; i < ENTRIES; i++)
 		entries[i].entry.size = size;
-	ck_ok(ahead_new(&f.base, &a, &e));
+	ck_ok(ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		n++;
 	ck_assert_uint_eq(n, SNAPSHOT_AHEAD_BYTES / size);
@@ -148,7 +149,7 @@ START_TEST(what_is_not_small_is_left_open)
 	entries[0].entry.size = SNAPSHOT_SMALL;
 	entries[1].entry.flags = ENTRY_HARD_LINK;
 	entries[1].entry.link_group = 5;
-	ck_ok(ahead_new(&f.base, &a, &e));
+	ck_ok(ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		continue;
 	for (int i = 0; i < 2; i++) {
@@ -169,7 +170,7 @@ START_TEST(an_error_comes_at_its_turn)
 	struct ahead_item *x;
 
 	fails = 20;
-	ck_ok(ahead_new(&f.base, &a, &e));
+	ck_ok(ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		continue;
 	for (size_t i = 0; i < fails; i++) {
@@ -185,7 +186,7 @@ START_TEST(nobody_need_ask_for_them)
 {
 	CLEANUP(ahead_free) struct ahead *a = NULL;
 
-	ck_ok(ahead_new(&f.base, &a, &e));
+	ck_ok(ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		continue;
 }

@@ -1,0 +1,30 @@
+/*
+ * HMAC-SHA256 (RFC 2104) under one key, for many short texts: names that must
+ * not collide and that say nothing to whoever lacks the key.
+ *
+ * A hash is one thread's; to start it anew for a text costs 0.3 µs.
+ */
+#ifndef STORAGE_REPOSITORY_HASH_H
+#define STORAGE_REPOSITORY_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "storage/repository/keys.h"
+
+#define HASH_SIZE 32
+
+struct hash;
+
+int hash_new(const uint8_t key[KEYS_SIZE], struct hash **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+void hash_free(struct hash *h);
+DEFINE_CLEANUP(struct hash *, hash_free);
+
+int hash_bytes(struct hash *h, const void *bytes, size_t n,
+	       uint8_t out[HASH_SIZE], struct err *e) NONNULL(1, 4, 5)
+	MUST_CHECK;
+
+#endif
