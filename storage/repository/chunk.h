@@ -42,7 +42,7 @@ int chunk_id_compare(const struct chunk_id *a, const struct chunk_id *b)
 bool chunk_kind_is_meta(enum chunk_kind kind);
 
 /*
- * One thread's tools for chunks: hash and compression contexts, and scratch
+ * One thread's tools for chunks: hash, cipher, compression, and scratch
  * memory that grows to the largest chunk seen.
  */
 struct chunk_worker;
