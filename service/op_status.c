@@ -537,14 +537,11 @@ static int look_at_shortenings(struct status *s, struct err *e)
 
 static bool is_scheduled(const struct status *s, const struct resource *source)
 {
-	for (size_t i = 0; i < s->timetable->count; i++) {
-		const struct timetable_entry *entry = &s->timetable->entries[i];
+	const struct timetable_entry *entry = NULL;
 
-		if (strcmp(entry->kind, "Schedule") == 0 && entry->resource &&
-		    !entry->plan.suspended &&
-		    resource_selects(entry->resource, source))
+	while ((entry = timetable_taker(s->timetable, source, entry)))
+		if (!entry->plan.suspended)
 			return true;
-	}
 	return false;
 }
 

@@ -411,18 +411,14 @@ static int visit_source(void *arg, const struct catalog_resource *row,
 					    .name = row->name,
 					    .labels_json = row->labels_json,
 					    .spec_json = row->spec_json };
+	const struct timetable_entry *t = NULL;
 	struct report *r = arg;
 	bool any = false;
 
 	if (operation_stopped(r->call, e) < 0 ||
 	    resource_from_form(&form, &source, e) < 0)
 		return -1;
-	for (size_t i = 0; i < r->timetable->count; i++) {
-		const struct timetable_entry *t = &r->timetable->entries[i];
-
-		if (!t->resource || t->resource->kind != RESOURCE_SCHEDULE ||
-		    !resource_selects(t->resource, source))
-			continue;
+	while ((t = timetable_taker(r->timetable, source, t))) {
 		any = true;
 		if (write_protected(r, source->name, t, e) < 0)
 			return -1;

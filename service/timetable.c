@@ -19,6 +19,11 @@ struct loading {
 	size_t repository_count;
 	struct resource **sources;
 	size_t source_count;
+	/* Which schedule takes which source, sorted. */
+	struct taking {
+		size_t entry, source;
+	} * takings;
+	size_t taking_count, taking_room;
 };
 
 void timetable_entry_done(struct timetable_entry *entry)
@@ -37,26 +42,159 @@ void timetable_free(struct timetable *t)
 	for (size_t i = 0; i < t->count; i++)
 		timetable_entry_done(&t->entries[i]);
 	free(t->entries);
+	free(t->by_uid.keys);
+	free(t->by_name.keys);
+	free(t->by_selector.keys);
 	free(t);
+}
+
+/* ---- Finding ------------------------------------------------------------ */
+
+/* What an index says of no entry. */
+#define NOWHERE SIZE_MAX
+
+static int compare_keys(const void *x, const void *y)
+{
+	const struct timetable_key *a = x;
+	const struct timetable_key *b = y;
+	int order = strcmp(a->a, b->a);
+
+	if (order == 0)
+		order = strcmp(a->b, b->b);
+	if (order == 0)
+		order = (a->entry > b->entry) - (a->entry < b->entry);
+	return order;
+}
+
+/* The first entry of these two texts that is not before from, or NOWHERE. */
+static size_t look_up(const struct timetable_index *x, const char *a,
+		      const char *b, size_t from)
+{
+	const struct timetable_key wanted = { a, b, from };
+	size_t low = 0;
+	size_t high = x->count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (compare_keys(&x->keys[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == x->count || strcmp(x->keys[low].a, a) != 0 ||
+	    strcmp(x->keys[low].b, b) != 0)
+		return NOWHERE;
+	return x->keys[low].entry;
 }
 
 struct timetable_entry *timetable_find(const struct timetable *t,
 				       const char *uid)
 {
-	for (size_t i = 0; i < t->count; i++)
-		if (strcmp(t->entries[i].uid, uid) == 0)
-			return &t->entries[i];
-	return NULL;
+	const size_t i = look_up(&t->by_uid, "", uid, 0);
+
+	return i == NOWHERE ? NULL : &t->entries[i];
 }
 
 struct timetable_entry *timetable_named(const struct timetable *t,
 					const char *kind, const char *name)
 {
+	const size_t i = look_up(&t->by_name, kind, name, 0);
+
+	return i == NOWHERE ? NULL : &t->entries[i];
+}
+
+const struct timetable_entry *
+timetable_taker(const struct timetable *t, const struct resource *source,
+		const struct timetable_entry *after)
+{
+	size_t from = after ? (size_t)(after - t->entries) + 1 : 0;
+
+	for (;;) {
+		const size_t named = look_up(&t->by_selector, "", source->name,
+					     from);
+		size_t next = named;
+
+		for (size_t i = 0; i < source->labels.count; i++) {
+			const struct resource_label *label =
+				&source->labels.items[i];
+			const size_t found = look_up(&t->by_selector,
+						     label->key, label->value,
+						     from);
+
+			next = found < next ? found : next;
+		}
+		if (next == NOWHERE)
+			return NULL;
+		if (next == named ||
+		    resource_selects(t->entries[next].resource, source))
+			return &t->entries[next];
+		from = next + 1;
+	}
+}
+
+static void put_key(struct timetable_index *x, const char *a, const char *b,
+		    size_t entry)
+{
+	x->keys[x->count++] = (struct timetable_key){ a, b, entry };
+}
+
+static bool is_schedule(const struct timetable_entry *entry)
+{
+	return entry->resource && entry->resource->kind == RESOURCE_SCHEDULE;
+}
+
+/* A source has to have all labels of a schedule: its first one will do. */
+static void put_selectors(struct timetable *t, size_t entry)
+{
+	const struct resource_schedule *s =
+		&t->entries[entry].resource->schedule;
+
+	for (size_t i = 0; i < s->source_names.count; i++)
+		put_key(&t->by_selector, "", s->source_names.items[i], entry);
+	if (s->match_labels.count > 0)
+		put_key(&t->by_selector, s->match_labels.items[0].key,
+			s->match_labels.items[0].value, entry);
+}
+
+static int start_index(struct timetable_index *x, size_t n, struct err *e)
+{
+	x->keys = calloc(n + 1, sizeof(*x->keys));
+	return x->keys ? 0 : err_oom(e);
+}
+
+static void sort_index(struct timetable_index *x)
+{
+	qsort(x->keys, x->count, sizeof(*x->keys), compare_keys);
+}
+
+/* Once all entries are there: they do not move any more. */
+static int make_indexes(struct timetable *t, struct err *e)
+{
+	size_t selectors = 0;
+
 	for (size_t i = 0; i < t->count; i++)
-		if (strcmp(t->entries[i].kind, kind) == 0 &&
-		    strcmp(t->entries[i].name, name) == 0)
-			return &t->entries[i];
-	return NULL;
+		if (is_schedule(&t->entries[i]))
+			selectors +=
+				1 +
+				t->entries[i]
+					.resource->schedule.source_names.count;
+	if (start_index(&t->by_uid, t->count, e) < 0 ||
+	    start_index(&t->by_name, t->count, e) < 0 ||
+	    start_index(&t->by_selector, selectors, e) < 0)
+		return -1;
+	for (size_t i = 0; i < t->count; i++) {
+		const struct timetable_entry *entry = &t->entries[i];
+
+		put_key(&t->by_uid, "", entry->uid, i);
+		put_key(&t->by_name, entry->kind, entry->name, i);
+		if (is_schedule(entry))
+			put_selectors(t, i);
+	}
+	sort_index(&t->by_uid);
+	sort_index(&t->by_name);
+	sort_index(&t->by_selector);
+	return 0;
 }
 
 /* ---- From a resource to a plan ------------------------------------------ */
@@ -273,19 +411,80 @@ static int list_entries(struct loading *l, const char *kind, struct err *e)
 	return catalog_resources(l->catalog, &filter, add_entry, l, e);
 }
 
+static int compare_takings(const void *x, const void *y)
+{
+	const struct taking *a = x;
+	const struct taking *b = y;
+
+	if (a->entry != b->entry)
+		return a->entry < b->entry ? -1 : 1;
+	return (a->source > b->source) - (a->source < b->source);
+}
+
+static int add_taking(struct loading *l, size_t entry, size_t source,
+		      struct err *e)
+{
+	if (l->taking_count == l->taking_room) {
+		const size_t room = l->taking_room ? 2 * l->taking_room : 64;
+		struct taking *more = reallocarray(l->takings, room,
+						   sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		l->takings = more;
+		l->taking_room = room;
+	}
+	l->takings[l->taking_count++] = (struct taking){ entry, source };
+	return 0;
+}
+
+static int find_takings(struct loading *l, struct err *e)
+{
+	for (size_t i = 0; i < l->source_count; i++) {
+		const struct timetable_entry *entry = NULL;
+
+		while ((entry = timetable_taker(l->t, l->sources[i], entry)))
+			if (add_taking(l, (size_t)(entry - l->t->entries), i,
+				       e) < 0)
+				return -1;
+	}
+	if (l->taking_count)
+		qsort(l->takings, l->taking_count, sizeof(*l->takings),
+		      compare_takings);
+	return 0;
+}
+
+/* The first of what an entry takes. */
+static size_t first_taking(const struct loading *l, size_t entry)
+{
+	size_t low = 0;
+	size_t high = l->taking_count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (l->takings[middle].entry < entry)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* The sources that a schedule takes, as a JSON list of names. */
 static int list_sources(const struct loading *l, struct timetable_entry *entry,
-			const struct resource *schedule, struct err *e)
+			const struct timetable_entry *schedule, struct err *e)
 {
+	const size_t of = (size_t)(schedule - l->t->entries);
 	CLEANUP(buf_done) struct buf text;
 	struct json j;
 
 	buf_init(&text, (size_t)16 << 20);
 	json_init(&j, json_to_buf, &text);
 	json_begin_list(&j);
-	for (size_t i = 0; i < l->source_count; i++)
-		if (resource_selects(schedule, l->sources[i]))
-			json_str(&j, l->sources[i]->name);
+	for (size_t i = first_taking(l, of);
+	     i < l->taking_count && l->takings[i].entry == of; i++)
+		json_str(&j, l->sources[l->takings[i].source]->name);
 	json_end_list(&j);
 	if (json_finish(&j, e) < 0)
 		return -1;
@@ -306,7 +505,7 @@ static void find_limit(const struct loading *l, struct timetable_entry *entry)
 static int connect_entry(const struct loading *l, struct timetable_entry *entry,
 			 struct err *e)
 {
-	const struct resource *schedule = entry->resource;
+	const struct timetable_entry *schedule = entry;
 
 	if (entry->resource->kind == RESOURCE_REPOSITORY) {
 		find_limit(l, entry);
@@ -314,15 +513,13 @@ static int connect_entry(const struct loading *l, struct timetable_entry *entry,
 		return entry->sources_json ? 0 : err_oom(e);
 	}
 	if (entry->resource->kind == RESOURCE_DRILL) {
-		const struct timetable_entry *of = timetable_named(
-			l->t, "Schedule", entry->resource->drill.schedule);
-
-		if (!of || !of->resource)
+		schedule = timetable_named(l->t, "Schedule",
+					   entry->resource->drill.schedule);
+		if (!schedule || !schedule->resource)
 			return err_set(e, ERR_NOT_FOUND,
 				       "its schedule is not there");
-		schedule = of->resource;
 		(void)snprintf(entry->repository, sizeof(entry->repository),
-			       "%s", schedule->schedule.repository);
+			       "%s", schedule->resource->schedule.repository);
 	}
 	find_limit(l, entry);
 	return list_sources(l, entry, schedule, e);
@@ -364,6 +561,7 @@ static void loading_done(struct loading *l)
 		resource_free(l->sources[i]);
 	free(l->repositories);
 	free(l->sources);
+	free(l->takings);
 }
 
 static int load(struct loading *l, const struct timetable *old, struct err *e)
@@ -375,6 +573,8 @@ static int load(struct loading *l, const struct timetable *old, struct err *e)
 	for (size_t i = 0; i < N_KINDS; i++)
 		if (list_entries(l, kinds[i].resource, e) < 0)
 			return -1;
+	if (make_indexes(l->t, e) < 0 || find_takings(l, e) < 0)
+		return -1;
 	for (size_t i = 0; i < l->t->count; i++) {
 		if (complete(l, &l->t->entries[i], e) < 0)
 			return -1;

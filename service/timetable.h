@@ -46,9 +46,21 @@ struct timetable_entry {
 	bool waits;	     /* … but the end of any run may make room */
 };
 
+/* Entries by two texts, sorted; the texts are those of the entries. */
+struct timetable_key {
+	const char *a, *b;
+	size_t entry;
+};
+struct timetable_index {
+	struct timetable_key *keys;
+	size_t count;
+};
+
 struct timetable {
 	struct timetable_entry *entries;
 	size_t count;
+
+	struct timetable_index by_uid, by_name, by_selector; /* private */
 };
 
 /*
@@ -67,6 +79,15 @@ struct timetable_entry *timetable_find(const struct timetable *t,
 struct timetable_entry *timetable_named(const struct timetable *t,
 					const char *kind, const char *name)
 	NONNULL(1, 2, 3);
+
+/*
+ * The schedules that take a source, in the order of the timetable: the first
+ * one behind after (NULL: of all), or NULL.  Only those are looked at that
+ * name the source or want one of its labels.
+ */
+const struct timetable_entry *
+timetable_taker(const struct timetable *t, const struct resource *source,
+		const struct timetable_entry *after) NONNULL(1, 2);
 
 /*
  * One entry as an earlier version had it, for its last account: 1, 0 when
