@@ -21,6 +21,7 @@ struct ahead {
 	struct slot slots[SNAPSHOT_AHEAD];
 	size_t bytes; /* of content, taken and not given back */
 	bool has_given;
+	struct hash *hash; /* the caller's */
 
 	pthread_mutex_t lock; /* for what follows, and done */
 	pthread_cond_t work;
@@ -56,6 +57,8 @@ int ahead_new(struct source *s, const uint8_t cut_key[KEYS_SIZE],
 	(void)pthread_mutex_init(&a->lock, NULL);
 	(void)pthread_cond_init(&a->work, NULL);
 	(void)pthread_cond_init(&a->arrived, NULL);
+	if (snapshot_small_hash(cut_key, &a->hash, e))
+		return -1;
 	for (unsigned int i = 0; i < SNAPSHOT_READERS; i++) {
 		a->readers[i].ahead = a;
 		if (snapshot_small_hash(cut_key, &a->readers[i].hash, e))
@@ -87,6 +90,7 @@ void ahead_free(struct ahead *a)
 		(void)pthread_join(a->readers[i].thread, NULL);
 	for (unsigned int i = 0; i < SNAPSHOT_READERS; i++)
 		hash_free(a->readers[i].hash);
+	hash_free(a->hash);
 	for (unsigned int i = 0; i < SNAPSHOT_AHEAD; i++)
 		item_done(&a->slots[i].item);
 	(void)pthread_cond_destroy(&a->arrived);
@@ -295,4 +299,10 @@ int ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
 	}
 	*ret = &s->item;
 	return 0;
+}
+
+int ahead_read(struct ahead *a, struct ahead_item *i, struct err *e)
+{
+	assert(!i->is_read && i->handle && i->entry.size < SNAPSHOT_SMALL);
+	return read_small(i, a->hash, e);
 }

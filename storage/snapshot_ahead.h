@@ -76,4 +76,11 @@ int ahead_take(struct ahead *a, const struct entry *listed, struct err *e)
 int ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 
+/*
+ * Read the content of the item given last, a small file that was left open: a
+ * hard link whose content, as it turned out, is not known.
+ */
+int ahead_read(struct ahead *a, struct ahead_item *i, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
 #endif

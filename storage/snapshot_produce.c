@@ -331,6 +331,42 @@ static void doubt_fresh(struct entry *en, struct instant now)
 		en->inode = 0;
 }
 
+/* The group's first name was read, and nothing has changed since. */
+static bool link_is_read(struct producer *q, const struct entry *en)
+{
+	const struct link_seen *seen;
+
+	if (!(en->flags & ENTRY_HARD_LINK) || !q->links)
+		return false;
+	seen = (const struct link_seen *)filemap_find(q->links,
+						      &en->link_group);
+	return seen && seen->valid && seen->size == en->size &&
+	       instant_compare(seen->mtime, en->mtime) == 0 &&
+	       instant_compare(seen->ctime, en->ctime) == 0;
+}
+
+static int link_was_read(struct producer *q, const struct entry *en,
+			 struct instant now, struct err *e)
+{
+	void *value;
+	bool valid;
+
+	if (!(en->flags & ENTRY_HARD_LINK))
+		return 0;
+	if (!q->links &&
+	    filemap_new(&q->links, q->p->options->scratch, sizeof(uint64_t),
+			sizeof(struct link_seen), e))
+		return -1;
+	if (filemap_add(q->links, &en->link_group, &value, e) < 0)
+		return -1;
+	valid = !is_doubtful(en, now);
+	*(struct link_seen *)value = (struct link_seen){ .mtime = en->mtime,
+							 .ctime = en->ctime,
+							 .size = en->size,
+							 .valid = valid };
+	return 0;
+}
+
 static int open_group(struct producer *q, struct err *e)
 {
 	q->group = job_new(SNAPSHOT_GROUP_MAX, e);
@@ -415,48 +451,14 @@ static int take_small(struct producer *q, struct ahead_item *i, struct err *e)
 	if (place_small(q, i, &place, &ends, e) ||
 	    send_small(q, i, place, &ev, e))
 		return -1;
+	if (link_was_read(q, &i->entry, i->taken, e))
+		return -1;
 	doubt_fresh(&i->entry, i->taken);
 	ev.type = EVENT_FILE;
 	if (record_item(q, &ev, i, e))
 		return -1;
 	/* The group last: from then on nothing but events keep it. */
 	return ends ? close_group(q, e) : 0;
-}
-
-/* The group's first name was read, and nothing has changed since. */
-static bool link_is_read(struct producer *q, const struct entry *en)
-{
-	const struct link_seen *seen;
-
-	if (!(en->flags & ENTRY_HARD_LINK) || !q->links)
-		return false;
-	seen = (const struct link_seen *)filemap_find(q->links,
-						      &en->link_group);
-	return seen && seen->valid && seen->size == en->size &&
-	       instant_compare(seen->mtime, en->mtime) == 0 &&
-	       instant_compare(seen->ctime, en->ctime) == 0;
-}
-
-static int link_was_read(struct producer *q, const struct entry *en,
-			 struct instant now, struct err *e)
-{
-	void *value;
-	bool valid;
-
-	if (!(en->flags & ENTRY_HARD_LINK))
-		return 0;
-	if (!q->links &&
-	    filemap_new(&q->links, q->p->options->scratch, sizeof(uint64_t),
-			sizeof(struct link_seen), e))
-		return -1;
-	if (filemap_add(q->links, &en->link_group, &value, e) < 0)
-		return -1;
-	valid = !is_doubtful(en, now);
-	*(struct link_seen *)value = (struct link_seen){ .mtime = en->mtime,
-							 .ctime = en->ctime,
-							 .size = en->size,
-							 .valid = valid };
-	return 0;
 }
 
 /* A file that the threads ahead left to us. */
@@ -484,15 +486,17 @@ static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
 	struct snapshot_event ev = { .type = EVENT_LINK };
 	struct entry *en = &i->entry;
 
-	if (i->is_read)
-		return source_state_recorded(i->state) ? take_small(q, i, e)
-						       : 0;
-	if (!link_is_read(q, en))
+	if (link_is_read(q, en)) {
+		q->progress.files++;
+		q->progress.bytes += en->size;
+		doubt_fresh(en, i->taken);
+		return record_item(q, &ev, i, e);
+	}
+	if (en->size >= SNAPSHOT_SMALL)
 		return take_large(q, i, e);
-	q->progress.files++;
-	q->progress.bytes += en->size;
-	doubt_fresh(en, i->taken);
-	return record_item(q, &ev, i, e);
+	if (!i->is_read && ahead_read(q->ahead, i, e))
+		return -1;
+	return source_state_recorded(i->state) ? take_small(q, i, e) : 0;
 }
 
 /*

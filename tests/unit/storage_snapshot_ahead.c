@@ -157,6 +157,8 @@ START_TEST(what_is_not_small_is_left_open)
 		ck_assert(!x->is_read);
 		ck_assert_ptr_nonnull(x->handle);
 	}
+	ck_ok(ahead_read(a, x, &e));
+	is_entry(x, 1);
 	ck_ok(ahead_next(a, &x, &e));
 	is_entry(x, 2);
 	ck_assert_ptr_null(x->handle);

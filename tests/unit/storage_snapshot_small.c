@@ -148,6 +148,22 @@ START_TEST(one_content_of_many_names_lies_in_one_place)
 END_TEST
 
 /* The chunks that all files together name, once each. */
+/* The first name of a hard link goes among its neighbours, too. */
+START_TEST(hard_links_are_grouped)
+{
+	for (size_t i = 0; i < 4; i++)
+		make(i, 1000, i == 3 ? 2 : 1 + i);
+	for (size_t i = 1; i < 4; i += 2) {
+		v[i].entry.flags = ENTRY_HARD_LINK;
+		v[i].entry.link_group = 5;
+	}
+	(void)take(4);
+	ck_assert(same_chunk(&places.v[0], &places.v[1]));
+	ck_assert(same_chunk(&places.v[1], &places.v[2]));
+	ck_assert(same_place(&places.v[1], &places.v[3]));
+}
+END_TEST
+
 static size_t chunks(size_t n)
 {
 	size_t sum = 0;
@@ -401,6 +417,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, hard_links_are_grouped);
 	tcase_add_test(tc, one_content_of_many_names_lies_in_one_place);
 	tcase_add_test(tc, a_group_that_was_closed_long_ago_is_named_again);
 	tcase_add_test(tc, nothing_waits_for_a_group_that_gets_nothing_new);
