@@ -46,10 +46,10 @@ struct pieces {
 	size_t n;
 };
 
-int ahead_new(struct source *s, const uint8_t cut_key[KEYS_SIZE],
-	      struct ahead **ret, struct err *e)
+int snapshot_ahead_new(struct source *s, const uint8_t cut_key[KEYS_SIZE],
+		       struct ahead **ret, struct err *e)
 {
-	CLEANUP(ahead_free) struct ahead *a = calloc(1, sizeof(*a));
+	CLEANUP(snapshot_ahead_free) struct ahead *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return err_oom(e);
@@ -78,7 +78,7 @@ static void item_done(struct ahead_item *i)
 	*i = (struct ahead_item){ 0 };
 }
 
-void ahead_free(struct ahead *a)
+void snapshot_ahead_free(struct ahead *a)
 {
 	if (!a)
 		return;
@@ -240,23 +240,24 @@ static uint64_t taken(const struct ahead *a)
 	return a->end - a->first;
 }
 
-bool ahead_has_room(const struct ahead *a, const struct entry *listed)
+bool snapshot_ahead_has_room(const struct ahead *a, const struct entry *listed)
 {
 	return taken(a) + 1 < SNAPSHOT_AHEAD &&
 	       (taken(a) == 0 ||
 		a->bytes + content_of(listed) <= SNAPSHOT_AHEAD_BYTES);
 }
 
-bool ahead_is_empty(const struct ahead *a)
+bool snapshot_ahead_is_empty(const struct ahead *a)
 {
 	return taken(a) == 0;
 }
 
-int ahead_take(struct ahead *a, const struct entry *listed, struct err *e)
+int snapshot_ahead_take(struct ahead *a, const struct entry *listed,
+			struct err *e)
 {
 	struct slot *s = &a->slots[a->end % SNAPSHOT_AHEAD];
 
-	assert(ahead_has_room(a, listed));
+	assert(snapshot_ahead_has_room(a, listed));
 	if (!a->n_readers && start(a, e))
 		return -1;
 	*s = (struct slot){ .item.taken = clock_now(),
@@ -275,7 +276,7 @@ int ahead_take(struct ahead *a, const struct entry *listed, struct err *e)
 	return 0;
 }
 
-int ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
+int snapshot_ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
 {
 	struct slot *s = &a->slots[a->first % SNAPSHOT_AHEAD];
 
@@ -301,7 +302,7 @@ int ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
 	return 0;
 }
 
-int ahead_read(struct ahead *a, struct ahead_item *i, struct err *e)
+int snapshot_ahead_read(struct ahead *a, struct ahead_item *i, struct err *e)
 {
 	assert(!i->is_read && i->handle && i->entry.size < SNAPSHOT_SMALL);
 	return read_small(i, a->hash, e);

@@ -56,31 +56,33 @@ struct ahead_item {
 	struct err why; /* described: -1 */
 };
 
-int ahead_new(struct source *s, const uint8_t cut_key[KEYS_SIZE],
-	      struct ahead **ret, struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+int snapshot_ahead_new(struct source *s, const uint8_t cut_key[KEYS_SIZE],
+		       struct ahead **ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
 /* NULL-safe; also with entries that nobody asked for. */
-void ahead_free(struct ahead *a);
-DEFINE_CLEANUP(struct ahead *, ahead_free);
+void snapshot_ahead_free(struct ahead *a);
+DEFINE_CLEANUP(struct ahead *, snapshot_ahead_free);
 
-/* Whether an entry may be taken now; never before ahead_next() when not. */
-bool ahead_has_room(const struct ahead *a, const struct entry *listed)
+/* Whether an entry may be taken now; never before snapshot_ahead_next() when
+ * not. */
+bool snapshot_ahead_has_room(const struct ahead *a, const struct entry *listed)
 	NONNULL(1, 2);
-bool ahead_is_empty(const struct ahead *a) NONNULL(1);
+bool snapshot_ahead_is_empty(const struct ahead *a) NONNULL(1);
 /* Take the entry that source_next() delivered last. */
-int ahead_take(struct ahead *a, const struct entry *listed, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+int snapshot_ahead_take(struct ahead *a, const struct entry *listed,
+			struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /*
  * The first entry of those taken, when it was looked at; ahead must not be
  * empty.  It is valid until the next call.  Fails when describing it did.
  */
-int ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
+int snapshot_ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 
 /*
  * Read the content of the item given last, a small file that was left open: a
  * hard link whose content, as it turned out, is not known.
  */
-int ahead_read(struct ahead *a, struct ahead_item *i, struct err *e)
+int snapshot_ahead_read(struct ahead *a, struct ahead_item *i, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 
 #endif

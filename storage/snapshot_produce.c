@@ -494,7 +494,7 @@ static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
 	}
 	if (en->size >= SNAPSHOT_SMALL)
 		return take_large(q, i, e);
-	if (!i->is_read && ahead_read(q->ahead, i, e))
+	if (!i->is_read && snapshot_ahead_read(q->ahead, i, e))
 		return -1;
 	return source_state_recorded(i->state) ? take_small(q, i, e) : 0;
 }
@@ -546,7 +546,7 @@ static int take_next(struct producer *q, struct err *e)
 {
 	struct ahead_item *i;
 
-	if (ahead_next(q->ahead, &i, e) || take_item(q, i, e) ||
+	if (snapshot_ahead_next(q->ahead, &i, e) || take_item(q, i, e) ||
 	    bound_group(q, e))
 		return -1;
 	return poll_outside(q, e);
@@ -554,7 +554,7 @@ static int take_next(struct producer *q, struct err *e)
 
 static int take_all(struct producer *q, struct err *e)
 {
-	while (!ahead_is_empty(q->ahead))
+	while (!snapshot_ahead_is_empty(q->ahead))
 		if (take_next(q, e))
 			return -1;
 	return 0;
@@ -562,10 +562,10 @@ static int take_all(struct producer *q, struct err *e)
 
 static int take_entry(struct producer *q, const struct entry *en, struct err *e)
 {
-	while (!ahead_has_room(q->ahead, en))
+	while (!snapshot_ahead_has_room(q->ahead, en))
 		if (take_next(q, e))
 			return -1;
-	return ahead_take(q->ahead, en, e);
+	return snapshot_ahead_take(q->ahead, en, e);
 }
 
 /* A damaged node of the parent only makes us read what it held. */
@@ -699,11 +699,12 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	failed = cut_new(cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
 			 SNAPSHOT_CHUNK_MAX, &q.cutter, e) ||
 		 snapshot_small_new(p->options->scratch, &q.small, e) ||
-		 ahead_new(source, cut_key, &q.ahead, e) || walk(&q, e);
+		 snapshot_ahead_new(source, cut_key, &q.ahead, e) ||
+		 walk(&q, e);
 	*ret_bytes_read = q.progress.bytes_read;
 	if (q.group)
 		snapshot_job_unref(p, q.group);
-	ahead_free(q.ahead);
+	snapshot_ahead_free(q.ahead);
 	snapshot_batch_free(p, q.batch);
 	cut_free(q.cutter);
 	snapshot_small_free(q.small);

@@ -84,10 +84,10 @@ static bool take_one(struct ahead *a)
 {
 	struct entry en;
 
-	if (f.next == f.n || !ahead_has_room(a, &f.v[f.next].entry))
+	if (f.next == f.n || !snapshot_ahead_has_room(a, &f.v[f.next].entry))
 		return false;
 	ck_assert_int_eq(source_next(&f.base, &en, &e), 1);
-	ck_ok(ahead_take(a, &en, &e));
+	ck_ok(snapshot_ahead_take(a, &en, &e));
 	return true;
 }
 
@@ -105,36 +105,36 @@ static void is_entry(const struct ahead_item *x, size_t i)
 
 START_TEST(entries_come_back_in_order)
 {
-	CLEANUP(ahead_free) struct ahead *a = NULL;
+	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
 	struct ahead_item *x;
 
-	ck_ok(ahead_new(&f.base, key, &a, &e));
+	ck_ok(snapshot_ahead_new(&f.base, key, &a, &e));
 	for (size_t i = 0; i < ENTRIES; i++) {
 		while (take_one(a))
 			continue;
-		ck_assert(!ahead_is_empty(a));
-		ck_ok(ahead_next(a, &x, &e));
+		ck_assert(!snapshot_ahead_is_empty(a));
+		ck_ok(snapshot_ahead_next(a, &x, &e));
 		is_entry(x, i);
 	}
-	ck_assert(ahead_is_empty(a));
+	ck_assert(snapshot_ahead_is_empty(a));
 	ck_assert_int_le(atomic_load(&most_open), SNAPSHOT_AHEAD);
 }
 END_TEST
 
 START_TEST(little_is_ahead)
 {
-	CLEANUP(ahead_free) struct ahead *a = NULL;
+	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
 	const uint64_t size = SNAPSHOT_SMALL - 1;
 	struct ahead_item *x;
 	size_t n = 0;
 
 	for (size_t i = 0; i < ENTRIES; i++)
 		entries[i].entry.size = size;
-	ck_ok(ahead_new(&f.base, key, &a, &e));
+	ck_ok(snapshot_ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		n++;
 	ck_assert_uint_eq(n, SNAPSHOT_AHEAD_BYTES / size);
-	ck_ok(ahead_next(a, &x, &e));
+	ck_ok(snapshot_ahead_next(a, &x, &e));
 	is_entry(x, 0);
 	ck_assert(take_one(a));
 	ck_assert(!take_one(a));
@@ -143,23 +143,23 @@ END_TEST
 
 START_TEST(what_is_not_small_is_left_open)
 {
-	CLEANUP(ahead_free) struct ahead *a = NULL;
+	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
 	struct ahead_item *x;
 
 	entries[0].entry.size = SNAPSHOT_SMALL;
 	entries[1].entry.flags = ENTRY_HARD_LINK;
 	entries[1].entry.link_group = 5;
-	ck_ok(ahead_new(&f.base, key, &a, &e));
+	ck_ok(snapshot_ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		continue;
 	for (int i = 0; i < 2; i++) {
-		ck_ok(ahead_next(a, &x, &e));
+		ck_ok(snapshot_ahead_next(a, &x, &e));
 		ck_assert(!x->is_read);
 		ck_assert_ptr_nonnull(x->handle);
 	}
-	ck_ok(ahead_read(a, x, &e));
+	ck_ok(snapshot_ahead_read(a, x, &e));
 	is_entry(x, 1);
-	ck_ok(ahead_next(a, &x, &e));
+	ck_ok(snapshot_ahead_next(a, &x, &e));
 	is_entry(x, 2);
 	ck_assert_ptr_null(x->handle);
 }
@@ -168,27 +168,27 @@ END_TEST
 /* The error of an entry comes at its turn, whatever comes after it. */
 START_TEST(an_error_comes_at_its_turn)
 {
-	CLEANUP(ahead_free) struct ahead *a = NULL;
+	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
 	struct ahead_item *x;
 
 	fails = 20;
-	ck_ok(ahead_new(&f.base, key, &a, &e));
+	ck_ok(snapshot_ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		continue;
 	for (size_t i = 0; i < fails; i++) {
-		ck_ok(ahead_next(a, &x, &e));
+		ck_ok(snapshot_ahead_next(a, &x, &e));
 		is_entry(x, i);
 	}
-	ck_assert_int_eq(ahead_next(a, &x, &e), -1);
+	ck_assert_int_eq(snapshot_ahead_next(a, &x, &e), -1);
 	ck_assert_int_eq(e.code, ERR_NO_MEMORY);
 }
 END_TEST
 
 START_TEST(nobody_need_ask_for_them)
 {
-	CLEANUP(ahead_free) struct ahead *a = NULL;
+	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
 
-	ck_ok(ahead_new(&f.base, key, &a, &e));
+	ck_ok(snapshot_ahead_new(&f.base, key, &a, &e));
 	while (take_one(a))
 		continue;
 }
