@@ -9,6 +9,15 @@ struct hash {
 	EVP_MAC_CTX *mac; /* its key is set */
 };
 
+void hash_free(struct hash *h)
+{
+	if (!h)
+		return;
+	EVP_MAC_CTX_free(h->mac);
+	EVP_MAC_free(h->hmac);
+	free(h);
+}
+
 int hash_new(const uint8_t key[KEYS_SIZE], struct hash **ret, struct err *e)
 {
 	static char digest[] = "SHA256";
@@ -17,26 +26,19 @@ int hash_new(const uint8_t key[KEYS_SIZE], struct hash **ret, struct err *e)
 						 0),
 		OSSL_PARAM_construct_end(),
 	};
-	CLEANUP(hash_free) struct hash *h = calloc(1, sizeof(*h));
+	struct hash *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return err_oom(e);
 	h->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	if (h->hmac)
 		h->mac = EVP_MAC_CTX_new(h->hmac);
-	if (!h->mac || EVP_MAC_init(h->mac, key, KEYS_SIZE, params) != 1)
+	if (!h->mac || EVP_MAC_init(h->mac, key, KEYS_SIZE, params) != 1) {
+		hash_free(h);
 		return err_oom(e);
-	*ret = TAKE(h);
+	}
+	*ret = h;
 	return 0;
-}
-
-void hash_free(struct hash *h)
-{
-	if (!h)
-		return;
-	EVP_MAC_CTX_free(h->mac);
-	EVP_MAC_free(h->hmac);
-	free(h);
 }
 
 int hash_bytes(struct hash *h, const void *bytes, size_t n,
