@@ -11,8 +11,9 @@
  * names of hard links (whose content may be known already), are only opened.
  * For use by one thread; sources allow any thread to work on a handle.
  *
- * 1,000,000 files of some 375 bytes, warm, two cores, seconds of a first
- * snapshot: see SNAPSHOT_READERS.
+ * 1,000,000 files of 375 bytes on average, warm, two cores that did other
+ * things, too, one run each: 53 s when the producer did it all, 21 s with two
+ * readers.
  */
 #ifndef STORAGE_SNAPSHOT_AHEAD_H
 #define STORAGE_SNAPSHOT_AHEAD_H
