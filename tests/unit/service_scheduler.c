@@ -91,6 +91,8 @@ static void apply(struct world *w, const char *kind, const char *name,
 
 	ok(&w->f, catalog_apply(w->f.c, &d, 1, &who, &applied, &w->f.e));
 	catalog_applied_done(&applied, 1);
+	/* When something is done follows from its uid: the same each time. */
+	frame_sql(&w->f, "UPDATE resources SET uid = 'uid ' || id");
 	if (w->s)
 		scheduler_reload(w->s);
 }
