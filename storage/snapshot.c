@@ -158,10 +158,10 @@ static int work(struct snapshot_pipeline *p, struct chunk_worker *w,
 		struct snapshot_job *j = (struct snapshot_job *)item;
 		struct chunk_id id;
 
-		if (j->well ? writer_add_well(p->writer, w, j->data, j->len,
-					      &id, NULL, e)
-			    : writer_add(p->writer, w, CHUNK_DATA, j->data,
-					 j->len, &id, NULL, e)) {
+		if (j->large ? writer_add_large(p->writer, w, j->data, j->len,
+						&id, NULL, e)
+			     : writer_add(p->writer, w, CHUNK_DATA, j->data,
+					  j->len, &id, NULL, e)) {
 			snapshot_job_unref(p, j);
 			return -1;
 		}

@@ -43,8 +43,9 @@
 #define SNAPSHOT_GROUP_AIM (512U << 10)
 #define SNAPSHOT_GROUP_MAX (1U << 20)
 /*
- * Files from here on are compressed with more effort: images and tables, whose
- * chunks are mostly read and checked again many times after they were stored.
+ * Files from here on are compressed harder where that makes them smaller:
+ * images and tables, whose chunks are read and checked many times after they
+ * were stored once.
  */
 #define SNAPSHOT_LARGE ((uint64_t)64 << 20)
 

@@ -46,7 +46,7 @@ struct snapshot_errors {
 struct snapshot_job {
 	uint8_t *data;
 	size_t len;
-	bool well;	   /* of a large file */
+	bool large;	   /* of a file of SNAPSHOT_LARGE or more */
 	uint32_t group;	   /* its number, from 1; 0: no group of small files */
 	unsigned int refs; /* the pipeline's lock guards these */
 	bool done;

@@ -244,7 +244,7 @@ static int send_chunk(struct producer *q, const uint8_t *from, size_t n,
 		return -1;
 	memcpy(j->data, from, n);
 	j->len = n;
-	j->well = q->large;
+	j->large = q->large;
 	if (send_piece(q, j, n, e)) {
 		snapshot_job_unref(q->p, j);
 		return -1;

@@ -10,6 +10,9 @@ struct compress {
 	ZSTD_CCtx *compressor;
 	ZSTD_DCtx *decompressor;
 	enum compress_effort effort; /* that compressor is set to */
+	/* What came for COMPRESS_FITTING. */
+	unsigned int fitted;
+	bool well_pays; /* at the last probe */
 };
 
 int compress_new(struct compress **ret, struct err *e)
@@ -157,8 +160,8 @@ static bool set_effort(struct compress *c, enum compress_effort effort)
 	return true;
 }
 
-size_t compress_frame(struct compress *c, enum compress_effort effort,
-		      const void *in, size_t n, void *out, size_t cap)
+static size_t frame(struct compress *c, enum compress_effort effort,
+		    const void *in, size_t n, void *out, size_t cap)
 {
 	size_t got;
 
@@ -170,6 +173,38 @@ size_t compress_frame(struct compress *c, enum compress_effort effort,
 	/* A frame that was given up must not leak into the next. */
 	(void)ZSTD_CCtx_reset(c->compressor, ZSTD_reset_session_only);
 	return 0;
+}
+
+/*
+ * Whether trying harder makes bytes smaller goes by their kind, and the kind
+ * stays the same for long stretches of a large file: each PROBE_EVERY frames
+ * one is made both ways, and tells how the next ones are made.  Below 1/32
+ * it does not pay: it takes half as much time again.
+ */
+#define PROBE_EVERY 16
+
+static size_t fitting_frame(struct compress *c, const void *in, size_t n,
+			    void *out, size_t cap)
+{
+	const bool probes = c->fitted++ % PROBE_EVERY == 0;
+	size_t quick = 0, well;
+
+	if (probes || !c->well_pays)
+		quick = frame(c, COMPRESS_QUICK, in, n, out, cap);
+	if (!probes && !c->well_pays)
+		return quick;
+	well = frame(c, COMPRESS_WELL, in, n, out, cap);
+	if (probes)
+		c->well_pays = well && (!quick || well < quick - quick / 32);
+	return well;
+}
+
+size_t compress_frame(struct compress *c, enum compress_effort effort,
+		      const void *in, size_t n, void *out, size_t cap)
+{
+	if (effort == COMPRESS_FITTING)
+		return fitting_frame(c, in, n, out, cap);
+	return frame(c, effort, in, n, out, cap);
 }
 
 /* One ordinary frame from end to end: not several, none to be skipped. */

@@ -22,8 +22,10 @@ DEFINE_CLEANUP(struct compress *, compress_free);
 enum compress_effort {
 	COMPRESS_NOT,
 	COMPRESS_QUICK, /* data: below zstd's level 2, but for matches of 5 */
-	COMPRESS_WELL,	/* large files, boxes: level 3 */
+	COMPRESS_WELL,	/* boxes: level 3 */
 	COMPRESS_BEST,	/* metadata: level 6 */
+	/* Large files: WELL while that makes them smaller, QUICK else. */
+	COMPRESS_FITTING,
 	COMPRESS_EFFORTS
 };
 

@@ -303,12 +303,12 @@ int writer_add(struct writer *w, struct chunk_worker *worker,
 	return add(w, worker, &whole, ret, ret_new, e);
 }
 
-int writer_add_well(struct writer *w, struct chunk_worker *worker,
-		    const void *plain, size_t n, struct chunk_id *ret,
-		    uint64_t *ret_new, struct err *e)
+int writer_add_large(struct writer *w, struct chunk_worker *worker,
+		     const void *plain, size_t n, struct chunk_id *ret,
+		     uint64_t *ret_new, struct err *e)
 {
 	const struct chunk_plain whole = { .kind = CHUNK_DATA,
-					   .effort = COMPRESS_WELL,
+					   .effort = COMPRESS_FITTING,
 					   .bytes = plain,
 					   .n = n };
 

@@ -66,10 +66,10 @@ int writer_add(struct writer *w, struct chunk_worker *worker,
 	       enum chunk_kind kind, const void *plain, size_t n,
 	       struct chunk_id *ret, uint64_t *ret_new, struct err *e)
 	NONNULL(1, 2, 6, 8) MUST_CHECK;
-/* The same for data that is worth more work than most. */
-int writer_add_well(struct writer *w, struct chunk_worker *worker,
-		    const void *plain, size_t n, struct chunk_id *ret,
-		    uint64_t *ret_new, struct err *e) NONNULL(1, 2, 5, 7)
+/* The same for data of a large file, which is compressed as hard as pays. */
+int writer_add_large(struct writer *w, struct chunk_worker *worker,
+		     const void *plain, size_t n, struct chunk_id *ret,
+		     uint64_t *ret_new, struct err *e) NONNULL(1, 2, 5, 7)
 	MUST_CHECK;
 /* The same for a chunk that is sealed already (replication). */
 int writer_add_sealed(struct writer *w, const struct chunk_seal *seal,

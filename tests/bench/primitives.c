@@ -252,6 +252,7 @@ static void compression(char **paths, int n)
 		[COMPRESS_QUICK] = "quick",
 		[COMPRESS_WELL] = "well",
 		[COMPRESS_BEST] = "best",
+		[COMPRESS_FITTING] = "fitting",
 	};
 	struct compress *c;
 	struct err e;

@@ -519,6 +519,55 @@ START_TEST(frames_are_taken_exactly)
 }
 END_TEST
 
+/* Lengths of n frames of the same bytes, and of each effort's first. */
+static void frames_of(const uint8_t *bytes, size_t n, size_t lens[40],
+		      size_t *quick, size_t *well)
+{
+	CLEANUP(compress_free) struct compress *c = NULL;
+	uint8_t *frame = malloc(n);
+	struct err e;
+
+	ck_assert_ptr_nonnull(frame);
+	ck_ok(compress_new(&c, &e));
+	for (int i = 0; i < 40; i++)
+		lens[i] = compress_frame(c, COMPRESS_FITTING, bytes, n, frame,
+					 n);
+	*quick = compress_frame(c, COMPRESS_QUICK, bytes, n, frame, n);
+	*well = compress_frame(c, COMPRESS_WELL, bytes, n, frame, n);
+	free(frame);
+}
+
+START_TEST(more_work_goes_where_it_pays)
+{
+	static uint8_t bytes[1 << 20];
+	size_t lens[40], quick, well;
+
+	/* Letters alone: whoever looks for matches longer finds none. */
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		secret_nonce(bytes + i, 1);
+		bytes[i] = (uint8_t)('a' + bytes[i] % 16);
+	}
+	frames_of(bytes, sizeof(bytes), lens, &quick, &well);
+	ck_assert_uint_gt(well, quick - quick / 32);
+	for (int i = 0; i < 40; i++)
+		ck_assert_uint_eq(lens[i], i % 16 ? quick : well);
+	/* Words from a list that a small table cannot hold. */
+	for (size_t i = 0; i + 16 <= sizeof(bytes); i += 16) {
+		uint16_t word;
+
+		secret_nonce((uint8_t *)&word, sizeof(word));
+		word %= 20000;
+		for (size_t k = 0; k < 16; k++)
+			bytes[i + k] = (uint8_t)((word + 1) * (k + 7) *
+						 0x9e3779b1U >> 13);
+	}
+	frames_of(bytes, sizeof(bytes), lens, &quick, &well);
+	ck_assert_uint_lt(well, quick - quick / 32);
+	for (int i = 0; i < 40; i++)
+		ck_assert_uint_eq(lens[i], well);
+}
+END_TEST
+
 START_TEST(noise_is_told_from_text)
 {
 	static uint8_t bytes[1 << 20];
@@ -551,6 +600,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_belongs_to_another_does_not_open);
 	tcase_add_test(tc, the_empty_and_the_largest_chunk);
 	tcase_add_test(tc, frames_are_taken_exactly);
+	tcase_add_test(tc, more_work_goes_where_it_pays);
 	tcase_add_test(tc, noise_is_told_from_text);
 }
 CHECK_MAIN("storage/chunk", cases)
