@@ -2,8 +2,9 @@
  * Directories of packs, and at level `data` all that lies in them.
  *
  * The caller's thread reads each pack from beginning to end, in pieces of
- * whole chunks, and hands them to workers that open and verify them.  At most
- * QUEUE_LENGTH + workers + 1 pieces are in memory.
+ * whole chunks, and hands them to workers.  A worker opens chunk after chunk,
+ * and verifies the ids of two of them at a time, which may be of two pieces.
+ * At most QUEUE_LENGTH + 2 * workers + 1 pieces are in memory.
  */
 #include <assert.h>
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include "base/queue.h"
 #include "base/text.h"
 #include "storage/repository/check_internal.h"
+#include "storage/repository/chunk_pair.h"
 
 /* A piece: large enough that a request costs little beside its bytes. */
 #define PIECE_BYTES  ((size_t)1 << 20)
@@ -30,12 +32,14 @@ struct job {
 	size_t cap;
 	unsigned int users; /* pieces under way, and the reading thread */
 	bool whole;	    /* all of it was handed out */
+	bool dropped;	    /* and some of it was not judged */
 };
 
 struct piece {
 	struct job *job;
 	const struct pack_entry *entries;
 	size_t n;
+	size_t left; /* of them, not yet judged; and one while they are begun */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -64,7 +68,8 @@ static void release(struct check *c, struct job *j)
 {
 	if (--j->users)
 		return;
-	if (j->whole && !j->pack->finding && !j->pack->given_up) {
+	if (j->whole && !j->dropped && !j->pack->finding &&
+	    !j->pack->given_up) {
 		c->out->packs_read++;
 		if (c->o->verified)
 			c->o->verified(c->o->arg, j->id, j->pack->size,
@@ -98,66 +103,173 @@ static int note_damage(struct check *c, const struct pack_entry *entry,
 	return failed;
 }
 
-static int verify_piece(struct check *c, struct chunk_worker *w,
-			const struct piece *p, struct buf *plain, struct err *e)
+/* One of the chunks whose ids a worker verifies at a time. */
+struct slot {
+	struct piece *piece; /* NULL: idle */
+	const struct pack_entry *entry;
+	struct buf plain;
+};
+
+struct worker {
+	struct reading *x;
+	struct chunk_worker *chunks;
+	struct chunk_pair *pair;
+	struct slot slots[CHUNK_PAIR];
+};
+
+/* n of those that the piece waits for are done; it goes with the last. */
+static void finish(struct check *c, struct piece *p, size_t n)
 {
-	const uint8_t *at = p->bytes;
+	p->left -= n;
+	if (p->left)
+		return;
+	(void)pthread_mutex_lock(&c->lock);
+	c->out->chunks += p->n;
+	c->out->bytes += p->len;
+	check_advance(c, p->n, p->len);
+	release(c, p->job);
+	(void)pthread_mutex_unlock(&c->lock);
+	free(p);
+}
 
-	for (size_t i = 0; i < p->n; i++) {
-		const struct pack_entry *x = &p->entries[i];
-		struct err why = { 0 };
+/* The same for chunks that are not judged, as the check ends in an error. */
+static void give_up(struct check *c, struct piece *p, size_t n)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	p->job->dropped = true;
+	(void)pthread_mutex_unlock(&c->lock);
+	finish(c, p, n);
+}
 
-		if (buf_reserve(plain, x->seal.plain_len, e))
-			return -1;
-		if ((chunk_open(w, &x->seal, at, x->place.len, plain->data,
-				&why) ||
-		     chunk_verify(w, &x->seal, plain->data, &why)) &&
-		    !is_given_up(c, x)) {
-			if (!check_is_damage(&why)) {
-				*e = why;
-				return -1;
-			}
-			if (note_damage(c, x, why.text, e))
-				return -1;
-		}
-		at += x->place.len;
+/* Note why a chunk is not what it should be. */
+static int condemn(struct check *c, const struct pack_entry *entry,
+		   const struct err *why, struct err *e)
+{
+	if (is_given_up(c, entry))
+		return 0;
+	if (check_is_damage(why))
+		return note_damage(c, entry, why->text, e);
+	*e = *why;
+	return -1;
+}
+
+/* Judge the chunk that is next to have its id verified. */
+static int end_slot(struct worker *w, struct err *e)
+{
+	struct check *c = w->x->c;
+	struct err why = { 0 };
+	unsigned int lane;
+	const int wrong = chunk_pair_end(w->pair, &lane, &why);
+	struct slot *s = &w->slots[lane];
+	struct piece *p = TAKE(s->piece);
+
+	if (wrong && condemn(c, s->entry, &why, e)) {
+		give_up(c, p, 1);
+		return -1;
 	}
+	finish(c, p, 1);
 	return 0;
 }
 
-static int work(struct reading *x, struct chunk_worker *w, struct buf *plain,
-		struct err *e)
+static bool is_busy(const struct worker *w)
 {
-	struct check *c = x->c;
-	void *item;
+	for (size_t i = 0; i < CHUNK_PAIR; i++)
+		if (w->slots[i].piece)
+			return true;
+	return false;
+}
 
-	while (queue_pop(x->queue, &item)) {
-		struct piece *p = item;
-		const int failed = verify_piece(c, w, p, plain, e);
-
-		(void)pthread_mutex_lock(&c->lock);
-		c->out->chunks += p->n;
-		c->out->bytes += p->len;
-		check_advance(c, p->n, p->len);
-		release(c, p->job);
-		(void)pthread_mutex_unlock(&c->lock);
-		free(p);
-		if (failed)
+static int idle_lane(struct worker *w, unsigned int *lane, struct err *e)
+{
+	for (;;) {
+		for (*lane = 0; *lane < CHUNK_PAIR; ++*lane)
+			if (!w->slots[*lane].piece)
+				return 0;
+		if (end_slot(w, e))
 			return -1;
 	}
+}
+
+/* Open a chunk and begin with its id: 0; 1 when it is judged already. */
+static int begin_chunk(struct worker *w, struct piece *p,
+		       const struct pack_entry *entry, const uint8_t *sealed,
+		       struct err *e)
+{
+	struct err why = { 0 };
+	struct slot *s;
+	unsigned int lane;
+
+	if (idle_lane(w, &lane, e))
+		return -1;
+	s = &w->slots[lane];
+	if (buf_reserve(&s->plain, entry->seal.plain_len, e))
+		return -1;
+	if (chunk_open(w->chunks, &entry->seal, sealed, entry->place.len,
+		       s->plain.data, &why) ||
+	    chunk_pair_begin(w->pair, lane, &entry->seal, s->plain.data,
+			     &why)) {
+		return condemn(w->x->c, entry, &why, e) ? -1 : 1;
+	}
+	s->piece = p;
+	s->entry = entry;
+	return 0;
+}
+
+static int begin_piece(struct worker *w, struct piece *p, struct err *e)
+{
+	const uint8_t *at = p->bytes;
+	size_t judged = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const int is = begin_chunk(w, p, &p->entries[i], at, e);
+
+		if (is < 0) {
+			give_up(w->x->c, p, judged + p->n - i + 1);
+			return -1;
+		}
+		judged += (size_t)is;
+		at += p->entries[i].place.len;
+	}
+	finish(w->x->c, p, judged + 1);
+	return 0;
+}
+
+static int work(struct worker *w, struct err *e)
+{
+	void *item;
+
+	while (queue_pop(w->x->queue, &item))
+		if (begin_piece(w, item, e))
+			return -1;
+	while (is_busy(w))
+		if (end_slot(w, e))
+			return -1;
 	return 0;
 }
 
 static void *worker(void *arg)
 {
-	struct reading *x = arg;
-	CLEANUP(chunk_worker_free) struct chunk_worker *w = NULL;
-	CLEANUP(buf_wipe) struct buf plain;
+	struct worker w = { .x = arg };
+	CLEANUP(chunk_worker_free) struct chunk_worker *chunks = NULL;
+	CLEANUP(chunk_pair_free) struct chunk_pair *pair = NULL;
 	struct err e = { 0 };
 
-	buf_init(&plain, CHUNK_MAX);
-	if (chunk_worker_new(x->c->keys, &w, &e) || work(x, w, &plain, &e))
-		fail(x, &e);
+	for (size_t i = 0; i < CHUNK_PAIR; i++)
+		buf_init(&w.slots[i].plain, CHUNK_MAX);
+	if (chunk_worker_new(w.x->c->keys, &chunks, &e) ||
+	    chunk_pair_new(w.x->c->keys, chunks, &pair, &e)) {
+		fail(w.x, &e);
+		return NULL;
+	}
+	w.chunks = chunks;
+	w.pair = pair;
+	if (work(&w, &e))
+		fail(w.x, &e);
+	for (size_t i = 0; i < CHUNK_PAIR; i++) {
+		if (w.slots[i].piece)
+			give_up(w.x->c, w.slots[i].piece, 1);
+		buf_wipe(&w.slots[i].plain);
+	}
 	return NULL;
 }
 
@@ -252,7 +364,9 @@ static int read_piece(struct reading *x, struct job *j, size_t from, size_t n,
 
 	if (!p)
 		return err_oom(e);
-	*p = (struct piece){ .job = j, .entries = first, .n = n, .len = len };
+	*p = (struct piece){
+		.job = j, .entries = first, .n = n, .left = n + 1, .len = len
+	};
 	failed = container_read(c->store, name.s, first->place.offset, p->bytes,
 				len, &why);
 	if (failed && check_is_damage(&why))
@@ -409,7 +523,7 @@ static void end_workers(struct reading *x)
 	while ((item = queue_drain(x->queue))) {
 		struct piece *p = item;
 
-		p->job->whole = false;
+		p->job->dropped = true;
 		release(x->c, p->job);
 		free(p);
 	}

@@ -559,7 +559,8 @@ START_TEST(more_work_goes_where_it_pays)
 		word %= 20000;
 		for (size_t k = 0; k < 16; k++)
 			bytes[i + k] = (uint8_t)((word + 1) * (k + 7) *
-						 0x9e3779b1U >> 13);
+							 0x9e3779b1U >>
+						 13);
 	}
 	frames_of(bytes, sizeof(bytes), lens, &quick, &well);
 	ck_assert_uint_lt(well, quick - quick / 32);
