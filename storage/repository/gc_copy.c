@@ -176,7 +176,11 @@ static int add_to_pack(struct copying *c, const struct pack_entry *x,
 	    pack_writer_open(c->g->store, c->g->keys,
 			     which ? OBJECT_META_PACK : OBJECT_DATA_PACK, p, e))
 		return -1;
-	return pack_writer_add(*p, &x->seal, c->sealed, x->place.len, e);
+	if (pack_writer_add(*p, &x->seal, c->sealed, x->place.len, e))
+		return -1;
+	if (pack_writer_ends_well(*p, aim, x->place.len))
+		return close_pack(c, which, e);
+	return 0;
 }
 
 static int copy_one(struct copying *c, const struct pack_entry *x,

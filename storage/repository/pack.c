@@ -119,6 +119,23 @@ uint64_t pack_writer_final_size(const struct pack_writer *p)
 		container_bare_size(&p->out, directory_size(p->n)));
 }
 
+/*
+ * Padded sizes lie a step apart, and after which chunk least of a step is
+ * filled up is chance.  Whoever waits for the best of k more of them, and takes
+ * one as soon as waiting would not better it, may expect about 2 / (k + 3) of
+ * a step: v(0) = 1, v(k + 1) = v(k) - v(k)² / 2.
+ */
+bool pack_writer_ends_well(const struct pack_writer *p, uint64_t aim, size_t n)
+{
+	const uint64_t bare = container_bare_size(&p->out,
+						  directory_size(p->n));
+	const uint64_t size = object_padded(bare);
+	const uint64_t step = object_padded(size + 1) - size;
+	const uint64_t more = size < aim && n ? (aim - size) / n : 0;
+
+	return size >= aim / 2 && (size - bare) * (more + 3) <= 2 * step;
+}
+
 size_t pack_writer_entries(const struct pack_writer *p,
 			   const struct pack_entry **ret)
 {

@@ -53,6 +53,12 @@ int pack_writer_add(struct pack_writer *p, const struct chunk_seal *seal,
 /* Bytes so far, and what the object would measure if committed now. */
 uint64_t pack_writer_size(const struct pack_writer *p) NONNULL(1);
 uint64_t pack_writer_final_size(const struct pack_writer *p) NONNULL(1);
+/*
+ * Whether it had better end here than with one of the chunks to come, up to
+ * aim bytes, if they are of about n bytes each: for the padding's sake.
+ */
+bool pack_writer_ends_well(const struct pack_writer *p, uint64_t aim, size_t n)
+	NONNULL(1);
 /* What was added, in order; valid until the writer is freed. */
 size_t pack_writer_entries(const struct pack_writer *p,
 			   const struct pack_entry **ret) NONNULL(1, 2);

@@ -13,7 +13,7 @@
 #include "storage/repository/writer_internal.h"
 
 /*
- * Packs aim at 32 MiB: large enough that the cost of a PUT and an fsync is
+ * Packs end before 32 MiB: large enough that the cost of a PUT and an fsync is
  * small beside its bytes, small enough that rewriting a mostly dead one is
  * cheap and that two of them in flight fit a small machine.  Metadata packs
  * are smaller, since a restore reads them first.
@@ -362,7 +362,11 @@ static int pack_parcel(struct writer *w, struct pack_writer **open,
 			     meta ? OBJECT_META_PACK : OBJECT_DATA_PACK, slot,
 			     e))
 		return -1;
-	return pack_writer_add(*slot, &p->seal, p->sealed, p->len, e);
+	if (pack_writer_add(*slot, &p->seal, p->sealed, p->len, e))
+		return -1;
+	if (pack_writer_ends_well(*slot, aim, p->len))
+		return close_pack(w, slot, e);
+	return 0;
 }
 
 static void *packer(void *arg)

@@ -6,6 +6,7 @@
 
 #include "storage/repository/pack_internal.h"
 #include "tests/support/check_main.h"
+#include "tests/support/random.h"
 #include "tests/support/repo_keys.h"
 #include "tests/support/repo_store.h"
 
@@ -327,6 +328,55 @@ START_TEST(reading_past_the_end_is_an_error)
 }
 END_TEST
 
+/* Bytes of filling in n packs of one sequence of chunks; how many packs. */
+static uint64_t filling(bool chooses, unsigned int *packs)
+{
+	static char text[60001];
+	const uint64_t aim = 2U << 20;
+	struct random dice = { 11 };
+	struct pack_writer *p = NULL;
+	uint64_t filled = 0;
+	struct err e;
+
+	*packs = 0;
+	memset(text, 'x', sizeof(text) - 1);
+	for (int i = 0; i < 1500; i++) {
+		const size_t n = 2000 + random_below(&dice, 50000);
+		const struct pack_entry *entries;
+
+		if (!p)
+			ck_ok(pack_writer_open(store, keys, OBJECT_DATA_PACK,
+					       &p, &e));
+		text[n] = '\0';
+		add(p, CHUNK_DATA, text);
+		text[n] = 'x';
+		if (pack_writer_size(p) + 52000 <= aim &&
+		    !(chooses && pack_writer_ends_well(p, aim, n)))
+			continue;
+		filled += pack_writer_final_size(p) - pack_writer_size(p) -
+			  45 * pack_writer_entries(p, &entries);
+		++*packs;
+		pack_writer_free(p);
+		p = NULL;
+	}
+	pack_writer_free(p);
+	return filled / *packs;
+}
+
+START_TEST(packs_end_where_little_is_filled_up)
+{
+	unsigned int packs[2];
+	const uint64_t by_chance = filling(false, &packs[0]);
+	const uint64_t chosen = filling(true, &packs[1]);
+
+	/* Half a step of 32 KiB; a few of them are what is expected. */
+	ck_assert_uint_gt(by_chance, 12000);
+	ck_assert_uint_lt(chosen, by_chance / 3);
+	/* They are not ended much too early for it. */
+	ck_assert_uint_le(packs[1], packs[0] * 2);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -337,6 +387,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_unknown_epoch_is_no_damage);
 	tcase_add_test(tc, an_uncommitted_pack_leaves_nothing);
 	tcase_add_test(tc, what_does_not_belong_is_our_bug);
+	tcase_add_test(tc, packs_end_where_little_is_filled_up);
 	tcase_add_test(tc, hostile_directories_are_refused);
 	tcase_add_test(tc, reading_past_the_end_is_an_error);
 }
