@@ -74,12 +74,12 @@ static void *take_first(struct queue *q)
 	return item;
 }
 
-int queue_pop(struct queue *q, void **ret_item)
+static int pop(struct queue *q, bool waits, void **ret_item)
 {
 	int got = 0;
 
 	(void)pthread_mutex_lock(&q->mutex);
-	while (q->count == 0 && !q->closed)
+	while (waits && q->count == 0 && !q->closed)
 		(void)pthread_cond_wait(&q->can_pop, &q->mutex);
 	if (q->count > 0 && !q->aborted) {
 		*ret_item = take_first(q);
@@ -88,6 +88,16 @@ int queue_pop(struct queue *q, void **ret_item)
 	}
 	(void)pthread_mutex_unlock(&q->mutex);
 	return got;
+}
+
+int queue_pop(struct queue *q, void **ret_item)
+{
+	return pop(q, true, ret_item);
+}
+
+int queue_try_pop(struct queue *q, void **ret_item)
+{
+	return pop(q, false, ret_item);
 }
 
 static void end(struct queue *q, bool at_once)

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "storage/repository/chunk_pair.h"
 #include "storage/repository/fields.h"
 #include "storage/repository/seal.h"
 #include "storage/snapshot_internal.h"
@@ -149,45 +150,112 @@ void snapshot_batch_free(struct snapshot_pipeline *p, struct snapshot_batch *b)
 	free(b);
 }
 
-static int work(struct snapshot_pipeline *p, struct chunk_worker *w,
-		struct err *e)
+/* A worker, and the jobs that it has in hand. */
+struct worker {
+	struct snapshot_pipeline *p;
+	struct chunk_worker *chunks;
+	struct chunk_pair *pair;
+	struct snapshot_job *jobs[CHUNK_PAIR];
+	size_t n;
+};
+
+static struct chunk_plain plain_of(const struct snapshot_job *j)
+{
+	return (struct chunk_plain){
+		.kind = CHUNK_DATA,
+		.effort = j->large ? COMPRESS_FITTING : COMPRESS_QUICK,
+		.bytes = j->data,
+		.n = j->len,
+	};
+}
+
+/* One job, and more if they are there already; false: there will be none. */
+static bool take_jobs(struct worker *w)
 {
 	void *item;
 
-	while (queue_pop(p->jobs, &item)) {
-		struct snapshot_job *j = (struct snapshot_job *)item;
-		struct chunk_id id;
+	w->n = 0;
+	if (!queue_pop(w->p->jobs, &item))
+		return false;
+	do
+		w->jobs[w->n++] = item;
+	while (w->n < CHUNK_PAIR && queue_try_pop(w->p->jobs, &item));
+	return true;
+}
 
-		if (j->large ? writer_add_large(p->writer, w, j->data, j->len,
-						&id, NULL, e)
-			     : writer_add(p->writer, w, CHUNK_DATA, j->data,
-					  j->len, &id, NULL, e)) {
-			snapshot_job_unref(p, j);
+static int name_jobs(struct worker *w, struct chunk_id ids[CHUNK_PAIR],
+		     struct err *e)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		const struct chunk_plain plain = plain_of(w->jobs[i]);
+
+		if (chunk_pair_begin(w->pair, (unsigned int)i, &plain, e))
 			return -1;
+	}
+	for (size_t i = 0; i < w->n; i++) {
+		struct chunk_id id;
+		unsigned int lane;
+
+		if (chunk_pair_end(w->pair, &lane, &id, e))
+			return -1;
+		ids[lane] = id;
+	}
+	return 0;
+}
+
+static int store_job(struct worker *w, struct snapshot_job *j,
+		     const struct chunk_id *id, struct err *e)
+{
+	struct snapshot_pipeline *p = w->p;
+	const struct chunk_plain plain = plain_of(j);
+
+	if (writer_add_named(p->writer, w->chunks, id, &plain, NULL, e))
+		return -1;
+	/* Nobody needs the bytes any more, only the name. */
+	free(j->data);
+	j->data = NULL;
+	(void)pthread_mutex_lock(&p->lock);
+	j->id = *id;
+	j->done = true;
+	(void)pthread_cond_broadcast(&p->job_done);
+	(void)pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+static int work(struct worker *w, struct err *e)
+{
+	while (take_jobs(w)) {
+		struct chunk_id ids[CHUNK_PAIR];
+		int failed = name_jobs(w, ids, e);
+
+		for (size_t i = 0; i < w->n; i++) {
+			if (!failed)
+				failed = store_job(w, w->jobs[i], &ids[i], e);
+			snapshot_job_unref(w->p, w->jobs[i]);
 		}
-		/* Nobody needs the bytes any more, only the name. */
-		free(j->data);
-		j->data = NULL;
-		(void)pthread_mutex_lock(&p->lock);
-		j->id = id;
-		j->done = true;
-		(void)pthread_cond_broadcast(&p->job_done);
-		(void)pthread_mutex_unlock(&p->lock);
-		snapshot_job_unref(p, j);
+		if (failed)
+			return -1;
 	}
 	return 0;
 }
 
 void *snapshot_worker(void *arg)
 {
-	struct snapshot_pipeline *p = (struct snapshot_pipeline *)arg;
-	CLEANUP(chunk_worker_free) struct chunk_worker *w = NULL;
+	struct worker w = { .p = (struct snapshot_pipeline *)arg };
+	const struct keys *k = repository_keys(writer_repository(w.p->writer));
+	CLEANUP(chunk_worker_free) struct chunk_worker *chunks = NULL;
+	CLEANUP(chunk_pair_free) struct chunk_pair *pair = NULL;
 	struct err e = { 0 };
 
-	if (chunk_worker_new(repository_keys(writer_repository(p->writer)), &w,
-			     &e) ||
-	    work(p, w, &e))
-		snapshot_fail(p, &e);
+	if (chunk_worker_new(k, &chunks, &e) ||
+	    chunk_pair_new(k, chunks, &pair, &e)) {
+		snapshot_fail(w.p, &e);
+		return NULL;
+	}
+	w.chunks = chunks;
+	w.pair = pair;
+	if (work(&w, &e))
+		snapshot_fail(w.p, &e);
 	return NULL;
 }
 

@@ -8,8 +8,9 @@
  *   producer          the caller's thread: walks the source beside the
  *      |      \       parent's tree, groups what is small, cuts what is large
  *      |       \
- *   workers    tree   one a core: id, look-up, compress, seal, verify; one
- *      |      thread  that waits for each file's chunks and builds the tree
+ *   workers    tree   one a core: ids, two at a time, look-up, compress, seal,
+ *      |      thread  verify; one that waits for each file's chunks and builds
+ *      |              the tree
  *      |
  *   packer, committer the writer's
  *

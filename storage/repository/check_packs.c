@@ -153,13 +153,25 @@ static int condemn(struct check *c, const struct pack_entry *entry,
 	return -1;
 }
 
-/* Judge the chunk that is next to have its id verified. */
+/* The lane whose chunk has its id next; -1 when it is not that chunk's. */
+static int verify_next(struct worker *w, unsigned int *lane, struct err *e)
+{
+	struct chunk_id id;
+
+	if (chunk_pair_end(w->pair, lane, &id, e))
+		return -1;
+	if (!chunk_id_equal(&id, &w->slots[*lane].entry->seal.id))
+		return err_set(e, ERR_CORRUPT, "a chunk's id is not its own");
+	return 0;
+}
+
+/* Judge the chunk that is next. */
 static int end_slot(struct worker *w, struct err *e)
 {
 	struct check *c = w->x->c;
 	struct err why = { 0 };
 	unsigned int lane;
-	const int wrong = chunk_pair_end(w->pair, &lane, &why);
+	const int wrong = verify_next(w, &lane, &why);
 	struct slot *s = &w->slots[lane];
 	struct piece *p = TAKE(s->piece);
 
@@ -195,6 +207,9 @@ static int begin_chunk(struct worker *w, struct piece *p,
 		       const struct pack_entry *entry, const uint8_t *sealed,
 		       struct err *e)
 {
+	struct chunk_plain plain = { .kind = entry->seal.kind,
+				     .domain = entry->seal.domain,
+				     .n = entry->seal.plain_len };
 	struct err why = { 0 };
 	struct slot *s;
 	unsigned int lane;
@@ -202,14 +217,13 @@ static int begin_chunk(struct worker *w, struct piece *p,
 	if (idle_lane(w, &lane, e))
 		return -1;
 	s = &w->slots[lane];
-	if (buf_reserve(&s->plain, entry->seal.plain_len, e))
+	if (buf_reserve(&s->plain, plain.n, e))
 		return -1;
+	plain.bytes = s->plain.data;
 	if (chunk_open(w->chunks, &entry->seal, sealed, entry->place.len,
 		       s->plain.data, &why) ||
-	    chunk_pair_begin(w->pair, lane, &entry->seal, s->plain.data,
-			     &why)) {
+	    chunk_pair_begin(w->pair, lane, &plain, &why))
 		return condemn(w->x->c, entry, &why, e) ? -1 : 1;
-	}
 	s->piece = p;
 	s->entry = entry;
 	return 0;

@@ -21,8 +21,8 @@ struct run {
  * what is after its last one with the padding (FIPS 180-4, 5.1.1).
  */
 struct lane {
-	const struct chunk_seal *seal; /* NULL: idle */
-	const uint8_t *plain;
+	struct chunk_plain text;
+	bool is_busy;
 	struct sha256_state state;
 	struct run runs[3];
 	size_t run; /* the one that is next */
@@ -90,24 +90,25 @@ static struct run pad(uint8_t tail[2 * SHA256_BLOCK], const uint8_t *from,
 
 static void begin_inner(struct lane *x)
 {
-	const size_t n = x->seal->plain_len;
+	const uint8_t *bytes = x->text.bytes;
+	const size_t n = x->text.n;
 	/* Beside the kind in the text's first block. */
 	const size_t first = SHA256_BLOCK - 1;
 	const size_t whole = n < first ? 0 : (n - first) / SHA256_BLOCK;
 	const size_t used = n < first ? 0 : first + whole * SHA256_BLOCK;
-	uint8_t start[SHA256_BLOCK] = { (uint8_t)x->seal->kind };
+	uint8_t start[SHA256_BLOCK] = { (uint8_t)x->text.kind };
 
 	if (n >= first) {
 		x->head[SHA256_BLOCK] = start[0];
-		memcpy(x->head + SHA256_BLOCK + 1, x->plain, first);
+		memcpy(x->head + SHA256_BLOCK + 1, bytes, first);
 		x->runs[0] = (struct run){ x->head, 2 };
-		x->runs[1] = (struct run){ x->plain + first, whole };
-		x->runs[2] = pad(x->tail, x->plain + used, n - used,
+		x->runs[1] = (struct run){ bytes + first, whole };
+		x->runs[2] = pad(x->tail, bytes + used, n - used,
 				 SHA256_BLOCK + 1 + n);
 		return;
 	}
 	if (n)
-		memcpy(start + 1, x->plain, n);
+		memcpy(start + 1, bytes, n);
 	x->runs[0] = (struct run){ x->head, 1 };
 	x->runs[1] = (struct run){ NULL, 0 };
 	x->runs[2] = pad(x->tail, start, 1 + n, SHA256_BLOCK + 1 + n);
@@ -129,20 +130,20 @@ static void begin_outer(struct lane *x)
 }
 
 int chunk_pair_begin(struct chunk_pair *p, unsigned int lane,
-		     const struct chunk_seal *s, const void *plain,
-		     struct err *e)
+		     const struct chunk_plain *plain, struct err *e)
 {
 	struct lane *x = &p->lanes[lane];
-	const uint8_t *key = keys_id(p->keys, s->domain);
+	const uint8_t *key = keys_id(p->keys, plain->domain);
 
-	assert(lane < CHUNK_PAIR && !x->seal);
+	assert(lane < CHUNK_PAIR && !x->is_busy);
 	if (!key)
 		return err_set(e, ERR_BAD_KEY,
-			       "domain %u is not in the keyring", s->domain);
-	x->seal = s;
-	x->plain = plain;
+			       "domain %u is not in the keyring",
+			       plain->domain);
+	x->text = *plain;
+	x->is_busy = true;
 	if (p->one_by_one) {
-		p->first = p->lanes[1 - lane].seal ? 1 - lane : lane;
+		p->first = p->lanes[1 - lane].is_busy ? 1 - lane : lane;
 		return 0;
 	}
 	for (size_t i = 0; i < SHA256_BLOCK; i++) {
@@ -161,7 +162,7 @@ int chunk_pair_begin(struct chunk_pair *p, unsigned int lane,
 /* Whether there are blocks to do; then they are those of the run at hand. */
 static bool has_blocks(struct lane *x)
 {
-	if (!x->seal)
+	if (!x->is_busy)
 		return false;
 	for (;;) {
 		while (x->run < 3 && !x->runs[x->run].n)
@@ -208,9 +209,9 @@ static unsigned int run(struct lane *lanes)
 		const bool first = has_blocks(&lanes[0]);
 		const bool second = has_blocks(&lanes[1]);
 
-		if (lanes[0].seal && !first)
+		if (lanes[0].is_busy && !first)
 			return 0;
-		if (lanes[1].seal && !second)
+		if (lanes[1].is_busy && !second)
 			return 1;
 		assert(first || second);
 		if (first && second)
@@ -220,31 +221,28 @@ static unsigned int run(struct lane *lanes)
 	}
 }
 
-static int end_one(struct chunk_pair *p, unsigned int *lane, struct err *e)
+static int end_one(struct chunk_pair *p, unsigned int *lane,
+		   struct chunk_id *ret, struct err *e)
 {
 	struct lane *x;
-	const struct chunk_seal *s;
 
-	if (!p->lanes[p->first].seal)
+	if (!p->lanes[p->first].is_busy)
 		p->first = 1 - p->first;
 	*lane = p->first;
 	x = &p->lanes[p->first];
-	s = TAKE(x->seal);
-	assert(s);
-	return chunk_verify(p->worker, s, x->plain, e);
+	assert(x->is_busy);
+	x->is_busy = false;
+	return chunk_identify(p->worker, x->text.domain, x->text.kind,
+			      x->text.bytes, x->text.n, ret, e);
 }
 
-int chunk_pair_end(struct chunk_pair *p, unsigned int *lane, struct err *e)
+int chunk_pair_end(struct chunk_pair *p, unsigned int *lane,
+		   struct chunk_id *ret, struct err *e)
 {
-	const struct chunk_seal *s;
-	struct chunk_id id;
-
 	if (p->one_by_one)
-		return end_one(p, lane, e);
+		return end_one(p, lane, ret, e);
 	*lane = run(p->lanes);
-	s = TAKE(p->lanes[*lane].seal);
-	sha256_two_digest(&p->lanes[*lane].state, id.b);
-	if (!chunk_id_equal(&id, &s->id))
-		return err_set(e, ERR_CORRUPT, "a chunk's id is not its own");
+	p->lanes[*lane].is_busy = false;
+	sha256_two_digest(&p->lanes[*lane].state, ret->b);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*
- * Whether chunks have the ids that they are stored under, two chunks at a
- * time (sha256_two.h): for whoever reads many.  Machines without the
- * instructions do one after the other, by chunk_verify().
+ * The ids of chunks, two chunks at a time (sha256_two.h): for whoever has many.
+ * Machines without the instructions do one after the other, by
+ * chunk_identify().
  */
 #ifndef STORAGE_REPOSITORY_CHUNK_PAIR_H
 #define STORAGE_REPOSITORY_CHUNK_PAIR_H
@@ -24,18 +24,19 @@ DEFINE_CLEANUP(struct chunk_pair *, chunk_pair_free);
 void chunk_pair_one_by_one(struct chunk_pair *p) NONNULL(1);
 
 /*
- * Begin with a chunk in one of CHUNK_PAIR lanes, which is idle.  s and plain
- * stay with the pair until that lane has ended.  ERR_BAD_KEY when the domain
- * is not in the keyring, and nothing has begun.
+ * Begin with a chunk in one of CHUNK_PAIR lanes, which is idle.  Its bytes stay
+ * with the pair until that lane has ended.  ERR_BAD_KEY when the domain is not
+ * in the keyring, and nothing has begun.
  */
 int chunk_pair_begin(struct chunk_pair *p, unsigned int lane,
-		     const struct chunk_seal *s, const void *plain,
-		     struct err *e) NONNULL(1, 3, 5) MUST_CHECK;
+		     const struct chunk_plain *plain, struct err *e)
+	NONNULL(1, 3, 4) MUST_CHECK;
 /*
  * Go on until a lane has ended, which it says in *lane; one of them is busy.
- * 0: the id is the chunk's own.  -1: as chunk_verify().
+ * The lane has ended after -1, too.
  */
-int chunk_pair_end(struct chunk_pair *p, unsigned int *lane, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+int chunk_pair_end(struct chunk_pair *p, unsigned int *lane,
+		   struct chunk_id *ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
 
 #endif

@@ -239,7 +239,7 @@ static int send_parcel(struct writer *w, const struct chunk_seal *seal,
 
 	if (!p) {
 		(void)err_oom(e);
-		fail(w, e); /* as in writer_add() */
+		fail(w, e); /* as in writer_add_named() */
 		return -1;
 	}
 	p->seal = *seal;
@@ -260,27 +260,22 @@ static int send_parcel(struct writer *w, const struct chunk_seal *seal,
 	return 0;
 }
 
-static int add(struct writer *w, struct chunk_worker *worker,
-	       const struct chunk_plain *plain, struct chunk_id *ret,
-	       uint64_t *ret_new, struct err *e)
+int writer_add_named(struct writer *w, struct chunk_worker *worker,
+		     const struct chunk_id *id, const struct chunk_plain *plain,
+		     uint64_t *ret_new, struct err *e)
 {
 	struct chunk_sealed sealed;
-	struct chunk_id id;
 	int is;
 
-	if (chunk_identify(worker, 0, plain->kind, plain->bytes, plain->n, &id,
-			   e))
-		return -1;
 	if (ret_new)
 		*ret_new = 0;
-	*ret = id;
-	is = is_stored(w, &id, e);
+	is = is_stored(w, id, e);
 	if (is)
 		return is < 0 ? -1 : 0;
-	is = claim(w, &id, e);
+	is = claim(w, id, e);
 	if (is <= 0)
 		return is;
-	if (chunk_seal_new(worker, &id, plain, &sealed, e)) {
+	if (chunk_seal_new(worker, id, plain, &sealed, e)) {
 		fail(w, e); /* others may have counted on our claim */
 		return -1;
 	}
@@ -300,19 +295,9 @@ int writer_add(struct writer *w, struct chunk_worker *worker,
 		.n = n,
 	};
 
-	return add(w, worker, &whole, ret, ret_new, e);
-}
-
-int writer_add_large(struct writer *w, struct chunk_worker *worker,
-		     const void *plain, size_t n, struct chunk_id *ret,
-		     uint64_t *ret_new, struct err *e)
-{
-	const struct chunk_plain whole = { .kind = CHUNK_DATA,
-					   .effort = COMPRESS_FITTING,
-					   .bytes = plain,
-					   .n = n };
-
-	return add(w, worker, &whole, ret, ret_new, e);
+	if (chunk_identify(worker, whole.domain, kind, plain, n, ret, e))
+		return -1;
+	return writer_add_named(w, worker, ret, &whole, ret_new, e);
 }
 
 int writer_add_sealed(struct writer *w, const struct chunk_seal *seal,

@@ -66,10 +66,10 @@ int writer_add(struct writer *w, struct chunk_worker *worker,
 	       enum chunk_kind kind, const void *plain, size_t n,
 	       struct chunk_id *ret, uint64_t *ret_new, struct err *e)
 	NONNULL(1, 2, 6, 8) MUST_CHECK;
-/* The same for data of a large file, which is compressed as hard as pays. */
-int writer_add_large(struct writer *w, struct chunk_worker *worker,
-		     const void *plain, size_t n, struct chunk_id *ret,
-		     uint64_t *ret_new, struct err *e) NONNULL(1, 2, 5, 7)
+/* The same for a chunk whose id is known, of domain 0. */
+int writer_add_named(struct writer *w, struct chunk_worker *worker,
+		     const struct chunk_id *id, const struct chunk_plain *plain,
+		     uint64_t *ret_new, struct err *e) NONNULL(1, 2, 3, 4, 6)
 	MUST_CHECK;
 /* The same for a chunk that is sealed already (replication). */
 int writer_add_sealed(struct writer *w, const struct chunk_seal *seal,

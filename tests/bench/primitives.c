@@ -59,21 +59,21 @@ static void hmac_sha256(const uint8_t *in, size_t n, uint8_t *out)
 /* Every second call does the work of two. */
 static void hmac_sha256_pair(const uint8_t *in, size_t n, uint8_t *out)
 {
-	static struct chunk_seal seals[CHUNK_PAIR];
+	const struct chunk_plain plain = { .kind = CHUNK_DATA,
+					   .bytes = in,
+					   .n = n };
 	static unsigned int lane;
+	struct chunk_id id;
 	struct err e;
 
-	(void)out;
-	seals[lane].plain_len = (uint32_t)n;
-	if (chunk_pair_begin(pair, lane, &seals[lane], in, &e))
+	if (chunk_pair_begin(pair, lane, &plain, &e))
 		abort();
 	if (++lane < CHUNK_PAIR)
 		return;
-	/* The ids are not those of the seals. */
-	while (lane--)
-		if (!chunk_pair_end(pair, &(unsigned int){ 0 }, &e))
+	for (; lane; lane--)
+		if (chunk_pair_end(pair, &(unsigned int){ 0 }, &id, &e))
 			abort();
-	lane = 0;
+	memcpy(out, id.b, sizeof(id.b));
 }
 
 static void hmac_sha512_256(const uint8_t *in, size_t n, uint8_t *out)

@@ -50,6 +50,26 @@ START_TEST(closing_lets_the_rest_out)
 }
 END_TEST
 
+START_TEST(whoever_does_not_wait_gets_what_is_there)
+{
+	CLEANUP(queue_free) struct queue *q = NULL;
+	struct err e;
+	void *item;
+
+	ck_ok(queue_new(&q, 1, &e));
+	ck_assert_int_eq(queue_try_pop(q, &item), 0);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(queue_push(q, &items[i]));
+		ck_assert_int_eq(queue_try_pop(q, &item), 1);
+		ck_assert_ptr_eq(item, &items[i]);
+	}
+	ck_assert(queue_push(q, &items[0]));
+	queue_close(q);
+	ck_assert_int_eq(queue_try_pop(q, &item), 1);
+	ck_assert_int_eq(queue_try_pop(q, &item), 0);
+}
+END_TEST
+
 START_TEST(aborting_keeps_the_rest_for_its_owner)
 {
 	CLEANUP(queue_free) struct queue *q = NULL;
@@ -62,6 +82,7 @@ START_TEST(aborting_keeps_the_rest_for_its_owner)
 	queue_close(q);
 	queue_abort(q);
 	ck_assert_int_eq(queue_pop(q, &item), 0);
+	ck_assert_int_eq(queue_try_pop(q, &item), 0);
 	ck_assert(!queue_push(q, &items[2]));
 	ck_assert_ptr_eq(queue_drain(q), &items[0]);
 	ck_assert_ptr_eq(queue_drain(q), &items[1]);
@@ -152,6 +173,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, gives_back_in_order);
 	tcase_add_test(tc, closing_lets_the_rest_out);
+	tcase_add_test(tc, whoever_does_not_wait_gets_what_is_there);
 	tcase_add_test(tc, aborting_keeps_the_rest_for_its_owner);
 	tcase_add_test(tc, ending_wakes_those_who_wait);
 	tcase_add_test(tc, survives_the_lack_of_memory);
