@@ -9,28 +9,45 @@
 #include "base/clock.h"
 #include "storage/snapshot.h"
 
+/*
+ * Entries change hands several at a time: to wake a thread costs about as much
+ * as to read a small file.  A reader claims this many, or fewer when they are
+ * not so small; half as many wait for company before it is told of them.
+ */
+#define CLAIM	    16U
+#define CLAIM_BYTES (SNAPSHOT_AHEAD_BYTES / 32)
+#define SHOW	    (CLAIM / 2)
+
 struct slot {
 	struct ahead_item item;
 	size_t bytes; /* counted in ahead's */
 	bool done;
 };
 
-/* Entries first … end, each in the slot of its number's remainder. */
+/*
+ * Entries first … end, each in the slot of its number's remainder.  Numbers
+ * only grow: first ≤ ready ≤ shown ≤ end and ready ≤ claimed ≤ shown.  A slot
+ * is the caller's up to ready and from shown on, a reader's while it is claimed
+ * and not done.
+ */
 struct ahead {
 	struct source *source;
 	struct slot slots[SNAPSHOT_AHEAD];
 	size_t bytes; /* of content, taken and not given back */
 	bool has_given;
 	struct hash *hash; /* the caller's */
+	uint64_t first;
+	uint64_t end;
 
 	pthread_mutex_t lock; /* for what follows, and done */
 	pthread_cond_t work;
 	pthread_cond_t arrived;
-	uint64_t first;
+	/* The caller alone changes these two, and may read them unlocked. */
+	uint64_t ready;	  /* all before it are done */
+	uint64_t shown;	  /* to the readers */
 	uint64_t claimed; /* the next for a reader */
-	uint64_t end;
 	unsigned int idle;
-	bool waits; /* for the first one */
+	bool waits; /* the caller, for the one that is ready next */
 	bool stop;
 	struct reader {
 		struct ahead *ahead;
@@ -181,6 +198,44 @@ static int look_at(struct ahead_item *i, struct hash *h, struct err *e)
 	return 0;
 }
 
+/* The entries from claimed on that one reader takes; there are some. */
+static uint64_t claim_end(const struct ahead *a)
+{
+	uint64_t to = a->claimed;
+	size_t bytes = 0;
+
+	do
+		bytes += a->slots[to++ % SNAPSHOT_AHEAD].bytes;
+	while (to < a->shown && to < a->claimed + CLAIM && bytes < CLAIM_BYTES);
+	return to;
+}
+
+static void look_at_slot(struct slot *s, struct hash *h)
+{
+	if (look_at(&s->item, h, &s->item.why))
+		s->item.described = -1;
+}
+
+/* One claim, with the lock held at both ends. */
+static void read_some(struct ahead *a, struct hash *h)
+{
+	const uint64_t from = a->claimed;
+	const uint64_t to = claim_end(a);
+
+	a->claimed = to;
+	/* The caller woke one of us only. */
+	if (to < a->shown && a->idle)
+		(void)pthread_cond_signal(&a->work);
+	(void)pthread_mutex_unlock(&a->lock);
+	for (uint64_t i = from; i < to; i++)
+		look_at_slot(&a->slots[i % SNAPSHOT_AHEAD], h);
+	(void)pthread_mutex_lock(&a->lock);
+	for (uint64_t i = from; i < to; i++)
+		a->slots[i % SNAPSHOT_AHEAD].done = true;
+	if (a->waits && from <= a->ready && a->ready < to)
+		(void)pthread_cond_signal(&a->arrived);
+}
+
 static void *reader(void *arg)
 {
 	struct reader *r = arg;
@@ -188,24 +243,13 @@ static void *reader(void *arg)
 
 	(void)pthread_mutex_lock(&a->lock);
 	while (!a->stop) {
-		struct slot *s;
-		uint64_t number;
-
-		if (a->claimed == a->end) {
+		if (a->claimed < a->shown) {
+			read_some(a, r->hash);
+		} else {
 			a->idle++;
 			(void)pthread_cond_wait(&a->work, &a->lock);
 			a->idle--;
-			continue;
 		}
-		number = a->claimed++;
-		s = &a->slots[number % SNAPSHOT_AHEAD];
-		(void)pthread_mutex_unlock(&a->lock);
-		if (look_at(&s->item, r->hash, &s->item.why))
-			s->item.described = -1;
-		(void)pthread_mutex_lock(&a->lock);
-		s->done = true;
-		if (a->waits && number == a->first)
-			(void)pthread_cond_signal(&a->arrived);
 	}
 	(void)pthread_mutex_unlock(&a->lock);
 	return NULL;
@@ -252,6 +296,16 @@ bool snapshot_ahead_is_empty(const struct ahead *a)
 	return taken(a) == 0;
 }
 
+/* All that was taken is the readers' now; with the lock held. */
+static void show(struct ahead *a)
+{
+	if (a->shown == a->end)
+		return;
+	a->shown = a->end;
+	if (a->idle)
+		(void)pthread_cond_signal(&a->work);
+}
+
 int snapshot_ahead_take(struct ahead *a, const struct entry *listed,
 			struct err *e)
 {
@@ -268,12 +322,27 @@ int snapshot_ahead_take(struct ahead *a, const struct entry *listed,
 		return -1;
 	}
 	a->bytes += s->bytes;
-	(void)pthread_mutex_lock(&a->lock);
 	a->end++;
-	if (a->idle)
-		(void)pthread_cond_signal(&a->work);
-	(void)pthread_mutex_unlock(&a->lock);
+	if (a->end - a->shown >= SHOW) {
+		(void)pthread_mutex_lock(&a->lock);
+		show(a);
+		(void)pthread_mutex_unlock(&a->lock);
+	}
 	return 0;
+}
+
+/* Wait until the first entry is done; how many are, after it, is seen, too. */
+static void wait_for_first(struct ahead *a)
+{
+	(void)pthread_mutex_lock(&a->lock);
+	show(a);
+	a->waits = true;
+	while (!a->slots[a->ready % SNAPSHOT_AHEAD].done)
+		(void)pthread_cond_wait(&a->arrived, &a->lock);
+	a->waits = false;
+	while (a->ready < a->shown && a->slots[a->ready % SNAPSHOT_AHEAD].done)
+		a->ready++;
+	(void)pthread_mutex_unlock(&a->lock);
 }
 
 int snapshot_ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
@@ -285,13 +354,9 @@ int snapshot_ahead_next(struct ahead *a, struct ahead_item **ret, struct err *e)
 		item_done(&a->slots[(a->first + SNAPSHOT_AHEAD - 1) %
 				    SNAPSHOT_AHEAD]
 				   .item);
-	(void)pthread_mutex_lock(&a->lock);
-	a->waits = true;
-	while (!s->done)
-		(void)pthread_cond_wait(&a->arrived, &a->lock);
-	a->waits = false;
+	if (a->first == a->ready)
+		wait_for_first(a);
 	a->first++;
-	(void)pthread_mutex_unlock(&a->lock);
 	a->has_given = true;
 	a->bytes -= s->bytes;
 	if (s->item.described < 0) {

@@ -2,6 +2,7 @@
 #include "storage/snapshot_ahead.h"
 
 #include <inttypes.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,8 @@ static atomic_int taken;
 static atomic_int open_now;
 static atomic_int most_open;
 static size_t fails; /* describing this one; 0: none */
+static bool meets;   /* the first one waits for the second */
+static sem_t second;
 static struct err e;
 static const uint8_t key[KEYS_SIZE] = { 1 };
 
@@ -41,6 +44,10 @@ static int describe(struct source_handle *h, struct entry *en, struct err *err)
 	while (now > most &&
 	       !atomic_compare_exchange_weak(&most_open, &most, now))
 		continue;
+	if (meets && i == 0)
+		(void)sem_wait(&second);
+	if (meets && i == 1)
+		(void)sem_post(&second);
 	/* The first of a few is done last. */
 	if (i % 7 == 0)
 		clock_sleep_ms(1);
@@ -71,12 +78,15 @@ static void set_up(void)
 	f.base.ops = &ops;
 	f.rooted = true;
 	fails = 0;
+	meets = false;
+	(void)sem_init(&second, 0, 0);
 	atomic_store(&open_now, 0);
 	atomic_store(&most_open, 0);
 }
 
 static void tear_down(void)
 {
+	(void)sem_destroy(&second);
 	ck_assert_int_eq(atomic_load(&taken), 0); /* all were released */
 }
 
@@ -141,6 +151,25 @@ START_TEST(little_is_ahead)
 }
 END_TEST
 
+/* However few: no reader takes all of them while another has none. */
+START_TEST(readers_share_what_takes_long)
+{
+	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
+	struct ahead_item *x;
+
+	for (size_t i = 0; i < 2; i++)
+		entries[i].entry.size = SNAPSHOT_SMALL - 1;
+	meets = true;
+	ck_ok(snapshot_ahead_new(&f.base, key, &a, &e));
+	ck_assert(take_one(a));
+	ck_assert(take_one(a));
+	for (size_t i = 0; i < 2; i++) {
+		ck_ok(snapshot_ahead_next(a, &x, &e));
+		is_entry(x, i);
+	}
+}
+END_TEST
+
 START_TEST(what_is_not_small_is_left_open)
 {
 	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
@@ -199,6 +228,7 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, entries_come_back_in_order);
 	tcase_add_test(tc, little_is_ahead);
+	tcase_add_test(tc, readers_share_what_takes_long);
 	tcase_add_test(tc, what_is_not_small_is_left_open);
 	tcase_add_test(tc, an_error_comes_at_its_turn);
 	tcase_add_test(tc, nobody_need_ask_for_them);
