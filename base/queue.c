@@ -11,6 +11,7 @@ struct queue {
 	size_t capacity;
 	size_t first;
 	size_t count;
+	size_t waiting; /* in queue_pop() */
 	bool closed;
 	bool aborted;
 	void *items[];
@@ -74,30 +75,39 @@ static void *take_first(struct queue *q)
 	return item;
 }
 
-static int pop(struct queue *q, bool waits, void **ret_item)
+/* More than spare items are there. */
+static int pop(struct queue *q, size_t spare, void **ret_item)
 {
-	int got = 0;
-
-	(void)pthread_mutex_lock(&q->mutex);
-	while (waits && q->count == 0 && !q->closed)
-		(void)pthread_cond_wait(&q->can_pop, &q->mutex);
-	if (q->count > 0 && !q->aborted) {
-		*ret_item = take_first(q);
-		got = 1;
-		(void)pthread_cond_signal(&q->can_push);
-	}
-	(void)pthread_mutex_unlock(&q->mutex);
-	return got;
+	if (q->count <= spare || q->aborted)
+		return 0;
+	*ret_item = take_first(q);
+	(void)pthread_cond_signal(&q->can_push);
+	return 1;
 }
 
 int queue_pop(struct queue *q, void **ret_item)
 {
-	return pop(q, true, ret_item);
+	int got;
+
+	(void)pthread_mutex_lock(&q->mutex);
+	while (q->count == 0 && !q->closed) {
+		q->waiting++;
+		(void)pthread_cond_wait(&q->can_pop, &q->mutex);
+		q->waiting--;
+	}
+	got = pop(q, 0, ret_item);
+	(void)pthread_mutex_unlock(&q->mutex);
+	return got;
 }
 
 int queue_try_pop(struct queue *q, void **ret_item)
 {
-	return pop(q, false, ret_item);
+	int got;
+
+	(void)pthread_mutex_lock(&q->mutex);
+	got = pop(q, q->waiting, ret_item);
+	(void)pthread_mutex_unlock(&q->mutex);
+	return got;
 }
 
 static void end(struct queue *q, bool at_once)

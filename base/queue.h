@@ -28,7 +28,10 @@ DEFINE_CLEANUP(struct queue *, queue_free);
 bool queue_push(struct queue *q, void *item) NONNULL(1, 2) MUST_CHECK;
 /* 1 and an item, or 0 when closed and empty, or aborted. */
 int queue_pop(struct queue *q, void **ret_item) NONNULL(1, 2) MUST_CHECK;
-/* The same without waiting: 0 also when it is empty now. */
+/*
+ * The same without waiting, for one who has an item already: 0 also when there
+ * are no more items than there are others that wait for one.
+ */
 int queue_try_pop(struct queue *q, void **ret_item) NONNULL(1, 2) MUST_CHECK;
 void queue_close(struct queue *q) NONNULL(1);
 void queue_abort(struct queue *q) NONNULL(1);

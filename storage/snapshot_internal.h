@@ -15,8 +15,8 @@
 #include "storage/snapshot.h"
 
 /*
- * Plaintext in flight: the job queue, two jobs in work and the group that is
- * being filled; about 1 MiB each, 2 MiB at most.
+ * Plaintext in flight: the job queue, up to two jobs in each worker's hands and
+ * the group that is being filled; about 1 MiB each, 2 MiB at most.
  */
 #define SNAPSHOT_JOBS	     4
 #define SNAPSHOT_WORKERS_MAX 8

@@ -15,6 +15,10 @@
 
 /* One thread's. */
 struct chunk_pair;
+/*
+ * ERR_BUG when the ids of a trial differ from chunk_identify()'s: what makes
+ * ids and what checks them both come here, and would agree on a wrong one.
+ */
 int chunk_pair_new(const struct keys *k, struct chunk_worker *w,
 		   struct chunk_pair **ret, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;

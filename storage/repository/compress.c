@@ -183,20 +183,35 @@ static size_t frame(struct compress *c, enum compress_effort effort,
  */
 #define PROBE_EVERY 16
 
+static enum compress_effort fitting(const struct compress *c)
+{
+	return c->well_pays ? COMPRESS_WELL : COMPRESS_QUICK;
+}
+
+/* Last in the way that is likely to be kept; else it is made once more. */
+static size_t probe(struct compress *c, const void *in, size_t n, void *out,
+		    size_t cap)
+{
+	const enum compress_effort likely = fitting(c);
+	const enum compress_effort other = likely == COMPRESS_WELL
+						   ? COMPRESS_QUICK
+						   : COMPRESS_WELL;
+	const size_t of_other = frame(c, other, in, n, out, cap);
+	const size_t of_likely = frame(c, likely, in, n, out, cap);
+	const size_t well = likely == COMPRESS_WELL ? of_likely : of_other;
+	const size_t quick = likely == COMPRESS_WELL ? of_other : of_likely;
+
+	c->well_pays = well && (!quick || well < quick - quick / 32);
+	return fitting(c) == likely ? of_likely
+				    : frame(c, other, in, n, out, cap);
+}
+
 static size_t fitting_frame(struct compress *c, const void *in, size_t n,
 			    void *out, size_t cap)
 {
-	const bool probes = c->fitted++ % PROBE_EVERY == 0;
-	size_t quick = 0, well;
-
-	if (probes || !c->well_pays)
-		quick = frame(c, COMPRESS_QUICK, in, n, out, cap);
-	if (!probes && !c->well_pays)
-		return quick;
-	well = frame(c, COMPRESS_WELL, in, n, out, cap);
-	if (probes)
-		c->well_pays = well && (!quick || well < quick - quick / 32);
-	return well;
+	if (c->fitted++ % PROBE_EVERY == 0)
+		return probe(c, in, n, out, cap);
+	return frame(c, fitting(c), in, n, out, cap);
 }
 
 size_t compress_frame(struct compress *c, enum compress_effort effort,

@@ -213,7 +213,7 @@ void sha256_two_blocks(struct sha256_state *a, const uint8_t *from_a,
 	(void)b;
 	(void)from_b;
 	(void)n;
-	assert(!"asked without sha256_two_here()");
+	assert(false && "asked without sha256_two_here()");
 }
 
 #endif

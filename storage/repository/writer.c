@@ -267,6 +267,7 @@ int writer_add_named(struct writer *w, struct chunk_worker *worker,
 	struct chunk_sealed sealed;
 	int is;
 
+	assert(plain->domain == 0);
 	if (ret_new)
 		*ret_new = 0;
 	is = is_stored(w, id, e);

@@ -66,7 +66,10 @@ int writer_add(struct writer *w, struct chunk_worker *worker,
 	       enum chunk_kind kind, const void *plain, size_t n,
 	       struct chunk_id *ret, uint64_t *ret_new, struct err *e)
 	NONNULL(1, 2, 6, 8) MUST_CHECK;
-/* The same for a chunk whose id is known, of domain 0. */
+/*
+ * The same for a chunk of domain 0 whose id is known: the caller answers for
+ * it, as nothing compares it with the bytes before they are read again.
+ */
 int writer_add_named(struct writer *w, struct chunk_worker *worker,
 		     const struct chunk_id *id, const struct chunk_plain *plain,
 		     uint64_t *ret_new, struct err *e) NONNULL(1, 2, 3, 4, 6)

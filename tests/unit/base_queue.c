@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "tests/support/alloc_fail.h"
 #include "tests/support/check_main.h"
 
@@ -67,6 +68,44 @@ START_TEST(whoever_does_not_wait_gets_what_is_there)
 	queue_close(q);
 	ck_assert_int_eq(queue_try_pop(q, &item), 1);
 	ck_assert_int_eq(queue_try_pop(q, &item), 0);
+}
+END_TEST
+
+static void *pop_one(void *arg)
+{
+	void *item = NULL;
+
+	return queue_pop(arg, &item) ? item : NULL;
+}
+
+/* Whether what was put in went to the one who waited, who may come late. */
+static bool goes_to_who_waits(struct queue *q)
+{
+	pthread_t waiting;
+	void *item;
+	bool taken;
+
+	ck_assert_int_eq(pthread_create(&waiting, NULL, pop_one, q), 0);
+	clock_sleep_ms(20);
+	ck_assert(queue_push(q, &items[0]));
+	taken = queue_try_pop(q, &item);
+	if (taken)
+		ck_assert(queue_push(q, item));
+	ck_assert_int_eq(pthread_join(waiting, &item), 0);
+	ck_assert_ptr_eq(item, &items[0]);
+	return !taken;
+}
+
+START_TEST(nobody_takes_what_another_waits_for)
+{
+	CLEANUP(queue_free) struct queue *q = NULL;
+	struct err e;
+	int n = 0;
+
+	ck_ok(queue_new(&q, 2, &e));
+	for (int i = 0; i < 20; i++)
+		n += goes_to_who_waits(q);
+	ck_assert_int_gt(n, 10);
 }
 END_TEST
 
@@ -174,6 +213,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, gives_back_in_order);
 	tcase_add_test(tc, closing_lets_the_rest_out);
 	tcase_add_test(tc, whoever_does_not_wait_gets_what_is_there);
+	tcase_add_test(tc, nobody_takes_what_another_waits_for);
 	tcase_add_test(tc, aborting_keeps_the_rest_for_its_owner);
 	tcase_add_test(tc, ending_wakes_those_who_wait);
 	tcase_add_test(tc, survives_the_lack_of_memory);

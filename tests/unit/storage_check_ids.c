@@ -5,6 +5,8 @@
  */
 #include "storage/repository/check.h"
 
+#include <stdatomic.h>
+
 #include "storage/repository/pack.h"
 #include "tests/support/random.h"
 #include "tests/support/repo_frame.h"
@@ -134,8 +136,55 @@ START_TEST(each_chunk_is_judged_by_itself)
 }
 END_TEST
 
+/* The fault of one opening, which is no damage; 0: none. */
+static unsigned int failing;
+static atomic_uint opened;
+
+int __real_chunk_open(struct chunk_worker *w, const struct chunk_seal *s,
+		      const void *sealed, size_t n, uint8_t *out,
+		      struct err *e);
+int __wrap_chunk_open(struct chunk_worker *w, const struct chunk_seal *s,
+		      const void *sealed, size_t n, uint8_t *out,
+		      struct err *e);
+int __wrap_chunk_open(struct chunk_worker *w, const struct chunk_seal *s,
+		      const void *sealed, size_t n, uint8_t *out, struct err *e)
+{
+	if (s->kind == CHUNK_DATA && failing &&
+	    atomic_fetch_add(&opened, 1) + 1 == failing)
+		return err_set(e, ERR_BUSY, "not now");
+	return __real_chunk_open(w, s, sealed, n, out, e);
+}
+
+START_TEST(what_was_not_judged_is_not_verified)
+{
+	static const unsigned int at[] = { 1, 2, CHUNKS / 2, CHUNKS - 1,
+					   CHUNKS };
+	CLEANUP(close_world) struct world w;
+	const struct check_options o = { .level = CHECK_DATA,
+					 .now = clock_now(),
+					 .scratch = w.f.dir.path,
+					 .verified = note_verified,
+					 .arg = &w };
+	struct err e;
+
+	open_world(&w);
+	add_pack(&w, 0, true);
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		CLEANUP(check_result_done) struct check_result x = { 0 };
+
+		failing = at[i];
+		atomic_store(&opened, 0);
+		ck_assert_int_eq(check_run(w.f.r, &o, &x, &e), -1);
+		ck_assert_int_eq(e.code, ERR_BUSY);
+		ck_assert_uint_eq(w.verified, 0);
+	}
+	failing = 0;
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
+	tcase_add_test(tc, what_was_not_judged_is_not_verified);
 	tcase_add_test(tc, each_chunk_is_judged_by_itself);
 }
 CHECK_MAIN("storage/check_ids", cases)

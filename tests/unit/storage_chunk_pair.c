@@ -9,7 +9,7 @@
 #include "tests/support/check_main.h"
 #include "tests/support/repo_keys.h"
 
-#define BYTES ((size_t)100000)
+#define BYTES ((size_t)1500000)
 
 static struct keys *keys;
 static struct chunk_worker *worker;
@@ -153,7 +153,7 @@ START_TEST(many_pass_through)
 		}
 		if (i >= 400)
 			continue;
-		plain[lane] = plain_of(bytes + i, i * i % (BYTES - 400));
+		plain[lane] = plain_of(bytes + i, i * i * 9 % (BYTES - 400));
 		is_busy[lane] = true;
 		begin(lane, &plain[lane]);
 	}
@@ -191,8 +191,10 @@ START_TEST(the_standard_says_the_same)
 	struct sha256_state a, b;
 	uint8_t got[32];
 
-	if (!sha256_two_here())
+	if (!sha256_two_here()) {
+		(void)fprintf(stderr, "not tested: no SHA instructions here\n");
 		return;
+	}
 	sha256_two_begin(&a);
 	sha256_two_begin(&b);
 	sha256_two_blocks(&a, block, &b, bytes, 1);

@@ -151,7 +151,8 @@ START_TEST(little_is_ahead)
 }
 END_TEST
 
-/* However few: no reader takes all of them while another has none. */
+/* However few large ones: no reader takes all of them while another has none.
+ */
 START_TEST(readers_share_what_takes_long)
 {
 	CLEANUP(snapshot_ahead_free) struct ahead *a = NULL;
