@@ -40,7 +40,7 @@ struct chunk_pair {
 	unsigned int first; /* then: the lane that began first */
 };
 
-/* Two texts of unlike lengths, so that all ways through a lane are gone. */
+/* Two texts of unlike lengths: side by side, then the longer one alone. */
 static int try_out(struct chunk_pair *p, struct err *e)
 {
 	uint8_t bytes[CHUNK_PAIR][500];
@@ -63,8 +63,10 @@ static int try_out(struct chunk_pair *p, struct err *e)
 				   plain[lane].n, &want, e))
 			return -1;
 		if (!chunk_id_equal(&got, &want))
-			return err_set(e, ERR_BUG,
-				       "this machine computes SHA-256 wrong");
+			return err_set(
+				e, ERR_BUG,
+				"two ways to compute SHA-256 differ on this "
+				"machine: it is not to be trusted");
 	}
 	return 0;
 }

@@ -519,7 +519,7 @@ START_TEST(frames_are_taken_exactly)
 }
 END_TEST
 
-/* Lengths of n frames of the same bytes, and of each effort's first. */
+/* Lengths of 40 frames of the same bytes, and of one by each effort. */
 static void frames_of(const uint8_t *bytes, size_t n, size_t lens[40],
 		      size_t *quick, size_t *well)
 {
