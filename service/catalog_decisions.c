@@ -1,36 +1,13 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "service/catalog_hash.h"
+#include "service/catalog_inputs.h"
 #include "service/catalog_internal.h"
 #include "service/catalog_keep.h"
 
 /* ---- Evaluations
  * -------------------------------------------------------------------- */
-
-static int put_inputs(struct catalog *c, const char *body, int64_t *ret_id,
-		      struct err *e)
-{
-	char hash[CATALOG_HASH_TEXT];
-	struct sql_stmt *s;
-
-	catalog_hash(body, strlen(body), hash);
-	s = sql_stmt(c->db,
-		     "INSERT INTO inputs (hash, body) VALUES (?, ?) "
-		     "ON CONFLICT (hash) DO NOTHING",
-		     e);
-	if (s == NULL)
-		return -1;
-	sql_text(s, hash);
-	sql_text(s, body);
-	if (sql_run(s, e) < 0)
-		return -1;
-	s = sql_stmt(c->db, "SELECT id FROM inputs WHERE hash = ?", e);
-	if (s == NULL)
-		return -1;
-	sql_text(s, hash);
-	return catalog_one_int(s, ret_id, e) < 0 ? -1 : 0;
-}
 
 static int insert_evaluation(struct catalog *c,
 			     const struct catalog_evaluation *v, int64_t inputs,
@@ -64,21 +41,68 @@ static int insert_evaluation(struct catalog *c,
 	return 0;
 }
 
-/*
- * The evaluation before, of the same group and under the same policy: only
- * what it decided can be "still so".  0 when there is none.
- */
-static int find_previous(struct catalog *c, const struct catalog_evaluation *v,
-			 int64_t *ret, struct err *e)
+/* ---- Decisions
+ * ---------------------------------------------------------------------- */
+
+/* What an evaluation changes about the decisions of its group. */
+struct changing {
+	const struct catalog_evaluation *v;
+	bool other_policy; /* than the group's evaluation before: all is new */
+	const struct catalog_decision **sorted; /* by snapshot */
+	bool *still_so;				/* of each of them */
+	size_t n, at;
+	int64_t *ended; /* rows */
+	size_t n_ended, room;
+};
+
+static void changing_done(struct changing *g)
 {
+	free(g->sorted);
+	free(g->still_so);
+	free(g->ended);
+}
+static inline void cleanup_changing_done(struct changing *g)
+{
+	changing_done(g);
+}
+
+static int compare_snapshots(const void *a, const void *b)
+{
+	const struct catalog_decision *const *x = a;
+	const struct catalog_decision *const *y = b;
+
+	return strcmp((*x)->snapshot, (*y)->snapshot);
+}
+
+static int sort_decisions(struct changing *g,
+			  const struct catalog_decision *decisions,
+			  struct err *e)
+{
+	g->sorted = calloc(g->n + 1, sizeof(const struct catalog_decision *));
+	g->still_so = calloc(g->n + 1, sizeof(*g->still_so));
+	if (!g->sorted || !g->still_so)
+		return err_oom(e);
+	for (size_t i = 0; i < g->n; i++)
+		g->sorted[i] = &decisions[i];
+	if (g->n > 1)
+		qsort(g->sorted, g->n, sizeof(const struct catalog_decision *),
+		      compare_snapshots);
+	return 0;
+}
+
+/* What was decided under another policy, or version of it, is not "still so".
+ */
+static int see_policy(struct catalog *c, struct changing *g, struct err *e)
+{
+	const struct catalog_evaluation *v = g->v;
+	int64_t other = 0;
 	struct sql_stmt *s = sql_stmt(
 		c->db,
-		"SELECT CASE WHEN policy_uid = ?4 AND policy_version = ?5 "
-		"AND policy = ?6 THEN id ELSE 0 END FROM evaluations "
+		"SELECT policy_uid <> ?4 OR policy_version <> ?5 OR "
+		"policy <> ?6 FROM evaluations "
 		"WHERE repository = ?1 AND source = ?2 AND region = ?3 "
 		"ORDER BY id DESC LIMIT 1",
 		e);
-	int got;
 
 	if (s == NULL)
 		return -1;
@@ -88,42 +112,77 @@ static int find_previous(struct catalog *c, const struct catalog_evaluation *v,
 	sql_text(s, v->policy_uid);
 	sql_int(s, v->policy_version);
 	sql_text(s, v->policy);
-	got = catalog_one_int(s, ret, e);
-	if (got == 0)
-		*ret = 0;
-	return got < 0 ? -1 : 0;
+	if (catalog_one_int(s, &other, e) < 0)
+		return -1;
+	g->other_policy = other != 0;
+	return 0;
 }
 
-/* ---- Decisions
- * ---------------------------------------------------------------------- */
-
-/*
- * 1 when the last decision about it said the same and was prolonged.  By the
- * index that has the snapshot ("+last"): by the group's last evaluation each
- * of n decisions would look at all n.
- */
-static int still_so(struct catalog *c, const struct catalog_evaluation *v,
-		    int64_t previous, int64_t id,
-		    const struct catalog_decision *d, struct err *e)
+static int end_row(struct changing *g, int64_t row, struct err *e)
 {
+	if (g->n_ended == g->room) {
+		const size_t room = g->room ? 2 * g->room : 64;
+		int64_t *more = reallocarray(g->ended, room, sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		g->ended = more;
+		g->room = room;
+	}
+	g->ended[g->n_ended++] = row;
+	return 0;
+}
+
+/* Both are sorted by snapshot; each decision keeps one row. */
+static int compare_row(const void *to, struct sql_stmt *s, struct err *e)
+{
+	struct changing *g = *(struct changing *const *)to;
+	const int64_t row = sql_get_int(s);
+	const char *snapshot = sql_get_text(s);
+	const char *outcome = sql_get_text(s);
+	const char *reasons = sql_get_text(s);
+	const struct catalog_decision *d;
+
+	while (g->at < g->n && strcmp(g->sorted[g->at]->snapshot, snapshot) < 0)
+		g->at++;
+	d = g->at < g->n ? g->sorted[g->at] : NULL;
+	if (!d || g->other_policy || strcmp(d->snapshot, snapshot) != 0 ||
+	    strcmp(d->outcome, outcome) != 0 ||
+	    strcmp(d->reasons_json ? d->reasons_json : "[]", reasons) != 0)
+		return end_row(g, row, e);
+	g->still_so[g->at++] = true;
+	return 0;
+}
+
+static int compare_open(struct catalog *c, struct changing *g, struct err *e)
+{
+	const struct changing *const to = g;
 	struct sql_stmt *s = sql_stmt(
 		c->db,
-		"UPDATE decisions SET last = ?2 WHERE repository = ?3 AND "
-		"snapshot = ?4 AND source = ?5 AND region = ?6 AND +last = ?1 "
-		"AND outcome = ?7 AND reasons = ?8",
+		"SELECT id, snapshot, outcome, reasons FROM decisions WHERE "
+		"repository = ? AND source = ? AND region = ? AND "
+		"ended IS NULL ORDER BY snapshot",
 		e);
 
 	if (s == NULL)
 		return -1;
-	sql_int(s, previous);
-	sql_int(s, id);
-	sql_text(s, v->repository);
-	sql_text(s, d->snapshot);
-	sql_text(s, v->source);
-	sql_text(s, v->region);
-	sql_text(s, d->outcome);
-	sql_json(s, d->reasons_json, "[]");
-	return sql_run(s, e);
+	sql_text(s, g->v->repository);
+	sql_text(s, g->v->source);
+	sql_text(s, g->v->region);
+	return catalog_list(c, s, compare_row, &to, e);
+}
+
+static int end_decision(struct catalog *c, int64_t row, int64_t evaluation,
+			struct err *e)
+{
+	struct sql_stmt *s = sql_stmt(
+		c->db, "UPDATE decisions SET ended = ? WHERE id = ?", e);
+
+	if (s == NULL)
+		return -1;
+	sql_int(s, evaluation);
+	sql_int(s, row);
+	return sql_run(s, e) < 0 ? -1 : 0;
 }
 
 static int insert_decision(struct catalog *c,
@@ -133,8 +192,7 @@ static int insert_decision(struct catalog *c,
 	struct sql_stmt *s = sql_stmt(
 		c->db,
 		"INSERT INTO decisions (repository, source, region, snapshot, "
-		"first, last, outcome, reasons) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		"first, outcome, reasons) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		e);
 
 	if (s == NULL)
@@ -144,38 +202,39 @@ static int insert_decision(struct catalog *c,
 	sql_text(s, v->region);
 	sql_text(s, d->snapshot);
 	sql_int(s, id);
-	sql_int(s, id);
 	sql_text(s, d->outcome);
 	sql_json(s, d->reasons_json, "[]");
 	return sql_run(s, e) < 0 ? -1 : 0;
 }
 
-static int add_decision(struct catalog *c, const struct catalog_evaluation *v,
-			int64_t previous, int64_t id,
-			const struct catalog_decision *d, struct err *e)
+static int write_changes(struct catalog *c, const struct changing *g,
+			 int64_t id, struct err *e)
 {
-	const int same = previous == 0 ? 0 : still_so(c, v, previous, id, d, e);
-
-	if (same != 0)
-		return same < 0 ? -1 : 0;
-	return insert_decision(c, v, id, d, e);
+	for (size_t i = 0; i < g->n_ended; i++)
+		if (end_decision(c, g->ended[i], id, e) < 0)
+			return -1;
+	for (size_t i = 0; i < g->n; i++)
+		if (!g->still_so[i] &&
+		    insert_decision(c, g->v, id, g->sorted[i], e) < 0)
+			return -1;
+	return 0;
 }
 
 static int add_evaluation(struct catalog *c, const struct catalog_evaluation *v,
 			  const struct catalog_decision *decisions, size_t n,
 			  int64_t *ret_id, struct err *e)
 {
-	int64_t previous = 0, inputs = 0;
+	CLEANUP(changing_done) struct changing g = { .v = v, .n = n };
+	int64_t inputs = 0;
 
-	if (find_previous(c, v, &previous, e) < 0 ||
-	    put_inputs(c, v->inputs_json ? v->inputs_json : "{}", &inputs, e) <
-		    0 ||
+	if (sort_decisions(&g, decisions, e) < 0 || see_policy(c, &g, e) < 0 ||
+	    compare_open(c, &g, e) < 0 ||
+	    catalog_inputs_put(c, v, &inputs, e) < 0 ||
 	    insert_evaluation(c, v, inputs, ret_id, e) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (add_decision(c, v, previous, *ret_id, &decisions[i], e) < 0)
-			return -1;
-	return 0;
+		/* The cleanup frees g; clang-tidy 14 misses those of
+		 * structs. */
+		return -1; // NOLINT(clang-analyzer-unix.Malloc)
+	return write_changes(c, &g, *ret_id, e);
 }
 
 int catalog_evaluation_add(struct catalog *c,
@@ -198,6 +257,7 @@ int catalog_evaluation_add(struct catalog *c,
  * ------------------------------------------------------------------------ */
 
 struct evaluation_to {
+	struct catalog *c;
 	catalog_evaluation_visit *visit;
 	void *arg;
 };
@@ -205,8 +265,10 @@ struct evaluation_to {
 static int evaluation_row(const void *to, struct sql_stmt *s, struct err *e)
 {
 	const struct evaluation_to *t = to;
+	CLEANUP(buf_done) struct buf inputs;
 	struct catalog_evaluation v;
 
+	buf_init(&inputs, CATALOG_WHOLE_MAX);
 	v.id = sql_get_int(s);
 	v.repository = sql_get_text(s);
 	v.source = sql_get_text(s);
@@ -217,8 +279,12 @@ static int evaluation_row(const void *to, struct sql_stmt *s, struct err *e)
 	v.run = sql_get_int(s);
 	v.now = sql_get_time(s);
 	v.actor = sql_get_text(s);
-	v.inputs_json = sql_get_text(s);
+	if (catalog_inputs_get(t->c, sql_get_int(s), &inputs, &v.inputs_state,
+			       e) < 0)
+		return -1;
+	v.inputs_json = buf_str(&inputs);
 	v.inputs_hash = sql_get_text(s);
+	v.is_unsure = sql_get_int(s) != 0;
 	v.summary_json = sql_get_text(s);
 	return t->visit(t->arg, &v, e);
 }
@@ -252,13 +318,13 @@ int catalog_evaluations(struct catalog *c,
 			catalog_evaluation_visit *visit, void *arg,
 			struct err *e)
 {
-	const struct evaluation_to to = { visit, arg };
+	const struct evaluation_to to = { c, visit, arg };
 	struct sql_query q;
 
 	sql_query(&q,
 		  "SELECT v.id, v.repository, v.source, v.region, v.policy, "
 		  "v.policy_uid, v.policy_version, v.run, v.now_us, v.actor, "
-		  "i.body, i.hash, v.summary FROM evaluations v "
+		  "v.inputs, i.hash, v.unsure, v.summary FROM evaluations v "
 		  "JOIN inputs i ON i.id = v.inputs");
 	filter_evaluations(&q, filter);
 	sql_more(&q, " ORDER BY v.id DESC");
@@ -302,12 +368,23 @@ int catalog_outcomes(struct catalog *c, const char *source,
 	return catalog_list(c, s, outcome_row, &to, e);
 }
 
+/*
+ * The last evaluation at which a decision d stood: that before the one which
+ * ended it, or the group's newest.  Its first stands in where somebody changed
+ * the group's rows, so that no decision vanishes.
+ */
+#define BY_GROUP                                                             \
+	"(SELECT w.id FROM evaluations w WHERE w.repository = d.repository " \
+	"AND w.source = d.source AND w.region = d.region AND "               \
+	"w.id >= d.first AND w.id < coalesce(d.ended, 9223372036854775807)"
+#define NEWEST " ORDER BY w.id DESC LIMIT 1)"
+
 #define DECISION_COLUMNS                                                   \
-	"SELECT d.first, d.last, f.now_us, l.now_us, d.repository, "       \
+	"SELECT d.first, l.id, f.now_us, l.now_us, d.repository, "         \
 	"d.source, d.region, d.snapshot, d.outcome, d.reasons, f.policy, " \
 	"f.policy_version FROM decisions d "                               \
 	"JOIN evaluations f ON f.id = d.first "                            \
-	"JOIN evaluations l ON l.id = d.last"
+	"JOIN evaluations l ON l.id = coalesce(" BY_GROUP NEWEST ", d.first)"
 
 struct decision_to {
 	catalog_decision_visit *visit;
@@ -343,7 +420,7 @@ int catalog_decisions(struct catalog *c, int64_t evaluation,
 	sql_query(&q, DECISION_COLUMNS
 		  " JOIN evaluations v ON v.repository = d.repository AND "
 		  "v.source = d.source AND v.region = d.region AND "
-		  "d.last >= v.id AND d.first <= v.id");
+		  "(d.ended IS NULL OR d.ended > v.id) AND d.first <= v.id");
 	sql_when_int(&q, "v.id = ?", evaluation);
 	sql_more(&q, " ORDER BY d.snapshot");
 	return catalog_list(c, sql_query_stmt(c->db, &q, e), decision_row, &to,
@@ -356,7 +433,7 @@ int catalog_decided(struct catalog *c, int64_t evaluation, const char *snapshot,
 	/* Those of a snapshot follow each other: the last that began counts. */
 	struct sql_stmt *s = sql_stmt(
 		c->db,
-		"SELECT d.last >= v.id FROM evaluations v "
+		"SELECT d.ended IS NULL OR d.ended > v.id FROM evaluations v "
 		"JOIN decisions d ON d.repository = v.repository AND "
 		"d.snapshot = ?2 AND d.source = v.source AND "
 		"d.region = v.region AND d.first <= v.id WHERE v.id = ?1 "
@@ -386,21 +463,14 @@ int catalog_decisions_of(struct catalog *c, const char *repository,
 			    e);
 }
 
-/*
- * A decision's evaluation by then: the last of its group from d.first to
- * d.last that was made by then.  d.first itself was; it stands in where
- * somebody changed the group's rows, so that no decision vanishes.
- */
-#define AS_OF                                                                \
-	"SELECT d.first, v.id, f.now_us, v.now_us, d.repository, "           \
-	"d.source, d.region, d.snapshot, d.outcome, d.reasons, v.policy, "   \
-	"v.policy_version FROM decisions d "                                 \
-	"JOIN evaluations f ON f.id = d.first "                              \
-	"JOIN evaluations v ON v.id = coalesce((SELECT w.id "                \
-	"FROM evaluations w WHERE w.repository = d.repository AND "          \
-	"w.source = d.source AND w.region = d.region AND w.id >= d.first "   \
-	"AND w.id <= d.last AND w.now_us <= ? ORDER BY w.id DESC LIMIT 1), " \
-	"d.first)"
+/* A decision's evaluation by then: the last at which it stood. */
+#define AS_OF                                                      \
+	"SELECT d.first, v.id, f.now_us, v.now_us, d.repository, " \
+	"d.source, d.region, d.snapshot, d.outcome, d.reasons, "   \
+	"v.policy, v.policy_version FROM decisions d "             \
+	"JOIN evaluations f ON f.id = d.first "                    \
+	"JOIN evaluations v ON v.id = coalesce(" BY_GROUP          \
+	" AND w.now_us <= ?" NEWEST ", d.first)"
 
 int catalog_decisions_as_of(struct catalog *c,
 			    const struct catalog_decision_filter *filter,

@@ -268,6 +268,12 @@ int catalog_drills(struct catalog *c, const struct catalog_drill_filter *filter,
 
 /* ---- Decisions, shortenings, holds -------------------------------------- */
 
+/* Whether what an evaluation was made with can be told. */
+enum catalog_inputs_state {
+	CATALOG_INPUTS_THERE,
+	CATALOG_INPUTS_MISSING, /* with a segment that was lost */
+	CATALOG_INPUTS_DAMAGED,
+};
 struct catalog_evaluation {
 	int64_t id;
 	const char *repository, *source;
@@ -277,8 +283,13 @@ struct catalog_evaluation {
 	int64_t run;	    /* or 0 */
 	struct instant now; /* the `now` that was evaluated */
 	const char *actor;
-	const char *inputs_json;  /* everything else that was evaluated */
-	const char *inputs_hash;  /* SHA-256, computed here; ignored on input */
+	const char *inputs_json; /* everything else that was evaluated */
+	/* Both computed here and ignored on input: the SHA-256; and when it
+	 * is not "there", inputs_json is "". */
+	const char *inputs_hash;
+	enum catalog_inputs_state inputs_state;
+	/* Decisions may be missing, with a segment that was lost; computed. */
+	bool is_unsure;
 	const char *summary_json; /* {"keep":N,…}; NULL: {} */
 };
 struct catalog_decision {
@@ -289,8 +300,12 @@ struct catalog_decision {
 };
 /*
  * Store an evaluation with its decisions as one.  The inputs are stored once
- * for all evaluations that share them, and a decision that repeats the last
- * one about its snapshot is stored as "still so".
+ * for all evaluations that share them, and as what differs from those of the
+ * evaluation before where that is less.  A decision holds until another
+ * evaluation of the same repository, source and region decides otherwise,
+ * leaves its snapshot out, or goes by another policy: one that repeats the last
+ * one about its snapshot is not written.  Cost: reading what holds, writing
+ * what changed.
  */
 int catalog_evaluation_add(struct catalog *c,
 			   const struct catalog_evaluation *v,

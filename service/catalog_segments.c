@@ -278,6 +278,32 @@ static int write_version(struct catalog *c, const char *line, size_t n,
 	return 0;
 }
 
+/*
+ * Inputs that are a patch of others, which no segment told of so far, have a
+ * row to name; the text may come yet.
+ */
+static const char *const inputs_steps[] = {
+	"INSERT INTO inputs (hash, body) SELECT ?1 ->> 'base', '' WHERE "
+	"?1 ->> 'base' IS NOT NULL ON CONFLICT (hash) DO NOTHING",
+
+	"INSERT INTO inputs (hash, body, base, place) SELECT "
+	"substr(?1 ->> 'inputs', 1, 64), substr(?1 ->> 'inputs', 66), b.id, "
+	"coalesce(?1 ->> 'place', 0) FROM (SELECT 1) LEFT JOIN inputs b "
+	"ON b.hash = ?1 ->> 'base' WHERE true "
+	"ON CONFLICT (hash) DO UPDATE SET body = excluded.body, "
+	"base = excluded.base, place = excluded.place WHERE inputs.body = '' "
+	"OR (inputs.base IS NOT NULL AND excluded.base IS NULL)",
+};
+
+static int write_inputs(struct catalog *c, const char *line, size_t n,
+			struct err *e)
+{
+	for (size_t i = 0; i < sizeof(inputs_steps) / sizeof(char *); i++)
+		if (run_line(c, inputs_steps[i], line, n, e) < 0)
+			return -1;
+	return 0;
+}
+
 static int write_row(struct catalog *c, const struct catalog_shape *h,
 		     const char *line, size_t n, struct err *e)
 {
@@ -285,17 +311,12 @@ static int write_row(struct catalog *c, const struct catalog_shape *h,
 
 	buf_init(&text, CATALOG_SHAPE_SQL);
 	if (strcmp(h->kind, "evaluation") == 0 &&
-	    run_line(c,
-		     "INSERT INTO inputs (hash, body) SELECT "
-		     "substr(?1 ->> 'inputs', 1, 64), "
-		     "substr(?1 ->> 'inputs', 66) WHERE true "
-		     "ON CONFLICT (hash) DO NOTHING",
-		     line, n, e) < 0)
+	    write_inputs(c, line, n, e) < 0)
 		return -1;
 	if (catalog_shapes_import_sql(h, &text, e) < 0 ||
 	    run_line(c, buf_str(&text), line, n, e) < 0)
 		return -1;
-	for (size_t i = 0; i < 2 && h->after[i]; i++)
+	for (size_t i = 0; i < CATALOG_AFTER && h->after[i]; i++)
 		if (run_line(c, h->after[i], line, n, e) < 0)
 			return -1;
 	return 0;

@@ -4,11 +4,61 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define RUN_LINK                                                         \
-	{                                                                \
-		"run", "run", "(SELECT uid FROM runs WHERE id = t.run)", \
-			"(SELECT id FROM runs WHERE uid = ?1 ->> 'run')" \
+#define RUN_LINK                                                               \
+	{                                                                      \
+		"run", "run", "(SELECT uid FROM runs WHERE id = t.run)",       \
+			"(SELECT id FROM runs WHERE uid = ?1 ->> 'run')", NULL \
 	}
+
+#define FIRST "(SELECT id FROM evaluations WHERE uid = ?1 ->> 'first')"
+#define ENDED "(SELECT id FROM evaluations WHERE uid = ?1 ->> 'ended')"
+
+/* The line's evaluation v does not follow the group's newest one here. */
+#define DOES_NOT_FOLLOW                                                      \
+	"(?1 ->> 'previous') IS NOT (SELECT p.uid FROM evaluations p WHERE " \
+	"p.repository = v.repository AND p.source = v.source AND "           \
+	"p.region = v.region AND p.id < v.id ORDER BY p.id DESC LIMIT 1)"
+
+/*
+ * What an evaluation line does to decisions that came before it, once its row
+ * is there: those that it names end with it.  All that are open do when it does
+ * not follow the group's newest evaluation here, because segments in between
+ * are lost, for nobody tells which of them still stood; it is then unsure, and
+ * so are those that follow.  By the index of what is open ("+first"): what has
+ * ended is more with each evaluation.
+ */
+#define OPEN_BEFORE                                                           \
+	"UPDATE decisions SET ended = v.id FROM evaluations v "               \
+	"WHERE v.uid = ?1 ->> 'uid' AND decisions.repository = "              \
+	"v.repository AND decisions.source = v.source AND decisions.region "  \
+	"= v.region AND decisions.ended IS NULL AND +decisions.first < v.id " \
+	"AND "
+#define END_NAMED                                          \
+	OPEN_BEFORE "decisions.snapshot IN (SELECT value " \
+		    "FROM json_each(?1, '$.ends'))"
+#define END_UNKNOWN                                            \
+	OPEN_BEFORE                                            \
+	"NOT EXISTS (SELECT 1 FROM evaluations n WHERE "       \
+	"n.repository = v.repository AND n.source = v.source " \
+	"AND n.region = v.region AND n.id > v.id) AND " DOES_NOT_FOLLOW
+#define NOTE_UNKNOWN                                                         \
+	"UPDATE evaluations AS v SET unsure = 1 WHERE v.uid = ?1 ->> 'uid' " \
+	"AND (" DOES_NOT_FOLLOW " OR EXISTS (SELECT 1 FROM evaluations p "   \
+	"WHERE p.uid = ?1 ->> 'previous' AND p.unsure))"
+
+/*
+ * Of several open decisions about one snapshot, which catalogs that were
+ * rebuilt apart from each other may have told, the last is the one that stands.
+ */
+#define LATER                                                              \
+	"FROM decisions n WHERE n.repository = decisions.repository AND "  \
+	"n.snapshot = decisions.snapshot AND n.source = decisions.source " \
+	"AND n.region = decisions.region AND n.first > decisions.first"
+#define END_EARLIER                                                           \
+	"UPDATE decisions SET ended = (SELECT min(n.first) " LATER ") WHERE " \
+	"repository = ?1 ->> 'repository' AND source = ?1 ->> 'source' AND "  \
+	"region = ?1 ->> 'region' AND snapshot = ?1 ->> 'snapshot' AND "      \
+	"ended IS NULL AND EXISTS (SELECT 1 " LATER ")"
 
 /* What has ended, or was deleted, is never taken back by an older line. */
 #define IF_LIVE(table, states) table ".state IN (" states ")"
@@ -36,7 +86,8 @@ const struct catalog_shape catalog_shapes[] = {
 		       "substr(?1 ->> 'occurrence', 1, "
 		       "instr(?1 ->> 'occurrence', ' ') - 1) AND at_us = "
 		       "CAST(substr(?1 ->> 'occurrence', "
-		       "instr(?1 ->> 'occurrence', ' ') + 1) AS INTEGER))" } } },
+		       "instr(?1 ->> 'occurrence', ' ') + 1) AS INTEGER))",
+		       NULL } } },
 	{ .kind = "step",
 	  .table = "run_steps",
 	  .columns = "source step region state started_us finished_us message "
@@ -67,7 +118,8 @@ const struct catalog_shape catalog_shapes[] = {
 		       "substr(?1 ->> 'snapshot', 1, "
 		       "instr(?1 ->> 'snapshot', ' ') - 1) AND snapshot = "
 		       "substr(?1 ->> 'snapshot', "
-		       "instr(?1 ->> 'snapshot', ' ') + 1))" } } },
+		       "instr(?1 ->> 'snapshot', ' ') + 1))",
+		       NULL } } },
 	{ .kind = "region",
 	  .table = "regions",
 	  .columns = "repository region url is_primary seen_ok_us failed_us "
@@ -99,20 +151,40 @@ const struct catalog_shape catalog_shapes[] = {
 		       "(SELECT hash || ' ' || body FROM inputs "
 		       "WHERE id = t.inputs)",
 		       "(SELECT id FROM inputs WHERE hash = "
-		       "substr(?1 ->> 'inputs', 1, 64))" } } },
+		       "substr(?1 ->> 'inputs', 1, 64))",
+		       NULL },
+		     /* Not columns.  What the inputs are a patch of: */
+		     { NULL, "base",
+		       "(SELECT b.hash FROM inputs i JOIN inputs b "
+		       "ON b.id = i.base WHERE i.id = t.inputs)",
+		       NULL, NULL },
+		     { NULL, "place",
+		       "(SELECT place FROM inputs WHERE id = t.inputs)", NULL,
+		       NULL },
+		     /* Carried for what comes after: */
+		     { NULL, "previous",
+		       "(SELECT p.uid FROM evaluations p WHERE p.repository "
+		       "= t.repository AND p.source = t.source AND p.region "
+		       "= t.region AND p.id < t.id ORDER BY p.id DESC LIMIT 1)",
+		       NULL, NULL },
+		     { NULL, "ends",
+		       "json((SELECT json_group_array(d.snapshot) FROM "
+		       "decisions d WHERE d.ended = t.id))",
+		       NULL, NULL } },
+	  .after = { END_NAMED, END_UNKNOWN, NOTE_UNKNOWN } },
 	{ .kind = "decision",
 	  .table = "decisions",
 	  .columns = "repository source region snapshot outcome reasons",
 	  .key = "repository, snapshot, source, region, first",
-	  .update_when = "excluded.last > decisions.last",
+	  .update_when = "excluded.ended > coalesce(decisions.ended, 0)",
 	  .links = { { "first", "first",
 		       "(SELECT uid FROM evaluations WHERE id = t.first)",
-		       "(SELECT id FROM evaluations WHERE "
-		       "uid = ?1 ->> 'first')" },
-		     { "last", "last",
-		       "(SELECT uid FROM evaluations WHERE id = t.last)",
-		       "(SELECT id FROM evaluations WHERE "
-		       "uid = ?1 ->> 'last')" } } },
+		       FIRST, FIRST " IS NOT NULL" },
+		     { "ended", "ended",
+		       "(SELECT uid FROM evaluations WHERE id = t.ended)",
+		       ENDED,
+		       "(?1 ->> 'ended' IS NULL OR " ENDED " IS NOT NULL)" } },
+	  .after = { END_EARLIER } },
 	{ .kind = "shortening",
 	  .table = "shortenings",
 	  .columns = "uid repository source policy cause actor shown_us due_us "
@@ -123,7 +195,7 @@ const struct catalog_shape catalog_shapes[] = {
 	  .links = { { NULL, "snapshots",
 		       "(SELECT json_group_array(snapshot) FROM "
 		       "shortening_snapshots WHERE shortening = t.id)",
-		       NULL } },
+		       NULL, NULL } },
 	  .after = { "DELETE FROM shortening_snapshots WHERE shortening = "
 		     "(SELECT id FROM shortenings WHERE uid = ?1 ->> 'uid')",
 		     "INSERT INTO shortening_snapshots SELECT s.id, "
@@ -240,7 +312,8 @@ static int add_links(const struct catalog_shape *h, struct buf *b, char part,
 
 /*
  * A line whose row names one that this catalog was never told of (its
- * segment was lost) is left out where the name is part of the key; elsewhere
+ * segment was lost) is left out where it is needed: where the link says when,
+ * and where the name is part of the key or is that of the inputs.  Elsewhere
  * the column becomes NULL.
  */
 static int add_conditions(const struct catalog_shape *h, struct buf *b,
@@ -250,12 +323,13 @@ static int add_conditions(const struct catalog_shape *h, struct buf *b,
 		return -1;
 	for (size_t i = 0; i < CATALOG_LINKS; i++) {
 		const struct catalog_link *l = &h->links[i];
-		const bool needed = is_column(l) &&
-				    (strstr(h->key, l->column) != NULL ||
-				     strcmp(l->column, "last") == 0 ||
-				     strcmp(l->column, "inputs") == 0);
+		const bool key = is_column(l) &&
+				 (strstr(h->key, l->column) != NULL ||
+				  strcmp(l->column, "inputs") == 0);
 
-		if (needed &&
+		if (l->needed && buf_addf(b, e, " AND %s", l->needed) < 0)
+			return -1;
+		if (key && !l->needed &&
 		    buf_addf(b, e, " AND %s IS NOT NULL", l->imported) < 0)
 			return -1;
 	}

@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { CATALOG_LINKS = 2 };
+enum { CATALOG_LINKS = 6, CATALOG_AFTER = 3 };
 
 /* A column that is a row's number here and something lasting in a segment. */
 struct catalog_link {
@@ -21,6 +21,7 @@ struct catalog_link {
 	const char *name;     /* its key in the JSON object */
 	const char *exported; /* of the row t */
 	const char *imported; /* of the line ?1 */
+	const char *needed;   /* a line is left out when not; or NULL */
 };
 
 struct catalog_shape {
@@ -30,7 +31,7 @@ struct catalog_shape {
 	const char *key;	 /* what makes a row the same row */
 	const char *update_when; /* which old rows may change; NULL: none */
 	struct catalog_link links[CATALOG_LINKS];
-	const char *after[2]; /* more SQL for the line ?1, or NULL */
+	const char *after[CATALOG_AFTER]; /* SQL for the line ?1, or NULL */
 };
 
 /*

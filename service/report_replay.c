@@ -37,7 +37,8 @@ struct evaluation {
 	struct instant now;
 	char *repository, *source, *region, *policy;
 	int64_t version;
-	bool decided; /* stored and decisions are there */
+	bool decided;	/* stored and decisions are there */
+	bool is_unsure; /* decisions may be missing */
 	struct verdict verdict;
 	struct retain_stored stored;
 	struct retain_decisions decisions;
@@ -211,11 +212,18 @@ static int take_evaluation(void *arg, const struct catalog_evaluation *row,
 	v->id = row->id;
 	v->now = row->now;
 	v->version = row->policy_version;
+	v->is_unsure = row->is_unsure;
 	if (copy(row->repository, &v->repository, e) < 0 ||
 	    copy(row->source, &v->source, e) < 0 ||
 	    copy(row->region, &v->region, e) < 0 ||
 	    copy(row->policy, &v->policy, e) < 0)
 		return -1;
+	if (row->inputs_state == CATALOG_INPUTS_MISSING) {
+		judge(&v->verdict, UNKNOWN,
+		      "the inputs are told as what changed since an earlier "
+		      "evaluation, and what that was made with is lost");
+		return 0;
+	}
 	catalog_hash(row->inputs_json, strlen(row->inputs_json), hash);
 	got = retain_inputs_read(row->inputs_json, row->now, &v->stored, &why);
 	if (got < 0 && why.code == ERR_NO_MEMORY) {
@@ -279,6 +287,12 @@ static void compare(const struct evaluation *v,
 		return;
 	if (!d) {
 		judge(ret, DIFFERS, "the stored inputs do not list it");
+		return;
+	}
+	if (!row && v->is_unsure) {
+		judge(ret, UNKNOWN,
+		      "decisions of that time are lost with a part of the "
+		      "catalog");
 		return;
 	}
 	if (row && strcmp(retain_outcome_name(d->verdict), row->outcome) == 0 &&

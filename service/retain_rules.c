@@ -239,6 +239,10 @@ static int look_at_evaluation(void *arg, const struct catalog_evaluation *v,
 	int failed = add_former(h, v->policy, v->policy_uid, v->policy_version,
 				e);
 
+	/* By which others nobody knows: they may have kept everything. */
+	if (failed == 0 && v->inputs_state != CATALOG_INPUTS_THERE)
+		failed = add_former(h, "", "", 0, e);
+
 	for (size_t i = 0; failed == 0 && i < json_array_size(sets); i++) {
 		const json_t *set = json_array_get(sets, i);
 

@@ -288,7 +288,7 @@ END_TEST
 START_TEST(a_lost_decision_is_named)
 {
 	CLEANUP(run_done) struct run_frame t;
-	CLEANUP(told_done) struct told k;
+	CLEANUP(told_done) struct told k, l;
 
 	begin(&t, "{" RULES "}");
 	nights(&t, 4);
@@ -299,13 +299,53 @@ START_TEST(a_lost_decision_is_named)
 	ck_assert(json_is_null(json_object_get(odd_one(&k), "decision")));
 	ck_assert_ptr_nonnull(strstr(text_of(odd_one(&k), "message"),
 				     "no decision is stored"));
+	/* Where a segment of that time is lost, so may be a decision. */
+	frame_sql(&t.f, "UPDATE evaluations SET unsure = 1 WHERE id = "
+			"(SELECT max(id) FROM evaluations)");
+	replay(&t, today + 3600, &l);
+	ck_assert_uint_eq(l.differs, 0);
+	ck_assert_uint_eq(l.unknown, 1);
 }
 END_TEST
+
+static int take_inputs(void *arg, const struct catalog_evaluation *v,
+		       struct err *e UNUSED)
+{
+	*(char **)arg = strdup(v->inputs_json);
+	return 1;
+}
+
+/* The row that the newest evaluation names holds them whole. */
+static void make_whole(struct run_frame *t)
+{
+	const struct catalog_evaluation_filter newest = { .limit = 1 };
+	sqlite3 *db = NULL;
+	sqlite3_stmt *s = NULL;
+	char *body = NULL;
+
+	ok(&t->f,
+	   catalog_evaluations(t->f.c, &newest, take_inputs, &body, &t->f.e));
+	ck_assert_int_eq(sqlite3_open(t->f.path, &db), SQLITE_OK);
+	ck_assert_int_eq(
+		sqlite3_prepare_v2(db,
+				   "UPDATE inputs SET body = ?, base = NULL "
+				   "WHERE id = (SELECT inputs FROM evaluations "
+				   "ORDER BY id DESC LIMIT 1)",
+				   -1, &s, NULL),
+		SQLITE_OK);
+	(void)sqlite3_bind_text(s, 1, body, -1, SQLITE_STATIC);
+	ck_assert_int_eq(sqlite3_step(s), SQLITE_DONE);
+	(void)sqlite3_finalize(s);
+	(void)sqlite3_close(db);
+	free(body);
+}
 
 /* The inputs that the newest evaluation names, changed. */
 static void change_inputs(struct run_frame *t, const char *from, const char *to)
 {
 	char sql[400];
+
+	make_whole(t);
 
 	(void)snprintf(sql, sizeof(sql),
 		       "UPDATE inputs SET body = replace(body, '%s', '%s') "
@@ -468,6 +508,65 @@ START_TEST(old_inputs_are_unknown)
 }
 END_TEST
 
+/* The n-th evaluation from the beginning has that in its row. */
+static void harm(struct run_frame *t, int n, const char *what)
+{
+	char sql[200];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "UPDATE inputs SET %s WHERE id = (SELECT inputs FROM "
+		       "evaluations ORDER BY id LIMIT 1 OFFSET %d)",
+		       what, n - 1);
+	frame_sql(&t->f, sql);
+}
+
+START_TEST(each_night_of_a_chain_is_the_same)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-daily\":-1}}");
+	nights(&t, 4);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-daily\":-1,\"keep-last\":1}}");
+	nights(&t, 4);
+	ck_assert_int_gt(frame_count(&t.f, "SELECT count(*) FROM inputs "
+					   "WHERE base IS NOT NULL"),
+			 3);
+	for (int i = 1; i <= 8; i++)
+		same(&t, START + i * DAY + 3600, (size_t)i);
+}
+END_TEST
+
+START_TEST(a_chain_that_is_broken_is_told)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(told_done) struct told k, l;
+
+	begin(&t, "{\"retention\":{\"keep-daily\":-1}}");
+	nights(&t, 3);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM inputs WHERE "
+					   "base = 1"),
+			 2);
+	/* As a rebuild leaves it of a segment that was lost. */
+	harm(&t, 1, "body = ''");
+	replay(&t, today + 3600, &k);
+	ck_assert_uint_eq(k.unknown, 3);
+	ck_assert_ptr_nonnull(strstr(
+		text_of(json_array_get(k.rows, 0), "message"), "is lost"));
+	ck_assert_str_eq(text_of(json_array_get(k.rows, 0), "decision"),
+			 "keep");
+	/* The next is whole. */
+	nights(&t, 1);
+	same(&t, today + 3600, 4);
+	harm(&t, 1, "body = 'x'");
+	replay(&t, today - DAY + 3600, &l);
+	ck_assert_uint_eq(l.differs, 3);
+	ck_assert_ptr_nonnull(
+		strstr(text_of(json_array_get(l.rows, 0), "message"),
+		       "the stored inputs were changed"));
+}
+END_TEST
+
 /* A decision cannot be made again with other data about the zone. */
 START_TEST(another_zone_is_unknown)
 {
@@ -502,6 +601,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, another_moment_is_named);
 	tcase_add_test(tc, a_rewritten_version_of_the_policy_is_named);
 	tcase_add_test(tc, old_inputs_are_unknown);
+	tcase_add_test(tc, each_night_of_a_chain_is_the_same);
+	tcase_add_test(tc, a_chain_that_is_broken_is_told);
 	tcase_add_test(tc, another_zone_is_unknown);
 }
 

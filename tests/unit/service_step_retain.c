@@ -324,6 +324,23 @@ START_TEST(a_policy_of_another_schedule_that_changes_waits)
 }
 END_TEST
 
+/* By what else was decided nobody knows: it may have kept everything. */
+START_TEST(after_inputs_that_are_lost_it_waits)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	nights(&t, 2);
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	frame_sql(&t.f, "UPDATE inputs SET body = '', base = NULL");
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM shortenings "
+					   "WHERE state = 'waiting'"),
+			 1);
+}
+END_TEST
+
 START_TEST(cancelled_lists_are_shown_anew)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -634,6 +651,11 @@ static bool lived(struct run_frame *t, int64_t id, unsigned int kill_at)
 	return WIFEXITED(status);
 }
 
+/* SHA-256 of {"policies":[]} */
+#define NO_OTHERS                          \
+	"cd59036f92de48974d69907bc470ba06" \
+	"f9a27cbf83dea3582fc895678fca4164"
+
 START_TEST(killed_anywhere_it_writes_one_tombstone_each)
 {
 	bool done = false;
@@ -649,9 +671,10 @@ START_TEST(killed_anywhere_it_writes_one_tombstone_each)
 		/* As if they had been let go for long. */
 		run_apply(&t, "Policy", "gold", NULL,
 			  "{\"retention\":{\"keep-last\":2}}");
-		frame_sql(&t.f, "UPDATE evaluations SET policy_version = 3; "
-				"UPDATE inputs SET body = replace(body, "
-				"'\"version\":2', '\"version\":3')");
+		frame_sql(&t.f, "INSERT INTO inputs (id, hash, body) VALUES "
+				"(99, '" NO_OTHERS "', '{\"policies\":[]}'); "
+				"UPDATE evaluations SET policy_version = 3, "
+				"inputs = 99");
 		id = run_attempt(&t, 0);
 		frame_sql(&t.f,
 			  "INSERT INTO run_steps (run, source, step, region, "
@@ -700,6 +723,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_schedule_that_gets_another_policy_is_a_change);
 	tcase_add_test(tc, a_policy_of_another_schedule_is_in_force_too);
 	tcase_add_test(tc, a_policy_of_another_schedule_that_changes_waits);
+	tcase_add_test(tc, after_inputs_that_are_lost_it_waits);
 	tcase_add_test(tc, cancelled_lists_are_shown_anew);
 	tcase_add_test(tc, back_to_the_old_rules_empties_the_list);
 	tcase_add_test(tc, a_clock_that_jumped_stops_it);
