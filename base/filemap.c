@@ -8,26 +8,42 @@
 #include "base/mapped.h"
 #include "base/secret.h"
 
-#define FIRST_CAPACITY 64
-#define SIZE_LIMIT     4096
+#define FIRST_PART  64 /* entries; a power of two */
+#define FIRST_SLOTS 128
+#define SIZE_LIMIT  4096
+#define PARTS	    34
 
-/* One mapped file of slots; a power of two of them. */
-struct table {
+/*
+ * Where to find an entry: the upper bits of its key's hash and, in the lower
+ * ones, its number plus one; 0 is a free slot.
+ */
+#define NUMBER_BITS 40
+#define NUMBER_MASK ((UINT64_C(1) << NUMBER_BITS) - 1)
+
+/* Slots in one mapped file; a power of two of them. */
+struct slots {
 	struct mapped file;
-	uint64_t capacity;
+	uint64_t *v;
+	uint64_t n;
 };
 
 /*
- * A slot is the value, then the key, then one byte that is 1 when the slot is
- * taken; rounded up to eight bytes so that values are aligned.
+ * Entries follow each other in the order in which they came, the value and
+ * then the key, rounded up to eight bytes so that values are aligned.  They
+ * never move: part 0 holds the first FIRST_PART of them, each part after it as
+ * many as all before.
+ *
+ * Pages of entries so become dirty one after another.  When entries lay in
+ * the slots, each new one made some page of all dirty, and the kernel wrote a
+ * table of 800 MB to the disk as often as it could.
  */
 struct filemap {
-	struct table table;
+	struct slots slots;
+	struct mapped parts[PARTS];
 	uint64_t count;
 	size_t key_size;
-	size_t value_size;
 	size_t key_at;
-	size_t slot_size;
+	size_t entry_size;
 	uint8_t hash_key[16];
 	char *folder;
 };
@@ -37,50 +53,114 @@ static size_t round_up_8(size_t n)
 	return (n + 7) / 8 * 8;
 }
 
-static uint8_t *slot(const struct filemap *m, const struct table *t, uint64_t i)
+/* ---- Entries ------------------------------------------------------------ */
+
+static unsigned int part_of(uint64_t number)
 {
-	return t->file.bytes + i * m->slot_size;
+	const uint64_t n = number / FIRST_PART;
+
+	return n ? 64 - (unsigned int)__builtin_clzll(n) : 0;
 }
 
-static bool is_taken(const struct filemap *m, const uint8_t *s)
+/* The number of a part's first entry; and how many it holds. */
+static uint64_t part_begin(unsigned int part)
 {
-	return s[m->key_at + m->key_size] != 0;
+	return part ? (uint64_t)FIRST_PART << (part - 1) : 0;
 }
 
-/* The slot that holds key, or the free one where it belongs. */
-static uint8_t *locate(const struct filemap *m, const struct table *t,
-		       const void *key)
+static uint64_t part_length(unsigned int part)
 {
-	uint64_t i = secret_table_hash(m->hash_key, key, m->key_size);
-
-	for (;; i++) {
-		uint8_t *s = slot(m, t, i & (t->capacity - 1));
-
-		if (!is_taken(m, s) ||
-		    memcmp(s + m->key_at, key, m->key_size) == 0)
-			return s;
-	}
+	return part ? part_begin(part) : FIRST_PART;
 }
 
-static int table_open(const struct filemap *m, struct table *ret,
-		      uint64_t capacity, struct err *e)
+static uint8_t *entry(const struct filemap *m, uint64_t number)
+{
+	const unsigned int part = part_of(number);
+
+	return m->parts[part].bytes +
+	       (number - part_begin(part)) * m->entry_size;
+}
+
+/* That there is room for the entry of this number. */
+static int make_room(struct filemap *m, uint64_t number, struct err *e)
+{
+	const unsigned int part = part_of(number);
+	size_t bytes;
+
+	if (part >= PARTS || number >= NUMBER_MASK ||
+	    __builtin_mul_overflow(part_length(part), m->entry_size, &bytes))
+		return err_oom(e);
+	if (m->parts[part].bytes)
+		return 0;
+	return mapped_open(m->folder, bytes, &m->parts[part], e);
+}
+
+/* ---- Slots -------------------------------------------------------------- */
+
+static int slots_open(const struct filemap *m, struct slots *ret, uint64_t n,
+		      struct err *e)
 {
 	struct mapped file;
 	size_t bytes;
 
-	if (__builtin_mul_overflow(capacity, m->slot_size, &bytes))
+	if (__builtin_mul_overflow(n, sizeof(uint64_t), &bytes))
 		return err_oom(e);
 	if (mapped_open(m->folder, bytes, &file, e))
 		return -1;
-	*ret = (struct table){ file, capacity };
+	*ret = (struct slots){ file, (uint64_t *)(void *)file.bytes, n };
 	return 0;
 }
 
-static void table_close(struct table *t)
+static void slots_close(struct slots *s)
 {
-	mapped_close(&t->file);
-	t->capacity = 0;
+	mapped_close(&s->file);
+	*s = (struct slots){ .n = 0 };
 }
+
+static uint64_t hash(const struct filemap *m, const void *key)
+{
+	return secret_table_hash(m->hash_key, key, m->key_size);
+}
+
+/* The slot of the key with that hash, or the free one where it belongs. */
+static uint64_t *locate(const struct filemap *m, uint64_t h, const void *key)
+{
+	for (uint64_t i = h;; i++) {
+		uint64_t *s = &m->slots.v[i & (m->slots.n - 1)];
+
+		if (*s == 0 ||
+		    ((*s ^ h) >> NUMBER_BITS == 0 &&
+		     memcmp(entry(m, (*s & NUMBER_MASK) - 1) + m->key_at, key,
+			    m->key_size) == 0))
+			return s;
+	}
+}
+
+static void occupy(uint64_t *slot, uint64_t h, uint64_t number)
+{
+	*slot = (h & ~NUMBER_MASK) | (number + 1);
+}
+
+static int grow(struct filemap *m, struct err *e)
+{
+	struct slots bigger;
+
+	if (slots_open(m, &bigger, m->slots.n * 2, e))
+		return -1;
+	for (uint64_t number = 0; number < m->count; number++) {
+		const uint64_t h = hash(m, entry(m, number) + m->key_at);
+		uint64_t i = h;
+
+		while (bigger.v[i & (bigger.n - 1)] != 0)
+			i++;
+		occupy(&bigger.v[i & (bigger.n - 1)], h, number);
+	}
+	slots_close(&m->slots);
+	m->slots = bigger;
+	return 0;
+}
+
+/* ---- The map ------------------------------------------------------------ */
 
 int filemap_new(struct filemap **ret, const char *folder, size_t key_size,
 		size_t value_size, struct err *e)
@@ -93,9 +173,8 @@ int filemap_new(struct filemap **ret, const char *folder, size_t key_size,
 	if (!m)
 		return err_oom(e);
 	m->key_size = key_size;
-	m->value_size = value_size;
 	m->key_at = round_up_8(value_size);
-	m->slot_size = round_up_8(m->key_at + key_size + 1);
+	m->entry_size = round_up_8(m->key_at + key_size);
 	secret_random(m->hash_key, sizeof(m->hash_key));
 	if (folder) {
 		m->folder = strdup(folder);
@@ -104,7 +183,7 @@ int filemap_new(struct filemap **ret, const char *folder, size_t key_size,
 			return err_oom(e);
 		}
 	}
-	if (table_open(m, &m->table, FIRST_CAPACITY, e)) {
+	if (slots_open(m, &m->slots, FIRST_SLOTS, e)) {
 		filemap_free(m);
 		return -1;
 	}
@@ -116,54 +195,41 @@ void filemap_free(struct filemap *m)
 {
 	if (!m)
 		return;
-	table_close(&m->table);
+	slots_close(&m->slots);
+	for (unsigned int i = 0; i < PARTS; i++)
+		mapped_close(&m->parts[i]);
 	free(m->folder);
 	free(m);
 }
 
 void *filemap_find(struct filemap *m, const void *key)
 {
-	uint8_t *s = locate(m, &m->table, key);
+	const uint64_t *s = locate(m, hash(m, key), key);
 
-	return is_taken(m, s) ? s : NULL;
-}
-
-static int grow(struct filemap *m, struct err *e)
-{
-	struct table bigger;
-
-	if (table_open(m, &bigger, m->table.capacity * 2, e))
-		return -1;
-	for (uint64_t i = 0; i < m->table.capacity; i++) {
-		const uint8_t *s = slot(m, &m->table, i);
-
-		if (is_taken(m, s))
-			memcpy(locate(m, &bigger, s + m->key_at), s,
-			       m->slot_size);
-	}
-	table_close(&m->table);
-	m->table = bigger;
-	return 0;
+	return *s ? entry(m, (*s & NUMBER_MASK) - 1) : NULL;
 }
 
 int filemap_add(struct filemap *m, const void *key, void **ret_value,
 		struct err *e)
 {
-	uint8_t *s = locate(m, &m->table, key);
+	const uint64_t h = hash(m, key);
+	uint64_t *s = locate(m, h, key);
 
-	if (is_taken(m, s)) {
-		*ret_value = s;
+	if (*s) {
+		*ret_value = entry(m, (*s & NUMBER_MASK) - 1);
 		return 0;
 	}
-	if (m->count >= m->table.capacity / 4 * 3) {
+	if (make_room(m, m->count, e))
+		return -1;
+	if (m->count >= m->slots.n / 4 * 3) {
 		if (grow(m, e))
 			return -1;
-		s = locate(m, &m->table, key);
+		s = locate(m, h, key);
 	}
-	memcpy(s + m->key_at, key, m->key_size);
-	s[m->key_at + m->key_size] = 1;
+	memcpy(entry(m, m->count) + m->key_at, key, m->key_size);
+	occupy(s, h, m->count);
+	*ret_value = entry(m, m->count);
 	m->count++;
-	*ret_value = s;
 	return 1;
 }
 
@@ -175,14 +241,12 @@ uint64_t filemap_count(const struct filemap *m)
 int filemap_next(struct filemap *m, uint64_t *pos, const void **ret_key,
 		 void **ret_value)
 {
-	while (*pos < m->table.capacity) {
-		uint8_t *s = slot(m, &m->table, (*pos)++);
+	uint8_t *found;
 
-		if (is_taken(m, s)) {
-			*ret_key = s + m->key_at;
-			*ret_value = s;
-			return 1;
-		}
-	}
-	return 0;
+	if (*pos >= m->count)
+		return 0;
+	found = entry(m, (*pos)++);
+	*ret_key = found + m->key_at;
+	*ret_value = found;
+	return 1;
 }

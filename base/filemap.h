@@ -4,10 +4,11 @@
  * chunks of a session) is page cache that the kernel can write back, never
  * anonymous memory.
  *
- * Open addressing over a shared mapping; doubles at three quarters full.
- * Keys are hashed with a random key of the map's own, so that hostile input
- * cannot make probes long.  One thread at a time.  Deliberately without
- * removal.  Cost: one or two cache lines for each operation.
+ * Open addressing by slots of eight bytes, doubled at three quarters full, over
+ * entries in the order in which they came.  Keys are hashed with a random key
+ * of the map's own, so that hostile input cannot make probes long.  One thread
+ * at a time.  Deliberately without removal.  Cost: one or two cache lines for
+ * each operation.
  */
 #ifndef BASE_FILEMAP_H
 #define BASE_FILEMAP_H
@@ -27,8 +28,8 @@ void filemap_free(struct filemap *m);
 DEFINE_CLEANUP(struct filemap *, filemap_free);
 
 /*
- * The value of key, for reading and writing until the next filemap_add(), or
- * NULL when there is none.
+ * The value of key, for reading and writing while the map lives, or NULL when
+ * there is none.
  */
 void *filemap_find(struct filemap *m, const void *key) NONNULL(1, 2);
 /*
@@ -38,8 +39,8 @@ int filemap_add(struct filemap *m, const void *key, void **ret_value,
 		struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
 uint64_t filemap_count(const struct filemap *m) NONNULL(1);
 /*
- * Walk all entries in no particular order: start with *pos = 0; 1 and the
- * pair, or 0 at the end.  No filemap_add() during a walk.
+ * Walk all entries in the order in which they came: start with *pos = 0; 1 and
+ * the pair, or 0 at the end.
  */
 int filemap_next(struct filemap *m, uint64_t *pos, const void **ret_key,
 		 void **ret_value) NONNULL(1, 2, 3, 4);
