@@ -143,7 +143,7 @@ static struct chunk_binding binding_of(const struct keys *k,
 				       const struct chunk_seal *s,
 				       const uint8_t *data_key)
 {
-	static const char prefix[] = "snapctl/0 chunk";
+	static const char prefix[] = "snapctl/1 chunk";
 	const struct object_id repository = keys_repository(k);
 	const uint8_t rest[5] = { (uint8_t)s->domain, (uint8_t)(s->domain >> 8),
 				  (uint8_t)s->epoch, (uint8_t)(s->epoch >> 8),

@@ -23,7 +23,7 @@ _Static_assert(KEYRING_SALT == crypto_pwhash_SALTBYTES, "salt");
 #define ARGON_KIB_MAX	 (1U << 20)
 #define ARGON_KIB_MIN	 8
 
-#define FORMAT 0
+#define FORMAT 1
 
 enum ring_field {
 	RING_FORMAT = 1,
@@ -75,6 +75,20 @@ static uint8_t *put_u32(uint8_t *to, uint32_t v)
 	return to;
 }
 
+static int check_format(uint64_t format, struct err *e)
+{
+	if (format > FORMAT)
+		return err_set(e, ERR_NEWER,
+			       "its format %llu is newer than this program",
+			       (unsigned long long)format);
+	if (format < FORMAT)
+		return err_set(e, ERR_CORRUPT,
+			       "its format %llu was a draft that only the "
+			       "programs of its time read",
+			       (unsigned long long)format);
+	return 0;
+}
+
 /*
  * config: as a header, with the format where others have their epoch.
  */
@@ -103,10 +117,8 @@ int keyring_config_decode(const void *bytes, size_t n,
 		return err_set(e, ERR_CORRUPT, "the config has a wrong size");
 	if (check(bytes, n, OBJECT_HEADER_SIZE, "config", e))
 		return -1;
-	if (h.epoch != FORMAT)
-		return err_set(e, ERR_NEWER,
-			       "its format %u is newer than this program",
-			       h.epoch);
+	if (check_format(h.epoch, e))
+		return -1;
 	*ret_repository = h.id;
 	return 0;
 }
@@ -388,7 +400,7 @@ int keyring_ring_parse(const void *plain, size_t n, struct ring *r,
 {
 	struct cursor all = cursor_of(plain, n);
 	struct cursor c = cursor_sub(&all, cursor_u32(&all));
-	uint64_t format = FORMAT;
+	uint64_t format = 0;
 	uint64_t last = 0;
 	struct field f;
 	int more;
@@ -404,11 +416,9 @@ int keyring_ring_parse(const void *plain, size_t n, struct ring *r,
 			return err_set(e, ERR_CORRUPT,
 				       "field %u of the keyring makes no sense",
 				       (unsigned int)f.tag);
-		if (format != FORMAT)
-			return err_set(e, ERR_NEWER,
-				       "its format %llu is newer than this "
-				       "program",
-				       (unsigned long long)format);
+		/* The first field, before others that came with a later one. */
+		if (check_format(format, e))
+			return -1;
 	}
 	if (more < 0)
 		return -1;

@@ -286,7 +286,7 @@ const uint8_t *keys_cut(const struct keys *k, uint16_t domain)
 void keys_derive(const uint8_t key[KEYS_SIZE], const char *label,
 		 const void *rest, size_t n, uint8_t out[KEYS_SIZE])
 {
-	static const char prefix[] = "snapctl/0 ";
+	static const char prefix[] = "snapctl/1 ";
 	crypto_generichash_state state;
 	int bad;
 

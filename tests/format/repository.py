@@ -246,7 +246,7 @@ class Repository:
         need(cursor.number(1) == 1, "config of another kind")
         need(cursor.number(1) == 0, "newer format")
         need(cursor.number(2) == 0, "config's reserved bytes are not zero")
-        need(cursor.number(4) == 0, "newer format")
+        need(cursor.number(4) == 1, "another format")
         repository = cursor.take(16)
         cursor.end()
         return repository
@@ -468,7 +468,7 @@ class Repository:
         need(secret and one.epoch in self.ring.epochs, "no key for a chunk")
         number = one.domain.to_bytes(2, "little")
         key = kdf(self.ring.epochs[one.epoch], b"data", number + secret)
-        ad = (b"snapctl/0 chunk\0" + self.id + number +
+        ad = (b"snapctl/1 chunk\0" + self.id + number +
               one.epoch.to_bytes(2, "little") + bytes([one.kind]) + one.id)
         body = unseal_chunk(key, one.id, ad, sealed)
         plain = inflate(body[0], body[1:])
@@ -527,7 +527,7 @@ def _ring(inside: list[tuple[int, bytes]]) -> tuple[Ring, list[str]]:
             cursor.end()
         elif tag == 7:
             need(len(data) == 32, "a check of another length")
-    need(once.get(1) == 0, "newer format")
+    need(once.get(1) == 1, "another format")
     need(epochs and once.get(3) == max(epochs), "current epoch")
     need(len(epochs) <= 1024 and len(domains) <= 1024, "too many epochs")
     return Ring(once.get(2, 0), epochs, domains), slots

@@ -113,7 +113,7 @@ def blake2b(data: bytes, key: bytes = b"") -> bytes:
 
 def kdf(key: bytes, label: bytes, rest: bytes = b"") -> bytes:
     """§1: derives a key."""
-    return blake2b(b"snapctl/0 " + label + b"\0" + rest, key)
+    return blake2b(b"snapctl/1 " + label + b"\0" + rest, key)
 
 
 def unseal(key: bytes, ad: bytes, sealed: bytes) -> bytes:

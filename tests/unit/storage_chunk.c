@@ -164,18 +164,18 @@ START_TEST(chunks_are_sealed_as_the_format_says)
 		const char *sealed;
 	} vectors[] = {
 		{ "an entry of a tree", 1,
-		  "42f7a3728bdbf281733d4a5f83aee2ef"
-		  "fa5071499734f9041c10d4f3ed026827",
+		  "cc708050f8cac46646c59f67993bcda0"
+		  "52364dfb4c3b4ae843e5f825d922fac4",
 		  "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7"
-		  "579207fd072bdb64c8e3d23484a6b86e6916c6"
-		  "6e8d71d27b447b2d562bd962c3710619" },
+		  "e11aca81d131cd599fd789826e3348eab86469"
+		  "0bf11e67e4bb2345802250b94ea0d284" },
 		{ "an entry of a tree; ", 40,
-		  "4ee5a883021aeb7af1d594f6c77a021e"
-		  "bb86323d680c76282ecd51659c822878",
+		  "5daf558e1f96f1f65cb84be16d68c496"
+		  "60428434194fc6d55ac8fc8cdcb382c8",
 		  "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7"
-		  "f6ced2733677a9d9051746b72088ba8021aa0598cbc961bb"
-		  "3ee06626d2a6ae5936c70a23853d9881"
-		  "61df77028942f05b6da0357ec2b0" },
+		  "b0cc52221635c08d2e255e8c8b3656cf70e817568bc0c375"
+		  "8200825906e33daffaea3700c689ed6c"
+		  "b2bd806ce1c22adc0f3007a88efd" },
 	};
 
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {

@@ -525,14 +525,18 @@ START_TEST(slots_and_keyrings_open_only_in_their_place)
 }
 END_TEST
 
-START_TEST(a_newer_format_is_told)
+START_TEST(another_format_is_told)
 {
 	CLEANUP(buf_done) struct buf b;
 	struct err e;
 
 	init(store);
 	repo_get(store, "config", &b);
-	b.data[12] = 1;
+	b.data[12]--;
+	fix_check(&b);
+	repo_set(store, "config", b.data, b.len);
+	ck_assert_int_eq(open_code(store, key[0]), ERR_CORRUPT);
+	b.data[12] += 2;
 	ck_ok(buf_add(&b, "more", 4, &e));
 	fix_check(&b);
 	repo_set(store, "config", b.data, b.len);
@@ -576,7 +580,7 @@ START_TEST(hostile_rings_are_refused)
 {
 	/* format, generation 1, current 1, and an epoch, a slot to spoil */
 	static const char good[] =
-		"\x01\x01\x00\x02\x01\x01\x03\x01\x01"
+		"\x01\x01\x01\x02\x01\x01\x03\x01\x01"
 		"\x04\x26\x01\0\0\0kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk\x02\0"
 		"\x06\x35iiiiiiiiiiiiiiii\x01"
 		"pppppppppppppppppppppppppppppppp\x02\0\1x";
@@ -584,7 +588,8 @@ START_TEST(hostile_rings_are_refused)
 		size_t at;
 		char value;
 	} spoilt[] = {
-		{ 2, 1 },     /* format */
+		{ 2, 2 },     /* format */
+		{ 2, 0 },     /* a draft */
 		{ 5, 2 },     /* generation: names none before it */
 		{ 8, 2 },     /* current is no epoch */
 		{ 8, 0 },     /* nor below one */
@@ -855,7 +860,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, any_forgery_is_found);
 	tcase_add_test(tc, a_damaged_slot_harms_no_other);
 	tcase_add_test(tc, slots_and_keyrings_open_only_in_their_place);
-	tcase_add_test(tc, a_newer_format_is_told);
+	tcase_add_test(tc, another_format_is_told);
 	tcase_add_test(tc, a_slot_cannot_cost_more_than_it_may);
 	tcase_add_test(tc, hostile_rings_are_refused);
 	tcase_add_test(tc, init_killed_anywhere_can_be_done_again);
