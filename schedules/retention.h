@@ -24,7 +24,8 @@
  *	keep-tags T…		has one of these tags		the tag
  *
  * N = -1 keeps all buckets, N = 0 none.  The bucket of keep-last is the
- * snapshot's place, newest first.  An hour that the wall clock shows twice is
+ * snapshot's place, newest first, or "all" where all are kept: a place changes
+ * with every new snapshot, and what was decided of all of them with it.  An hour that the wall clock shows twice is
  * one bucket.  "Younger than D" is measured from the newest snapshot that is
  * not in the future, by the calendar (schedules/duration.h), and a snapshot of
  * exactly that age is not younger.

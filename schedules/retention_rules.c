@@ -156,8 +156,11 @@ static void format_each(const struct retention_policy *p,
 
 	switch (retention_kind_value(r->kind)) {
 	case RETENTION_COUNT:
-		(void)snprintf(out, RETENTION_BUCKET_TEXT, "%lld",
-			       (long long)r->bucket);
+		if (rule->count < 0)
+			(void)snprintf(out, RETENTION_BUCKET_TEXT, "all");
+		else
+			(void)snprintf(out, RETENTION_BUCKET_TEXT, "%lld",
+				       (long long)r->bucket);
 		break;
 	case RETENTION_DURATION:
 		duration_format(rule->within, within);

@@ -171,6 +171,8 @@ static void slow_buckets(enum retention_kind kind, int64_t count,
 	bool kept[MAX_N] = { false };
 	size_t last;
 
+	if (kind == RETENTION_LAST && count < 0)
+		within = "all";
 	for (size_t i = 0; i < w.n; i++)
 		if (member[i])
 			label(i, kind, labels[i]);

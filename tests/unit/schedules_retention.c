@@ -147,6 +147,19 @@ START_TEST(names_and_values_are_checked)
 }
 END_TEST
 
+/* A decision about an old one does not change with each new one. */
+START_TEST(of_all_no_place_is_told)
+{
+	start("2026-06-01T00:00:00Z");
+	rule("keep-last", -1);
+	add("2026-01-01T00:30:00Z");
+	add("2026-01-01T14:30:00Z");
+	judge();
+	ck_assert_str_eq(why(0), "keep-last all");
+	ck_assert_str_eq(why(1), "keep-last all");
+}
+END_TEST
+
 START_TEST(every_rule_names_its_bucket)
 {
 	const char *const tags[] = { "gold", "tier=1" };
@@ -462,6 +475,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, names_and_values_are_checked);
+	tcase_add_test(tc, of_all_no_place_is_told);
 	tcase_add_test(tc, every_rule_names_its_bucket);
 	tcase_add_test(tc, an_empty_rule_set_keeps_everything);
 	tcase_add_test(tc, minus_one_keeps_each_bucket);
