@@ -149,7 +149,8 @@ static int add_value(struct parse *p, const struct operation_param *param,
 {
 	CLEANUP(buf_done) struct buf document;
 
-	buf_init(&document, DOCUMENT_MAX);
+	buf_init(&document,
+		 param->document_max ? param->document_max : DOCUMENT_MAX);
 	if (param->type != PARAM_DOCUMENT)
 		return args_add_str(p->r->args, param->name, text, e);
 	if (file_read_all(text, &document, e) < 0) {

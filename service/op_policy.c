@@ -351,6 +351,9 @@ static const struct operation_param cancel_params[] = {
 	{ 0 }
 };
 
+/* A million snapshots without tags are 50 MB. */
+#define SNAPSHOTS_MAX ((size_t)512 << 20)
+
 static const struct operation_param simulate_params[] = {
 	{ .name = "policy",
 	  .kind = PARAM_OPTION,
@@ -363,7 +366,8 @@ static const struct operation_param simulate_params[] = {
 	  .type = PARAM_DOCUMENT,
 	  .required = true,
 	  .value = "FILE",
-	  .help = "the snapshots, as JSON: [{\"id\",\"time\",\"tags\"}]" },
+	  .help = "the snapshots, as JSON: [{\"id\",\"time\",\"tags\"}]",
+	  .document_max = SNAPSHOTS_MAX },
 	{ .name = "now",
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_TIME,

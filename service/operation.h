@@ -113,6 +113,8 @@ struct operation_param {
 	const char *help;     /* one clause */
 	/* It changes what the reply is: the operation's view and csv then. */
 	const char *view, *csv;
+	/* CLI: bytes that a document may have; 0: what a manifest may. */
+	size_t document_max;
 };
 
 typedef int operation_run(struct operation_call *call, struct err *e);

@@ -123,6 +123,12 @@ def values(world):
                      "--snapshots", "-", "--now", "2026-02-01T00:00:00Z",
                      stdin=json.dumps(snapshots))
     check(got["keep"][0]["id"] == "a" and got["delete"] == ["b", "c"], got)
+    # More than a manifest may have.
+    snapshots = [{"id": f"{i:064x}", "time": f"20{i % 26:02}-01-01T00:00:00Z"}
+                 for i in range(170000)]
+    got = world.json("policy", "simulate", "--policy", world.path("p"),
+                     "--snapshots", "-", stdin=json.dumps(snapshots))
+    check(len(got["keep"]) + len(got["delete"]) == 170000, "a long list")
     check(world.json("version")["version"] in world.run("version"), "version")
     world.run("--version")
     check("\033" not in world.run("help"), "colours without a terminal")
