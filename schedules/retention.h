@@ -25,10 +25,10 @@
  *
  * N = -1 keeps all buckets, N = 0 none.  The bucket of keep-last is the
  * snapshot's place, newest first, or "all" where all are kept: a place changes
- * with every new snapshot, and what was decided of all of them with it.  An hour that the wall clock shows twice is
- * one bucket.  "Younger than D" is measured from the newest snapshot that is
- * not in the future, by the calendar (schedules/duration.h), and a snapshot of
- * exactly that age is not younger.
+ * with every new snapshot, and what was decided of all of them with it.  An
+ *hour that the wall clock shows twice is one bucket.  "Younger than D" is
+ *measured from the newest snapshot that is not in the future, by the calendar
+ *(schedules/duration.h), and a snapshot of exactly that age is not younger.
  *
  * A counting rule that has counts left at the oldest snapshot keeps that one,
  * too, so that the history grows backwards until the counts are used; a
