@@ -37,6 +37,11 @@ CREATE INDEX decisions_of_source ON decisions (source, first);
 -- catalog was rebuilt, decisions may be missing at it and at those after it.
 ALTER TABLE evaluations ADD COLUMN unsure INTEGER NOT NULL DEFAULT 0;
 
+-- The sets of rules that were in force, as JSON, so that a look back at them
+-- need not put together what each evaluation was made with; NULL or '': only
+-- that tells.
+ALTER TABLE evaluations ADD COLUMN rules TEXT;
+
 -- What an evaluation ends is exported with the evaluation, not with the
 -- decision.
 CREATE TRIGGER decisions_new AFTER INSERT ON decisions BEGIN

@@ -18,7 +18,8 @@ static int insert_evaluation(struct catalog *c,
 		c->db,
 		"INSERT INTO evaluations (uid, repository, source, region, "
 		"policy, policy_uid, policy_version, run, now_us, actor, "
-		"inputs, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"inputs, summary, rules) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+		"?, ?, ?)",
 		e);
 
 	if (s == NULL)
@@ -35,6 +36,7 @@ static int insert_evaluation(struct catalog *c,
 	sql_text(s, v->actor);
 	sql_int(s, inputs);
 	sql_json(s, v->summary_json, "{}");
+	sql_text(s, v->rules_json);
 	if (sql_run(s, e) < 0)
 		return -1;
 	*ret_id = sql_last_id(c->db);
@@ -258,6 +260,7 @@ int catalog_evaluation_add(struct catalog *c,
 
 struct evaluation_to {
 	struct catalog *c;
+	const struct catalog_evaluation_filter *filter;
 	catalog_evaluation_visit *visit;
 	void *arg;
 };
@@ -267,6 +270,7 @@ static int evaluation_row(const void *to, struct sql_stmt *s, struct err *e)
 	const struct evaluation_to *t = to;
 	CLEANUP(buf_done) struct buf inputs;
 	struct catalog_evaluation v;
+	int64_t inputs_id;
 
 	buf_init(&inputs, CATALOG_WHOLE_MAX);
 	v.id = sql_get_int(s);
@@ -279,13 +283,17 @@ static int evaluation_row(const void *to, struct sql_stmt *s, struct err *e)
 	v.run = sql_get_int(s);
 	v.now = sql_get_time(s);
 	v.actor = sql_get_text(s);
-	if (catalog_inputs_get(t->c, sql_get_int(s), &inputs, &v.inputs_state,
-			       e) < 0)
+	inputs_id = sql_get_int(s);
+	v.inputs_state = CATALOG_INPUTS_MISSING;
+	if (!t->filter->without_inputs &&
+	    catalog_inputs_get(t->c, inputs_id, &inputs, &v.inputs_state, e) <
+		    0)
 		return -1;
 	v.inputs_json = buf_str(&inputs);
 	v.inputs_hash = sql_get_text(s);
 	v.is_unsure = sql_get_int(s) != 0;
 	v.summary_json = sql_get_text(s);
+	v.rules_json = sql_get_text(s);
 	return t->visit(t->arg, &v, e);
 }
 
@@ -318,14 +326,15 @@ int catalog_evaluations(struct catalog *c,
 			catalog_evaluation_visit *visit, void *arg,
 			struct err *e)
 {
-	const struct evaluation_to to = { c, visit, arg };
+	const struct evaluation_to to = { c, filter, visit, arg };
 	struct sql_query q;
 
-	sql_query(&q,
-		  "SELECT v.id, v.repository, v.source, v.region, v.policy, "
-		  "v.policy_uid, v.policy_version, v.run, v.now_us, v.actor, "
-		  "v.inputs, i.hash, v.unsure, v.summary FROM evaluations v "
-		  "JOIN inputs i ON i.id = v.inputs");
+	sql_query(
+		&q,
+		"SELECT v.id, v.repository, v.source, v.region, v.policy, "
+		"v.policy_uid, v.policy_version, v.run, v.now_us, v.actor, "
+		"v.inputs, i.hash, v.unsure, v.summary, v.rules FROM evaluations v "
+		"JOIN inputs i ON i.id = v.inputs");
 	filter_evaluations(&q, filter);
 	sql_more(&q, " ORDER BY v.id DESC");
 	sql_limit(&q, filter->limit);

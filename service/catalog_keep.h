@@ -291,6 +291,9 @@ struct catalog_evaluation {
 	/* Decisions may be missing, with a segment that was lost; computed. */
 	bool is_unsure;
 	const char *summary_json; /* {"keep":N,…}; NULL: {} */
+	/* The sets in force: [{"policy","uid","version"}]; "" or NULL: only the
+	 * inputs tell. */
+	const char *rules_json;
 };
 struct catalog_decision {
 	const char *snapshot;
@@ -321,6 +324,7 @@ struct catalog_evaluation_filter {
 	const char *repository, *source, *region, *policy; /* each or NULL */
 	struct instant as_of; /* only those with now <= as_of; or 0 */
 	bool newest_only;     /* one for each repository, source and region */
+	bool without_inputs;  /* inputs_json is "", and costs nothing */
 	int64_t after_id;     /* paging: only what follows it; 0: all */
 	unsigned int limit;
 };

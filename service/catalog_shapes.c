@@ -144,7 +144,7 @@ const struct catalog_shape catalog_shapes[] = {
 	{ .kind = "evaluation",
 	  .table = "evaluations",
 	  .columns = "uid repository source region policy policy_uid "
-		     "policy_version now_us actor summary",
+		     "policy_version now_us actor summary rules",
 	  .key = "uid",
 	  .links = { RUN_LINK,
 		     { "inputs", "inputs",

@@ -220,8 +220,9 @@ static int take_evaluation(void *arg, const struct catalog_evaluation *row,
 		return -1;
 	if (row->inputs_state == CATALOG_INPUTS_MISSING) {
 		judge(&v->verdict, UNKNOWN,
-		      "the inputs are told as what changed since an earlier "
-		      "evaluation, and what that was made with is lost");
+		      "what it was made with is told as what changed since an "
+		      "earlier evaluation, which is lost with a part of the "
+		      "catalog");
 		return 0;
 	}
 	catalog_hash(row->inputs_json, strlen(row->inputs_json), hash);

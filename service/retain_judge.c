@@ -323,10 +323,35 @@ static int write_summary(const struct judging *j, struct buf *out,
 	return json_finish(&k, e);
 }
 
+/* 64 sets at most, each a name and a uid. */
+#define RULES_MAX 65536
+
+static int write_rules(const struct judging *j, struct buf *out, struct err *e)
+{
+	struct json k;
+
+	json_init(&k, json_to_buf, out);
+	json_begin_list(&k);
+	for (size_t i = 0; i < j->rules->n; i++) {
+		const struct retain_rules *r = &j->rules->v[i];
+
+		if (r->former)
+			continue;
+		json_begin_object(&k);
+		json_kv_str(&k, "policy", r->name);
+		json_kv_str(&k, "uid", r->uid);
+		json_kv_int(&k, "version", r->version);
+		json_end_object(&k);
+	}
+	json_end_list(&k);
+	return json_finish(&k, e);
+}
+
 static int store(struct judging *j, struct err *e)
 {
 	const struct retain_rules *own = &j->rules->v[j->rules->own];
 	CLEANUP(buf_done) struct buf summary;
+	CLEANUP(buf_done) struct buf rules;
 	struct catalog_evaluation v = { .repository =
 						j->x->run->repository->name,
 					.source = j->source->name,
@@ -343,10 +368,12 @@ static int store(struct judging *j, struct err *e)
 	int failed;
 
 	buf_init(&summary, 4096);
+	buf_init(&rules, RULES_MAX);
 	if (!decisions)
 		return err_oom(e);
 	failed = retain_inputs_write(&j->c, &j->text, e) < 0 ||
-		 write_summary(j, &summary, e) < 0;
+		 write_summary(j, &summary, e) < 0 ||
+		 write_rules(j, &rules, e) < 0;
 	for (size_t i = 0; i < j->n && !failed; i++)
 		decisions[i] = (struct catalog_decision){
 			.snapshot = j->copies[i]->text,
@@ -356,6 +383,7 @@ static int store(struct judging *j, struct err *e)
 		};
 	v.inputs_json = buf_str(&j->text);
 	v.summary_json = buf_str(&summary);
+	v.rules_json = buf_str(&rules);
 	if (!failed)
 		failed = catalog_evaluation_add(j->x->run->catalog, &v,
 						decisions, j->n, &id, e) < 0;

@@ -173,6 +173,7 @@ struct former {
 };
 
 struct history {
+	struct catalog *catalog;
 	const struct retain_rule_sets *current;
 	struct instant begin; /* of the cooling-off period */
 	struct instant newer; /* when the evaluation just newer was made */
@@ -230,17 +231,39 @@ static json_t *read_sets(const char *inputs)
 		       : NULL;
 }
 
+static int take_sets(void *arg, const struct catalog_evaluation *v,
+		     struct err *e UNUSED)
+{
+	*(json_t **)arg = read_sets(v->inputs_json);
+	return 1;
+}
+
+/* The sets in force at an evaluation, or NULL when nobody knows them. */
+static int load_sets(const struct history *h,
+		     const struct catalog_evaluation *v, json_t **ret,
+		     struct err *e)
+{
+	const struct catalog_evaluation_filter filter = { .id = v->id };
+
+	*ret = json_loads(v->rules_json, 0, NULL);
+	return *ret ? 0
+		    : catalog_evaluations(h->catalog, &filter, take_sets, ret,
+					  e);
+}
+
 static int look_at_evaluation(void *arg, const struct catalog_evaluation *v,
 			      struct err *e)
 {
 	struct history *h = arg;
-	json_t *sets = read_sets(v->inputs_json);
+	json_t *sets = NULL;
 	/* Its own row names the policy of the schedule that ran. */
 	int failed = add_former(h, v->policy, v->policy_uid, v->policy_version,
 				e);
 
+	if (failed == 0)
+		failed = load_sets(h, v, &sets, e);
 	/* By which others nobody knows: they may have kept everything. */
-	if (failed == 0 && v->inputs_state != CATALOG_INPUTS_THERE)
+	if (failed == 0 && !sets)
 		failed = add_former(h, "", "", 0, e);
 
 	for (size_t i = 0; failed == 0 && i < json_array_size(sets); i++) {
@@ -299,8 +322,10 @@ static int load_history(struct retain *x, const struct resource *source,
 	const struct catalog_evaluation_filter filter = {
 		.repository = x->run->repository->name,
 		.source = source->name,
+		.without_inputs = true,
 	};
-	struct history h = { .current = s,
+	struct history h = { .catalog = x->run->catalog,
+			     .current = s,
 			     .begin = instant_add_ms(x->now, -cooling_ms),
 			     .newer = x->now };
 

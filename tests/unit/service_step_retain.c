@@ -332,7 +332,13 @@ START_TEST(after_inputs_that_are_lost_it_waits)
 	begin(&t, "{\"retention\":{\"keep-last\":1}}");
 	nights(&t, 2);
 	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	/* The inputs need not be asked, */
 	frame_sql(&t.f, "UPDATE inputs SET body = '', base = NULL");
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	/* unless the evaluation itself does not tell. */
+	frame_sql(&t.f, "UPDATE inputs SET body = '', base = NULL; "
+			"UPDATE evaluations SET rules = NULL");
 	nights(&t, 1);
 	ck_assert_int_eq(run_counts(&t, "a").live, 2);
 	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM shortenings "
@@ -674,7 +680,7 @@ START_TEST(killed_anywhere_it_writes_one_tombstone_each)
 		frame_sql(&t.f, "INSERT INTO inputs (id, hash, body) VALUES "
 				"(99, '" NO_OTHERS "', '{\"policies\":[]}'); "
 				"UPDATE evaluations SET policy_version = 3, "
-				"inputs = 99");
+				"rules = '', inputs = 99");
 		id = run_attempt(&t, 0);
 		frame_sql(&t.f,
 			  "INSERT INTO run_steps (run, source, step, region, "
