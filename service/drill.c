@@ -373,28 +373,6 @@ static int do_source(struct drill *d, const char *source, struct err *e)
 
 /* ---- Commands ----------------------------------------------------------- */
 
-/* What a program printed need be no text. */
-static void write_output(struct json *j, const struct drill_command_end *end)
-{
-	char text[4 * DRILL_COMMAND_OUTPUT + 1];
-	const char *at = end->output;
-	size_t n = end->output_len;
-	size_t out = 0;
-
-	while (n && out + 8 < sizeof(text)) {
-		const char *newline = memchr(at, '\n', n);
-		const size_t line = newline ? (size_t)(newline - at) : n;
-
-		out += text_escape(at, line, text + out, sizeof(text) - out);
-		if (newline && out + 1 < sizeof(text))
-			text[out++] = '\n';
-		at += line + (newline != NULL);
-		n -= line + (newline != NULL);
-	}
-	json_key(j, "output");
-	json_strn(j, text, out);
-}
-
 /* "test -s etc/hostname", as far as it fits. */
 static void name_command(const struct resource_texts *argv, char out[120])
 {
@@ -438,7 +416,8 @@ static int check_command(struct drill *d, const struct resource_check *check,
 	check_write(d, &c);
 	if (end.exit_status >= 0)
 		json_kv_int(&d->checks, "exit_status", end.exit_status);
-	write_output(&d->checks, &end);
+	json_key(&d->checks, "output");
+	child_tail_write(&end.output, &d->checks);
 	json_end_object(&d->checks);
 	return 0;
 }

@@ -19,9 +19,8 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/child.h"
 #include "base/err.h"
-
-#define DRILL_COMMAND_OUTPUT 4096
 
 struct drill_command {
 	const char *const *argv; /* a name without '/' is looked for in PATH */
@@ -36,8 +35,7 @@ struct drill_command_end {
 	bool passed;	   /* it ended with status 0 */
 	int exit_status;   /* or -1 */
 	char message[300]; /* how it ended, or why it did not begin */
-	size_t output_len; /* the last bytes that it printed */
-	char output[DRILL_COMMAND_OUTPUT];
+	struct child_tail output;
 };
 
 /*

@@ -31,6 +31,8 @@ ALLOWED = {
     "base/seam.c": WRITES,  # this is the seam
     # A byte into a pipe wakes a loop from a signal handler.
     "service/*.c": ["write"],
+    # The last word of a child that could not become what it was to be.
+    "base/child.c": ["write"],
 }
 
 CALL = re.compile(r"(?<![\w.>])(\w+)[ \t\n]*\(")
