@@ -81,6 +81,9 @@ enum source_state {
 	SOURCE_STATE_END
 };
 
+/* The size of a file that is a stream: source_finish() sets what came. */
+#define SOURCE_SIZE_UNKNOWN UINT64_MAX
+
 /* len bytes of data that were put into the caller's memory, or of a hole. */
 struct source_extent {
 	uint64_t len; /* > 0 */
@@ -100,7 +103,7 @@ struct source;
 struct source_handle;
 
 struct source_ops {
-	const char *type; /* "files" */
+	const char *type; /* "files", "command" */
 
 	/* No handle is left and no other call is under way. */
 	void (*close)(struct source *s);
