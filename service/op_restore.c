@@ -169,6 +169,20 @@ static int write_extent(void *arg, uint64_t offset, const struct extent *x,
 	return operation_write(o->call, plain + x->offset, (size_t)x->len, e);
 }
 
+/* The only file there is need not be named. */
+static int name_stream(struct place *p, struct err *e)
+{
+	const struct manifest_bytes *only = manifest_stream(
+		&p->snapshot.manifest);
+
+	if (p->path.len)
+		return 0;
+	if (only && entry_path_valid(only->data, only->len))
+		return buf_add(&p->path, only->data, only->len, e);
+	(void)err_set(e, ERR_USAGE, "no file is named");
+	return err_hint(e, "give SNAP:PATH, as in latest:/etc/hosts");
+}
+
 static int cat(struct operation_call *call, struct err *e)
 {
 	CLEANUP(place_done) struct place p;
@@ -182,11 +196,7 @@ static int cat(struct operation_call *call, struct err *e)
 	place_init(&p);
 	if (place_open(&p, call, e))
 		return -1;
-	if (p.path.len == 0) {
-		(void)err_set(e, ERR_USAGE, "no file is named");
-		return err_hint(e, "give SNAP:PATH, as in latest:/etc/hosts");
-	}
-	if (place_seek(&p, e))
+	if (name_stream(&p, e) || place_seek(&p, e))
 		return -1;
 	got = tree_next(p.tree, &en, &content, e);
 	if (got < 0)
@@ -376,7 +386,8 @@ static const struct operation_param ls_params[] = {
 };
 
 static const struct operation_param cat_params[] = {
-	SNAPSHOT_PARAM("SNAP:PATH", "a snapshot, and a file in it"),
+	SNAPSHOT_PARAM("SNAP[:PATH]", "a snapshot, and a file in it, but where "
+				      "it holds one command's output only"),
 	SOURCE_PARAM,
 	{ 0 },
 };

@@ -1,13 +1,12 @@
 /* Snapshots: create, list, show, delete, undelete. */
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "service/args.h"
+#include "service/driver.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
 #include "service/notes.h"
@@ -16,8 +15,6 @@
 #include "service/progress.h"
 #include "service/resource.h"
 #include "storage/snapshot.h"
-#include "storage/sources/exclude.h"
-#include "storage/sources/files.h"
 
 /* Everything that `snapshot create` holds while it works. */
 struct creating {
@@ -25,10 +22,10 @@ struct creating {
 	struct repository *repository;
 	struct snapshot_errors *errors;
 	struct source *source;
-	struct exclude *exclude;
-	char **roots; /* one block */
-	size_t n_roots;
-	const char **paths;
+	struct resource_source declared; /* what a manifest would say */
+	const char **words;		 /* its paths, or argv */
+	const char **excludes;
+	struct driver driver;
 	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
@@ -45,9 +42,9 @@ static void creating_done(struct creating *x)
 {
 	source_close(x->source);
 	snapshot_errors_free(x->errors);
-	exclude_free(x->exclude);
-	free(x->roots);
-	free(x->paths);
+	driver_done(&x->driver);
+	free(x->words);
+	free(x->excludes);
 	own_folders_done(&x->own);
 	manifest_done(&x->about);
 	notes_done(&x->notes);
@@ -56,18 +53,6 @@ static void creating_done(struct creating *x)
 static inline void cleanup_creating_done(struct creating *x)
 {
 	creating_done(x);
-}
-
-static int add_all(struct manifest_list *to, const struct args *args,
-		   const char *name, struct err *e)
-{
-	for (size_t i = 0; i < args_count(args, name); i++) {
-		const char *s = args_nth(args, name, i);
-
-		if (manifest_list_add(to, s, strlen(s), e))
-			return -1;
-	}
-	return 0;
 }
 
 static int check_tags(const struct args *args, struct err *e)
@@ -102,19 +87,69 @@ static int set_source(struct manifest *m, const char *source, struct err *e)
 	return 0;
 }
 
-static void fill_user(struct manifest *m)
+/* All values of an argument; the caller frees *ret. */
+static int collect(const struct args *args, const char *name, const char ***ret,
+		   struct resource_texts *texts, struct err *e)
 {
-	char memory[4096];
-	struct passwd entry;
-	struct passwd *found = NULL;
+	const size_t n = args_count(args, name);
 
-	if (getpwuid_r(geteuid(), &entry, memory, sizeof(memory), &found) ==
-		    0 &&
-	    found)
-		(void)snprintf(m->user, sizeof(m->user), "%s", found->pw_name);
-	else
-		(void)snprintf(m->user, sizeof(m->user), "%u",
-			       (unsigned int)geteuid());
+	*ret = calloc(n + 1, sizeof(**ret));
+	if (!*ret)
+		return err_oom(e);
+	for (size_t i = 0; i < n; i++)
+		(*ret)[i] = args_nth(args, name, i);
+	*texts = (struct resource_texts){ *ret, n };
+	return 0;
+}
+
+/* What would have no effect was meant for something. */
+static int check_options(const struct args *args, bool is_command,
+			 struct err *e)
+{
+	static const char *const of_files[] = { "exclude", "exclude-caches",
+						"cross-file-systems", "reread",
+						NULL };
+	static const char *const of_commands[] = { "file", "timeout",
+						   "min-size", "user", NULL };
+	const char *const *other = is_command ? of_files : of_commands;
+
+	for (; *other; other++)
+		if (args_given(args, *other))
+			return err_set(e, ERR_USAGE,
+				       "--%s means nothing with --type %s",
+				       *other, args_text(args, "type"));
+	return 0;
+}
+
+/* The arguments as a Source. */
+static int declare(struct creating *x, struct err *e)
+{
+	const struct args *args = x->call->args;
+	struct resource_source *s = &x->declared;
+	const bool is_command = strcmp(args_text(args, "type"), "command") == 0;
+
+	s->type = args_text(args, "type");
+	s->file = args_text(args, "file");
+	s->user = args_text(args, "user");
+	s->timeout_ms = args_duration_ms(args, "timeout");
+	s->min_size = args_size(args, "min-size");
+	if (s->timeout_ms == 0)
+		return err_set(e, ERR_USAGE,
+			       "no command is done within no time");
+	x->driver = (struct driver){
+		.declared = s,
+		.cancel = x->call->stop,
+		.exclude_caches = args_switch(args, "exclude-caches"),
+		.cross_file_systems = args_switch(args, "cross-file-systems"),
+		.as_caller = true,
+	};
+	return check_options(args, is_command, e) ||
+			       collect(args, "path", &x->words,
+				       is_command ? &s->argv : &s->paths, e) ||
+			       collect(args, "exclude", &x->excludes,
+				       &s->exclude, e)
+		       ? -1
+		       : 0;
 }
 
 /* What the manifest says of its origin. */
@@ -125,42 +160,17 @@ static int describe(struct creating *x, struct err *e)
 
 	if (check_tags(args, e) || set_source(m, args_text(args, "source"), e))
 		return -1;
-	(void)snprintf(m->type, sizeof(m->type), "files");
-	(void)snprintf(m->program, sizeof(m->program),
-		       "snapctl " SNAPCTL_VERSION);
-	engine_host(m->host, sizeof(m->host));
-	fill_user(m);
 	if (args_text(args, "time")) {
 		m->claimed = args_time(args, "time");
 		m->has_claimed = true;
 	}
-	for (size_t i = 0; i < x->n_roots; i++)
-		if (manifest_list_add(&m->paths, x->roots[i],
-				      strlen(x->roots[i]), e))
-			return -1;
-	return add_all(&m->tags, args, "tag", e) ||
-			       add_all(&m->excludes, args, "exclude", e)
-		       ? -1
-		       : 0;
-}
+	for (size_t i = 0; i < args_count(args, "tag"); i++) {
+		const char *tag = args_nth(args, "tag", i);
 
-static int resolve(struct creating *x, struct err *e)
-{
-	const struct args *args = x->call->args;
-	const size_t n = args_count(args, "path");
-
-	x->paths = calloc(n + 1, sizeof(*x->paths));
-	if (!x->paths)
-		return err_oom(e);
-	for (size_t i = 0; i < n; i++)
-		x->paths[i] = args_nth(args, "path", i);
-	if (files_resolve(x->paths, n, &x->roots, &x->n_roots, e) ||
-	    exclude_new(&x->exclude, e))
-		return -1;
-	for (size_t i = 0; i < args_count(args, "exclude"); i++)
-		if (exclude_add(x->exclude, args_nth(args, "exclude", i), e))
+		if (manifest_list_add(&m->tags, tag, strlen(tag), e))
 			return -1;
-	return 0;
+	}
+	return driver_prepare(&x->driver, m, e);
 }
 
 /* The repository, with all its regions where they are known by a name. */
@@ -212,29 +222,24 @@ static void write_result(struct creating *x, const struct snapshot_result *r,
 	json_end_object(j);
 }
 
+/* A warning of a command that ended well is the reader's to judge. */
+static void tell_said(struct creating *x)
+{
+	const struct child_tail *said = driver_said(&x->driver, x->source);
+	const char *line;
+	const size_t n = said ? child_tail_line(said, &line) : 0;
+
+	if (n)
+		progress_note(x->call->progress,
+			      "note: the command ended well and said: %s",
+			      text_quote(line, n).s);
+}
+
 static int take(struct creating *x, struct err *e)
 {
-	const struct args *args = x->call->args;
-	const struct exclude_scope scope = {
-		.set = x->exclude,
-		.roots = (const char *const *)x->roots,
-		.root_count = x->n_roots
-	};
-	const struct files_options files = {
-		.paths = x->paths,
-		.path_count = args_count(args, "path"),
-		.excluded = exclude_empty(x->exclude) ? NULL : exclude_below,
-		.excluded_arg = &scope,
-		.exclude_caches = args_switch(args, "exclude-caches"),
-		.cross_file_systems = args_switch(args, "cross-file-systems"),
-		.skip = x->own.list,
-		.skip_count = x->own.count,
-		.report = snapshot_report,
-		.report_arg = x->errors,
-	};
 	const struct snapshot_options o = {
 		.about = &x->about,
-		.no_parent = args_switch(args, "reread"),
+		.no_parent = args_switch(x->call->args, "reread"),
 		.cancel = x->call->stop,
 		.progress = on_progress,
 		.report = on_error,
@@ -243,11 +248,12 @@ static int take(struct creating *x, struct err *e)
 	const int64_t begun_ms = clock_boot_ms();
 	struct snapshot_result result;
 
-	if (files_open(&files, &x->source, e) ||
+	if (driver_open(&x->driver, &x->own, x->errors, &x->source, e) ||
 	    snapshot_take(x->repository, x->source, x->errors, &o, &result, e))
 		return -1;
 	if (result.state == MANIFEST_PARTIAL)
 		operation_partial(x->call);
+	tell_said(x);
 	write_result(x, &result, clock_boot_ms() - begun_ms);
 	/* The source is used up before what it borrows goes. */
 	source_close(x->source);
@@ -300,11 +306,16 @@ static int create(struct operation_call *call, struct err *e)
 	CLEANUP(creating_done) struct creating x;
 
 	creating_init(&x, call);
-	if (resolve(&x, e) || describe(&x, e) ||
+	if (declare(&x, e) || describe(&x, e) ||
 	    engine_open(call, &x.repository, e) || find_own(&x, e) ||
 	    snapshot_errors_new(&x.errors, e))
 		return -1;
-	return take_until_done(&x, e);
+	if (take_until_done(&x, e) == 0)
+		return 0;
+	/* A command's end says nothing of what became of ours. */
+	return strcmp(x.declared.type, "command") == 0
+		       ? err_wrap(e, "no snapshot was taken")
+		       : -1;
 }
 
 struct listing {
@@ -390,7 +401,37 @@ static const struct operation_param create_params[] = {
 	  .required = true,
 	  .repeated = true,
 	  .value = "PATH",
-	  .help = "what to protect" },
+	  .help = "what to protect; with --type command the program and its "
+		  "arguments, best after \"--\"" },
+	{ .name = "type",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_CHOICE,
+	  .choices = "files|command",
+	  .fallback = "files",
+	  .value = "TYPE",
+	  .help = "files and folders, or what a command prints" },
+	{ .name = "file",
+	  .kind = PARAM_OPTION,
+	  .fallback = RESOURCE_SOURCE_FILE,
+	  .value = "NAME",
+	  .help = "what the command's output is called in the snapshot" },
+	{ .name = "timeout",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_DURATION,
+	  .fallback = RESOURCE_SOURCE_TIMEOUT,
+	  .value = "DURATION",
+	  .help = "the command is killed after this time, and there is no "
+		  "snapshot" },
+	{ .name = "min-size",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_SIZE,
+	  .fallback = RESOURCE_SOURCE_MIN_SIZE,
+	  .value = "SIZE",
+	  .help = "when the command prints less, there is no snapshot" },
+	{ .name = "user",
+	  .kind = PARAM_OPTION,
+	  .value = "NAME",
+	  .help = "run the command as this user" },
 	{ .name = "source",
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
@@ -449,7 +490,8 @@ const struct operation op_snapshot_rows[] = {
 	  .view = "snapshot state:state files:count dirs:count bytes:size "
 		  "bytes_read:size=read bytes_new:size=new seconds:seconds "
 		  "errors",
-	  .summary = "take a snapshot of files and folders",
+	  .summary = "take a snapshot of files and folders, or of what a "
+		     "command prints",
 	  .help = "What is unchanged since the newest complete snapshot that "
 		  "the same user took of the same source and paths is not read "
 		  "again.\n\n"
@@ -457,7 +499,12 @@ const struct operation op_snapshot_rows[] = {
 		  "on, also when it lies within another one: neither a mount "
 		  "point nor a pattern above cuts it off.\n\n"
 		  "Files that cannot be read are named, the snapshot is then "
-		  "partial, and the exit status 3.",
+		  "partial, and the exit status 3.\n\n"
+		  "A command (--type command -- PROGRAM ARGUMENT...) runs "
+		  "without a shell, in the current folder and with the "
+		  "environment as it is. When it fails, prints less than "
+		  "--min-size or is not done within --timeout, there is no "
+		  "snapshot and the exit status is 1.",
 	  .run = create },
 	{ .verb = "snapshot list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

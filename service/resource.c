@@ -187,7 +187,7 @@ int resource_from_form(const struct resource_form *form, struct resource **ret,
 bool resource_has_argv(const struct resource *r)
 {
 	if (r->kind == RESOURCE_SOURCE)
-		return r->source.hook_count > 0;
+		return r->source.hook_count > 0 || r->source.argv.count > 0;
 	if (r->kind != RESOURCE_DRILL)
 		return false;
 	for (size_t i = 0; i < r->drill.check_count; i++)

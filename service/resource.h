@@ -95,11 +95,23 @@ struct resource_hook {
 	int64_t timeout_ms;
 	const char *user; /* NULL: the daemon's */
 };
+/* What holds for a command when nothing was said. */
+#define RESOURCE_SOURCE_FILE	 "stdout"
+#define RESOURCE_SOURCE_TIMEOUT	 "6h"
+#define RESOURCE_SOURCE_MIN_SIZE "1"
 struct resource_source {
-	const char *type;	     /* "files" */
+	const char *type; /* "files", "command" */
+	/* Of files: */
 	struct resource_texts paths; /* absolute, without "." and ".." */
 	struct resource_texts exclude;
 	bool text;
+	/* Of a command: */
+	struct resource_texts argv;	   /* an absolute path first */
+	struct resource_texts environment; /* "KEY=VALUE" */
+	const char *user;		   /* NULL: the daemon's */
+	const char *file;		   /* what its output is called */
+	int64_t timeout_ms;
+	uint64_t min_size; /* bytes */
 	/* Always empty in a valid resource: this version runs no hooks. */
 	struct resource_hook *hooks;
 	size_t hook_count;
@@ -199,7 +211,7 @@ void resource_write_labels(const struct resource *r, struct json *j)
 void resource_write_spec(const struct resource *r, struct json *j)
 	NONNULL(1, 2);
 
-/* Whether it holds an argument vector (hooks, command checks): such a
+/* Whether it holds an argument vector (commands, hooks, checks): such a
  * manifest is taken only from uid 0 or the daemon's own uid. */
 bool resource_has_argv(const struct resource *r) NONNULL(1);
 

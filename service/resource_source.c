@@ -4,17 +4,23 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "storage/sources/command.h"
 #include "storage/sources/exclude.h"
 
 /*
- * The drivers of this version, each with the keys that it needs.  A new
- * driver adds a row, and its own fields to the table below.
+ * The drivers of this version, each with the key that it needs and the others
+ * that are its own.  A new driver adds a row, and its fields to the table
+ * below; driver.c reads them.
  */
-static const struct {
+static const struct driver_keys {
 	const char *name;
-	bool needs_paths;
+	const char *needs;
+	const char *takes[8];
 } drivers[] = {
-	{ "files", true },
+	{ "files", "paths", { "exclude", "text" } },
+	{ "command",
+	  "argv",
+	  { "environment", "user", "file", "timeout", "minSize" } },
 };
 
 static int check_type(struct reading *r, const struct yaml_node *node,
@@ -92,6 +98,30 @@ static int check_exclude(struct reading *r, const struct yaml_node *node,
 	return -1;
 }
 
+static int check_file(struct reading *r, const struct yaml_node *node,
+		      const char **text)
+{
+	if (!command_name_valid(*text))
+		resource_field_expected(r, node,
+					"the name of a file, without \"/\"");
+	return 0;
+}
+
+/* KEY=VALUE, where KEY is what shells call a name. */
+static int check_variable(struct reading *r, const struct yaml_node *node,
+			  const char **text)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_";
+	const size_t n = strspn(*text, allowed);
+
+	if (n == 0 || (*text)[n] != '=' ||
+	    ((*text)[0] >= '0' && (*text)[0] <= '9'))
+		resource_field_expected(r, node, "KEY=VALUE");
+	return 0;
+}
+
 static int check_user(struct reading *r, const struct yaml_node *node,
 		      const char **text)
 {
@@ -140,23 +170,58 @@ static const struct field fields[] = {
 	  .required = true,
 	  .offset = MEMBER(type),
 	  .check = check_type,
-	  .doc = "the driver that reads it: files" },
+	  .doc = "the driver that reads it: files, command" },
 	{ .key = "paths",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(paths),
 	  .check = check_path,
-	  .doc = "what is protected; absolute paths; a symlink is followed "
-		 "when a / ends it" },
+	  .doc = "files: what is protected; absolute paths; a symlink is "
+		 "followed when a / ends it" },
 	{ .key = "exclude",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(exclude),
 	  .check = check_exclude,
-	  .doc = "patterns of what is left out, as in .gitignore" },
+	  .doc = "files: patterns of what is left out, as in .gitignore" },
 	{ .key = "text",
 	  .type = FIELD_BOOL,
 	  .offset = MEMBER(text),
 	  .fallback = "false",
-	  .doc = "configuration: differences are shown line by line" },
+	  .doc = "files: configuration; differences are shown line by line" },
+	{ .key = "argv",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(argv),
+	  .doc = "command: the program whose standard output is the "
+		 "snapshot, and its arguments; no shell" },
+	{ .key = "environment",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(environment),
+	  .check = check_variable,
+	  .doc = "command: KEY=VALUE beside PATH, LANG, HOME, USER, LOGNAME; "
+		 "nothing secret, for everybody who reads manifests sees it" },
+	{ .key = "user",
+	  .type = FIELD_TEXT,
+	  .offset = MEMBER(user),
+	  .check = check_user,
+	  .doc = "command: run it as this user" },
+	{ .key = "file",
+	  .type = FIELD_TEXT,
+	  .offset = MEMBER(file),
+	  .fallback = RESOURCE_SOURCE_FILE,
+	  .check = check_file,
+	  .doc = "command: what its output is called in the snapshot" },
+	{ .key = "timeout",
+	  .type = FIELD_CLOCK,
+	  .offset = MEMBER(timeout_ms),
+	  .fallback = RESOURCE_SOURCE_TIMEOUT,
+	  .min = 1000,
+	  .max = INT64_C(31) * 86400 * 1000,
+	  .doc = "command: it is killed after this time, and there is no "
+		 "snapshot" },
+	{ .key = "minSize",
+	  .type = FIELD_SIZE,
+	  .offset = MEMBER(min_size),
+	  .fallback = RESOURCE_SOURCE_MIN_SIZE,
+	  .doc = "command: when it prints less, there is no snapshot" },
 	{ .key = "hooks",
 	  .type = FIELD_MAPS,
 	  .offset = MEMBER(hooks),
@@ -168,20 +233,67 @@ static const struct field fields[] = {
 };
 
 /* argv[0] is executed as it stands, so a bare name would depend on PATH. */
+static void check_argv(struct reading *r, const struct resource_texts *argv,
+		       const struct yaml_node *list)
+{
+	if (argv->count > 0 && list->first->kind == YAML_TEXT &&
+	    argv->items[0][0] != '/')
+		resource_field_expected(r, list->first,
+					"the absolute path of a program");
+}
+
+/* Accepting what is then not run would be a lie about the backup. */
 static void check_hooks(struct reading *r, const struct resource_source *s,
 			const struct yaml_node *list)
 {
 	const struct yaml_node *node = list->first;
 
-	for (size_t i = 0; i < s->hook_count; i++, node = node->next) {
-		const struct resource_texts *argv = &s->hooks[i].argv;
-		const struct yaml_node *first = yaml_get(node, "argv");
+	for (size_t i = 0; i < s->hook_count; i++, node = node->next)
+		check_argv(r, &s->hooks[i].argv, yaml_get(node, "argv"));
+	problem_add(r->problems, yaml_key_place(r->y, list),
+		    "hooks are not supported by this version");
+	problem_mend(r->problems, "remove them, and quiesce by other means");
+}
 
-		if (argv->count > 0 && first->first->kind == YAML_TEXT &&
-		    argv->items[0][0] != '/')
-			resource_field_expected(
-				r, first->first,
-				"the absolute path of a program");
+static bool is_of(const struct driver_keys *d, const char *key)
+{
+	for (size_t i = 0; d->takes[i]; i++)
+		if (strcmp(d->takes[i], key) == 0)
+			return true;
+	return strcmp(d->needs, key) == 0;
+}
+
+/* What only another driver would look at was meant for something. */
+static void check_stray(struct reading *r, const struct driver_keys *mine,
+			const struct driver_keys *other, const char *key,
+			const struct yaml_node *spec)
+{
+	const struct yaml_node *node = yaml_get(spec, key);
+
+	if (node && !is_of(mine, key))
+		problem_add(r->problems, yaml_key_place(r->y, node),
+			    "found \"%s\", expected it only in a source of "
+			    "type %s",
+			    key, other->name);
+}
+
+static void check_keys(struct reading *r, const struct driver_keys *mine,
+		       const struct yaml_node *spec)
+{
+	const struct yaml_node *needed = yaml_get(spec, mine->needs);
+
+	if (!needed || (needed->kind == YAML_LIST && needed->count == 0))
+		problem_add(
+			r->problems, yaml_place(r->y, needed ? needed : spec),
+			"found no %s, expected at least one in spec.%s",
+			strcmp(mine->needs, "paths") == 0 ? "path" : "program",
+			mine->needs);
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++) {
+		const struct driver_keys *d = &drivers[i];
+
+		check_stray(r, mine, d, d->needs, spec);
+		for (size_t k = 0; d->takes[k]; k++)
+			check_stray(r, mine, d, d->takes[k], spec);
 	}
 }
 
@@ -189,24 +301,14 @@ static int finish(struct reading *r, struct resource *res,
 		  const struct yaml_node *spec)
 {
 	const struct resource_source *s = &res->source;
-	const struct yaml_node *hooks = yaml_get(spec, "hooks");
-	const struct yaml_node *paths = yaml_get(spec, "paths");
 
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
-		if (s->type && strcmp(s->type, drivers[i].name) == 0 &&
-		    drivers[i].needs_paths && s->paths.count == 0 &&
-		    (paths == NULL || paths->kind == YAML_LIST))
-			problem_add(r->problems,
-				    yaml_place(r->y, paths ? paths : spec),
-				    "found no path, expected at least one in "
-				    "spec.paths");
-	if (s->hook_count == 0)
-		return 0;
-	check_hooks(r, s, hooks);
-	/* Accepting what is then not run would be a lie about the backup. */
-	problem_add(r->problems, yaml_key_place(r->y, hooks),
-		    "hooks are not supported by this version");
-	problem_mend(r->problems, "remove them, and quiesce by other means");
+		if (s->type && strcmp(s->type, drivers[i].name) == 0)
+			check_keys(r, &drivers[i], spec);
+	if (s->argv.count > 0)
+		check_argv(r, &s->argv, yaml_get(spec, "argv"));
+	if (s->hook_count > 0)
+		check_hooks(r, s, yaml_get(spec, "hooks"));
 	return 0;
 }
 

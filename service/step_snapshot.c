@@ -15,16 +15,13 @@
  *
  * 4 to 6 may be done again without effect.
  */
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/text.h"
-#include "service/engine.h"
+#include "service/driver.h"
 #include "service/mirror.h"
 #include "service/notes.h"
 #include "service/own_folders.h"
@@ -34,25 +31,22 @@
 #include "storage/repository/deletion.h"
 #include "storage/repository/writer.h"
 #include "storage/snapshot.h"
-#include "storage/sources/exclude.h"
-#include "storage/sources/files.h"
 
 /* Errors named in the catalog; the snapshot itself lists them all. */
 enum { NAMED_ERRORS = 100 };
 
 struct taking {
 	struct run *run;
-	const struct resource *source;
+	const struct resource *declared;
 	struct repository *repository;
 	struct snapshot_errors *errors;
-	struct source *files;
-	struct exclude *exclude;
-	char **roots; /* one block */
-	size_t n_roots;
+	struct source *source;
+	struct driver driver;
 	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
 	uint64_t named;
+	struct child_tail said;	      /* by a command */
 	struct snapshot_result taken; /* zeros when found, not taken */
 	struct repository_snapshot snapshot;
 };
@@ -60,7 +54,11 @@ struct taking {
 static void taking_init(struct taking *x, struct run *r,
 			const struct resource *source)
 {
-	*x = (struct taking){ .run = r, .source = source };
+	*x = (struct taking){
+		.run = r,
+		.declared = source,
+		.driver = { .declared = &source->source, .cancel = r->stop },
+	};
 	manifest_init(&x->about);
 	manifest_init(&x->snapshot.manifest);
 	notes_init(&x->notes);
@@ -68,10 +66,9 @@ static void taking_init(struct taking *x, struct run *r,
 
 static void taking_done(struct taking *x)
 {
-	source_close(x->files);
+	source_close(x->source);
 	snapshot_errors_free(x->errors);
-	exclude_free(x->exclude);
-	free(x->roots);
+	driver_done(&x->driver);
 	own_folders_done(&x->own);
 	notes_done(&x->notes);
 	manifest_done(&x->about);
@@ -100,60 +97,12 @@ static int find_own(struct taking *x, struct err *e)
 	return own_folders_add_regions(own, x->run->repository, e);
 }
 
-static void fill_user(struct manifest *m)
-{
-	char memory[4096];
-	struct passwd entry;
-	struct passwd *found = NULL;
-
-	if (getpwuid_r(geteuid(), &entry, memory, sizeof(memory), &found) ==
-		    0 &&
-	    found)
-		(void)snprintf(m->user, sizeof(m->user), "%s", found->pw_name);
-	else
-		(void)snprintf(m->user, sizeof(m->user), "%u",
-			       (unsigned int)geteuid());
-}
-
-static int describe(struct taking *x, struct err *e)
-{
-	const struct resource_source *source = &x->source->source;
-	struct manifest *m = &x->about;
-
-	/* Names and types are shorter: the resources were validated. */
-	(void)snprintf(m->source, sizeof(m->source), "%s", x->source->name);
-	(void)snprintf(m->type, sizeof(m->type), "%s", source->type);
-	(void)snprintf(m->program, sizeof(m->program),
-		       "snapctl " SNAPCTL_VERSION);
-	engine_host(m->host, sizeof(m->host));
-	fill_user(m);
-	for (size_t i = 0; i < x->n_roots; i++)
-		if (manifest_list_add(&m->paths, x->roots[i],
-				      strlen(x->roots[i]), e) < 0)
-			return -1;
-	for (size_t i = 0; i < source->exclude.count; i++) {
-		const char *pattern = source->exclude.items[i];
-
-		if (exclude_add(x->exclude, pattern, e) < 0 ||
-		    manifest_list_add(&m->excludes, pattern, strlen(pattern),
-				      e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int prepare(struct taking *x, struct err *e)
 {
-	const struct resource_source *source = &x->source->source;
-
-	if (strcmp(source->type, "files") != 0)
-		return err_set(e, ERR_USAGE,
-			       "this version cannot read sources of type %s",
-			       text_quote_str(source->type).s);
-	if (files_resolve(source->paths.items, source->paths.count, &x->roots,
-			  &x->n_roots, e) < 0 ||
-	    exclude_new(&x->exclude, e) < 0 || describe(x, e) < 0 ||
-	    find_own(x, e) < 0)
+	/* Names are shorter: the resources were validated. */
+	(void)snprintf(x->about.source, sizeof(x->about.source), "%s",
+		       x->declared->name);
+	if (driver_prepare(&x->driver, &x->about, e) < 0 || find_own(x, e) < 0)
 		return -1;
 	return snapshot_errors_new(&x->errors, e);
 }
@@ -170,23 +119,17 @@ static void on_error(void *arg, const char *path, size_t len,
 		notes_add(&x->notes, path, len, message);
 }
 
+/* What a command said is kept with the run. */
+static void keep_said(struct taking *x)
+{
+	const struct child_tail *t = driver_said(&x->driver, x->source);
+
+	if (t)
+		x->said = *t;
+}
+
 static int take(struct taking *x, struct object_id id, struct err *e)
 {
-	const struct exclude_scope scope = {
-		.set = x->exclude,
-		.roots = (const char *const *)x->roots,
-		.root_count = x->n_roots
-	};
-	const struct files_options files = {
-		.paths = x->source->source.paths.items,
-		.path_count = x->source->source.paths.count,
-		.excluded = exclude_empty(x->exclude) ? NULL : exclude_below,
-		.excluded_arg = &scope,
-		.skip = x->own.list,
-		.skip_count = x->own.count,
-		.report = snapshot_report,
-		.report_arg = x->errors,
-	};
 	const struct snapshot_options o = {
 		.about = &x->about,
 		.id = id,
@@ -196,14 +139,14 @@ static int take(struct taking *x, struct object_id id, struct err *e)
 		.arg = x,
 	};
 
-	if (files_open(&files, &x->files, e) < 0)
-		return -1;
-	if (snapshot_take(x->repository, x->files, x->errors, &o, &x->taken,
+	if (driver_open(&x->driver, &x->own, x->errors, &x->source, e) < 0 ||
+	    snapshot_take(x->repository, x->source, x->errors, &o, &x->taken,
 			  e) < 0)
 		return -1;
+	keep_said(x);
 	/* The source is used up before what it borrows goes. */
-	source_close(x->files);
-	x->files = NULL;
+	source_close(x->source);
+	x->source = NULL;
 	return 0;
 }
 
@@ -249,7 +192,7 @@ static int find_begun(struct taking *x, struct err *e)
 	size_t n = 0;
 	int found = 0;
 
-	if (run_snapshot_begun(x->run, x->source->name, &ids, &n, e) < 0)
+	if (run_snapshot_begun(x->run, x->declared->name, &ids, &n, e) < 0)
 		return -1;
 	for (size_t i = 0; i < n && found == 0; i++) {
 		found = find(x, ids[i], e);
@@ -266,7 +209,7 @@ static int take_fresh(struct taking *x, struct err *e)
 	int found;
 
 	if (prepare(x, e) < 0 ||
-	    run_snapshot_begin(x->run, x->source->name, id, e) < 0 ||
+	    run_snapshot_begin(x->run, x->declared->name, id, e) < 0 ||
 	    take(x, id, e) < 0)
 		return -1;
 	found = find(x, id, e);
@@ -314,7 +257,7 @@ static int record(struct taking *x, struct err *e)
 			x->snapshot.received, e) < 0)
 		return -1;
 	return run_snapshot_end(
-		r, x->source->name, x->snapshot.manifest.snapshot,
+		r, x->declared->name, x->snapshot.manifest.snapshot,
 		x->snapshot.manifest.state != MANIFEST_COMPLETE, e);
 }
 
@@ -347,6 +290,10 @@ static int tell(struct taking *x, bool found, struct run_result *result,
 	json_kv_uint(&j, "bytes_new", x->taken.bytes_new);
 	json_kv_uint(&j, "error_count", m->errors);
 	notes_write(&x->notes, &j, "errors");
+	if (x->said.len) {
+		json_key(&j, "output");
+		child_tail_write(&x->said, &j);
+	}
 	json_end_object(&j);
 	return json_finish(&j, e);
 }

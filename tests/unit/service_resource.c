@@ -464,6 +464,35 @@ START_TEST(a_path_keeps_one_slash_at_its_end)
 }
 END_TEST
 
+START_TEST(a_command_is_a_source)
+{
+	static const char text[] = MANIFEST(
+		"Source", "s",
+		"{type: command, argv: [/usr/bin/pg_dump, shop], user: "
+		"postgres, file: shop.sql, environment: [PGHOST=/run/pg], "
+		"timeout: 90m, minSize: 1M}")
+		MANIFEST("Source", "t", "{type: command, argv: [/bin/date]}");
+	CLEANUP(resource_set_free)
+	struct resource_set *s = read_set(text, sizeof(text) - 1);
+	const struct resource *r = resource_set_get(s, 0);
+
+	ck_assert_uint_eq(problems.errors, 0);
+	ck_assert_uint_eq(r->source.argv.count, 2);
+	ck_assert_str_eq(r->source.environment.items[0], "PGHOST=/run/pg");
+	ck_assert_str_eq(r->source.user, "postgres");
+	ck_assert_int_eq(r->source.timeout_ms, 5400000);
+	ck_assert_uint_eq(r->source.min_size, 1048576);
+	/* Who may apply it is asked for by this. */
+	ck_assert(resource_has_argv(r));
+	check_round_trip(r);
+	r = resource_set_get(s, 1);
+	ck_assert_str_eq(r->source.file, "stdout");
+	ck_assert_int_eq(r->source.timeout_ms, 6 * 3600000);
+	ck_assert_uint_eq(r->source.min_size, 1);
+	check_round_trip(r);
+}
+END_TEST
+
 START_TEST(a_percent_sign_of_a_plain_path_is_encoded)
 {
 	static const char text[] = REPO(
@@ -578,6 +607,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, references_are_checked_against_what_exists);
 	tcase_add_test(tc, a_broken_document_is_blamed_once);
 	tcase_add_test(tc, a_path_keeps_one_slash_at_its_end);
+	tcase_add_test(tc, a_command_is_a_source);
 	tcase_add_test(tc, a_percent_sign_of_a_plain_path_is_encoded);
 	tcase_add_test(tc, argument_vectors_are_seen);
 	tcase_add_test(tc, selectors_select);

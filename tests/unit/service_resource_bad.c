@@ -467,12 +467,56 @@ static const struct {
 	  "  type: btrfs\n"
 	  "  paths: [/a]\n",
 	  "f.yaml:5:9: found the source type \"btrfs\", expected on"
-	  "e that this version knows: files\n" },
+	  "e that this version knows: files, command\n" },
 	{ "Source",
 	  "  type: file\n"
 	  "  paths: [/a]\n",
 	  "f.yaml:5:9: found the source type \"file\", expected one"
-	  " that this version knows: files\n" },
+	  " that this version knows: files, command\n" },
+	{ "Source", "  type: command\n",
+	  "f.yaml:5:3: found no program, expected at least one in s"
+	  "pec.argv\n" },
+	{ "Source",
+	  "  type: command\n"
+	  "  argv: []\n",
+	  "f.yaml:6:9: found no program, expected at least one in s"
+	  "pec.argv\n" },
+	{ "Source",
+	  "  type: command\n"
+	  "  argv: [pg_dump]\n"
+	  "  file: a/b\n"
+	  "  environment: [PGHOST, \"1A=b\", A_1=]\n"
+	  "  timeout: 0s\n"
+	  "  minSize: -1\n",
+	  "f.yaml:7:9: found the text \"a/b\", expected the name of "
+	  "a file, without \"/\"\n"
+	  "f.yaml:8:17: found the text \"PGHOST\", expected KEY=VALU"
+	  "E\n"
+	  "f.yaml:8:25: found the text \"1A=b\", expected KEY=VALUE\n"
+	  "f.yaml:9:12: found the text \"0s\", expected a duration "
+	  "from 1s to 31d\n"
+	  "f.yaml:10:12: found the number -1, expected bytes as 0, "
+	  "500M, 4G or 1T\n"
+	  "f.yaml:6:10: found the text \"pg_dump\", expected the a"
+	  "bsolute path of a program\n" },
+	{ "Source",
+	  "  type: command\n"
+	  "  argv: [/bin/true]\n"
+	  "  paths: [/a]\n"
+	  "  exclude: [b]\n",
+	  "f.yaml:7:3: found \"paths\", expected it only in a source"
+	  " of type files\n"
+	  "f.yaml:8:3: found \"exclude\", expected it only in a sour"
+	  "ce of type files\n" },
+	{ "Source",
+	  "  type: files\n"
+	  "  paths: [/a]\n"
+	  "  argv: [/bin/true]\n"
+	  "  user: root\n",
+	  "f.yaml:7:3: found \"argv\", expected it only in a source "
+	  "of type command\n"
+	  "f.yaml:8:3: found \"user\", expected it only in a source "
+	  "of type command\n" },
 	{ "Source", "  paths: [/a]\n",
 	  "f.yaml:5:3: found no \"type\", expected one in spec\n" },
 	{ "Source",

@@ -1,0 +1,65 @@
+/*
+ * From what is declared of a source to an open one.
+ *
+ * A driver of storage/sources/ knows nothing of resources, and a snapshot
+ * nothing of drivers: what a Source, or the command line, says is turned here
+ * into a driver's options and into what the snapshot's manifest says of its
+ * origin.  A new driver adds a row to the table in driver.c, and its keys to
+ * resource_source.c.
+ */
+#ifndef SERVICE_DRIVER_H
+#define SERVICE_DRIVER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/child.h"
+#include "base/err.h"
+#include "service/own_folders.h"
+#include "service/resource.h"
+#include "storage/repository/manifest.h"
+#include "storage/snapshot.h"
+#include "storage/sources/exclude.h"
+#include "storage/sources/source.h"
+
+struct driver {
+	/* The caller's; what it points at outlives the driver. */
+	const struct resource_source *declared;
+	const atomic_bool *cancel; /* may be NULL */
+	/* On the command line only: */
+	bool exclude_caches;
+	bool cross_file_systems;
+	bool as_caller; /* a command has the caller's environment and folder */
+
+	/* driver_prepare()'s. */
+	const struct driver_type *type;
+	struct exclude *exclude;
+	char **roots; /* one block */
+	size_t n_roots;
+	struct exclude_scope scope;
+};
+
+/*
+ * Look at what is declared: paths are resolved, patterns read.  about gets
+ * everything that is the source's and the program's: type, host, user,
+ * program, paths, excludes; name, time and tags are the caller's.  ERR_USAGE
+ * when the type is none that this version reads, or a path leads nowhere.
+ */
+int driver_prepare(struct driver *d, struct manifest *about, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * Open it; again, after the source was closed, to begin anew.  own are folders
+ * that a walk leaves out.  Until it is closed d, own and errors must stay.
+ */
+int driver_open(const struct driver *d, const struct own_folders *own,
+		struct snapshot_errors *errors, struct source **ret,
+		struct err *e) NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+/* What the source printed beside its data; NULL for one that cannot. */
+const struct child_tail *driver_said(const struct driver *d,
+				     const struct source *s) NONNULL(1, 2);
+/* All zero but the caller's members is fine. */
+void driver_done(struct driver *d) NONNULL(1);
+
+#endif

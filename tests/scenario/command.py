@@ -1,0 +1,254 @@
+#!/usr/bin/python3
+"""Goal of this test: what a command prints is backed up as files are.
+
+A real PostgreSQL is dumped by pg_dump and pg_dumpall on a schedule, restored
+into another database and compared. A server that is away, a dump that hangs
+and a run that is killed make no snapshot, leave no process behind, and say why.
+"""
+import glob
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+
+import snap
+from snap import LIMIT, check, wait_for
+
+MANIFEST = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  gc: {every: 0s}
+  regions: [{name: here, url: "file://%(root)s/here"}]
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: shop}
+spec:
+  type: command
+  argv: ["%(bin)s/pg_dump", --format=custom, --compress=0, shop]
+  file: shop.dump
+  environment: ["PGHOST=%(socket)s", PGUSER=owner]
+%(user)s
+  timeout: 1m
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: globals}
+spec:
+  type: command
+  argv: ["%(bin)s/pg_dumpall", --globals-only]
+  file: globals.sql
+  environment: ["PGHOST=%(socket)s", PGUSER=owner]
+%(user)s
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: slow}
+spec:
+  type: command
+  argv: [/bin/sh, -c, "echo begun; echo $$ > %(root)s/pid; exec sleep 1000"]
+  timeout: %(slow)s
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: dumps}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [shop, globals]}
+  repository: main
+  retries: 0
+---
+apiVersion: snapctl.io/v1
+kind: Drill
+metadata: {name: proof}
+spec:
+  cron: "0 0 1 1 *"
+  schedule: dumps
+  checks:
+    - {type: tree}
+    - type: command
+      argv: [grep, -q, PGDMP, shop.dump]
+    %(user)s
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: hanging}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [slow]}
+  repository: main
+  retries: 0
+"""
+
+
+class Postgres:
+    """A server of its own, on a unix socket only."""
+
+    def __init__(self, folder):
+        found = glob.glob("/usr/lib/postgresql/*/bin/initdb")
+        if not found:
+            print("skipped: there is no PostgreSQL (package postgresql)")
+            sys.exit(77)
+        self.bin = os.path.dirname(max(found))
+        self.folder = folder
+        self.user = None
+        if os.getuid() == 0:  # which PostgreSQL refuses to run as
+            names = {p.pw_name for p in pwd.getpwall()}
+            self.user = "postgres" if "postgres" in names else "nobody"
+        os.mkdir(folder)
+        if self.user:
+            shutil.chown(folder, self.user)
+        self.call("initdb", "-D", folder + "/data", "-U", "owner",
+                  "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8")
+
+    def call(self, program, *words, stdin=None):
+        who = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid,
+               "extra_groups": []} if self.user else {}
+        env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8",
+               "PGHOST": self.folder, "PGUSER": "owner"}
+        done = subprocess.run([os.path.join(self.bin, program), *words],
+                              env=env, cwd=self.folder, input=stdin,
+                              stdout=subprocess.PIPE, timeout=LIMIT,
+                              check=False, **who)
+        check(done.returncode == 0, (program, words, done))
+        return done.stdout
+
+    def start(self):
+        # pg_ctl's child keeps what it has open.
+        self.call("pg_ctl", "-D", self.folder + "/data", "-w", "-l",
+                  self.folder + "/log", "-o",
+                  f"-k {self.folder} -c listen_addresses=''", "start")
+
+    def stop(self):
+        self.call("pg_ctl", "-D", self.folder + "/data", "-w", "-m",
+                  "immediate", "stop")
+
+    def sql(self, text, database="shop"):
+        return self.call("psql", "-X", "-At", "-d", database, "-c", text)
+
+
+def begin(world, postgres=None, slow="1m"):
+    world.env.pop("SNAPCTL_TEST_RUN")
+    os.mkdir(world.path("keys"))
+    world.run("repo", "init", world.path("here"), "--key-file",
+              world.path("keys/main.key"))
+    world.start()
+    world.apply(MANIFEST % {
+        "root": world.root, "slow": slow,
+        "bin": postgres.bin if postgres else "/nowhere",
+        "socket": postgres.folder if postgres else "/nowhere",
+        "user": f"  user: {postgres.user}" if postgres and postgres.user
+                else ""})
+    world.env["SNAPCTL_REPO"] = "main"
+
+
+def ended(world, run):
+    row = world.json("run", "show", str(run))
+    return row if row["state"] not in ("queued", "running") else None
+
+
+def run(world, schedule):
+    number = world.json("run", "start", schedule)["id"]
+    return wait_for("the run", lambda: ended(world, number))
+
+
+def snapshots(world, source):
+    return world.json("snapshot", "list", "--source", source)
+
+
+def cat(world, *words):
+    done = subprocess.run([snap.SNAPCTL, "cat", *words], env=world.env,
+                          capture_output=True, timeout=LIMIT)
+    check(done.returncode == 0, done)
+    return done.stdout
+
+
+def a_database_is_dumped_and_restored(world):
+    os.chmod(world.root, 0o755)  # for the server's user
+    p = Postgres(world.path("pg"))
+    p.start()
+    try:
+        p.call("createdb", "shop")
+        p.call("pgbench", "-q", "-i", "-s", "2", "shop")
+        p.sql("create role clerk login", "postgres")
+        begin(world, p)
+        done = run(world, "dumps")
+        check(done["state"] == "succeeded", done)
+        dump = cat(world, "latest", "--source", "shop")
+        check(dump == cat(world, "latest:/shop.dump", "--source", "shop"),
+              "with and without its name")
+        p.call("createdb", "copy")
+        p.call("pg_restore", "-d", "copy", stdin=dump)
+        for what in ("accounts", "branches", "tellers"):
+            sums = (f"select count(*), md5(string_agg(t::text, '|' order by "
+                    f"1)) from pgbench_{what} t")
+            check(p.sql(sums) == p.sql(sums, "copy"), what)
+        check(b"CREATE ROLE clerk" in cat(world, "latest", "--source",
+                                          "globals"), "no role")
+        proof = world.json("drill", "run", "proof")
+        check(proof["passed"], proof)
+        # Of what stays the same little is stored again.
+        p.sql("update pgbench_accounts set abalance = 7 where aid = 1")
+        check(run(world, "dumps")["state"] == "succeeded", "again")
+        steps = [s["details"] for s in run(world, "dumps")["steps"]
+                 if s["step"] == "snapshot" and s["source"] == "shop"
+                 and s["details"].get("bytes_read")]
+        check(steps[0]["bytes_new"] * 4 < steps[0]["bytes_read"], steps)
+
+        p.stop()
+        before = len(snapshots(world, "shop"))
+        done = run(world, "dumps")
+        check(done["state"] == "failed", done)
+        text = world.run("run", "show", str(done["id"]))
+        check("pg_dump" in text and "connection to server" in text, text)
+        check(len(snapshots(world, "shop")) == before, "a snapshot of nothing")
+    finally:
+        if os.path.exists(p.folder + "/data/postmaster.pid"):
+            p.stop()
+
+
+def pid_of(world):
+    try:
+        return int(open(world.path("pid")).read())
+    except (OSError, ValueError):
+        return None
+
+
+def alive(pid):
+    try:
+        state = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def one_that_hangs_is_ended(world):
+    begin(world, slow="2s")
+    done = run(world, "hanging")
+    check(done["state"] == "failed", done)
+    text = world.run("run", "show", str(done["id"]))
+    check("was not done within 2s" in text, text)
+    wait_for("its end", lambda: not alive(pid_of(world)))
+    check(world.json("snapshot", "list") == [], "a snapshot")
+
+
+def a_run_that_is_killed_takes_it_along(world):
+    begin(world)
+    number = world.json("run", "start", "hanging")["id"]
+    pid = wait_for("the command", lambda: pid_of(world))
+    with open(f"/proc/{pid}/stat") as f:
+        parent = int(f.read().rsplit(")", 1)[1].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    done = wait_for("the run", lambda: ended(world, number))
+    check(done["state"] == "failed", done)
+    wait_for("its end", lambda: not alive(pid))
+    check(world.json("snapshot", "list") == [], "a snapshot")
+
+
+snap.tell(a_database_is_dumped_and_restored, one_that_hangs_is_ended,
+          a_run_that_is_killed_takes_it_along)
