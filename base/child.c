@@ -281,7 +281,9 @@ _Noreturn static void become(const struct beginning *b)
 		_exit(126);
 	(void)close_range(3, ~0U, 0);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
-	(void)sigaction(SIGPIPE, &plain, NULL);
+	/* What is ignored would stay so. */
+	for (int number = 1; number < NSIG; number++)
+		(void)sigaction(number, &plain, NULL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (become_user(b) < 0 || (b->options->confined &&

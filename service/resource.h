@@ -112,7 +112,6 @@ struct resource_source {
 	const char *file;		   /* what its output is called */
 	int64_t timeout_ms;
 	uint64_t min_size; /* bytes */
-	/* Always empty in a valid resource: this version runs no hooks. */
 	struct resource_hook *hooks;
 	size_t hook_count;
 };

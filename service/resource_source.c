@@ -142,7 +142,9 @@ static const struct field hook_fields[] = {
 	  .required = true,
 	  .offset = offsetof(struct resource_hook, when),
 	  .choices = "before|after|always",
-	  .doc = "before the snapshot, after it, or at the end in any case" },
+	  .doc = "before the snapshot, in order, until one fails; after it, "
+		 "once, when any before it may have had its effect; always at "
+		 "the end" },
 	{ .key = "argv",
 	  .type = FIELD_TEXTS,
 	  .required = true,
@@ -228,7 +230,8 @@ static const struct field fields[] = {
 	  .count_offset = MEMBER(hook_count),
 	  .fields = hook_fields,
 	  .size = sizeof(struct resource_hook),
-	  .doc = "commands around a snapshot; not run by this version" },
+	  .doc = "programs around a snapshot that a schedule takes, to "
+		 "quiesce and to thaw" },
 	{ 0 }
 };
 
@@ -242,7 +245,6 @@ static void check_argv(struct reading *r, const struct resource_texts *argv,
 					"the absolute path of a program");
 }
 
-/* Accepting what is then not run would be a lie about the backup. */
 static void check_hooks(struct reading *r, const struct resource_source *s,
 			const struct yaml_node *list)
 {
@@ -250,9 +252,6 @@ static void check_hooks(struct reading *r, const struct resource_source *s,
 
 	for (size_t i = 0; i < s->hook_count; i++, node = node->next)
 		check_argv(r, &s->hooks[i].argv, yaml_get(node, "argv"));
-	problem_add(r->problems, yaml_key_place(r->y, list),
-		    "hooks are not supported by this version");
-	problem_mend(r->problems, "remove them, and quiesce by other means");
 }
 
 static bool is_of(const struct driver_keys *d, const char *key)

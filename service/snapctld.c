@@ -1,4 +1,5 @@
-/* snapctld: the daemon, and with --run the process of one run. */
+/* snapctld: the daemon, with --run the process of one run, and with --guard
+ * that which runs its hooks. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/text.h"
 #include "service/config.h"
 #include "service/daemon.h"
+#include "service/guardian.h"
 #include "service/run.h"
 #include "service/start.h"
 
@@ -15,6 +17,7 @@ struct command {
 	struct config_input input;
 	struct config_flag flags[CONFIG_KEY_COUNT];
 	int64_t run; /* 0: the daemon itself */
+	bool guards;
 	bool help;
 	bool version;
 };
@@ -62,6 +65,13 @@ static int take_option(struct command *c, const char *name, const char *value,
 	if (strcmp(name, "config") == 0) {
 		c->input.config_file = value;
 		return 0;
+	}
+	if (strcmp(name, "guard") == 0) {
+		/* What hooks_open() hands over. */
+		c->guards = strcmp(value, "3") == 0;
+		return c->guards ? 0
+				 : err_set(e, ERR_USAGE,
+					   "--guard is for runs only");
 	}
 	if (strcmp(name, "run") != 0)
 		return take_setting(c, name, value, e);
@@ -151,6 +161,8 @@ int main(int argc, char **argv)
 		(void)puts("snapctld " SNAPCTL_VERSION);
 		return EXIT_SUCCESS;
 	}
+	if (c.guards)
+		return guardian_main(3, 4);
 	/* What a run goes by is what its daemon does, who tells all of it. */
 	c.input.flags_only = c.run != 0;
 	if (load(&c, &config, &e) < 0)

@@ -21,7 +21,9 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "service/driver.h"
+#include "service/hooks.h"
 #include "service/mirror.h"
 #include "service/notes.h"
 #include "service/own_folders.h"
@@ -46,6 +48,9 @@ struct taking {
 	struct manifest about;
 	struct notes notes;
 	uint64_t named;
+	struct hooks *hooks;
+	char hooks_folder[4096];
+	struct err hook_failure;      /* of those that came after */
 	struct child_tail said;	      /* by a command */
 	struct snapshot_result taken; /* zeros when found, not taken */
 	struct repository_snapshot snapshot;
@@ -66,6 +71,7 @@ static void taking_init(struct taking *x, struct run *r,
 
 static void taking_done(struct taking *x)
 {
+	hooks_close(x->hooks);
 	source_close(x->source);
 	snapshot_errors_free(x->errors);
 	driver_done(&x->driver);
@@ -203,14 +209,44 @@ static int find_begun(struct taking *x, struct err *e)
 	return found;
 }
 
+/* What quiesces comes before anything is looked at: it may mount what is. */
+static int open_hooks(struct taking *x, struct err *e)
+{
+	const struct hooks_settings settings = {
+		.source = x->declared,
+		.folder = x->hooks_folder,
+		.run = x->run->id,
+		.stop = x->run->stop,
+	};
+
+	if (x->declared->source.hook_count == 0)
+		return 0;
+	(void)snprintf(x->hooks_folder, sizeof(x->hooks_folder), "%s/hooks",
+		       config_text(x->run->config, CONFIG_STATE));
+	if (hooks_open(&settings, &x->hooks, e) < 0)
+		return -1;
+	return hooks_before(x->hooks, e);
+}
+
+/* In any case, and before anything else can fail. */
+static void end_hooks(struct taking *x)
+{
+	if (x->hooks && hooks_after(x->hooks, &x->hook_failure) < 0)
+		log_failure(LOG_LEVEL_ERROR, "hooks", &x->hook_failure);
+}
+
 static int take_fresh(struct taking *x, struct err *e)
 {
 	const struct object_id id = object_id_new();
+	/* The catalog may lie on what hooks freeze. */
+	const bool failed = run_snapshot_begin(x->run, x->declared->name, id,
+					       e) < 0 ||
+			    open_hooks(x, e) < 0 || prepare(x, e) < 0 ||
+			    take(x, id, e) < 0;
 	int found;
 
-	if (prepare(x, e) < 0 ||
-	    run_snapshot_begin(x->run, x->declared->name, id, e) < 0 ||
-	    take(x, id, e) < 0)
+	end_hooks(x);
+	if (failed)
 		return -1;
 	found = find(x, id, e);
 	if (found == 0)
@@ -261,38 +297,65 @@ static int record(struct taking *x, struct err *e)
 		x->snapshot.manifest.state != MANIFEST_COMPLETE, e);
 }
 
-static int tell(struct taking *x, bool found, struct run_result *result,
-		struct err *e)
+/* What it says in one line. */
+static void tell_message(struct taking *x, bool found,
+			 struct run_result *result)
 {
 	const struct manifest *m = &x->snapshot.manifest;
-	const bool partial = m->state != MANIFEST_COMPLETE;
 	char id[OBJECT_ID_TEXT];
-	struct json j;
 
 	object_id_format(m->snapshot, id);
-	result->state = partial ? RUN_PARTIAL : RUN_SUCCEEDED;
-	if (partial)
+	if (m->state != MANIFEST_COMPLETE)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "%ju of its files could not be read; `snapctl "
 			       "snapshot show %.8s` names them",
 			       (uintmax_t)m->errors, id);
+	else if (x->hook_failure.code)
+		(void)snprintf(result->message, sizeof(result->message),
+			       "the snapshot is whole, but %.260s",
+			       x->hook_failure.text);
 	else if (found)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "an earlier attempt had taken it");
-	json_init(&j, json_to_buf, &result->details);
-	json_begin_object(&j);
-	json_kv_str(&j, "snapshot", id);
-	json_kv_str(&j, "state", partial ? "partial" : "complete");
-	json_kv_uint(&j, "files", m->files);
-	json_kv_uint(&j, "dirs", m->dirs);
-	json_kv_uint(&j, "bytes", m->bytes);
-	json_kv_uint(&j, "bytes_read", x->taken.bytes_read);
-	json_kv_uint(&j, "bytes_new", x->taken.bytes_new);
-	json_kv_uint(&j, "error_count", m->errors);
-	notes_write(&x->notes, &j, "errors");
+}
+
+static void write_taken(struct taking *x, struct json *j)
+{
+	const struct manifest *m = &x->snapshot.manifest;
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(m->snapshot, id);
+	json_kv_str(j, "snapshot", id);
+	json_kv_str(j, "state",
+		    m->state == MANIFEST_COMPLETE ? "complete" : "partial");
+	json_kv_uint(j, "files", m->files);
+	json_kv_uint(j, "dirs", m->dirs);
+	json_kv_uint(j, "bytes", m->bytes);
+	json_kv_uint(j, "bytes_read", x->taken.bytes_read);
+	json_kv_uint(j, "bytes_new", x->taken.bytes_new);
+	json_kv_uint(j, "error_count", m->errors);
+	notes_write(&x->notes, j, "errors");
 	if (x->said.len) {
-		json_key(&j, "output");
-		child_tail_write(&x->said, &j);
+		json_key(j, "output");
+		child_tail_write(&x->said, j);
+	}
+}
+
+/* What hooks did is told also when there is no snapshot. */
+static int write_details(struct taking *x, bool taken, struct buf *out,
+			 struct err *e)
+{
+	struct json j;
+
+	if (!taken && !x->hooks)
+		return 0;
+	json_init(&j, json_to_buf, out);
+	json_begin_object(&j);
+	if (taken)
+		write_taken(x, &j);
+	if (x->hooks) {
+		json_key(&j, "hooks");
+		hooks_write(x->hooks, &j);
 	}
 	json_end_object(&j);
 	return json_finish(&j, e);
@@ -302,6 +365,7 @@ int step_snapshot(struct run *r, const struct resource *source,
 		  struct run_result *result, struct err *e)
 {
 	CLEANUP(taking_done) struct taking x;
+	struct err ignored;
 	int found;
 
 	taking_init(&x, r, source);
@@ -309,7 +373,14 @@ int step_snapshot(struct run *r, const struct resource *source,
 		return -1;
 	found = find_begun(&x, e);
 	if (found < 0 || (found == 0 && take_fresh(&x, e) < 0) ||
-	    lock(&x, e) < 0 || record(&x, e) < 0)
+	    lock(&x, e) < 0 || record(&x, e) < 0) {
+		(void)!write_details(&x, false, &result->details, &ignored);
 		return -1;
-	return tell(&x, found, result, e);
+	}
+	result->state = x.snapshot.manifest.state != MANIFEST_COMPLETE ||
+					x.hook_failure.code
+				? RUN_PARTIAL
+				: RUN_SUCCEEDED;
+	tell_message(&x, found, result);
+	return write_details(&x, true, &result->details, e);
 }

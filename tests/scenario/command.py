@@ -5,14 +5,11 @@ A real PostgreSQL is dumped by pg_dump and pg_dumpall on a schedule, restored
 into another database and compared. A server that is away, a dump that hangs
 and a run that is killed make no snapshot, leave no process behind, and say why.
 """
-import glob
 import os
-import pwd
-import shutil
 import signal
 import subprocess
-import sys
 
+import postgres
 import snap
 from snap import LIMIT, check, wait_for
 
@@ -86,53 +83,7 @@ spec:
 """
 
 
-class Postgres:
-    """A server of its own, on a unix socket only."""
-
-    def __init__(self, folder):
-        found = glob.glob("/usr/lib/postgresql/*/bin/initdb")
-        if not found:
-            print("skipped: there is no PostgreSQL (package postgresql)")
-            sys.exit(77)
-        self.bin = os.path.dirname(max(found))
-        self.folder = folder
-        self.user = None
-        if os.getuid() == 0:  # which PostgreSQL refuses to run as
-            names = {p.pw_name for p in pwd.getpwall()}
-            self.user = "postgres" if "postgres" in names else "nobody"
-        os.mkdir(folder)
-        if self.user:
-            shutil.chown(folder, self.user)
-        self.call("initdb", "-D", folder + "/data", "-U", "owner",
-                  "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8")
-
-    def call(self, program, *words, stdin=None):
-        who = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid,
-               "extra_groups": []} if self.user else {}
-        env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8",
-               "PGHOST": self.folder, "PGUSER": "owner"}
-        done = subprocess.run([os.path.join(self.bin, program), *words],
-                              env=env, cwd=self.folder, input=stdin,
-                              stdout=subprocess.PIPE, timeout=LIMIT,
-                              check=False, **who)
-        check(done.returncode == 0, (program, words, done))
-        return done.stdout
-
-    def start(self):
-        # pg_ctl's child keeps what it has open.
-        self.call("pg_ctl", "-D", self.folder + "/data", "-w", "-l",
-                  self.folder + "/log", "-o",
-                  f"-k {self.folder} -c listen_addresses=''", "start")
-
-    def stop(self):
-        self.call("pg_ctl", "-D", self.folder + "/data", "-w", "-m",
-                  "immediate", "stop")
-
-    def sql(self, text, database="shop"):
-        return self.call("psql", "-X", "-At", "-d", database, "-c", text)
-
-
-def begin(world, postgres=None, slow="1m"):
+def begin(world, server=None, slow="1m"):
     world.env.pop("SNAPCTL_TEST_RUN")
     os.mkdir(world.path("keys"))
     world.run("repo", "init", world.path("here"), "--key-file",
@@ -140,10 +91,9 @@ def begin(world, postgres=None, slow="1m"):
     world.start()
     world.apply(MANIFEST % {
         "root": world.root, "slow": slow,
-        "bin": postgres.bin if postgres else "/nowhere",
-        "socket": postgres.folder if postgres else "/nowhere",
-        "user": f"  user: {postgres.user}" if postgres and postgres.user
-                else ""})
+        "bin": server.bin if server else "/nowhere",
+        "socket": server.folder if server else "/nowhere",
+        "user": f"  user: {server.user}" if server and server.user else ""})
     world.env["SNAPCTL_REPO"] = "main"
 
 
@@ -170,7 +120,7 @@ def cat(world, *words):
 
 def a_database_is_dumped_and_restored(world):
     os.chmod(world.root, 0o755)  # for the server's user
-    p = Postgres(world.path("pg"))
+    p = postgres.Server(world.path("pg"))
     p.start()
     try:
         p.call("createdb", "shop")
@@ -208,7 +158,7 @@ def a_database_is_dumped_and_restored(world):
         check("pg_dump" in text and "connection to server" in text, text)
         check(len(snapshots(world, "shop")) == before, "a snapshot of nothing")
     finally:
-        if os.path.exists(p.folder + "/data/postmaster.pid"):
+        if p.runs():
             p.stop()
 
 

@@ -95,7 +95,7 @@ static void check_canonical(const struct resource *r, const char *expected)
 	ck_assert_str_eq(buf_str(&b), expected);
 }
 
-START_TEST(the_design_example_is_read_but_for_its_hook)
+START_TEST(the_design_example_is_read)
 {
 	CLEANUP(resource_set_free)
 	struct resource_set *s = read_file(TESTS_UNIT
@@ -113,6 +113,13 @@ START_TEST(the_design_example_is_read_but_for_its_hook)
 		"\"keep-weekly\":4,\"keep-monthly\":12},\"floor\":"
 		"{\"snapshots\":3,\"verifiedWithin\":\"30d\",\"regions\":2},"
 		"\"lock\":\"7d\"}}",
+		"{\"apiVersion\":\"snapctl.io/v1\",\"kind\":\"Source\","
+		"\"metadata\":{\"name\":\"web-config\",\"labels\":{\"tier\":"
+		"\"gold\"}},\"spec\":{\"type\":\"files\",\"paths\":["
+		"\"/etc/nginx\"],\"exclude\":[\"*.swp\"],\"text\":true,"
+		"\"hooks\":[{\"when\":\"before\",\"argv\":["
+		"\"/usr/sbin/nginx\",\"-t\"],\"timeout\":\"30s\",\"user\":"
+		"\"root\"}]}}",
 		"{\"apiVersion\":\"snapctl.io/v1\",\"kind\":\"Schedule\","
 		"\"metadata\":{\"name\":\"nightly\"},\"spec\":{\"cron\":"
 		"\"30 2 * * *\",\"timeZone\":\"Europe/Berlin\",\"sources\":"
@@ -131,12 +138,9 @@ START_TEST(the_design_example_is_read_but_for_its_hook)
 	char text[4096];
 
 	ck_ok(resource_set_check(s, NULL, &problems, &e));
-	ck_assert_str_eq(format(text, sizeof(text)),
-			 "f.yaml:29:3: hooks are not supported by this "
-			 "version; remove them, and quiesce by other means\n");
-	problem_done(&problems);
-	ck_assert_uint_eq(resource_set_count(s), 4);
-	for (size_t i = 0; i < 4; i++) {
+	ck_assert_str_eq(format(text, sizeof(text)), "");
+	ck_assert_uint_eq(resource_set_count(s), 5);
+	for (size_t i = 0; i < 5; i++) {
 		check_canonical(resource_set_get(s, i), forms[i]);
 		check_round_trip(resource_set_get(s, i));
 	}
@@ -598,7 +602,7 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_add_test(tc, the_design_example_is_read_but_for_its_hook);
+	tcase_add_test(tc, the_design_example_is_read);
 	tcase_add_test(tc, our_own_example_is_sound);
 	tcase_add_test(tc, defaults_are_typed_and_left_out);
 	tcase_add_test(tc, gc_is_on_unless_it_is_turned_off);

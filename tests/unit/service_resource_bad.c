@@ -545,9 +545,12 @@ static const struct {
 	  "  type: files\n"
 	  "  paths: [/a]\n"
 	  "  hooks:\n"
-	  "  - {when: before, argv: [/bin/true]}\n",
-	  "f.yaml:7:3: hooks are not supported by this version; rem"
-	  "ove them, and quiesce by other means\n" },
+	  "  - {when: before, argv: [fsfreeze, -f, /srv]}\n"
+	  "  - {when: after, argv: []}\n",
+	  "f.yaml:9:25: found an empty list, expected at least one"
+	  "\n"
+	  "f.yaml:8:27: found the text \"fsfreeze\", expected the a"
+	  "bsolute path of a program\n" },
 	{ "Source",
 	  "  type: files\n"
 	  "  paths: [/a]\n"
@@ -561,9 +564,7 @@ static const struct {
 	  "f.yaml:8:43: found the text \"1mo\", expected a duration"
 	  " of clock time as 1d12h30m (d, h, m = minutes, s)\n"
 	  "f.yaml:8:54: found the text \"a b\", expected the name o"
-	  "f a user\n"
-	  "f.yaml:7:3: hooks are not supported by this version; rem"
-	  "ove them, and quiesce by other means\n" },
+	  "f a user\n" },
 	{ "Schedule",
 	  "  sources: {names: [x]}\n"
 	  "  repository: x\n",

@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+"""Goal of this test: what was frozen for a snapshot is thawed, once.
+
+Hooks run around the snapshots of a schedule, in order, and their words are kept
+with the run. Whoever dies in between, the run, its daemon, or both, what is due
+afterwards happens, and nothing of it twice.
+"""
+import os
+import signal
+import time
+
+import snap
+from snap import check, wait_for
+
+MANIFEST = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  gc: {every: 0s}
+  regions: [{name: here, url: "file://%(root)s/here"}]
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: web}
+spec:
+  type: files
+  paths: ["%(root)s/tree"]
+  hooks:
+    - {when: before, argv: ["%(root)s/hook", before, "%(before)s"]}
+    - {when: after, argv: ["%(root)s/hook", after, "%(after)s"]}
+    - {when: always, argv: ["%(root)s/hook", always, "0"]}
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: slow}
+spec:
+  type: command
+  argv: [/bin/sh, -c, "echo $PPID > %(root)s/pid; exec sleep 1000"]
+  hooks:
+    - {when: before, argv: ["%(root)s/hook", freeze, "0"]}
+    - {when: after, argv: ["%(root)s/hook", thaw, "0"]}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: nightly}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [web]}
+  repository: main
+  retries: 0
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: hanging}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [slow]}
+  repository: main
+  retries: 0
+"""
+
+# A hook says what it is, notes it, and ends as it is told.
+HOOK = """\
+#!/bin/sh
+echo "$1 says hello"
+echo "$1" >> "$(dirname "$0")/ran"
+exit "$2"
+"""
+
+
+def begin(world, before="0", after="0"):
+    world.env.pop("SNAPCTL_TEST_RUN")
+    os.makedirs(world.path("tree"))
+    with open(world.path("tree/file"), "w") as f:
+        f.write("content\n")
+    with open(world.path("hook"), "w") as f:
+        f.write(HOOK)
+    os.chmod(world.path("hook"), 0o755)
+    os.mkdir(world.path("keys"))
+    world.run("repo", "init", world.path("here"), "--key-file",
+              world.path("keys/main.key"))
+    world.start()
+    world.apply(MANIFEST % {"root": world.root, "before": before,
+                            "after": after})
+    world.env["SNAPCTL_REPO"] = "main"
+
+
+def ended(world, number):
+    row = world.json("run", "show", str(number))
+    return row if row["state"] not in ("queued", "running") else None
+
+
+def run(world, schedule="nightly"):
+    number = world.json("run", "start", schedule)["id"]
+    return wait_for("the run", lambda: ended(world, number))
+
+
+def ran(world):
+    try:
+        return open(world.path("ran")).read().split()
+    except FileNotFoundError:
+        return []
+
+
+def step_of(done):
+    return [s for s in done["steps"] if s["step"] == "snapshot"
+            and (s["details"] or {}).get("hooks")][0]
+
+
+def they_run_and_their_words_are_kept(world):
+    begin(world)
+    done = run(world)
+    check(done["state"] == "succeeded", done)
+    check(ran(world) == ["before", "after", "always"], ran(world))
+    hooks = step_of(done)["details"]["hooks"]
+    check([h["output"] for h in hooks] ==
+          [f"{w} says hello\n" for w in ("before", "after", "always")], hooks)
+
+
+def without_the_freeze_there_is_no_snapshot(world):
+    begin(world, before="3")
+    done = run(world)
+    check(done["state"] == "failed", done)
+    text = world.run("run", "show", str(done["id"]))
+    check('(before) failed: it ended with status 3, saying "before says hello"'
+          in text, text)
+    check(ran(world) == ["before", "always"], ran(world))
+    check(world.json("snapshot", "list") == [], "a snapshot")
+
+
+def what_cannot_be_thawed_is_told(world):
+    begin(world, after="4")
+    done = run(world)
+    check(done["state"] == "partial", done)
+    check("the snapshot is whole, but the hook" in done["message"], done)
+    check(ran(world) == ["before", "after", "always"], ran(world))
+    check(len(world.json("snapshot", "list")) == 1, "no snapshot")
+
+
+def frozen(world):
+    """Start the run that hangs; its number and its process."""
+    number = world.json("run", "start", "hanging")["id"]
+
+    def pid():
+        try:
+            return int(open(world.path("pid")).read())
+        except (OSError, ValueError):
+            return None
+    return number, wait_for("the command", pid)
+
+
+def thawed(world, times):
+    want = ["freeze", "thaw"] * times
+    wait_for("the thaw", lambda: len(ran(world)) >= len(want))
+    time.sleep(0.5)  # for one too many
+    check(ran(world) == want, ran(world))
+
+
+def whoever_dies_it_is_thawed_once(world):
+    begin(world)
+    number, pid = frozen(world)
+    os.killpg(pid, signal.SIGKILL)
+    check(wait_for("the run", lambda: ended(world, number))["state"] ==
+          "failed", "killed")
+    thawed(world, 1)
+    os.remove(world.path("pid"))
+    number, pid = frozen(world)
+    world.run("run", "cancel", str(number))
+    wait_for("the run", lambda: ended(world, number))
+    thawed(world, 2)
+    os.remove(world.path("pid"))
+    number, pid = frozen(world)
+    world.daemon.kill()
+    world.daemon.wait()
+    thawed(world, 3)
+
+
+snap.tell(they_run_and_their_words_are_kept,
+          without_the_freeze_there_is_no_snapshot,
+          what_cannot_be_thawed_is_told,
+          whoever_dies_it_is_thawed_once)
