@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "service/engine.h"
+#include "storage/sources/block.h"
 #include "storage/sources/command.h"
 #include "storage/sources/files.h"
 
@@ -73,18 +74,28 @@ static int open_files(const struct driver *d, const struct own_folders *own,
 
 /* ---- command ------------------------------------------------------------ */
 
+static int check_name(const char *name, struct err *e)
+{
+	if (source_name_valid(name))
+		return 0;
+	(void)err_set(e, ERR_USAGE, "a file of a snapshot cannot be called %s",
+		      text_quote_str(name).s);
+	return err_hint(e, "it is a name without \"/\"");
+}
+
+static const char *command_name(const struct driver *d)
+{
+	return d->declared->file ? d->declared->file : "stdout";
+}
+
 static int prepare_command(struct driver *d, struct manifest *about,
 			   struct err *e)
 {
-	const char *name = d->declared->file;
+	const char *name = command_name(d);
 	char path[258];
 
-	if (!command_name_valid(name)) {
-		(void)err_set(e, ERR_USAGE,
-			      "a file of a snapshot cannot be called %s",
-			      text_quote_str(name).s);
-		return err_hint(e, "it is a name without \"/\"");
-	}
+	if (check_name(name, e) < 0)
+		return -1;
 	(void)snprintf(path, sizeof(path), "/%s", name);
 	return manifest_list_add(&about->paths, path, strlen(path), e);
 }
@@ -95,7 +106,7 @@ static int open_command(const struct driver *d, const struct own_folders *own,
 {
 	const struct resource_source *s = d->declared;
 	const struct command_options o = {
-		.name = s->file,
+		.name = command_name(d),
 		.child = { .argv = s->argv.items,
 			   .argc = s->argv.count,
 			   .folder = d->as_caller ? "." : "/",
@@ -113,11 +124,73 @@ static int open_command(const struct driver *d, const struct own_folders *own,
 	return command_open(&o, ret, e);
 }
 
+/* ---- block -------------------------------------------------------------- */
+
+/* "sdb1", of /dev/sdb1. */
+static const char *block_name(const struct driver *d)
+{
+	const char *path = d->declared->paths.items[0];
+	const char *slash = strrchr(path, '/');
+
+	if (d->declared->file)
+		return d->declared->file;
+	return slash ? slash + 1 : path;
+}
+
+/*
+ * The parent is the newest snapshot of the same path: what leads to a device,
+ * below /dev/disk/by-id say, often stays the same longer than what it is.
+ */
+static int prepare_block(struct driver *d, struct manifest *about,
+			 struct err *e)
+{
+	const struct resource_source *s = d->declared;
+	char *whole;
+	int failed;
+
+	if (s->paths.count != 1)
+		return err_set(e, ERR_USAGE,
+			       "a snapshot is of one device or image, and %zu "
+			       "paths were given",
+			       s->paths.count);
+	if (check_name(block_name(d), e) < 0)
+		return -1;
+	whole = s->paths.items[0][0] == '/' ? strdup(s->paths.items[0])
+					    : realpath(s->paths.items[0], NULL);
+	if (!whole) {
+		(void)err_sys(e, "cannot find %s",
+			      text_quote_str(s->paths.items[0]).s);
+		if (e->code == ERR_NOT_FOUND)
+			e->code = ERR_USAGE;
+		return -1;
+	}
+	failed = manifest_list_add(&about->paths, whole, strlen(whole), e);
+	free(whole);
+	return failed;
+}
+
+static int open_block(const struct driver *d, const struct own_folders *own,
+		      struct snapshot_errors *errors, struct source **ret,
+		      struct err *e)
+{
+	const struct block_options o = {
+		.path = d->declared->paths.items[0],
+		.name = block_name(d),
+		.cancel = d->cancel,
+		.report = snapshot_report,
+		.report_arg = errors,
+	};
+
+	(void)own;
+	return block_open(&o, ret, e);
+}
+
 /* ---- All of them -------------------------------------------------------- */
 
 static const struct driver_type types[] = {
 	{ "files", prepare_files, open_files, NULL },
 	{ "command", prepare_command, open_command, command_said },
+	{ "block", prepare_block, open_block, NULL },
 };
 
 static void fill_user(struct manifest *m)

@@ -1,4 +1,5 @@
 /* Getting things back: ls, cat, restore. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -10,6 +11,7 @@
 #include "service/progress.h"
 #include "storage/repository/tree.h"
 #include "storage/restore.h"
+#include "storage/restore_output.h"
 #include "storage/sources/exclude.h"
 
 #define CACHE_BYTES (4U << 20)
@@ -169,18 +171,37 @@ static int write_extent(void *arg, uint64_t offset, const struct extent *x,
 	return operation_write(o->call, plain + x->offset, (size_t)x->len, e);
 }
 
-/* The only file there is need not be named. */
-static int name_stream(struct place *p, struct err *e)
+/*
+ * The file that is meant: the one at the path or, of a stream, the only one
+ * there is.
+ */
+static int find_file(struct place *p, struct entry *en, struct content *content,
+		     struct err *e)
 {
-	const struct manifest_bytes *only = manifest_stream(
-		&p->snapshot.manifest);
+	int got;
 
-	if (p->path.len)
+	if (p->path.len == 0 && !manifest_is_stream(&p->snapshot.manifest)) {
+		(void)err_set(e, ERR_USAGE, "no file is named");
+		return err_hint(e, "give SNAP:PATH, as in latest:/etc/hosts");
+	}
+	if (place_seek(p, e))
+		return -1;
+	do
+		got = tree_next(p->tree, en, content, e);
+	while (got == 1 && p->path.len == 0 && en->type == ENTRY_FOLDER);
+	if (got < 0)
+		return -1;
+	if (!got ||
+	    (p->path.len && entry_path_compare(en->path, en->path_len,
+					       p->path.data, p->path.len) != 0))
+		return no_such_path(p, e);
+	if (en->type == ENTRY_FILE)
 		return 0;
-	if (only && entry_path_valid(only->data, only->len))
-		return buf_add(&p->path, only->data, only->len, e);
-	(void)err_set(e, ERR_USAGE, "no file is named");
-	return err_hint(e, "give SNAP:PATH, as in latest:/etc/hosts");
+	(void)err_set(e, ERR_USAGE, "%s is a %s, not a file",
+		      text_quote(en->path, en->path_len).s,
+		      entry_type_name(en->type));
+	return err_hint(e, "`snapctl ls` lists it, `snapctl restore` brings it "
+			   "back");
 }
 
 static int cat(struct operation_call *call, struct err *e)
@@ -191,35 +212,24 @@ static int cat(struct operation_call *call, struct err *e)
 	struct content content;
 	struct output o;
 	struct entry en;
-	int got;
 
 	place_init(&p);
-	if (place_open(&p, call, e))
+	if (place_open(&p, call, e) || find_file(&p, &en, &content, e))
 		return -1;
-	if (name_stream(&p, e) || place_seek(&p, e))
-		return -1;
-	got = tree_next(p.tree, &en, &content, e);
-	if (got < 0)
-		return -1;
-	if (!got || entry_path_compare(en.path, en.path_len, p.path.data,
-				       p.path.len) != 0)
-		return no_such_path(&p, e);
-	if (en.type != ENTRY_FILE) {
-		(void)err_set(e, ERR_USAGE, "%s is a %s, not a file",
-			      text_quote(en.path, en.path_len).s,
-			      entry_type_name(en.type));
-		return err_hint(e, "`snapctl ls` lists it, `snapctl restore` "
-				   "brings it back");
-	}
 	if (reader_new(p.repository, CACHE_BYTES, &data, e))
 		return -1;
 	o = (struct output){ call, data };
 	return content_walk(p.reader, &content, write_extent, &o, e);
 }
 
-/* What restore_run() calls back with. */
+static const char not_pinned[] =
+	"note: the snapshot could not be pinned in the repository "
+	"(read-only?); a garbage collection would not know of this restore";
+
+/* What restore_run() and restore_output() call back with. */
 struct restoring {
 	struct operation_call *call;
+	const char *target; /* of --output */
 	struct exclude *include;
 	struct exclude *exclude;
 	bool any; /* the walk met something that include picks */
@@ -324,10 +334,7 @@ static int restore_with(struct restoring *x, struct place *p, struct err *e)
 	if (restore_run(p->repository, &p->snapshot.manifest, &o, &result, e))
 		return -1;
 	if (!result.pinned && !o.dry_run)
-		progress_note(call->progress,
-			      "note: the snapshot could not be pinned in the "
-			      "repository (read-only?); a garbage collection "
-			      "would not know of this restore");
+		progress_note(call->progress, "%s", not_pinned);
 	if (o.dry_run)
 		progress_note(call->progress,
 			      "note: a dry run: nothing was written");
@@ -344,15 +351,105 @@ static int restore_with(struct restoring *x, struct place *p, struct err *e)
 	return 0;
 }
 
+/* ---- Onto a device, or into a file of another name ---------------------- */
+
+static void on_lost(void *arg, uint64_t from, uint64_t n, const char *why)
+{
+	struct restoring *x = arg;
+	char message[400];
+
+	(void)snprintf(message, sizeof(message),
+		       "bytes %ju to %ju are damaged in the repository, and "
+		       "were left as they are there: %.200s",
+		       (uintmax_t)from, (uintmax_t)(from + n - 1), why);
+	notes_add(&x->errors, x->target, strlen(x->target), message);
+}
+
+static void on_output(void *arg, uint64_t bytes, uint64_t total)
+{
+	const struct restoring *x = arg;
+
+	progress_total(x->call->progress, total);
+	progress_set(x->call->progress, 0, bytes);
+}
+
+static int no_target(struct err *e)
+{
+	(void)err_set(e, ERR_USAGE, "where to?");
+	return err_hint(e, "--to DIR, or --output FILE or DEVICE for a disk or "
+			   "a command's output");
+}
+
+static int check_output(const struct args *args, struct err *e)
+{
+	static const char *const others[] = { "to", "include", "exclude",
+					      "dry-run", "no-privileged" };
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (args_given(args, others[i]))
+			return err_set(e, ERR_USAGE,
+				       "--%s means nothing with --output",
+				       others[i]);
+	if (strcmp(args_text(args, "overwrite"), "never") == 0)
+		return err_set(e, ERR_USAGE,
+			       "--overwrite never means nothing with --output");
+	return 0;
+}
+
+static int restore_to_output(struct restoring *x, struct place *p,
+			     struct err *e)
+{
+	struct operation_call *call = x->call;
+	const int64_t begun_ms = clock_boot_ms();
+	const struct restore_output_options o = {
+		.path = p->path.len ? buf_str(&p->path) : NULL,
+		.path_len = p->path.len,
+		.to = x->target,
+		.overwrite = overwrite_of(call->args) == RESTORE_ALWAYS,
+		.lost = on_lost,
+		.progress = on_output,
+		.cancel = call->stop,
+		.arg = x,
+	};
+	struct restore_output_result r;
+	struct json *j = call->reply;
+
+	if (!o.path && !manifest_is_stream(&p->snapshot.manifest)) {
+		(void)err_set(e, ERR_USAGE, "no file is named");
+		return err_hint(e, "give SNAP:PATH; --to DIR restores all of a "
+				   "snapshot");
+	}
+	progress_stage(call->progress, "restoring", 0);
+	if (restore_output(p->repository, &p->snapshot.manifest, &o, &r, e))
+		return -1;
+	if (!r.pinned)
+		progress_note(call->progress, "%s", not_pinned);
+	if (r.lost)
+		operation_damaged(call);
+	json_begin_object(j);
+	json_kv_uint(j, "files", 1);
+	json_kv_uint(j, "bytes", r.bytes);
+	json_kv_uint(j, "bytes_written", r.written);
+	notes_write(&x->errors, j, "errors");
+	json_kv_double(j, "seconds",
+		       (double)(clock_boot_ms() - begun_ms) / 1000.0);
+	json_end_object(j);
+	return 0;
+}
+
 static int restore(struct operation_call *call, struct err *e)
 {
 	CLEANUP(place_done) struct place p;
 	CLEANUP(exclude_free) struct exclude *include = NULL;
 	CLEANUP(exclude_free) struct exclude *exclude = NULL;
-	struct restoring x = { .call = call };
+	struct restoring x = { .call = call,
+			       .target = args_text(call->args, "output") };
 	int failed;
 
 	place_init(&p);
+	if (x.target ? check_output(call->args, e)
+		     : !args_text(call->args, "to") && no_target(e))
+		return -1;
 	if (exclude_new(&include, e) || exclude_new(&exclude, e) ||
 	    add_patterns(include, call->args, "include", e) ||
 	    add_patterns(exclude, call->args, "exclude", e) ||
@@ -362,7 +459,8 @@ static int restore(struct operation_call *call, struct err *e)
 	x.exclude = exclude;
 	notes_init(&x.errors);
 	notes_init(&x.left_out);
-	failed = restore_with(&x, &p, e);
+	failed = x.target ? restore_to_output(&x, &p, e)
+			  : restore_with(&x, &p, e);
 	notes_done(&x.errors);
 	notes_done(&x.left_out);
 	return failed;
@@ -386,8 +484,8 @@ static const struct operation_param ls_params[] = {
 };
 
 static const struct operation_param cat_params[] = {
-	SNAPSHOT_PARAM("SNAP[:PATH]", "a snapshot, and a file in it, but where "
-				      "it holds one command's output only"),
+	SNAPSHOT_PARAM("SNAP[:PATH]", "a snapshot, and a file in it, unless it "
+				      "is of a command or a disk"),
 	SOURCE_PARAM,
 	{ 0 },
 };
@@ -397,9 +495,14 @@ static const struct operation_param restore_params[] = {
 	{ .name = "to",
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_PATH,
-	  .required = true,
 	  .value = "DIR",
 	  .help = "the folder to restore into; made when it is missing" },
+	{ .name = "output",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_PATH,
+	  .value = "FILE",
+	  .help = "instead: a new file, or a block device, for a disk or a "
+		  "command's output" },
 	{ .name = "include",
 	  .kind = PARAM_OPTION,
 	  .repeated = true,
@@ -444,7 +547,7 @@ const struct operation op_restore_rows[] = {
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = restore_params,
 	  .view = "files:count bytes:size reused:count skipped:count "
-		  "seconds:seconds left_out errors",
+		  "bytes_written:size=written seconds:seconds left_out errors",
 	  .summary = "put a snapshot, or a part of it, back into a folder",
 	  .help = "SNAP puts full paths below DIR: DIR/etc/nginx/nginx.conf. "
 		  "SNAP:PATH puts what is in PATH below DIR: "
@@ -453,6 +556,11 @@ const struct operation op_restore_rows[] = {
 		  "as done, so that an interrupted restore continues where it "
 		  "stopped when it is run again. Nothing is ever deleted, and "
 		  "nothing is written outside DIR.\n\n"
+		  "With --output one file, that of a disk or a command's "
+		  "output or SNAP:PATH, becomes a new sparse file, or the "
+		  "content of a block device, of which only what differs is "
+		  "written. --overwrite always allows a file that is there, "
+		  "and a device that is in use.\n\n"
 		  "As root, owners, devices, setuid bits and capabilities come "
 		  "back; for others, and with --no-privileged, what was left "
 		  "out is listed and the exit status is 3.",

@@ -103,21 +103,29 @@ static int collect(const struct args *args, const char *name, const char ***ret,
 }
 
 /* What would have no effect was meant for something. */
-static int check_options(const struct args *args, bool is_command,
-			 struct err *e)
+static int check_options(const struct args *args, struct err *e)
 {
-	static const char *const of_files[] = { "exclude", "exclude-caches",
-						"cross-file-systems", "reread",
-						NULL };
-	static const char *const of_commands[] = { "file", "timeout",
-						   "min-size", "user", NULL };
-	const char *const *other = is_command ? of_files : of_commands;
+	static const struct {
+		const char *option;
+		const char *types;
+	} only[] = {
+		{ "exclude", "files" },
+		{ "exclude-caches", "files" },
+		{ "cross-file-systems", "files" },
+		{ "reread", "files block" },
+		{ "file", "command block" },
+		{ "timeout", "command" },
+		{ "min-size", "command" },
+		{ "user", "command" },
+	};
+	const char *type = args_text(args, "type");
 
-	for (; *other; other++)
-		if (args_given(args, *other))
+	for (size_t i = 0; i < sizeof(only) / sizeof(*only); i++)
+		if (args_given(args, only[i].option) &&
+		    !strstr(only[i].types, type))
 			return err_set(e, ERR_USAGE,
 				       "--%s means nothing with --type %s",
-				       *other, args_text(args, "type"));
+				       only[i].option, type);
 	return 0;
 }
 
@@ -143,7 +151,7 @@ static int declare(struct creating *x, struct err *e)
 		.cross_file_systems = args_switch(args, "cross-file-systems"),
 		.as_caller = true,
 	};
-	return check_options(args, is_command, e) ||
+	return check_options(args, e) ||
 			       collect(args, "path", &x->words,
 				       is_command ? &s->argv : &s->paths, e) ||
 			       collect(args, "exclude", &x->excludes,
@@ -406,15 +414,16 @@ static const struct operation_param create_params[] = {
 	{ .name = "type",
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_CHOICE,
-	  .choices = "files|command",
+	  .choices = "files|command|block",
 	  .fallback = "files",
 	  .value = "TYPE",
-	  .help = "files and folders, or what a command prints" },
+	  .help = "files and folders, what a command prints, or a block device "
+		  "or disk image" },
 	{ .name = "file",
 	  .kind = PARAM_OPTION,
-	  .fallback = RESOURCE_SOURCE_FILE,
 	  .value = "NAME",
-	  .help = "what the command's output is called in the snapshot" },
+	  .help = "what the command's output (else \"stdout\"), or the disk, "
+		  "is called in the snapshot" },
 	{ .name = "timeout",
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_DURATION,
@@ -490,8 +499,8 @@ const struct operation op_snapshot_rows[] = {
 	  .view = "snapshot state:state files:count dirs:count bytes:size "
 		  "bytes_read:size=read bytes_new:size=new seconds:seconds "
 		  "errors",
-	  .summary = "take a snapshot of files and folders, or of what a "
-		     "command prints",
+	  .summary = "take a snapshot of files and folders, of what a command "
+		     "prints, or of a disk",
 	  .help = "What is unchanged since the newest complete snapshot that "
 		  "the same user took of the same source and paths is not read "
 		  "again.\n\n"
@@ -504,7 +513,12 @@ const struct operation op_snapshot_rows[] = {
 		  "without a shell, in the current folder and with the "
 		  "environment as it is. When it fails, prints less than "
 		  "--min-size or is not done within --timeout, there is no "
-		  "snapshot and the exit status is 1.",
+		  "snapshot and the exit status is 1.\n\n"
+		  "A disk (--type block) is read in blocks of 256 KiB, of "
+		  "which those of zeros take no space, and those that are as "
+		  "they were no more. An image that looks unchanged is not "
+		  "read again; a device is. What cannot be read is named, and "
+		  "zeros in the snapshot, which is then partial.",
 	  .run = create },
 	{ .verb = "snapshot list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

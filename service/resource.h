@@ -96,20 +96,22 @@ struct resource_hook {
 	const char *user; /* NULL: the daemon's */
 };
 /* What holds for a command when nothing was said. */
-#define RESOURCE_SOURCE_FILE	 "stdout"
 #define RESOURCE_SOURCE_TIMEOUT	 "6h"
 #define RESOURCE_SOURCE_MIN_SIZE "1"
 struct resource_source {
-	const char *type; /* "files", "command" */
+	const char *type; /* "files", "command", "block" */
+	/* Absolute, without "." and "..": of files; one, of a block. */
+	struct resource_texts paths;
 	/* Of files: */
-	struct resource_texts paths; /* absolute, without "." and ".." */
 	struct resource_texts exclude;
 	bool text;
 	/* Of a command: */
 	struct resource_texts argv;	   /* an absolute path first */
 	struct resource_texts environment; /* "KEY=VALUE" */
 	const char *user;		   /* NULL: the daemon's */
-	const char *file;		   /* what its output is called */
+	/* Also of a block: what its stream is called; NULL: "stdout", or the
+	 * last component of its path. */
+	const char *file;
 	int64_t timeout_ms;
 	uint64_t min_size; /* bytes */
 	struct resource_hook *hooks;

@@ -21,6 +21,7 @@ static const struct driver_keys {
 	{ "command",
 	  "argv",
 	  { "environment", "user", "file", "timeout", "minSize" } },
+	{ "block", "paths", { "file" } },
 };
 
 static int check_type(struct reading *r, const struct yaml_node *node,
@@ -101,7 +102,7 @@ static int check_exclude(struct reading *r, const struct yaml_node *node,
 static int check_file(struct reading *r, const struct yaml_node *node,
 		      const char **text)
 {
-	if (!command_name_valid(*text))
+	if (!source_name_valid(*text))
 		resource_field_expected(r, node,
 					"the name of a file, without \"/\"");
 	return 0;
@@ -172,13 +173,13 @@ static const struct field fields[] = {
 	  .required = true,
 	  .offset = MEMBER(type),
 	  .check = check_type,
-	  .doc = "the driver that reads it: files, command" },
+	  .doc = "the driver that reads it: files, command, block" },
 	{ .key = "paths",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(paths),
 	  .check = check_path,
 	  .doc = "files: what is protected; absolute paths; a symlink is "
-		 "followed when a / ends it" },
+		 "followed when a / ends it; block: the one device or image" },
 	{ .key = "exclude",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(exclude),
@@ -208,9 +209,9 @@ static const struct field fields[] = {
 	{ .key = "file",
 	  .type = FIELD_TEXT,
 	  .offset = MEMBER(file),
-	  .fallback = RESOURCE_SOURCE_FILE,
 	  .check = check_file,
-	  .doc = "command: what its output is called in the snapshot" },
+	  .doc = "command, block: what its stream is called in the snapshot; "
+		 "\"stdout\", or as the device, when absent" },
 	{ .key = "timeout",
 	  .type = FIELD_CLOCK,
 	  .offset = MEMBER(timeout_ms),
@@ -262,18 +263,36 @@ static bool is_of(const struct driver_keys *d, const char *key)
 	return strcmp(d->needs, key) == 0;
 }
 
+/* "files or block": who looks at that key. */
+static void name_takers(const char *key, char out[80])
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++) {
+		int k;
+
+		if (!is_of(&drivers[i], key))
+			continue;
+		k = snprintf(out + used, 80 - used, "%s%s", used ? " or " : "",
+			     drivers[i].name);
+		used += k > 0 ? (size_t)k : 0;
+	}
+}
+
 /* What only another driver would look at was meant for something. */
 static void check_stray(struct reading *r, const struct driver_keys *mine,
-			const struct driver_keys *other, const char *key,
-			const struct yaml_node *spec)
+			const char *key, const struct yaml_node *spec)
 {
 	const struct yaml_node *node = yaml_get(spec, key);
+	char takers[80];
 
-	if (node && !is_of(mine, key))
-		problem_add(r->problems, yaml_key_place(r->y, node),
-			    "found \"%s\", expected it only in a source of "
-			    "type %s",
-			    key, other->name);
+	if (!node || is_of(mine, key))
+		return;
+	name_takers(key, takers);
+	problem_add(r->problems, yaml_key_place(r->y, node),
+		    "found \"%s\", expected it only in a source of type %s",
+		    key, takers);
 }
 
 static void check_keys(struct reading *r, const struct driver_keys *mine,
@@ -287,13 +306,14 @@ static void check_keys(struct reading *r, const struct driver_keys *mine,
 			"found no %s, expected at least one in spec.%s",
 			strcmp(mine->needs, "paths") == 0 ? "path" : "program",
 			mine->needs);
-	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++) {
-		const struct driver_keys *d = &drivers[i];
-
-		check_stray(r, mine, d, d->needs, spec);
-		for (size_t k = 0; d->takes[k]; k++)
-			check_stray(r, mine, d, d->takes[k], spec);
-	}
+	if (strcmp(mine->name, "block") == 0 && needed &&
+	    needed->kind == YAML_LIST && needed->count > 1)
+		problem_add(r->problems, yaml_place(r->y, needed),
+			    "found %zu paths, expected the one device or image",
+			    needed->count);
+	for (const struct field *f = fields; f->key; f++)
+		if (strcmp(f->key, "type") != 0 && strcmp(f->key, "hooks") != 0)
+			check_stray(r, mine, f->key, spec);
 }
 
 static int finish(struct reading *r, struct resource *res,

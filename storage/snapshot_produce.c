@@ -30,7 +30,8 @@ struct producer {
 	struct cut *cutter;
 	struct snapshot_small *small;
 	uint8_t *window;
-	bool large; /* the file that is read */
+	bool large;  /* the file that is read */
+	bool blocks; /* SOURCE_BLOCKS */
 
 	/* The parent's tree, one entry ahead. */
 	struct tree *parent;
@@ -252,6 +253,16 @@ static int send_chunk(struct producer *q, const uint8_t *from, size_t n,
 	return send_job(q, j, e);
 }
 
+/* Where content says so; or, of a disk, at its blocks, which have come whole.
+ */
+static size_t next_chunk(const struct producer *q, const uint8_t *from,
+			 size_t n)
+{
+	if (!q->blocks)
+		return cut_find(q->cutter, from, n);
+	return n < SOURCE_BLOCK ? n : SOURCE_BLOCK;
+}
+
 /*
  * Cut what is in the window.  Without last, bytes that could still belong to
  * a longer chunk stay; they are moved to the front.
@@ -262,8 +273,7 @@ static int cut_window(struct producer *q, size_t *have, bool last,
 	size_t at = 0;
 
 	while (*have - at >= (last ? 1U : SNAPSHOT_CHUNK_MAX)) {
-		const size_t n = cut_find(q->cutter, q->window + at,
-					  *have - at);
+		const size_t n = next_chunk(q, q->window + at, *have - at);
 
 		if (send_chunk(q, q->window + at, n, e))
 			return -1;
@@ -692,6 +702,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 
 	if (!cut_key)
 		return err_set(e, ERR_BAD_KEY, "the keyring lacks domain 0");
+	q.blocks = source_features(source) & SOURCE_BLOCKS;
 	q.window = malloc(WINDOW_BYTES);
 	if (!q.window)
 		return err_oom(e);

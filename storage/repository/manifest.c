@@ -94,10 +94,9 @@ bool manifest_list_equal(const struct manifest_list *a,
 	return true;
 }
 
-const struct manifest_bytes *manifest_stream(const struct manifest *m)
+bool manifest_is_stream(const struct manifest *m)
 {
-	return strcmp(m->type, "command") == 0 && m->paths.n == 1 ? m->paths.v
-								  : NULL;
+	return strcmp(m->type, "command") == 0 || strcmp(m->type, "block") == 0;
 }
 
 static int add_list(struct buf *out, uint64_t tag,

@@ -41,7 +41,7 @@ struct manifest {
 	struct object_id snapshot;
 	struct object_id session;
 	char source[MANIFEST_TEXT_MAX + 1]; /* "" for ad hoc */
-	char type[MANIFEST_TEXT_MAX + 1];   /* "files", "command" */
+	char type[MANIFEST_TEXT_MAX + 1];   /* "files", "command", "block" */
 	char host[MANIFEST_TEXT_MAX + 1];
 	char user[MANIFEST_TEXT_MAX + 1];
 	char program[MANIFEST_TEXT_MAX + 1];
@@ -80,12 +80,8 @@ void manifest_list_done(struct manifest_list *l) NONNULL(1);
 bool manifest_list_equal(const struct manifest_list *a,
 			 const struct manifest_list *b) NONNULL(1, 2);
 
-/*
- * The path of the one file of a snapshot that is a stream (of type "command");
- * NULL for others.
- */
-const struct manifest_bytes *manifest_stream(const struct manifest *m)
-	NONNULL(1);
+/* Whether it is a stream (of a command, a block device): of one file only. */
+bool manifest_is_stream(const struct manifest *m) NONNULL(1);
 
 /* The payload of the box, appended to out; and back (m initialised). */
 int manifest_encode(const struct manifest *m, struct buf *out, struct err *e)

@@ -46,14 +46,6 @@ static struct command *command_of(struct source *s)
 	return (struct command *)(void *)s;
 }
 
-bool command_name_valid(const char *name)
-{
-	const size_t n = strlen(name);
-
-	return n > 0 && n <= 255 && !strchr(name, '/') &&
-	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
 /* ---- As a tree of one file ---------------------------------------------- */
 
 /*
@@ -313,7 +305,7 @@ int command_open(const struct command_options *o, struct source **ret,
 {
 	struct command *c;
 
-	assert(command_name_valid(o->name) && o->timeout_ms > 0);
+	assert(source_name_valid(o->name) && o->timeout_ms > 0);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_oom(e);

@@ -30,16 +30,13 @@
 #define COMMAND_LINGER_MS 10000
 
 struct command_options {
-	const char *name;	    /* see command_name_valid() */
+	const char *name;	    /* source_name_valid() */
 	struct child_options child; /* `apart` is set here */
 	int64_t timeout_ms;	    /* > 0; from its start to its end */
 	uint64_t at_least;	    /* bytes; fewer are a failure */
 	/* Polled; true ends it with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
 };
-
-/* Whether a file of a snapshot can be called so: one component of a path. */
-bool command_name_valid(const char *name) NONNULL(1);
 
 /*
  * Start it.  What o points at must stay until source_close(); as

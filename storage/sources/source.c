@@ -1,11 +1,20 @@
 #include "storage/sources/source.h"
 
 #include <assert.h>
+#include <string.h>
 
 void source_close(struct source *s)
 {
 	if (s)
 		s->ops->close(s);
+}
+
+bool source_name_valid(const char *name)
+{
+	const size_t n = strlen(name);
+
+	return n > 0 && n <= 255 && !strchr(name, '/') &&
+	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 unsigned int source_features(const struct source *s)

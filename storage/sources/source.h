@@ -69,6 +69,9 @@ typedef void source_report(void *arg, const char *path, size_t path_len,
 
 enum source_feature {
 	SOURCE_UNORDERED = 1, /* may entries come in another order? */
+	/* Files come in whole blocks of SOURCE_BLOCK bytes from their
+	 * beginning on, data and holes alike, and are cut at such. */
+	SOURCE_BLOCKS = 2,
 };
 
 enum source_state {
@@ -80,6 +83,9 @@ enum source_state {
 	SOURCE_FAILED,	 /* leave it out; was reported */
 	SOURCE_STATE_END
 };
+
+/* Of disks; FORMAT.md's appendix has the figures. */
+#define SOURCE_BLOCK ((size_t)256 << 10)
 
 /* The size of a file that is a stream: source_finish() sets what came. */
 #define SOURCE_SIZE_UNKNOWN UINT64_MAX
@@ -103,7 +109,7 @@ struct source;
 struct source_handle;
 
 struct source_ops {
-	const char *type; /* "files", "command" */
+	const char *type; /* "files", "command", "block" */
 
 	/* No handle is left and no other call is under way. */
 	void (*close)(struct source *s);
@@ -132,6 +138,9 @@ struct source_handle {
 
 void source_close(struct source *s);
 DEFINE_CLEANUP(struct source *, source_close);
+
+/* Whether the one file of a stream can be called so: a component of a path. */
+bool source_name_valid(const char *name) NONNULL(1);
 
 unsigned int source_features(const struct source *s) NONNULL(1);
 

@@ -475,7 +475,10 @@ START_TEST(a_command_is_a_source)
 		"{type: command, argv: [/usr/bin/pg_dump, shop], user: "
 		"postgres, file: shop.sql, environment: [PGHOST=/run/pg], "
 		"timeout: 90m, minSize: 1M}")
-		MANIFEST("Source", "t", "{type: command, argv: [/bin/date]}");
+		MANIFEST("Source", "t", "{type: command, argv: [/bin/date]}")
+			MANIFEST(
+				"Source", "u",
+				"{type: block, paths: [/dev/vg/lv], file: lv.img}");
 	CLEANUP(resource_set_free)
 	struct resource_set *s = read_set(text, sizeof(text) - 1);
 	const struct resource *r = resource_set_get(s, 0);
@@ -490,9 +493,13 @@ START_TEST(a_command_is_a_source)
 	ck_assert(resource_has_argv(r));
 	check_round_trip(r);
 	r = resource_set_get(s, 1);
-	ck_assert_str_eq(r->source.file, "stdout");
+	ck_assert_ptr_null(r->source.file);
 	ck_assert_int_eq(r->source.timeout_ms, 6 * 3600000);
 	ck_assert_uint_eq(r->source.min_size, 1);
+	check_round_trip(r);
+	r = resource_set_get(s, 2);
+	ck_assert_str_eq(r->source.file, "lv.img");
+	ck_assert(!resource_has_argv(r));
 	check_round_trip(r);
 }
 END_TEST

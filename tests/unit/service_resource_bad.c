@@ -467,12 +467,12 @@ static const struct {
 	  "  type: btrfs\n"
 	  "  paths: [/a]\n",
 	  "f.yaml:5:9: found the source type \"btrfs\", expected on"
-	  "e that this version knows: files, command\n" },
+	  "e that this version knows: files, command, block\n" },
 	{ "Source",
 	  "  type: file\n"
 	  "  paths: [/a]\n",
 	  "f.yaml:5:9: found the source type \"file\", expected one"
-	  " that this version knows: files, command\n" },
+	  " that this version knows: files, command, block\n" },
 	{ "Source", "  type: command\n",
 	  "f.yaml:5:3: found no program, expected at least one in s"
 	  "pec.argv\n" },
@@ -505,7 +505,7 @@ static const struct {
 	  "  paths: [/a]\n"
 	  "  exclude: [b]\n",
 	  "f.yaml:7:3: found \"paths\", expected it only in a source"
-	  " of type files\n"
+	  " of type files or block\n"
 	  "f.yaml:8:3: found \"exclude\", expected it only in a sour"
 	  "ce of type files\n" },
 	{ "Source",
@@ -517,6 +517,14 @@ static const struct {
 	  "of type command\n"
 	  "f.yaml:8:3: found \"user\", expected it only in a source "
 	  "of type command\n" },
+	{ "Source",
+	  "  type: block\n"
+	  "  paths: [/dev/sda, /dev/sdb]\n"
+	  "  text: true\n",
+	  "f.yaml:6:10: found 2 paths, expected the one device or i"
+	  "mage\n"
+	  "f.yaml:7:3: found \"text\", expected it only in a source "
+	  "of type files\n" },
 	{ "Source", "  paths: [/a]\n",
 	  "f.yaml:5:3: found no \"type\", expected one in spec\n" },
 	{ "Source",

@@ -251,15 +251,15 @@ START_TEST(names_are_of_files)
 {
 	char name[300] = "";
 
-	ck_assert(command_name_valid("dump.sql"));
-	ck_assert(!command_name_valid(""));
-	ck_assert(!command_name_valid("."));
-	ck_assert(!command_name_valid(".."));
-	ck_assert(!command_name_valid("a/b"));
+	ck_assert(source_name_valid("dump.sql"));
+	ck_assert(!source_name_valid(""));
+	ck_assert(!source_name_valid("."));
+	ck_assert(!source_name_valid(".."));
+	ck_assert(!source_name_valid("a/b"));
 	memset(name, 'x', 255);
-	ck_assert(command_name_valid(name));
+	ck_assert(source_name_valid(name));
 	name[255] = 'x';
-	ck_assert(!command_name_valid(name));
+	ck_assert(!source_name_valid(name));
 }
 END_TEST
 
