@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
 #define NOBODY		  65534
 #define GROUPS_MAX	  256
 #define ENVIRONMENT_BYTES (1U << 20)
+/* How long one that cannot be killed has to end. */
+#define PATIENCE_MS 5000
 /* Reads of child_tail_read(): who prints for ever is looked at for its time,
  * too. */
 #define TAIL_READS 64
@@ -89,6 +92,11 @@ static int find_user(struct beginning *b, struct err *e)
 			       : getpwuid_r(geteuid(), &entry, room,
 					    sizeof(room), &found);
 
+	if (sys != 0 && wanted) {
+		errno = sys;
+		return err_sys(e, "cannot look up the user %s",
+			       text_quote_str(wanted).s);
+	}
 	if (sys != 0)
 		found = NULL;
 	b->uid = found ? found->pw_uid : NOBODY;
@@ -173,7 +181,13 @@ static int add_variable(struct beginning *b, size_t *count,
 	if (is_replaced(b->options, variable))
 		return 0;
 	++*count;
-	return buf_add(&b->variables, variable, strlen(variable) + 1, e);
+	if (buf_add(&b->variables, variable, strlen(variable) + 1, e) == 0)
+		return 0;
+	return e->code == ERR_NO_MEMORY
+		       ? -1
+		       : err_set(e, ERR_USAGE,
+				 "the environment is larger than %u KiB",
+				 ENVIRONMENT_BYTES >> 10);
 }
 
 static int add_anew(struct beginning *b, size_t *count, struct err *e)
@@ -266,10 +280,15 @@ static int become_user(const struct beginning *b)
 		       : 0;
 }
 
+_Noreturn static void give_up(const char *why)
+{
+	(void)!write(2, why, strlen(why));
+	_exit(127);
+}
+
 /* Only functions that are safe in signal handlers, up to the exec. */
 _Noreturn static void become(const struct beginning *b)
 {
-	static char cannot[] = "it cannot be executed\n";
 	const struct sigaction plain = { .sa_handler = SIG_DFL };
 	const struct rlimit no_core = { 0, 0 };
 	const int err = b->options->apart ? b->err[1] : b->out[1];
@@ -277,8 +296,10 @@ _Noreturn static void become(const struct beginning *b)
 
 	(void)setpgid(0, 0);
 	if (dup2(b->null_fd, 0) < 0 || dup2(b->out[1], 1) < 0 ||
-	    dup2(err, 2) < 0 || fchdir(b->folder_fd) < 0)
+	    dup2(err, 2) < 0)
 		_exit(126);
+	if (fchdir(b->folder_fd) < 0)
+		give_up("its folder cannot be entered\n");
 	(void)close_range(3, ~0U, 0);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
 	/* What is ignored would stay so. */
@@ -286,16 +307,16 @@ _Noreturn static void become(const struct beginning *b)
 		(void)sigaction(number, &plain, NULL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (become_user(b) < 0 || (b->options->confined &&
-				   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
-		_exit(126);
+	if (become_user(b) < 0)
+		give_up("it cannot become its user\n");
+	if (b->options->confined && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		give_up("it cannot be confined\n");
 	/* After the change of user, which forgets it. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != b->parent)
 		_exit(125);
 	(void)execve(b->program, b->argv, b->environment);
-	(void)!write(2, cannot, sizeof(cannot) - 1);
-	_exit(127);
+	give_up("it cannot be executed\n");
 }
 
 /* ---- The child, from outside -------------------------------------------- */
@@ -338,16 +359,36 @@ int child_start(struct child *c, const struct child_options *o, struct err *e)
 	return -1;
 }
 
+/*
+ * One that we may not kill, since it has become somebody else, ends when it
+ * finds its pipes closed, or does not: then it is left to itself.
+ */
+static bool is_gone(struct child *c)
+{
+	struct pollfd end = { .fd = c->pid_fd, .events = POLLIN };
+
+	if (c->pid_fd < 0 || poll(&end, 1, 0) == 1)
+		return true;
+	file_close(c->out);
+	file_close(c->err);
+	c->out = c->err = -1;
+	return poll(&end, 1, PATIENCE_MS) == 1;
+}
+
 int child_end(struct child *c)
 {
-	int status = 0;
+	int status = SIGKILL;
+	bool killed;
 
 	if (c->pid < 0)
 		return 0;
-	/* Until it is waited for, its number cannot be anybody else's. */
+	/* Until it is waited for, its number cannot be anybody else's.  It may
+	 * have left its group. */
 	(void)kill(-c->pid, SIGKILL);
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-		;
+	killed = kill(c->pid, SIGKILL) == 0;
+	if (killed || is_gone(c))
+		while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+			;
 	c->pid = -1;
 	return status;
 }

@@ -54,7 +54,8 @@ int child_start(struct child *c, const struct child_options *o, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 /*
  * Kill what is left of its group, wait for it: its status as wait(2) tells.
- * What it printed can still be read.
+ * What it printed can still be read.  One that cannot be killed, a setuid
+ * program of somebody else's, has five seconds to see its pipes closed.
  */
 int child_end(struct child *c) NONNULL(1);
 /* End it, and close everything. */

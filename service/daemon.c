@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "service/catalog.h"
 #include "service/drill_scratch.h"
+#include "service/hooks.h"
 #include "service/http.h"
 #include "service/listener.h"
 #include "service/notify.h"
@@ -252,6 +253,16 @@ static void clean_drills(const struct config *c)
 		log_failure(LOG_LEVEL_WARN, "cannot clean up after drills", &e);
 }
 
+/* Nor is what a killed guardian left frozen to stay so. */
+static void recover_hooks(const struct config *c)
+{
+	char folder[4096];
+
+	(void)snprintf(folder, sizeof(folder), "%s/hooks",
+		       config_text(c, CONFIG_STATE));
+	hooks_recover(folder);
+}
+
 static int start(struct daemon *d, struct err *e)
 {
 	const struct config *c = config_of(d);
@@ -267,6 +278,7 @@ static int start(struct daemon *d, struct err *e)
 	    start_scheduler(d, e) < 0)
 		return -1;
 	clean_drills(c);
+	recover_hooks(c);
 	return start_api(d, e);
 }
 

@@ -94,7 +94,10 @@ struct guardian {
 	bool begun;	  /* before was asked for */
 	bool due;	  /* after is */
 	bool lost;	  /* the run is gone, or wants it all to end */
-	/* The answer that is being put together. */
+	bool late;	  /* it did not ask in time */
+	int64_t until_ms; /* when it should have */
+	/* The answer that is being put together, or waits for its question. */
+	struct buf answer;
 	struct json reply;
 	char failed[700];
 	/* Lines that wait: the log may lie on what is frozen. */
@@ -348,23 +351,57 @@ static void finish(struct guardian *g)
 	forget_journal(g);
 }
 
-/* One request, and its answer; nobody need be there to hear it. */
-static void answer(struct guardian *g, void (*act)(struct guardian *g))
+/* Do it, and have the answer ready. */
+static void act(struct guardian *g, void (*what)(struct guardian *g))
 {
-	CLEANUP(buf_done) struct buf out;
 	struct err e;
 
-	buf_init(&out, GUARDIAN_FRAME_MAX);
-	json_init(&g->reply, json_to_buf, &out);
+	buf_clear(&g->answer);
+	json_init(&g->reply, json_to_buf, &g->answer);
 	json_begin_object(&g->reply);
 	json_key(&g->reply, "hooks");
 	json_begin_list(&g->reply);
-	act(g);
+	what(g);
 	json_end_list(&g->reply);
 	json_kv_str(&g->reply, "failed", g->failed[0] ? g->failed : NULL);
+	json_kv_bool(&g->reply, "late", g->late);
 	json_end_object(&g->reply);
-	if (json_finish(&g->reply, &e) == 0)
-		(void)!guardian_send(g->fd, out.data, out.len, &e);
+	if (json_finish(&g->reply, &e) < 0)
+		buf_clear(&g->answer);
+}
+
+/* Nobody need be there to hear it, but who is must not wait in vain. */
+static void send_answer(struct guardian *g)
+{
+	static const char lost[] = "{\"hooks\":[],\"late\":false,\"failed\":"
+				   "\"what the hooks did could not be told\"}";
+	struct err e;
+
+	if (g->answer.len)
+		(void)!guardian_send(g->fd, g->answer.data, g->answer.len, &e);
+	else
+		(void)!guardian_send(g->fd, lost, strlen(lost), &e);
+}
+
+static void answer(struct guardian *g, void (*what)(struct guardian *g))
+{
+	act(g, what);
+	send_answer(g);
+}
+
+/* As finish(), unasked. */
+static void finish_late(struct guardian *g)
+{
+	char limit[INSTANT_TEXT];
+
+	finish(g);
+	instant_duration_format(
+		json_integer_value(json_object_get(g->plan, "limit_ms")),
+		limit);
+	(void)snprintf(g->failed, sizeof(g->failed),
+		       "what is due after the hooks was done after %s, before "
+		       "the snapshot was: spec.quiesceLimit",
+		       limit);
 }
 
 /* ---- The process -------------------------------------------------------- */
@@ -377,6 +414,7 @@ static bool is_plan(const json_t *plan)
 	json_t *hook;
 
 	if (!json_is_string(json_object_get(plan, "name")) ||
+	    !json_is_integer(json_object_get(plan, "limit_ms")) ||
 	    !json_is_array(hooks))
 		return false;
 	json_array_foreach(hooks, i, hook)
@@ -413,6 +451,23 @@ static int read_plan(struct guardian *g, struct err *e)
 	return 1;
 }
 
+/* Until the run says something; or for as long as it may take to. */
+static void wait_for_word(struct guardian *g)
+{
+	struct pollfd fd = { .fd = g->fd, .events = POLLIN };
+
+	while (g->begun) {
+		const int64_t left = g->until_ms - clock_boot_ms();
+
+		if (left <= 0) {
+			g->late = true;
+			act(g, finish_late);
+		} else if (poll(&fd, 1, left < 60000 ? (int)left : 60000) > 0) {
+			return;
+		}
+	}
+}
+
 /* One word of the run: whether there will be more. */
 static bool serve(struct guardian *g)
 {
@@ -420,13 +475,22 @@ static bool serve(struct guardian *g)
 	struct err e;
 
 	buf_init(&b, GUARDIAN_FRAME_MAX + 1);
+	if (!g->lost)
+		wait_for_word(g);
 	if (g->lost || guardian_receive(g->fd, &b, &e) <= 0) {
 		if (g->begun)
 			answer(g, finish);
 		return false;
 	}
+	if (g->late) {
+		send_answer(g);
+		return false;
+	}
 	if (strcmp(buf_str(&b), "\"before\"") == 0 && !g->begun) {
 		answer(g, begin);
+		g->until_ms = clock_boot_ms() +
+			      json_integer_value(
+				      json_object_get(g->plan, "limit_ms"));
 		return true;
 	}
 	if (strcmp(buf_str(&b), "\"recover\"") == 0)
@@ -449,6 +513,7 @@ int guardian_main(int fd, int journal_fd)
 	(void)sigaction(SIGHUP, &ignore, NULL);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	buf_init(&g.log, LOG_MAX);
+	buf_init(&g.answer, GUARDIAN_FRAME_MAX);
 	got = read_plan(&g, &e);
 	if (got < 0)
 		log_failure(LOG_LEVEL_ERROR, "the hooks' guardian", &e);
@@ -456,5 +521,6 @@ int guardian_main(int fd, int journal_fd)
 		;
 	json_decref(g.plan);
 	buf_done(&g.log);
+	buf_done(&g.answer);
 	return got < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

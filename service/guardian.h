@@ -8,16 +8,20 @@
  * which holds no key, and which learns from its socket's end that the run is
  * gone.  It alone decides what is due:
  *
- *	before	in order, until one fails
+ *	before	in order, until one fails, which has to undo its own work
  *	after	once, when any before it succeeded, or was cut off, so that
  *		nobody knows what it did; or when there is none before
  *	always	once, at the end, in any case
  *
- * Those of after and always are all run, whatever becomes of the others.
+ * Those of after and always are all run, whatever becomes of the others; and
+ * also when the run does not ask for them within the limit, for one that writes
+ * to what it froze would wait for ever.
  *
  * A journal tells what is due while it is: who finds one of the same boot,
  * unlocked, knows that its guardian was killed, too, and lets another one do
- * what is left.
+ * it, all of it, for nobody knows how far it was.  What another boot left is
+ * not undone: a file system is not frozen any more, but a service that was
+ * stopped, say, starts by other means.
  */
 #ifndef SERVICE_GUARDIAN_H
 #define SERVICE_GUARDIAN_H
@@ -29,14 +33,15 @@
 /*
  * What goes over the socket: frames of a u32 length and JSON.  The run's are
  *
- *	{"name","hooks":[{"when","argv","user","timeout_ms"}]}	first
+ *	{"name","limit_ms","hooks":[{"when","argv","user","timeout_ms"}]}
  *	"before", "after", "recover"
  *
  * where "recover" is "after" with everything due; each of these is answered by
- * {"failed": what the first said that failed, or null, "hooks": [{"when",
- * "program","passed","message","output","seconds"}]}.
+ * {"failed": what the first said that failed, or null, "late": whether it was
+ * done before it was asked for, "hooks": [{"when","program","passed",
+ * "message","output","seconds"}]}.
  */
-#define GUARDIAN_FRAME_MAX (1U << 20)
+#define GUARDIAN_FRAME_MAX (8U << 20)
 int guardian_send(int fd, const void *bytes, size_t n, struct err *e)
 	NONNULL(2, 4) MUST_CHECK;
 /* 1 with the frame in out, 0 at the end, -1. */

@@ -1,5 +1,6 @@
 #include "service/hooks.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -31,8 +32,9 @@ struct hooks {
 	int journal_fd;
 	pid_t pid;
 	bool said_stop; /* it was told that nothing more comes */
-	bool is_over;	/* what is due was done, or its guardian is gone */
-	json_t *done;	/* a list */
+	bool is_over;	/* what is due was done */
+	bool late;
+	json_t *done; /* a list */
 };
 
 /* ---- The guardian ------------------------------------------------------- */
@@ -120,7 +122,10 @@ static void wait_for_answer(struct hooks *h)
 	}
 }
 
-/* The answer to what was sent; its hooks are added to what was done. */
+/*
+ * The answer to what was sent; its hooks are added to what was done.  1 when
+ * all is well, 0 when a hook failed, and *e says how; -1: nobody answers.
+ */
 static int take_answer(struct hooks *h, struct err *e)
 {
 	CLEANUP(buf_done) struct buf b;
@@ -133,19 +138,18 @@ static int take_answer(struct hooks *h, struct err *e)
 	got = guardian_receive(h->fd, &b, e);
 	if (got < 0)
 		return -1;
-	if (got == 0) {
-		h->is_over = true;
-		return err_set(e, ERR_IO,
-			       "the guardian of the hooks was killed: what is "
-			       "due after them is done by the next run");
-	}
+	if (got == 0)
+		return err_set(e, ERR_IO, "the guardian of the hooks died");
 	answer = json_loadb(buf_str(&b), b.len, 0, NULL);
-	(void)json_array_extend(h->done, json_object_get(answer, "hooks"));
-	failed = json_string_value(json_object_get(answer, "failed"));
+	failed = json_array_extend(h->done, json_object_get(answer, "hooks")) <
+				 0
+			 ? "what the hooks did could not be told"
+			 : json_string_value(json_object_get(answer, "failed"));
+	h->late = json_is_true(json_object_get(answer, "late"));
 	if (failed)
 		(void)err_set(e, ERR_IO, "%s", failed);
 	json_decref(answer);
-	return failed ? -1 : 0;
+	return failed ? 0 : 1;
 }
 
 /* ---- What it is told ---------------------------------------------------- */
@@ -155,7 +159,10 @@ static json_t *texts(const struct resource_texts *t)
 	json_t *list = json_array();
 
 	for (size_t i = 0; list && i < t->count; i++)
-		(void)json_array_append_new(list, json_string(t->items[i]));
+		if (json_array_append_new(list, json_string(t->items[i])) < 0) {
+			json_decref(list);
+			return NULL;
+		}
 	return list;
 }
 
@@ -167,16 +174,22 @@ static json_t *make_plan(const struct hooks *h)
 
 	for (size_t i = 0; i < source->source.hook_count; i++) {
 		const struct resource_hook *k = &source->source.hooks[i];
+		json_t *hook = json_pack("{sssosIss*}", "when", k->when, "argv",
+					 texts(&k->argv), "timeout_ms",
+					 (json_int_t)k->timeout_ms, "user",
+					 k->user);
 
-		(void)json_array_append_new(
-			list,
-			json_pack("{sssosIss*}", "when", k->when, "argv",
-				  texts(&k->argv), "timeout_ms",
-				  (json_int_t)k->timeout_ms, "user", k->user));
+		/* One that is left out would be a freeze that is not there. */
+		if (json_array_append_new(list, hook) < 0) {
+			json_decref(list);
+			return NULL;
+		}
 	}
 	(void)snprintf(name, sizeof(name), "source %s of run %jd", source->name,
 		       (intmax_t)h->settings.run);
-	return json_pack("{ssso}", "name", name, "hooks", list);
+	return json_pack("{sssIso}", "name", name, "limit_ms",
+			 (json_int_t)source->source.quiesce_limit_ms, "hooks",
+			 list);
 }
 
 static int send_plan(struct hooks *h, json_t *plan, struct err *e)
@@ -249,6 +262,11 @@ static json_t *left_behind(struct hooks *h)
 	journal = n > 0 ? json_loadb((const char *)b.data, (size_t)n, 0, NULL)
 			: NULL;
 	/* What another boot froze is not frozen any more. */
+	if (n > 0 && !journal)
+		log_event(LOG_LEVEL_ERROR,
+			  "the hooks' journal of source %s cannot be read: "
+			  "what it says is due is not done",
+			  h->settings.source->name);
 	if (journal && guardian_boot(boot, &e) == 0 &&
 	    json_is_string(json_object_get(journal, "boot")) &&
 	    strcmp(json_string_value(json_object_get(journal, "boot")), boot) ==
@@ -258,18 +276,25 @@ static json_t *left_behind(struct hooks *h)
 	return plan;
 }
 
+/*
+ * Those that fail may have been done before, and if what they are for is still
+ * frozen, the next freeze says so.
+ */
 static int recover(struct hooks *h, json_t *plan, struct err *e)
 {
+	struct err why;
 	int failed;
 
 	log_event(LOG_LEVEL_WARN,
-		  "the guardian of earlier hooks of source %s was killed: what "
-		  "it left undone is done now",
+		  "the guardian of hooks of source %s was killed: what is due "
+		  "after them is done now",
 		  h->settings.source->name);
 	failed = start_guardian(h, e) < 0 || send_plan(h, plan, e) < 0 ||
-		 send_text(h, "\"recover\"", e) < 0 || take_answer(h, e) < 0;
+		 send_text(h, "\"recover\"", e) < 0;
+	if (!failed && take_answer(h, &why) <= 0)
+		log_failure(LOG_LEVEL_ERROR, "hooks that were due", &why);
 	end_guardian(h);
-	return failed ? err_wrap(e, "hooks of an earlier run") : 0;
+	return failed ? -1 : 0;
 }
 
 static int settle_earlier(struct hooks *h, struct err *e)
@@ -284,6 +309,26 @@ static int settle_earlier(struct hooks *h, struct err *e)
 	if (!failed && seam_truncate(h->journal_fd, 0) < 0)
 		failed = err_sys(e, "cannot empty the hooks' journal");
 	return failed;
+}
+
+/* It does not answer: it is gone, and another one does what is due. */
+static int replace_guardian(struct hooks *h, struct err *e)
+{
+	struct err why;
+	int failed;
+
+	end_guardian(h);
+	h->is_over = true;
+	failed = settle_earlier(h, &why);
+	h->late = true; /* nobody knows since when */
+	if (failed)
+		return err_set(e, ERR_IO,
+			       "the guardian of the hooks died, and what is "
+			       "due after them was not done: %.300s",
+			       why.text);
+	return err_set(e, ERR_IO,
+		       "the guardian of the hooks died, and another one did "
+		       "what is due after them");
 }
 
 /* ---- From outside ------------------------------------------------------- */
@@ -324,13 +369,27 @@ int hooks_open(const struct hooks_settings *settings, struct hooks **ret,
 	return 0;
 }
 
+/* 0, or -1: as it was told, or because nobody is there. */
+static int ask(struct hooks *h, const char *what, struct err *e)
+{
+	int got = -1;
+
+	if (h->said_stop || send_text(h, what, e) == 0)
+		got = take_answer(h, e);
+	if (got < 0)
+		return replace_guardian(h, e);
+	return got > 0 ? 0 : -1;
+}
+
 int hooks_before(struct hooks *h, struct err *e)
 {
-	if (send_text(h, "\"before\"", e) < 0 || take_answer(h, e) < 0)
-		return h->said_stop
-			       ? err_set(e, ERR_INTERRUPTED, "asked to stop")
-			       : -1;
-	return 0;
+	int failed;
+
+	if (h->settings.stop && atomic_load(h->settings.stop))
+		return err_set(e, ERR_INTERRUPTED, "asked to stop");
+	failed = ask(h, "\"before\"", e);
+	return h->said_stop ? err_set(e, ERR_INTERRUPTED, "asked to stop")
+			    : failed;
 }
 
 int hooks_after(struct hooks *h, struct err *e)
@@ -339,11 +398,14 @@ int hooks_after(struct hooks *h, struct err *e)
 
 	if (h->is_over)
 		return 0;
-	if (!h->said_stop && send_text(h, "\"after\"", e) < 0)
-		return -1;
-	failed = take_answer(h, e);
+	failed = ask(h, "\"after\"", e);
 	h->is_over = true;
 	return failed;
+}
+
+bool hooks_were_late(const struct hooks *h)
+{
+	return h->late;
 }
 
 void hooks_write(const struct hooks *h, struct json *j)
@@ -362,4 +424,51 @@ void hooks_close(struct hooks *h)
 	file_close(h->journal_fd);
 	json_decref(h->done);
 	free(h);
+}
+
+/* ---- At the daemon's start ---------------------------------------------- */
+
+static void recover_one(const char *folder, const char *name)
+{
+	struct resource source = { .kind = RESOURCE_SOURCE, .name = name };
+	struct hooks h = { .settings = { .source = &source, .folder = folder },
+			   .fd = -1,
+			   .journal_fd = -1,
+			   .pid = -1 };
+	struct err e;
+
+	h.done = json_array();
+	if (h.done && open_journal(&h, &e) == 0 &&
+	    flock(h.journal_fd, LOCK_EX | LOCK_NB) == 0 &&
+	    settle_earlier(&h, &e) < 0)
+		log_failure(LOG_LEVEL_ERROR, "hooks", &e);
+	json_decref(h.done);
+	file_close(h.journal_fd);
+}
+
+static void recover_all(const char *folder)
+{
+	DIR *d = opendir(folder);
+	const struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (resource_name_valid(entry->d_name))
+			recover_one(folder, entry->d_name);
+	if (d)
+		(void)closedir(d);
+}
+
+void hooks_recover(const char *folder)
+{
+	const pid_t pid = access(folder, F_OK) == 0 ? fork() : -1;
+
+	/* Nobody waits for the one that does it. */
+	if (pid == 0) {
+		(void)setsid();
+		if (fork() == 0)
+			recover_all(folder);
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }

@@ -3,14 +3,15 @@
  * snapshot, and thaws after it.
  *
  * They are run by a guardian (guardian.h), so that what is due after a freeze
- * happens once also when the run is killed.  The hooks of one source never run
- * twice at a time: who comes second waits for the first one's guardian, and
- * then, if that one was killed as well, has done what it left undone.
+ * happens also when the run is killed: once, and at least once where the
+ * guardian is killed as well.  The hooks of one source never run twice at a
+ * time: who comes second waits for the first one's guardian.
  */
 #ifndef SERVICE_HOOKS_H
 #define SERVICE_HOOKS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -39,13 +40,21 @@ int hooks_open(const struct hooks_settings *settings, struct hooks **ret,
 int hooks_before(struct hooks *h, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /*
  * Run what is due of "after", and "always"; once.  It is not interrupted.  -1
- * when one failed.
+ * when one failed, or when it was done before it was asked for.
  */
 int hooks_after(struct hooks *h, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* The latter: what was taken is not of one moment. */
+bool hooks_were_late(const struct hooks *h) NONNULL(1);
 /* What each of them did so far, as a list. */
 void hooks_write(const struct hooks *h, struct json *j) NONNULL(1, 2);
 /* Without hooks_after() the guardian does by itself what is due. */
 void hooks_close(struct hooks *h);
+
+/*
+ * At the daemon's start, before it has threads: have what killed guardians left
+ * undone done by others, and do not wait for them.
+ */
+void hooks_recover(const char *folder) NONNULL(1);
 DEFINE_CLEANUP(struct hooks *, hooks_close);
 
 #endif

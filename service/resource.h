@@ -116,6 +116,7 @@ struct resource_source {
 	uint64_t min_size; /* bytes */
 	struct resource_hook *hooks;
 	size_t hook_count;
+	int64_t quiesce_limit_ms;
 };
 
 struct resource_blackout {

@@ -233,6 +233,14 @@ static const struct field fields[] = {
 	  .size = sizeof(struct resource_hook),
 	  .doc = "programs around a snapshot that a schedule takes, to "
 		 "quiesce and to thaw" },
+	{ .key = "quiesceLimit",
+	  .type = FIELD_CLOCK,
+	  .offset = MEMBER(quiesce_limit_ms),
+	  .fallback = "1h",
+	  .min = 1000,
+	  .max = INT64_C(31) * 86400 * 1000,
+	  .doc = "hooks: what is due after the snapshot is done after this "
+		 "time in any case, and there is no snapshot then" },
 	{ 0 }
 };
 
@@ -295,6 +303,12 @@ static void check_stray(struct reading *r, const struct driver_keys *mine,
 		    key, takers);
 }
 
+static bool is_common(const char *key)
+{
+	return strcmp(key, "type") == 0 || strcmp(key, "hooks") == 0 ||
+	       strcmp(key, "quiesceLimit") == 0;
+}
+
 static void check_keys(struct reading *r, const struct driver_keys *mine,
 		       const struct yaml_node *spec)
 {
@@ -312,7 +326,7 @@ static void check_keys(struct reading *r, const struct driver_keys *mine,
 			    "found %zu paths, expected the one device or image",
 			    needed->count);
 	for (const struct field *f = fields; f->key; f++)
-		if (strcmp(f->key, "type") != 0 && strcmp(f->key, "hooks") != 0)
+		if (!is_common(f->key))
 			check_stray(r, mine, f->key, spec);
 }
 

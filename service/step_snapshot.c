@@ -126,12 +126,39 @@ static void on_error(void *arg, const char *path, size_t len,
 }
 
 /* What a command said is kept with the run. */
-static void keep_said(struct taking *x)
+static void close_source(struct taking *x)
 {
-	const struct child_tail *t = driver_said(&x->driver, x->source);
+	const struct child_tail *t =
+		x->source ? driver_said(&x->driver, x->source) : NULL;
 
 	if (t)
 		x->said = *t;
+	source_close(x->source);
+	x->source = NULL;
+}
+
+/*
+ * In any case, once, and as soon as nothing is open any more that a hook might
+ * want to unmount.
+ */
+static void end_hooks(struct taking *x)
+{
+	close_source(x);
+	if (x->hooks && hooks_after(x->hooks, &x->hook_failure) < 0)
+		log_failure(LOG_LEVEL_ERROR, "hooks", &x->hook_failure);
+}
+
+/* Nothing is published yet: thawed too early, it is not of one moment. */
+static int was_read(void *arg, struct err *e)
+{
+	struct taking *x = arg;
+
+	end_hooks(x);
+	if (!x->hooks || !hooks_were_late(x->hooks))
+		return 0;
+	*e = x->hook_failure;
+	err_clear(&x->hook_failure);
+	return -1;
 }
 
 static int take(struct taking *x, struct object_id id, struct err *e)
@@ -142,18 +169,15 @@ static int take(struct taking *x, struct object_id id, struct err *e)
 		.by_daemon = true,
 		.cancel = x->run->stop,
 		.report = on_error,
+		.was_read = was_read,
 		.arg = x,
 	};
 
-	if (driver_open(&x->driver, &x->own, x->errors, &x->source, e) < 0 ||
-	    snapshot_take(x->repository, x->source, x->errors, &o, &x->taken,
-			  e) < 0)
-		return -1;
-	keep_said(x);
-	/* The source is used up before what it borrows goes. */
-	source_close(x->source);
-	x->source = NULL;
-	return 0;
+	return driver_open(&x->driver, &x->own, x->errors, &x->source, e) < 0 ||
+			       snapshot_take(x->repository, x->source,
+					     x->errors, &o, &x->taken, e) < 0
+		       ? -1
+		       : 0;
 }
 
 /* 1 and x->snapshot when the repository has it, live. */
@@ -228,13 +252,6 @@ static int open_hooks(struct taking *x, struct err *e)
 	return hooks_before(x->hooks, e);
 }
 
-/* In any case, and before anything else can fail. */
-static void end_hooks(struct taking *x)
-{
-	if (x->hooks && hooks_after(x->hooks, &x->hook_failure) < 0)
-		log_failure(LOG_LEVEL_ERROR, "hooks", &x->hook_failure);
-}
-
 static int take_fresh(struct taking *x, struct err *e)
 {
 	const struct object_id id = object_id_new();
@@ -246,6 +263,13 @@ static int take_fresh(struct taking *x, struct err *e)
 	int found;
 
 	end_hooks(x);
+	/* Then two things are to be mended. */
+	if (failed && x->hook_failure.code) {
+		const struct err why = *e;
+
+		(void)err_set(e, why.code, "%.290s; %.290s", why.text,
+			      x->hook_failure.text);
+	}
 	if (failed)
 		return -1;
 	found = find(x, id, e);

@@ -505,7 +505,9 @@ static int take_with(struct snapshot_pipeline *p, struct source *source,
 			      &tree, e))
 			return -1;
 	}
-	if (run(p, source, tree, reader, result, e))
+	if (run(p, source, tree, reader, result, e) ||
+	    (p->options->was_read &&
+	     p->options->was_read(p->options->arg, e) < 0))
 		return -1;
 	return publish(p, m, result, e);
 }

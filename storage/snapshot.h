@@ -76,6 +76,10 @@ struct snapshot_options {
 	void (*progress)(void *arg, const struct snapshot_progress *p);
 	/* Each entry that could not be had, from any thread.  May be NULL. */
 	source_report *report;
+	/* Everything was read, and nothing is published yet: the source is not
+	 * used any more, and may be closed.  -1: there is to be no snapshot.
+	 * May be NULL. */
+	int (*was_read)(void *arg, struct err *e);
 	void *arg;
 };
 

@@ -211,9 +211,13 @@ static int check_limits(const struct command *c, struct err *e)
 
 	if (c->options.cancel && atomic_load(c->options.cancel))
 		return err_set(e, ERR_INTERRUPTED, "interrupted");
-	if (now_ms >= c->deadline_ms)
-		return too_late(c, e);
-	if (!c->ended || now_ms < c->heard_ms + COMMAND_LINGER_MS)
+	return now_ms >= c->deadline_ms ? too_late(c, e) : 0;
+}
+
+/* There is nothing to be read just now; will there be? */
+static int check_silence(const struct command *c, struct err *e)
+{
+	if (!c->ended || clock_boot_ms() < c->heard_ms + COMMAND_LINGER_MS)
 		return 0;
 	return err_set(e, ERR_IO,
 		       "%s has ended, but something that it started keeps its "
@@ -237,6 +241,8 @@ static int read_stream(struct source_handle *h, void *out, size_t n,
 			if (got < 0 && errno != EAGAIN && errno != EINTR)
 				return err_sys(e, "cannot read what %s prints",
 					       called(c).s);
+			if (got < 0 && check_silence(c, e) < 0)
+				return -1;
 			if (got == 0) {
 				file_close(c->child.out);
 				c->child.out = -1;

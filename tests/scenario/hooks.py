@@ -177,7 +177,36 @@ def whoever_dies_it_is_thawed_once(world):
     thawed(world, 3)
 
 
+def guardian_of(run):
+    """The child of the run's process that has its hooks in hand."""
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+            with open(f"/proc/{name}/stat") as f:
+                parent = f.read().rsplit(")", 1)[1].split()[1]
+        except OSError:
+            continue
+        if words[1:2] == [b"--guard"] and int(parent) == run:
+            return int(name)
+    return None
+
+
+def when_all_are_killed_the_next_daemon_thaws(world):
+    begin(world)
+    _, pid = frozen(world)
+    os.kill(guardian_of(pid), signal.SIGKILL)
+    world.daemon.kill()
+    os.killpg(pid, signal.SIGKILL)
+    world.daemon.wait()
+    time.sleep(0.5)
+    check(ran(world) == ["freeze"], ran(world))
+    world.start()
+    thawed(world, 1)
+
+
 snap.tell(they_run_and_their_words_are_kept,
           without_the_freeze_there_is_no_snapshot,
           what_cannot_be_thawed_is_told,
-          whoever_dies_it_is_thawed_once)
+          whoever_dies_it_is_thawed_once,
+          when_all_are_killed_the_next_daemon_thaws)

@@ -2,6 +2,7 @@
 #include "service/hooks.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -30,6 +31,7 @@ static void set_up(void)
 	memset(list, 0, sizeof(list));
 	source = (struct resource){ .kind = RESOURCE_SOURCE, .name = "web" };
 	source.source.hooks = list;
+	source.source.quiesce_limit_ms = 600000;
 	atomic_store(&stop, false);
 	err_clear(&e);
 }
@@ -199,7 +201,7 @@ START_TEST(nor_by_one_that_hangs_or_dies)
 	struct hooks *h = NULL;
 
 	add("before", "one", "sleep 1000");
-	list[0].timeout_ms = 200;
+	list[0].timeout_ms = 3000;
 	add("after", "thaw", ":");
 	ck_ok(open_hooks(&h));
 	ck_assert_int_eq(hooks_before(h, &e), -1);
@@ -304,21 +306,38 @@ START_TEST(also_in_the_middle_of_freezing)
 }
 END_TEST
 
+static void *stop_once_frozen(void *arg)
+{
+	(void)arg;
+	while (access(log_path, F_OK) < 0)
+		clock_sleep_ms(10);
+	clock_sleep_ms(100);
+	atomic_store(&stop, true);
+	return NULL;
+}
+
 START_TEST(who_is_asked_to_stop_cuts_freezing_short)
 {
 	struct hooks *h = NULL;
+	pthread_t thread;
 
 	add("before", "freeze", "sleep 1000");
 	add("after", "thaw", ":");
-	atomic_store(&stop, true);
 	ck_ok(open_hooks(&h));
+	ck_assert_int_eq(pthread_create(&thread, NULL, stop_once_frozen, NULL),
+			 0);
 	ck_assert_int_eq(hooks_before(h, &e), -1);
 	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
 	ck_ok(hooks_after(h, &e));
 	hooks_close(h);
-	/* Whether it had begun is a matter of who was faster. */
-	ck_assert(strcmp(ran(), "freeze thaw ") == 0 ||
-		  strcmp(ran(), "thaw ") == 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_str_eq(ran(), "freeze thaw ");
+	/* Who knows beforehand freezes nothing. */
+	ck_ok(open_hooks(&h));
+	ck_assert_int_eq(hooks_before(h, &e), -1);
+	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
+	hooks_close(h);
+	ck_assert_str_eq(ran(), "freeze thaw ");
 }
 END_TEST
 
@@ -369,6 +388,51 @@ START_TEST(the_next_one_thaws_what_nobody_did)
 	ck_ok(hooks_after(h, &e));
 	hooks_close(h);
 	ck_assert_str_eq(ran(), "freeze thaw always again thaw always ");
+}
+END_TEST
+
+/* Whose guardian is killed, and nobody else, has another one. */
+START_TEST(a_run_without_a_guardian_thaws_at_once)
+{
+	char script[2 * SCRATCH_PATH];
+	char path[SCRATCH_PATH];
+	struct hooks *h = NULL;
+
+	(void)scratch_path(&dir, "guardian", path);
+	(void)snprintf(script, sizeof(script), "echo $PPID >%s", path);
+	add("before", "freeze", script);
+	add("after", "thaw", ":");
+	add("always", "always", ":");
+	ck_ok(open_hooks(&h));
+	ck_ok(hooks_before(h, &e));
+	ck_assert_int_eq(kill(read_number(path), SIGKILL), 0);
+	ck_assert_int_eq(hooks_after(h, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "another one did what is due"));
+	/* Nobody knows whether it was frozen to the end. */
+	ck_assert(hooks_were_late(h));
+	ck_assert_str_eq(ran(), "freeze thaw always ");
+	hooks_close(h);
+	wait_for_peace();
+	ck_assert_str_eq(ran(), "freeze thaw always ");
+}
+END_TEST
+
+START_TEST(no_freeze_lasts_for_ever)
+{
+	struct hooks *h = NULL;
+
+	add("before", "freeze", ":");
+	add("after", "thaw", ":");
+	source.source.quiesce_limit_ms = 200;
+	ck_ok(open_hooks(&h));
+	ck_ok(hooks_before(h, &e));
+	wait_until_ran("freeze thaw ");
+	ck_assert_int_eq(hooks_after(h, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "spec.quiesceLimit"));
+	ck_assert(hooks_were_late(h));
+	hooks_close(h);
+	wait_for_peace();
+	ck_assert_str_eq(ran(), "freeze thaw ");
 }
 END_TEST
 
@@ -436,6 +500,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, who_is_asked_to_stop_cuts_freezing_short);
 	tcase_add_test(tc, the_next_one_thaws_what_nobody_did);
 	tcase_add_test(tc, a_journal_of_another_boot_or_of_no_sense_is_let_be);
+	tcase_add_test(tc, a_run_without_a_guardian_thaws_at_once);
+	tcase_add_test(tc, no_freeze_lasts_for_ever);
 	tcase_add_test(tc, those_of_one_source_take_turns);
 }
 CHECK_MAIN("service/hooks", cases)
