@@ -394,14 +394,18 @@ static void finish_late(struct guardian *g)
 {
 	char limit[INSTANT_TEXT];
 
+	char more[300];
+
 	finish(g);
+	(void)snprintf(more, sizeof(more), "%s%.290s",
+		       g->failed[0] ? "; and " : "", g->failed);
 	instant_duration_format(
 		json_integer_value(json_object_get(g->plan, "limit_ms")),
 		limit);
 	(void)snprintf(g->failed, sizeof(g->failed),
 		       "what is due after the hooks was done after %s, before "
-		       "the snapshot was: spec.quiesceLimit",
-		       limit);
+		       "the snapshot was: spec.quiesceLimit%s",
+		       limit, more);
 }
 
 /* ---- The process -------------------------------------------------------- */
@@ -487,10 +491,11 @@ static bool serve(struct guardian *g)
 		return false;
 	}
 	if (strcmp(buf_str(&b), "\"before\"") == 0 && !g->begun) {
-		answer(g, begin);
+		act(g, begin);
 		g->until_ms = clock_boot_ms() +
 			      json_integer_value(
 				      json_object_get(g->plan, "limit_ms"));
+		send_answer(g);
 		return true;
 	}
 	if (strcmp(buf_str(&b), "\"recover\"") == 0)

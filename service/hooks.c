@@ -245,35 +245,40 @@ static int lock_journal(struct hooks *h, struct err *e)
 	return 0;
 }
 
-/* The plan that a killed guardian left, or NULL. */
-static json_t *left_behind(struct hooks *h)
+/*
+ * The plan that a killed guardian left: 1; 0 when there is none, or it is
+ * another boot's; -1.
+ */
+static int left_behind(struct hooks *h, json_t **ret, struct err *e)
 {
 	CLEANUP(buf_done) struct buf b;
 	char boot[64];
-	struct err e;
+	const char *of;
 	ssize_t n;
 	json_t *journal;
-	json_t *plan = NULL;
 
 	buf_init(&b, GUARDIAN_FRAME_MAX);
-	if (buf_reserve(&b, GUARDIAN_FRAME_MAX, &e) < 0)
-		return NULL;
+	if (buf_reserve(&b, GUARDIAN_FRAME_MAX, e) < 0 ||
+	    guardian_boot(boot, e) < 0)
+		return -1;
 	n = file_pread(h->journal_fd, b.data, GUARDIAN_FRAME_MAX, 0);
-	journal = n > 0 ? json_loadb((const char *)b.data, (size_t)n, 0, NULL)
-			: NULL;
-	/* What another boot froze is not frozen any more. */
-	if (n > 0 && !journal)
+	if (n < 0)
+		return err_sys(e, "cannot read the hooks' journal");
+	if (n == 0)
+		return 0;
+	journal = json_loadb((const char *)b.data, (size_t)n, 0, NULL);
+	of = json_string_value(json_object_get(journal, "boot"));
+	if (!of)
 		log_event(LOG_LEVEL_ERROR,
-			  "the hooks' journal of source %s cannot be read: "
+			  "the hooks' journal of source %s makes no sense: "
 			  "what it says is due is not done",
 			  h->settings.source->name);
-	if (journal && guardian_boot(boot, &e) == 0 &&
-	    json_is_string(json_object_get(journal, "boot")) &&
-	    strcmp(json_string_value(json_object_get(journal, "boot")), boot) ==
-		    0)
-		plan = json_incref(json_object_get(journal, "plan"));
+	*ret = NULL;
+	/* What another boot froze is not frozen any more. */
+	if (of && strcmp(of, boot) == 0)
+		*ret = json_incref(json_object_get(journal, "plan"));
 	json_decref(journal);
-	return plan;
+	return *ret != NULL;
 }
 
 /*
@@ -299,16 +304,16 @@ static int recover(struct hooks *h, json_t *plan, struct err *e)
 
 static int settle_earlier(struct hooks *h, struct err *e)
 {
-	json_t *plan = left_behind(h);
-	int failed = 0;
+	json_t *plan = NULL;
+	int failed = left_behind(h, &plan, e) < 0;
 
 	if (plan)
-		failed = recover(h, plan, e);
+		failed = recover(h, plan, e) < 0;
 	json_decref(plan);
-	/* Also what could not be read, or is another boot's. */
+	/* Also what made no sense, or is another boot's. */
 	if (!failed && seam_truncate(h->journal_fd, 0) < 0)
-		failed = err_sys(e, "cannot empty the hooks' journal");
-	return failed;
+		failed = err_sys(e, "cannot empty the hooks' journal") < 0;
+	return failed ? -1 : 0;
 }
 
 /* It does not answer: it is gone, and another one does what is due. */
@@ -318,8 +323,8 @@ static int replace_guardian(struct hooks *h, struct err *e)
 	int failed;
 
 	end_guardian(h);
-	h->is_over = true;
 	failed = settle_earlier(h, &why);
+	h->is_over = true;
 	h->late = true; /* nobody knows since when */
 	if (failed)
 		return err_set(e, ERR_IO,
@@ -385,8 +390,10 @@ int hooks_before(struct hooks *h, struct err *e)
 {
 	int failed;
 
-	if (h->settings.stop && atomic_load(h->settings.stop))
+	if (h->settings.stop && atomic_load(h->settings.stop)) {
+		h->is_over = true; /* nothing was begun */
 		return err_set(e, ERR_INTERRUPTED, "asked to stop");
+	}
 	failed = ask(h, "\"before\"", e);
 	return h->said_stop ? err_set(e, ERR_INTERRUPTED, "asked to stop")
 			    : failed;
@@ -465,7 +472,8 @@ void hooks_recover(const char *folder)
 	/* Nobody waits for the one that does it. */
 	if (pid == 0) {
 		(void)setsid();
-		if (fork() == 0)
+		/* Nor does it keep what is the daemon's, its lock among it. */
+		if (fork() == 0 && close_range(3, ~0U, 0) == 0)
 			recover_all(folder);
 		_exit(0);
 	}

@@ -105,6 +105,18 @@ static int open_existing(struct output *x, struct err *e)
 		       : 0;
 }
 
+/* Whether name is what fd is, ours alone, and no link to something else. */
+static bool is_ours(int fd, const char *name)
+{
+	struct stat st;
+	struct stat named;
+
+	return fstat(fd, &st) == 0 && lstat(name, &named) == 0 &&
+	       S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	       st.st_nlink == 1 && st.st_dev == named.st_dev &&
+	       st.st_ino == named.st_ino;
+}
+
 /*
  * Beside it, under a name that follows from it and the snapshot, so that what
  * a restore left that was killed is taken over by the next; nobody else has a
@@ -112,29 +124,31 @@ static int open_existing(struct output *x, struct err *e)
  */
 static int open_fresh(struct output *x, const struct manifest *m, struct err *e)
 {
+	const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
 	char id[OBJECT_ID_TEXT];
 	char *name;
 
 	object_id_format(m->snapshot, id);
 	if (asprintf(&name, "%s.%.16s.part", x->o->to, id) < 0)
 		return err_oom(e);
-	x->target.fd = seam_open(AT_FDCWD, name,
-				 O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-				 0600);
-	if (x->target.fd < 0) {
-		free(name);
-		return err_sys(e, "cannot create %s",
-			       text_quote_str(x->o->to).s);
-	}
-	if (flock(x->target.fd, LOCK_EX | LOCK_NB) < 0) {
-		free(name);
-		return err_set(e, ERR_BUSY, "another restore writes %s now",
-			       text_quote_str(x->o->to).s);
-	}
-	x->target.temporary = name;
-	return seam_truncate(x->target.fd, 0) < 0
-		       ? err_sys(e, "cannot empty %s", text_quote_str(name).s)
-		       : 0;
+	x->target.fd = seam_open(AT_FDCWD, name, flags, 0600);
+	if (x->target.fd < 0)
+		(void)err_sys(e, "cannot create %s",
+			      text_quote_str(x->o->to).s);
+	/* It may have got its name, and been let go, in between. */
+	else if (flock(x->target.fd, LOCK_EX | LOCK_NB) < 0 ||
+		 !is_ours(x->target.fd, name))
+		(void)err_set(e, ERR_BUSY,
+			      "another restore writes %s, or did just now",
+			      text_quote_str(x->o->to).s);
+	else if (seam_truncate(x->target.fd, 0) < 0)
+		(void)err_sys(e, "cannot empty %s", text_quote_str(name).s);
+	else
+		x->target.temporary = name;
+	if (x->target.temporary)
+		return 0;
+	free(name);
+	return -1;
 }
 
 static int open_target(struct output *x, const struct manifest *m,
@@ -143,9 +157,13 @@ static int open_target(struct output *x, const struct manifest *m,
 	struct stat st;
 
 	if (stat(x->o->to, &st) < 0) {
-		if (errno == ENOENT)
+		if (errno != ENOENT)
+			return err_sys(e, "cannot look at %s",
+				       text_quote_str(x->o->to).s);
+		if (lstat(x->o->to, &st) < 0)
 			return open_fresh(x, m, e);
-		return err_sys(e, "cannot look at %s",
+		return err_set(e, ERR_EXISTS,
+			       "%s is a symlink that leads nowhere",
 			       text_quote_str(x->o->to).s);
 	}
 	if (S_ISBLK(st.st_mode))
@@ -207,10 +225,8 @@ static int write_range(struct hand *h, const uint8_t *p, size_t n,
 		const ssize_t got = file_pread(t->fd, h->there, n,
 					       (int64_t)offset);
 
-		if (got < 0)
-			return err_sys(e, "cannot read what is in %s",
-				       text_quote_str(h->x->o->to).s);
-		if ((size_t)got == n && memcmp(h->there, want, n) == 0)
+		/* What cannot be read may be mended by being written. */
+		if (got == (ssize_t)n && memcmp(h->there, want, n) == 0)
 			return 0;
 	}
 	if (!p && !t->is_device &&
@@ -396,6 +412,21 @@ static int sync_folder_of(const char *path, struct err *e)
 	return 0;
 }
 
+/* Nobody else's file of that name is replaced. */
+static int name_target(const char *temporary, const char *to)
+{
+	if (seam_rename(AT_FDCWD, temporary, AT_FDCWD, to, RENAME_NOREPLACE) ==
+	    0)
+		return 0;
+	/* NFS, and some in user space. */
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return seam_link(AT_FDCWD, temporary, AT_FDCWD, to, 0) < 0 ||
+			       seam_unlink(AT_FDCWD, temporary, 0) < 0
+		       ? -1
+		       : 0;
+}
+
 static int settle(struct output *x, struct err *e)
 {
 	struct target *t = &x->target;
@@ -409,9 +440,7 @@ static int settle(struct output *x, struct err *e)
 			       text_quote_str(to).s);
 	if (!t->temporary)
 		return 0;
-	/* Nobody else's file of that name is replaced. */
-	if (seam_rename(AT_FDCWD, t->temporary, AT_FDCWD, to,
-			RENAME_NOREPLACE) < 0)
+	if (name_target(t->temporary, to) < 0)
 		return err_sys(e, "cannot give %s its name",
 			       text_quote_str(to).s);
 	free(t->temporary);

@@ -39,6 +39,7 @@ struct block {
 	uint64_t data_end; /* an image's data is known to reach so far */
 	bool can_seek;	   /* it tells where data lies */
 	uint64_t failures;
+	uint64_t bad_bytes;
 	/* What cannot be read, while it goes on. */
 	uint64_t bad_from;
 	uint64_t bad_to; /* = bad_from: nothing */
@@ -141,6 +142,35 @@ static void note_bad(struct block *b, uint64_t at, uint64_t n, int sys)
 		b->bad_from = at;
 	b->bad_to = at + n;
 	b->bad_sys = sys;
+	b->bad_bytes += n;
+}
+
+static bool is_cancelled(const struct block *b, struct err *e)
+{
+	if (!b->options.cancel || !atomic_load(b->options.cancel))
+		return false;
+	(void)err_set(e, ERR_INTERRUPTED, "interrupted");
+	return true;
+}
+
+/* A disk that was pulled out fails like one with a bad sector, for ever. */
+static bool is_hopeless(const struct block *b, struct err *e)
+{
+	uint64_t size = 0;
+
+	if (S_ISBLK(b->st.st_mode) &&
+	    (ioctl(b->fd, BLKGETSIZE64, &size) < 0 || size < b->size)) {
+		(void)err_set(e, ERR_IO, "the device %s is gone",
+			      text_quote_str(b->options.path).s);
+		return true;
+	}
+	if (b->failures < BLOCK_FAILURES_MAX && b->bad_bytes <= BLOCK_BAD_MAX)
+		return false;
+	(void)err_set(e, ERR_IO,
+		      "%s cannot be read at %ju places, %ju bytes: given up",
+		      text_quote_str(b->options.path).s, (uintmax_t)b->failures,
+		      (uintmax_t)b->bad_bytes);
+	return true;
 }
 
 /* A sector at a time: what fails is zeros.  -1 when it is no use. */
@@ -154,18 +184,11 @@ static int read_sectors(struct block *b, size_t n, uint64_t offset,
 
 		if (got == (ssize_t)want)
 			continue;
-		if (got < 0 && (errno == ENXIO || errno == ENODEV ||
-				errno == ENOMEDIUM || errno == ESTALE))
-			return err_sys(e, "the device is gone");
 		/* Shorter than it was: nothing is there. */
 		memset(b->bytes + i, 0, want);
 		note_bad(b, offset + i, want, got < 0 ? errno : ENODATA);
-		if (b->failures >= BLOCK_FAILURES_MAX)
-			return err_set(e, ERR_IO,
-				       "%s cannot be read at %d places: given "
-				       "up",
-				       text_quote_str(b->options.path).s,
-				       BLOCK_FAILURES_MAX);
+		if (is_cancelled(b, e) || is_hopeless(b, e))
+			return -1;
 	}
 	return 0;
 }
@@ -275,8 +298,8 @@ static int read_stream(struct source_handle *h, void *out, size_t n,
 	const uint64_t offset = atomic_load(&b->offset);
 	uint64_t hole = 0;
 
-	if (b->options.cancel && atomic_load(b->options.cancel))
-		return err_set(e, ERR_INTERRUPTED, "interrupted");
+	if (is_cancelled(b, e))
+		return -1;
 	if (offset >= b->size) {
 		report_bad(b);
 		return 0;
@@ -293,6 +316,11 @@ static int read_stream(struct source_handle *h, void *out, size_t n,
 	return 1;
 }
 
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 /* An image that was written to meanwhile is not of one moment. */
 static enum source_state finish(struct source_handle *h, struct entry *en)
 {
@@ -302,9 +330,15 @@ static enum source_state finish(struct source_handle *h, struct entry *en)
 	if (en->type != ENTRY_FILE || !S_ISREG(b->st.st_mode))
 		return SOURCE_OK;
 	if (fstat(b->fd, &now) == 0 && now.st_size == b->st.st_size &&
-	    now.st_mtim.tv_sec == b->st.st_mtim.tv_sec &&
-	    now.st_mtim.tv_nsec == b->st.st_mtim.tv_nsec)
+	    is_same_time(now.st_mtim, b->st.st_mtim) &&
+	    is_same_time(now.st_ctim, b->st.st_ctim))
 		return SOURCE_OK;
+	/* Half of a file is bad enough; half of a file system is none. */
+	if (b->options.report)
+		b->options.report(b->options.report_arg, b->path,
+				  strlen(b->path),
+				  "it was written to while it was read: it is "
+				  "not of one moment");
 	en->flags |= ENTRY_CHANGED;
 	return SOURCE_CHANGED;
 }

@@ -10,11 +10,12 @@
  * device says nothing about that, and is.
  *
  * What cannot be read is reported as a range of bytes, to the sector, and is
- * zeros in the snapshot, which is then partial; a device that is gone, or that
- * fails at a thousand places, ends it.
+ * zeros in the snapshot, which is then partial; a device that is gone, or of
+ * which too much cannot be read, ends it.
  *
  * Consistent is what nobody writes to meanwhile: a frozen file system, a
- * snapshot of a volume.  What the size was when it was opened is what is read.
+ * snapshot of a volume.  An image that was written to is reported; a device
+ * does not tell.  What the size was when it was opened is what is read.
  */
 #ifndef STORAGE_SOURCES_BLOCK_H
 #define STORAGE_SOURCES_BLOCK_H
@@ -25,8 +26,9 @@
 #include "base/err.h"
 #include "storage/sources/source.h"
 
-/* Ranges that cannot be read, before it is given up. */
+/* Ranges, and bytes, that cannot be read, before it is given up. */
 #define BLOCK_FAILURES_MAX 1000
+#define BLOCK_BAD_MAX	   ((uint64_t)1 << 30)
 
 struct block_options {
 	const char *path; /* of the device or image; symlinks are followed */

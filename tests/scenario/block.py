@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import snap
 from snap import LIMIT, SNAPCTL, check
@@ -116,6 +115,16 @@ def too_small_is_refused(world):
         small.close()
 
 
+def reads_zeros(device, offset):
+    fd = os.open(device, os.O_RDONLY)
+    try:
+        return os.pread(fd, 4096, offset) == bytes(4096)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
 def what_cannot_be_read_is_named(world):
     bad = Disk(world, "bad", 8 * MB)
     try:
@@ -125,6 +134,10 @@ def what_cannot_be_read_is_named(world):
         # What lies behind the end of its image fails to be read.
         os.truncate(bad.image, 5 * MB + 4096)
         sh("blockdev", "--flushbufs", bad.device)
+        if reads_zeros(bad.device, 5 * MB + 4096):
+            print("     not told: here nothing fails behind the end of an "
+                  "image")
+            return
         done = take(world, bad.device, status=3)
         check(done["state"] == "partial", done)
         names = [e["message"] for e in done["errors"]]
@@ -143,16 +156,22 @@ def what_cannot_be_read_is_named(world):
 
 def a_killed_restore_is_taken_over(world, disk):
     target = world.path("killed.img")
-    p = subprocess.Popen([SNAPCTL, "restore", "latest", "--output", target,
-                          "--source", ""],
-                         env={**world.env, "SNAPCTL_TEST_SEAM": "kill:20"},
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = ("restore", newest(world, disk), "--output", target)
+    world.json(*words, SNAPCTL_TEST_SEAM="count:" + world.path("calls"))
+    with open(world.path("calls")) as f:
+        calls = int(f.read())
+    os.unlink(target)
+    p = subprocess.Popen([SNAPCTL, *words], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL,
+                         env={**world.env,
+                              "SNAPCTL_TEST_SEAM": f"kill:{calls // 2}"})
     check(p.wait(timeout=LIMIT) == -signal.SIGKILL, "it was not killed")
     check(not os.path.exists(target), "something looks whole")
     left = [n for n in os.listdir(world.root) if n.endswith(".part")]
     check(len(left) == 1, left)
-    time.sleep(0.1)
-    world.json("restore", f"{newest(world, disk)}", "--output", target)
+    world.json(*words)
+    left = [n for n in os.listdir(world.root) if n.endswith(".part")]
+    check(left == [], left)
     with open(target, "rb") as f:
         check(f.read() == disk.content(), "it differs")
 

@@ -336,6 +336,8 @@ START_TEST(who_is_asked_to_stop_cuts_freezing_short)
 	ck_ok(open_hooks(&h));
 	ck_assert_int_eq(hooks_before(h, &e), -1);
 	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
+	ck_ok(hooks_after(h, &e));
+	ck_assert(!hooks_were_late(h));
 	hooks_close(h);
 	ck_assert_str_eq(ran(), "freeze thaw ");
 }

@@ -228,6 +228,53 @@ START_TEST(what_is_there_is_kept_unless_told)
 }
 END_TEST
 
+static void count_report(void *arg, const char *path, size_t len,
+			 const char *message)
+{
+	(void)len;
+	ck_assert_str_eq(path, "/disk");
+	ck_assert_ptr_nonnull(strstr(message, "not of one moment"));
+	++*(unsigned int *)arg;
+}
+
+/* Read all of it; a byte is written in between, if so. */
+static enum source_state read_through(bool change, unsigned int *reports)
+{
+	const struct block_options o = { .path = image,
+					 .name = "disk",
+					 .report = count_report,
+					 .report_arg = reports };
+	CLEANUP(source_close) struct source *s = NULL;
+	CLEANUP(source_release) struct source_handle *h = NULL;
+	static uint8_t bytes[4 * SOURCE_BLOCK];
+	struct source_extent x;
+	struct entry en;
+	int got;
+
+	ck_ok(block_open(&o, &s, &e));
+	ck_assert_int_eq(source_next(s, &en, &e), 1);
+	ck_assert_int_eq(source_next(s, &en, &e), 1);
+	ck_ok(source_take(s, &h, &e));
+	ck_assert_int_eq(source_describe(h, &en, &e), 1);
+	while ((got = source_read(h, bytes, sizeof(bytes), &x, &e)) == 1)
+		if (change)
+			put(image, 0, 1, 77);
+	ck_assert_int_eq(got, 0);
+	return source_finish(h, &en);
+}
+
+START_TEST(an_image_that_is_written_to_is_told)
+{
+	unsigned int reports = 0;
+
+	put(image, 0, 9 * SOURCE_BLOCK, 1);
+	ck_assert_int_eq(read_through(false, &reports), SOURCE_OK);
+	ck_assert_uint_eq(reports, 0);
+	ck_assert_int_eq(read_through(true, &reports), SOURCE_CHANGED);
+	ck_assert_uint_eq(reports, 1);
+}
+END_TEST
+
 START_TEST(what_is_no_disk_is_refused)
 {
 	struct snapshot_result r;
@@ -258,7 +305,11 @@ START_TEST(a_target_of_no_use_is_refused)
 	(void)snprintf(out, sizeof(out), "/nowhere/at/all");
 	ck_assert_int_eq(put_back(r.id, true, &back), -1);
 	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
-	ck_assert_uint_eq(scratch_count(&f.dir), 2);
+	ck_assert_int_eq(symlink("nowhere", scratch_path(&f.dir, "link", out)),
+			 0);
+	ck_assert_int_eq(put_back(r.id, true, &back), -1);
+	ck_assert_int_eq(e.code, ERR_EXISTS);
+	ck_assert_uint_eq(scratch_count(&f.dir), 3);
 }
 END_TEST
 
@@ -270,6 +321,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, only_the_blocks_that_changed_are_stored);
 	tcase_add_test(tc, sizes_need_not_be_round);
 	tcase_add_test(tc, what_is_there_is_kept_unless_told);
+	tcase_add_test(tc, an_image_that_is_written_to_is_told);
 	tcase_add_test(tc, what_is_no_disk_is_refused);
 	tcase_add_test(tc, a_target_of_no_use_is_refused);
 }
