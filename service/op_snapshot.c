@@ -314,12 +314,15 @@ static int create(struct operation_call *call, struct err *e)
 	CLEANUP(creating_done) struct creating x;
 
 	creating_init(&x, call);
+	/* The cleanup frees x; clang-tidy 14 misses those of structs.
+	 * NOLINTBEGIN(clang-analyzer-unix.Malloc) */
 	if (declare(&x, e) || describe(&x, e) ||
 	    engine_open(call, &x.repository, e) || find_own(&x, e) ||
 	    snapshot_errors_new(&x.errors, e))
 		return -1;
 	if (take_until_done(&x, e) == 0)
 		return 0;
+	/* NOLINTEND(clang-analyzer-unix.Malloc) */
 	/* A command's end says nothing of what became of ours. */
 	return strcmp(x.declared.type, "command") == 0
 		       ? err_wrap(e, "no snapshot was taken")

@@ -41,6 +41,19 @@ static void tear_down(void)
 	scratch_done(&dir);
 }
 
+static void ok(int got)
+{
+	if (got < 0)
+		ck_abort_msg("%s", e.text);
+}
+
+/* It fails, and says so; "" is said by all. */
+static void fails(int got, const char *said)
+{
+	ck_assert_int_eq(got, -1);
+	ck_assert_msg(strstr(e.text, said) != NULL, "%s", e.text);
+}
+
 /* The test's own program stands in for snapctld. */
 static void become(void)
 {
@@ -90,6 +103,11 @@ static const char *ran(void)
 	return text;
 }
 
+static void expect_ran(const char *want)
+{
+	ck_assert_str_eq(ran(), want);
+}
+
 static void wait_until_ran(const char *want)
 {
 	for (int i = 0; i < 3000 && strcmp(ran(), want) != 0; i++)
@@ -102,7 +120,7 @@ static void wait_for_peace(void)
 {
 	struct hooks *h = NULL;
 
-	ck_ok(open_hooks(&h));
+	ok(open_hooks(&h));
 	hooks_close(h);
 }
 
@@ -114,17 +132,17 @@ START_TEST(they_run_around_a_snapshot)
 	add("before", "one", ":");
 	add("always", "always", ":");
 	add("before", "two", ":");
-	ck_ok(open_hooks(&h));
-	ck_assert_str_eq(ran(), "");
-	ck_ok(hooks_before(h, &e));
-	ck_assert_str_eq(ran(), "one two ");
-	ck_ok(hooks_after(h, &e));
-	ck_assert_str_eq(ran(), "one two thaw always ");
+	ok(open_hooks(&h));
+	expect_ran("");
+	ok(hooks_before(h, &e));
+	expect_ran("one two ");
+	ok(hooks_after(h, &e));
+	expect_ran("one two thaw always ");
 	/* Once. */
-	ck_ok(hooks_after(h, &e));
+	ok(hooks_after(h, &e));
 	hooks_close(h);
 	wait_for_peace();
-	ck_assert_str_eq(ran(), "one two thaw always ");
+	expect_ran("one two thaw always ");
 }
 END_TEST
 
@@ -138,14 +156,14 @@ START_TEST(what_they_did_is_told)
 	json_init(&j, json_to_buf, &b);
 	add("before", "one", "echo hello");
 	add("after", "two", "echo oh; exit 3");
-	ck_ok(open_hooks(&h));
-	ck_ok(hooks_before(h, &e));
-	ck_assert_int_eq(hooks_after(h, &e), -1);
+	ok(open_hooks(&h));
+	ok(hooks_before(h, &e));
+	fails(hooks_after(h, &e), "");
 	ck_assert_str_eq(e.text,
 			 "the hook \"/bin/sh\" (after) failed: it ended "
 			 "with status 3, saying \"oh\"");
 	hooks_write(h, &j);
-	ck_ok(json_finish(&j, &e));
+	ok(json_finish(&j, &e));
 	ck_assert_ptr_nonnull(
 		strstr(buf_str(&b),
 		       "[{\"when\":\"before\",\"program\":\"/bin/sh\","
@@ -167,12 +185,12 @@ START_TEST(nothing_was_frozen_by_one_that_failed)
 	add("before", "two", ":");
 	add("after", "thaw", ":");
 	add("always", "always", ":");
-	ck_ok(open_hooks(&h));
-	ck_assert_int_eq(hooks_before(h, &e), -1);
+	ok(open_hooks(&h));
+	fails(hooks_before(h, &e), "");
 	ck_assert_int_eq(e.code, ERR_IO);
 	ck_assert_ptr_nonnull(strstr(e.text, "no such table"));
-	ck_ok(hooks_after(h, &e));
-	ck_assert_str_eq(ran(), "one always ");
+	ok(hooks_after(h, &e));
+	expect_ran("one always ");
 	hooks_close(h);
 }
 END_TEST
@@ -187,10 +205,10 @@ START_TEST(but_by_the_one_before_it)
 	add("after", "thaw", "exit 1");
 	add("after", "more", ":");
 	add("always", "always", ":");
-	ck_ok(open_hooks(&h));
-	ck_assert_int_eq(hooks_before(h, &e), -1);
-	ck_assert_int_eq(hooks_after(h, &e), -1);
-	ck_assert_str_eq(ran(), "one two thaw more always ");
+	ok(open_hooks(&h));
+	fails(hooks_before(h, &e), "");
+	fails(hooks_after(h, &e), "");
+	expect_ran("one two thaw more always ");
 	hooks_close(h);
 }
 END_TEST
@@ -203,18 +221,17 @@ START_TEST(nor_by_one_that_hangs_or_dies)
 	add("before", "one", "sleep 1000");
 	list[0].timeout_ms = 3000;
 	add("after", "thaw", ":");
-	ck_ok(open_hooks(&h));
-	ck_assert_int_eq(hooks_before(h, &e), -1);
-	ck_assert_ptr_nonnull(strstr(e.text, "was not done within"));
-	ck_ok(hooks_after(h, &e));
-	ck_assert_str_eq(ran(), "one thaw ");
+	ok(open_hooks(&h));
+	fails(hooks_before(h, &e), "was not done within");
+	ok(hooks_after(h, &e));
+	expect_ran("one thaw ");
 	hooks_close(h);
 	list[0].timeout_ms = 60000;
 	(void)snprintf(scripts[0], sizeof(scripts[0]), "kill -9 $$");
-	ck_ok(open_hooks(&h));
-	ck_assert_int_eq(hooks_before(h, &e), -1);
-	ck_ok(hooks_after(h, &e));
-	ck_assert_str_eq(ran(), "one thaw thaw ");
+	ok(open_hooks(&h));
+	fails(hooks_before(h, &e), "");
+	ok(hooks_after(h, &e));
+	expect_ran("one thaw thaw ");
 	hooks_close(h);
 }
 END_TEST
@@ -227,11 +244,10 @@ START_TEST(a_program_that_is_missing_is_told)
 	add("before", "one", ":");
 	add("after", "thaw", ":");
 	list[0].argv = (struct resource_texts){ missing, 1 };
-	ck_ok(open_hooks(&h));
-	ck_assert_int_eq(hooks_before(h, &e), -1);
-	ck_assert_ptr_nonnull(strstr(e.text, "there is no program"));
-	ck_ok(hooks_after(h, &e));
-	ck_assert_str_eq(ran(), "");
+	ok(open_hooks(&h));
+	fails(hooks_before(h, &e), "there is no program");
+	ok(hooks_after(h, &e));
+	expect_ran("");
 	hooks_close(h);
 }
 END_TEST
@@ -243,13 +259,13 @@ START_TEST(who_goes_without_a_word_is_thawed)
 	add("before", "freeze", ":");
 	add("after", "thaw", "sleep 0.2");
 	add("always", "always", ":");
-	ck_ok(open_hooks(&h));
+	ok(open_hooks(&h));
 	hooks_close(h); /* nothing was asked for */
-	ck_assert_str_eq(ran(), "");
-	ck_ok(open_hooks(&h));
-	ck_ok(hooks_before(h, &e));
+	expect_ran("");
+	ok(open_hooks(&h));
+	ok(hooks_before(h, &e));
 	hooks_close(h);
-	ck_assert_str_eq(ran(), "freeze thaw always ");
+	expect_ran("freeze thaw always ");
 }
 END_TEST
 
@@ -275,11 +291,11 @@ START_TEST(a_run_that_is_killed_is_thawed_once)
 	add("always", "always", ":");
 	run_and_die(false);
 	wait_for_peace();
-	ck_assert_str_eq(ran(), "");
+	expect_ran("");
 	run_and_die(true);
 	wait_until_ran("freeze thaw always ");
 	wait_for_peace();
-	ck_assert_str_eq(ran(), "freeze thaw always ");
+	expect_ran("freeze thaw always ");
 }
 END_TEST
 
@@ -302,7 +318,7 @@ START_TEST(also_in_the_middle_of_freezing)
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	wait_until_ran("freeze thaw ");
 	wait_for_peace();
-	ck_assert_str_eq(ran(), "freeze thaw ");
+	expect_ran("freeze thaw ");
 }
 END_TEST
 
@@ -323,23 +339,23 @@ START_TEST(who_is_asked_to_stop_cuts_freezing_short)
 
 	add("before", "freeze", "sleep 1000");
 	add("after", "thaw", ":");
-	ck_ok(open_hooks(&h));
+	ok(open_hooks(&h));
 	ck_assert_int_eq(pthread_create(&thread, NULL, stop_once_frozen, NULL),
 			 0);
-	ck_assert_int_eq(hooks_before(h, &e), -1);
+	fails(hooks_before(h, &e), "");
 	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
-	ck_ok(hooks_after(h, &e));
+	ok(hooks_after(h, &e));
 	hooks_close(h);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	ck_assert_str_eq(ran(), "freeze thaw ");
+	expect_ran("freeze thaw ");
 	/* Who knows beforehand freezes nothing. */
-	ck_ok(open_hooks(&h));
-	ck_assert_int_eq(hooks_before(h, &e), -1);
+	ok(open_hooks(&h));
+	fails(hooks_before(h, &e), "");
 	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
-	ck_ok(hooks_after(h, &e));
+	ok(hooks_after(h, &e));
 	ck_assert(!hooks_were_late(h));
 	hooks_close(h);
-	ck_assert_str_eq(ran(), "freeze thaw ");
+	expect_ran("freeze thaw ");
 }
 END_TEST
 
@@ -381,15 +397,15 @@ START_TEST(the_next_one_thaws_what_nobody_did)
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert_int_eq(kill(read_number(path), SIGKILL), 0);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_str_eq(ran(), "freeze ");
+	expect_ran("freeze ");
 	(void)snprintf(scripts[0], sizeof(scripts[0]), "echo again >>%s",
 		       log_path);
-	ck_ok(open_hooks(&h));
-	ck_assert_str_eq(ran(), "freeze thaw always ");
-	ck_ok(hooks_before(h, &e));
-	ck_ok(hooks_after(h, &e));
+	ok(open_hooks(&h));
+	expect_ran("freeze thaw always ");
+	ok(hooks_before(h, &e));
+	ok(hooks_after(h, &e));
 	hooks_close(h);
-	ck_assert_str_eq(ran(), "freeze thaw always again thaw always ");
+	expect_ran("freeze thaw always again thaw always ");
 }
 END_TEST
 
@@ -405,17 +421,16 @@ START_TEST(a_run_without_a_guardian_thaws_at_once)
 	add("before", "freeze", script);
 	add("after", "thaw", ":");
 	add("always", "always", ":");
-	ck_ok(open_hooks(&h));
-	ck_ok(hooks_before(h, &e));
+	ok(open_hooks(&h));
+	ok(hooks_before(h, &e));
 	ck_assert_int_eq(kill(read_number(path), SIGKILL), 0);
-	ck_assert_int_eq(hooks_after(h, &e), -1);
-	ck_assert_ptr_nonnull(strstr(e.text, "another one did what is due"));
+	fails(hooks_after(h, &e), "another one did what is due");
 	/* Nobody knows whether it was frozen to the end. */
 	ck_assert(hooks_were_late(h));
-	ck_assert_str_eq(ran(), "freeze thaw always ");
+	expect_ran("freeze thaw always ");
 	hooks_close(h);
 	wait_for_peace();
-	ck_assert_str_eq(ran(), "freeze thaw always ");
+	expect_ran("freeze thaw always ");
 }
 END_TEST
 
@@ -426,15 +441,14 @@ START_TEST(no_freeze_lasts_for_ever)
 	add("before", "freeze", ":");
 	add("after", "thaw", ":");
 	source.source.quiesce_limit_ms = 200;
-	ck_ok(open_hooks(&h));
-	ck_ok(hooks_before(h, &e));
+	ok(open_hooks(&h));
+	ok(hooks_before(h, &e));
 	wait_until_ran("freeze thaw ");
-	ck_assert_int_eq(hooks_after(h, &e), -1);
-	ck_assert_ptr_nonnull(strstr(e.text, "spec.quiesceLimit"));
+	fails(hooks_after(h, &e), "spec.quiesceLimit");
 	ck_assert(hooks_were_late(h));
 	hooks_close(h);
 	wait_for_peace();
-	ck_assert_str_eq(ran(), "freeze thaw ");
+	expect_ran("freeze thaw ");
 }
 END_TEST
 
@@ -456,7 +470,7 @@ START_TEST(a_journal_of_another_boot_or_of_no_sense_is_let_be)
 		ck_assert(fputs(journals[i], f) >= 0);
 		ck_assert_int_eq(fclose(f), 0);
 		wait_for_peace();
-		ck_assert_str_eq(ran(), "");
+		expect_ran("");
 	}
 }
 END_TEST
@@ -476,14 +490,14 @@ START_TEST(those_of_one_source_take_turns)
 		_exit(open_hooks(&h) < 0 || hooks_before(h, &e) < 0 ||
 		      hooks_after(h, &e) < 0);
 	}
-	ck_ok(open_hooks(&h));
-	ck_ok(hooks_before(h, &e));
+	ok(open_hooks(&h));
+	ok(hooks_before(h, &e));
 	clock_sleep_ms(500);
-	ck_assert_str_eq(ran(), "freeze ");
-	ck_ok(hooks_after(h, &e));
+	expect_ran("freeze ");
+	ok(hooks_after(h, &e));
 	hooks_close(h);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_str_eq(ran(), "freeze thaw freeze thaw ");
+	expect_ran("freeze thaw freeze thaw ");
 }
 END_TEST
 
