@@ -24,10 +24,10 @@ KINDS: dict[str, type[loads.Growing] | None] = {
 CHUNKS = (100_000, 1_000_000, 10_000_000)
 CHUNKS_QUICK = (10_000, 30_000, 100_000)
 
-# What those programs print: "build  1.234 s  peak 56.7 MiB", and
-# "1000 chunks, 500 needed: 1.2 s, 34 MiB anonymous".
-NAMED = re.compile(r"^(\w[\w -]*?)\s+([\d.]+) s\s+peak\s+([\d.]+) MiB", re.M)
-COUNTED = re.compile(r"^\d+ chunks[^:\n]*: ([\d.]+) s, ([\d.]+) MiB", re.M)
+# What those programs print (measure.h): "index: merge them into one  10000
+# 0.0195 s  0.0081 s of the processor  1.8 MiB  …".
+COST = re.compile(r"^(\w+: .+?) {2,}\d+ +([\d.]+) s +[\d.]+ s of the processor"
+                  r" +([\d.]+) MiB", re.M)
 
 
 def label(kind: loads.Growing, point: int) -> str:
@@ -65,14 +65,9 @@ class Chunks:
                 if n not in self.programs]
 
     @staticmethod
-    def read(program: str, said: str) -> dict[str, tuple[float, float]]:
+    def read(said: str) -> dict[str, tuple[float, float]]:
         """Seconds and MiB by what they were for; {} for an unknown print."""
-        found = {f"{program} {m[1]}": (float(m[2]), float(m[3]))
-                 for m in NAMED.finditer(said)}
-        for n, m in enumerate(COUNTED.finditer(said)):
-            name = program if n == 0 else f"{program} again"
-            found[name] = (float(m[1]), float(m[2]))
-        return found
+        return {m[1]: (float(m[2]), float(m[3])) for m in COST.finditer(said)}
 
     def run(self, work: str, figures: report.Figures, number: int,
             tell) -> None:
@@ -86,15 +81,14 @@ class Chunks:
                 try:
                     whole, said = measure.run(
                         [program, folder, str(chunks)], dict(os.environ))
-                    found = self.read(name, said)
+                    found = self.read(said)
                     if not found:
                         raise measure.Trouble("what it printed is not known "
                                               "here")
                     for step, (seconds, mib) in found.items():
-                        figures.add((load, step, "snapctl", "cpu" if name ==
-                                     "index" else "wall"), number, seconds)
-                        figures.add((load, step, "snapctl", "anon" if name ==
-                                     "gc" else "peak"), number, mib)
+                        at = load, step, "snapctl"
+                        figures.add((*at, "wall"), number, seconds)
+                        figures.add((*at, "anon"), number, mib)
                     for what in ("wall", "anon", "read", "written"):
                         if what in whole:
                             figures.add((load, f"{name} whole", "snapctl",
@@ -112,9 +106,7 @@ class Chunks:
         memory = plot.Panel("memory of each part", "MiB")
         for chunks in self.points:
             for step in steps:
-                for panel, kinds in ((time, ("wall", "cpu")),
-                                     (memory, ("anon", "peak"))):
-                    for what in kinds:
-                        panel.add(step, chunks, figures.of(
-                            f"chunks {chunks:,}", step, "snapctl", what))
+                for panel, what in ((time, "wall"), (memory, "anon")):
+                    panel.add(step, chunks, figures.of(
+                        f"chunks {chunks:,}", step, "snapctl", what))
         return plot.svg("Cost against chunks", "chunks", [time, memory], foot)
