@@ -501,6 +501,8 @@ static const struct operation_param restore_params[] = {
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_PATH,
 	  .value = "FILE",
+	  .view = "bytes:size bytes_written:size=written seconds:seconds "
+		  "errors",
 	  .help = "instead: a new file, or a block device, for a disk or a "
 		  "command's output" },
 	{ .name = "include",
@@ -547,7 +549,7 @@ const struct operation op_restore_rows[] = {
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = restore_params,
 	  .view = "files:count bytes:size reused:count skipped:count "
-		  "bytes_written:size=written seconds:seconds left_out errors",
+		  "seconds:seconds left_out errors",
 	  .summary = "put a snapshot, or a part of it, back into a folder",
 	  .help = "SNAP puts full paths below DIR: DIR/etc/nginx/nginx.conf. "
 		  "SNAP:PATH puts what is in PATH below DIR: "
