@@ -59,7 +59,6 @@ void manifest_done(struct manifest *m)
 int manifest_list_add(struct manifest_list *l, const void *bytes, size_t n,
 		      struct err *e)
 {
-	struct manifest_bytes *grown;
 	uint8_t *copy;
 
 	if (l->n >= MANIFEST_LIST_MAX) {
@@ -68,10 +67,15 @@ int manifest_list_add(struct manifest_list *l, const void *bytes, size_t n,
 			      MANIFEST_LIST_MAX);
 		return err_hint(e, "name a folder instead of what it holds");
 	}
-	grown = reallocarray(l->v, l->n + 1, sizeof(*grown));
-	if (!grown)
-		return err_oom(e);
-	l->v = grown;
+	/* There is room up to the next power of two. */
+	if ((l->n & (l->n - 1)) == 0) {
+		struct manifest_bytes *grown = reallocarray(
+			l->v, l->n ? 2 * l->n : 1, sizeof(*grown));
+
+		if (!grown)
+			return err_oom(e);
+		l->v = grown;
+	}
 	copy = malloc(n + 1);
 	if (!copy)
 		return err_oom(e);
