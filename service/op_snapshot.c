@@ -521,7 +521,8 @@ const struct operation op_snapshot_rows[] = {
 		  "which those of zeros take no space, and those that are as "
 		  "they were no more. An image that looks unchanged is not "
 		  "read again; a device is. What cannot be read is named, and "
-		  "zeros in the snapshot, which is then partial.",
+		  "zeros in the snapshot, which is then partial, as is that of "
+		  "an image that was written to meanwhile.",
 	  .run = create },
 	{ .verb = "snapshot list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
