@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -28,6 +29,8 @@
 #define ENVIRONMENT_BYTES (1U << 20)
 /* How long one that cannot be killed has to end. */
 #define PATIENCE_MS 5000
+/* How often a wish to stop is looked for. */
+#define STOP_MS 200
 /* Reads of child_tail_read(): who prints for ever is looked at for its time,
  * too. */
 #define TAIL_READS 64
@@ -436,6 +439,36 @@ bool child_tail_read(struct child_tail *t, int fd)
 		t->len = keep + (size_t)n;
 	}
 	return true;
+}
+
+enum child_watched child_watch(struct child *c, int64_t timeout_ms,
+			       const atomic_bool *stop, struct child_tail *out,
+			       struct child_tail *err_tail)
+{
+	const int64_t deadline = clock_boot_ms() + timeout_ms;
+	struct pollfd fds[3] = {
+		{ .fd = c->pid_fd, .events = POLLIN },
+		{ .fd = c->out, .events = POLLIN },
+		{ .fd = err_tail ? c->err : -1, .events = POLLIN },
+	};
+
+	for (;;) {
+		const int64_t left = deadline - clock_boot_ms();
+
+		if (stop && atomic_load(stop))
+			return CHILD_STOPPED;
+		if (left <= 0)
+			return CHILD_TIMED_OUT;
+		(void)poll(fds, 3, (int)(left < STOP_MS ? left : STOP_MS));
+		/* Its end of output is not its end. */
+		if (fds[1].revents && !child_tail_read(out, c->out))
+			fds[1].fd = -1;
+		if (err_tail && fds[2].revents &&
+		    !child_tail_read(err_tail, c->err))
+			fds[2].fd = -1;
+		if (fds[0].revents)
+			return CHILD_ENDED;
+	}
 }
 
 static bool is_blank(char c)

@@ -12,8 +12,10 @@
 #ifndef BASE_CHILD_H
 #define BASE_CHILD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/attr.h"
@@ -78,6 +80,16 @@ struct child_tail {
  * at its end.
  */
 bool child_tail_read(struct child_tail *t, int fd) NONNULL(1);
+enum child_watched { CHILD_ENDED, CHILD_TIMED_OUT, CHILD_STOPPED };
+/*
+ * Read what it prints until it ends, its time is over, or stop, which may be
+ * NULL, becomes true; child_end() is then due.  err_tail is for what comes
+ * `apart`; may be NULL.
+ */
+enum child_watched child_watch(struct child *c, int64_t timeout_ms,
+			       const atomic_bool *stop, struct child_tail *out,
+			       struct child_tail *err_tail) NONNULL(1, 4)
+	MUST_CHECK;
 /*
  * The last line that says something new, without its newline: its length.
  * Lines that are indented continue the one before them.
