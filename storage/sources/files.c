@@ -236,11 +236,26 @@ static const struct source_ops files_ops = {
 	.progress = progress,
 };
 
+/* The path itself need not exist. */
+static int check_place(const struct files_options *o, struct err *e)
+{
+	struct stat st;
+
+	assert(o->path_count == 1);
+	if (stat(o->place, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(e, ERR_IO,
+			       "what is to be read for %s is no folder",
+			       text_quote_str(o->paths[0]).s);
+	return 0;
+}
+
 /* Whether one of the paths leads somewhere, or may. */
 static int check_paths(const struct files_options *o, struct err *e)
 {
 	size_t i;
 
+	if (o->place)
+		return check_place(o, e);
 	for (i = 0; i < o->path_count; i++) {
 		struct stat st;
 
@@ -273,8 +288,8 @@ static int set_up(struct files *f, const struct files_options *options,
 	f->rules = (struct files_rules){ &f->options, &f->plan, &f->pool };
 	if (buf_reserve(&f->path, ENTRY_PATH_MAX + 257, e) < 0)
 		return -1;
-	return files_plan_init(&f->plan, options->paths, options->path_count,
-			       e);
+	f->options.place = NULL;
+	return files_plan_init(&f->plan, options, e);
 }
 
 static int begin(struct files *f, struct err *e)

@@ -66,6 +66,12 @@ struct files_options {
 	 */
 	const char *const *paths;
 	size_t path_count;
+	/*
+	 * An absolute path of the folder to be read where there is one path
+	 * only: what lies in it is recorded as if it lay below that path, which
+	 * need not exist.  A snapshot of a volume, say.  NULL: the path itself.
+	 */
+	const char *place;
 	files_excluded *excluded; /* NULL: nothing is */
 	const void *excluded_arg;
 	bool exclude_caches;

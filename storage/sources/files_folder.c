@@ -65,7 +65,7 @@ static int idle_trim(struct files_pool *p)
 }
 
 int files_folder_new(struct files_pool *p, struct files_folder *parent,
-		     const char *name, bool follow, int fd,
+		     const char *name, bool follow, const char *place, int fd,
 		     struct files_folder **ret)
 {
 	const size_t len = strlen(name);
@@ -86,6 +86,7 @@ int files_folder_new(struct files_pool *p, struct files_folder *parent,
 	if (parent)
 		f->path_len += parent->path_len + (parent->parent != NULL);
 	f->follow = follow;
+	f->place = place;
 	f->fd = fd;
 	f->pins = 1;
 	f->name_len = (uint16_t)len;
@@ -142,7 +143,7 @@ static int open_below(int dir_fd, const struct files_folder *f)
 	CLEANUP(file_close) int fd = -1;
 	struct stat st;
 
-	fd = openat(dir_fd, f->name,
+	fd = openat(dir_fd, f->place ? f->place : f->name,
 		    O_PATH | O_DIRECTORY | O_CLOEXEC |
 			    (f->follow ? 0 : O_NOFOLLOW));
 	if (fd < 0 || fstat(fd, &st) < 0)

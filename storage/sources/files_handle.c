@@ -45,7 +45,7 @@ struct files_handle {
 	uint64_t offset;   /* delivered */
 	uint64_t size;	   /* how far to read */
 	uint64_t data_end; /* sparse: data is known to reach so far */
-	char name[];
+	char name[];	   /* or place */
 };
 
 static struct files_handle *handle_of(struct source_handle *handle)
@@ -56,7 +56,9 @@ static struct files_handle *handle_of(struct source_handle *handle)
 int files_handle_new(struct files *f, struct source_handle **ret, struct err *e)
 {
 	const struct files_record *rec = &f->list->records[f->index];
-	struct files_handle *h = calloc(1, sizeof(*h) + rec->name_len + 1U);
+	const char *place = files_place_of(&f->plan, rec);
+	const char *name = place ? place : f->list->names + rec->name;
+	struct files_handle *h = calloc(1, sizeof(*h) + strlen(name) + 1U);
 
 	if (!h)
 		return err_oom(e);
@@ -68,7 +70,7 @@ int files_handle_new(struct files *f, struct source_handle **ret, struct err *e)
 	h->follow = rec->flags & RECORD_FOLLOW;
 	h->named = rec->flags & RECORD_PLANNED;
 	h->format = rec->mode & S_IFMT;
-	memcpy(h->name, f->list->names + rec->name, rec->name_len + 1U);
+	memcpy(h->name, name, strlen(name) + 1U);
 	*ret = &h->base;
 	return 0;
 }

@@ -60,9 +60,12 @@ struct files_plan {
 	struct files_plan_node *nodes;
 	char *names;
 	size_t count;
+	/* What stands for the one path, to be opened in its stead; or NULL. */
+	char *place;
+	uint32_t placed; /* the path's node */
 };
-int files_plan_init(struct files_plan *p, const char *const *paths,
-		    size_t count, struct err *e) NONNULL(1, 4) MUST_CHECK;
+int files_plan_init(struct files_plan *p, const struct files_options *o,
+		    struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 void files_plan_done(struct files_plan *p) NONNULL(1);
 
 /*
@@ -84,7 +87,8 @@ struct files_folder {
 	ino_t ino;
 	uint32_t path_len;
 	bool follow;
-	atomic_bool told; /* that it is lost */
+	const char *place; /* it is opened as that; or NULL */
+	atomic_bool told;  /* that it is lost */
 	/* Under the pool's lock: */
 	int fd;
 	unsigned int pins;
@@ -95,10 +99,13 @@ struct files_folder {
 };
 void files_pool_init(struct files_pool *p) NONNULL(1);
 void files_pool_done(struct files_pool *p) NONNULL(1);
-/* Takes fd over, as a pinned descriptor; parent gets a reference. */
+/*
+ * Takes fd over, as a pinned descriptor; parent gets a reference.  place may be
+ * NULL, and outlives the folder.
+ */
 int files_folder_new(struct files_pool *p, struct files_folder *parent,
-		     const char *name, bool follow, int fd,
-		     struct files_folder **ret) NONNULL(1, 3, 6) MUST_CHECK;
+		     const char *name, bool follow, const char *place, int fd,
+		     struct files_folder **ret) NONNULL(1, 3, 7) MUST_CHECK;
 struct files_folder *files_folder_ref(struct files_folder *f);
 void files_folder_unref(struct files_folder *f);
 /*
@@ -156,6 +163,12 @@ struct files_record {
 	uint8_t flags;
 	bool linked; /* more than one name, and no folder */
 };
+/*
+ * Where the thing with that record is to be opened: a path of its own for the
+ * folder that has a place, and else NULL, by its name.
+ */
+const char *files_place_of(const struct files_plan *p,
+			   const struct files_record *rec) NONNULL(1, 2);
 /* A folder that was read. */
 struct files_list {
 	struct files_folder *folder; /* NULL: the list of "/" alone */

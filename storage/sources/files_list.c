@@ -444,12 +444,16 @@ static void look_planned(struct files_reader *r, int fd,
 			 const struct files_folder *folder, const struct key *k,
 			 struct files_record *rec)
 {
-	const struct files_plan_node *node = &r->rules->plan->nodes[k->plan];
+	const struct files_plan *plan = r->rules->plan;
+	const struct files_plan_node *node = &plan->nodes[k->plan];
 	const char *name = (const char *)r->names.data + k->name;
 	struct files_record listed = *rec;
 	bool is_listed;
 	bool whole;
 
+	rec->flags = k->flags;
+	if (files_place_of(plan, rec))
+		name = plan->place;
 	if (!look_at(fd, name, false, &listed)) {
 		rec->sys = listed.sys;
 		return;
@@ -664,8 +668,9 @@ int files_list_root(const struct files_plan *plan, struct files_list **ret,
 	struct files_record *rec;
 	struct files_list *l;
 	struct statx x;
+	const char *root = plan->place && plan->placed == 0 ? plan->place : "/";
 
-	if (statx(AT_FDCWD, "/", AT_NO_AUTOMOUNT, FILES_STAT_MASK, &x) < 0)
+	if (statx(AT_FDCWD, root, AT_NO_AUTOMOUNT, FILES_STAT_MASK, &x) < 0)
 		return err_sys(e, "cannot look at \"/\"");
 	l = list_new();
 	rec = calloc(1, sizeof(*rec));
@@ -692,6 +697,8 @@ int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 {
 	const struct files_record *rec = &list->records[i];
 	const char *name = list->names + rec->name;
+	const char *place = files_place_of(r->rules->plan, rec);
+	const char *to_open = place ? place : name;
 	CLEANUP(files_list_unref) struct files_list *l = list_new();
 	CLEANUP(file_close) int fd = -1;
 	bool through = rec->flags & RECORD_THROUGH;
@@ -699,18 +706,19 @@ int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 
 	if (!l)
 		return err_oom(e);
-	fd = open_folder(list->folder, rec, name, through, l);
+	fd = open_folder(list->folder, rec, to_open, through, l);
 	/* What is planned below it may still be had. */
 	if (fd < 0 && !through && rec->flags & RECORD_PLANNED) {
 		through = true;
-		fd = open_folder(list->folder, rec, name, through, l);
+		fd = open_folder(list->folder, rec, to_open, through, l);
 	}
 	if (fd < 0) {
 		*ret = TAKE(l);
 		return 0;
 	}
 	if (files_folder_new(r->rules->pool, list->folder, name,
-			     rec->flags & RECORD_FOLLOW, fd, &l->folder) < 0)
+			     rec->flags & RECORD_FOLLOW, place, fd,
+			     &l->folder) < 0)
 		return err_sys(e, "cannot look at a folder");
 	opened = TAKE_FD(fd);
 	/* Something was mounted there since it was looked at. */

@@ -245,16 +245,38 @@ static void plan_add(struct files_plan *p, const struct given *g)
 	p->nodes[node].follow = g->follow;
 }
 
-int files_plan_init(struct files_plan *p, const char *const *paths,
-		    size_t count, struct err *e)
+/* A place stands for the one path there is. */
+static int set_place(struct files_plan *p, const char *place, struct err *e)
+{
+	if (!place)
+		return 0;
+	assert(place[0] == '/');
+	for (uint32_t i = 0; i < p->count; i++)
+		if (p->nodes[i].whole)
+			p->placed = i;
+	p->place = strdup(place);
+	return p->place ? 0 : err_oom(e);
+}
+
+const char *files_place_of(const struct files_plan *p,
+			   const struct files_record *rec)
+{
+	return p->place && rec->flags & RECORD_PLANNED && rec->plan == p->placed
+		       ? p->place
+		       : NULL;
+}
+
+int files_plan_init(struct files_plan *p, const struct files_options *o,
+		    struct err *e)
 {
 	struct given *list;
 	size_t bytes = 2;
 	size_t n;
 	size_t i;
 
-	if (resolve_all(paths, count, &list, &n, e) < 0)
+	if (resolve_all(o->paths, o->path_count, &list, &n, e) < 0)
 		return -1;
+	assert(!o->place || n == 1);
 	for (i = 0; i < n; i++)
 		bytes += list[i].len + 1;
 	if (bytes >= UINT32_MAX / 2) {
@@ -273,6 +295,10 @@ int files_plan_init(struct files_plan *p, const char *const *paths,
 	for (i = 0; i < n; i++)
 		plan_add(p, &list[i]);
 	given_free(list, n);
+	if (set_place(p, o->place, e) < 0) {
+		files_plan_done(p);
+		return -1;
+	}
 	return 0;
 }
 
@@ -280,5 +306,6 @@ void files_plan_done(struct files_plan *p)
 {
 	free(p->nodes);
 	free(p->names);
+	free(p->place);
 	memset(p, 0, sizeof(*p));
 }

@@ -258,6 +258,81 @@ START_TEST(a_path_that_is_skipped_is_named)
 END_TEST
 
 /* Between being looked at and being opened. */
+/* A copy elsewhere is read, and told as if it lay where the path says. */
+START_TEST(another_place_stands_for_a_path)
+{
+	CLEANUP(place_done) struct place p;
+	struct tree_list want = { 0 };
+	char at[SCRATCH_PATH];
+	char as[SCRATCH_PATH];
+
+	place_init(&p);
+	make_folder("copy");
+	make_folder("copy/sub");
+	write_file("copy/file", "x");
+	write_file("copy/sub/deep", "y");
+	ck_assert_int_eq(link("copy/file", "copy/sub/same"), 0);
+	ck_assert_int_eq(symlink("nowhere", "copy/link"), 0);
+	p.paths[0] = scratch_path(&p.dir, "as/if", as);
+	p.options.place = scratch_path(&p.dir, "copy", at);
+	/* The folder above is the real one. */
+	make_folder("as");
+	walk(&p);
+	ck_assert_uint_eq(p.list.error_count, 0);
+	expect_names(&p, "as as/if as/if/file as/if/link as/if/sub "
+			 "as/if/sub/deep as/if/sub/same");
+	/* Even beside something else of that name. */
+	tree_list_done(&p.list);
+	make_folder("as/if");
+	write_file("as/if/other", "z");
+	walk(&p);
+	expect_names(&p, "as as/if as/if/file as/if/link as/if/sub "
+			 "as/if/sub/deep as/if/sub/same");
+	tree_list_naive(&want, at);
+	for (size_t i = 0; i < want.count; i++) {
+		char path[2 * SCRATCH_PATH];
+		const struct tree_line *got;
+
+		(void)snprintf(path, sizeof(path), "%s%s", as,
+			       want.lines[i].path + strlen(at));
+		got = tree_list_find(&p.list, path);
+		ck_assert_ptr_nonnull(got);
+		if (want.lines[i].group[0] == 0)
+			ck_assert_str_eq(got->text, want.lines[i].text);
+	}
+	tree_list_done(&want);
+	/* The root itself may be elsewhere. */
+	tree_list_done(&p.list);
+	p.paths[0] = "/";
+	tree_list_done(&p.list);
+	{
+		CLEANUP(source_close) struct source *s = NULL;
+		struct err e = { 0 };
+		struct entry en;
+
+		ck_ok(files_open(&p.options, &s, &e));
+		ck_assert_int_eq(source_next(s, &en, &e), 1);
+		ck_assert_str_eq(en.path, "/");
+		ck_assert_int_eq(source_next(s, &en, &e), 1);
+		ck_assert_str_eq(en.path, "/file");
+	}
+}
+END_TEST
+
+START_TEST(a_place_that_is_not_there_is_told)
+{
+	CLEANUP(place_done) struct place p;
+	struct source *s;
+	struct err e = { 0 };
+	char at[SCRATCH_PATH];
+
+	place_init(&p);
+	p.options.place = scratch_path(&p.dir, "gone", at);
+	ck_assert_int_eq(files_open(&p.options, &s, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "is no folder"));
+}
+END_TEST
+
 START_TEST(a_path_that_vanishes_is_named)
 {
 	CLEANUP(place_done) struct place p;
@@ -301,6 +376,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_path_within_another_may_lead_through_a_link);
 	tcase_add_test(tc, a_path_within_a_folder_that_cannot_be_listed);
 	tcase_add_test(tc, a_path_that_is_skipped_is_named);
+	tcase_add_test(tc, another_place_stands_for_a_path);
+	tcase_add_test(tc, a_place_that_is_not_there_is_told);
 	tcase_add_test(tc, a_path_that_vanishes_is_named);
 }
 CHECK_MAIN("storage/sources/files and its paths", cases)
