@@ -26,6 +26,7 @@
 #include "service/notify.h"
 #include "service/scheduler.h"
 #include "service/supervisor.h"
+#include "service/volume.h"
 
 /* Operations of the API at once; they wait for the disk, not for each other. */
 enum { WORKERS = 4 };
@@ -260,7 +261,9 @@ static void recover_hooks(const struct config *c)
 
 	(void)snprintf(folder, sizeof(folder), "%s/hooks",
 		       config_text(c, CONFIG_STATE));
-	hooks_recover(folder);
+	hooks_recover(folder, false);
+	volume_folder(config_text(c, CONFIG_STATE), folder);
+	hooks_recover(folder, true);
 }
 
 static int start(struct daemon *d, struct err *e)

@@ -4,20 +4,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "service/engine.h"
+#include "service/volume.h"
 #include "storage/sources/block.h"
+#include "storage/sources/btrfs.h"
 #include "storage/sources/command.h"
 #include "storage/sources/files.h"
 
 struct driver_type {
 	const char *name;
+	const char *kept_as; /* what a manifest calls its content */
 	int (*prepare)(struct driver *d, struct manifest *about, struct err *e);
 	int (*open)(const struct driver *d, const struct own_folders *own,
 		    struct snapshot_errors *errors, struct source **ret,
 		    struct err *e);
+	/* NULL where there is nothing to do, or to tell. */
+	int (*hold)(struct driver *d, struct err *e);
 	const struct child_tail *(*said)(const struct source *s);
 };
 
@@ -52,13 +59,15 @@ static int prepare_files(struct driver *d, struct manifest *about,
 	return 0;
 }
 
-static int open_files(const struct driver *d, const struct own_folders *own,
-		      struct snapshot_errors *errors, struct source **ret,
-		      struct err *e)
+static int open_tree(const struct driver *d, const char *place,
+		     const struct own_folders *own,
+		     struct snapshot_errors *errors, struct source **ret,
+		     struct err *e)
 {
 	const struct files_options o = {
 		.paths = d->declared->paths.items,
 		.path_count = d->declared->paths.count,
+		.place = place,
 		.excluded = exclude_empty(d->exclude) ? NULL : exclude_below,
 		.excluded_arg = &d->scope,
 		.exclude_caches = d->exclude_caches,
@@ -70,6 +79,13 @@ static int open_files(const struct driver *d, const struct own_folders *own,
 	};
 
 	return files_open(&o, ret, e);
+}
+
+static int open_files(const struct driver *d, const struct own_folders *own,
+		      struct snapshot_errors *errors, struct source **ret,
+		      struct err *e)
+{
+	return open_tree(d, NULL, own, errors, ret, e);
 }
 
 /* ---- command ------------------------------------------------------------ */
@@ -138,6 +154,18 @@ static const char *block_name(const struct driver *d)
 	return slash ? slash + 1 : path;
 }
 
+static int check_one_path(const struct driver *d, const char *what,
+			  struct err *e)
+{
+	const size_t n = d->declared->paths.count;
+
+	return n == 1 ? 0
+		      : err_set(e, ERR_USAGE,
+				"a snapshot is of one %s, and %zu paths were "
+				"given",
+				what, n);
+}
+
 /*
  * The parent is the newest snapshot of the same path: what leads to a device,
  * below /dev/disk/by-id say, often stays the same longer than what it is.
@@ -149,11 +177,8 @@ static int prepare_block(struct driver *d, struct manifest *about,
 	char *whole;
 	int failed;
 
-	if (s->paths.count != 1)
-		return err_set(e, ERR_USAGE,
-			       "a snapshot is of one device or image, and %zu "
-			       "paths were given",
-			       s->paths.count);
+	if (check_one_path(d, "device or image", e) < 0)
+		return -1;
 	if (check_name(block_name(d), e) < 0)
 		return -1;
 	whole = s->paths.items[0][0] == '/' ? strdup(s->paths.items[0])
@@ -170,28 +195,110 @@ static int prepare_block(struct driver *d, struct manifest *about,
 	return failed;
 }
 
-static int open_block(const struct driver *d, const struct own_folders *own,
-		      struct snapshot_errors *errors, struct source **ret,
-		      struct err *e)
+static int open_disk(const struct driver *d, const char *path,
+		     struct snapshot_errors *errors, struct source **ret,
+		     struct err *e)
 {
 	const struct block_options o = {
-		.path = d->declared->paths.items[0],
+		.path = path,
 		.name = block_name(d),
 		.cancel = d->cancel,
 		.report = snapshot_report,
 		.report_arg = errors,
 	};
 
-	(void)own;
 	return block_open(&o, ret, e);
+}
+
+static int open_block(const struct driver *d, const struct own_folders *own,
+		      struct snapshot_errors *errors, struct source **ret,
+		      struct err *e)
+{
+	(void)own;
+	return open_disk(d, d->declared->paths.items[0], errors, ret, e);
+}
+
+/* ---- btrfs -------------------------------------------------------------- */
+
+/* Our own folder in it is no part of it. */
+static int prepare_btrfs(struct driver *d, struct manifest *about,
+			 struct err *e)
+{
+	return check_one_path(d, "subvolume", e) < 0 ||
+			       prepare_files(d, about, e) < 0 ||
+			       exclude_add(d->exclude, "/" BTRFS_FOLDER "/",
+					   e) < 0
+		       ? -1
+		       : 0;
+}
+
+static int hold_btrfs(struct driver *d, struct err *e)
+{
+	return btrfs_snapshot_take(d->declared->paths.items[0], d->label,
+				   &d->subvolume, e);
+}
+
+static int open_btrfs(const struct driver *d, const struct own_folders *own,
+		      struct snapshot_errors *errors, struct source **ret,
+		      struct err *e)
+{
+	(void)own; /* there they are d->moved */
+	return open_tree(d, btrfs_snapshot_place(d->subvolume), &d->moved,
+			 errors, ret, e);
+}
+
+/* ---- volume ------------------------------------------------------------- */
+
+static bool is_disk(const struct driver *d)
+{
+	return strcmp(d->declared->content, "block") == 0;
+}
+
+static int prepare_volume(struct driver *d, struct manifest *about,
+			  struct err *e)
+{
+	if (check_one_path(d, "volume", e) < 0)
+		return -1;
+	(void)snprintf(about->type, sizeof(about->type), "%s",
+		       d->declared->content);
+	return is_disk(d) ? prepare_block(d, about, e)
+			  : prepare_files(d, about, e);
+}
+
+static int hold_volume(struct driver *d, struct err *e)
+{
+	const struct volume_settings settings = {
+		.source = d->label,
+		.declared = d->declared,
+		.state = d->state,
+		.run = d->run,
+		.stop = d->cancel,
+	};
+
+	return volume_take(&settings, &d->volume, e);
+}
+
+static int open_volume(const struct driver *d, const struct own_folders *own,
+		       struct snapshot_errors *errors, struct source **ret,
+		       struct err *e)
+{
+	const char *place = volume_place(d->volume);
+
+	(void)own; /* there they are d->moved */
+	return is_disk(d) ? open_disk(d, place, errors, ret, e)
+			  : open_tree(d, place, &d->moved, errors, ret, e);
 }
 
 /* ---- All of them -------------------------------------------------------- */
 
 static const struct driver_type types[] = {
-	{ "files", prepare_files, open_files, NULL },
-	{ "command", prepare_command, open_command, command_said },
-	{ "block", prepare_block, open_block, NULL },
+	{ "files", "files", prepare_files, open_files, NULL, NULL },
+	{ "command", "command", prepare_command, open_command, NULL,
+	  command_said },
+	{ "block", "block", prepare_block, open_block, NULL, NULL },
+	{ "btrfs", "files", prepare_btrfs, open_btrfs, hold_btrfs, NULL },
+	/* As its content, which prepare_volume() says. */
+	{ "volume", "", prepare_volume, open_volume, hold_volume, NULL },
 };
 
 static void fill_user(struct manifest *m)
@@ -221,12 +328,90 @@ int driver_prepare(struct driver *d, struct manifest *about, struct err *e)
 		return err_set(e, ERR_USAGE,
 			       "this version cannot read sources of type %s",
 			       text_quote_str(type).s);
-	(void)snprintf(about->type, sizeof(about->type), "%s", d->type->name);
+	(void)snprintf(about->type, sizeof(about->type), "%s",
+		       d->type->kept_as);
+	d->label = about->source[0] ? about->source : "adhoc";
 	(void)snprintf(about->program, sizeof(about->program),
 		       "snapctl " SNAPCTL_VERSION);
 	engine_host(about->host, sizeof(about->host));
 	fill_user(about);
 	return d->type->prepare(d, about, e);
+}
+
+/*
+ * A folder of ours within it is in its snapshot as well, with the same inode
+ * number on another device.  In what is no copy inode by inode, made by rsync
+ * say, it is not recognised.
+ */
+static int move_own(struct driver *d, const struct own_folders *own,
+		    struct err *e)
+{
+	const char *place = d->subvolume ? btrfs_snapshot_place(d->subvolume)
+					 : volume_place(d->volume);
+	struct stat from;
+	struct stat to;
+
+	own_folders_done(&d->moved);
+	if (stat(d->declared->paths.items[0], &from) < 0 ||
+	    stat(place, &to) < 0 || !S_ISDIR(to.st_mode))
+		return 0;
+	return own_folders_move(&d->moved, own, from.st_dev, to.st_dev, e);
+}
+
+int driver_hold(struct driver *d, const struct own_folders *own, struct err *e)
+{
+	if (!d->type->hold)
+		return 0;
+	return d->type->hold(d, e) < 0 || move_own(d, own, e) < 0 ? -1 : 0;
+}
+
+bool driver_holds(const struct driver *d)
+{
+	return d->type && d->type->hold;
+}
+
+int driver_release(struct driver *d, bool *ret_late, struct err *e)
+{
+	struct btrfs_snapshot *subvolume = d->subvolume;
+	int failed;
+
+	*ret_late = false;
+	d->subvolume = NULL;
+	if (!d->volume)
+		return btrfs_snapshot_remove(subvolume, e);
+	failed = volume_remove(d->volume, e);
+	*ret_late = volume_was_late(d->volume);
+	return failed;
+}
+
+bool driver_write_programs(const struct driver *d, const char *key,
+			   struct json *j)
+{
+	if (!d->volume)
+		return false;
+	json_key(j, key);
+	volume_write(d->volume, j);
+	return true;
+}
+
+void driver_tell_left_out(const struct driver *d, struct notes *to)
+{
+	size_t n = 0;
+	size_t total = 0;
+	const char *const *nested;
+	char more[80];
+
+	if (!d->subvolume)
+		return;
+	nested = btrfs_snapshot_nested(d->subvolume, &n, &total);
+	for (size_t i = 0; i < n; i++)
+		notes_add(to, nested[i], strlen(nested[i]),
+			  "it is a subvolume of its own, and not in this "
+			  "snapshot");
+	(void)snprintf(more, sizeof(more), "and %zu more subvolumes",
+		       total - n);
+	if (total > n)
+		notes_add(to, "", 0, more);
 }
 
 int driver_open(const struct driver *d, const struct own_folders *own,
@@ -244,6 +429,14 @@ const struct child_tail *driver_said(const struct driver *d,
 
 void driver_done(struct driver *d)
 {
+	bool ignored;
+	struct err why;
+
+	if (driver_release(d, &ignored, &why) < 0)
+		log_failure(LOG_LEVEL_ERROR, "what was read", &why);
+	volume_free(d->volume);
+	d->volume = NULL;
+	own_folders_done(&d->moved);
 	exclude_free(d->exclude);
 	free(d->roots);
 	d->exclude = NULL;

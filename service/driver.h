@@ -6,6 +6,10 @@
  * into a driver's options and into what the snapshot's manifest says of its
  * origin.  A new driver adds a row to the table in driver.c, and its keys to
  * resource_source.c.
+ *
+ * What holds still only as a snapshot of itself, a subvolume or a volume, is
+ * made to by driver_hold(), and let go by driver_release(); what is read, and
+ * recorded in a manifest, is "files" or "block" then as with any others.
  */
 #ifndef SERVICE_DRIVER_H
 #define SERVICE_DRIVER_H
@@ -17,6 +21,8 @@
 #include "base/attr.h"
 #include "base/child.h"
 #include "base/err.h"
+#include "base/json.h"
+#include "service/notes.h"
 #include "service/own_folders.h"
 #include "service/resource.h"
 #include "storage/repository/manifest.h"
@@ -32,6 +38,9 @@ struct driver {
 	bool exclude_caches;
 	bool cross_file_systems;
 	bool as_caller; /* a command has the caller's environment and folder */
+	/* In a run only: */
+	const char *state; /* the daemon's folder */
+	int64_t run;
 
 	/* driver_prepare()'s. */
 	const struct driver_type *type;
@@ -39,6 +48,12 @@ struct driver {
 	char **roots; /* one block */
 	size_t n_roots;
 	struct exclude_scope scope;
+
+	/* driver_hold()'s. */
+	const char *label; /* whose it is: a part of names */
+	struct btrfs_snapshot *subvolume;
+	struct volume *volume;
+	struct own_folders moved; /* as they are in what is held */
 };
 
 /*
@@ -49,6 +64,28 @@ struct driver {
  */
 int driver_prepare(struct driver *d, struct manifest *about, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * Make what is to be read hold still, where that takes a snapshot of it: until
+ * driver_release().  own are folders that a walk leaves out.
+ */
+int driver_hold(struct driver *d, const struct own_folders *own, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* Whether that was, or will be, done: what quiesced it need not last longer. */
+bool driver_holds(const struct driver *d) NONNULL(1);
+/*
+ * Let it go, once nothing of it is open any more: -1 when something stays
+ * behind for the next run to remove, or, with *ret_late, it had been gone while
+ * it was read, so that what was read is nothing.  Once; then nothing.
+ */
+int driver_release(struct driver *d, bool *ret_late, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* What a volume's programs did, as a list; false when there are none. */
+bool driver_write_programs(const struct driver *d, const char *key,
+			   struct json *j) NONNULL(1, 2, 3);
+/* Add what lies below it and is not in it: subvolumes of their own.  While it
+ * holds. */
+void driver_tell_left_out(const struct driver *d, struct notes *to)
+	NONNULL(1, 2);
 /*
  * Open it; again, after the source was closed, to begin anew.  own are folders
  * that a walk leaves out.  Until it is closed d, own and errors must stay.

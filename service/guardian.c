@@ -214,6 +214,22 @@ static bool succeeded(const struct outcome *o)
 	return o->how == HOW_ENDED && o->status == 0;
 }
 
+/* hook "/usr/bin/psql" (before) */
+static void tell_what(const json_t *hook, char out[400])
+{
+	const char *called = json_string_value(json_object_get(hook, "called"));
+	const char *when = json_string_value(json_object_get(hook, "when"));
+	const char *program = json_string_value(
+		json_array_get(json_object_get(hook, "argv"), 0));
+
+	if (called)
+		(void)snprintf(out, 400, "%s, %s,", called,
+			       text_quote_str(program).s);
+	else
+		(void)snprintf(out, 400, "hook %s (%s)",
+			       text_quote_str(program).s, when);
+}
+
 static void report(struct guardian *g, const json_t *hook,
 		   const struct outcome *o, int64_t ms)
 {
@@ -223,19 +239,19 @@ static void report(struct guardian *g, const json_t *hook,
 	const char *line;
 	const size_t n = child_tail_line(&o->output, &line);
 	struct err ignored;
+	char called[400];
 	char said[220] = "";
 
+	tell_what(hook, called);
 	if (n)
 		(void)snprintf(said, sizeof(said), ", saying %s",
 			       text_quote(line, n).s);
 	if (!succeeded(o) && !g->failed[0])
 		(void)snprintf(g->failed, sizeof(g->failed),
-			       "the hook %s (%s) failed: %s%s",
-			       text_quote_str(program).s, when, o->message,
-			       said);
-	if (buf_addf(&g->log, &ignored, "%chook %s (%s) of %s: %s%s",
-		     succeeded(o) ? '+' : '-', text_quote_str(program).s, when,
-		     g->name, o->message, said) < 0 ||
+			       "the %s failed: %s%s", called, o->message, said);
+	if (buf_addf(&g->log, &ignored, "%c%s of %s: %s%s",
+		     succeeded(o) ? '+' : '-', called, g->name, o->message,
+		     said) < 0 ||
 	    buf_add(&g->log, "", 1, &ignored) < 0)
 		buf_clear(&g->log);
 	json_begin_object(&g->reply);
@@ -341,6 +357,8 @@ static void write_log(struct guardian *g)
 
 static void finish(struct guardian *g)
 {
+	const bool was_due = g->due;
+
 	g->failed[0] = '\0';
 	if (g->due)
 		(void)run_all(g, "after");
@@ -348,7 +366,10 @@ static void finish(struct guardian *g)
 	(void)run_all(g, "always");
 	g->begun = false;
 	write_log(g);
-	forget_journal(g);
+	/* What lasts is due until it is done; if there is anything to be. */
+	if (!g->failed[0] || !was_due ||
+	    !json_is_true(json_object_get(g->plan, "lasts")))
+		forget_journal(g);
 }
 
 /* Do it, and have the answer ready. */

@@ -21,7 +21,8 @@
  * unlocked, knows that its guardian was killed, too, and lets another one do
  * it, all of it, for nobody knows how far it was.  What another boot left is
  * not undone: a file system is not frozen any more, but a service that was
- * stopped, say, starts by other means.
+ * stopped, say, starts by other means.  A plan that "lasts" is followed also
+ * then, and is in its journal until all of it succeeded.
  */
 #ifndef SERVICE_GUARDIAN_H
 #define SERVICE_GUARDIAN_H
@@ -33,7 +34,8 @@
 /*
  * What goes over the socket: frames of a u32 length and JSON.  The run's are
  *
- *	{"name","limit_ms","hooks":[{"when","argv","user","timeout_ms"}]}
+ *	{"name","limit_ms","lasts",
+ *	 "hooks":[{"when","argv","user","timeout_ms","called"}]}
  *	"before", "after", "recover"
  *
  * where "recover" is "after" with everything due; each of these is answered by

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -168,16 +169,16 @@ static json_t *texts(const struct resource_texts *t)
 
 static json_t *make_plan(const struct hooks *h)
 {
-	const struct resource *source = h->settings.source;
+	const struct hooks_settings *s = &h->settings;
 	char name[RESOURCE_NAME_MAX + 64];
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < source->source.hook_count; i++) {
-		const struct resource_hook *k = &source->source.hooks[i];
-		json_t *hook = json_pack("{sssosIss*}", "when", k->when, "argv",
-					 texts(&k->argv), "timeout_ms",
+	for (size_t i = 0; i < s->count; i++) {
+		const struct resource_hook *k = &s->list[i];
+		json_t *hook = json_pack("{sssosIss*ss*}", "when", k->when,
+					 "argv", texts(&k->argv), "timeout_ms",
 					 (json_int_t)k->timeout_ms, "user",
-					 k->user);
+					 k->user, "called", k->called);
 
 		/* One that is left out would be a freeze that is not there. */
 		if (json_array_append_new(list, hook) < 0) {
@@ -185,10 +186,10 @@ static json_t *make_plan(const struct hooks *h)
 			return NULL;
 		}
 	}
-	(void)snprintf(name, sizeof(name), "source %s of run %jd", source->name,
-		       (intmax_t)h->settings.run);
-	return json_pack("{sssIso}", "name", name, "limit_ms",
-			 (json_int_t)source->source.quiesce_limit_ms, "hooks",
+	(void)snprintf(name, sizeof(name), "source %s of run %jd", s->source,
+		       (intmax_t)s->run);
+	return json_pack("{sssIsbso}", "name", name, "limit_ms",
+			 (json_int_t)s->limit_ms, "lasts", s->lasts, "hooks",
 			 list);
 }
 
@@ -210,7 +211,7 @@ static int open_journal(struct hooks *h, struct err *e)
 {
 	char path[4096];
 	const int n = snprintf(path, sizeof(path), "%s/%s", h->settings.folder,
-			       h->settings.source->name);
+			       h->settings.journal);
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(e, ERR_USAGE,
@@ -227,7 +228,7 @@ static int open_journal(struct hooks *h, struct err *e)
 		       : 0;
 }
 
-static int lock_journal(struct hooks *h, struct err *e)
+static int wait_for_lock(struct hooks *h, struct err *e)
 {
 	const int64_t until = clock_boot_ms() + BUSY_MS;
 
@@ -243,6 +244,25 @@ static int lock_journal(struct hooks *h, struct err *e)
 		clock_sleep_ms(POLL_MS);
 	}
 	return 0;
+}
+
+/*
+ * Whoever settles what others left may have taken ours, still empty, for one
+ * of those, and removed it.
+ */
+static int lock_journal(struct hooks *h, struct err *e)
+{
+	struct stat st;
+
+	for (int i = 0; i < 10; i++) {
+		if (open_journal(h, e) < 0 || wait_for_lock(h, e) < 0)
+			return -1;
+		if (fstat(h->journal_fd, &st) == 0 && st.st_nlink > 0)
+			return 0;
+		file_close(h->journal_fd);
+		h->journal_fd = -1;
+	}
+	return err_set(e, ERR_IO, "the hooks' journal is removed all the time");
 }
 
 /*
@@ -272,10 +292,10 @@ static int left_behind(struct hooks *h, json_t **ret, struct err *e)
 		log_event(LOG_LEVEL_ERROR,
 			  "the hooks' journal of source %s makes no sense: "
 			  "what it says is due is not done",
-			  h->settings.source->name);
+			  h->settings.source);
 	*ret = NULL;
 	/* What another boot froze is not frozen any more. */
-	if (of && strcmp(of, boot) == 0)
+	if (of && (h->settings.lasts || strcmp(of, boot) == 0))
 		*ret = json_incref(json_object_get(journal, "plan"));
 	json_decref(journal);
 	return *ret != NULL;
@@ -283,22 +303,29 @@ static int left_behind(struct hooks *h, json_t **ret, struct err *e)
 
 /*
  * Those that fail may have been done before, and if what they are for is still
- * frozen, the next freeze says so.
+ * frozen, the next freeze says so.  What lasts is another matter: 0 then.
  */
 static int recover(struct hooks *h, json_t *plan, struct err *e)
 {
 	struct err why;
+	int got = -1;
 	int failed;
 
 	log_event(LOG_LEVEL_WARN,
-		  "the guardian of hooks of source %s was killed: what is due "
-		  "after them is done now",
-		  h->settings.source->name);
+		  "what is due after a snapshot of source %s was not done, or "
+		  "failed: it is done now",
+		  h->settings.source);
 	failed = start_guardian(h, e) < 0 || send_plan(h, plan, e) < 0 ||
 		 send_text(h, "\"recover\"", e) < 0;
-	if (!failed && take_answer(h, &why) <= 0)
+	if (!failed)
+		got = take_answer(h, &why);
+	if (!failed && got <= 0)
 		log_failure(LOG_LEVEL_ERROR, "hooks that were due", &why);
 	end_guardian(h);
+	if (!failed && got <= 0 && h->settings.lasts) {
+		*e = why;
+		failed = true;
+	}
 	return failed ? -1 : 0;
 }
 
@@ -314,6 +341,21 @@ static int settle_earlier(struct hooks *h, struct err *e)
 	if (!failed && seam_truncate(h->journal_fd, 0) < 0)
 		failed = err_sys(e, "cannot empty the hooks' journal") < 0;
 	return failed ? -1 : 0;
+}
+
+/* One that is nobody else's, and has done its duty. */
+static void drop_journal(struct hooks *h)
+{
+	char path[4096];
+	struct stat st;
+
+	if (!h->settings.lasts || h->journal_fd < 0 ||
+	    fstat(h->journal_fd, &st) < 0 || st.st_size != 0)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/%s", h->settings.folder,
+		       h->settings.journal);
+	/* An empty one says that nothing is due. */
+	(void)!seam_unlink(AT_FDCWD, path, 0);
 }
 
 /* It does not answer: it is gone, and another one does what is due. */
@@ -346,8 +388,8 @@ static int open_all(struct hooks *h, struct err *e)
 	h->done = json_array();
 	if (!h->done)
 		return err_oom(e);
-	if (open_journal(h, e) < 0 || lock_journal(h, e) < 0 ||
-	    settle_earlier(h, e) < 0 || start_guardian(h, e) < 0)
+	if (lock_journal(h, e) < 0 || settle_earlier(h, e) < 0 ||
+	    start_guardian(h, e) < 0)
 		return -1;
 	plan = make_plan(h);
 	failed = send_plan(h, plan, e);
@@ -428,44 +470,64 @@ void hooks_close(struct hooks *h)
 	if (!h)
 		return;
 	end_guardian(h);
+	drop_journal(h);
 	file_close(h->journal_fd);
 	json_decref(h->done);
 	free(h);
 }
 
-/* ---- At the daemon's start ---------------------------------------------- */
+/* ---- What others left undone -------------------------------------------- */
 
-static void recover_one(const char *folder, const char *name)
+int hooks_settle(const struct hooks_settings *settings, struct err *e)
 {
-	struct resource source = { .kind = RESOURCE_SOURCE, .name = name };
-	struct hooks h = { .settings = { .source = &source, .folder = folder },
-			   .fd = -1,
-			   .journal_fd = -1,
-			   .pid = -1 };
-	struct err e;
+	struct hooks h = {
+		.settings = *settings, .fd = -1, .journal_fd = -1, .pid = -1
+	};
+	int failed = 0;
 
 	h.done = json_array();
-	if (h.done && open_journal(&h, &e) == 0 &&
-	    flock(h.journal_fd, LOCK_EX | LOCK_NB) == 0 &&
-	    settle_earlier(&h, &e) < 0)
-		log_failure(LOG_LEVEL_ERROR, "hooks", &e);
+	if (!h.done)
+		return err_oom(e);
+	if (open_journal(&h, e) < 0)
+		failed = -1;
+	else if (flock(h.journal_fd, LOCK_EX | LOCK_NB) == 0)
+		failed = settle_earlier(&h, e);
+	else if (errno != EWOULDBLOCK && errno != EINTR)
+		failed = err_sys(e, "cannot lock the hooks' journal");
+	/* In use, it is not empty, or is about to be written. */
+	else
+		h.settings.lasts = false;
+	if (failed == 0)
+		drop_journal(&h);
 	json_decref(h.done);
 	file_close(h.journal_fd);
+	return failed;
 }
 
-static void recover_all(const char *folder)
+/* ---- At the daemon's start ---------------------------------------------- */
+
+static void recover_all(const char *folder, bool lasts)
 {
 	DIR *d = opendir(folder);
 	const struct dirent *entry;
+	struct err e;
 
-	while (d && (entry = readdir(d)))
-		if (resource_name_valid(entry->d_name))
-			recover_one(folder, entry->d_name);
+	while (d && (entry = readdir(d))) {
+		const struct hooks_settings settings = {
+			.source = entry->d_name,
+			.folder = folder,
+			.journal = entry->d_name,
+			.lasts = lasts,
+		};
+
+		if (entry->d_name[0] != '.' && hooks_settle(&settings, &e) < 0)
+			log_failure(LOG_LEVEL_ERROR, "hooks", &e);
+	}
 	if (d)
 		(void)closedir(d);
 }
 
-void hooks_recover(const char *folder)
+void hooks_recover(const char *folder, bool lasts)
 {
 	const pid_t pid = access(folder, F_OK) == 0 ? fork() : -1;
 
@@ -474,7 +536,7 @@ void hooks_recover(const char *folder)
 		(void)setsid();
 		/* Nor does it keep what is the daemon's, its lock among it. */
 		if (fork() == 0 && close_range(3, ~0U, 0) == 0)
-			recover_all(folder);
+			recover_all(folder, lasts);
 		_exit(0);
 	}
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -1,6 +1,7 @@
 /*
  * The hooks of a source, as a run has them done: what quiesces before a
- * snapshot, and thaws after it.
+ * snapshot, and thaws after it.  The programs that take and remove snapshots
+ * of a volume are run like them (volume.h).
  *
  * They are run by a guardian (guardian.h), so that what is due after a freeze
  * happens also when the run is killed: once, and at least once where the
@@ -19,8 +20,18 @@
 #include "service/resource.h"
 
 struct hooks_settings {
-	const struct resource *source; /* with at least one hook */
-	const char *folder;	       /* for journals; made when missing */
+	const char *source; /* its name */
+	const struct resource_hook *list;
+	size_t count;	     /* > 0 */
+	int64_t limit_ms;    /* what is due after is done then, in any case */
+	const char *folder;  /* for journals; made when missing */
+	const char *journal; /* a name in it, and a lock: one at a time */
+	/*
+	 * What is made before them is there until it is undone: no reboot does
+	 * that, and what failed has to be tried again.  The journal, which is
+	 * nobody else's then, is kept until it succeeds, and removed after it.
+	 */
+	bool lasts;
 	int64_t run;
 	const atomic_bool *stop;
 	/* Becomes the guardian, with its socket and journal as descriptors 3
@@ -51,10 +62,16 @@ void hooks_write(const struct hooks *h, struct json *j) NONNULL(1, 2);
 void hooks_close(struct hooks *h);
 
 /*
+ * Do what is still due of a journal that nobody uses: 0 when nothing is any
+ * more, or it is in use; -1 when it was tried and failed, and *e says how.
+ */
+int hooks_settle(const struct hooks_settings *settings, struct err *e)
+	NONNULL(1, 2) MUST_CHECK;
+/*
  * At the daemon's start, before it has threads: have what killed guardians left
  * undone done by others, and do not wait for them.
  */
-void hooks_recover(const char *folder) NONNULL(1);
+void hooks_recover(const char *folder, bool lasts) NONNULL(1);
 DEFINE_CLEANUP(struct hooks *, hooks_close);
 
 #endif

@@ -29,6 +29,7 @@ struct creating {
 	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
+	struct notes left_out;
 };
 
 static void creating_init(struct creating *x, struct operation_call *call)
@@ -36,6 +37,7 @@ static void creating_init(struct creating *x, struct operation_call *call)
 	*x = (struct creating){ .call = call };
 	manifest_init(&x->about);
 	notes_init(&x->notes);
+	notes_init(&x->left_out);
 }
 
 static void creating_done(struct creating *x)
@@ -48,6 +50,7 @@ static void creating_done(struct creating *x)
 	own_folders_done(&x->own);
 	manifest_done(&x->about);
 	notes_done(&x->notes);
+	notes_done(&x->left_out);
 	repository_close(x->repository);
 }
 static inline void cleanup_creating_done(struct creating *x)
@@ -109,10 +112,10 @@ static int check_options(const struct args *args, struct err *e)
 		const char *option;
 		const char *types;
 	} only[] = {
-		{ "exclude", "files" },
-		{ "exclude-caches", "files" },
+		{ "exclude", "files btrfs" },
+		{ "exclude-caches", "files btrfs" },
 		{ "cross-file-systems", "files" },
-		{ "reread", "files block" },
+		{ "reread", "files block btrfs" },
 		{ "file", "command block" },
 		{ "timeout", "command" },
 		{ "min-size", "command" },
@@ -227,6 +230,8 @@ static void write_result(struct creating *x, const struct snapshot_result *r,
 	json_kv_uint(j, "bytes_new", r->bytes_new);
 	json_kv_double(j, "seconds", (double)ms / 1000.0);
 	notes_write(&x->notes, j, "errors");
+	if (x->left_out.n > 0)
+		notes_write(&x->left_out, j, "left_out");
 	json_end_object(j);
 }
 
@@ -243,6 +248,31 @@ static void tell_said(struct creating *x)
 			      text_quote(line, n).s);
 }
 
+/* What was held is let go as soon as it can be, and before anybody is told. */
+static int was_read(void *arg, struct err *e)
+{
+	struct creating *x = (struct creating *)arg;
+	struct err why;
+	bool late;
+
+	(void)e;
+	if (!driver_holds(&x->driver))
+		return 0;
+	source_close(x->source);
+	x->source = NULL;
+	if (driver_release(&x->driver, &late, &why) < 0)
+		progress_note(x->call->progress, "warning: %s", why.text);
+	return 0;
+}
+
+static int hold(struct creating *x, struct err *e)
+{
+	if (driver_hold(&x->driver, &x->own, e))
+		return -1;
+	driver_tell_left_out(&x->driver, &x->left_out);
+	return 0;
+}
+
 static int take(struct creating *x, struct err *e)
 {
 	const struct snapshot_options o = {
@@ -251,12 +281,14 @@ static int take(struct creating *x, struct err *e)
 		.cancel = x->call->stop,
 		.progress = on_progress,
 		.report = on_error,
+		.was_read = was_read,
 		.arg = x,
 	};
 	const int64_t begun_ms = clock_boot_ms();
 	struct snapshot_result result;
 
-	if (driver_open(&x->driver, &x->own, x->errors, &x->source, e) ||
+	if (hold(x, e) ||
+	    driver_open(&x->driver, &x->own, x->errors, &x->source, e) ||
 	    snapshot_take(x->repository, x->source, x->errors, &o, &result, e))
 		return -1;
 	if (result.state == MANIFEST_PARTIAL)
@@ -272,12 +304,19 @@ static int take(struct creating *x, struct err *e)
 /* Once more from the beginning, knowing nothing. */
 static int renew(struct creating *x, struct err *e)
 {
+	struct err why;
+	bool late;
+
 	source_close(x->source);
 	x->source = NULL;
+	if (driver_release(&x->driver, &late, &why) < 0)
+		progress_note(x->call->progress, "warning: %s", why.text);
 	snapshot_errors_free(x->errors);
 	x->errors = NULL;
 	notes_done(&x->notes);
 	notes_init(&x->notes);
+	notes_done(&x->left_out);
+	notes_init(&x->left_out);
 	repository_close(x->repository);
 	x->repository = NULL;
 	return engine_open(x->call, &x->repository, e) ||
@@ -417,11 +456,11 @@ static const struct operation_param create_params[] = {
 	{ .name = "type",
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_CHOICE,
-	  .choices = "files|command|block",
+	  .choices = "files|command|block|btrfs",
 	  .fallback = "files",
 	  .value = "TYPE",
-	  .help = "files and folders, what a command prints, or a block device "
-		  "or disk image" },
+	  .help = "files and folders, what a command prints, a block device "
+		  "or disk image, or a btrfs subvolume" },
 	{ .name = "file",
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
@@ -501,9 +540,9 @@ const struct operation op_snapshot_rows[] = {
 	  .params = create_params,
 	  .view = "snapshot state:state files:count dirs:count bytes:size "
 		  "bytes_read:size=read bytes_new:size=new seconds:seconds "
-		  "errors",
+		  "errors left_out",
 	  .summary = "take a snapshot of files and folders, of what a command "
-		     "prints, or of a disk",
+		     "prints, of a disk, or of a subvolume",
 	  .help = "What is unchanged since the newest complete snapshot that "
 		  "the same user took of the same source and paths is not read "
 		  "again.\n\n"
@@ -522,7 +561,11 @@ const struct operation op_snapshot_rows[] = {
 		  "they were no more. An image that looks unchanged is not "
 		  "read again; a device is. What cannot be read is named, and "
 		  "zeros in the snapshot, which is then partial, as is that of "
-		  "an image that was written to meanwhile.",
+		  "an image that was written to meanwhile.\n\n"
+		  "A btrfs subvolume (--type btrfs) is read from a read-only "
+		  "snapshot of it, so that it is of one moment; that is "
+		  "removed when it was read, or by the next run. Subvolumes "
+		  "within it are left out, and named. It takes root.",
 	  .run = create },
 	{ .verb = "snapshot list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

@@ -42,6 +42,18 @@ int own_folders_add_store(struct own_folders *x, const struct store *s,
 	return add(x, (struct files_identity){ folder.dev, folder.ino }, e);
 }
 
+int own_folders_move(struct own_folders *x, const struct own_folders *from,
+		     dev_t device, dev_t copy, struct err *e)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		const struct files_identity moved = { copy, from->list[i].ino };
+
+		if (from->list[i].dev == device && add(x, moved, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int own_folders_add_regions(struct own_folders *x,
 			    const struct resource *repository, struct err *e)
 {

@@ -94,17 +94,24 @@ struct resource_hook {
 	struct resource_texts argv;
 	int64_t timeout_ms;
 	const char *user; /* NULL: the daemon's */
+	/* What messages call it: "the provider's create"; NULL: a hook. */
+	const char *called;
 };
 /* What holds for a command when nothing was said. */
 #define RESOURCE_SOURCE_TIMEOUT	 "6h"
 #define RESOURCE_SOURCE_MIN_SIZE "1"
 struct resource_source {
-	const char *type; /* "files", "command", "block" */
-	/* Absolute, without "." and "..": of files; one, of a block. */
+	const char *type; /* "files", "command", "block", "btrfs", "volume" */
+	/* Absolute, without "." and "..": of files; one, of all others. */
 	struct resource_texts paths;
-	/* Of files: */
+	/* Of files, and of volumes that are read as such: */
 	struct resource_texts exclude;
 	bool text;
+	/* Of a volume; each gets the snapshot's name as its last argument: */
+	const char *content; /* "files", "block" */
+	struct resource_texts create;
+	struct resource_texts locate;
+	struct resource_texts remove;
 	/* Of a command: */
 	struct resource_texts argv;	   /* an absolute path first */
 	struct resource_texts environment; /* "KEY=VALUE" */

@@ -15,13 +15,21 @@
 static const struct driver_keys {
 	const char *name;
 	const char *needs;
-	const char *takes[8];
+	const char *one; /* what the one path is; NULL: there may be more */
+	const char *takes[10];
 } drivers[] = {
-	{ "files", "paths", { "exclude", "text" } },
+	{ "files", "paths", NULL, { "exclude", "text" } },
 	{ "command",
 	  "argv",
+	  NULL,
 	  { "environment", "user", "file", "timeout", "minSize" } },
-	{ "block", "paths", { "file" } },
+	{ "block", "paths", "device or image", { "file" } },
+	{ "btrfs", "paths", "subvolume", { "exclude", "text" } },
+	{ "volume",
+	  "paths",
+	  "path",
+	  { "content", "create", "locate", "remove", "timeout", "exclude",
+	    "text", "file" } },
 };
 
 static int check_type(struct reading *r, const struct yaml_node *node,
@@ -173,23 +181,50 @@ static const struct field fields[] = {
 	  .required = true,
 	  .offset = MEMBER(type),
 	  .check = check_type,
-	  .doc = "the driver that reads it: files, command, block" },
+	  .doc = "the driver that reads it: files, command, block, btrfs, "
+		 "volume" },
 	{ .key = "paths",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(paths),
 	  .check = check_path,
 	  .doc = "files: what is protected; absolute paths; a symlink is "
-		 "followed when a / ends it; block: the one device or image" },
+		 "followed when a / ends it; block: the one device or image; "
+		 "btrfs: the one subvolume; volume: the one path that it is "
+		 "recorded as, where it is mounted" },
 	{ .key = "exclude",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(exclude),
 	  .check = check_exclude,
-	  .doc = "files: patterns of what is left out, as in .gitignore" },
+	  .doc = "files, btrfs, volume: patterns of what is left out, as in "
+		 ".gitignore" },
 	{ .key = "text",
 	  .type = FIELD_BOOL,
 	  .offset = MEMBER(text),
 	  .fallback = "false",
-	  .doc = "files: configuration; differences are shown line by line" },
+	  .doc = "files, btrfs, volume: configuration; differences are shown line by line" },
+	{ .key = "content",
+	  .type = FIELD_TEXT,
+	  .offset = MEMBER(content),
+	  .fallback = "files",
+	  .choices = "files|block",
+	  .doc = "volume: how its snapshot is read, as a folder's files or as "
+		 "one device or image" },
+	{ .key = "create",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(create),
+	  .doc = "volume: the program that takes a snapshot of it, and its "
+		 "arguments, where {} stands for the snapshot's name, which "
+		 "else comes last; no shell" },
+	{ .key = "locate",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(locate),
+	  .doc = "volume: the program that prints where that snapshot can be "
+		 "read, mounting it if need be: one line, an absolute path" },
+	{ .key = "remove",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(remove),
+	  .doc = "volume: the program that removes it again; it succeeds when "
+		 "there is none of that name, too" },
 	{ .key = "argv",
 	  .type = FIELD_TEXTS,
 	  .offset = MEMBER(argv),
@@ -210,7 +245,8 @@ static const struct field fields[] = {
 	  .type = FIELD_TEXT,
 	  .offset = MEMBER(file),
 	  .check = check_file,
-	  .doc = "command, block: what its stream is called in the snapshot; "
+	  .doc = "command, block, volume: what its stream is called in the "
+		 "snapshot; "
 		 "\"stdout\", or as the device, when absent" },
 	{ .key = "timeout",
 	  .type = FIELD_CLOCK,
@@ -218,8 +254,8 @@ static const struct field fields[] = {
 	  .fallback = RESOURCE_SOURCE_TIMEOUT,
 	  .min = 1000,
 	  .max = INT64_C(31) * 86400 * 1000,
-	  .doc = "command: it is killed after this time, and there is no "
-		 "snapshot" },
+	  .doc = "command, volume: the program is killed after this time, "
+		 "and there is no snapshot" },
 	{ .key = "minSize",
 	  .type = FIELD_SIZE,
 	  .offset = MEMBER(min_size),
@@ -320,14 +356,41 @@ static void check_keys(struct reading *r, const struct driver_keys *mine,
 			"found no %s, expected at least one in spec.%s",
 			strcmp(mine->needs, "paths") == 0 ? "path" : "program",
 			mine->needs);
-	if (strcmp(mine->name, "block") == 0 && needed &&
-	    needed->kind == YAML_LIST && needed->count > 1)
+	if (mine->one && needed && needed->kind == YAML_LIST &&
+	    needed->count > 1)
 		problem_add(r->problems, yaml_place(r->y, needed),
-			    "found %zu paths, expected the one device or image",
-			    needed->count);
+			    "found %zu paths, expected the one %s",
+			    needed->count, mine->one);
 	for (const struct field *f = fields; f->key; f++)
 		if (!is_common(f->key))
 			check_stray(r, mine, f->key, spec);
+}
+
+/* A provider is all three of them. */
+static void check_provider(struct reading *r, const struct resource_source *s,
+			   const struct yaml_node *spec)
+{
+	const struct {
+		const char *key;
+		const struct resource_texts *argv;
+	} programs[] = {
+		{ "create", &s->create },
+		{ "locate", &s->locate },
+		{ "remove", &s->remove },
+	};
+
+	for (size_t i = 0; i < 3; i++) {
+		const struct yaml_node *node = yaml_get(spec, programs[i].key);
+
+		if (programs[i].argv->count > 0)
+			check_argv(r, programs[i].argv, node);
+		else
+			problem_add(r->problems,
+				    yaml_place(r->y, node ? node : spec),
+				    "found no program, expected one in "
+				    "spec.%s",
+				    programs[i].key);
+	}
 }
 
 static int finish(struct reading *r, struct resource *res,
@@ -338,6 +401,8 @@ static int finish(struct reading *r, struct resource *res,
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
 		if (s->type && strcmp(s->type, drivers[i].name) == 0)
 			check_keys(r, &drivers[i], spec);
+	if (s->type && strcmp(s->type, "volume") == 0)
+		check_provider(r, s, spec);
 	if (s->argv.count > 0)
 		check_argv(r, &s->argv, yaml_get(spec, "argv"));
 	if (s->hook_count > 0)

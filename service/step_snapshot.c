@@ -47,10 +47,12 @@ struct taking {
 	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
+	struct notes left_out;
 	uint64_t named;
 	struct hooks *hooks;
 	char hooks_folder[4096];
 	struct err hook_failure;      /* of those that came after */
+	struct err release_failure;   /* what was held is still there */
 	struct child_tail said;	      /* by a command */
 	struct snapshot_result taken; /* zeros when found, not taken */
 	struct repository_snapshot snapshot;
@@ -62,11 +64,15 @@ static void taking_init(struct taking *x, struct run *r,
 	*x = (struct taking){
 		.run = r,
 		.declared = source,
-		.driver = { .declared = &source->source, .cancel = r->stop },
+		.driver = { .declared = &source->source,
+			    .cancel = r->stop,
+			    .state = config_text(r->config, CONFIG_STATE),
+			    .run = r->id },
 	};
 	manifest_init(&x->about);
 	manifest_init(&x->snapshot.manifest);
 	notes_init(&x->notes);
+	notes_init(&x->left_out);
 }
 
 static void taking_done(struct taking *x)
@@ -77,6 +83,7 @@ static void taking_done(struct taking *x)
 	driver_done(&x->driver);
 	own_folders_done(&x->own);
 	notes_done(&x->notes);
+	notes_done(&x->left_out);
 	manifest_done(&x->about);
 	repository_snapshot_done(&x->snapshot);
 	repository_close(x->repository);
@@ -137,28 +144,63 @@ static void close_source(struct taking *x)
 	x->source = NULL;
 }
 
-/*
- * In any case, once, and as soon as nothing is open any more that a hook might
- * want to unmount.
- */
+/* In any case, once. */
 static void end_hooks(struct taking *x)
 {
-	close_source(x);
 	if (x->hooks && hooks_after(x->hooks, &x->hook_failure) < 0)
 		log_failure(LOG_LEVEL_ERROR, "hooks", &x->hook_failure);
 }
 
-/* Nothing is published yet: thawed too early, it is not of one moment. */
-static int was_read(void *arg, struct err *e)
+/* -1: it had been gone while it was read. */
+static int release(struct taking *x, struct err *e)
 {
-	struct taking *x = arg;
+	bool late;
 
-	end_hooks(x);
+	if (driver_release(&x->driver, &late, &x->release_failure) == 0)
+		return 0;
+	log_failure(LOG_LEVEL_ERROR, "what was read", &x->release_failure);
+	if (!late)
+		return 0;
+	*e = x->release_failure;
+	err_clear(&x->release_failure);
+	return -1;
+}
+
+/* Thawed too early, what is read is not of one moment. */
+static int check_hooks(struct taking *x, struct err *e)
+{
 	if (!x->hooks || !hooks_were_late(x->hooks))
 		return 0;
 	*e = x->hook_failure;
 	err_clear(&x->hook_failure);
 	return -1;
+}
+
+/*
+ * Nothing is open any more that a hook, or a provider, might want to unmount,
+ * and nothing is published yet.
+ */
+static int was_read(void *arg, struct err *e)
+{
+	struct taking *x = arg;
+	int failed;
+
+	close_source(x);
+	failed = release(x, e);
+	end_hooks(x);
+	return failed < 0 ? -1 : check_hooks(x, e);
+}
+
+/* Where a snapshot of what is read holds still, nothing else has to. */
+static int hold(struct taking *x, struct err *e)
+{
+	if (driver_hold(&x->driver, &x->own, e) < 0)
+		return -1;
+	driver_tell_left_out(&x->driver, &x->left_out);
+	if (!driver_holds(&x->driver))
+		return 0;
+	end_hooks(x);
+	return check_hooks(x, e);
 }
 
 static int take(struct taking *x, struct object_id id, struct err *e)
@@ -237,8 +279,12 @@ static int find_begun(struct taking *x, struct err *e)
 static int open_hooks(struct taking *x, struct err *e)
 {
 	const struct hooks_settings settings = {
-		.source = x->declared,
+		.source = x->declared->name,
+		.list = x->declared->source.hooks,
+		.count = x->declared->source.hook_count,
+		.limit_ms = x->declared->source.quiesce_limit_ms,
 		.folder = x->hooks_folder,
+		.journal = x->declared->name,
 		.run = x->run->id,
 		.stop = x->run->stop,
 	};
@@ -259,9 +305,12 @@ static int take_fresh(struct taking *x, struct err *e)
 	const bool failed = run_snapshot_begin(x->run, x->declared->name, id,
 					       e) < 0 ||
 			    open_hooks(x, e) < 0 || prepare(x, e) < 0 ||
-			    take(x, id, e) < 0;
+			    hold(x, e) < 0 || take(x, id, e) < 0;
+	struct err ignored;
 	int found;
 
+	close_source(x);
+	(void)!release(x, &ignored);
 	end_hooks(x);
 	/* Then two things are to be mended. */
 	if (failed && x->hook_failure.code) {
@@ -334,10 +383,11 @@ static void tell_message(struct taking *x, bool found,
 			       "%ju of its files could not be read; `snapctl "
 			       "snapshot show %.8s` names them",
 			       (uintmax_t)m->errors, id);
-	else if (x->hook_failure.code)
+	else if (x->hook_failure.code || x->release_failure.code)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "the snapshot is whole, but %.260s",
-			       x->hook_failure.text);
+			       x->hook_failure.code ? x->hook_failure.text
+						    : x->release_failure.text);
 	else if (found)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "an earlier attempt had taken it");
@@ -359,6 +409,8 @@ static void write_taken(struct taking *x, struct json *j)
 	json_kv_uint(j, "bytes_new", x->taken.bytes_new);
 	json_kv_uint(j, "error_count", m->errors);
 	notes_write(&x->notes, j, "errors");
+	if (x->left_out.n > 0)
+		notes_write(&x->left_out, j, "left_out");
 	if (x->said.len) {
 		json_key(j, "output");
 		child_tail_write(&x->said, j);
@@ -371,7 +423,7 @@ static int write_details(struct taking *x, bool taken, struct buf *out,
 {
 	struct json j;
 
-	if (!taken && !x->hooks)
+	if (!taken && !x->hooks && !x->driver.volume)
 		return 0;
 	json_init(&j, json_to_buf, out);
 	json_begin_object(&j);
@@ -381,6 +433,7 @@ static int write_details(struct taking *x, bool taken, struct buf *out,
 		json_key(&j, "hooks");
 		hooks_write(x->hooks, &j);
 	}
+	(void)driver_write_programs(&x->driver, "provider", &j);
 	json_end_object(&j);
 	return json_finish(&j, e);
 }
@@ -402,7 +455,8 @@ int step_snapshot(struct run *r, const struct resource *source,
 		return -1;
 	}
 	result->state = x.snapshot.manifest.state != MANIFEST_COMPLETE ||
-					x.hook_failure.code
+					x.hook_failure.code ||
+					x.release_failure.code
 				? RUN_PARTIAL
 				: RUN_SUCCEEDED;
 	tell_message(&x, found, result);

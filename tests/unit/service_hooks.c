@@ -78,11 +78,17 @@ static void add(const char *when, const char *name, const char *script)
 
 static int open_hooks(struct hooks **ret)
 {
-	const struct hooks_settings settings = { .source = &source,
-						 .folder = folder,
-						 .run = 7,
-						 .stop = &stop,
-						 .become = become };
+	const struct hooks_settings settings = {
+		.source = "web",
+		.list = list,
+		.count = source.source.hook_count,
+		.limit_ms = source.source.quiesce_limit_ms,
+		.journal = "web",
+		.folder = folder,
+		.run = 7,
+		.stop = &stop,
+		.become = become
+	};
 
 	return hooks_open(&settings, ret, &e);
 }

@@ -464,15 +464,44 @@ static const struct {
 	  "f.yaml:6:10: found the text \"/etc\", expected a list of"
 	  " texts\n" },
 	{ "Source",
-	  "  type: btrfs\n"
+	  "  type: tape\n"
 	  "  paths: [/a]\n",
-	  "f.yaml:5:9: found the source type \"btrfs\", expected on"
-	  "e that this version knows: files, command, block\n" },
+	  "f.yaml:5:9: found the source type \"tape\", expected one"
+	  " that this version knows: files, command, block, btrfs, "
+	  "volume\n" },
+	{ "Source",
+	  "  type: btrfs\n"
+	  "  paths: [/a, /b]\n"
+	  "  file: x\n",
+	  "f.yaml:6:10: found 2 paths, expected the one subvolume\n"
+	  "f.yaml:7:3: found \"file\", expected it only in a source "
+	  "of type command or block or volume\n" },
+	{ "Source",
+	  "  type: volume\n"
+	  "  paths: [/a]\n"
+	  "  content: tape\n"
+	  "  create: [lvcreate]\n"
+	  "  locate: []\n",
+	  "f.yaml:7:12: found the text \"tape\", expected files or bl"
+	  "ock\n"
+	  "f.yaml:8:12: found the text \"lvcreate\", expected the ab"
+	  "solute path of a program\n"
+	  "f.yaml:9:11: found no program, expected one in spec.loca"
+	  "te\n"
+	  "f.yaml:5:3: found no program, expected one in spec.remov"
+	  "e\n" },
+	{ "Source",
+	  "  type: files\n"
+	  "  paths: [/a]\n"
+	  "  create: [/x]\n",
+	  "f.yaml:7:3: found \"create\", expected it only in a sourc"
+	  "e of type volume\n" },
 	{ "Source",
 	  "  type: file\n"
 	  "  paths: [/a]\n",
 	  "f.yaml:5:9: found the source type \"file\", expected one"
-	  " that this version knows: files, command, block\n" },
+	  " that this version knows: files, command, block, btrfs, "
+	  "volume\n" },
 	{ "Source", "  type: command\n",
 	  "f.yaml:5:3: found no program, expected at least one in s"
 	  "pec.argv\n" },
@@ -505,9 +534,9 @@ static const struct {
 	  "  paths: [/a]\n"
 	  "  exclude: [b]\n",
 	  "f.yaml:7:3: found \"paths\", expected it only in a source"
-	  " of type files or block\n"
+	  " of type files or block or btrfs or volume\n"
 	  "f.yaml:8:3: found \"exclude\", expected it only in a sour"
-	  "ce of type files\n" },
+	  "ce of type files or btrfs or volume\n" },
 	{ "Source",
 	  "  type: files\n"
 	  "  paths: [/a]\n"
@@ -524,7 +553,7 @@ static const struct {
 	  "f.yaml:6:10: found 2 paths, expected the one device or i"
 	  "mage\n"
 	  "f.yaml:7:3: found \"text\", expected it only in a source "
-	  "of type files\n" },
+	  "of type files or btrfs or volume\n" },
 	{ "Source", "  paths: [/a]\n",
 	  "f.yaml:5:3: found no \"type\", expected one in spec\n" },
 	{ "Source",

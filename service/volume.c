@@ -1,0 +1,402 @@
+#include "service/volume.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/child.h"
+#include "base/instant.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "service/hooks.h"
+
+#define PREFIX	  "snapctl-"
+#define ID_DIGITS 16
+/* Where the name stands in an argument. */
+#define HOLE	  "{}"
+#define NAME_MAX_ (sizeof(PREFIX) + RESOURCE_NAME_MAX + 1 + ID_DIGITS)
+/* Reading takes as long as it takes, but the guardian's limit is a number. */
+#define LIMIT_MS (INT64_C(366) * 86400 * 1000)
+
+enum { CREATE, LOCATE, REMOVE, PROGRAMS };
+
+/* An argument vector with the name filled in. */
+struct program {
+	struct resource_texts argv;
+	const char **words;
+	struct buf text;
+};
+
+struct volume {
+	struct volume_settings settings;
+	char folder[4096];
+	char name[NAME_MAX_];
+	char place[4096];
+	struct program programs[PROGRAMS];
+	struct resource_hook around[2]; /* create and remove */
+	struct hooks *hooks;
+	bool is_removed;
+	bool late;
+	size_t left;		 /* by earlier runs, and still there */
+	struct err left_failure; /* of the last of them */
+};
+
+void volume_folder(const char *state, char out[4096])
+{
+	(void)snprintf(out, 4096, "%s/volumes", state);
+}
+
+/* ---- What they print ---------------------------------------------------- */
+
+static bool is_plain_path(const char *p)
+{
+	if (p[0] != '/')
+		return false;
+	while (*p == '/') {
+		const size_t n = strcspn(++p, "/");
+
+		if (n == 0 || (n == 1 && p[0] == '.') ||
+		    (n == 2 && p[0] == '.' && p[1] == '.'))
+			return false;
+		p += n;
+	}
+	return true;
+}
+
+int volume_parse_place(const char *printed, size_t n, char ret[4096],
+		       struct err *e)
+{
+	if (n > 0 && printed[n - 1] == '\n')
+		n--;
+	if (n == 0)
+		return err_set(e, ERR_USAGE,
+			       "it printed nothing, expected where the "
+			       "snapshot is to be read");
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)printed[i] < ' ' || printed[i] == 127)
+			return err_set(e, ERR_USAGE,
+				       "it printed %s, expected one line",
+				       text_quote(printed, n).s);
+	if (n >= 4095)
+		return err_set(e, ERR_USAGE,
+			       "it printed more than a path can be");
+	memcpy(ret, printed, n);
+	ret[n] = '\0';
+	if (!is_plain_path(ret))
+		return err_set(e, ERR_USAGE,
+			       "it printed %s, expected an absolute path, "
+			       "without . and .. and //",
+			       text_quote_str(ret).s);
+	return 0;
+}
+
+/* ---- Where it is -------------------------------------------------------- */
+
+static int check_place(const struct volume *v, struct err *e)
+{
+	const struct resource_source *s = v->settings.declared;
+	const bool block = strcmp(s->content, "block") == 0;
+	struct stat is;
+	struct stat of;
+
+	if (stat(v->place, &is) < 0)
+		return err_set(e, ERR_IO, "nothing can be read at %s: %s",
+			       text_quote_str(v->place).s,
+			       err_errno_text(errno));
+	if (block ? !S_ISBLK(is.st_mode) && !S_ISREG(is.st_mode)
+		  : !S_ISDIR(is.st_mode))
+		return err_set(e, ERR_IO, "%s is no %s",
+			       text_quote_str(v->place).s,
+			       block ? "device and no image" : "folder");
+	if (stat(s->paths.items[0], &of) == 0 && of.st_dev == is.st_dev &&
+	    of.st_ino == is.st_ino)
+		return err_set(e, ERR_IO,
+			       "%s is what is protected itself, and no "
+			       "snapshot of it",
+			       text_quote_str(v->place).s);
+	return 0;
+}
+
+/* ---- What they are called with ------------------------------------------ */
+
+static int add_word(const struct volume *v, const char *word, struct buf *out,
+		    struct err *e)
+{
+	const char *hole;
+
+	while ((hole = strstr(word, HOLE))) {
+		if (buf_add(out, word, (size_t)(hole - word), e) < 0 ||
+		    buf_add_str(out, v->name, e) < 0)
+			return -1;
+		word = hole + strlen(HOLE);
+	}
+	return buf_add(out, word, strlen(word) + 1, e);
+}
+
+/* The words in one block, then an array of them, NULL-terminated. */
+static int fill_in(const struct volume *v, const struct resource_texts *list,
+		   struct program *ret, struct err *e)
+{
+	bool named = false;
+	const char *at;
+
+	for (size_t i = 0; i < list->count; i++) {
+		named = named || strstr(list->items[i], HOLE);
+		if (add_word(v, list->items[i], &ret->text, e) < 0)
+			return -1;
+	}
+	if (!named && add_word(v, v->name, &ret->text, e) < 0)
+		return -1;
+	ret->argv.count = list->count + !named;
+	ret->words = calloc(ret->argv.count, sizeof(*ret->words));
+	if (!ret->words)
+		return err_oom(e);
+	at = (const char *)ret->text.data;
+	for (size_t i = 0; i < ret->argv.count; i++, at += strlen(at) + 1)
+		ret->words[i] = at;
+	ret->argv.items = ret->words;
+	return 0;
+}
+
+static void program_done(struct program *p)
+{
+	buf_done(&p->text);
+	free(p->words);
+}
+
+/* ---- Locate ------------------------------------------------------------- */
+
+static int run_locate(struct volume *v, const struct resource_texts *argv,
+		      struct child_tail *out, struct child_tail *said,
+		      struct err *e)
+{
+	const int64_t timeout_ms = v->settings.declared->timeout_ms;
+	const struct child_options options = { .argv = argv->items,
+					       .argc = argv->count,
+					       .apart = true };
+	CLEANUP(child_drop) struct child c;
+	enum child_watched how;
+	char text[INSTANT_TEXT > 64 ? INSTANT_TEXT : 64];
+	int status;
+
+	if (child_start(&c, &options, e) < 0)
+		return -1;
+	how = child_watch(&c, timeout_ms, v->settings.stop, out, said);
+	status = child_end(&c);
+	(void)child_tail_read(out, c.out);
+	(void)child_tail_read(said, c.err);
+	if (how == CHILD_STOPPED)
+		return err_set(e, ERR_INTERRUPTED, "asked to stop");
+	if (how == CHILD_TIMED_OUT) {
+		instant_duration_format(timeout_ms, text);
+		return err_set(e, ERR_IO,
+			       "it was not done within %s, and was killed",
+			       text);
+	}
+	if (status == 0)
+		return 0;
+	child_tell_end(status, text);
+	return err_set(e, ERR_IO, "%s", text);
+}
+
+static int locate(struct volume *v, struct err *e)
+{
+	const struct resource_texts *argv = &v->programs[LOCATE].argv;
+	struct child_tail out = { 0 };
+	struct child_tail said = { 0 };
+	struct err why = { 0 };
+	const char *line;
+	size_t n;
+
+	if (run_locate(v, argv, &out, &said, &why) == 0 &&
+	    volume_parse_place(out.bytes, out.len, v->place, &why) == 0 &&
+	    check_place(v, &why) == 0)
+		return 0;
+	n = child_tail_line(&said, &line);
+	return err_set(e, why.code == ERR_INTERRUPTED ? why.code : ERR_IO,
+		       "the provider's locate, %s, failed: %.250s%s%s",
+		       text_quote_str(argv->items[0]).s, why.text,
+		       n ? ", saying " : "", n ? text_quote(line, n).s : "");
+}
+
+/* ---- What earlier runs left --------------------------------------------- */
+
+static struct hooks_settings settings_of(const struct volume *v,
+					 const char *journal)
+{
+	return (struct hooks_settings){
+		.source = v->settings.source,
+		.list = v->around,
+		.count = 2,
+		.limit_ms = LIMIT_MS,
+		.folder = v->folder,
+		.journal = journal,
+		.lasts = true,
+		.run = v->settings.run,
+		.stop = v->settings.stop,
+		.become = v->settings.become,
+	};
+}
+
+/* "snapctl-web-0123456789abcdef" of the source "web", but not of "we". */
+static bool is_of_source(const struct volume *v, const char *name)
+{
+	const size_t n = strlen(name);
+	const size_t own = strlen(PREFIX) + strlen(v->settings.source);
+
+	return n == own + 1 + ID_DIGITS &&
+	       strncmp(name, PREFIX, strlen(PREFIX)) == 0 &&
+	       strncmp(name + strlen(PREFIX), v->settings.source,
+		       strlen(v->settings.source)) == 0 &&
+	       name[own] == '-';
+}
+
+static int settle_left(struct volume *v, struct err *e)
+{
+	DIR *d = opendir(v->folder);
+	const struct dirent *entry;
+
+	while (d && (entry = readdir(d))) {
+		const struct hooks_settings s = settings_of(v, entry->d_name);
+
+		if (is_of_source(v, entry->d_name) &&
+		    hooks_settle(&s, &v->left_failure) < 0)
+			v->left++;
+	}
+	if (d)
+		(void)closedir(d);
+	if (v->left < VOLUME_LEFT_MAX)
+		return 0;
+	return err_set(e, ERR_IO,
+		       "%zu snapshots that earlier runs took of this volume "
+		       "cannot be removed, so none is taken: %.300s",
+		       v->left, v->left_failure.text);
+}
+
+/* ---- From outside ------------------------------------------------------- */
+
+static int set_up(struct volume *v, struct err *e)
+{
+	const struct resource_source *s = v->settings.declared;
+	uint64_t id;
+
+	secret_random(&id, sizeof(id));
+	(void)snprintf(v->name, sizeof(v->name), PREFIX "%s-%016jx",
+		       v->settings.source, (uintmax_t)id);
+	volume_folder(v->settings.state, v->folder);
+	for (int i = 0; i < PROGRAMS; i++)
+		buf_init(&v->programs[i].text, 1U << 20);
+	if (fill_in(v, &s->create, &v->programs[CREATE], e) < 0 ||
+	    fill_in(v, &s->locate, &v->programs[LOCATE], e) < 0 ||
+	    fill_in(v, &s->remove, &v->programs[REMOVE], e) < 0)
+		return -1;
+	v->around[0] = (struct resource_hook){
+		.when = "before",
+		.argv = v->programs[CREATE].argv,
+		.timeout_ms = s->timeout_ms,
+		.called = "provider's create",
+	};
+	/* Also when create failed: it may have done half of its work. */
+	v->around[1] = (struct resource_hook){
+		.when = "always",
+		.argv = v->programs[REMOVE].argv,
+		.timeout_ms = s->timeout_ms,
+		.called = "provider's remove",
+	};
+	return 0;
+}
+
+static int take(struct volume *v, struct err *e)
+{
+	struct hooks_settings settings;
+
+	if (set_up(v, e) < 0 || settle_left(v, e) < 0)
+		return -1;
+	settings = settings_of(v, v->name);
+	if (hooks_open(&settings, &v->hooks, e) < 0)
+		return -1;
+	return hooks_before(v->hooks, e) < 0 || locate(v, e) < 0 ? -1 : 0;
+}
+
+int volume_take(const struct volume_settings *settings, struct volume **ret,
+		struct err *e)
+{
+	struct volume *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return err_oom(e);
+	v->settings = *settings;
+	if (take(v, e) < 0) {
+		struct err why;
+
+		if (volume_remove(v, &why) < 0)
+			log_failure(LOG_LEVEL_ERROR, "a volume's snapshot",
+				    &why);
+		volume_free(v);
+		return -1;
+	}
+	*ret = v;
+	return 0;
+}
+
+const char *volume_place(const struct volume *v)
+{
+	return v->place;
+}
+
+int volume_remove(struct volume *v, struct err *e)
+{
+	struct err why;
+	int failed = 0;
+
+	if (v->is_removed)
+		return 0;
+	v->is_removed = true;
+	if (v->hooks) {
+		failed = hooks_after(v->hooks, &why);
+		v->late = hooks_were_late(v->hooks);
+	}
+	if (failed < 0)
+		failed = v->late ? err_set(e, why.code, "%.500s", why.text)
+				 : err_set(e, why.code,
+					   "the volume's snapshot %s is still "
+					   "there, to be removed later: %.350s",
+					   v->name, why.text);
+	if (failed == 0 && v->left > 0)
+		failed = err_set(e, ERR_IO,
+				 "%zu snapshot%s that earlier runs took of "
+				 "this volume cannot be removed: %.300s",
+				 v->left, v->left == 1 ? "" : "s",
+				 v->left_failure.text);
+	return failed;
+}
+
+bool volume_was_late(const struct volume *v)
+{
+	return v->late;
+}
+
+void volume_write(const struct volume *v, struct json *j)
+{
+	if (v->hooks) {
+		hooks_write(v->hooks, j);
+	} else {
+		json_begin_list(j);
+		json_end_list(j);
+	}
+}
+
+void volume_free(struct volume *v)
+{
+	if (!v)
+		return;
+	hooks_close(v->hooks);
+	for (int i = 0; i < PROGRAMS; i++)
+		program_done(&v->programs[i]);
+	free(v);
+}

@@ -1,0 +1,79 @@
+/*
+ * A snapshot that somebody's programs take of a volume, for as long as it is
+ * read: of LVM, ZFS, a cloud's disk.
+ *
+ * A provider is three argument vectors, run without a shell.  The snapshot's
+ * name, "snapctl-SOURCE-<16 digits>", stands in each for "{}", or where there
+ * is none comes last:
+ *
+ *	create	take it; when this ends with 0, it is there, of one moment
+ *	locate	have it to be read, mounted say, and print where: one line, an
+ *		absolute path to a folder, or to a device or image
+ *	remove	undo both.  It best succeeds when there is none of that name,
+ *		too: one that was killed while it began may be none
+ *
+ * What locate prints is believed only when it is just that, and leads to
+ * something of the kind that was asked for, which is not the volume itself.
+ *
+ * Whatever becomes of the run, remove is called once after create was begun: a
+ * guardian does it (guardian.h).  When it fails, or the guardian is killed as
+ * well, the name stays written down, and remove is called again before the
+ * next snapshot of that source, and at the daemon's start; so it is called
+ * again only for what was not removed.  After a create that failed by itself it
+ * is called in case there is something, and may fail.
+ */
+#ifndef SERVICE_VOLUME_H
+#define SERVICE_VOLUME_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "service/resource.h"
+
+/* That many may be left behind before no more are taken: they cost space. */
+#define VOLUME_LEFT_MAX 3
+
+struct volume_settings {
+	const char *source; /* its name */
+	const struct resource_source *declared;
+	const char *state; /* the daemon's folder */
+	int64_t run;
+	const atomic_bool *stop;
+	void (*become)(void); /* see hooks.h */
+};
+
+struct volume;
+
+/*
+ * Remove what earlier runs left, take a new one and locate it.  After -1 it is
+ * removed again, or will be.
+ */
+int volume_take(const struct volume_settings *settings, struct volume **ret,
+		struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+/* A folder, device or image. */
+const char *volume_place(const struct volume *v) NONNULL(1) RETURNS_NONNULL;
+/*
+ * Remove it: -1 when it, or an earlier one, stays behind for now; or when it
+ * was removed too early: see volume_was_late().  Once; then nothing.
+ */
+int volume_remove(struct volume *v, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* Its guardian died while it was read, so that it was removed then. */
+bool volume_was_late(const struct volume *v) NONNULL(1);
+/* What the programs did so far, as a list. */
+void volume_write(const struct volume *v, struct json *j) NONNULL(1, 2);
+/* Without volume_remove() its guardian removes it.  NULL-safe. */
+void volume_free(struct volume *v);
+
+/* Where the names are written down. */
+void volume_folder(const char *state, char out[4096]) NONNULL(1, 2);
+/*
+ * What locate printed, as a path: ERR_USAGE when it is anything but one line
+ * with an absolute path without "." and "..".
+ */
+int volume_parse_place(const char *printed, size_t n, char ret[4096],
+		       struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
+
+#endif

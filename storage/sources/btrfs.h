@@ -1,0 +1,60 @@
+/*
+ * A read-only snapshot of a btrfs subvolume, for as long as it is read.
+ *
+ * What lies in it is of one moment, however long it takes to read it.  It is
+ * read with the files source (files_options.place), and recorded as the
+ * subvolume that it is of: inodes and times are those of the subvolume, so that
+ * the next one finds its parent, though each has a device number of its own.
+ *
+ * It is called ".snapctl/LABEL-<16 digits>", in a folder of the subvolume's
+ * root that is root's alone, and stays there empty: making and removing it
+ * would change when that root was modified, time and again.  In the snapshot it
+ * is left out.
+ *
+ * Whoever takes one removes what others left behind who were killed: what lies
+ * in that folder, is called as ours are, is a read-only snapshot of this very
+ * subvolume, and is in use by nobody, which its lock (flock) tells.
+ *
+ * A subvolume that is read-only itself is read as it is.
+ *
+ * A snapshot ends where another subvolume begins: those are told of.
+ */
+#ifndef STORAGE_SOURCES_BTRFS_H
+#define STORAGE_SOURCES_BTRFS_H
+
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+/* In the subvolume's root. */
+#define BTRFS_FOLDER ".snapctl"
+
+struct btrfs_snapshot;
+
+/*
+ * Take one of the subvolume at path; label says whose it is, lower-case
+ * letters, digits and "-".  ERR_USAGE when it is none, which says what it is
+ * instead; ERR_DENIED for anybody but root.
+ */
+int btrfs_snapshot_take(const char *path, const char *label,
+			struct btrfs_snapshot **ret, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+/* Where to read it: an absolute path that holds as long as it does. */
+const char *btrfs_snapshot_place(const struct btrfs_snapshot *s) NONNULL(1)
+	RETURNS_NONNULL;
+/*
+ * Subvolumes within it, which it does not hold: paths relative to its own, the
+ * first 100 of *ret_total.
+ */
+const char *const *btrfs_snapshot_nested(const struct btrfs_snapshot *s,
+					 size_t *ret_count, size_t *ret_total)
+	NONNULL(1, 2, 3);
+/*
+ * Remove it, which frees s in any case; nothing in it is open any more.  -1
+ * when it stays behind, for the next one to remove.  NULL-safe.
+ */
+int btrfs_snapshot_remove(struct btrfs_snapshot *s, struct err *e) NONNULL(2)
+	MUST_CHECK;
+
+#endif

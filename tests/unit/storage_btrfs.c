@@ -1,0 +1,349 @@
+/*
+ * Snapshots of subvolumes (storage/sources/btrfs.h), on a btrfs of the test's
+ * own.  Needs root, a mount namespace and a loop device; exits 77 without.
+ */
+#include "storage/sources/btrfs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "storage/sources/files.h"
+#include "tests/support/check_main.h"
+#include "tests/support/scratch.h"
+#include "tests/support/tree_list.h"
+
+static struct scratch dir;
+static struct err e;
+static char on[SCRATCH_PATH];	/* the file system */
+static char data[SCRATCH_PATH]; /* the subvolume */
+
+static void run(const char *const *argv, size_t argc)
+{
+	const struct child_options o = { .argv = argv, .argc = argc };
+	CLEANUP(child_drop) struct child c;
+	struct child_tail said = { 0 };
+
+	ck_ok(child_start(&c, &o, &e));
+	ck_assert_int_eq(child_watch(&c, 60000, NULL, &said, NULL),
+			 CHILD_ENDED);
+	if (child_end(&c) != 0)
+		ck_abort_msg("%s: %.*s", argv[0], (int)said.len, said.bytes);
+}
+#define RUN(...)                                              \
+	do {                                                  \
+		const char *const argv_[] = { __VA_ARGS__ };  \
+		run(argv_, sizeof(argv_) / sizeof(argv_[0])); \
+	} while (0)
+
+static const char *in(const char *name)
+{
+	static char paths[4][2 * SCRATCH_PATH];
+	static size_t next;
+	char *path = paths[next++ % 4];
+
+	(void)snprintf(path, sizeof(paths[0]), "%s/%s", data, name);
+	return path;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			    0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	(void)close(fd);
+}
+
+static void set_up(void)
+{
+	char image[SCRATCH_PATH];
+	int fd;
+
+	scratch_init(&dir);
+	fd = open(scratch_path(&dir, "image", image),
+		  O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, 120 << 20), 0);
+	(void)close(fd);
+	ck_assert_int_eq(mkdir(scratch_path(&dir, "on", on), 0700), 0);
+	RUN("mkfs.btrfs", "-q", image);
+	RUN("mount", "-o", "loop", image, on);
+	(void)scratch_path(&dir, "on/data", data);
+	RUN("btrfs", "subvolume", "create", data);
+	write_file(in("file"), "before");
+	err_clear(&e);
+}
+
+static void tear_down(void)
+{
+	ck_assert_int_eq(umount2(on, MNT_DETACH), 0);
+	scratch_done(&dir);
+}
+
+static void take(struct btrfs_snapshot **ret)
+{
+	if (btrfs_snapshot_take(data, "web", ret, &e) < 0)
+		ck_abort_msg("%s", e.text);
+}
+
+static void let_go(struct btrfs_snapshot *s)
+{
+	if (btrfs_snapshot_remove(s, &e) < 0)
+		ck_abort_msg("%s", e.text);
+}
+
+/* How many lie in our folder there. */
+static size_t count(void)
+{
+	DIR *d = opendir(in(BTRFS_FOLDER));
+	const struct dirent *entry;
+	size_t n = 0;
+
+	while (d && (entry = readdir(d)))
+		n += entry->d_name[0] != '.';
+	if (d)
+		(void)closedir(d);
+	return n;
+}
+
+static void walk(const struct btrfs_snapshot *s, struct tree_list *t)
+{
+	const char *const path = data;
+	const struct files_options o = { .paths = &path,
+					 .path_count = 1,
+					 .place = btrfs_snapshot_place(s),
+					 .report = tree_list_report,
+					 .report_arg = t };
+	struct source *walked;
+
+	ck_ok(files_open(&o, &walked, &e));
+	tree_list_source(t, walked, 1000);
+	tree_list_cut(t, data);
+	source_close(walked);
+}
+
+static char *content_of(const char *place, const char *name)
+{
+	static char text[100];
+	char path[200];
+	FILE *f;
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", place, name);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	(void)fclose(f);
+	return text;
+}
+
+START_TEST(it_is_of_one_moment_and_goes_away)
+{
+	struct btrfs_snapshot *s = NULL;
+	struct tree_list before = { 0 };
+	struct tree_list got = { 0 };
+	struct stat was;
+	struct stat is;
+
+	take(&s); /* so that the folder is there */
+	let_go(s);
+	tree_list_naive(&before, data);
+	ck_assert_int_eq(stat(data, &was), 0);
+	take(&s);
+	write_file(in("file"), "after");
+	write_file(in("more"), "x");
+	ck_assert_str_eq(content_of(btrfs_snapshot_place(s), "file"), "before");
+	walk(s, &got);
+	ck_assert_uint_eq(got.error_count, 0);
+	tree_list_expect_same(&got, &before);
+	ck_assert_uint_eq(count(), 1);
+	let_go(s);
+	ck_assert_uint_eq(count(), 0);
+	ck_assert_int_eq(unlink(in("more")), 0);
+	/* It leaves no trace in what is protected. */
+	take(&s);
+	ck_assert_int_eq(stat(data, &was), 0);
+	let_go(s);
+	ck_assert_int_eq(stat(data, &is), 0);
+	ck_assert_int_eq(was.st_mtim.tv_sec, is.st_mtim.tv_sec);
+	ck_assert_int_eq(was.st_mtim.tv_nsec, is.st_mtim.tv_nsec);
+	tree_list_done(&before);
+	tree_list_done(&got);
+}
+END_TEST
+
+/* In another process, that is killed before it can remove it. */
+static void leave_one_behind(void)
+{
+	const pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		struct btrfs_snapshot *s;
+
+		_exit(btrfs_snapshot_take(data, "web", &s, &e) < 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+START_TEST(what_a_killed_one_left_is_removed_and_nothing_else)
+{
+	struct btrfs_snapshot *held = NULL;
+	struct btrfs_snapshot *s = NULL;
+
+	leave_one_behind();
+	ck_assert_uint_eq(count(), 1);
+	take(&held); /* which removes the other */
+	ck_assert_uint_eq(count(), 1);
+	leave_one_behind();
+	ck_assert_uint_eq(count(), 2);
+	/* The administrator's: another name, not read-only, of another. */
+	RUN("btrfs", "subvolume", "snapshot", "-r", data,
+	    in(BTRFS_FOLDER "/mine"));
+	RUN("btrfs", "subvolume", "snapshot", data,
+	    in(BTRFS_FOLDER "/web-0123456789abcdef"));
+	RUN("btrfs", "subvolume", "snapshot", "-r", on,
+	    in(BTRFS_FOLDER "/web-0123456789abcdee"));
+	ck_assert_int_eq(mkdir(in(BTRFS_FOLDER "/web-0123456789abcded"), 0700),
+			 0);
+	ck_assert_uint_eq(count(), 6);
+	take(&s);
+	ck_assert_uint_eq(count(), 6); /* one less, one more */
+	let_go(s);
+	ck_assert_uint_eq(count(), 5);
+	ck_assert_str_eq(content_of(btrfs_snapshot_place(held), "file"),
+			 "before");
+	let_go(held);
+	ck_assert_uint_eq(count(), 4);
+}
+END_TEST
+
+static void refused(const char *path, int code, const char *said)
+{
+	struct btrfs_snapshot *s = NULL;
+
+	err_clear(&e);
+	ck_assert_int_eq(btrfs_snapshot_take(path, "web", &s, &e), -1);
+	ck_assert_msg((int)e.code == code, "%d: %s", (int)e.code, e.text);
+	ck_assert_msg(strstr(e.text, said) != NULL, "%s", e.text);
+}
+
+START_TEST(what_is_none_is_told)
+{
+	ck_assert_int_eq(mkdir(in("sub"), 0700), 0);
+	refused(in("sub"), ERR_USAGE, "a folder in one");
+	ck_assert_ptr_nonnull(strstr(e.hint, data));
+	refused(dir.path, ERR_USAGE, "is no btrfs");
+	refused(in("file"), ERR_USAGE, "");
+	refused(in("missing"), ERR_USAGE, "");
+}
+END_TEST
+
+/* Whoever owns the subvolume's root may have put it there. */
+START_TEST(a_folder_of_somebody_elses_is_not_used)
+{
+	char other[SCRATCH_PATH];
+
+	ck_assert_int_eq(mkdir(scratch_path(&dir, "other", other), 0700), 0);
+	ck_assert_int_eq(symlink(other, in(BTRFS_FOLDER)), 0);
+	refused(data, ERR_DENIED, BTRFS_FOLDER);
+	ck_assert_int_eq(unlink(in(BTRFS_FOLDER)), 0);
+	ck_assert_int_eq(mkdir(in(BTRFS_FOLDER), 0700), 0);
+	ck_assert_int_eq(chown(in(BTRFS_FOLDER), 65534, 65534), 0);
+	refused(data, ERR_DENIED, "is not ours");
+	ck_assert_int_eq(chown(in(BTRFS_FOLDER), 0, 0), 0);
+	ck_assert_int_eq(chmod(in(BTRFS_FOLDER), 0777), 0);
+	refused(data, ERR_DENIED, "is not ours");
+}
+END_TEST
+
+START_TEST(subvolumes_within_are_told)
+{
+	struct btrfs_snapshot *s = NULL;
+	const char *const *list;
+	size_t n = 0;
+	size_t total = 0;
+
+	ck_assert_int_eq(mkdir(in("sub"), 0700), 0);
+	RUN("btrfs", "subvolume", "create", in("sub/a"));
+	RUN("btrfs", "subvolume", "create", in("b"));
+	RUN("btrfs", "subvolume", "create", in("b/deeper"));
+	take(&s);
+	list = btrfs_snapshot_nested(s, &n, &total);
+	/* Those within these are within these. */
+	ck_assert_uint_eq(n, 2);
+	ck_assert_uint_eq(total, 2);
+	ck_assert_int_eq(strcmp(list[0], "sub/a") == 0 ||
+				 strcmp(list[1], "sub/a") == 0,
+			 1);
+	ck_assert_int_eq(strcmp(list[0], "b") == 0 || strcmp(list[1], "b") == 0,
+			 1);
+	let_go(s);
+}
+END_TEST
+
+START_TEST(one_that_is_read_only_is_read_as_it_is)
+{
+	struct btrfs_snapshot *s = NULL;
+	struct stat st;
+
+	RUN("btrfs", "property", "set", data, "ro", "true");
+	take(&s);
+	ck_assert_str_eq(content_of(btrfs_snapshot_place(s), "file"), "before");
+	ck_assert_int_eq(stat(in(BTRFS_FOLDER), &st), -1);
+	let_go(s);
+	ck_assert_int_eq(stat(data, &st), 0);
+}
+END_TEST
+
+/* Its name stays until another one can be removed. */
+START_TEST(one_that_cannot_be_removed_is_told)
+{
+	struct btrfs_snapshot *s = NULL;
+	struct btrfs_snapshot *next = NULL;
+
+	take(&s);
+	RUN("chattr", "+i", in(BTRFS_FOLDER));
+	ck_assert_int_eq(btrfs_snapshot_remove(s, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "stays for the next"));
+	RUN("chattr", "-i", in(BTRFS_FOLDER));
+	ck_assert_uint_eq(count(), 1);
+	take(&next);
+	let_go(next);
+	ck_assert_uint_eq(count(), 0);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	/* In the child that Check makes for the test, or in this process. */
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    access("/dev/loop-control", R_OK | W_OK) < 0)
+		exit(77);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, it_is_of_one_moment_and_goes_away);
+	tcase_add_test(tc, what_a_killed_one_left_is_removed_and_nothing_else);
+	tcase_add_test(tc, what_is_none_is_told);
+	tcase_add_test(tc, a_folder_of_somebody_elses_is_not_used);
+	tcase_add_test(tc, subvolumes_within_are_told);
+	tcase_add_test(tc, one_that_is_read_only_is_read_as_it_is);
+	tcase_add_test(tc, one_that_cannot_be_removed_is_told);
+}
+CHECK_MAIN("storage/sources/btrfs", cases)
