@@ -130,13 +130,15 @@ class Load:
     """One load; `folder` is its own, below those that are kept."""
 
     name = ""
+    made_as = ""  # the load whose data it is, if another's
+    disk = False  # its one path is a disk, to be taken as such
     sparse = False
     changes = 0  # states after state 0
 
     def __init__(self, above: str, quick: bool, scale: float) -> None:
         self.quick, self.scale = quick, scale
-        self.folder = os.path.join(above, self.name + ("-quick" if quick
-                                                       else ""))
+        self.folder = os.path.join(above, (self.made_as or self.name) +
+                                   ("-quick" if quick else ""))
         if scale != 1:
             self.folder += f"-{scale:g}"
         self.install = False
@@ -315,7 +317,7 @@ class Versions(Load):
         return os.path.join(self.folder, f"state{n}")
 
     def to_state(self, n: int) -> None:
-        data = self.paths()[0]
+        data = os.path.join(self.folder, "data")
         os.makedirs(data, exist_ok=True)
         bring(data, self.version(n))
 
@@ -380,6 +382,17 @@ class Image(Versions):
                     continue  # only a hole follows
                 f.seek(at)
                 f.write(r.randbytes(min(65536, size - at)))
+
+
+class Disk(Image):
+    """The same as one stream: --type block, dd."""
+
+    name = "disk"
+    made_as = "image"
+    disk = True
+
+    def paths(self) -> list[str]:
+        return [os.path.join(self.folder, "data", "disk.img")]
 
 
 class Series(Versions):

@@ -26,7 +26,8 @@ HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 LOADS: dict[str, type[loads.Load]] = {
     k.name: k for k in (loads.System, loads.Tiny, postgres.Postgres,
-                        loads.Image, loads.Series, loads.Random)}
+                        loads.Image, loads.Disk, loads.Series,
+                        loads.Random)}
 QUICK_LOADS = ("usr", "tiny", "random")
 # What cannot be left out when another step is wanted.
 NEEDED = ("init", "first")
@@ -99,7 +100,7 @@ class Bench:
             **found, "parameters": load.parameters(),
             "states": len(states), "point": apart}
         for tool in self.tools:
-            tool.begin(self.run, tools.Job(load.paths(), load.sparse))
+            tool.begin(self.run, tools.Job(load.paths(), load.sparse, load.disk))
         rounds = self.args.plot_rounds if apart else self.args.rounds
         count = self.counter is not None and not apart
         for number in range(rounds + count):

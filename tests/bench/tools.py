@@ -30,6 +30,7 @@ class Job:
 
     paths: list[str]
     sparse: bool = False
+    disk: bool = False
     sample: str | None = None  # a small file in it
 
 
@@ -110,14 +111,20 @@ class Snapctl(Tool):
 
     def command(self, step: str, number: int) -> Command | None:
         p, latest = [self.program, "-q"], ["--source", "bench"]
-        take = Command([*p, "snapshot", "create", *latest, *self.job.paths],
-                       good=(0, 3))
+        kind = ["--type", "block"] if self.job.disk else []
+        take = Command([*p, "snapshot", "create", *latest, *kind,
+                        *self.job.paths], good=(0, 3))
+        to = ["--to", self.out]
+        if self.job.disk:
+            disk = self.out + self.job.paths[0]
+            os.makedirs(os.path.dirname(disk), exist_ok=True)
+            to = ["--output", disk]
         return {
             "init": Command([*p, "repo", "init", self.repo]),
             "first": take, "unchanged": take, "changed": take,
             "check": Command([*p, "repo", "check", "--read-data"]),
-            "restore": Command([*p, "restore", "latest", *latest, "--to",
-                                self.out], good=(0, 3)),
+            "restore": Command([*p, "restore", "latest", *latest, *to],
+                               good=(0, 3)),
             "cat": self.job.sample and Command(
                 [*p, "cat", "latest:" + self.job.sample, *latest]),
         }.get(step) or None
@@ -187,9 +194,12 @@ class Borg(Tool):
 
 class Tar(Tool):
     """No peers: `tar | zstd -1 -T2` for the first snapshot, a walk of `find`
-    for an unchanged one, `tar xf` of a plain tar for a restore."""
+    for an unchanged one, `tar xf` of a plain tar for a restore; of a disk
+    `dd | zstd` and back."""
 
     def command(self, step: str, number: int) -> Command | None:
+        if self.job.disk:
+            return self.of_disk(step)
         paths = " ".join(map(shlex.quote, self.job.paths))
         sparse = "-S " if self.job.sparse else ""
         repo, out = shlex.quote(self.repo), shlex.quote(self.out)
@@ -205,11 +215,29 @@ class Tar(Tool):
                                 f"-xf {shlex.quote(self.plain)}"]),
         }.get(step)
 
+    def of_disk(self, step: str) -> Command | None:
+        disk = self.job.paths[0]
+        path, repo = shlex.quote(disk), shlex.quote(self.repo)
+        back = shlex.quote(self.out + disk)
+        folder = shlex.quote(os.path.dirname(self.out + disk))
+        return {
+            # The status of dd, which is the first of the two.
+            "first": Command(["sh", "-c", f"mkdir -p {repo} && {{ {{ {{ dd "
+                              f"if={path} bs=1M status=none 3>&-; echo $? "
+                              f">&3; }} | zstd -q -1 -T2 -f -o {repo}/a.zst "
+                              f"3>&-; }} 3>&1; }} | grep -qx 0"]),
+            "restore": Command(["sh", "-c", f"mkdir -p {folder} && "
+                                f"zstd -q -d --sparse -f {repo}/a.zst "
+                                f"-o {back}"]),
+        }.get(step)
+
     @property
     def plain(self) -> str:
         return self.work + "/plain.tar"
 
     def prepare(self) -> None:
+        if self.job.disk:
+            return
         sparse = ["-S"] if self.job.sparse else []
         done = subprocess.run(["tar", *sparse, "-cf", self.plain,
                                *self.job.paths], check=False, cwd="/",
@@ -228,7 +256,7 @@ KINDS = {"snapctl": (Snapctl, "snapctl"), "restic": (Restic, "restic"),
 FOOT = ("restic at its defaults with a cache of its own; borg with repokey, "
         "its passphrase in the environment, and -C zstd,1; "
         "tar is `tar | zstd -1 -T2`, then `find -printf`, then `tar xf` of a "
-        "plain tar")
+        "plain tar; of a disk `dd | zstd -1 -T2` and `zstd -d --sparse`")
 
 
 def find(name: str, snapctl: str, peers: str) -> Tool | str:
@@ -237,7 +265,7 @@ def find(name: str, snapctl: str, peers: str) -> Tool | str:
     if name == "snapctl":
         program = snapctl
     elif name == "tar":
-        lacking = [p for p in ("tar", "zstd", "find") if not shutil.which(p)]
+        lacking = [p for p in ("tar", "zstd", "find", "dd") if not shutil.which(p)]
         if lacking:
             return f"there is no {' and no '.join(lacking)}"
         program = "tar"

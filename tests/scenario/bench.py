@@ -34,7 +34,7 @@ def env(world, **more):
     """With an empty PATH no peer of the machine is found."""
     os.makedirs(world.path("bin"), exist_ok=True)
     for name in ("tar", "zstd", "find", "sh", "rm", "chmod", "mkdir", "grep",
-                 "git", "cp"):
+                 "git", "cp", "dd"):
         for folder in os.environ["PATH"].split(":"):
             link = os.path.join(world.path("bin"), name)
             if os.path.exists(os.path.join(folder, name)) and \
@@ -116,6 +116,17 @@ def failing_tool(world):
     result = results(world)[-1]
     check(figures(result, "own", "unchanged", "snapctl", "wall"), result)
     check({f["tool"] for f in result["failed"]} == {"restic", "borg"}, result)
+
+
+def a_disk(world):
+    """It is taken as one stream, and comes back as it was."""
+    done = bench(world, "--load", "disk", "--quick", "--scale", "0.05",
+                 "--rounds", "1", "--tool", "snapctl", "--tool", "tar",
+                 "--compare", "none")
+    check("failed" not in done.stdout, done.stdout)
+    result = results(world)[-1]
+    for tool in ("snapctl", "tar"):
+        check(figures(result, "disk", "restore", tool, "wall"), result)
 
 
 def missing_load(world):
@@ -203,5 +214,5 @@ def ended(world):
     check(os.listdir(world.path("results")) == [], "no result")
 
 
-snap.tell(rows, failing_tool, missing_load, pictures, drawing, chunks,
+snap.tell(rows, failing_tool, a_disk, missing_load, pictures, drawing, chunks,
           comparing, ended)
