@@ -275,7 +275,10 @@ static int hold_volume(struct driver *d, struct err *e)
 		.stop = d->cancel,
 	};
 
-	return volume_take(&settings, &d->volume, e);
+	return volume_new(&settings, &d->volume, e) < 0 ||
+			       volume_take(d->volume, e) < 0
+		       ? -1
+		       : 0;
 }
 
 static int open_volume(const struct driver *d, const struct own_folders *own,

@@ -144,6 +144,12 @@ static void close_source(struct taking *x)
 	x->source = NULL;
 }
 
+/* What went wrong with what is due afterwards, if anything. */
+static const struct err *after_failure(const struct taking *x)
+{
+	return x->hook_failure.code ? &x->hook_failure : &x->release_failure;
+}
+
 /* In any case, once. */
 static void end_hooks(struct taking *x)
 {
@@ -313,11 +319,11 @@ static int take_fresh(struct taking *x, struct err *e)
 	(void)!release(x, &ignored);
 	end_hooks(x);
 	/* Then two things are to be mended. */
-	if (failed && x->hook_failure.code) {
+	if (failed && after_failure(x)->code) {
 		const struct err why = *e;
 
 		(void)err_set(e, why.code, "%.290s; %.290s", why.text,
-			      x->hook_failure.text);
+			      after_failure(x)->text);
 	}
 	if (failed)
 		return -1;
@@ -383,11 +389,10 @@ static void tell_message(struct taking *x, bool found,
 			       "%ju of its files could not be read; `snapctl "
 			       "snapshot show %.8s` names them",
 			       (uintmax_t)m->errors, id);
-	else if (x->hook_failure.code || x->release_failure.code)
+	else if (after_failure(x)->code)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "the snapshot is whole, but %.260s",
-			       x->hook_failure.code ? x->hook_failure.text
-						    : x->release_failure.text);
+			       after_failure(x)->text);
 	else if (found)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "an earlier attempt had taken it");
@@ -455,8 +460,7 @@ int step_snapshot(struct run *r, const struct resource *source,
 		return -1;
 	}
 	result->state = x.snapshot.manifest.state != MANIFEST_COMPLETE ||
-					x.hook_failure.code ||
-					x.release_failure.code
+					after_failure(&x)->code
 				? RUN_PARTIAL
 				: RUN_SUCCEEDED;
 	tell_message(&x, found, result);

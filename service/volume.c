@@ -10,7 +10,6 @@
 #include "base/buf.h"
 #include "base/child.h"
 #include "base/instant.h"
-#include "base/log.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "service/hooks.h"
@@ -18,8 +17,8 @@
 #define PREFIX	  "snapctl-"
 #define ID_DIGITS 16
 /* Where the name stands in an argument. */
-#define HOLE	  "{}"
-#define NAME_MAX_ (sizeof(PREFIX) + RESOURCE_NAME_MAX + 1 + ID_DIGITS)
+#define HOLE	   "{}"
+#define NAME_BYTES (sizeof(PREFIX) + RESOURCE_NAME_MAX + 1 + ID_DIGITS)
 /* Reading takes as long as it takes, but the guardian's limit is a number. */
 #define LIMIT_MS (INT64_C(366) * 86400 * 1000)
 
@@ -35,7 +34,7 @@ struct program {
 struct volume {
 	struct volume_settings settings;
 	char folder[4096];
-	char name[NAME_MAX_];
+	char name[NAME_BYTES];
 	char place[4096];
 	struct program programs[PROGRAMS];
 	struct resource_hook around[2]; /* create and remove */
@@ -311,37 +310,29 @@ static int set_up(struct volume *v, struct err *e)
 	return 0;
 }
 
-static int take(struct volume *v, struct err *e)
-{
-	struct hooks_settings settings;
-
-	if (set_up(v, e) < 0 || settle_left(v, e) < 0)
-		return -1;
-	settings = settings_of(v, v->name);
-	if (hooks_open(&settings, &v->hooks, e) < 0)
-		return -1;
-	return hooks_before(v->hooks, e) < 0 || locate(v, e) < 0 ? -1 : 0;
-}
-
-int volume_take(const struct volume_settings *settings, struct volume **ret,
-		struct err *e)
+int volume_new(const struct volume_settings *settings, struct volume **ret,
+	       struct err *e)
 {
 	struct volume *v = calloc(1, sizeof(*v));
 
 	if (!v)
 		return err_oom(e);
 	v->settings = *settings;
-	if (take(v, e) < 0) {
-		struct err why;
-
-		if (volume_remove(v, &why) < 0)
-			log_failure(LOG_LEVEL_ERROR, "a volume's snapshot",
-				    &why);
+	if (set_up(v, e) < 0) {
 		volume_free(v);
 		return -1;
 	}
 	*ret = v;
 	return 0;
+}
+
+int volume_take(struct volume *v, struct err *e)
+{
+	const struct hooks_settings settings = settings_of(v, v->name);
+
+	if (settle_left(v, e) < 0 || hooks_open(&settings, &v->hooks, e) < 0)
+		return -1;
+	return hooks_before(v->hooks, e) < 0 || locate(v, e) < 0 ? -1 : 0;
 }
 
 const char *volume_place(const struct volume *v)

@@ -47,13 +47,14 @@ struct volume_settings {
 
 struct volume;
 
+int volume_new(const struct volume_settings *settings, struct volume **ret,
+	       struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /*
- * Remove what earlier runs left, take a new one and locate it.  After -1 it is
- * removed again, or will be.
+ * Remove what earlier runs left, take a new one and locate it; once.  Also
+ * after -1 volume_remove() is due.
  */
-int volume_take(const struct volume_settings *settings, struct volume **ret,
-		struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
-/* A folder, device or image. */
+int volume_take(struct volume *v, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* After it was taken: a folder, device or image. */
 const char *volume_place(const struct volume *v) NONNULL(1) RETURNS_NONNULL;
 /*
  * Remove it: -1 when it, or an earlier one, stays behind for now; or when it

@@ -99,7 +99,15 @@ static int take(struct volume **ret)
 						  .stop = &stop,
 						  .become = become };
 
-	return volume_take(&settings, ret, &e);
+	struct err ignored;
+
+	if (volume_new(&settings, ret, &e) < 0)
+		ck_abort_msg("%s", e.text);
+	if (volume_take(*ret, &e) == 0)
+		return 0;
+	(void)!volume_remove(*ret, &ignored);
+	volume_free(*ret);
+	return -1;
 }
 
 static void taken(struct volume **ret)
