@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,6 +23,7 @@ struct driver_type {
 		    struct snapshot_errors *errors, struct source **ret,
 		    struct err *e);
 	/* NULL where there is nothing to do, or to tell. */
+	int (*ready)(struct driver *d, struct err *e);
 	int (*hold)(struct driver *d, struct err *e);
 	const struct child_tail *(*said)(const struct source *s);
 };
@@ -232,18 +232,23 @@ static int prepare_btrfs(struct driver *d, struct manifest *about,
 		       : 0;
 }
 
+static int ready_btrfs(struct driver *d, struct err *e)
+{
+	return btrfs_snapshot_new(d->declared->paths.items[0], &d->subvolume,
+				  e);
+}
+
 static int hold_btrfs(struct driver *d, struct err *e)
 {
-	return btrfs_snapshot_take(d->declared->paths.items[0], d->label,
-				   &d->subvolume, e);
+	return btrfs_snapshot_take(d->subvolume, d->label, e);
 }
 
 static int open_btrfs(const struct driver *d, const struct own_folders *own,
 		      struct snapshot_errors *errors, struct source **ret,
 		      struct err *e)
 {
-	(void)own; /* there they are d->moved */
-	return open_tree(d, btrfs_snapshot_place(d->subvolume), &d->moved,
+	(void)own; /* in it they are elsewhere */
+	return open_tree(d, btrfs_snapshot_place(d->subvolume), &d->own_held,
 			 errors, ret, e);
 }
 
@@ -265,7 +270,7 @@ static int prepare_volume(struct driver *d, struct manifest *about,
 			  : prepare_files(d, about, e);
 }
 
-static int hold_volume(struct driver *d, struct err *e)
+static int ready_volume(struct driver *d, struct err *e)
 {
 	const struct volume_settings settings = {
 		.source = d->label,
@@ -276,9 +281,14 @@ static int hold_volume(struct driver *d, struct err *e)
 	};
 
 	return volume_new(&settings, &d->volume, e) < 0 ||
-			       volume_take(d->volume, e) < 0
+			       volume_ready(d->volume, e) < 0
 		       ? -1
 		       : 0;
+}
+
+static int hold_volume(struct driver *d, struct err *e)
+{
+	return volume_create(d->volume, e);
 }
 
 static int open_volume(const struct driver *d, const struct own_folders *own,
@@ -287,21 +297,39 @@ static int open_volume(const struct driver *d, const struct own_folders *own,
 {
 	const char *place = volume_place(d->volume);
 
-	(void)own; /* there they are d->moved */
+	(void)own; /* in it they are elsewhere */
 	return is_disk(d) ? open_disk(d, place, errors, ret, e)
-			  : open_tree(d, place, &d->moved, errors, ret, e);
+			  : open_tree(d, place, &d->own_held, errors, ret, e);
 }
 
 /* ---- All of them -------------------------------------------------------- */
 
 static const struct driver_type types[] = {
-	{ "files", "files", prepare_files, open_files, NULL, NULL },
-	{ "command", "command", prepare_command, open_command, NULL,
-	  command_said },
-	{ "block", "block", prepare_block, open_block, NULL, NULL },
-	{ "btrfs", "files", prepare_btrfs, open_btrfs, hold_btrfs, NULL },
-	/* As its content, which prepare_volume() says. */
-	{ "volume", "", prepare_volume, open_volume, hold_volume, NULL },
+	{ .name = "files",
+	  .kept_as = "files",
+	  .prepare = prepare_files,
+	  .open = open_files },
+	{ .name = "command",
+	  .kept_as = "command",
+	  .prepare = prepare_command,
+	  .open = open_command,
+	  .said = command_said },
+	{ .name = "block",
+	  .kept_as = "block",
+	  .prepare = prepare_block,
+	  .open = open_block },
+	{ .name = "btrfs",
+	  .kept_as = "files",
+	  .prepare = prepare_btrfs,
+	  .ready = ready_btrfs,
+	  .hold = hold_btrfs,
+	  .open = open_btrfs },
+	{ .name = "volume",
+	  .kept_as = "", /* as its content, which prepare_volume() says */
+	  .prepare = prepare_volume,
+	  .ready = ready_volume,
+	  .hold = hold_volume,
+	  .open = open_volume },
 };
 
 static void fill_user(struct manifest *m)
@@ -341,31 +369,14 @@ int driver_prepare(struct driver *d, struct manifest *about, struct err *e)
 	return d->type->prepare(d, about, e);
 }
 
-/*
- * A folder of ours within it is in its snapshot as well, with the same inode
- * number on another device.  In what is no copy inode by inode, made by rsync
- * say, it is not recognised.
- */
-static int move_own(struct driver *d, const struct own_folders *own,
-		    struct err *e)
+int driver_ready(struct driver *d, struct err *e)
 {
-	const char *place = d->subvolume ? btrfs_snapshot_place(d->subvolume)
-					 : volume_place(d->volume);
-	struct stat from;
-	struct stat to;
-
-	own_folders_done(&d->moved);
-	if (stat(d->declared->paths.items[0], &from) < 0 ||
-	    stat(place, &to) < 0 || !S_ISDIR(to.st_mode))
-		return 0;
-	return own_folders_move(&d->moved, own, from.st_dev, to.st_dev, e);
+	return d->type->ready ? d->type->ready(d, e) : 0;
 }
 
-int driver_hold(struct driver *d, const struct own_folders *own, struct err *e)
+int driver_hold(struct driver *d, struct err *e)
 {
-	if (!d->type->hold)
-		return 0;
-	return d->type->hold(d, e) < 0 || move_own(d, own, e) < 0 ? -1 : 0;
+	return d->type->hold ? d->type->hold(d, e) : 0;
 }
 
 bool driver_holds(const struct driver *d)
@@ -373,18 +384,27 @@ bool driver_holds(const struct driver *d)
 	return d->type && d->type->hold;
 }
 
-int driver_release(struct driver *d, bool *ret_late, struct err *e)
+int driver_locate(struct driver *d, const struct own_folders *own,
+		  struct err *e)
+{
+	if (!d->type->hold)
+		return 0;
+	if (d->volume && volume_locate(d->volume, e) < 0)
+		return -1;
+	own_folders_done(&d->own_held);
+	return own_folders_move(&d->own_held, own, d->declared->paths.items[0],
+				d->volume ? volume_place(d->volume)
+					  : btrfs_snapshot_place(d->subvolume),
+				e);
+}
+
+int driver_release(struct driver *d, struct err *e)
 {
 	struct btrfs_snapshot *subvolume = d->subvolume;
-	int failed;
 
-	*ret_late = false;
 	d->subvolume = NULL;
-	if (!d->volume)
-		return btrfs_snapshot_remove(subvolume, e);
-	failed = volume_remove(d->volume, e);
-	*ret_late = volume_was_late(d->volume);
-	return failed;
+	return d->volume ? volume_remove(d->volume, e)
+			 : btrfs_snapshot_remove(subvolume, e);
 }
 
 bool driver_write_programs(const struct driver *d, const char *key,
@@ -432,14 +452,13 @@ const struct child_tail *driver_said(const struct driver *d,
 
 void driver_done(struct driver *d)
 {
-	bool ignored;
 	struct err why;
 
-	if (driver_release(d, &ignored, &why) < 0)
+	if (driver_release(d, &why) < 0)
 		log_failure(LOG_LEVEL_ERROR, "what was read", &why);
 	volume_free(d->volume);
 	d->volume = NULL;
-	own_folders_done(&d->moved);
+	own_folders_done(&d->own_held);
 	exclude_free(d->exclude);
 	free(d->roots);
 	d->exclude = NULL;

@@ -49,11 +49,11 @@ struct driver {
 	size_t n_roots;
 	struct exclude_scope scope;
 
-	/* driver_hold()'s. */
+	/* What is held. */
 	const char *label; /* whose it is: a part of names */
 	struct btrfs_snapshot *subvolume;
 	struct volume *volume;
-	struct own_folders moved; /* as they are in what is held */
+	struct own_folders own_held; /* our own folders in it */
 };
 
 /*
@@ -65,20 +65,23 @@ struct driver {
 int driver_prepare(struct driver *d, struct manifest *about, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 /*
- * Make what is to be read hold still, where that takes a snapshot of it: until
- * driver_release().  own are folders that a walk leaves out.
+ * What has to be read from a snapshot of it, a volume or subvolume: have all
+ * ready to take that, so that what quiesces it need not last longer than the
+ * taking.  Nothing for others.
  */
-int driver_hold(struct driver *d, const struct own_folders *own, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
-/* Whether that was, or will be, done: what quiesced it need not last longer. */
+int driver_ready(struct driver *d, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* Take it: from then on until driver_release() what is read holds still. */
+int driver_hold(struct driver *d, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* Whether these two do anything. */
 bool driver_holds(const struct driver *d) NONNULL(1);
+/* Have it to be read.  own are folders that a walk leaves out. */
+int driver_locate(struct driver *d, const struct own_folders *own,
+		  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /*
  * Let it go, once nothing of it is open any more: -1 when something stays
- * behind for the next run to remove, or, with *ret_late, it had been gone while
- * it was read, so that what was read is nothing.  Once; then nothing.
+ * behind for the next run to remove.  Once; then nothing.
  */
-int driver_release(struct driver *d, bool *ret_late, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+int driver_release(struct driver *d, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* What a volume's programs did, as a list; false when there are none. */
 bool driver_write_programs(const struct driver *d, const char *key,
 			   struct json *j) NONNULL(1, 2, 3);

@@ -95,6 +95,7 @@ struct guardian {
 	bool due;	  /* after is */
 	bool lost;	  /* the run is gone, or wants it all to end */
 	bool late;	  /* it did not ask in time */
+	bool kept;	  /* what is due is in the journal still */
 	int64_t until_ms; /* when it should have */
 	/* The answer that is being put together, or waits for its question. */
 	struct buf answer;
@@ -300,6 +301,11 @@ static size_t run_all(struct guardian *g, const char *when)
 	return n;
 }
 
+static bool lasts(const struct guardian *g)
+{
+	return json_is_true(json_object_get(g->plan, "lasts"));
+}
+
 /* What another guardian would need to know. */
 static int write_journal(const struct guardian *g, struct err *e)
 {
@@ -315,7 +321,8 @@ static int write_journal(const struct guardian *g, struct err *e)
 	json_decref(j);
 	if (!text)
 		return err_oom(e);
-	failed = seam_pwrite(g->journal_fd, text, strlen(text), 0) < 0;
+	failed = seam_pwrite(g->journal_fd, text, strlen(text), 0) < 0 ||
+		 (lasts(g) && seam_fsync(g->journal_fd) < 0);
 	free(text);
 	return failed ? err_sys(e, "cannot write the hooks' journal") : 0;
 }
@@ -367,8 +374,8 @@ static void finish(struct guardian *g)
 	g->begun = false;
 	write_log(g);
 	/* What lasts is due until it is done; if there is anything to be. */
-	if (!g->failed[0] || !was_due ||
-	    !json_is_true(json_object_get(g->plan, "lasts")))
+	g->kept = g->failed[0] && was_due && lasts(g);
+	if (!g->kept)
 		forget_journal(g);
 }
 
@@ -386,6 +393,7 @@ static void act(struct guardian *g, void (*what)(struct guardian *g))
 	json_end_list(&g->reply);
 	json_kv_str(&g->reply, "failed", g->failed[0] ? g->failed : NULL);
 	json_kv_bool(&g->reply, "late", g->late);
+	json_kv_bool(&g->reply, "kept", g->kept);
 	json_end_object(&g->reply);
 	if (json_finish(&g->reply, &e) < 0)
 		buf_clear(&g->answer);

@@ -40,8 +40,8 @@
  *
  * where "recover" is "after" with everything due; each of these is answered by
  * {"failed": what the first said that failed, or null, "late": whether it was
- * done before it was asked for, "hooks": [{"when","program","passed",
- * "message","output","seconds"}]}.
+ * done before it was asked for, "kept": whether it stays in the journal,
+ *"hooks": [{"when","program","passed", "message","output","seconds"}]}.
  */
 #define GUARDIAN_FRAME_MAX (8U << 20)
 int guardian_send(int fd, const void *bytes, size_t n, struct err *e)

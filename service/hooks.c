@@ -35,6 +35,7 @@ struct hooks {
 	bool said_stop; /* it was told that nothing more comes */
 	bool is_over;	/* what is due was done */
 	bool late;
+	bool kept;    /* what failed is in the journal, to be done later */
 	json_t *done; /* a list */
 };
 
@@ -147,6 +148,7 @@ static int take_answer(struct hooks *h, struct err *e)
 			 ? "what the hooks did could not be told"
 			 : json_string_value(json_object_get(answer, "failed"));
 	h->late = json_is_true(json_object_get(answer, "late"));
+	h->kept = json_is_true(json_object_get(answer, "kept"));
 	if (failed)
 		(void)err_set(e, ERR_IO, "%s", failed);
 	json_decref(answer);
@@ -223,7 +225,9 @@ static int open_journal(struct hooks *h, struct err *e)
 				  O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 				  0600);
 	return h->journal_fd < 0
-		       ? err_sys(e, "cannot open the hooks' journal %s",
+		       ? err_sys(e,
+				 "cannot open the journal %s of what is due "
+				 "after snapshots",
 				 text_quote_str(path).s)
 		       : 0;
 }
@@ -234,7 +238,9 @@ static int wait_for_lock(struct hooks *h, struct err *e)
 
 	while (flock(h->journal_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_sys(e, "cannot lock the hooks' journal");
+			return err_sys(
+				e,
+				"cannot lock the journal of what is due after snapshots");
 		if (h->settings.stop && atomic_load(h->settings.stop))
 			return err_set(e, ERR_INTERRUPTED, "asked to stop");
 		if (clock_boot_ms() >= until)
@@ -244,6 +250,20 @@ static int wait_for_lock(struct hooks *h, struct err *e)
 		clock_sleep_ms(POLL_MS);
 	}
 	return 0;
+}
+
+/* That it is there outlives a power cut, as does what it is about. */
+static int sync_folder(const struct hooks *h, struct err *e)
+{
+	CLEANUP(file_close)
+	int fd = open(h->settings.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (!h->settings.lasts)
+		return 0;
+	return fd < 0 || seam_fsync(fd) < 0
+		       ? err_sys(e, "cannot write to the folder %s",
+				 text_quote_str(h->settings.folder).s)
+		       : 0;
 }
 
 /*
@@ -258,11 +278,13 @@ static int lock_journal(struct hooks *h, struct err *e)
 		if (open_journal(h, e) < 0 || wait_for_lock(h, e) < 0)
 			return -1;
 		if (fstat(h->journal_fd, &st) == 0 && st.st_nlink > 0)
-			return 0;
+			return sync_folder(h, e);
 		file_close(h->journal_fd);
 		h->journal_fd = -1;
 	}
-	return err_set(e, ERR_IO, "the hooks' journal is removed all the time");
+	return err_set(
+		e, ERR_IO,
+		"the journal of what is due after snapshots is removed all the time");
 }
 
 /*
@@ -283,11 +305,20 @@ static int left_behind(struct hooks *h, json_t **ret, struct err *e)
 		return -1;
 	n = file_pread(h->journal_fd, b.data, GUARDIAN_FRAME_MAX, 0);
 	if (n < 0)
-		return err_sys(e, "cannot read the hooks' journal");
+		return err_sys(
+			e,
+			"cannot read the journal of what is due after snapshots");
 	if (n == 0)
 		return 0;
 	journal = json_loadb((const char *)b.data, (size_t)n, 0, NULL);
 	of = json_string_value(json_object_get(journal, "boot"));
+	if (!of && h->settings.lasts) {
+		json_decref(journal);
+		return err_set(e, ERR_CORRUPT,
+			       "the journal %s/%s makes no sense, so that "
+			       "what is due is not known",
+			       h->settings.folder, h->settings.journal);
+	}
 	if (!of)
 		log_event(LOG_LEVEL_ERROR,
 			  "the hooks' journal of source %s makes no sense: "
@@ -320,7 +351,7 @@ static int recover(struct hooks *h, json_t *plan, struct err *e)
 	if (!failed)
 		got = take_answer(h, &why);
 	if (!failed && got <= 0)
-		log_failure(LOG_LEVEL_ERROR, "hooks that were due", &why);
+		log_failure(LOG_LEVEL_ERROR, "what was due", &why);
 	end_guardian(h);
 	if (!failed && got <= 0 && h->settings.lasts) {
 		*e = why;
@@ -329,17 +360,40 @@ static int recover(struct hooks *h, json_t *plan, struct err *e)
 	return failed ? -1 : 0;
 }
 
+/*
+ * What is due of an earlier journal: 1, 0 when nothing is, -1.  For what lasts
+ * it is what is declared today, where that is known: it may have been mended.
+ */
+static int find_due(struct hooks *h, json_t **ret, struct err *e)
+{
+	struct stat st;
+
+	*ret = NULL;
+	if (!h->settings.lasts || h->settings.count == 0)
+		return left_behind(h, ret, e);
+	if (fstat(h->journal_fd, &st) < 0)
+		return err_sys(e, "cannot read the journal of what is due "
+				  "after snapshots");
+	if (st.st_size == 0)
+		return 0;
+	*ret = make_plan(h);
+	return *ret ? 1 : err_oom(e);
+}
+
 static int settle_earlier(struct hooks *h, struct err *e)
 {
 	json_t *plan = NULL;
-	int failed = left_behind(h, &plan, e) < 0;
+	int failed = find_due(h, &plan, e) < 0;
 
 	if (plan)
 		failed = recover(h, plan, e) < 0;
 	json_decref(plan);
 	/* Also what made no sense, or is another boot's. */
 	if (!failed && seam_truncate(h->journal_fd, 0) < 0)
-		failed = err_sys(e, "cannot empty the hooks' journal") < 0;
+		failed =
+			err_sys(e,
+				"cannot empty the journal of what is due after snapshots") <
+			0;
 	return failed ? -1 : 0;
 }
 
@@ -358,8 +412,11 @@ static void drop_journal(struct hooks *h)
 	(void)!seam_unlink(AT_FDCWD, path, 0);
 }
 
-/* It does not answer: it is gone, and another one does what is due. */
-static int replace_guardian(struct hooks *h, struct err *e)
+/*
+ * It does not answer: it is gone, and another one does what is due.  What lasts
+ * was there until now: nobody else has the journal's lock.
+ */
+static int replace_guardian(struct hooks *h, bool is_before, struct err *e)
 {
 	struct err why;
 	int failed;
@@ -367,7 +424,10 @@ static int replace_guardian(struct hooks *h, struct err *e)
 	end_guardian(h);
 	failed = settle_earlier(h, &why);
 	h->is_over = true;
-	h->late = true; /* nobody knows since when */
+	h->late = !h->settings.lasts; /* nobody knows since when */
+	h->kept = h->settings.lasts && failed < 0;
+	if (h->settings.lasts && !is_before && failed == 0)
+		return 0;
 	if (failed)
 		return err_set(e, ERR_IO,
 			       "the guardian of the hooks died, and what is "
@@ -417,14 +477,15 @@ int hooks_open(const struct hooks_settings *settings, struct hooks **ret,
 }
 
 /* 0, or -1: as it was told, or because nobody is there. */
-static int ask(struct hooks *h, const char *what, struct err *e)
+static int ask(struct hooks *h, bool is_before, struct err *e)
 {
+	const char *what = is_before ? "\"before\"" : "\"after\"";
 	int got = -1;
 
 	if (h->said_stop || send_text(h, what, e) == 0)
 		got = take_answer(h, e);
 	if (got < 0)
-		return replace_guardian(h, e);
+		return replace_guardian(h, is_before, e);
 	return got > 0 ? 0 : -1;
 }
 
@@ -436,7 +497,7 @@ int hooks_before(struct hooks *h, struct err *e)
 		h->is_over = true; /* nothing was begun */
 		return err_set(e, ERR_INTERRUPTED, "asked to stop");
 	}
-	failed = ask(h, "\"before\"", e);
+	failed = ask(h, true, e);
 	return h->said_stop ? err_set(e, ERR_INTERRUPTED, "asked to stop")
 			    : failed;
 }
@@ -447,7 +508,7 @@ int hooks_after(struct hooks *h, struct err *e)
 
 	if (h->is_over)
 		return 0;
-	failed = ask(h, "\"after\"", e);
+	failed = ask(h, false, e);
 	h->is_over = true;
 	return failed;
 }
@@ -455,6 +516,11 @@ int hooks_after(struct hooks *h, struct err *e)
 bool hooks_were_late(const struct hooks *h)
 {
 	return h->late;
+}
+
+bool hooks_are_kept(const struct hooks *h)
+{
+	return h->kept;
 }
 
 void hooks_write(const struct hooks *h, struct json *j)
@@ -493,7 +559,9 @@ int hooks_settle(const struct hooks_settings *settings, struct err *e)
 	else if (flock(h.journal_fd, LOCK_EX | LOCK_NB) == 0)
 		failed = settle_earlier(&h, e);
 	else if (errno != EWOULDBLOCK && errno != EINTR)
-		failed = err_sys(e, "cannot lock the hooks' journal");
+		failed = err_sys(
+			e,
+			"cannot lock the journal of what is due after snapshots");
 	/* In use, it is not empty, or is about to be written. */
 	else
 		h.settings.lasts = false;

@@ -30,6 +30,8 @@ struct hooks_settings {
 	 * What is made before them is there until it is undone: no reboot does
 	 * that, and what failed has to be tried again.  The journal, which is
 	 * nobody else's then, is kept until it succeeds, and removed after it.
+	 * Where the journal is an earlier one's, it is list that is run for it,
+	 * or with an empty one what the journal has.
 	 */
 	bool lasts;
 	int64_t run;
@@ -56,6 +58,8 @@ int hooks_before(struct hooks *h, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int hooks_after(struct hooks *h, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* The latter: what was taken is not of one moment. */
 bool hooks_were_late(const struct hooks *h) NONNULL(1);
+/* Of what lasts: it failed, and stays in the journal to be done later. */
+bool hooks_are_kept(const struct hooks *h) NONNULL(1);
 /* What each of them did so far, as a list. */
 void hooks_write(const struct hooks *h, struct json *j) NONNULL(1, 2);
 /* Without hooks_after() the guardian does by itself what is due. */

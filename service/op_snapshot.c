@@ -26,6 +26,7 @@ struct creating {
 	const char **words;		 /* its paths, or argv */
 	const char **excludes;
 	struct driver driver;
+	struct instant held_at;
 	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
@@ -238,7 +239,8 @@ static void write_result(struct creating *x, const struct snapshot_result *r,
 /* A warning of a command that ended well is the reader's to judge. */
 static void tell_said(struct creating *x)
 {
-	const struct child_tail *said = driver_said(&x->driver, x->source);
+	const struct child_tail *said =
+		x->source ? driver_said(&x->driver, x->source) : NULL;
 	const char *line;
 	const size_t n = said ? child_tail_line(said, &line) : 0;
 
@@ -248,26 +250,33 @@ static void tell_said(struct creating *x)
 			      text_quote(line, n).s);
 }
 
-/* What was held is let go as soon as it can be, and before anybody is told. */
+static void release(struct creating *x)
+{
+	struct err why;
+
+	source_close(x->source);
+	x->source = NULL;
+	if (driver_release(&x->driver, &why) < 0)
+		progress_note(x->call->progress, "warning: %s", why.text);
+}
+
+/* What was held is let go as soon as it can be. */
 static int was_read(void *arg, struct err *e)
 {
 	struct creating *x = (struct creating *)arg;
-	struct err why;
-	bool late;
 
 	(void)e;
-	if (!driver_holds(&x->driver))
-		return 0;
-	source_close(x->source);
-	x->source = NULL;
-	if (driver_release(&x->driver, &late, &why) < 0)
-		progress_note(x->call->progress, "warning: %s", why.text);
+	if (driver_holds(&x->driver))
+		release(x);
 	return 0;
 }
 
 static int hold(struct creating *x, struct err *e)
 {
-	if (driver_hold(&x->driver, &x->own, e))
+	if (driver_ready(&x->driver, e))
+		return -1;
+	x->held_at = clock_now();
+	if (driver_hold(&x->driver, e) || driver_locate(&x->driver, &x->own, e))
 		return -1;
 	driver_tell_left_out(&x->driver, &x->left_out);
 	return 0;
@@ -275,7 +284,7 @@ static int hold(struct creating *x, struct err *e)
 
 static int take(struct creating *x, struct err *e)
 {
-	const struct snapshot_options o = {
+	struct snapshot_options o = {
 		.about = &x->about,
 		.no_parent = args_switch(x->call->args, "reread"),
 		.cancel = x->call->stop,
@@ -287,8 +296,11 @@ static int take(struct creating *x, struct err *e)
 	const int64_t begun_ms = clock_boot_ms();
 	struct snapshot_result result;
 
-	if (hold(x, e) ||
-	    driver_open(&x->driver, &x->own, x->errors, &x->source, e) ||
+	if (hold(x, e))
+		return -1;
+	if (driver_holds(&x->driver))
+		o.held_at = x->held_at;
+	if (driver_open(&x->driver, &x->own, x->errors, &x->source, e) ||
 	    snapshot_take(x->repository, x->source, x->errors, &o, &result, e))
 		return -1;
 	if (result.state == MANIFEST_PARTIAL)
@@ -304,13 +316,7 @@ static int take(struct creating *x, struct err *e)
 /* Once more from the beginning, knowing nothing. */
 static int renew(struct creating *x, struct err *e)
 {
-	struct err why;
-	bool late;
-
-	source_close(x->source);
-	x->source = NULL;
-	if (driver_release(&x->driver, &late, &why) < 0)
-		progress_note(x->call->progress, "warning: %s", why.text);
+	release(x);
 	snapshot_errors_free(x->errors);
 	x->errors = NULL;
 	notes_done(&x->notes);

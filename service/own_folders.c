@@ -1,24 +1,36 @@
 #include "service/own_folders.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 void own_folders_done(struct own_folders *x)
 {
+	for (size_t i = 0; i < x->count; i++)
+		free(x->paths[i]);
+	free(x->paths);
 	free(x->list);
 	*x = (struct own_folders){ 0 };
 }
 
-static int add(struct own_folders *x, struct files_identity folder,
+/* Takes over path, which may be NULL, in any case. */
+static int add(struct own_folders *x, struct files_identity folder, char *path,
 	       struct err *e)
 {
-	struct files_identity *list = reallocarray(x->list, x->count + 1,
-						   sizeof(*list));
+	const size_t n = x->count + 1;
+	struct files_identity *list = reallocarray(x->list, n, sizeof(*list));
+	char **paths = list ? reallocarray(x->paths, n, sizeof(*paths)) : NULL;
 
-	if (!list)
+	if (list)
+		x->list = list;
+	if (!paths) {
+		free(path);
 		return err_oom(e);
-	list[x->count++] = folder;
-	x->list = list;
+	}
+	x->paths = paths;
+	x->list[x->count] = folder;
+	x->paths[x->count++] = path;
 	return 0;
 }
 
@@ -28,7 +40,8 @@ int own_folders_add_path(struct own_folders *x, const char *path, struct err *e)
 
 	if (!path || stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
 		return 0;
-	return add(x, (struct files_identity){ st.st_dev, st.st_ino }, e);
+	return add(x, (struct files_identity){ st.st_dev, st.st_ino },
+		   realpath(path, NULL), e);
 }
 
 int own_folders_add_store(struct own_folders *x, const struct store *s,
@@ -39,19 +52,48 @@ int own_folders_add_store(struct own_folders *x, const struct store *s,
 
 	if (r <= 0)
 		return r;
-	return add(x, (struct files_identity){ folder.dev, folder.ino }, e);
+	return add(x, (struct files_identity){ folder.dev, folder.ino },
+		   realpath(folder.path, NULL), e);
+}
+
+/* What comes after folder in path, "" when they are the same; NULL: it is not
+ * in it. */
+static const char *below(const char *path, const char *folder)
+{
+	const size_t n = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+
+	return strncmp(path, folder, n) == 0 &&
+			       (path[n] == '/' || path[n] == '\0')
+		       ? path + n
+		       : NULL;
+}
+
+static int move_one(struct own_folders *x, const char *own, const char *folder,
+		    const char *copy, struct err *e)
+{
+	const char *rest = own ? below(own, folder) : NULL;
+	char *moved;
+	int failed;
+
+	if (!rest)
+		return 0;
+	if (asprintf(&moved, "%s%s", copy, rest) < 0)
+		return err_oom(e);
+	failed = own_folders_add_path(x, moved, e);
+	free(moved);
+	return failed;
 }
 
 int own_folders_move(struct own_folders *x, const struct own_folders *from,
-		     dev_t device, dev_t copy, struct err *e)
+		     const char *path, const char *copy, struct err *e)
 {
-	for (size_t i = 0; i < from->count; i++) {
-		const struct files_identity moved = { copy, from->list[i].ino };
+	char *folder = realpath(path, NULL);
+	int failed = 0;
 
-		if (from->list[i].dev == device && add(x, moved, e) < 0)
-			return -1;
-	}
-	return 0;
+	for (size_t i = 0; folder && i < from->count && !failed; i++)
+		failed = move_one(x, from->paths[i], folder, copy, e);
+	free(folder);
+	return failed;
 }
 
 int own_folders_add_regions(struct own_folders *x,

@@ -19,6 +19,7 @@
 
 struct own_folders {
 	struct files_identity *list; /* for files_options.skip */
+	char **paths;		     /* of each; NULL: it is not known */
 	size_t count;
 };
 
@@ -31,10 +32,10 @@ int own_folders_add_path(struct own_folders *x, const char *path, struct err *e)
 /* Where the store lies, if on this machine. */
 int own_folders_add_store(struct own_folders *x, const struct store *s,
 			  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
-/* Those of another list that lie on one device, as they are on a copy of it. */
+/* Those of another list that lie below a path, as they are in a copy of it. */
 int own_folders_move(struct own_folders *x, const struct own_folders *from,
-		     dev_t device, dev_t copy, struct err *e) NONNULL(1, 2, 5)
-	MUST_CHECK;
+		     const char *path, const char *copy, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 /* Each region of a Repository that can be reached on this machine. */
 int own_folders_add_regions(struct own_folders *x,
 			    const struct resource *repository, struct err *e)

@@ -107,7 +107,7 @@ struct resource_source {
 	/* Of files, and of volumes that are read as such: */
 	struct resource_texts exclude;
 	bool text;
-	/* Of a volume; each gets the snapshot's name as its last argument: */
+	/* Of a volume; "{}" stands for its snapshot's name (volume.h): */
 	const char *content; /* "files", "block" */
 	struct resource_texts create;
 	struct resource_texts locate;

@@ -393,6 +393,31 @@ static void check_provider(struct reading *r, const struct resource_source *s,
 	}
 }
 
+/* What only the other content would look at was meant for something. */
+static void check_content(struct reading *r, const struct resource_source *s,
+			  const struct yaml_node *spec)
+{
+	static const struct {
+		const char *content;
+		const char *key;
+	} only[] = {
+		{ "files", "exclude" },
+		{ "files", "text" },
+		{ "block", "file" },
+	};
+
+	for (size_t i = 0; i < sizeof(only) / sizeof(*only); i++) {
+		const struct yaml_node *node = yaml_get(spec, only[i].key);
+
+		if (node && s->content &&
+		    strcmp(s->content, only[i].content) != 0)
+			problem_add(r->problems, yaml_key_place(r->y, node),
+				    "found \"%s\", expected it only with "
+				    "content: %s",
+				    only[i].key, only[i].content);
+	}
+}
+
 static int finish(struct reading *r, struct resource *res,
 		  const struct yaml_node *spec)
 {
@@ -401,8 +426,10 @@ static int finish(struct reading *r, struct resource *res,
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
 		if (s->type && strcmp(s->type, drivers[i].name) == 0)
 			check_keys(r, &drivers[i], spec);
-	if (s->type && strcmp(s->type, "volume") == 0)
+	if (s->type && strcmp(s->type, "volume") == 0) {
 		check_provider(r, s, spec);
+		check_content(r, s, spec);
+	}
 	if (s->argv.count > 0)
 		check_argv(r, &s->argv, yaml_get(spec, "argv"));
 	if (s->hook_count > 0)

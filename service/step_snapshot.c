@@ -44,6 +44,7 @@ struct taking {
 	struct snapshot_errors *errors;
 	struct source *source;
 	struct driver driver;
+	struct instant held_at;
 	struct own_folders own;
 	struct manifest about;
 	struct notes notes;
@@ -115,9 +116,20 @@ static int prepare(struct taking *x, struct err *e)
 	/* Names are shorter: the resources were validated. */
 	(void)snprintf(x->about.source, sizeof(x->about.source), "%s",
 		       x->declared->name);
-	if (driver_prepare(&x->driver, &x->about, e) < 0 || find_own(x, e) < 0)
-		return -1;
-	return snapshot_errors_new(&x->errors, e);
+	return driver_prepare(&x->driver, &x->about, e) < 0 ||
+			       driver_ready(&x->driver, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* What quiesces may have mounted it. */
+static int look(struct taking *x, struct err *e)
+{
+	return find_own(x, e) < 0 ||
+			       driver_locate(&x->driver, &x->own, e) < 0 ||
+			       snapshot_errors_new(&x->errors, e) < 0
+		       ? -1
+		       : 0;
 }
 
 /* ---- Taking it ---------------------------------------------------------- */
@@ -157,19 +169,11 @@ static void end_hooks(struct taking *x)
 		log_failure(LOG_LEVEL_ERROR, "hooks", &x->hook_failure);
 }
 
-/* -1: it had been gone while it was read. */
-static int release(struct taking *x, struct err *e)
+static void release(struct taking *x)
 {
-	bool late;
-
-	if (driver_release(&x->driver, &late, &x->release_failure) == 0)
-		return 0;
-	log_failure(LOG_LEVEL_ERROR, "what was read", &x->release_failure);
-	if (!late)
-		return 0;
-	*e = x->release_failure;
-	err_clear(&x->release_failure);
-	return -1;
+	if (driver_release(&x->driver, &x->release_failure) < 0)
+		log_failure(LOG_LEVEL_ERROR, "what was read",
+			    &x->release_failure);
 }
 
 /* Thawed too early, what is read is not of one moment. */
@@ -189,23 +193,26 @@ static int check_hooks(struct taking *x, struct err *e)
 static int was_read(void *arg, struct err *e)
 {
 	struct taking *x = arg;
-	int failed;
 
 	close_source(x);
-	failed = release(x, e);
 	end_hooks(x);
-	return failed < 0 ? -1 : check_hooks(x, e);
+	release(x);
+	return check_hooks(x, e);
 }
 
-/* Where a snapshot of what is read holds still, nothing else has to. */
+/*
+ * Where a snapshot of what is read holds still, nothing else has to, once that
+ * was taken.
+ */
 static int hold(struct taking *x, struct err *e)
 {
-	if (driver_hold(&x->driver, &x->own, e) < 0)
+	x->held_at = clock_now();
+	if (driver_hold(&x->driver, e) < 0)
 		return -1;
-	driver_tell_left_out(&x->driver, &x->left_out);
 	if (!driver_holds(&x->driver))
 		return 0;
 	end_hooks(x);
+	driver_tell_left_out(&x->driver, &x->left_out);
 	return check_hooks(x, e);
 }
 
@@ -214,6 +221,8 @@ static int take(struct taking *x, struct object_id id, struct err *e)
 	const struct snapshot_options o = {
 		.about = &x->about,
 		.id = id,
+		.held_at = driver_holds(&x->driver) ? x->held_at
+						    : (struct instant){ 0 },
 		.by_daemon = true,
 		.cancel = x->run->stop,
 		.report = on_error,
@@ -281,7 +290,6 @@ static int find_begun(struct taking *x, struct err *e)
 	return found;
 }
 
-/* What quiesces comes before anything is looked at: it may mount what is. */
 static int open_hooks(struct taking *x, struct err *e)
 {
 	const struct hooks_settings settings = {
@@ -310,14 +318,14 @@ static int take_fresh(struct taking *x, struct err *e)
 	/* The catalog may lie on what hooks freeze. */
 	const bool failed = run_snapshot_begin(x->run, x->declared->name, id,
 					       e) < 0 ||
-			    open_hooks(x, e) < 0 || prepare(x, e) < 0 ||
-			    hold(x, e) < 0 || take(x, id, e) < 0;
-	struct err ignored;
+			    prepare(x, e) < 0 || open_hooks(x, e) < 0 ||
+			    hold(x, e) < 0 || look(x, e) < 0 ||
+			    take(x, id, e) < 0;
 	int found;
 
 	close_source(x);
-	(void)!release(x, &ignored);
 	end_hooks(x);
+	release(x);
 	/* Then two things are to be mended. */
 	if (failed && after_failure(x)->code) {
 		const struct err why = *e;

@@ -35,12 +35,12 @@ struct volume {
 	struct volume_settings settings;
 	char folder[4096];
 	char name[NAME_BYTES];
-	char place[4096];
+	char printed[4096];   /* by locate */
+	char place[4096 + 2]; /* as it is opened */
 	struct program programs[PROGRAMS];
-	struct resource_hook around[2]; /* create and remove */
+	struct resource_hook create_and_remove[2];
 	struct hooks *hooks;
 	bool is_removed;
-	bool late;
 	size_t left;		 /* by earlier runs, and still there */
 	struct err left_failure; /* of the last of them */
 };
@@ -96,28 +96,61 @@ int volume_parse_place(const char *printed, size_t n, char ret[4096],
 
 /* ---- Where it is -------------------------------------------------------- */
 
+/* Whether there is nothing in it; false when that cannot be told. */
+static bool is_empty(const char *folder)
+{
+	DIR *d = opendir(folder);
+	const struct dirent *entry;
+	bool empty = d != NULL;
+
+	while (d && empty && (entry = readdir(d)))
+		empty = strcmp(entry->d_name, ".") == 0 ||
+			strcmp(entry->d_name, "..") == 0;
+	if (d)
+		(void)closedir(d);
+	return empty;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return (a->st_dev == b->st_dev && a->st_ino == b->st_ino) ||
+	       (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode) &&
+		a->st_rdev == b->st_rdev);
+}
+
+static bool is_disk(const struct volume *v)
+{
+	return strcmp(v->settings.declared->content, "block") == 0;
+}
+
 static int check_place(const struct volume *v, struct err *e)
 {
-	const struct resource_source *s = v->settings.declared;
-	const bool block = strcmp(s->content, "block") == 0;
+	const char *path = v->settings.declared->paths.items[0];
+	const struct text_quoted shown = text_quote_str(v->printed);
 	struct stat is;
 	struct stat of;
 
-	if (stat(v->place, &is) < 0)
+	if (stat(v->place, &is) < 0 && errno == ENOTDIR)
+		is.st_mode = 0;
+	else if (stat(v->place, &is) < 0)
 		return err_set(e, ERR_IO, "nothing can be read at %s: %s",
-			       text_quote_str(v->place).s,
-			       err_errno_text(errno));
-	if (block ? !S_ISBLK(is.st_mode) && !S_ISREG(is.st_mode)
-		  : !S_ISDIR(is.st_mode))
-		return err_set(e, ERR_IO, "%s is no %s",
-			       text_quote_str(v->place).s,
-			       block ? "device and no image" : "folder");
-	if (stat(s->paths.items[0], &of) == 0 && of.st_dev == is.st_dev &&
-	    of.st_ino == is.st_ino)
+			       shown.s, err_errno_text(errno));
+	if (is_disk(v) ? !S_ISBLK(is.st_mode) && !S_ISREG(is.st_mode)
+		       : !S_ISDIR(is.st_mode))
+		return err_set(e, ERR_IO, "%s is no %s", shown.s,
+			       is_disk(v) ? "device and no image" : "folder");
+	if (stat(path, &of) < 0)
+		return 0;
+	if (is_same(&of, &is))
 		return err_set(e, ERR_IO,
 			       "%s is what is protected itself, and no "
 			       "snapshot of it",
-			       text_quote_str(v->place).s);
+			       shown.s);
+	/* A mount that failed leaves its mount point. */
+	if (S_ISDIR(of.st_mode) && is_empty(v->place) && !is_empty(path))
+		return err_set(e, ERR_IO,
+			       "%s is an empty folder, and no snapshot of %s",
+			       shown.s, text_quote_str(path).s);
 	return 0;
 }
 
@@ -162,10 +195,39 @@ static int fill_in(const struct volume *v, const struct resource_texts *list,
 	return 0;
 }
 
-static void program_done(struct program *p)
+static int fill_in_all(struct volume *v, struct err *e)
 {
-	buf_done(&p->text);
-	free(p->words);
+	const struct resource_source *s = v->settings.declared;
+
+	volume_folder(v->settings.state, v->folder);
+	for (int i = 0; i < PROGRAMS; i++)
+		buf_init(&v->programs[i].text, 1U << 20);
+	if (fill_in(v, &s->create, &v->programs[CREATE], e) < 0 ||
+	    fill_in(v, &s->locate, &v->programs[LOCATE], e) < 0 ||
+	    fill_in(v, &s->remove, &v->programs[REMOVE], e) < 0)
+		return -1;
+	v->create_and_remove[0] = (struct resource_hook){
+		.when = "before",
+		.argv = v->programs[CREATE].argv,
+		.timeout_ms = s->timeout_ms,
+		.called = "provider's create",
+	};
+	/* Also when create failed: it may have done half of its work. */
+	v->create_and_remove[1] = (struct resource_hook){
+		.when = "always",
+		.argv = v->programs[REMOVE].argv,
+		.timeout_ms = s->timeout_ms,
+		.called = "provider's remove",
+	};
+	return 0;
+}
+
+static void programs_done(struct volume *v)
+{
+	for (int i = 0; i < PROGRAMS; i++) {
+		buf_done(&v->programs[i].text);
+		free(v->programs[i].words);
+	}
 }
 
 /* ---- Locate ------------------------------------------------------------- */
@@ -203,7 +265,7 @@ static int run_locate(struct volume *v, const struct resource_texts *argv,
 	return err_set(e, ERR_IO, "%s", text);
 }
 
-static int locate(struct volume *v, struct err *e)
+int volume_locate(struct volume *v, struct err *e)
 {
 	const struct resource_texts *argv = &v->programs[LOCATE].argv;
 	struct child_tail out = { 0 };
@@ -213,9 +275,13 @@ static int locate(struct volume *v, struct err *e)
 	size_t n;
 
 	if (run_locate(v, argv, &out, &said, &why) == 0 &&
-	    volume_parse_place(out.bytes, out.len, v->place, &why) == 0 &&
-	    check_place(v, &why) == 0)
-		return 0;
+	    volume_parse_place(out.bytes, out.len, v->printed, &why) == 0) {
+		/* A symlink is followed, and what mounts itself is mounted. */
+		(void)snprintf(v->place, sizeof(v->place), "%s%s", v->printed,
+			       is_disk(v) ? "" : "/.");
+		if (check_place(v, &why) == 0)
+			return 0;
+	}
 	n = child_tail_line(&said, &line);
 	return err_set(e, why.code == ERR_INTERRUPTED ? why.code : ERR_IO,
 		       "the provider's locate, %s, failed: %.250s%s%s",
@@ -230,7 +296,7 @@ static struct hooks_settings settings_of(const struct volume *v,
 {
 	return (struct hooks_settings){
 		.source = v->settings.source,
-		.list = v->around,
+		.list = v->create_and_remove,
 		.count = 2,
 		.limit_ms = LIMIT_MS,
 		.folder = v->folder,
@@ -255,70 +321,70 @@ static bool is_of_source(const struct volume *v, const char *name)
 	       name[own] == '-';
 }
 
+/* With today's remove: that of then may have been mended. */
+static int settle_one(struct volume *v, const char *name, struct err *e)
+{
+	struct volume left = { .settings = v->settings };
+	struct hooks_settings settings;
+	int failed;
+
+	(void)snprintf(left.name, sizeof(left.name), "%s", name);
+	failed = fill_in_all(&left, e);
+	settings = settings_of(&left, left.name);
+	if (failed == 0)
+		failed = hooks_settle(&settings, e);
+	programs_done(&left);
+	if (failed < 0) {
+		v->left++;
+		(void)err_set(&v->left_failure, e->code, "%s: %.400s", name,
+			      e->text);
+	}
+	return e->code == ERR_NO_MEMORY ? -1 : 0;
+}
+
 static int settle_left(struct volume *v, struct err *e)
 {
 	DIR *d = opendir(v->folder);
 	const struct dirent *entry;
+	struct err why = { 0 };
+	int failed = 0;
 
-	while (d && (entry = readdir(d))) {
-		const struct hooks_settings s = settings_of(v, entry->d_name);
-
-		if (is_of_source(v, entry->d_name) &&
-		    hooks_settle(&s, &v->left_failure) < 0)
-			v->left++;
-	}
+	while (d && !failed && (entry = readdir(d)))
+		if (is_of_source(v, entry->d_name))
+			failed = settle_one(v, entry->d_name, &why);
 	if (d)
 		(void)closedir(d);
+	if (failed) {
+		*e = why;
+		return -1;
+	}
 	if (v->left < VOLUME_LEFT_MAX)
 		return 0;
-	return err_set(e, ERR_IO,
-		       "%zu snapshots that earlier runs took of this volume "
-		       "cannot be removed, so none is taken: %.300s",
-		       v->left, v->left_failure.text);
+	(void)err_set(e, ERR_IO,
+		      "%zu snapshots that earlier runs took of this volume "
+		      "cannot be removed, so none is taken: %.300s",
+		      v->left, v->left_failure.text);
+	return err_hint(e,
+			"what is none any more is forgotten when its file in "
+			"%s is removed",
+			v->folder);
 }
 
 /* ---- From outside ------------------------------------------------------- */
-
-static int set_up(struct volume *v, struct err *e)
-{
-	const struct resource_source *s = v->settings.declared;
-	uint64_t id;
-
-	secret_random(&id, sizeof(id));
-	(void)snprintf(v->name, sizeof(v->name), PREFIX "%s-%016jx",
-		       v->settings.source, (uintmax_t)id);
-	volume_folder(v->settings.state, v->folder);
-	for (int i = 0; i < PROGRAMS; i++)
-		buf_init(&v->programs[i].text, 1U << 20);
-	if (fill_in(v, &s->create, &v->programs[CREATE], e) < 0 ||
-	    fill_in(v, &s->locate, &v->programs[LOCATE], e) < 0 ||
-	    fill_in(v, &s->remove, &v->programs[REMOVE], e) < 0)
-		return -1;
-	v->around[0] = (struct resource_hook){
-		.when = "before",
-		.argv = v->programs[CREATE].argv,
-		.timeout_ms = s->timeout_ms,
-		.called = "provider's create",
-	};
-	/* Also when create failed: it may have done half of its work. */
-	v->around[1] = (struct resource_hook){
-		.when = "always",
-		.argv = v->programs[REMOVE].argv,
-		.timeout_ms = s->timeout_ms,
-		.called = "provider's remove",
-	};
-	return 0;
-}
 
 int volume_new(const struct volume_settings *settings, struct volume **ret,
 	       struct err *e)
 {
 	struct volume *v = calloc(1, sizeof(*v));
+	uint64_t id;
 
 	if (!v)
 		return err_oom(e);
 	v->settings = *settings;
-	if (set_up(v, e) < 0) {
+	secret_random(&id, sizeof(id));
+	(void)snprintf(v->name, sizeof(v->name), PREFIX "%s-%016jx",
+		       v->settings.source, (uintmax_t)id);
+	if (fill_in_all(v, e) < 0) {
 		volume_free(v);
 		return -1;
 	}
@@ -326,13 +392,18 @@ int volume_new(const struct volume_settings *settings, struct volume **ret,
 	return 0;
 }
 
-int volume_take(struct volume *v, struct err *e)
+int volume_ready(struct volume *v, struct err *e)
 {
 	const struct hooks_settings settings = settings_of(v, v->name);
 
-	if (settle_left(v, e) < 0 || hooks_open(&settings, &v->hooks, e) < 0)
-		return -1;
-	return hooks_before(v->hooks, e) < 0 || locate(v, e) < 0 ? -1 : 0;
+	return settle_left(v, e) < 0 || hooks_open(&settings, &v->hooks, e) < 0
+		       ? -1
+		       : 0;
+}
+
+int volume_create(struct volume *v, struct err *e)
+{
+	return hooks_before(v->hooks, e);
 }
 
 const char *volume_place(const struct volume *v)
@@ -343,33 +414,23 @@ const char *volume_place(const struct volume *v)
 int volume_remove(struct volume *v, struct err *e)
 {
 	struct err why;
-	int failed = 0;
 
-	if (v->is_removed)
+	if (v->is_removed || !v->hooks)
 		return 0;
 	v->is_removed = true;
-	if (v->hooks) {
-		failed = hooks_after(v->hooks, &why);
-		v->late = hooks_were_late(v->hooks);
-	}
-	if (failed < 0)
-		failed = v->late ? err_set(e, why.code, "%.500s", why.text)
-				 : err_set(e, why.code,
-					   "the volume's snapshot %s is still "
-					   "there, to be removed later: %.350s",
-					   v->name, why.text);
-	if (failed == 0 && v->left > 0)
-		failed = err_set(e, ERR_IO,
-				 "%zu snapshot%s that earlier runs took of "
-				 "this volume cannot be removed: %.300s",
-				 v->left, v->left == 1 ? "" : "s",
-				 v->left_failure.text);
-	return failed;
-}
-
-bool volume_was_late(const struct volume *v)
-{
-	return v->late;
+	/* What need not be there, and failed, the log tells. */
+	if (hooks_after(v->hooks, &why) < 0 && hooks_are_kept(v->hooks))
+		return err_set(e, why.code,
+			       "the volume's snapshot %s is still there, to be "
+			       "removed later: %.350s",
+			       v->name, why.text);
+	if (v->left > 0)
+		return err_set(e, ERR_IO,
+			       "%zu snapshot%s that earlier runs took of this "
+			       "volume cannot be removed: %.350s",
+			       v->left, v->left == 1 ? "" : "s",
+			       v->left_failure.text);
+	return 0;
 }
 
 void volume_write(const struct volume *v, struct json *j)
@@ -387,7 +448,6 @@ void volume_free(struct volume *v)
 	if (!v)
 		return;
 	hooks_close(v->hooks);
-	for (int i = 0; i < PROGRAMS; i++)
-		program_done(&v->programs[i]);
+	programs_done(v);
 	free(v);
 }

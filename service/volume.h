@@ -13,14 +13,17 @@
  *		too: one that was killed while it began may be none
  *
  * What locate prints is believed only when it is just that, and leads to
- * something of the kind that was asked for, which is not the volume itself.
+ * something of the kind that was asked for, which is not the volume itself, and
+ * no empty folder where the volume is none: a mount that failed leaves one.
  *
  * Whatever becomes of the run, remove is called once after create was begun: a
  * guardian does it (guardian.h).  When it fails, or the guardian is killed as
  * well, the name stays written down, and remove is called again before the
  * next snapshot of that source, and at the daemon's start; so it is called
  * again only for what was not removed.  After a create that failed by itself it
- * is called in case there is something, and may fail.
+ * is called in case there is something, and may fail.  The kernel kills the
+ * program when its guardian is killed, though not what that had started: what
+ * create leaves to others must not take the snapshot later.
  */
 #ifndef SERVICE_VOLUME_H
 #define SERVICE_VOLUME_H
@@ -50,19 +53,21 @@ struct volume;
 int volume_new(const struct volume_settings *settings, struct volume **ret,
 	       struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /*
- * Remove what earlier runs left, take a new one and locate it; once.  Also
- * after -1 volume_remove() is due.
+ * These three once, in that order; also after -1 volume_remove() is due.
+ *
+ * Remove what earlier runs left, and have a guardian: so that create, which
+ * something may be frozen for, is all that is left to do.
  */
-int volume_take(struct volume *v, struct err *e) NONNULL(1, 2) MUST_CHECK;
-/* After it was taken: a folder, device or image. */
+int volume_ready(struct volume *v, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int volume_create(struct volume *v, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int volume_locate(struct volume *v, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* Once it is located: a folder, device or image. */
 const char *volume_place(const struct volume *v) NONNULL(1) RETURNS_NONNULL;
 /*
- * Remove it: -1 when it, or an earlier one, stays behind for now; or when it
- * was removed too early: see volume_was_late().  Once; then nothing.
+ * Remove it: -1 when it, or an earlier one, stays behind for now.  Once; then
+ * nothing.
  */
 int volume_remove(struct volume *v, struct err *e) NONNULL(1, 2) MUST_CHECK;
-/* Its guardian died while it was read, so that it was removed then. */
-bool volume_was_late(const struct volume *v) NONNULL(1);
 /* What the programs did so far, as a list. */
 void volume_write(const struct volume *v, struct json *j) NONNULL(1, 2);
 /* Without volume_remove() its guardian removes it.  NULL-safe. */

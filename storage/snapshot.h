@@ -67,6 +67,10 @@ struct snapshot_options {
 	/* What it will be called, when the caller wrote that down beforehand;
 	 * zero: drawn here. */
 	struct object_id id;
+	/* The data is of that moment or later, though it is read much later:
+	 * what changed about then is not to be trusted the next time.  Zero: it
+	 * is of when it is read. */
+	struct instant held_at;
 	bool by_daemon;	     /* the receipt's clock is the daemon's */
 	const char *scratch; /* folder for unlinked files; NULL: default */
 	bool no_parent;	     /* read everything */

@@ -334,10 +334,22 @@ static bool is_doubtful(const struct entry *en, struct instant now)
 	       instant_ms_between(en->ctime, now) < FRESH_MS;
 }
 
-/* Hints that are not to be trusted are inode 0. */
-static void doubt_fresh(struct entry *en, struct instant now)
+/* When it was as it was read: a snapshot of it may be older than its reading.
+ */
+static struct instant moment(const struct producer *q, struct instant taken)
 {
-	if (is_doubtful(en, now))
+	const struct instant held = q->p->options->held_at;
+
+	return (held.sec || held.nsec) && instant_compare(held, taken) < 0
+		       ? held
+		       : taken;
+}
+
+/* Hints that are not to be trusted are inode 0. */
+static void doubt_fresh(const struct producer *q, struct entry *en,
+			struct instant taken)
+{
+	if (is_doubtful(en, moment(q, taken)))
 		en->inode = 0;
 }
 
@@ -369,7 +381,7 @@ static int link_was_read(struct producer *q, const struct entry *en,
 		return -1;
 	if (filemap_add(q->links, &en->link_group, &value, e) < 0)
 		return -1;
-	valid = !is_doubtful(en, now);
+	valid = !is_doubtful(en, moment(q, now));
 	*(struct link_seen *)value = (struct link_seen){ .mtime = en->mtime,
 							 .ctime = en->ctime,
 							 .size = en->size,
@@ -463,7 +475,7 @@ static int take_small(struct producer *q, struct ahead_item *i, struct err *e)
 		return -1;
 	if (link_was_read(q, &i->entry, i->taken, e))
 		return -1;
-	doubt_fresh(&i->entry, i->taken);
+	doubt_fresh(q, &i->entry, i->taken);
 	ev.type = EVENT_FILE;
 	if (record_item(q, &ev, i, e))
 		return -1;
@@ -486,7 +498,7 @@ static int take_large(struct producer *q, struct ahead_item *i, struct err *e)
 	if (link_was_read(q, en, i->taken, e))
 		return -1;
 	q->progress.files++;
-	doubt_fresh(en, i->taken);
+	doubt_fresh(q, en, i->taken);
 	ev.type = EVENT_FILE;
 	return record_item(q, &ev, i, e);
 }
@@ -499,7 +511,7 @@ static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
 	if (link_is_read(q, en)) {
 		q->progress.files++;
 		q->progress.bytes += en->size;
-		doubt_fresh(en, i->taken);
+		doubt_fresh(q, en, i->taken);
 		return record_item(q, &ev, i, e);
 	}
 	if (en->size >= SNAPSHOT_SMALL)
@@ -547,7 +559,7 @@ static int take_item(struct producer *q, struct ahead_item *i, struct err *e)
 	}
 	if (i->entry.type == ENTRY_FILE)
 		return take_file(q, i, e);
-	doubt_fresh(&i->entry, i->taken);
+	doubt_fresh(q, &i->entry, i->taken);
 	return record_item(q, &ev, i, e);
 }
 

@@ -152,7 +152,7 @@ static int open_folder(struct btrfs_snapshot *s, struct err *e)
 	return 0;
 }
 
-/* Whoever takes or removes one there waits for others who do. */
+/* Whoever takes one there, or removes what was left, waits for others. */
 static int lock_folder(const struct btrfs_snapshot *s, struct err *e)
 {
 	while (flock(s->folder, LOCK_EX) < 0)
@@ -197,22 +197,32 @@ static bool is_left_behind(const struct btrfs_snapshot *s, const char *name)
 }
 
 /* What cannot be removed now is met again by the next one. */
-static void remove_left_behind(const struct btrfs_snapshot *s)
+static int remove_left_behind(const struct btrfs_snapshot *s, struct err *e)
 {
 	const int again = openat(s->folder, ".",
 				 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = again < 0 ? NULL : fdopendir(again);
 	const struct dirent *entry;
+	struct err why = { 0 };
+	unsigned int left = 0;
 
 	if (!d) {
 		file_close(again);
-		return;
+		return err_sys(e, "cannot list the folder %s", BTRFS_FOLDER);
 	}
 	while ((entry = readdir(d)))
 		if (is_our_name(entry->d_name) &&
-		    is_left_behind(s, entry->d_name))
-			(void)destroy(s, entry->d_name);
+		    is_left_behind(s, entry->d_name) &&
+		    destroy(s, entry->d_name) < 0 && ++left)
+			(void)err_sys(&why, "%s", entry->d_name);
 	(void)closedir(d);
+	return left < BTRFS_LEFT_MAX
+		       ? 0
+		       : err_set(e, why.code,
+				 "%u snapshots that were left in the folder %s "
+				 "of the subvolume cannot be removed, so none "
+				 "is taken: %.300s",
+				 left, BTRFS_FOLDER, why.text);
 }
 
 /* ---- Taking it ---------------------------------------------------------- */
@@ -240,22 +250,39 @@ static int create(struct btrfs_snapshot *s, const char *label, struct err *e)
 	return 0;
 }
 
-static int take(struct btrfs_snapshot *s, const char *label, struct err *e)
+static bool is_read_only(const struct btrfs_snapshot *s)
+{
+	return s->info.flags & BTRFS_ROOT_SUBVOL_RDONLY;
+}
+
+static int make_ready(struct btrfs_snapshot *s, struct err *e)
 {
 	int failed;
 
-	if (s->info.flags & BTRFS_ROOT_SUBVOL_RDONLY) {
-		s->taken = fcntl(s->subvolume, F_DUPFD_CLOEXEC, 0);
-		return s->taken < 0 ? err_sys(e, "cannot open the subvolume")
-				    : 0;
-	}
+	if (is_read_only(s))
+		return 0;
 	if (geteuid() != 0)
 		return err_set(e, ERR_DENIED,
 			       "only root can take, and remove again, a "
 			       "snapshot of a subvolume");
 	if (open_folder(s, e) < 0 || lock_folder(s, e) < 0)
 		return -1;
-	remove_left_behind(s);
+	failed = remove_left_behind(s, e);
+	(void)flock(s->folder, LOCK_UN);
+	return failed;
+}
+
+static int take(struct btrfs_snapshot *s, const char *label, struct err *e)
+{
+	int failed;
+
+	if (is_read_only(s)) {
+		s->taken = fcntl(s->subvolume, F_DUPFD_CLOEXEC, 0);
+		return s->taken < 0 ? err_sys(e, "cannot open the subvolume")
+				    : 0;
+	}
+	if (lock_folder(s, e) < 0)
+		return -1;
 	failed = create(s, label, e);
 	(void)flock(s->folder, LOCK_UN);
 	return failed;
@@ -307,28 +334,35 @@ static int find_nested(struct btrfs_snapshot *s, struct err *e)
 
 /* ---- From outside ------------------------------------------------------- */
 
-int btrfs_snapshot_take(const char *path, const char *label,
-			struct btrfs_snapshot **ret, struct err *e)
+int btrfs_snapshot_new(const char *path, struct btrfs_snapshot **ret,
+		       struct err *e)
 {
 	struct btrfs_snapshot *s = calloc(1, sizeof(*s));
 
-	assert(*label);
 	if (!s)
 		return err_oom(e);
 	s->subvolume = s->folder = s->taken = -1;
-	if (open_subvolume(s, path, e) < 0 || take(s, label, e) < 0 ||
-	    find_nested(s, e) < 0) {
+	if (open_subvolume(s, path, e) < 0 || make_ready(s, e) < 0) {
 		struct err ignored;
 
 		(void)!btrfs_snapshot_remove(s, &ignored);
 		return -1;
 	}
+	*ret = s;
+	return 0;
+}
+
+int btrfs_snapshot_take(struct btrfs_snapshot *s, const char *label,
+			struct err *e)
+{
+	assert(*label && s->taken < 0);
+	if (take(s, label, e) < 0 || find_nested(s, e) < 0)
+		return -1;
 	/* By its descriptor: whoever owns the subvolume's root may rename what
 	 * lies in it.  With "/.", for else it is a symlink to those who do not
 	 * follow any. */
 	(void)snprintf(s->place, sizeof(s->place), "/proc/self/fd/%d/.",
 		       s->taken);
-	*ret = s;
 	return 0;
 }
 

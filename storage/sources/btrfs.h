@@ -1,8 +1,11 @@
 /*
  * A read-only snapshot of a btrfs subvolume, for as long as it is read.
  *
- * What lies in it is of one moment, however long it takes to read it.  It is
- * read with the files source (files_options.place), and recorded as the
+ * What lies in it is what a crash at one moment would have left, however long
+ * it takes to read it: what was synced by then, and some of what was not, whose
+ * times may be newer than its bytes.  Files that changed after the taking began
+ * must not be taken for unchanged by their times (snapshot_options.held_at). It
+ * is read with the files source (files_options.place), and recorded as the
  * subvolume that it is of: inodes and times are those of the subvolume, so that
  * the next one finds its parent, though each has a device number of its own.
  *
@@ -30,16 +33,25 @@
 /* In the subvolume's root. */
 #define BTRFS_FOLDER ".snapctl"
 
+/* So many that cannot be removed, and no more are taken: they keep space. */
+#define BTRFS_LEFT_MAX 3
+
 struct btrfs_snapshot;
 
 /*
- * Take one of the subvolume at path; label says whose it is, lower-case
- * letters, digits and "-".  ERR_USAGE when it is none, which says what it is
- * instead; ERR_DENIED for anybody but root.
+ * Have all ready to take one of the subvolume at path, and remove what was left
+ * behind.  ERR_USAGE when it is none, which says what it is instead; ERR_DENIED
+ * for anybody but root.
  */
-int btrfs_snapshot_take(const char *path, const char *label,
-			struct btrfs_snapshot **ret, struct err *e)
-	NONNULL(1, 2, 3, 4) MUST_CHECK;
+int btrfs_snapshot_new(const char *path, struct btrfs_snapshot **ret,
+		       struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+/*
+ * Take it, once; label says whose it is, lower-case letters, digits and "-".
+ * Also after -1 btrfs_snapshot_remove() is due.  Not while the file system is
+ * frozen: it would wait until that is thawed.
+ */
+int btrfs_snapshot_take(struct btrfs_snapshot *s, const char *label,
+			struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /* Where to read it: an absolute path that holds as long as it does. */
 const char *btrfs_snapshot_place(const struct btrfs_snapshot *s) NONNULL(1)
 	RETURNS_NONNULL;

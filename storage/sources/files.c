@@ -236,17 +236,32 @@ static const struct source_ops files_ops = {
 	.progress = progress,
 };
 
-/* The path itself need not exist. */
+/* The path itself need not exist, but what lies above it is read. */
 static int check_place(const struct files_options *o, struct err *e)
 {
+	const struct text_quoted shown = text_quote_str(o->paths[0]);
+	const char *slash = strrchr(o->paths[0], '/');
 	struct stat st;
+	char *above;
+	bool there;
 
 	assert(o->path_count == 1);
 	if (stat(o->place, &st) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(e, ERR_IO,
 			       "what is to be read for %s is no folder",
-			       text_quote_str(o->paths[0]).s);
-	return 0;
+			       shown.s);
+	if (!slash || slash == o->paths[0])
+		return 0;
+	above = strndup(o->paths[0], (size_t)(slash - o->paths[0]));
+	if (!above)
+		return err_oom(e);
+	there = stat(above, &st) == 0 && S_ISDIR(st.st_mode);
+	free(above);
+	return there ? 0
+		     : err_set(e, ERR_USAGE,
+			       "there is no folder above %s, as which it is to "
+			       "be recorded",
+			       shown.s);
 }
 
 /* Whether one of the paths leads somewhere, or may. */

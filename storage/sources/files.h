@@ -69,7 +69,8 @@ struct files_options {
 	/*
 	 * An absolute path of the folder to be read where there is one path
 	 * only: what lies in it is recorded as if it lay below that path, which
-	 * need not exist.  A snapshot of a volume, say.  NULL: the path itself.
+	 * need not exist, but for the folders above it.  A snapshot of a
+	 * volume, say.  NULL: the path itself.
 	 */
 	const char *place;
 	files_excluded *excluded; /* NULL: nothing is */

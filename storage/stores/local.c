@@ -320,11 +320,17 @@ static int local_remove(struct store *s, const char *name, struct err *e)
 static int local_folder(const struct store *s, struct store_folder *ret,
 			struct err *e)
 {
+	const int root = ((const struct local *)s)->root;
+	char link[32];
 	struct stat st;
+	ssize_t n;
 
-	if (fstat(((const struct local *)s)->root, &st) < 0)
+	if (fstat(root, &st) < 0)
 		return local_sys(e, "");
-	*ret = (struct store_folder){ st.st_dev, st.st_ino };
+	*ret = (struct store_folder){ .dev = st.st_dev, .ino = st.st_ino };
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
+	n = readlink(link, ret->path, sizeof(ret->path) - 1);
+	ret->path[n > 0 ? n : 0] = '\0';
 	return 1;
 }
 

@@ -67,6 +67,7 @@ typedef int store_visit(void *arg, const struct store_entry *entry,
 struct store_folder {
 	dev_t dev;
 	ino_t ino;
+	char path[4096]; /* "": it is not known */
 };
 
 struct store_ops {

@@ -316,6 +316,9 @@ class Round:
             raise Trouble("restored something else: " + ", ".join(
                 f"{back[k]:,} {k} of {there[k]:,}" for k in there
                 if back[k] != there[k]))
+        disk = self.load.paths()[0]
+        if self.load.disk and not loads.same(disk, tool.out + disk):
+            raise Trouble("restored something else")
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:

@@ -117,8 +117,9 @@ class Snapctl(Tool):
         to = ["--to", self.out]
         if self.job.disk:
             disk = self.out + self.job.paths[0]
-            os.makedirs(os.path.dirname(disk), exist_ok=True)
             to = ["--output", disk]
+            if step == "restore":
+                os.makedirs(os.path.dirname(disk), exist_ok=True)
         return {
             "init": Command([*p, "repo", "init", self.repo]),
             "first": take, "unchanged": take, "changed": take,

@@ -84,7 +84,9 @@ def sh(*words):
 
 
 class Tree(threading.Thread):
-    """Writes one number to the first file, then to the last, and so on."""
+    """Writes one number to the first file, then to the last, and so on; each
+    synced, as a database would: of what is not, a snapshot may hold the second
+    without the first, like a crash."""
 
     def __init__(self, folder):
         super().__init__()
@@ -97,6 +99,7 @@ class Tree(threading.Thread):
     def write(path, number):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.pwrite(fd, b"%12d" % number, 0)
+        os.fdatasync(fd)
         os.close(fd)
 
     def run(self):
@@ -305,14 +308,15 @@ def what_a_killed_run_leaves_is_removed(world):
     check(names(folder) == ["mail-x", "mine"], names(folder))
 
 
-def guardians():
-    """Processes that run hooks or a provider's programs."""
+def guardians(run):
+    """Processes that run its hooks or its provider's programs."""
     found = []
     for name in os.listdir("/proc"):
         try:
             with open(f"/proc/{name}/cmdline", "rb") as f:
-                if f.read().split(b"\0")[1:2] == [b"--guard"]:
-                    found.append(int(name))
+                words = f.read().split(b"\0")
+            if words[1:2] == [b"--guard"] and parent_of(name) == run:
+                found.append(int(name))
         except OSError:
             pass
     return found
@@ -329,7 +333,7 @@ def whoever_dies_a_volume_is_removed_once(world):
 
     # With nobody left to do it, the next daemon does.
     number, pid = held(world)
-    ours = [g for g in guardians() if parent_of(g) == pid]
+    ours = guardians(pid)
     check(len(ours) == 2, ours)
     world.daemon.kill()
     world.daemon.wait()

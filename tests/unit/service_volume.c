@@ -103,7 +103,8 @@ static int take(struct volume **ret)
 
 	if (volume_new(&settings, ret, &e) < 0)
 		ck_abort_msg("%s", e.text);
-	if (volume_take(*ret, &e) == 0)
+	if (volume_ready(*ret, &e) == 0 && volume_create(*ret, &e) == 0 &&
+	    volume_locate(*ret, &e) == 0)
 		return 0;
 	(void)!volume_remove(*ret, &ignored);
 	volume_free(*ret);
@@ -130,6 +131,15 @@ static void removed(struct volume *v)
 	if (volume_remove(v, &e) < 0)
 		ck_abort_msg("%s", e.text);
 	volume_free(v);
+}
+
+static void write_file(const char *name)
+{
+	char path[SCRATCH_PATH];
+	FILE *f = fopen(scratch_path(&dir, name, path), "we");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fclose(f), 0);
 }
 
 static size_t count(const char *name)
@@ -197,7 +207,6 @@ START_TEST(it_is_taken_located_and_removed_once)
 	ck_assert_uint_eq(count("volumes"), 1);
 	ck_assert_int_eq(volume_remove(v, &e), 0);
 	ck_assert_int_eq(volume_remove(v, &e), 0);
-	ck_assert(!volume_was_late(v));
 	volume_free(v);
 	expect_log("create locate remove ");
 	ck_assert_uint_eq(count("snapshots"), 0);
@@ -264,6 +273,10 @@ START_TEST(what_it_cannot_be_read_as_is_refused)
 	refused("saying \"on fire\"");
 	bad("locate", "exit 0");
 	refused("printed nothing");
+	/* What a mount that failed leaves. */
+	bad("locate", "mkdir -p empty; echo \"$PWD/empty\"; exit 0");
+	write_file("of/file");
+	refused("is an empty folder");
 	bad("locate", "yes /a | head -n 3000; exit 0");
 	refused("");
 	declared.content = "block";
@@ -300,13 +313,12 @@ START_TEST(the_name_stands_where_it_is_told)
 	static const char *failing[3] = { "/bin/false", "x", "{}" };
 	char pattern[SCRATCH_PATH];
 	struct volume *v = NULL;
-	const char *name;
 
 	printing[1] = scratch_path(&dir, "snapshots/{}", pattern);
 	declared.locate = (struct resource_texts){ printing, 2 };
 	taken(&v);
-	name = strrchr(volume_place(v), '/') + 1;
-	ck_assert_int_eq(strncmp(name, "snapctl-web-", 12), 0);
+	ck_assert_ptr_nonnull(
+		strstr(volume_place(v), "/snapshots/snapctl-web-"));
 	removed(v);
 	ck_assert_uint_eq(count("snapshots"), 0);
 	/* What was not taken, and cannot be removed, is none that is left. */
@@ -328,10 +340,10 @@ START_TEST(one_that_stays_is_removed_by_the_next)
 	ck_assert_msg(strstr(e.text, "is still there") != NULL, "%s", e.text);
 	ck_assert_msg(strstr(e.text, "saying \"in use\"") != NULL, "%s",
 		      e.text);
-	ck_assert(!volume_was_late(v));
 	volume_free(v);
 	ck_assert_uint_eq(count("snapshots"), 1);
 	ck_assert_uint_eq(count("volumes"), 1);
+	/* By what remove is today. */
 	good("remove");
 	taken(&v);
 	ck_assert_uint_eq(count("snapshots"), 1); /* the new one */
@@ -344,7 +356,10 @@ END_TEST
 
 START_TEST(so_many_may_stay_and_no_more)
 {
+	char mended[SCRATCH_PATH];
 	struct volume *v = NULL;
+
+	(void)scratch_path(&dir, "mended", mended);
 
 	bad("remove", "exit 5");
 	for (size_t i = 0; i < VOLUME_LEFT_MAX; i++) {
@@ -353,12 +368,17 @@ START_TEST(so_many_may_stay_and_no_more)
 		volume_free(v);
 		ck_assert_uint_eq(count("snapshots"), i + 1);
 	}
-	refused("cannot be removed, so none is taken");
+	refused("cannot be removed, so none is taken: snapctl-web-");
 	ck_assert_uint_eq(count("snapshots"), VOLUME_LEFT_MAX);
+	/* What is declared today counts, not what was then. */
+	removing[0] = mended;
+	refused("cannot be removed, so none is taken");
+	ck_assert_int_eq(symlink(script, mended), 0);
 	good("remove");
 	taken(&v);
 	removed(v);
 	ck_assert_uint_eq(count("snapshots"), 0);
+	removing[0] = script;
 }
 END_TEST
 
@@ -475,6 +495,88 @@ START_TEST(and_also_when_nobody_is_left_to_do_it)
 }
 END_TEST
 
+/* Nobody else can have removed it before: what was read is whole. */
+static void kill_guardian(void)
+{
+	char path[64];
+	FILE *f;
+	int pid = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children",
+		       (int)getpid());
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%d", &pid), 1);
+	(void)fclose(f);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+}
+
+START_TEST(a_dead_guardian_is_replaced)
+{
+	struct volume *v = NULL;
+
+	taken(&v);
+	kill_guardian();
+	ck_assert_uint_eq(count("snapshots"), 1);
+	removed(v);
+	expect_log("create locate remove ");
+	ck_assert_uint_eq(count("volumes"), 0);
+	taken(&v);
+	kill_guardian();
+	bad("remove", "exit 5");
+	ck_assert_int_eq(volume_remove(v, &e), -1);
+	ck_assert_msg(strstr(e.text, "is still there") != NULL, "%s", e.text);
+	volume_free(v);
+	good("remove");
+	taken(&v);
+	removed(v);
+	ck_assert_uint_eq(count("volumes"), 0);
+}
+END_TEST
+
+/* After a power cut, say; its name is what counts. */
+START_TEST(a_journal_that_makes_no_sense_is_followed_by_its_name)
+{
+	char path[SCRATCH_PATH];
+	struct volume *v = NULL;
+	FILE *f;
+
+	ck_assert_int_eq(mkdir(scratch_path(&dir, "volumes", path), 0700), 0);
+	ck_assert_int_eq(mkdir(scratch_path(&dir,
+					    "snapshots/snapctl-web-"
+					    "0123456789abcdef",
+					    path),
+			       0700),
+			 0);
+	f = fopen(scratch_path(&dir, "volumes/snapctl-web-0123456789abcdef",
+			       path),
+		  "we");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fputc(0, f), 0);
+	ck_assert_int_eq(fclose(f), 0);
+	taken(&v);
+	removed(v);
+	expect_log("remove create locate remove ");
+	ck_assert_uint_eq(count("snapshots"), 0);
+	ck_assert_uint_eq(count("volumes"), 0);
+}
+END_TEST
+
+/* "current", and the like. */
+START_TEST(a_symlink_leads_to_it)
+{
+	struct volume *v = NULL;
+	struct stat st;
+
+	bad("locate",
+	    "ln -s \"snapshots/$2\" link; echo \"$PWD/link\"; exit 0");
+	taken(&v);
+	ck_assert_int_eq(lstat(volume_place(v), &st), 0);
+	ck_assert(S_ISDIR(st.st_mode));
+	removed(v);
+}
+END_TEST
+
 START_TEST(one_that_is_in_use_is_left_alone)
 {
 	struct volume *first = NULL;
@@ -503,6 +605,10 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_others_left_is_theirs);
 	tcase_add_test(tc, that_of_a_killed_run_is_removed_once);
 	tcase_add_test(tc, and_also_when_nobody_is_left_to_do_it);
+	tcase_add_test(tc, a_dead_guardian_is_replaced);
+	tcase_add_test(tc,
+		       a_journal_that_makes_no_sense_is_followed_by_its_name);
+	tcase_add_test(tc, a_symlink_leads_to_it);
 	tcase_add_test(tc, one_that_is_in_use_is_left_alone);
 }
 CHECK_MAIN("service/volume", cases)

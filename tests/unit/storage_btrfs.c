@@ -93,9 +93,16 @@ static void tear_down(void)
 	scratch_done(&dir);
 }
 
+static int try_to_take(const char *path, struct btrfs_snapshot **ret)
+{
+	if (btrfs_snapshot_new(path, ret, &e) < 0)
+		return -1;
+	return btrfs_snapshot_take(*ret, "web", &e);
+}
+
 static void take(struct btrfs_snapshot **ret)
 {
-	if (btrfs_snapshot_take(data, "web", ret, &e) < 0)
+	if (try_to_take(data, ret) < 0)
 		ck_abort_msg("%s", e.text);
 }
 
@@ -175,8 +182,8 @@ START_TEST(it_is_of_one_moment_and_goes_away)
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_int_eq(unlink(in("more")), 0);
 	/* It leaves no trace in what is protected. */
-	take(&s);
 	ck_assert_int_eq(stat(data, &was), 0);
+	take(&s);
 	let_go(s);
 	ck_assert_int_eq(stat(data, &is), 0);
 	ck_assert_int_eq(was.st_mtim.tv_sec, is.st_mtim.tv_sec);
@@ -196,7 +203,7 @@ static void leave_one_behind(void)
 	if (pid == 0) {
 		struct btrfs_snapshot *s;
 
-		_exit(btrfs_snapshot_take(data, "web", &s, &e) < 0);
+		_exit(try_to_take(data, &s) < 0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
@@ -239,7 +246,7 @@ static void refused(const char *path, int code, const char *said)
 	struct btrfs_snapshot *s = NULL;
 
 	err_clear(&e);
-	ck_assert_int_eq(btrfs_snapshot_take(path, "web", &s, &e), -1);
+	ck_assert_int_eq(try_to_take(path, &s), -1);
 	ck_assert_msg((int)e.code == code, "%d: %s", (int)e.code, e.text);
 	ck_assert_msg(strstr(e.text, said) != NULL, "%s", e.text);
 }
@@ -312,7 +319,7 @@ START_TEST(one_that_is_read_only_is_read_as_it_is)
 }
 END_TEST
 
-/* Its name stays until another one can be removed. */
+/* It stays until another one can be removed; but not too many of them. */
 START_TEST(one_that_cannot_be_removed_is_told)
 {
 	struct btrfs_snapshot *s = NULL;
@@ -323,7 +330,19 @@ START_TEST(one_that_cannot_be_removed_is_told)
 	ck_assert_int_eq(btrfs_snapshot_remove(s, &e), -1);
 	ck_assert_ptr_nonnull(strstr(e.text, "stays for the next"));
 	RUN("chattr", "-i", in(BTRFS_FOLDER));
+	leave_one_behind(); /* which removes the first one */
 	ck_assert_uint_eq(count(), 1);
+	for (int i = 1; i < BTRFS_LEFT_MAX; i++) {
+		char name[100];
+
+		(void)snprintf(name, sizeof(name),
+			       BTRFS_FOLDER "/web-0123456789abcd0%d", i);
+		RUN("btrfs", "subvolume", "snapshot", "-r", data, in(name));
+	}
+	RUN("chattr", "+i", in(BTRFS_FOLDER));
+	refused(data, ERR_DENIED, "so none is taken");
+	RUN("chattr", "-i", in(BTRFS_FOLDER));
+	ck_assert_uint_eq(count(), BTRFS_LEFT_MAX);
 	take(&next);
 	let_go(next);
 	ck_assert_uint_eq(count(), 0);

@@ -257,7 +257,6 @@ START_TEST(a_path_that_is_skipped_is_named)
 }
 END_TEST
 
-/* Between being looked at and being opened. */
 /* A copy elsewhere is read, and told as if it lay where the path says. */
 START_TEST(another_place_stands_for_a_path)
 {
@@ -330,9 +329,16 @@ START_TEST(a_place_that_is_not_there_is_told)
 	p.options.place = scratch_path(&p.dir, "gone", at);
 	ck_assert_int_eq(files_open(&p.options, &s, &e), -1);
 	ck_assert_ptr_nonnull(strstr(e.text, "is no folder"));
+	/* Nor what it is to be recorded in. */
+	make_folder("gone");
+	p.paths[0] = "no-such/path";
+	ck_assert_int_eq(files_open(&p.options, &s, &e), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_assert_ptr_nonnull(strstr(e.text, "no folder above"));
 }
 END_TEST
 
+/* Between being looked at and being opened. */
 START_TEST(a_path_that_vanishes_is_named)
 {
 	CLEANUP(place_done) struct place p;
