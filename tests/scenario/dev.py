@@ -91,6 +91,19 @@ def what_meson_says_counts(world):
                wanted="2 passed, 1 failed, 0 skipped")
 
 
+def each_suite_counts_by_its_name(world):
+    log = world.path("testlog.json")
+    with open(log, "w") as f:
+        for name, result in (("p:unit / a", "OK"), ("p:fault / a", "FAIL")):
+            f.write(json.dumps({"name": name, "result": result,
+                                "stdout": ""}) + "\n")
+    p = subprocess.run([sys.executable, "-B", tally.__file__, "suites", log,
+                        os.path.join(HOUSE, "tests", "skips_allowed")],
+                       capture_output=True, text=True, timeout=LIMIT)
+    check(p.stdout == "passed unit: a\nfailed fault: a\n", p)
+    check(p.returncode == 1, p)
+
+
 def any_tree(world, git):
     house = House(world, git)
     if git and os.geteuid() == 0:
@@ -132,5 +145,5 @@ def who_may_skip(world):
         house.test("unit", LOG=SKIP, wanted=may)
 
 
-snap.tell(what_meson_says_counts, a_tree_of_another, a_tree_without_git,
-          who_may_skip)
+snap.tell(what_meson_says_counts, each_suite_counts_by_its_name,
+          a_tree_of_another, a_tree_without_git, who_may_skip)

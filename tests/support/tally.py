@@ -9,6 +9,8 @@ lines say, any other program as one.  A case that cannot run here prints
 so has everything a test needs, a skip is a failure unless ALLOWED lists
 "name: reason".  The root of a container rarely may.
 
+With the label "suites" the label of a test is its suite.
+
 Prints one line for each case: "passed|failed|skipped NAME".  What a failed
 program wrote goes to standard error.
 """
@@ -73,13 +75,20 @@ def entries(log):
                 yield {"name": "a result cut short", "result": "ERROR"}
 
 
+def suite(entry):
+    """Of "project:suite / name", the suite."""
+    head, slash, _ = entry["name"].rpartition(" / ")
+    return head.rpartition(":")[2] if slash else "suites"
+
+
 def main():
     label, log, allowed_path = sys.argv[1:4]
     allowed = allowed_skips(allowed_path)
     strict = os.environ.get("CI") == "true" or has_every_right()
     any_failed = False
     for entry in entries(log):
-        name = f"{label}: {entry['name'].split(' / ')[-1]}"
+        name = f"{suite(entry) if label == 'suites' else label}: " \
+            f"{entry['name'].split(' / ')[-1]}"
         passed, failed, skipped = tally(entry, allowed, strict)
         print(f"passed {name}\n" * passed + f"failed {name}\n" * failed, end="")
         for s in skipped:
