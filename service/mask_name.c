@@ -1,0 +1,173 @@
+/* Names of what is secret, and of what is only about it. */
+#include "service/mask_internal.h"
+
+/* A name without what stands between its words, in lower case. */
+#define NAME_MAX_LEN 128
+
+/* Anywhere in a name, its words run together. */
+static const char *const within[] = {
+	"password",	 "passwd",     "passphrase",
+	"passcode",	 "passwort",   "secret",
+	"token",	 "credential", "apikey",
+	"accesskey",	 "privatekey", "presharedkey",
+	"sharedkey",	 "encryptkey", "encryptionkey",
+	"signingkey",	 "authkey",    "masterkey",
+	"accountkey",	 "storagekey", "sessionkey",
+	"licensekey",	 "hmackey",    "wepkey",
+	"requirepass",	 "masterauth", "connectionstring",
+	"authorization", "authtok",
+};
+
+/* The last word of one. */
+static const char *const last[] = {
+	"pass", "pwd",	  "pw",	    "psk",	 "pin",		"jwt",
+	"salt", "cookie", "bearer", "community", "rocommunity", "rwcommunity",
+};
+
+/* The whole name. */
+static const char *const whole[] = { "auth", "psk", "pass" };
+
+/* The last word of what is about a secret. */
+static const char *const about[] = {
+	"age",	      "agent",	    "alg",
+	"algo",	      "algorithm",  "allowed",
+	"attempts",   "audience",   "authentication",
+	"backend",    "change",	    "cmd",
+	"command",    "complexity", "count",
+	"days",	      "dir",	    "directory",
+	"disable",    "disabled",   "enable",
+	"enabled",    "encryption", "endpoint",
+	"expiration", "expire",	    "expires",
+	"expiry",     "file",	    "folder",
+	"format",     "hashing",    "header",
+	"helper",     "hint",	    "history",
+	"hours",      "interval",   "issuer",
+	"label",      "len",	    "length",
+	"lifetime",   "limit",	    "location",
+	"manager",    "max",	    "maxlen",
+	"method",     "min",	    "minlen",
+	"minutes",    "mode",	    "name",
+	"names",      "path",	    "period",
+	"policy",     "program",    "prompt",
+	"provider",   "quality",    "ref",
+	"refs",	      "required",   "reset",
+	"retries",    "rotation",   "seconds",
+	"selector",   "service",    "size",
+	"store",      "strength",   "timeout",
+	"tries",      "ttl",	    "type",
+	"uri",	      "url",	    "validity",
+	"version",
+};
+
+/* Names that read like those of secrets, run together. */
+static const char *const others[] = {
+	"proxypass",	"fastcgipass", "uwsgipass",
+	"scgipass",	"grpcpass",    "memcachedpass",
+	"servertokens", "maxtokens",   "tcpsyncookie",
+};
+
+#define COUNT(list) (sizeof(list) / sizeof(*(list)))
+
+static bool is_in(const char *const *list, size_t n, const char *word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i], word) == 0)
+			return true;
+	return false;
+}
+
+struct name {
+	char all[NAME_MAX_LEN + 1]; /* its words, run together */
+	size_t n;
+	size_t word; /* where the last one begins */
+};
+
+/* "dbPassword_2" is "dbpassword", whose last word is "password". */
+static void take_apart(const char *s, size_t n, struct name *ret)
+{
+	char before = '_';
+
+	*ret = (struct name){ .n = 0 };
+	/* A long one says what it is at its end. */
+	if (n > NAME_MAX_LEN) {
+		s += n - NAME_MAX_LEN;
+		n = NAME_MAX_LEN;
+	}
+	while (n > 0 && (!mask_is_alnum(s[n - 1]) ||
+			 (s[n - 1] >= '0' && s[n - 1] <= '9')))
+		n--;
+	for (size_t i = 0; i < n; before = s[i++]) {
+		const bool upper = s[i] >= 'A' && s[i] <= 'Z';
+
+		if (!mask_is_alnum(s[i]))
+			continue;
+		if (!mask_is_alnum(before) ||
+		    (upper && before >= 'a' && before <= 'z'))
+			ret->word = ret->n;
+		ret->all[ret->n++] = mask_lower(s[i]);
+	}
+}
+
+bool mask_name_is_secret(const char *name, size_t n)
+{
+	struct name x;
+
+	take_apart(name, n, &x);
+	if (is_in(about, COUNT(about), x.all + x.word) ||
+	    is_in(others, COUNT(others), x.all))
+		return false;
+	for (size_t i = 0; i < COUNT(within); i++)
+		if (strstr(x.all, within[i]))
+			return true;
+	return is_in(last, COUNT(last), x.all + x.word) ||
+	       is_in(whole, COUNT(whole), x.all);
+}
+
+/* Values that tell nothing, whatever they belong to. */
+static const char *const nothing[] = {
+	"yes",
+	"no",
+	"true",
+	"false",
+	"on",
+	"off",
+	"null",
+	"none",
+	"nil",
+	"enabled",
+	"disabled",
+	"required",
+	"requisite",
+	"optional",
+	"sufficient",
+	"include",
+	"substack",
+	"prohibit-password",
+	"without-password",
+};
+
+/* What follows "passwd:" in nsswitch.conf, and "password" in pam.d. */
+static const char *const services[] = {
+	"files", "compat", "systemd", "sss", "nis", "db", "ldap", "winbind",
+};
+
+bool mask_name_is_harmless(const char *name, size_t name_len, const char *value,
+			   size_t n)
+{
+	char word[24];
+	size_t k = 0;
+
+	while (k < n && k + 1 < sizeof(word) &&
+	       (mask_is_alnum(value[k]) || value[k] == '-')) {
+		word[k] = mask_lower(value[k]);
+		k++;
+	}
+	word[k] = '\0';
+	if (mask_begins(value, n, "[success="))
+		return true;
+	if (k == 0 || (k < n && !strchr(" \t,;#}]\"'<\r", value[k])))
+		return false;
+	return is_in(nothing, COUNT(nothing), word) ||
+	       (name_len == 6 && mask_begins(name, 6, "passwd") &&
+		is_in(services, COUNT(services), word));
+}

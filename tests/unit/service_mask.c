@@ -1,0 +1,368 @@
+/*
+ * What is masked, and what stays.  Nothing here is, or was, anybody's: S stands
+ * for what must not be seen, and the rest of each token is put together so that
+ * nobody who looks for lost keys finds one.
+ */
+#include "service/mask.h"
+
+#include <string.h>
+
+#include "tests/support/check_main.h"
+
+#define S     \
+	"Zq7" \
+	"vW2" \
+	"kLm" \
+	"9Xr" \
+	"T4b" \
+	"Np8" \
+	"sJd" \
+	"6Yf" \
+	"H3c"
+#define HEX            \
+	"0a1b2c3d4e5f" \
+	"60718293a4b5" \
+	"c6d7e8f90a1b"
+
+static const char *masked_as(const char *path, const char *text,
+			     const char *pattern)
+{
+	static struct buf out;
+	CLEANUP(mask_free) struct mask *m = NULL;
+	struct err e = { 0 };
+
+	buf_done(&out);
+	buf_init(&out, 1 << 20);
+	ck_ok(mask_new(&m, &e));
+	if (pattern)
+		ck_ok(mask_add(m, pattern, &e));
+	ck_ok(mask_text(m, path, strlen(path), text, strlen(text), &out, &e));
+	return buf_str(&out);
+}
+
+static const char *masked(const char *text)
+{
+	return masked_as("/etc/x.conf", text, NULL);
+}
+
+static size_t lines_of(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += *s == '\n';
+	return n;
+}
+
+/* Texts in which S must not be seen, with what is to be seen of them. */
+static const struct {
+	const char *text;
+	const char *shown; /* NULL: anything without S */
+} secret[] = {
+	/* Assigned to a name, in many languages. */
+	{ "password = " S, "password = ********" },
+	{ "password=" S "\n", "password=********\n" },
+	{ "PASSWORD:" S, "PASSWORD:********" },
+	{ "  db_password: " S, "  db_password: ********" },
+	{ "dbPassword: \"" S "\" # the one",
+	  "dbPassword: \"********\" # the one" },
+	{ "{\"user\": \"u\", \"password\": \"" S "\", \"port\": 1}",
+	  "{\"user\": \"u\", \"password\": \"********\", \"port\": 1}" },
+	{ "passwd = a " S " b", "passwd = ********" },
+	{ "export DB_PASS='" S "'", "export DB_PASS='********'" },
+	{ "Environment=\"API_TOKEN=" S "\"", NULL },
+	{ "#password = " S, "#password = ********" },
+	{ "; secret=" S, "; secret=********" },
+	{ "client_secret=" S, "client_secret=********" },
+	{ "clientSecret: " S, "clientSecret: ********" },
+	{ "api-key: " S, "api-key: ********" },
+	{ "API Key: " S, "API Key: ********" },
+	{ "apikey => '" S "',", "apikey => '********'," },
+	{ "'token' => '" S "'", "'token' => '********'" },
+	{ "$cfg['db']['password'] = '" S "';",
+	  "$cfg['db']['password'] = '********';" },
+	{ "define('DB_PASSWORD', '" S "');",
+	  "define('DB_PASSWORD', '********');" },
+	{ "<password>" S "</password>", "<password>********</password>" },
+	{ "<password>\n  " S "\n</password>\n",
+	  "<password>\n  ********\n</password>\n" },
+	{ "<user name=\"u\" password=\"" S "\" roles=\"r\"/>",
+	  "<user name=\"u\" password=\"********\" roles=\"r\"/>" },
+	{ "<property name=\"password\" value=\"" S "\"/>", NULL },
+	{ "- name: DB_PASSWORD\n  value: " S "\n",
+	  "- name: DB_PASSWORD\n  value: ********\n" },
+	{ "- name: DB_PASSWORD\n  value: \"" S "\"\n", NULL },
+	{ "aws_secret_access_key = " S, "aws_secret_access_key = ********" },
+	{ "secret_id = \"" S "\"", "secret_id = \"********\"" },
+	{ "password1=" S, "password1=********" },
+	{ "spring.datasource.password=" S, NULL },
+	{ "private_key = " S, "private_key = ********" },
+	{ "PrivateKey = " S "=", "PrivateKey = ********" },
+	{ "PresharedKey = " S "=", "PresharedKey = ********" },
+	{ "psk=\"" S "\"", "psk=\"********\"" },
+	{ "wpa_passphrase=" S, "wpa_passphrase=********" },
+	{ "credential: " S, "credential: ********" },
+	{ "\t\"auth\": \"" S "\"", "\t\"auth\": \"********\"" },
+	{ "echo \"{\\\"password\\\":\\\"" S "\\\"}\"", NULL },
+	{ "password: 'it''s " S "'", NULL },
+	{ "password = \"" S "\\\" " S "\" x", "password = \"********\" x" },
+	{ "password = foo\\\n" S "\\\n" S "\nnext = 1\n",
+	  "password = ********\n********\n********\nnext = 1\n" },
+	{ "password = \"a\n" S "\n" S "\"\nnext = 1\n", NULL },
+	{ "password: |\n  " S "\n\n  " S "\nuser: u\n",
+	  "password: |\n  ********\n\n  ********\nuser: u\n" },
+	{ "password: !vault |\n    " S "\nuser: u\n",
+	  "password: ********\n    ********\nuser: u\n" },
+	{ "password:\n  " S "\nuser: u\n", "password:\n  ********\nuser: u\n" },
+	{ "tokens:\n- " S "\n- " S "\nuser: u\n", NULL },
+	{ "\"secrets\": [\n   \"" S "\"\n],\n", NULL },
+	/* With nothing but a space between. */
+	{ "requirepass " S, "requirepass ********" },
+	{ "  password " S, "  password ********" },
+	{ "machine h login u password " S " port 1",
+	  "machine h login u password ******** port 1" },
+	{ "\tsecret \"" S "\";", "\tsecret \"********\";" },
+	{ "ALTER ROLE u PASSWORD '" S "';",
+	  "ALTER ROLE u PASSWORD '********';" },
+	{ "CREATE USER u IDENTIFIED BY '" S "';", NULL },
+	{ "ExecStart=/bin/x --password " S " -v",
+	  "ExecStart=/bin/x --password ******** -v" },
+	{ "ExecStart=/bin/x --api-token=" S, NULL },
+	{ "rocommunity " S " 10.0.0.0/8", NULL },
+	{ "@l2tp : PSK \"" S "\"", "@l2tp : PSK \"********\"" },
+	/* By its shape. */
+	{ "x AKIA"
+	  "ABCDEFGH"
+	  "IJKL2345 y",
+	  "x ******** y" },
+	{ "url = https://u:" S "@h/p", "url = https://u:********@h/p" },
+	{ "postgres://u:p/" S "@h:5/d?x=1", "postgres://u:********@h:5/d?x=1" },
+	{ "https://" S "@github.com/x", "https://********@github.com/x" },
+	{ "see gh"
+	  "p_" S " there",
+	  "see ******** there" },
+	{ "see glp"
+	  "at-" S " there",
+	  "see ******** there" },
+	{ "see xo"
+	  "xb-1-" S " there",
+	  "see ******** there" },
+	{ "x ey"
+	  "J" S "." S "." S " y",
+	  "x ******** y" },
+	{ "Authorization: Bearer " S, "Authorization: ********" },
+	{ "proxy_set_header Authorization \"Basic " S "\";", NULL },
+	{ "curl -H 'X: y' -H \"authorization:bearer " S "\"", NULL },
+	{ "header Bearer " S " x", "header Bearer ******** x" },
+	{ "root:$"
+	  "6$" S "$" S ":19000:0:99999:7:::",
+	  "root:********:19000:0:99999:7:::" },
+	{ "root:$"
+	  "y$j9T$" S ".$" S "/:19000:0:99999:7:::",
+	  "root:********:19000:0:99999:7:::" },
+	{ "old:" S ":19000:0:99999:7:::", "old:********:19000:0:99999:7:::" },
+	{ "wheel:$"
+	  "6$" S "::u",
+	  "wheel:********::u" },
+	{ "u:$"
+	  "apr1$" S "$" S,
+	  "u:********" },
+	{ "userPassword: {SSHA}" S, NULL },
+	{ "x {SS"
+	  "HA}" S "= y",
+	  "x ******** y" },
+	{ "db:5432:*:u:" S, "db:5432:*:u:********" },
+	{ "\"tls.key\": \"" S S "\"", "\"tls.key\": \"********\"" },
+	{ "key = " HEX, "key = ********" },
+	{ "data: " S S "==", "data: ********" },
+	{ "  " S S "\n", "  ********\n" },
+	/* Keys of several lines. */
+	{ "-----BEGIN "
+	  "PRIVATE KEY-----\n" S "\n" S "\n-----END "
+	  "PRIVATE KEY-----\nnext\n",
+	  "-----BEGIN PRIVATE KEY-----\n********\n********\n"
+	  "-----END PRIVATE KEY-----\nnext\n" },
+	{ "a\n-----BEGIN OPEN"
+	  "SSH PRIVATE KEY-----\n" S "\n-----END OPEN"
+	  "SSH PRIVATE KEY-----\nb\n",
+	  "a\n-----BEGIN OPENSSH PRIVATE KEY-----\n********\n-----END "
+	  "OPENSSH PRIVATE KEY-----\nb\n" },
+	{ "-----BEGIN PGP "
+	  "PRIVATE KEY BLOCK-----\n\n" S "\n",
+	  NULL },
+	{ "-----BEGIN RSA "
+	  "PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n" S "\n",
+	  NULL },
+	{ "  key: |\n    -----BEGIN EC "
+	  "PRIVATE KEY-----\n    " S "\n    -----END EC "
+	  "PRIVATE KEY-----\n  b: c\n",
+	  NULL },
+	{ "{\"k\": \"-----BEGIN "
+	  "PRIVATE KEY-----\\n" S "\\n-----END "
+	  "PRIVATE KEY-----\\n\", \"a\": 1}",
+	  "{\"k\": \"-----BEGIN PRIVATE KEY-----********-----END PRIVATE "
+	  "KEY-----\\n\", \"a\": 1}" },
+	{ "---- BEGIN SSH2 ENCRYPTED "
+	  "PRIVATE KEY ----\n" S "\n",
+	  NULL },
+	{ "Private-"
+	  "Lines: 2\n" S "\n" S "\nPrivate-MAC: 0\n",
+	  "Private-Lines: 2\n********\n********\nPrivate-MAC: 0\n" },
+	{ "\xe4\xf6 password = " S "\xff" S, NULL }, /* not UTF-8 */
+	{ "password = " S "\r\n", "password = ********\r\n" },
+};
+
+START_TEST(secrets_are_not_shown)
+{
+	for (size_t i = 0; i < sizeof(secret) / sizeof(*secret); i++) {
+		const char *got = masked(secret[i].text);
+
+		ck_assert_msg(!strstr(got, S) && !strstr(got, HEX), "%s: %s",
+			      secret[i].text, got);
+		ck_assert_msg(strstr(got, MASK_TEXT) != NULL, "%s: %s",
+			      secret[i].text, got);
+		ck_assert_uint_eq(lines_of(got), lines_of(secret[i].text));
+		if (secret[i].shown)
+			ck_assert_str_eq(got, secret[i].shown);
+	}
+}
+END_TEST
+
+static const char *const harmless[] = {
+	"",
+	"\n",
+	"worker_processes 4;\n",
+	"PasswordAuthentication no",
+	"PasswordAuthentication yes",
+	"PasswordAuthentication=no",
+	"PermitEmptyPasswords no",
+	"PermitRootLogin prohibit-password",
+	"token_ttl = 3600",
+	"tokenTimeout: 30s",
+	"password_file = /etc/x/password",
+	"secret_file: \"/run/secrets/x\"",
+	"passwordPolicy: strict",
+	"credentials_path = /x",
+	"PASS_MAX_DAYS 99999",
+	"password requisite pam_pwquality.so retry=3",
+	"password\t[success=1 default=ignore]\tpam_unix.so obscure",
+	"auth required pam_unix.so",
+	"passwd:         files systemd",
+	"proxy_pass http://127.0.0.1:8080;",
+	"server_tokens off;",
+	"ServerTokens Prod",
+	"key_path: /etc/x",
+	"# passwords are hashed with yescrypt",
+	"root:x:0:0:root:/root:/bin/bash",
+	"daemon:*:19000:0:99999:7:::",
+	"sudo:x:27:user",
+	"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA user@host",
+	"deb https://deb.debian.org/debian bookworm main",
+	"https://example.org:8443/a/b?c=d",
+	"mirror = https://mirror.example.org/path@v2",
+	"ExecStart=/usr/lib/systemd/systemd-networkd-wait-online --any",
+	"id: 6f1c2a90-0000-4000-8000-0123456789ab",
+	"image: registry.example.org/team/app:1.2.3",
+	"AuthType Basic",
+	"00:11:22:33 x",
+	"secretName: web-tls",
+	"password: null",
+	"use_token = true",
+	"-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQ2hhcnM5MDEyMzQ1Njc4"
+	"OTAxMjM0NTY3\n-----END CERTIFICATE-----\n",
+	"net.ipv4.tcp_syncookies = 1",
+	"monkey = banana",
+	"keyboard: us",
+	"compass = north",
+};
+
+START_TEST(what_is_harmless_stays)
+{
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(*harmless); i++)
+		ck_assert_str_eq(masked(harmless[i]), harmless[i]);
+}
+END_TEST
+
+START_TEST(a_file_of_one_line_is_what_its_name_says)
+{
+	ck_assert_str_eq(masked_as("/run/db_password", "hunter\n", NULL),
+			 MASK_TEXT "\n");
+	ck_assert_str_eq(masked_as("/etc/wg/x.key", "0123", NULL), MASK_TEXT);
+	ck_assert_str_eq(masked_as("/etc/passwd", "root:x:0:0::/:\na\n", NULL),
+			 "root:x:0:0::/:\na\n");
+	ck_assert_str_eq(masked_as("/etc/hostname", "hunter\n", NULL),
+			 "hunter\n");
+	ck_assert_str_eq(masked_as("/etc/db_password", "", NULL), "");
+}
+END_TEST
+
+START_TEST(patterns_of_the_user_are_masked)
+{
+	ck_assert_str_eq(masked_as("/x", "a 12-34 b 56-78\n", "[0-9]+-[0-9]+"),
+			 "a ******** b ********\n");
+	ck_assert_str_eq(masked_as("/x", "site id=77; id=8\n", "id=([0-9]+)"),
+			 "site id=********; id=********\n");
+	ck_assert_str_eq(masked_as("/x", "ab\nb\n", "^b"), "ab\n********\n");
+	ck_assert_str_eq(masked_as("/x", "\xe4\xff x\n", "\xe4."),
+			 "******** x\n");
+}
+END_TEST
+
+START_TEST(patterns_without_sense_are_refused)
+{
+	static const struct {
+		const char *pattern, *told;
+	} bad[] = {
+		{ "", "1 to 256 bytes" },
+		{ "(", "no regular expression" },
+		{ "[z-a]", "no regular expression" },
+		{ "(a)\\1", "refers back" },
+		{ "(a{200}){200}", "repeats" },
+		{ "a{1,4000}", "repeats" },
+		{ "x*", "where there is nothing" },
+	};
+	CLEANUP(mask_free) struct mask *m = NULL;
+	char large[MASK_PATTERN_MAX + 2];
+	struct err e = { 0 };
+
+	ck_ok(mask_new(&m, &e));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		ck_assert_int_eq(mask_add(m, bad[i].pattern, &e), -1);
+		ck_assert_int_eq(e.code, ERR_USAGE);
+		ck_assert_msg(strstr(e.text, bad[i].told) != NULL, "%s",
+			      e.text);
+	}
+	memset(large, 'a', sizeof(large) - 1);
+	large[sizeof(large) - 1] = '\0';
+	ck_assert_int_eq(mask_add(m, large, &e), -1);
+	for (size_t i = 0; i < MASK_PATTERNS; i++)
+		ck_ok(mask_add(m, "a{2,16}b", &e));
+	ck_assert_int_eq(mask_add(m, "a", &e), -1);
+}
+END_TEST
+
+START_TEST(a_long_line_is_not_shown)
+{
+	char text[MASK_LINE_MAX + 64];
+
+	memset(text, 'x', sizeof(text));
+	text[MASK_LINE_MAX] = '\n';
+	memcpy(text + MASK_LINE_MAX + 1, "a\n", 3);
+	ck_assert_uint_eq(strlen(masked(text)), MASK_LINE_MAX + 3);
+	memset(text, 'x', MASK_LINE_MAX + 1);
+	memcpy(text + MASK_LINE_MAX + 1, "\na\n", 4);
+	ck_assert_str_eq(masked(text), MASK_LONG "\na\n");
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, secrets_are_not_shown);
+	tcase_add_test(tc, what_is_harmless_stays);
+	tcase_add_test(tc, a_file_of_one_line_is_what_its_name_says);
+	tcase_add_test(tc, patterns_of_the_user_are_masked);
+	tcase_add_test(tc, patterns_without_sense_are_refused);
+	tcase_add_test(tc, a_long_line_is_not_shown);
+}
+
+CHECK_MAIN("service/mask", cases)
