@@ -11,6 +11,7 @@ extern const struct operation op_status_rows[];
 extern const struct operation op_resource_rows[];
 extern const struct operation op_snapshot_rows[];
 extern const struct operation op_restore_rows[];
+extern const struct operation op_diff_rows[];
 extern const struct operation op_compare_rows[];
 extern const struct operation op_deletion_rows[];
 extern const struct operation op_undelete_rows[];

@@ -1,4 +1,4 @@
-/* Looking into snapshots: diff, find, verify. */
+/* Looking into snapshots: find, verify. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,60 +9,10 @@
 #include "service/notes.h"
 #include "service/op.h"
 #include "service/progress.h"
-#include "storage/diff.h"
 #include "storage/repository/tree.h"
 #include "storage/sources/exclude.h"
 
 #define CACHE_BYTES (4U << 20)
-
-static int write_change(void *arg, const struct entry *before,
-			const struct entry *after, unsigned int aspects,
-			struct err *e)
-{
-	struct operation_call *call = (struct operation_call *)arg;
-	const struct entry *en = after ? after : before;
-	struct json *j = call->reply;
-
-	if (!en)
-		return err_set(e, ERR_BUG, "a change of nothing");
-	json_begin_object(j);
-	json_kv_str(j, "change",
-		    !before ? "added" : (!after ? "removed" : "changed"));
-	json_path(j, "path", en->path, en->path_len);
-	json_kv_str(j, "type", entry_type_name(en->type));
-	if (before && before->type == ENTRY_FILE)
-		json_kv_uint(j, "size_before", before->size);
-	if (after && after->type == ENTRY_FILE)
-		json_kv_uint(j, "size_after", after->size);
-	json_key(j, "what");
-	json_begin_list(j);
-	for (unsigned int bit = 1; bit <= DIFF_LINKS; bit <<= 1)
-		if (aspects & bit)
-			json_str(j, diff_aspect_name(bit));
-	json_end_list(j);
-	json_end_object(j);
-	return operation_stopped(call, e);
-}
-
-static int diff(struct operation_call *call, struct err *e)
-{
-	CLEANUP(repository_close) struct repository *r = NULL;
-	CLEANUP(repository_snapshot_done) struct repository_snapshot a;
-	CLEANUP(repository_snapshot_done) struct repository_snapshot b;
-
-	manifest_init(&a.manifest);
-	manifest_init(&b.manifest);
-	if (engine_open(call, &r, e) ||
-	    engine_snapshot(call, r, args_text(call->args, "before"), &a, e) ||
-	    engine_snapshot(call, r, args_text(call->args, "after"), &b, e))
-		return -1;
-	json_begin_list(call->reply);
-	if (diff_run(r, &a.manifest.tree, &b.manifest.tree, write_change, call,
-		     e))
-		return -1;
-	json_end_list(call->reply);
-	return 0;
-}
 
 struct finding {
 	struct operation_call *call;
@@ -270,13 +220,6 @@ static int verify(struct operation_call *call, struct err *e)
 		.help = "whose snapshots are meant; \"\" means ad hoc ones" \
 	}
 
-static const struct operation_param diff_params[] = {
-	SNAPSHOT_PARAM("before", "the older snapshot"),
-	SNAPSHOT_PARAM("after", "the newer one"),
-	SOURCE_PARAM,
-	{ 0 },
-};
-
 static const struct operation_param find_params[] = {
 	{ .name = "pattern",
 	  .kind = PARAM_POSITIONAL,
@@ -295,14 +238,6 @@ static const struct operation_param verify_params[] = {
 };
 
 const struct operation op_compare_rows[] = {
-	{ .verb = "snapshot diff",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
-	  .params = diff_params,
-	  .view = "change:state path type what:list size_before:size=before "
-		  "size_after:size=after",
-	  .summary = "show what changed between two snapshots",
-	  .help = "The exit status is 0 with or without differences.",
-	  .run = diff },
 	{ .verb = "snapshot find",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = find_params,

@@ -56,7 +56,7 @@ static const struct {
 } renderers[] = {
 	{ "!apply", render_apply },   { "!check", render_check },
 	{ "!status", render_status }, { "!drill", render_drill },
-	{ "!run", render_run },
+	{ "!run", render_run },	      { "!diff", render_diff },
 };
 
 int render_put(FILE *out, const char *text, size_t n, struct err *e)

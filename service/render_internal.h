@@ -92,8 +92,8 @@ void render_age(struct instant now, struct instant t, char out[32]) NONNULL(3);
 int render_put(FILE *out, const char *text, size_t n, struct err *e)
 	NONNULL(1, 4) MUST_CHECK;
 
-/* Views that are drawn by a function: "!check", "!status"; "!apply" draws
- * each element of a list. */
+/* Views that are drawn by a function: "!check", "!status"; "!apply" and "!diff"
+ * draw each element of a list. */
 int render_apply(FILE *out, const struct render_style *style,
 		 const json_t *value, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
@@ -105,6 +105,17 @@ int render_status(FILE *out, const struct render_style *style,
 	MUST_CHECK;
 int render_run(FILE *out, const struct render_style *style, const json_t *value,
 	       struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+int render_diff(FILE *out, const struct render_style *style,
+		const json_t *value, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/* Of a change: the line that names it, and its diff, each line behind indent.
+ */
+int render_diff_head(const struct render_style *style, const json_t *change,
+		     struct buf *out, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+int render_diff_lines(const struct render_style *style, const char *indent,
+		      const json_t *change, struct buf *out, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 int render_drill(FILE *out, const struct render_style *style,
 		 const json_t *value, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;

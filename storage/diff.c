@@ -1,16 +1,11 @@
 #include "storage/diff.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "storage/diff_internal.h"
 #include "storage/repository/tree.h"
 
 #define CACHE_BYTES (4U << 20)
-/*
- * Small files share chunks with neighbours, so the same bytes may lie in
- * different chunks; up to this size they are compared themselves.
- */
-#define COMPARE_BYTES_MAX (1U << 20)
 
 const char *diff_aspect_name(unsigned int bit)
 {
@@ -111,10 +106,10 @@ static bool same_extents(const struct content *a, const struct content *b)
 
 struct filling {
 	struct reader *reader;
-	uint8_t *to;
+	struct buf *to;
 };
 
-static int fill(void *arg, uint64_t offset, const struct extent *x,
+static int fill(void *arg, uint64_t offset UNUSED, const struct extent *x,
 		struct err *e)
 {
 	const struct filling *f = (const struct filling *)arg;
@@ -122,52 +117,43 @@ static int fill(void *arg, uint64_t offset, const struct extent *x,
 	size_t n;
 
 	if (x->hole)
-		return 0; /* zeros already */
+		return buf_add_zeros(f->to, (size_t)x->len, e);
 	if (reader_get(f->reader, &x->id, CHUNK_DATA, &plain, &n, e))
 		return -1;
 	if (x->offset > n || x->len > n - x->offset)
 		return err_set(e, ERR_CORRUPT,
 			       "a file refers to bytes beyond its chunk");
-	memcpy(f->to + offset, plain + x->offset, (size_t)x->len);
-	return 0;
+	return buf_add(f->to, plain + x->offset, (size_t)x->len, e);
 }
 
-static uint8_t *whole(struct side *s, struct err *e)
+int diff_whole(struct reader *nodes, struct reader *data,
+	       const struct content *c, struct buf *out, struct err *e)
 {
-	uint8_t *bytes = calloc(1, (size_t)s->entry.size + 1);
-	const struct filling f = { s->data, bytes };
+	struct filling f = { data, out };
 
-	if (!bytes) {
-		(void)err_oom(e);
-		return NULL;
-	}
-	if (content_walk(s->nodes, &s->content, fill, (void *)(uintptr_t)&f,
-			 e) == 0)
-		return bytes;
-	free(bytes);
-	return NULL;
+	return content_walk(nodes, c, fill, &f, e) < 0 ? -1 : 0;
 }
 
 /* 1 when the bytes differ, 0 when they do not, -1. */
 static int content_differs(struct side *a, struct side *b, struct err *e)
 {
-	uint8_t *x;
-	uint8_t *y;
-	int differs = -1;
+	CLEANUP(buf_done) struct buf x;
+	CLEANUP(buf_done) struct buf y;
 
+	buf_init(&x, DIFF_READ_MAX);
+	buf_init(&y, DIFF_READ_MAX);
 	if (a->entry.size != b->entry.size)
 		return 1;
 	if (same_extents(&a->content, &b->content))
 		return 0;
-	if (a->entry.size > COMPARE_BYTES_MAX)
+	/* Small files share chunks with neighbours, so the same bytes may lie
+	 * in different chunks. */
+	if (a->entry.size > DIFF_READ_MAX)
 		return 1;
-	x = whole(a, e);
-	y = x ? whole(b, e) : NULL;
-	if (x && y)
-		differs = memcmp(x, y, (size_t)a->entry.size) != 0;
-	free(x);
-	free(y);
-	return differs;
+	if (diff_whole(a->nodes, a->data, &a->content, &x, e) ||
+	    diff_whole(b->nodes, b->data, &b->content, &y, e))
+		return -1;
+	return x.len != y.len || (x.len && memcmp(x.data, y.data, x.len) != 0);
 }
 
 static bool same_xattrs(const struct entry *a, const struct entry *b)
@@ -192,23 +178,13 @@ static bool same_special(const struct entry *a, const struct entry *b)
 	       a->device_minor == b->device_minor;
 }
 
-static int compare(struct side *x, struct side *y, unsigned int *ret,
-		   struct err *e)
+unsigned int diff_aspects(const struct entry *a, const struct entry *b)
 {
-	const struct entry *a = &x->entry;
-	const struct entry *b = &y->entry;
 	unsigned int aspects = 0;
-	int differs = 0;
 
 	if (a->type != b->type)
 		aspects |= DIFF_TYPE;
-	else if (a->type == ENTRY_FILE)
-		differs = content_differs(x, y, e);
-	else
-		differs = !same_special(a, b);
-	if (differs < 0)
-		return -1;
-	if (differs)
+	else if (a->type != ENTRY_FILE && !same_special(a, b))
 		aspects |= DIFF_CONTENT;
 	if (a->mode != b->mode)
 		aspects |= DIFF_MODE;
@@ -220,15 +196,51 @@ static int compare(struct side *x, struct side *y, unsigned int *ret,
 		aspects |= DIFF_XATTRS;
 	if ((a->flags ^ b->flags) & ENTRY_HARD_LINK)
 		aspects |= DIFF_LINKS;
-	*ret = aspects;
+	return aspects;
+}
+
+static int compare(struct side *x, struct side *y, unsigned int *ret,
+		   struct err *e)
+{
+	int differs = 0;
+
+	if (x->entry.type == y->entry.type && x->entry.type == ENTRY_FILE)
+		differs = content_differs(x, y, e);
+	if (differs < 0)
+		return -1;
+	*ret = diff_aspects(&x->entry, &y->entry) |
+	       (differs ? DIFF_CONTENT : 0U);
 	return 0;
 }
 
-/* The lower of the two, or both when they are the same path. */
-static int step(struct side *a, struct side *b, diff_visit *visit, void *arg,
-		struct err *e)
+struct sides {
+	struct side a, b;
+};
+
+static int read_side(void *arg, bool after, struct buf *out, struct err *e)
 {
-	unsigned int aspects;
+	struct sides *s = (struct sides *)arg;
+	struct side *x = after ? &s->b : &s->a;
+
+	return diff_whole(x->nodes, x->data, &x->content, out, e) < 0 ? -1 : 1;
+}
+
+int diff_read(const struct diff_change *c, bool after, struct buf *out,
+	      struct err *e)
+{
+	const struct entry *en = after ? c->after : c->before;
+
+	if (!en || en->type != ENTRY_FILE || en->size > DIFF_READ_MAX)
+		return 0;
+	return c->read(c->read_arg, after, out, e);
+}
+
+/* The lower of the two, or both when they are the same path. */
+static int step(struct sides *s, diff_visit *visit, void *arg, struct err *e)
+{
+	struct diff_change c = { .read = read_side, .read_arg = s };
+	struct side *a = &s->a;
+	struct side *b = &s->b;
 	int order = 0;
 
 	if (a->has && b->has)
@@ -236,38 +248,35 @@ static int step(struct side *a, struct side *b, diff_visit *visit, void *arg,
 					   b->entry.path, b->entry.path_len);
 	else
 		order = a->has ? -1 : 1;
-	if (order < 0) {
-		a->has = false;
-		return visit(arg, &a->entry, NULL, 0, e);
-	}
-	if (order > 0) {
-		b->has = false;
-		return visit(arg, NULL, &b->entry, 0, e);
-	}
-	a->has = false;
-	b->has = false;
-	if (compare(a, b, &aspects, e))
+	if (order <= 0)
+		c.before = &a->entry;
+	if (order >= 0)
+		c.after = &b->entry;
+	a->has = a->has && !c.before;
+	b->has = b->has && !c.after;
+	if (order != 0)
+		return visit(arg, &c, e);
+	if (compare(a, b, &c.aspects, e))
 		return -1;
-	return aspects ? visit(arg, &a->entry, &b->entry, aspects, e) : 0;
+	return c.aspects ? visit(arg, &c, e) : 0;
 }
 
 int diff_run(struct repository *r, const struct manifest_root *before,
 	     const struct manifest_root *after, diff_visit *visit, void *arg,
 	     struct err *e)
 {
-	struct side a = { .nodes = NULL };
-	struct side b = { .nodes = NULL };
+	struct sides s = { .a = { .nodes = NULL } };
 	int failed;
 
-	failed = side_open(&a, r, before, e) || side_open(&b, r, after, e);
+	failed = side_open(&s.a, r, before, e) || side_open(&s.b, r, after, e);
 	while (!failed) {
-		failed = skip_equal(&a, &b, e) || side_next(&a, e) ||
-			 side_next(&b, e);
-		if (failed || (a.ended && b.ended && !a.has && !b.has))
+		failed = skip_equal(&s.a, &s.b, e) || side_next(&s.a, e) ||
+			 side_next(&s.b, e);
+		if (failed || (s.a.ended && s.b.ended && !s.a.has && !s.b.has))
 			break;
-		failed = step(&a, &b, visit, arg, e) < 0;
+		failed = step(&s, visit, arg, e) < 0;
 	}
-	side_done(&a);
-	side_done(&b);
+	side_done(&s.a);
+	side_done(&s.b);
 	return failed ? -1 : 0;
 }

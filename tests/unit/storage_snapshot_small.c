@@ -334,15 +334,13 @@ START_TEST(groups_are_filled_to_the_last_byte)
 }
 END_TEST
 
-static int no_content(void *arg, const struct entry *before,
-		      const struct entry *after, unsigned int aspects,
-		      struct err *err)
+static int no_content(void *arg, const struct diff_change *c, struct err *err)
 {
 	(void)err;
-	ck_assert_ptr_nonnull(before);
-	ck_assert_ptr_nonnull(after);
-	ck_assert_uint_eq(aspects & DIFF_CONTENT, 0);
-	*(size_t *)arg += aspects != 0;
+	ck_assert_ptr_nonnull(c->before);
+	ck_assert_ptr_nonnull(c->after);
+	ck_assert_uint_eq(c->aspects & DIFF_CONTENT, 0);
+	*(size_t *)arg += c->aspects != 0;
 	return 0;
 }
 

@@ -1,0 +1,205 @@
+/* What changed: between two snapshots, and since one on this machine. */
+#include <string.h>
+
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/mask.h"
+#include "service/op.h"
+#include "service/progress.h"
+#include "service/unified.h"
+#include "storage/diff.h"
+#include "storage/sources/exclude.h"
+
+struct diffing {
+	struct operation_call *call;
+	struct repository *repository;
+	struct exclude *picked; /* NULL: all are */
+	struct mask *mask;	/* NULL: lines are not shown */
+	struct repository_snapshot a;
+	struct repository_snapshot b;
+};
+
+static void diffing_init(struct diffing *x, struct operation_call *call)
+{
+	*x = (struct diffing){ .call = call };
+	manifest_init(&x->a.manifest);
+	manifest_init(&x->b.manifest);
+}
+
+static void diffing_done(struct diffing *x)
+{
+	repository_snapshot_done(&x->a);
+	repository_snapshot_done(&x->b);
+	exclude_free(x->picked);
+	mask_free(x->mask);
+	repository_close(x->repository);
+}
+static inline void cleanup_diffing_done(struct diffing *x)
+{
+	diffing_done(x);
+}
+
+/* ---- One entry ---------------------------------------------------------- */
+
+static void write_what(struct json *j, unsigned int aspects)
+{
+	json_key(j, "what");
+	json_begin_list(j);
+	for (unsigned int bit = 1; bit <= DIFF_LINKS; bit <<= 1)
+		if (aspects & bit)
+			json_str(j, diff_aspect_name(bit));
+	json_end_list(j);
+}
+
+static int write_lines(const struct diffing *x, const struct diff_change *c,
+		       struct err *e)
+{
+	CLEANUP(unified_done) struct unified u;
+	int got;
+
+	unified_init(&u);
+	got = unified_make(c, x->mask, &u, e);
+	if (got == 1)
+		unified_write(&u, x->call->reply);
+	return got < 0 ? -1 : 0;
+}
+
+static bool is_picked(const struct diffing *x, const struct entry *en)
+{
+	return !x->picked ||
+	       (en->path_len > 1 &&
+		exclude_picks(x->picked, en->path + 1, en->path_len - 1,
+			      en->type == ENTRY_FOLDER));
+}
+
+static int write_change(void *arg, const struct diff_change *c, struct err *e)
+{
+	const struct diffing *x = (const struct diffing *)arg;
+	const struct entry *en = c->after ? c->after : c->before;
+	struct json *j = x->call->reply;
+
+	if (!en)
+		return err_set(e, ERR_BUG, "a change of nothing");
+	if (!is_picked(x, en))
+		return operation_stopped(x->call, e);
+	json_begin_object(j);
+	json_kv_str(j, "change",
+		    !c->before	? "added"
+		    : !c->after ? "removed"
+				: "changed");
+	json_path(j, "path", en->path, en->path_len);
+	json_kv_str(j, "type", entry_type_name(en->type));
+	if (c->before && c->before->type == ENTRY_FILE)
+		json_kv_uint(j, "size_before", c->before->size);
+	if (c->after && c->after->type == ENTRY_FILE)
+		json_kv_uint(j, "size_after", c->after->size);
+	write_what(j, c->aspects);
+	if (x->mask && write_lines(x, c, e))
+		return -1;
+	json_end_object(j);
+	return operation_stopped(x->call, e);
+}
+
+/* ---- What is asked for -------------------------------------------------- */
+
+static int read_paths(struct diffing *x, struct err *e)
+{
+	const struct args *args = x->call->args;
+
+	if (args_count(args, "path") && exclude_new(&x->picked, e))
+		return -1;
+	for (size_t i = 0; i < args_count(args, "path"); i++)
+		if (exclude_add(x->picked, args_nth(args, "path", i), e))
+			return -1;
+	return 0;
+}
+
+static int read_masks(struct diffing *x, struct err *e)
+{
+	const struct args *args = x->call->args;
+
+	if (!args_switch(args, "unified"))
+		return args_count(args, "mask")
+			       ? err_set(e, ERR_USAGE,
+					 "--mask means nothing without "
+					 "--unified")
+			       : 0;
+	if (mask_new(&x->mask, e))
+		return -1;
+	for (size_t i = 0; i < args_count(args, "mask"); i++)
+		if (mask_add(x->mask, args_nth(args, "mask", i), e))
+			return -1;
+	return 0;
+}
+
+static int diff(struct operation_call *call, struct err *e)
+{
+	CLEANUP(diffing_done) struct diffing x;
+
+	diffing_init(&x, call);
+	if (read_paths(&x, e) || read_masks(&x, e) ||
+	    engine_open(call, &x.repository, e) ||
+	    engine_snapshot(call, x.repository, args_text(call->args, "before"),
+			    &x.a, e) ||
+	    engine_snapshot(call, x.repository, args_text(call->args, "after"),
+			    &x.b, e))
+		return -1;
+	json_begin_list(call->reply);
+	if (diff_run(x.repository, &x.a.manifest.tree, &x.b.manifest.tree,
+		     write_change, &x, e))
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
+static const struct operation_param params[] = {
+	{ .name = "before",
+	  .kind = PARAM_POSITIONAL,
+	  .required = true,
+	  .value = "SNAP",
+	  .help = "the older snapshot" },
+	{ .name = "after",
+	  .kind = PARAM_POSITIONAL,
+	  .required = true,
+	  .value = "SNAP",
+	  .help = "the newer one" },
+	{ .name = "source",
+	  .kind = PARAM_OPTION,
+	  .value = "NAME",
+	  .help = "whose snapshots are meant; \"\" means ad hoc ones" },
+	{ .name = "path",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "PATTERN",
+	  .help = "only what matches, and what is in it, in gitignore's "
+		  "manner: nginx.conf, /etc/nginx" },
+	{ .name = "unified",
+	  .kind = PARAM_SWITCH,
+	  .view = "!diff",
+	  .help = "show which lines of text files changed, secrets masked" },
+	{ .name = "mask",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "REGEX",
+	  .help = "mask this, too: its first group, or all of it" },
+	{ 0 },
+};
+
+const struct operation op_diff_rows[] = {
+	{ .verb = "snapshot diff",
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .params = params,
+	  .view = "change:state path type what:list size_before:size=before "
+		  "size_after:size=after",
+	  .summary = "show what changed between two snapshots",
+	  .help = "The exit status is 0 with or without differences.\n\n"
+		  "With --unified each change of a text file, and of where a "
+		  "symlink leads, is shown as diff -u does; patch applies it. "
+		  "Text has no NUL and no control bytes but those that "
+		  "terminals know; files above 1 MiB are not shown. Private "
+		  "keys, passwords, tokens and the like read ********, "
+		  "changed or not; REGEX is a POSIX extended one, matched line "
+		  "by line.",
+	  .run = diff },
+	{ 0 },
+};
