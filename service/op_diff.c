@@ -1,13 +1,17 @@
 /* What changed: between two snapshots, and since one on this machine. */
 #include <string.h>
 
+#include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_named.h"
 #include "service/mask.h"
 #include "service/op.h"
+#include "service/own_folders.h"
 #include "service/progress.h"
+#include "service/resource.h"
 #include "service/unified.h"
-#include "storage/diff.h"
+#include "storage/diff_live.h"
 #include "storage/sources/exclude.h"
 
 struct diffing {
@@ -15,6 +19,7 @@ struct diffing {
 	struct repository *repository;
 	struct exclude *picked; /* NULL: all are */
 	struct mask *mask;	/* NULL: lines are not shown */
+	struct own_folders own; /* left out on this machine */
 	struct repository_snapshot a;
 	struct repository_snapshot b;
 };
@@ -32,6 +37,7 @@ static void diffing_done(struct diffing *x)
 	repository_snapshot_done(&x->b);
 	exclude_free(x->picked);
 	mask_free(x->mask);
+	own_folders_done(&x->own);
 	repository_close(x->repository);
 }
 static inline void cleanup_diffing_done(struct diffing *x)
@@ -72,6 +78,16 @@ static bool is_picked(const struct diffing *x, const struct entry *en)
 			      en->type == ENTRY_FOLDER));
 }
 
+/* An omission, which is named in the reply and for people on the way. */
+static void tell_unreadable(const struct diffing *x,
+			    const struct diff_change *c)
+{
+	operation_partial(x->call);
+	progress_note(x->call->progress, "%s: %s",
+		      text_quote(c->after->path, c->after->path_len).s,
+		      c->unreadable);
+}
+
 static int write_change(void *arg, const struct diff_change *c, struct err *e)
 {
 	const struct diffing *x = (const struct diffing *)arg;
@@ -82,11 +98,14 @@ static int write_change(void *arg, const struct diff_change *c, struct err *e)
 		return err_set(e, ERR_BUG, "a change of nothing");
 	if (!is_picked(x, en))
 		return operation_stopped(x->call, e);
+	if (c->unreadable)
+		tell_unreadable(x, c);
 	json_begin_object(j);
 	json_kv_str(j, "change",
-		    !c->before	? "added"
-		    : !c->after ? "removed"
-				: "changed");
+		    c->unreadable ? "unreadable"
+		    : !c->before  ? "added"
+		    : !c->after	  ? "removed"
+				  : "changed");
 	json_path(j, "path", en->path, en->path_len);
 	json_kv_str(j, "type", entry_type_name(en->type));
 	if (c->before && c->before->type == ENTRY_FILE)
@@ -94,6 +113,8 @@ static int write_change(void *arg, const struct diff_change *c, struct err *e)
 	if (c->after && c->after->type == ENTRY_FILE)
 		json_kv_uint(j, "size_after", c->after->size);
 	write_what(j, c->aspects);
+	if (c->unreadable)
+		json_kv_str(j, "message", c->unreadable);
 	if (x->mask && write_lines(x, c, e))
 		return -1;
 	json_end_object(j);
@@ -132,21 +153,74 @@ static int read_masks(struct diffing *x, struct err *e)
 	return 0;
 }
 
+/* What snapshots leave out since it is ours. */
+static int find_own(struct diffing *x, struct err *e)
+{
+	CLEANUP(resource_free) struct resource *named = NULL;
+	const int found = engine_named(x->call, &named, e);
+
+	if (found < 0 ||
+	    own_folders_add_store(&x->own, repository_store(x->repository), e))
+		return -1;
+	return found ? own_folders_add_regions(&x->own, named, e) : 0;
+}
+
+static int compare_live(struct diffing *x, struct err *e)
+{
+	const struct manifest *m = &x->a.manifest;
+	struct diff_live_options o = {
+		.exclude_caches = args_switch(x->call->args, "exclude-caches"),
+		.cross_file_systems = args_switch(x->call->args,
+						  "cross-file-systems"),
+		.cancel = x->call->stop,
+	};
+	char host[MANIFEST_TEXT_MAX + 1];
+
+	if (find_own(x, e))
+		return -1;
+	o.skip = x->own.list;
+	o.skip_count = x->own.count;
+	engine_host(host, sizeof(host));
+	if (strcmp(host, m->host) != 0)
+		progress_note(x->call->progress,
+			      "the snapshot is of %s, and this is %s",
+			      text_quote_str(m->host).s,
+			      text_quote_str(host).s);
+	return diff_live(x->repository, m, &o, write_change, x, e);
+}
+
+static int check_live(const struct args *args, bool live, struct err *e)
+{
+	if (strcmp(args_text(args, "before"), "live") == 0) {
+		(void)err_set(e, ERR_USAGE,
+			      "what is live is newer than any snapshot");
+		return err_hint(e, "\"snapctl snapshot diff SNAP live\"");
+	}
+	if (!live && (args_switch(args, "exclude-caches") ||
+		      args_switch(args, "cross-file-systems")))
+		return err_set(e, ERR_USAGE,
+			       "--exclude-caches and --cross-file-systems mean "
+			       "nothing between two snapshots");
+	return 0;
+}
+
 static int diff(struct operation_call *call, struct err *e)
 {
 	CLEANUP(diffing_done) struct diffing x;
+	const char *after = args_text(call->args, "after");
+	const bool live = strcmp(after, "live") == 0;
 
 	diffing_init(&x, call);
-	if (read_paths(&x, e) || read_masks(&x, e) ||
-	    engine_open(call, &x.repository, e) ||
+	if (check_live(call->args, live, e) || read_paths(&x, e) ||
+	    read_masks(&x, e) || engine_open(call, &x.repository, e) ||
 	    engine_snapshot(call, x.repository, args_text(call->args, "before"),
 			    &x.a, e) ||
-	    engine_snapshot(call, x.repository, args_text(call->args, "after"),
-			    &x.b, e))
+	    (!live && engine_snapshot(call, x.repository, after, &x.b, e)))
 		return -1;
 	json_begin_list(call->reply);
-	if (diff_run(x.repository, &x.a.manifest.tree, &x.b.manifest.tree,
-		     write_change, &x, e))
+	if (live ? compare_live(&x, e)
+		 : diff_run(x.repository, &x.a.manifest.tree,
+			    &x.b.manifest.tree, write_change, &x, e))
 		return -1;
 	json_end_list(call->reply);
 	return 0;
@@ -161,8 +235,8 @@ static const struct operation_param params[] = {
 	{ .name = "after",
 	  .kind = PARAM_POSITIONAL,
 	  .required = true,
-	  .value = "SNAP",
-	  .help = "the newer one" },
+	  .value = "SNAP|live",
+	  .help = "the newer one; live: what is there now, on this machine" },
 	{ .name = "source",
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
@@ -173,6 +247,12 @@ static const struct operation_param params[] = {
 	  .value = "PATTERN",
 	  .help = "only what matches, and what is in it, in gitignore's "
 		  "manner: nginx.conf, /etc/nginx" },
+	{ .name = "exclude-caches",
+	  .kind = PARAM_SWITCH,
+	  .help = "live: leave out caches, as the snapshot did" },
+	{ .name = "cross-file-systems",
+	  .kind = PARAM_SWITCH,
+	  .help = "live: enter other file systems, as the snapshot did" },
 	{ .name = "unified",
 	  .kind = PARAM_SWITCH,
 	  .view = "!diff",
@@ -191,7 +271,7 @@ const struct operation op_diff_rows[] = {
 	  .params = params,
 	  .view = "change:state path type what:list size_before:size=before "
 		  "size_after:size=after",
-	  .summary = "show what changed between two snapshots",
+	  .summary = "show what changed between two snapshots, or since one",
 	  .help = "The exit status is 0 with or without differences.\n\n"
 		  "With --unified each change of a text file, and of where a "
 		  "symlink leads, is shown as diff -u does; patch applies it. "

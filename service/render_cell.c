@@ -57,6 +57,7 @@ enum render_colour render_state_colour(const char *state)
 		{ "failed", COLOUR_RED },
 		{ "damaged", COLOUR_RED },
 		{ "unprotected", COLOUR_RED },
+		{ "unreadable", COLOUR_RED },
 		{ "running", COLOUR_BLUE },
 		{ "pending", COLOUR_BLUE },
 		{ "waiting", COLOUR_BLUE },

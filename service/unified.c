@@ -140,7 +140,7 @@ static int read_text(const struct diff_change *c, bool after, struct text *t,
 	if (got < 0)
 		return -1;
 	if (got == 0)
-		x->instead = "differ (it cannot be read any more)";
+		x->instead = "differ (it cannot be read)";
 	else if (!is_text(&t->bytes))
 		x->instead = "binary files differ";
 	return x->instead == NULL;

@@ -8,11 +8,11 @@
 
 #include "base/buf.h"
 #include "base/filemap.h"
+#include "storage/compare_stream.h"
 #include "storage/repository/tree.h"
 #include "storage/sources/files.h"
 
 #define CACHE_BYTES (4U << 20)
-#define READ_BYTES  (256U << 10)
 /* Of a mode: what only root, or a group's member, gives back. */
 #define SET_ID_BITS 06000U
 
@@ -22,8 +22,6 @@ struct compare {
 	size_t prefix; /* bytes of the folder's path */
 	bool reported; /* the source could not read something */
 
-	struct reader *nodes;
-	struct reader *data;
 	struct tree *tree;
 	struct entry want;
 	struct content content;
@@ -33,7 +31,7 @@ struct compare {
 	struct entry got; /* its path is the one below the folder */
 	bool has_got;
 
-	uint8_t *bytes; /* READ_BYTES */
+	struct compare_stream stream;
 	/* Hard links: the group of one side for that of the other. */
 	struct filemap *to_got;
 	struct filemap *to_want;
@@ -43,11 +41,11 @@ static void compare_done(struct compare *c)
 {
 	tree_close(c->tree);
 	source_close(c->source);
-	reader_free(c->nodes);
-	reader_free(c->data);
+	reader_free(c->stream.nodes);
+	reader_free(c->stream.data);
 	filemap_free(c->to_got);
 	filemap_free(c->to_want);
-	free(c->bytes);
+	free(c->stream.bytes);
 }
 static inline void cleanup_compare_done(struct compare *c)
 {
@@ -140,122 +138,23 @@ static struct entry below(const struct compare *c)
 
 /* ---- Content ------------------------------------------------------------ */
 
-/* A file as a stream: what was read of it and not compared yet. */
-struct stream {
-	struct compare *c;
-	struct source_handle *handle;
-	uint64_t hole;	/* zeros that come next */
-	size_t at, len; /* in c->bytes */
-	bool differs;
-};
-
-/* Make sure that something is there: 1, or 0 at the end. */
-static int stream_fill(struct stream *s, struct err *e)
-{
-	struct source_extent x;
-	int got;
-
-	if (s->hole || s->at < s->len)
-		return 1;
-	got = source_read(s->handle, s->c->bytes, READ_BYTES, &x, e);
-	if (got != 1)
-		return got;
-	if (x.hole) {
-		s->hole = x.len;
-	} else {
-		s->at = 0;
-		s->len = (size_t)x.len;
-	}
-	return 1;
-}
-
-static bool is_zero(const uint8_t *p, size_t n)
-{
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
-/* Whether the next n bytes are those of want (NULL: zeros): 1, 0, -1. */
-static int stream_is(struct stream *s, const uint8_t *want, uint64_t n,
-		     struct err *e)
-{
-	while (n) {
-		const int got = stream_fill(s, e);
-		uint64_t now = s->hole ? s->hole : s->len - s->at;
-		bool same;
-
-		if (got != 1)
-			return got;
-		if (now > n)
-			now = n;
-		if (s->hole)
-			same = !want || is_zero(want, (size_t)now);
-		else if (want)
-			same = memcmp(want, s->c->bytes + s->at, (size_t)now) ==
-			       0;
-		else
-			same = is_zero(s->c->bytes + s->at, (size_t)now);
-		if (!same)
-			return 0;
-		if (s->hole)
-			s->hole -= now;
-		else
-			s->at += (size_t)now;
-		if (want)
-			want += now;
-		n -= now;
-	}
-	return 1;
-}
-
-static int compare_extent(void *arg, uint64_t offset UNUSED,
-			  const struct extent *x, struct err *e)
-{
-	struct stream *s = (struct stream *)arg;
-	const uint8_t *plain = NULL;
-	size_t n = 0;
-	int same;
-
-	if (poll_outside(s->c, e))
-		return -1;
-	if (!x->hole) {
-		if (reader_get(s->c->data, &x->id, CHUNK_DATA, &plain, &n, e))
-			return -1;
-		if (x->offset > n || x->len > n - x->offset)
-			return err_set(e, ERR_CORRUPT,
-				       "a file refers to bytes beyond its "
-				       "chunk");
-		plain += x->offset;
-	}
-	same = stream_is(s, plain, x->len, e);
-	if (same < 0)
-		return -1;
-	s->c->result.bytes += x->len;
-	s->differs = !same;
-	return s->differs;
-}
-
 /* Whether the file's bytes are the snapshot's: 1, 0 with why, -1. */
 static int same_content(struct compare *c, struct source_handle *h, char *why,
 			size_t why_size, struct err *e)
 {
-	struct stream s = { .c = c, .handle = h };
 	struct err own = { 0 };
-	int more;
+	const int same = compare_stream_same(&c->stream, h, &c->content, &own);
 
-	if (content_walk(c->nodes, &c->content, compare_extent, &s, &own) < 0) {
-		/* Damage is a finding about this entry; all else ends it. */
-		if (own.code != ERR_CORRUPT) {
-			*e = own;
-			return -1;
-		}
-		(void)snprintf(why, why_size, "%s", own.text);
-		return 0;
-	}
 	(void)snprintf(why, why_size, "content");
-	if (s.differs)
-		return 0;
-	more = stream_fill(&s, e);
-	return more < 0 ? -1 : !more;
+	if (same >= 0)
+		return same;
+	/* Damage is a finding about this entry; all else ends it. */
+	if (own.code != ERR_CORRUPT) {
+		*e = own;
+		return -1;
+	}
+	(void)snprintf(why, why_size, "%s", own.text);
+	return 0;
 }
 
 /* ---- Hard links --------------------------------------------------------- */
@@ -554,15 +453,16 @@ static int open_source(struct compare *c, const struct manifest *m,
 static int open_tree(struct compare *c, struct repository *r,
 		     const struct manifest *m, struct err *e)
 {
-	c->bytes = malloc(READ_BYTES);
-	if (!c->bytes)
+	c->stream.bytes = malloc(COMPARE_STREAM_BYTES);
+	c->stream.cancel = c->o->cancel;
+	if (!c->stream.bytes)
 		return err_oom(e);
-	if (reader_new(r, CACHE_BYTES, &c->nodes, e) ||
-	    reader_new(r, CACHE_BYTES, &c->data, e))
+	if (reader_new(r, CACHE_BYTES, &c->stream.nodes, e) ||
+	    reader_new(r, CACHE_BYTES, &c->stream.data, e))
 		return -1;
-	reader_verify_ids(c->nodes, true);
-	reader_verify_ids(c->data, true);
-	return tree_open(c->nodes, &m->tree, NULL, &c->tree, e);
+	reader_verify_ids(c->stream.nodes, true);
+	reader_verify_ids(c->stream.data, true);
+	return tree_open(c->stream.nodes, &m->tree, NULL, &c->tree, e);
 }
 
 int compare_run(struct repository *r, const struct manifest *m,
@@ -580,6 +480,7 @@ int compare_run(struct repository *r, const struct manifest *m,
 	while (c.has_want || c.has_got)
 		if (poll_outside(&c, e) || step(&c, e))
 			return -1;
+	c.result.bytes = c.stream.compared;
 	*ret = c.result;
 	return 0;
 }

@@ -651,14 +651,7 @@ static bool is_whole(struct producer *q)
 
 static bool is_unchanged(struct producer *q, const struct entry *en)
 {
-	const struct entry *was = &q->was;
-
-	return was->inode != 0 && was->inode == en->inode &&
-	       was->type == en->type && was->size == en->size &&
-	       was->device_major == en->device_major &&
-	       was->device_minor == en->device_minor &&
-	       instant_compare(was->mtime, en->mtime) == 0 &&
-	       instant_compare(was->ctime, en->ctime) == 0 && is_whole(q);
+	return entry_unchanged(&q->was, en) && is_whole(q);
 }
 
 /* As the parent has it, but for what stat told just now. */

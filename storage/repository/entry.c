@@ -220,3 +220,13 @@ void entry_done(struct entry *en)
 	free(en->owned);
 	memset(en, 0, sizeof(*en));
 }
+
+bool entry_unchanged(const struct entry *was, const struct entry *is)
+{
+	return was->inode != 0 && was->inode == is->inode &&
+	       was->type == is->type && was->size == is->size &&
+	       was->device_major == is->device_major &&
+	       was->device_minor == is->device_minor &&
+	       instant_compare(was->mtime, is->mtime) == 0 &&
+	       instant_compare(was->ctime, is->ctime) == 0;
+}

@@ -136,6 +136,14 @@ bool entry_has_folder(const struct entry *before, const void *path, size_t len)
  */
 bool entry_holds_xattr(const char *name) NONNULL(1);
 
+/*
+ * Whether an entry is as it was by what a stat tells: inode, type, size,
+ * device numbers and both times are the same.  Never when its hints are not
+ * trusted (inode 0).
+ */
+bool entry_unchanged(const struct entry *was, const struct entry *is)
+	NONNULL(1, 2);
+
 /* "folder", "file", "symlink", …; NULL for a number that is no type. */
 const char *entry_type_name(enum entry_type type);
 /* The type in st_mode's terms (S_IFDIR, …) and back; 0 when there is none. */
