@@ -153,6 +153,33 @@ static int read_masks(struct diffing *x, struct err *e)
 	return 0;
 }
 
+static int add_masks(void *arg, const struct resource *r, struct err *e)
+{
+	const struct resource_source *s = &r->source;
+
+	for (size_t i = 0; i < s->mask.count; i++)
+		if (mask_add((struct mask *)arg, s->mask.items[i], e))
+			return -1;
+	return 0;
+}
+
+/* With --repo by name also what the Source says: one that is gone says
+ * nothing. */
+static int mask_declared(struct diffing *x, struct err *e)
+{
+	const char *source = x->a.manifest.source;
+	struct err why = { 0 };
+
+	if (!x->mask || !*source ||
+	    engine_is_location(args_text(x->call->args, "repo")) ||
+	    engine_declared(x->call, "source", source, add_masks, x->mask,
+			    &why) == 0 ||
+	    why.code == ERR_NOT_FOUND)
+		return 0;
+	*e = why;
+	return -1;
+}
+
 /* What snapshots leave out since it is ours. */
 static int find_own(struct diffing *x, struct err *e)
 {
@@ -215,7 +242,8 @@ static int diff(struct operation_call *call, struct err *e)
 	    read_masks(&x, e) || engine_open(call, &x.repository, e) ||
 	    engine_snapshot(call, x.repository, args_text(call->args, "before"),
 			    &x.a, e) ||
-	    (!live && engine_snapshot(call, x.repository, after, &x.b, e)))
+	    (!live && engine_snapshot(call, x.repository, after, &x.b, e)) ||
+	    mask_declared(&x, e))
 		return -1;
 	json_begin_list(call->reply);
 	if (live ? compare_live(&x, e)
@@ -279,7 +307,8 @@ const struct operation op_diff_rows[] = {
 		  "terminals know; files above 1 MiB are not shown. Private "
 		  "keys, passwords, tokens and the like read ********, "
 		  "changed or not; REGEX is a POSIX extended one, matched line "
-		  "by line.",
+		  "by line. With --repo by name what the Source masks is "
+		  "masked, too.",
 	  .run = diff },
 	{ 0 },
 };

@@ -82,11 +82,12 @@ int render_diff_lines(const struct render_style *style, const char *indent,
 	const char *other = text_of(change, "diff_b64");
 	const char *note = text_of(change, "note");
 
-	if (json_is_string(text))
-		return add_lines(style, indent, json_string_value(text),
-				 json_string_length(text), out, e);
-	if (*other)
-		return add_base64(style, indent, other, out, e);
+	if (json_is_string(text) &&
+	    add_lines(style, indent, json_string_value(text),
+		      json_string_length(text), out, e))
+		return -1;
+	if (*other && add_base64(style, indent, other, out, e))
+		return -1;
 	if (!*note)
 		return 0;
 	if (buf_add_str(out, indent, e) ||

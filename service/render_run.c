@@ -7,11 +7,16 @@
  *
  *	  ✓ snapshot   documents  0.7 s  c8337052, 5,426 files, 51.8 MiB new
  *	  ✗ replicate  there      0.2 s  cannot reach …
+ *
+ * Below the snapshot of a source of configuration stands what changed.
  */
 #include <string.h>
 
 #include "base/text.h"
 #include "service/render_internal.h"
+
+/* Below its step. */
+#define DRIFT_INDENT "      "
 
 static const char *text_of(const json_t *value, const char *key)
 {
@@ -145,6 +150,29 @@ static int add_details(const struct render_style *style, const json_t *step,
 	return 0;
 }
 
+/* What changed since the snapshot before, file by file. */
+static int add_drift(const struct render_style *style, const json_t *step,
+		     struct buf *out, struct err *e)
+{
+	const json_t *drift = json_object_get(json_object_get(step, "details"),
+					      "drift");
+	const json_t *files = json_object_get(drift, "files");
+	const json_int_t more = json_integer_value(
+		json_object_get(drift, "more"));
+
+	for (size_t i = 0; i < json_array_size(files); i++) {
+		const json_t *file = json_array_get(files, i);
+
+		if (buf_add_str(out, DRIFT_INDENT, e) ||
+		    render_diff_head(style, file, out, e) ||
+		    render_diff_lines(style, DRIFT_INDENT, file, out, e))
+			return -1;
+	}
+	return more ? buf_addf(out, e, DRIFT_INDENT "… and %jd more\n",
+			       (intmax_t)more)
+		    : 0;
+}
+
 /*
  * What only repeats what stands elsewhere: the whole run (in the head), that
  * a snapshot is in the region that it was taken into, and that a step for
@@ -202,7 +230,8 @@ static int add_step(const struct render_style *style, const json_t *step,
 		return -1;
 	while (out->len && out->data[out->len - 1] == ' ')
 		out->len--;
-	return buf_add_str(out, "\n", e);
+	return buf_add_str(out, "\n", e) || add_drift(style, step, out, e) ? -1
+									   : 0;
 }
 
 int render_run(FILE *out, const struct render_style *style, const json_t *value,

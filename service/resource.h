@@ -106,7 +106,8 @@ struct resource_source {
 	struct resource_texts paths;
 	/* Of files, and of volumes that are read as such: */
 	struct resource_texts exclude;
-	bool text;
+	bool text;		    /* configuration: drift is told */
+	struct resource_texts mask; /* with it: mask.h's patterns */
 	/* Of a volume; "{}" stands for its snapshot's name (volume.h): */
 	const char *content; /* "files", "block" */
 	struct resource_texts create;

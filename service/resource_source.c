@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "service/mask.h"
 #include "storage/sources/command.h"
 #include "storage/sources/exclude.h"
 
@@ -18,18 +19,18 @@ static const struct driver_keys {
 	const char *one; /* what the one path is; NULL: there may be more */
 	const char *takes[10];
 } drivers[] = {
-	{ "files", "paths", NULL, { "exclude", "text" } },
+	{ "files", "paths", NULL, { "exclude", "text", "mask" } },
 	{ "command",
 	  "argv",
 	  NULL,
 	  { "environment", "user", "file", "timeout", "minSize" } },
 	{ "block", "paths", "device or image", { "file" } },
-	{ "btrfs", "paths", "subvolume", { "exclude", "text" } },
+	{ "btrfs", "paths", "subvolume", { "exclude", "text", "mask" } },
 	{ "volume",
 	  "paths",
 	  "path",
 	  { "content", "create", "locate", "remove", "timeout", "exclude",
-	    "text", "file" } },
+	    "text", "mask", "file" } },
 };
 
 static int check_type(struct reading *r, const struct yaml_node *node,
@@ -101,6 +102,27 @@ static int check_exclude(struct reading *r, const struct yaml_node *node,
 			    why.text);
 		if (why.hint[0])
 			problem_mend(r->problems, "%s", why.hint);
+		return 0;
+	}
+	*r->e = why;
+	return -1;
+}
+
+static int check_mask(struct reading *r, const struct yaml_node *node,
+		      const char **text)
+{
+	CLEANUP(mask_free) struct mask *m = NULL;
+	struct err why = { 0 };
+
+	if (r->stored)
+		return 0;
+	if (mask_new(&m, r->e) < 0)
+		return -1;
+	if (mask_add(m, *text, &why) == 0)
+		return 0;
+	if (why.code == ERR_USAGE) {
+		problem_add(r->problems, yaml_place(r->y, node), "%s",
+			    why.text);
 		return 0;
 	}
 	*r->e = why;
@@ -201,7 +223,15 @@ static const struct field fields[] = {
 	  .type = FIELD_BOOL,
 	  .offset = MEMBER(text),
 	  .fallback = "false",
-	  .doc = "files, btrfs, volume: configuration; differences are shown line by line" },
+	  .doc = "files, btrfs, volume: configuration; each run tells what changed since "
+		 "the last, line by line, secrets masked" },
+	{ .key = "mask",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(mask),
+	  .check = check_mask,
+	  .doc = "text: what else is masked: POSIX extended regular "
+		 "expressions, matched line by line; the first group, or "
+		 "all of it" },
 	{ .key = "content",
 	  .type = FIELD_TEXT,
 	  .offset = MEMBER(content),
@@ -403,6 +433,7 @@ static void check_content(struct reading *r, const struct resource_source *s,
 	} only[] = {
 		{ "files", "exclude" },
 		{ "files", "text" },
+		{ "files", "mask" },
 		{ "block", "file" },
 	};
 
@@ -418,6 +449,18 @@ static void check_content(struct reading *r, const struct resource_source *s,
 	}
 }
 
+static void check_masks(struct reading *r, const struct resource_source *s,
+			const struct yaml_node *list)
+{
+	if (s->mask.count > MASK_PATTERNS)
+		problem_add(r->problems, yaml_place(r->y, list),
+			    "found %zu patterns, expected at most %d",
+			    s->mask.count, MASK_PATTERNS);
+	if (!s->text && !r->stored)
+		problem_add(r->problems, yaml_key_place(r->y, list),
+			    "found \"mask\", expected it only with text: true");
+}
+
 static int finish(struct reading *r, struct resource *res,
 		  const struct yaml_node *spec)
 {
@@ -430,6 +473,8 @@ static int finish(struct reading *r, struct resource *res,
 		check_provider(r, s, spec);
 		check_content(r, s, spec);
 	}
+	if (s->mask.count > 0)
+		check_masks(r, s, yaml_get(spec, "mask"));
 	if (s->argv.count > 0)
 		check_argv(r, &s->argv, yaml_get(spec, "argv"));
 	if (s->hook_count > 0)

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "service/drift.h"
 #include "service/driver.h"
 #include "service/hooks.h"
 #include "service/mirror.h"
@@ -57,6 +58,9 @@ struct taking {
 	struct child_tail said;	      /* by a command */
 	struct snapshot_result taken; /* zeros when found, not taken */
 	struct repository_snapshot snapshot;
+	struct drift drift;
+	int has_drift; /* 1, 0, or -1 and why not */
+	struct err no_drift;
 };
 
 static void taking_init(struct taking *x, struct run *r,
@@ -74,6 +78,7 @@ static void taking_init(struct taking *x, struct run *r,
 	manifest_init(&x->snapshot.manifest);
 	notes_init(&x->notes);
 	notes_init(&x->left_out);
+	drift_init(&x->drift);
 }
 
 static void taking_done(struct taking *x)
@@ -85,6 +90,7 @@ static void taking_done(struct taking *x)
 	own_folders_done(&x->own);
 	notes_done(&x->notes);
 	notes_done(&x->left_out);
+	drift_done(&x->drift);
 	manifest_done(&x->about);
 	repository_snapshot_done(&x->snapshot);
 	repository_close(x->repository);
@@ -384,6 +390,33 @@ static int record(struct taking *x, struct err *e)
 		x->snapshot.manifest.state != MANIFEST_COMPLETE, e);
 }
 
+/* Whatever comes of it, the snapshot is taken. */
+static void find_drift(struct taking *x)
+{
+	x->has_drift = drift_find(x->repository, &x->snapshot.manifest,
+				  &x->declared->source, x->run->stop, &x->drift,
+				  &x->no_drift);
+	if (x->has_drift < 0)
+		log_failure(LOG_LEVEL_WARN, "drift", &x->no_drift);
+}
+
+static void tell_drift(const struct taking *x, struct run_result *result)
+{
+	const struct drift *d = &x->drift;
+	const uint64_t n = d->added + d->removed + d->changed;
+	char since[OBJECT_ID_TEXT];
+
+	object_id_format(d->since, since);
+	if (x->has_drift < 0)
+		(void)snprintf(result->message, sizeof(result->message),
+			       "what changed could not be told: %.240s",
+			       x->no_drift.text);
+	else if (x->has_drift && n)
+		(void)snprintf(result->message, sizeof(result->message),
+			       "%ju file%s changed since %.8s", (uintmax_t)n,
+			       n == 1 ? "" : "s", since);
+}
+
 /* What it says in one line. */
 static void tell_message(struct taking *x, bool found,
 			 struct run_result *result)
@@ -404,6 +437,19 @@ static void tell_message(struct taking *x, bool found,
 	else if (found)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "an earlier attempt had taken it");
+	else
+		tell_drift(x, result);
+}
+
+static void write_drift(const struct taking *x, struct json *j)
+{
+	if (x->has_drift > 0) {
+		json_raw(j, buf_str(&x->drift.json));
+		return;
+	}
+	json_begin_object(j);
+	json_kv_str(j, "error", x->no_drift.text);
+	json_end_object(j);
 }
 
 static void write_taken(struct taking *x, struct json *j)
@@ -424,6 +470,10 @@ static void write_taken(struct taking *x, struct json *j)
 	notes_write(&x->notes, j, "errors");
 	if (x->left_out.n > 0)
 		notes_write(&x->left_out, j, "left_out");
+	if (x->has_drift) {
+		json_key(j, "drift");
+		write_drift(x, j);
+	}
 	if (x->said.len) {
 		json_key(j, "output");
 		child_tail_write(&x->said, j);
@@ -467,6 +517,7 @@ int step_snapshot(struct run *r, const struct resource *source,
 		(void)!write_details(&x, false, &result->details, &ignored);
 		return -1;
 	}
+	find_drift(&x);
 	result->state = x.snapshot.manifest.state != MANIFEST_COMPLETE ||
 					after_failure(&x)->code
 				? RUN_PARTIAL

@@ -146,6 +146,37 @@ START_TEST(what_apply_changed)
 }
 END_TEST
 
+/* Lines of files are as hostile as their names. */
+START_TEST(what_differs)
+{
+	expect("!diff",
+	       "[{\"change\":\"changed\",\"path\":\"/a\\nb\",\"what\":"
+	       "[\"content\"],\"diff\":\"--- x\\n+++ x\\n@@ -1 +1 @@\\n"
+	       "-a\\u001b[2J\\r\\n+\u202e\\\\\\tb\\n\"},"
+	       "{\"change\":\"added\",\"path\":\"/c\",\"what\":[],"
+	       "\"note\":\"binary files differ\"},"
+	       "{\"change\":\"added\",\"path\":\"/d\",\"what\":[],"
+	       "\"diff_b64\":\"K/8K\"},"
+	       "{\"change\":\"unreadable\",\"path\":\"/e\",\"what\":[],"
+	       "\"message\":\"not\\u0007permitted\"}]",
+	       "changed  /a\\nb  content\n--- x\n+++ x\n@@ -1 +1 @@\n"
+	       "-a\\x1b[2J\\x0d\n+\\xe2\\x80\\xae\\\tb\n"
+	       "added    /c\nbinary files differ\n"
+	       "added    /d\n+\\xff\n"
+	       "unreadable /e  not\\x07permitted\n");
+	expect("!run",
+	       "{\"id\":7,\"schedule\":\"s\",\"state\":\"succeeded\","
+	       "\"attempt\":1,\"steps\":[{\"step\":\"snapshot\",\"source\":"
+	       "\"etc\",\"state\":\"succeeded\",\"details\":{\"drift\":"
+	       "{\"files\":[{\"change\":\"added\",\"path\":\"/a\",\"diff\":"
+	       "\"+x\\n\",\"note\":\"cut off here\"}],\"more\":2}}}]}",
+	       "✓ run 7 of s succeeded\n  attempt 1\n\n"
+	       "  ✓ snapshot   etc\n"
+	       "      added    /a\n      +x\n      cut off here\n"
+	       "      … and 2 more\n");
+}
+END_TEST
+
 START_TEST(csv)
 {
 	expect_form("a b", RENDER_CSV,
@@ -230,6 +261,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, hostile_text);
 	tcase_add_test(tc, other_values);
 	tcase_add_test(tc, what_apply_changed);
+	tcase_add_test(tc, what_differs);
 	tcase_add_test(tc, csv);
 	tcase_add_test(tc, json_is_left_alone);
 	tcase_add_test(tc, long_lists);
