@@ -478,6 +478,18 @@ typedef int catalog_step_visit(void *arg, const struct catalog_step *s,
 int catalog_steps(struct catalog *c, int64_t run, catalog_step_visit *visit,
 		  void *arg, struct err *e) NONNULL(1, 3, 5) MUST_CHECK;
 
+/* What a run found changed in a source since the snapshot before: drift.h. */
+struct catalog_drift {
+	int64_t run;
+	struct instant finished;
+	uint64_t added, removed, changed;
+};
+/* The last such run of which the snapshot was received after that moment: 1,
+ * 0 when none found anything, -1. */
+int catalog_drift(struct catalog *c, const char *repository, const char *source,
+		  struct instant after, struct catalog_drift *ret,
+		  struct err *e) NONNULL(1, 2, 3, 5, 6) MUST_CHECK;
+
 /* ---- The clock ---------------------------------------------------------- */
 
 struct catalog_clock {

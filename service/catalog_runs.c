@@ -781,3 +781,48 @@ int catalog_steps(struct catalog *c, int64_t run, catalog_step_visit *visit,
 	sql_more(&q, " ORDER BY id");
 	return catalog_list(c, sql_query_stmt(c->db, &q, e), step_row, &to, e);
 }
+
+static int drift_row(const void *to, struct sql_stmt *s, struct err *e UNUSED)
+{
+	/* catalog_list() hands on what it is given as constant. */
+	struct catalog_drift *d = *(struct catalog_drift *const *)to;
+
+	d->run = sql_get_int(s);
+	d->finished = sql_get_time(s);
+	d->added = sql_get_uint(s);
+	d->removed = sql_get_uint(s);
+	d->changed = sql_get_uint(s);
+	return 1;
+}
+
+/*
+ * From the newest snapshot on, by its index, so that it ends with the first:
+ * CROSS JOIN keeps SQLite from beginning with the steps.
+ */
+int catalog_drift(struct catalog *c, const char *repository, const char *source,
+		  struct instant after, struct catalog_drift *ret,
+		  struct err *e)
+{
+	struct sql_query q;
+
+	*ret = (struct catalog_drift){ .run = 0 };
+	sql_query(&q, "SELECT s.run, s.finished_us, "
+		      "json_extract(s.details, '$.drift.added'), "
+		      "json_extract(s.details, '$.drift.removed'), "
+		      "json_extract(s.details, '$.drift.changed') "
+		      "FROM snapshots n CROSS JOIN run_steps s");
+	sql_when_text(&q, "n.repository = ?", repository);
+	sql_when_text(&q, "n.source = ?", source);
+	sql_when_time(&q, "n.received_us > ?", after);
+	sql_when(&q, "s.run = n.run AND s.source = n.source AND "
+		     "s.step = 'snapshot' AND s.region = ''");
+	sql_when(&q, "json_extract(s.details, '$.drift.added') + "
+		     "json_extract(s.details, '$.drift.removed') + "
+		     "json_extract(s.details, '$.drift.changed') > 0");
+	sql_more(&q, " ORDER BY n.received_us DESC, n.snapshot");
+	sql_limit(&q, 1);
+	if (catalog_list(c, sql_query_stmt(c->db, &q, e), drift_row, &ret, e) <
+	    0)
+		return -1;
+	return ret->run != 0;
+}

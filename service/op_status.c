@@ -15,6 +15,8 @@
 
 /* More problems than this are a list that nobody reads. */
 enum { PROBLEMS_MAX = 50 };
+/* Of what changed longer ago, reports tell. */
+enum { DRIFT_DAYS = 90 };
 
 void op_status_moment(struct json *j, const char *key, struct instant t)
 {
@@ -271,6 +273,47 @@ static void tell_none(struct status *s, const char *source, struct instant next)
 	op_status_problem(s, text, "\"snapctl run list\" shows what happened");
 }
 
+static int read_text(void *arg, const struct catalog_resource *r,
+		     struct err *e UNUSED)
+{
+	json_t *spec = json_loads(r->spec_json, 0, NULL);
+
+	*(bool *)arg = json_is_true(json_object_get(spec, "text"));
+	json_decref(spec);
+	return 0;
+}
+
+/* The last change that a run found in a source of configuration. */
+static int write_drift(struct status *s, const struct timetable_entry *entry,
+		       const char *source, struct err *e)
+{
+	const struct instant after = instant_add_ms(
+		s->call->now, -DRIFT_DAYS * INT64_C(86400000));
+	struct json *j = s->call->reply;
+	struct catalog_drift d;
+	bool text = false;
+	int found;
+
+	if (catalog_resource_get(s->call->catalog, "Source", source, read_text,
+				 &text, e) < 0)
+		return -1;
+	if (!text)
+		return 0;
+	found = catalog_drift(s->call->catalog, entry->repository, source,
+			      after, &d, e);
+	if (found != 1)
+		return found;
+	json_key(j, "drift");
+	json_begin_object(j);
+	json_kv_int(j, "run", d.run);
+	json_kv_instant(j, "at", d.finished);
+	json_kv_uint(j, "added", d.added);
+	json_kv_uint(j, "removed", d.removed);
+	json_kv_uint(j, "changed", d.changed);
+	json_end_object(j);
+	return 0;
+}
+
 static int write_source(struct status *s, const struct timetable_entry *entry,
 			const struct ending *end, struct instant next,
 			const char *source, struct err *e)
@@ -300,6 +343,8 @@ static int write_source(struct status *s, const struct timetable_entry *entry,
 	json_kv_str(j, "state", is_running(s, entry) ? "running" : state);
 	op_status_moment(j, "last_success", copies.newest);
 	op_status_moment(j, "next", next);
+	if (write_drift(s, entry, source, e) < 0)
+		return -1;
 	json_end_object(j);
 	return 0;
 }
@@ -741,7 +786,9 @@ const struct operation op_status_rows[] = {
 		  "(bytes_pending), and whom that waits for (blocked_by, "
 		  "waits_for); a collection that failed is named until one "
 		  "succeeds. A run or a drill that somebody asked for and that failed is named "
-		  "until a later one of the same name succeeds. \"snapshot "
+		  "until a later one of the same name succeeds. Of a source of "
+		  "configuration (text: true) it tells when a run last found "
+		  "it changed, within 90 days (drift). \"snapshot "
 		  "create\" works without the daemon: how it ended is known "
 		  "to its caller alone.",
 	  .run = status },

@@ -8,6 +8,8 @@
  *	SOURCE      SCHEDULE  STATE      LAST     NEXT
  *	web-config  nightly   protected  4 h ago  in 2 h
  *
+ *	~ web-config: 2 changed 3 h ago; "snapctl run show 17" shows it
+ *
  *	! nightly: the last run failed 2 h ago
  *	  "snapctl run show 17" says why
  */
@@ -100,6 +102,57 @@ static int put_table(struct page *p, const char *view, const json_t *rows,
 	return status;
 }
 
+/* "~ web-config: 2 changed, 1 added 3 h ago; "snapctl run show 17" shows it" */
+static int add_drift(struct page *p, const json_t *source, struct err *e)
+{
+	static const char *const kinds[] = { "changed", "added", "removed" };
+	const json_t *drift = json_object_get(source, "drift");
+	const char *name = text_of(source, "source");
+	const char *comma = "";
+
+	if (!drift)
+		return 0;
+	if (buf_addf(&p->text, e, "%s~%s ",
+		     render_colour(p->style, COLOUR_YELLOW),
+		     render_plain(p->style)) < 0 ||
+	    render_escape(name, strlen(name), false, &p->text, e) < 0 ||
+	    buf_add_str(&p->text, ": ", e) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		const json_int_t n = json_integer_value(
+			json_object_get(drift, kinds[i]));
+
+		if (n && buf_addf(&p->text, e, "%s%jd %s", comma, (intmax_t)n,
+				  kinds[i]) < 0)
+			return -1;
+		comma = n ? ", " : comma;
+	}
+	if (buf_add_byte(&p->text, ' ', e) < 0 ||
+	    render_value(p->style, CELL_AGE, json_object_get(drift, "at"),
+			 &p->text, e) < 0)
+		return -1;
+	return buf_addf(
+		&p->text, e, "; \"snapctl run show %jd\" shows it\n",
+		(intmax_t)json_integer_value(json_object_get(drift, "run")));
+}
+
+static int add_drifts(struct page *p, const json_t *sources, struct err *e)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < json_array_size(sources); i++) {
+		const json_t *source = json_array_get(sources, i);
+
+		if (!any && json_object_get(source, "drift") &&
+		    buf_add_byte(&p->text, '\n', e) < 0)
+			return -1;
+		any |= json_object_get(source, "drift") != NULL;
+		if (add_drift(p, source, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int put_text(struct page *p, struct err *e)
 {
 	const int status = render_put(p->out, buf_str(&p->text), p->text.len,
@@ -148,6 +201,8 @@ int render_status(FILE *out, const struct render_style *style,
 				   "collected:age=collected "
 				   "bytes_pending:size=to_be_freed waits_for",
 				   json_object_get(value, "regions"), e);
+	if (status == 0)
+		status = add_drifts(&p, json_object_get(value, "sources"), e);
 	if (status == 0)
 		status = add_problems(&p, json_object_get(value, "problems"),
 				      e);

@@ -351,6 +351,60 @@ static int64_t collected(struct frame *f, const char *repository,
 	return s.run;
 }
 
+/* A run's snapshot of web, and what it found changed. */
+static int64_t drifted(struct frame *f, const char *id, int64_t sec,
+		       const char *details)
+{
+	const struct catalog_run r = { .kind = "Schedule",
+				       .schedule_uid = "u",
+				       .schedule = "s",
+				       .repository = "main",
+				       .queued = at(sec) };
+	struct catalog_step s = { .step = "snapshot",
+				  .source = "web",
+				  .state = "succeeded",
+				  .started = at(sec),
+				  .finished = at(sec),
+				  .details_json = details };
+	struct catalog_snapshot n = snapshot_of(id, "web", sec);
+
+	ok(f, catalog_run_queue(f->c, &r, &s.run, &f->e));
+	n.run = s.run;
+	ok(f, catalog_snapshot_put(f->c, &n, &f->e));
+	ok(f, catalog_step_put(f->c, &s, &f->e));
+	return s.run;
+}
+
+START_TEST(the_last_drift_is_found)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_drift d;
+	int64_t run;
+
+	frame_open(&f);
+	(void)drifted(&f, "aa01", 100,
+		      "{\"drift\":{\"added\":1,\"removed\":0,\"changed\":0}}");
+	run = drifted(&f, "aa02", 200,
+		      "{\"drift\":{\"added\":0,\"removed\":2,\"changed\":3}}");
+	(void)drifted(&f, "aa03", 300,
+		      "{\"drift\":{\"added\":0,\"removed\":0,\"changed\":0}}");
+	(void)drifted(&f, "aa04", 400, "{\"drift\":{\"error\":\"x\"}}");
+	(void)drifted(&f, "aa05", 500, "{}");
+	ck_assert_int_eq(catalog_drift(f.c, "main", "web", at(50), &d, &f.e),
+			 1);
+	ck_assert_int_eq(d.run, run);
+	ck_assert_int_eq(d.finished.sec, 200);
+	ck_assert_uint_eq(d.added, 0);
+	ck_assert_uint_eq(d.removed, 2);
+	ck_assert_uint_eq(d.changed, 3);
+	ck_assert_int_eq(catalog_drift(f.c, "main", "web", at(200), &d, &f.e),
+			 0);
+	ck_assert_int_eq(catalog_drift(f.c, "main", "db", at(50), &d, &f.e), 0);
+	ck_assert_int_eq(catalog_drift(f.c, "other", "web", at(50), &d, &f.e),
+			 0);
+}
+END_TEST
+
 struct collection {
 	int64_t run, collected_s;
 	char state[16], details[64];
@@ -561,6 +615,7 @@ END_TEST
 
 static void cases(TCase *tc)
 {
+	tcase_add_test(tc, the_last_drift_is_found);
 	tcase_add_test(tc, snapshots_filter_and_page);
 	tcase_add_test(tc, scanning_again_takes_nothing_back);
 	tcase_add_test(tc, the_newest_copy_per_source_and_region_is_known);
