@@ -123,6 +123,8 @@ static int list_one(struct finding *x, const struct diff_change *c,
 {
 	const struct entry *en = c->after ? c->after : c->before;
 
+	if (!en)
+		return err_set(e, ERR_BUG, "a change of nothing");
 	if (x->listed == DRIFT_FILES || en->path_len > x->paths) {
 		x->more++;
 		return 0;

@@ -183,20 +183,18 @@ static bool is_one_value(const char *path, size_t path_len, const char *text,
 }
 
 static int add_lines(const struct mask *m, const char *text, size_t n,
-		     uint8_t *hide, struct buf *out, struct err *e)
+		     struct mask_line *l, struct buf *out, struct err *e)
 {
 	struct mask_state s = { .rest = MASK_REST_NONE };
 
-	for (size_t at = 0; at < n;) {
+	for (size_t at = 0; at < n; at += l->n + 1) {
 		const char *end = memchr(text + at, '\n', n - at);
-		struct mask_line l = { text + at,
-				       end ? (size_t)(end - text) - at : n - at,
-				       hide };
 
-		if (add_line(m, &s, &l, out, e) ||
+		l->s = text + at;
+		l->n = end ? (size_t)(end - l->s) : n - at;
+		if (add_line(m, &s, l, out, e) ||
 		    (end && buf_add_byte(out, '\n', e)))
 			return -1;
-		at += l.n + 1;
 	}
 	return 0;
 }
@@ -205,17 +203,17 @@ int mask_text(const struct mask *m, const char *path, size_t path_len,
 	      const void *bytes, size_t n, struct buf *out, struct err *e)
 {
 	const char *text = (const char *)bytes;
-	uint8_t *hide;
+	struct mask_line l = { .s = NULL };
 	int failed;
 
 	if (n && is_one_value(path, path_len, text, n))
 		return buf_add_str(
 			out, text[n - 1] == '\n' ? MASK_TEXT "\n" : MASK_TEXT,
 			e);
-	hide = malloc(n + 1);
-	if (!hide)
+	l.hide = malloc(n + 1);
+	if (!l.hide)
 		return err_oom(e);
-	failed = add_lines(m, text, n, hide, out, e);
-	free(hide);
+	failed = add_lines(m, text, n, &l, out, e);
+	free(l.hide);
 	return failed;
 }

@@ -13,6 +13,11 @@ static bool is_quote(char c)
 	return c == '"' || c == '\'' || c == '`';
 }
 
+static bool is_any(char c, const char *of)
+{
+	return c && strchr(of, c);
+}
+
 static bool in_name(char c)
 {
 	return mask_is_alnum(c) || c == '_' || c == '-' || c == '.';
@@ -188,7 +193,7 @@ static bool goes_on_below(const struct mask_line *l, size_t from)
 	while (end > from && (l->s[end - 1] == '-' || l->s[end - 1] == '+' ||
 			      (l->s[end - 1] >= '1' && l->s[end - 1] <= '9')))
 		end--;
-	return end == from || memchr("|>{[(", l->s[end - 1], 5) != NULL;
+	return end == from || is_any(l->s[end - 1], "|>{[(");
 }
 
 /* From behind a quote to the one that closes it, or else the line's end. */
@@ -274,9 +279,9 @@ static bool is_assigned(const struct mask_line *l, const struct named *x,
 		*at = skip_blanks(l, i + 1);
 		return true;
 	}
-	if (i >= l->n || !memchr("=:+?!~", l->s[i], 6))
+	if (i >= l->n || !is_any(l->s[i], "=:+?!~"))
 		return false;
-	while (i < l->n && l->s[i] && memchr("=:+?!~", l->s[i], 6))
+	while (i < l->n && is_any(l->s[i], "=:+?!~"))
 		i++;
 	if (l->s[i - 1] != '=' && l->s[i - 1] != ':')
 		return false;
@@ -317,11 +322,11 @@ static bool begins_line(const struct mask_line *l, const struct named *x)
 	const size_t first = skip_blanks(l, 0);
 	size_t i = first;
 
-	while (i < x->from && (is_blank(l->s[i]) || strchr("#;/*!-", l->s[i])))
+	while (i < x->from && (is_blank(l->s[i]) || is_any(l->s[i], "#;/*!-")))
 		i++;
 	if (i < x->from)
 		return false;
-	if (first == x->from || !strchr("#;/*!", l->s[first]))
+	if (first == x->from || !is_any(l->s[first], "#;/*!"))
 		return true;
 	for (i = skip_blanks(l, x->to); i < l->n && !is_blank(l->s[i]);)
 		i++;
@@ -381,7 +386,7 @@ static void hide_its_value(struct mask_line *l, struct mask_state *s,
 		end++;
 	if (!mask_name_is_secret(l->s + name, end - name))
 		return;
-	while (end < l->n && memchr("\"'` \t,/>}\r", l->s[end], 10))
+	while (end < l->n && is_any(l->s[end], "\"'` \t,/>}\r"))
 		end++;
 	if (end < l->n)
 		mask_line_hide(l, end, line_end(l));

@@ -79,13 +79,12 @@ static bool is_picked(const struct diffing *x, const struct entry *en)
 }
 
 /* An omission, which is named in the reply and for people on the way. */
-static void tell_unreadable(const struct diffing *x,
-			    const struct diff_change *c)
+static void tell_unreadable(const struct diffing *x, const struct entry *en,
+			    const char *why)
 {
 	operation_partial(x->call);
 	progress_note(x->call->progress, "%s: %s",
-		      text_quote(c->after->path, c->after->path_len).s,
-		      c->unreadable);
+		      text_quote(en->path, en->path_len).s, why);
 }
 
 static int write_change(void *arg, const struct diff_change *c, struct err *e)
@@ -99,7 +98,7 @@ static int write_change(void *arg, const struct diff_change *c, struct err *e)
 	if (!is_picked(x, en))
 		return operation_stopped(x->call, e);
 	if (c->unreadable)
-		tell_unreadable(x, c);
+		tell_unreadable(x, en, c->unreadable);
 	json_begin_object(j);
 	json_kv_str(j, "change",
 		    c->unreadable ? "unreadable"

@@ -228,6 +228,11 @@ START_TEST(secrets_are_not_shown)
 }
 END_TEST
 
+#define CERTIFICATE                                              \
+	"-----BEGIN CERTIFICATE-----\n"                          \
+	"MIIBszCCAVmgAwIBAgIUQ2hhcnM5MDEyMzQ1Njc4OTAxMjM0NTY3\n" \
+	"-----END CERTIFICATE-----\n"
+
 static const char *const harmless[] = {
 	"",
 	"\n",
@@ -268,8 +273,7 @@ static const char *const harmless[] = {
 	"secretName: web-tls",
 	"password: null",
 	"use_token = true",
-	"-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQ2hhcnM5MDEyMzQ1Njc4"
-	"OTAxMjM0NTY3\n-----END CERTIFICATE-----\n",
+	CERTIFICATE,
 	"net.ipv4.tcp_syncookies = 1",
 	"monkey = banana",
 	"keyboard: us",
