@@ -87,6 +87,8 @@ struct finding {
 	size_t diffs;
 };
 
+#define TOO_MUCH "differ (too much to keep)"
+
 /* Up to the last line that fits. */
 static void cut(struct unified *u, size_t room)
 {
@@ -94,7 +96,7 @@ static void cut(struct unified *u, size_t room)
 		room--;
 	u->text.len = room;
 	if (room == 0)
-		u->instead = "differ (too much to keep)";
+		u->instead = TOO_MUCH;
 }
 
 static int write_lines(struct finding *x, const struct diff_change *c,
@@ -105,6 +107,12 @@ static int write_lines(struct finding *x, const struct diff_change *c,
 	int got;
 
 	unified_init(&u);
+	/* Nothing more can be kept, so nothing more is read. */
+	if (x->diffs == 0) {
+		if (!c->before || !c->after || (c->aspects & DIFF_CONTENT))
+			json_kv_str(&x->j, "note", TOO_MUCH);
+		return 0;
+	}
 	got = unified_make(c, x->mask, &u, e);
 	if (got != 1)
 		return got;
