@@ -545,6 +545,10 @@ int snapshot_take(struct repository *r, struct source *source,
 		 repository_snapshots(r, false, consider_parent, NULL, &parent,
 				      e);
 	if (!failed)
+		source_begin(source,
+			     parent.has_found ? &parent.found.snapshot : NULL,
+			     wo.snapshot);
+	if (!failed)
 		failed = take_with(&p, source, &m, &parent, &result, e);
 	if (parent.has_found)
 		manifest_done(&parent.found);

@@ -130,6 +130,8 @@ static int read_piece(struct ahead_item *i, size_t cap, struct pieces *s,
 
 	if (got != 1)
 		return got;
+	if (x.same)
+		return err_set(e, ERR_BUG, "no small file has whole blocks");
 	if (x.hole && s->n >= SNAPSHOT_PIECES - 1) {
 		if (x.len > room)
 			return err_set(e, ERR_BUG, "a hole is too long");

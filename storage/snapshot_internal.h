@@ -62,8 +62,8 @@ enum snapshot_event_type {
 };
 
 /*
- * A piece is of a job, of a group that a job of an earlier event was, or, with
- * neither, a hole.
+ * A piece is of a job, of a group that a job of an earlier event was, of a
+ * chunk that the parent has, or, with none of them, a hole.
  */
 struct snapshot_event {
 	enum snapshot_event_type type;
@@ -73,6 +73,8 @@ struct snapshot_event {
 	uint32_t group;
 	uint32_t offset;
 	uint64_t len;
+	bool kept; /* the parent's chunk of this id */
+	struct chunk_id id;
 };
 
 struct snapshot_batch {

@@ -286,27 +286,135 @@ static int cut_window(struct producer *q, size_t *have, bool last,
 	return poll_outside(q, e);
 }
 
-static int read_large(struct producer *q, struct source_handle *h,
+static int find_missing(void *arg, uint64_t offset, const struct extent *x,
+			struct err *e)
+{
+	struct producer *q = (struct producer *)arg;
+	int has;
+
+	(void)offset;
+	if (x->hole)
+		return 0;
+	has = writer_has(q->p->writer, &x->id, e);
+	if (has == 0)
+		return err_set(e, ERR_NOT_FOUND, "a chunk is missing");
+	return has < 0 ? -1 : 0;
+}
+
+/* A part of a file that is as the parent has it. */
+struct keeping {
+	struct producer *q;
+	uint64_t from;
+	uint64_t to;
+	uint64_t at; /* visited up to here */
+};
+
+/*
+ * Whether the parent's extent can be taken over: its chunks were cut at the
+ * same places, and are there.
+ */
+static int judge_extent(void *arg, uint64_t offset, const struct extent *x,
+			struct err *e)
+{
+	struct keeping *k = (struct keeping *)arg;
+	const uint64_t end = offset + x->len;
+
+	if (offset > k->at)
+		return err_set(e, ERR_BUG, "a content has a gap");
+	k->at = end < k->to ? end : k->to;
+	if (x->hole)
+		return 0;
+	if (x->offset != 0 || x->len > SOURCE_BLOCK ||
+	    offset % SOURCE_BLOCK != 0)
+		return err_set(e, ERR_NOT_FOUND, "it was cut otherwise");
+	if (writer_trusts_parent(k->q->p->writer))
+		return 0;
+	return find_missing(k->q, offset, x, e);
+}
+
+static int keep_extent(void *arg, uint64_t offset, const struct extent *x,
+		       struct err *e)
+{
+	struct keeping *k = (struct keeping *)arg;
+	const uint64_t end = offset + x->len < k->to ? offset + x->len : k->to;
+	const struct snapshot_event ev = { .type = EVENT_PIECE,
+					   .len = end - k->at,
+					   .kept = !x->hole,
+					   .id = x->id };
+
+	k->at = end;
+	return send_event(k->q, &ev, e) || bound_group(k->q, e) ? -1 : 0;
+}
+
+/*
+ * The parent's chunks for that part of the file: 1; 0, with nothing done, when
+ * the parent does not have all of it, or as something else.  Maps are gone
+ * through twice, as nothing can be taken back.
+ */
+static int keep_range(struct producer *q, const struct entry *en, uint64_t from,
+		      uint64_t len, struct err *e)
+{
+	struct keeping k = { q, from, from + len, from };
+	struct err ignored = { 0 };
+
+	if (!q->blocks || from % SOURCE_BLOCK || len % SOURCE_BLOCK ||
+	    !q->has_was || q->was.type != ENTRY_FILE ||
+	    entry_path_compare(q->was.path, q->was.path_len, en->path,
+			       en->path_len) != 0 ||
+	    content_walk_range(q->reader, &q->was_content, k.from, k.to,
+			       judge_extent, &k, &ignored) ||
+	    k.at != k.to)
+		return 0;
+	k.at = from;
+	return content_walk_range(q->reader, &q->was_content, k.from, k.to,
+				  keep_extent, &k, e)
+		       ? -1
+		       : 1;
+}
+
+/* What source_read() gave, of a file that is in the window up to *have. */
+static int take_extent(struct producer *q, const struct ahead_item *i,
+		       const struct source_extent *x, size_t *have,
+		       uint64_t *at, struct err *e)
+{
+	int done = 1;
+
+	if (!x->hole && !x->same) {
+		*have += (size_t)x->len;
+		q->progress.bytes_read += x->len;
+		if (*have == WINDOW_BYTES && cut_window(q, have, false, e))
+			return -1;
+	} else {
+		if (cut_window(q, have, true, e))
+			return -1;
+		if (x->same)
+			done = keep_range(q, &i->entry, *at, x->len, e);
+		else if (send_piece(q, NULL, x->len, e))
+			return -1;
+	}
+	if (done < 0)
+		return -1;
+	if (done == 0) {
+		source_refuse(i->handle);
+		return 0;
+	}
+	*at += x->len;
+	q->progress.bytes += x->len;
+	return 0;
+}
+
+static int read_large(struct producer *q, const struct ahead_item *i,
 		      struct err *e)
 {
 	struct source_extent x;
+	uint64_t at = 0;
 	size_t have = 0;
 	int got;
 
-	while ((got = source_read(h, q->window + have, WINDOW_BYTES - have, &x,
-				  e)) == 1) {
-		q->progress.bytes += x.len;
-		if (x.hole) {
-			if (cut_window(q, &have, true, e) ||
-			    send_piece(q, NULL, x.len, e))
-				return -1;
-			continue;
-		}
-		have += (size_t)x.len;
-		q->progress.bytes_read += x.len;
-		if (have == WINDOW_BYTES && cut_window(q, &have, false, e))
+	while ((got = source_read(i->handle, q->window + have,
+				  WINDOW_BYTES - have, &x, e)) == 1)
+		if (take_extent(q, i, &x, &have, &at, e))
 			return -1;
-	}
 	if (got < 0)
 		return -1;
 	return cut_window(q, &have, true, e);
@@ -490,7 +598,7 @@ static int take_large(struct producer *q, struct ahead_item *i, struct err *e)
 	struct entry *en = &i->entry;
 
 	q->large = en->size >= SNAPSHOT_LARGE;
-	if (read_large(q, i->handle, e))
+	if (read_large(q, i, e))
 		return -1;
 	i->state = source_finish(i->handle, en);
 	if (!source_state_recorded(i->state))
@@ -617,21 +725,6 @@ static bool parent_has(struct producer *q, const struct entry *en)
 		next_of_parent(q);
 	}
 	return false;
-}
-
-static int find_missing(void *arg, uint64_t offset, const struct extent *x,
-			struct err *e)
-{
-	struct producer *q = (struct producer *)arg;
-	int has;
-
-	(void)offset;
-	if (x->hole)
-		return 0;
-	has = writer_has(q->p->writer, &x->id, e);
-	if (has == 0)
-		return err_set(e, ERR_NOT_FOUND, "a chunk is missing");
-	return has < 0 ? -1 : 0;
 }
 
 /* Whether everything that the parent's entry refers to is still there. */

@@ -169,6 +169,8 @@ static int add_piece(struct tree_thread *t, const struct snapshot_event *ev,
 		if (remember_group(t, ev->job, e))
 			return -1;
 		x.id = ev->job->id;
+	} else if (ev->kept) {
+		x.id = ev->id;
 	} else if (ev->group) {
 		if (recall_group(t, ev->group, &x.id, e))
 			return -1;

@@ -314,6 +314,8 @@ int content_decode(struct cursor *c, const struct content_table *t,
 
 struct walk {
 	struct reader *reader;
+	uint64_t from;
+	uint64_t to;
 	content_visit *visit;
 	void *arg;
 };
@@ -359,9 +361,13 @@ static int walk_level(const struct walk *w, const struct content *c,
 {
 	for (size_t i = 0; i < c->n; i++) {
 		const struct extent *x = &c->v[i];
-		int result;
+		int result = 0;
 
-		if (c->level)
+		if (offset >= w->to)
+			break;
+		if (offset + x->len <= w->from)
+			; /* not there yet */
+		else if (c->level)
 			result = walk_map(w, x, c->level, offset, e);
 		else
 			result = w->visit(w->arg, offset, x, e);
@@ -372,10 +378,17 @@ static int walk_level(const struct walk *w, const struct content *c,
 	return 0;
 }
 
+int content_walk_range(struct reader *x, const struct content *c, uint64_t from,
+		       uint64_t to, content_visit *visit, void *arg,
+		       struct err *e)
+{
+	const struct walk w = { x, from, to, visit, arg };
+
+	return walk_level(&w, c, 0, e) < 0 ? -1 : 0;
+}
+
 int content_walk(struct reader *x, const struct content *c,
 		 content_visit *visit, void *arg, struct err *e)
 {
-	const struct walk w = { x, visit, arg };
-
-	return walk_level(&w, c, 0, e) < 0 ? -1 : 0;
+	return content_walk_range(x, c, 0, UINT64_MAX, visit, arg, e);
 }

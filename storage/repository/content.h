@@ -74,6 +74,13 @@ typedef int content_visit(void *arg, uint64_t offset, const struct extent *x,
 int content_walk(struct reader *x, const struct content *c,
 		 content_visit *visit, void *arg, struct err *e)
 	NONNULL(1, 2, 3, 5) MUST_CHECK;
+/*
+ * The same for those only that have bytes in [from, to), whole as they are.
+ * Maps of others are not read.
+ */
+int content_walk_range(struct reader *x, const struct content *c, uint64_t from,
+		       uint64_t to, content_visit *visit, void *arg,
+		       struct err *e) NONNULL(1, 2, 5, 7) MUST_CHECK;
 
 /*
  * A table of chunk ids, and extents that name them by number: the encoding

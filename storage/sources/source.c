@@ -22,6 +22,13 @@ unsigned int source_features(const struct source *s)
 	return s->ops->features(s);
 }
 
+void source_begin(struct source *s, const struct object_id *parent,
+		  struct object_id own)
+{
+	if (s->ops->begin)
+		s->ops->begin(s, parent, own);
+}
+
 int source_next(struct source *s, struct entry *ret, struct err *e)
 {
 	return s->ops->next(s, ret, e);
@@ -42,7 +49,13 @@ int source_read(struct source_handle *h, void *out, size_t n,
 		struct source_extent *ret, struct err *e)
 {
 	assert(n > 0);
+	*ret = (struct source_extent){ .len = 0 };
 	return h->source->ops->read(h, out, n, ret, e);
+}
+
+void source_refuse(struct source_handle *h)
+{
+	h->source->ops->refuse(h);
 }
 
 enum source_state source_finish(struct source_handle *h, struct entry *en)

@@ -13,7 +13,7 @@
  * walk's moving on; any thread may work on a handle, one thread at a time:
  *
  *	source_describe()   what stat does not tell; opens a file
- *	source_read() …     files: data and holes until 0
+ *	source_read() …     files: data, holes, and what is as it was, until 0
  *	source_finish()     files: how it went
  *	source_release()
  *
@@ -58,6 +58,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "storage/repository/entry.h"
+#include "storage/repository/object.h"
 
 /*
  * An entry that could not be had, or not whole.  Called by the thread that is
@@ -90,10 +91,15 @@ enum source_state {
 /* The size of a file that is a stream: source_finish() sets what came. */
 #define SOURCE_SIZE_UNKNOWN UINT64_MAX
 
-/* len bytes of data that were put into the caller's memory, or of a hole. */
+/*
+ * len bytes of data that were put into the caller's memory, or of a hole, or
+ * that are as in the parent snapshot and were not read.  The last is an offer,
+ * see source_begin(); it is of whole blocks, from a block's beginning on.
+ */
 struct source_extent {
 	uint64_t len; /* > 0 */
 	bool hole;
+	bool same;
 };
 
 /* How far a source is; found runs ahead of delivered. */
@@ -115,7 +121,10 @@ struct source_ops {
 	void (*close)(struct source *s);
 	/* Bits of enum source_feature. */
 	unsigned int (*features)(const struct source *s);
-	/* The slots of the functions below. */
+	/* The slots of the functions below; those of begin and refuse may be
+	 * NULL together. */
+	void (*begin)(struct source *s, const struct object_id *parent,
+		      struct object_id own);
 	int (*next)(struct source *s, struct entry *ret, struct err *e);
 	int (*take)(struct source *s, struct source_handle **ret,
 		    struct err *e);
@@ -123,6 +132,7 @@ struct source_ops {
 			struct err *e);
 	int (*read)(struct source_handle *h, void *out, size_t n,
 		    struct source_extent *ret, struct err *e);
+	void (*refuse)(struct source_handle *h);
 	enum source_state (*finish)(struct source_handle *h, struct entry *en);
 	void (*release)(struct source_handle *h);
 	void (*progress)(const struct source *s, struct source_progress *ret);
@@ -143,6 +153,16 @@ DEFINE_CLEANUP(struct source *, source_close);
 bool source_name_valid(const char *name) NONNULL(1);
 
 unsigned int source_features(const struct source *s) NONNULL(1);
+
+/*
+ * Once, before the first source_next(): the snapshot that is being taken, and
+ * its parent, NULL when it has none.  A source of SOURCE_BLOCKS may then say of
+ * parts of a file that they are as they were when the parent was taken; one
+ * that was told of no parent never does.  It answers for that being so, the
+ * caller for having what the parent has of them.
+ */
+void source_begin(struct source *s, const struct object_id *parent,
+		  struct object_id own) NONNULL(1);
 
 /*
  * The next entry: 1, 0 at the end, -1.  In the order of entry_path_compare()
@@ -173,13 +193,19 @@ int source_describe(struct source_handle *h, struct entry *en, struct err *e)
 
 /*
  * After source_describe() of a file said 1: up to n bytes of data into out,
- * or a hole of any length, in order without gaps; only the last data of an
- * extent is shorter than n.  1; 0 at the end, or when it cannot go on
- * (source_finish() says which); -1.
+ * or a hole of any length, or an offer of what is as it was, in order without
+ * gaps; only the last data of an extent is shorter than n.  1; 0 at the end, or
+ * when it cannot go on (source_finish() says which); -1.
  */
 int source_read(struct source_handle *h, void *out, size_t n,
 		struct source_extent *ret, struct err *e) NONNULL(1, 2, 4, 5)
 	MUST_CHECK;
+
+/*
+ * The offer that source_read() just made is of no use: it comes again as data
+ * and holes, and there are no more offers for this file.
+ */
+void source_refuse(struct source_handle *h) NONNULL(1);
 
 /*
  * After source_read() or source_describe() said 0 (or for an entry without
