@@ -11,6 +11,7 @@
 #include "service/engine.h"
 #include "service/volume.h"
 #include "storage/sources/block.h"
+#include "storage/sources/block_memory.h"
 #include "storage/sources/btrfs.h"
 #include "storage/sources/command.h"
 #include "storage/sources/files.h"
@@ -166,6 +167,18 @@ static int check_one_path(const struct driver *d, const char *what,
 				what, n);
 }
 
+static int remember_block(struct driver *d, const char *path, struct err *e)
+{
+	char folder[4096];
+	const int n = d->cache ? snprintf(folder, sizeof(folder), "%s/block",
+					  d->cache)
+			       : -1;
+
+	if (n < 0 || (size_t)n >= sizeof(folder))
+		return 0;
+	return block_memory_new(folder, path, &d->memory, e);
+}
+
 /*
  * The parent is the newest snapshot of the same path: what leads to a device,
  * below /dev/disk/by-id say, often stays the same longer than what it is.
@@ -190,9 +203,10 @@ static int prepare_block(struct driver *d, struct manifest *about,
 			e->code = ERR_USAGE;
 		return -1;
 	}
-	failed = manifest_list_add(&about->paths, whole, strlen(whole), e);
+	failed = manifest_list_add(&about->paths, whole, strlen(whole), e) ||
+		 remember_block(d, whole, e);
 	free(whole);
-	return failed;
+	return failed ? -1 : 0;
 }
 
 static int open_disk(const struct driver *d, const char *path,
@@ -202,6 +216,7 @@ static int open_disk(const struct driver *d, const char *path,
 	const struct block_options o = {
 		.path = path,
 		.name = block_name(d),
+		.memory = d->memory,
 		.cancel = d->cancel,
 		.report = snapshot_report,
 		.report_arg = errors,
@@ -450,6 +465,11 @@ const struct child_tail *driver_said(const struct driver *d,
 	return d->type->said ? d->type->said(s) : NULL;
 }
 
+int driver_keep(struct driver *d, struct err *e)
+{
+	return d->memory ? block_memory_save(d->memory, e) : 0;
+}
+
 void driver_done(struct driver *d)
 {
 	struct err why;
@@ -461,6 +481,8 @@ void driver_done(struct driver *d)
 	own_folders_done(&d->own_held);
 	exclude_free(d->exclude);
 	free(d->roots);
+	block_memory_free(d->memory);
 	d->exclude = NULL;
 	d->roots = NULL;
+	d->memory = NULL;
 }

@@ -34,6 +34,10 @@ struct driver {
 	/* The caller's; what it points at outlives the driver. */
 	const struct resource_source *declared;
 	const atomic_bool *cancel; /* may be NULL */
+	/* Where to remember what makes the next snapshot cheaper; NULL:
+	 * nowhere.
+	 */
+	const char *cache;
 	/* On the command line only: */
 	bool exclude_caches;
 	bool cross_file_systems;
@@ -48,6 +52,7 @@ struct driver {
 	char **roots; /* one block */
 	size_t n_roots;
 	struct exclude_scope scope;
+	struct block_memory *memory;
 
 	/* What is held. */
 	const char *label; /* whose it is: a part of names */
@@ -99,6 +104,11 @@ int driver_open(const struct driver *d, const struct own_folders *own,
 /* What the source printed beside its data; NULL for one that cannot. */
 const struct child_tail *driver_said(const struct driver *d,
 				     const struct source *s) NONNULL(1, 2);
+/*
+ * The snapshot was published and the source closed: keep what was learnt for
+ * the next one.  Without, that one reads more.
+ */
+int driver_keep(struct driver *d, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* All zero but the caller's members is fine. */
 void driver_done(struct driver *d) NONNULL(1);
 

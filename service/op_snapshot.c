@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "service/args.h"
+#include "service/client.h"
+#include "service/config.h"
 #include "service/driver.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
@@ -25,6 +27,7 @@ struct creating {
 	struct resource_source declared; /* what a manifest would say */
 	const char **words;		 /* its paths, or argv */
 	const char **excludes;
+	char *cache;
 	struct driver driver;
 	struct instant held_at;
 	struct own_folders own;
@@ -48,6 +51,7 @@ static void creating_done(struct creating *x)
 	driver_done(&x->driver);
 	free(x->words);
 	free(x->excludes);
+	free(x->cache);
 	own_folders_done(&x->own);
 	manifest_done(&x->about);
 	notes_done(&x->notes);
@@ -162,6 +166,20 @@ static int declare(struct creating *x, struct err *e)
 				       &s->exclude, e)
 		       ? -1
 		       : 0;
+}
+
+/* As a daemon of this user would have it; none where that is not settled. */
+static int find_cache(struct creating *x, struct err *e)
+{
+	CLEANUP(config_free) struct config *config = NULL;
+	struct err ignored = { 0 };
+
+	if (strcmp(x->declared.type, "block") != 0 ||
+	    client_settings(x->call->config_file, NULL, &config, &ignored) < 0)
+		return 0;
+	x->cache = strdup(config_text(config, CONFIG_CACHE));
+	x->driver.cache = x->cache;
+	return x->cache ? 0 : err_oom(e);
 }
 
 /* What the manifest says of its origin. */
@@ -282,6 +300,18 @@ static int hold(struct creating *x, struct err *e)
 	return 0;
 }
 
+/* It makes the next one cheaper, and this one no better. */
+static void keep(struct creating *x)
+{
+	struct err e = { 0 };
+
+	if (driver_keep(&x->driver, &e) < 0)
+		progress_note(x->call->progress,
+			      "note: the next snapshot will read the whole "
+			      "image: %s",
+			      e.text);
+}
+
 static int take(struct creating *x, struct err *e)
 {
 	struct snapshot_options o = {
@@ -310,6 +340,7 @@ static int take(struct creating *x, struct err *e)
 	/* The source is used up before what it borrows goes. */
 	source_close(x->source);
 	x->source = NULL;
+	keep(x);
 	return 0;
 }
 
@@ -361,7 +392,7 @@ static int create(struct operation_call *call, struct err *e)
 	creating_init(&x, call);
 	/* The cleanup frees x; clang-tidy 14 misses those of structs.
 	 * NOLINTBEGIN(clang-analyzer-unix.Malloc) */
-	if (declare(&x, e) || describe(&x, e) ||
+	if (declare(&x, e) || find_cache(&x, e) || describe(&x, e) ||
 	    engine_open(call, &x.repository, e) || find_own(&x, e) ||
 	    snapshot_errors_new(&x.errors, e))
 		return -1;
@@ -565,7 +596,10 @@ const struct operation op_snapshot_rows[] = {
 		  "A disk (--type block) is read in blocks of 256 KiB, of "
 		  "which those of zeros take no space, and those that are as "
 		  "they were no more. An image that looks unchanged is not "
-		  "read again; a device is. What cannot be read is named, and "
+		  "read again, and of one on btrfs root reads only the blocks "
+		  "that changed since, as long as that is remembered in the "
+		  "cache folder and the file system stays mounted; a device is "
+		  "read whole. What cannot be read is named, and "
 		  "zeros in the snapshot, which is then partial, as is that of "
 		  "an image that was written to meanwhile.\n\n"
 		  "A btrfs subvolume (--type btrfs) is read from a read-only "

@@ -71,6 +71,7 @@ static void taking_init(struct taking *x, struct run *r,
 		.declared = source,
 		.driver = { .declared = &source->source,
 			    .cancel = r->stop,
+			    .cache = config_text(r->config, CONFIG_CACHE),
 			    .state = config_text(r->config, CONFIG_STATE),
 			    .run = r->id },
 	};
@@ -318,6 +319,15 @@ static int open_hooks(struct taking *x, struct err *e)
 	return hooks_before(x->hooks, e);
 }
 
+/* It makes the next one cheaper, and this one no better. */
+static void keep(struct taking *x)
+{
+	struct err e = { 0 };
+
+	if (driver_keep(&x->driver, &e) < 0)
+		log_failure(LOG_LEVEL_WARN, "cache", &e);
+}
+
 static int take_fresh(struct taking *x, struct err *e)
 {
 	const struct object_id id = object_id_new();
@@ -346,7 +356,10 @@ static int take_fresh(struct taking *x, struct err *e)
 		return err_set(e, ERR_IO,
 			       "the snapshot was published, but a listing of "
 			       "the region does not show it");
-	return found < 0 ? -1 : 0;
+	if (found < 0)
+		return -1;
+	keep(x);
+	return 0;
 }
 
 /* ---- Afterwards --------------------------------------------------------- */

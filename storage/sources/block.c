@@ -38,6 +38,11 @@ struct block {
 	size_t left;
 	uint64_t data_end; /* an image's data is known to reach so far */
 	bool can_seek;	   /* it tells where data lies */
+	/* Of the memory: the next blocks that are as they were. */
+	uint64_t same_from;
+	uint64_t same_to; /* = same_from: none any more */
+	uint64_t offered; /* the last offer's length; 0: it was none */
+	bool is_reading;  /* and has not ended well yet */
 	uint64_t failures;
 	uint64_t bad_bytes;
 	/* What cannot be read, while it goes on. */
@@ -78,6 +83,27 @@ static struct entry entry_of(const struct block *b, bool is_root)
 	if (S_ISREG(b->st.st_mode))
 		en.inode = b->st.st_ino;
 	return en;
+}
+
+/* The next blocks that need not be read, behind those before. */
+static void find_same(struct block *b)
+{
+	b->same_from = b->same_to;
+	if (b->options.memory &&
+	    !block_memory_same(b->options.memory, &b->same_from, &b->same_to))
+		b->same_from = b->same_to = 0;
+}
+
+static void begin(struct source *s, const struct object_id *parent,
+		  struct object_id own)
+{
+	struct block *b = block_of(s);
+
+	if (!b->options.memory || !S_ISREG(b->st.st_mode))
+		return;
+	block_memory_begin(b->options.memory, b->fd, b->size, parent, own,
+			   b->options.cancel);
+	find_same(b);
 }
 
 static int next(struct source *s, struct entry *ret, struct err *e)
@@ -259,9 +285,22 @@ static uint64_t hole_at(struct block *b, uint64_t offset)
 	return ((uint64_t)data - offset) / SOURCE_BLOCK * SOURCE_BLOCK;
 }
 
+/* What is as it was from the offset on, in whole blocks. */
+static uint64_t same_at(struct block *b, uint64_t offset)
+{
+	while (b->same_from < b->same_to && b->same_to <= offset)
+		find_same(b);
+	return b->same_from <= offset && offset < b->same_to
+		       ? b->same_to - offset
+		       : 0;
+}
+
 static int fill(struct block *b, uint64_t offset, struct err *e)
 {
-	const uint64_t left = b->size - offset;
+	const uint64_t end = b->same_from < b->same_to && b->same_from > offset
+				     ? b->same_from
+				     : b->size;
+	const uint64_t left = end - offset;
 	const size_t want = left < READ_BYTES ? (size_t)left : READ_BYTES;
 	const ssize_t got = file_pread(b->fd, b->bytes, want, (int64_t)offset);
 
@@ -296,8 +335,11 @@ static int read_stream(struct source_handle *h, void *out, size_t n,
 {
 	struct block *b = block_of(h->source);
 	const uint64_t offset = atomic_load(&b->offset);
+	uint64_t same = 0;
 	uint64_t hole = 0;
 
+	b->is_reading = true;
+	b->offered = 0;
 	if (is_cancelled(b, e))
 		return -1;
 	if (offset >= b->size) {
@@ -305,10 +347,15 @@ static int read_stream(struct source_handle *h, void *out, size_t n,
 		return 0;
 	}
 	if (b->left == 0)
+		same = same_at(b, offset);
+	if (b->left == 0 && same == 0)
 		hole = hole_at(b, offset);
-	if (b->left == 0 && hole == 0 && fill(b, offset, e) < 0)
+	if (b->left == 0 && same == 0 && hole == 0 && fill(b, offset, e) < 0)
 		return -1;
-	if (hole > 0)
+	b->offered = same;
+	if (same > 0)
+		*ret = (struct source_extent){ .len = same, .same = true };
+	else if (hole > 0)
 		*ret = (struct source_extent){ .len = hole, .hole = true };
 	else
 		give(b, out, n, ret);
@@ -316,23 +363,41 @@ static int read_stream(struct source_handle *h, void *out, size_t n,
 	return 1;
 }
 
+static void refuse(struct source_handle *h)
+{
+	struct block *b = block_of(h->source);
+
+	assert(b->offered > 0);
+	atomic_fetch_sub(&b->offset, (unsigned long long)b->offered);
+	b->offered = 0;
+	b->same_from = b->same_to = 0;
+}
+
 static bool is_same_time(struct timespec a, struct timespec b)
 {
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+static bool is_as_it_was(const struct block *b)
+{
+	struct stat now;
+
+	return fstat(b->fd, &now) == 0 && now.st_size == b->st.st_size &&
+	       is_same_time(now.st_mtim, b->st.st_mtim) &&
+	       is_same_time(now.st_ctim, b->st.st_ctim);
+}
+
 /* An image that was written to meanwhile is not of one moment. */
 static enum source_state finish(struct source_handle *h, struct entry *en)
 {
-	const struct block *b = block_of(h->source);
-	struct stat now;
+	struct block *b = block_of(h->source);
 
 	if (en->type != ENTRY_FILE || !S_ISREG(b->st.st_mode))
 		return SOURCE_OK;
-	if (fstat(b->fd, &now) == 0 && now.st_size == b->st.st_size &&
-	    is_same_time(now.st_mtim, b->st.st_mtim) &&
-	    is_same_time(now.st_ctim, b->st.st_ctim))
+	if (is_as_it_was(b)) {
+		b->is_reading = b->bad_bytes > 0;
 		return SOURCE_OK;
+	}
 	/* Half of a file is bad enough; half of a file system is none. */
 	if (b->options.report)
 		b->options.report(b->options.report_arg, b->path,
@@ -373,6 +438,11 @@ static void block_close(struct source *s)
 
 	if (!b)
 		return;
+	/* All of it was delivered, or need not be, and as it is now. */
+	if (b->options.memory)
+		block_memory_end(b->options.memory, b->stage == STAGE_DONE &&
+							    !b->is_reading &&
+							    is_as_it_was(b));
 	file_close(b->fd);
 	free(b->bytes);
 	free(b);
@@ -382,10 +452,12 @@ static const struct source_ops block_ops = {
 	.type = "block",
 	.close = block_close,
 	.features = features,
+	.begin = begin,
 	.next = next,
 	.take = take,
 	.describe = describe,
 	.read = read_stream,
+	.refuse = refuse,
 	.finish = finish,
 	.release = release,
 	.progress = progress,

@@ -7,7 +7,10 @@
  * others.  A block of zeros, and one that an image has no data for, is a hole.
  *
  * An image that is as it was, by size, times and inode, is not read again; a
- * device says nothing about that, and is.
+ * device says nothing about that, and is.  Of an image on btrfs that root
+ * reads only the blocks are read that have changed since the parent snapshot,
+ * if what was remembered of that one is there (block_memory.h); on other file
+ * systems, and with any doubt, all of it.
  *
  * What cannot be read is reported as a range of bytes, to the sector, and is
  * zeros in the snapshot, which is then partial; a device that is gone, or of
@@ -24,6 +27,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "storage/sources/block_memory.h"
 #include "storage/sources/source.h"
 
 /* Ranges, and bytes, that cannot be read, before it is given up. */
@@ -33,6 +37,8 @@
 struct block_options {
 	const char *path; /* of the device or image; symlinks are followed */
 	const char *name; /* source_name_valid() */
+	/* What it learns of the image, and knows of it.  May be NULL. */
+	struct block_memory *memory;
 	/* Polled; true ends it with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
 	source_report *report; /* may be NULL */
