@@ -172,22 +172,19 @@ static int read_boot(uint8_t out[16])
 	const int fd = open("/proc/sys/kernel/random/boot_id",
 			    O_RDONLY | O_CLOEXEC);
 	char text[36];
-	unsigned int n = 0;
+	char digits[33] = "";
+	size_t n = 0;
 
 	if (fd < 0 || file_read(fd, text, sizeof(text)) != sizeof(text))
 		return -1;
 	for (size_t i = 0; i < sizeof(text); i++) {
-		const char *digits = "0123456789abcdef";
-		const char *d = memchr(digits, text[i], 16);
-
-		if (!d)
+		if (text[i] == '-')
 			continue;
-		if (n == 32)
+		if (n == sizeof(digits) - 1)
 			return -1;
-		out[n / 2] = (uint8_t)(out[n / 2] << 4 | (d - digits));
-		n++;
+		digits[n++] = text[i];
 	}
-	return n == 32 ? 0 : -1;
+	return text_unhex(digits, 16, out) ? 0 : -1;
 }
 
 /* The number of the folder that the kernel makes for it when it is mounted. */
