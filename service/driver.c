@@ -432,7 +432,8 @@ bool driver_write_programs(const struct driver *d, const char *key,
 	return true;
 }
 
-void driver_tell_left_out(const struct driver *d, struct notes *to)
+void driver_tell_left_out(const struct driver *d, source_report *tell,
+			  void *arg)
 {
 	size_t n = 0;
 	size_t total = 0;
@@ -443,13 +444,12 @@ void driver_tell_left_out(const struct driver *d, struct notes *to)
 		return;
 	nested = btrfs_snapshot_nested(d->subvolume, &n, &total);
 	for (size_t i = 0; i < n; i++)
-		notes_add(to, nested[i], strlen(nested[i]),
-			  "it is a subvolume of its own, and not in this "
-			  "snapshot");
+		tell(arg, nested[i], strlen(nested[i]),
+		     "it is a subvolume of its own, and not in this snapshot");
 	(void)snprintf(more, sizeof(more), "and %zu more subvolumes",
 		       total - n);
 	if (total > n)
-		notes_add(to, "", 0, more);
+		tell(arg, "", 0, more);
 }
 
 int driver_open(const struct driver *d, const struct own_folders *own,

@@ -22,7 +22,6 @@
 #include "base/child.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "service/notes.h"
 #include "service/own_folders.h"
 #include "service/resource.h"
 #include "storage/repository/manifest.h"
@@ -90,10 +89,12 @@ int driver_release(struct driver *d, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* What a volume's programs did, as a list; false when there are none. */
 bool driver_write_programs(const struct driver *d, const char *key,
 			   struct json *j) NONNULL(1, 2, 3);
-/* Add what lies below it and is not in it: subvolumes of their own.  While it
- * holds. */
-void driver_tell_left_out(const struct driver *d, struct notes *to)
-	NONNULL(1, 2);
+/*
+ * While it holds: tell what lies below it and is not in it, subvolumes of their
+ * own; paths relative to its own.
+ */
+void driver_tell_left_out(const struct driver *d, source_report *tell,
+			  void *arg) NONNULL(1, 2);
 /*
  * Open it; again, after the source was closed, to begin anew.  own are folders
  * that a walk leaves out.  Until it is closed d, own and errors must stay.

@@ -289,6 +289,16 @@ static int was_read(void *arg, struct err *e)
 	return 0;
 }
 
+static void tell_left_out(void *arg, const char *path, size_t len,
+			  const char *message)
+{
+	struct creating *x = arg;
+
+	notes_add(&x->left_out, path, len, message);
+	progress_note(x->call->progress, "note: %s: %s",
+		      text_quote(path, len).s, message);
+}
+
 static int hold(struct creating *x, struct err *e)
 {
 	if (driver_ready(&x->driver, e))
@@ -296,7 +306,7 @@ static int hold(struct creating *x, struct err *e)
 	x->held_at = clock_now();
 	if (driver_hold(&x->driver, e) || driver_locate(&x->driver, &x->own, e))
 		return -1;
-	driver_tell_left_out(&x->driver, &x->left_out);
+	driver_tell_left_out(&x->driver, tell_left_out, x);
 	return 0;
 }
 
@@ -577,7 +587,7 @@ const struct operation op_snapshot_rows[] = {
 	  .params = create_params,
 	  .view = "snapshot state:state files:count dirs:count bytes:size "
 		  "bytes_read:size=read bytes_new:size=new seconds:seconds "
-		  "errors left_out",
+		  "errors",
 	  .summary = "take a snapshot of files and folders, of what a command "
 		     "prints, of a disk, or of a subvolume",
 	  .help = "What is unchanged since the newest complete snapshot that "

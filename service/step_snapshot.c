@@ -219,7 +219,7 @@ static int hold(struct taking *x, struct err *e)
 	if (!driver_holds(&x->driver))
 		return 0;
 	end_hooks(x);
-	driver_tell_left_out(&x->driver, &x->left_out);
+	driver_tell_left_out(&x->driver, notes_add, &x->left_out);
 	return check_hooks(x, e);
 }
 

@@ -175,6 +175,35 @@ START_TEST(what_was_written_just_now_is_read_again)
 }
 END_TEST
 
+static uint64_t take_held(const struct fake_entry *v, size_t n, int64_t held_s)
+{
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
+	struct fake_source s = fake_source_of(v, n);
+	struct snapshot_options o = { .held_at = { .sec = held_s } };
+	struct snapshot_result got;
+
+	ck_ok(snapshot_errors_new(&errors, &e));
+	ck_ok(repo_take_source(&f, &s.base, errors, &o, &got, &e));
+	return s.reads;
+}
+
+/* Of what was held since, it is the holding that counts, not the reading. */
+START_TEST(what_was_written_just_before_it_was_held_is_read_again)
+{
+	const int64_t now = PINNED_S;
+	struct fake_entry v[] = {
+		fake_entry("/after", ENTRY_FILE, 100, now - 8),
+		fake_entry("/before", ENTRY_FILE, 20, now - 10),
+		fake_entry("/old", ENTRY_FILE, 3, now - 20),
+	};
+
+	atomic_store(&pinned, true);
+	ck_assert_uint_eq(take_held(v, 3, now - 9), 123);
+	ck_assert_uint_eq(take_held(v, 3, now - 5), 120);
+	ck_assert_uint_eq(take_held(v, 3, now - 5), 0);
+}
+END_TEST
+
 /* Later names of a file are read again when it may have changed since. */
 START_TEST(no_name_of_a_link_gets_stale_content)
 {
@@ -743,6 +772,8 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, an_unchanged_tree_costs_no_read_and_no_data);
 	tcase_add_test(tc, what_was_written_just_now_is_read_again);
+	tcase_add_test(tc,
+		       what_was_written_just_before_it_was_held_is_read_again);
 	tcase_add_test(tc, no_name_of_a_link_gets_stale_content);
 	tcase_add_test(tc, extents_of_unchanged_files_do_not_pile_up);
 	tcase_add_test(tc, sizes_around_the_bounds_come_back);
