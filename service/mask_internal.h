@@ -72,7 +72,7 @@ static inline bool mask_begins(const char *s, size_t n, const char *text)
 {
 	size_t i = 0;
 
-	while (text[i] && i < n && mask_lower(s[i]) == text[i])
+	while (i < n && text[i] && mask_lower(s[i]) == text[i])
 		i++;
 	return !text[i];
 }
