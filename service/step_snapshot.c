@@ -319,15 +319,6 @@ static int open_hooks(struct taking *x, struct err *e)
 	return hooks_before(x->hooks, e);
 }
 
-/* It makes the next one cheaper, and this one no better. */
-static void keep(struct taking *x)
-{
-	struct err e = { 0 };
-
-	if (driver_keep(&x->driver, &e) < 0)
-		log_failure(LOG_LEVEL_WARN, "cache", &e);
-}
-
 static int take_fresh(struct taking *x, struct err *e)
 {
 	const struct object_id id = object_id_new();
@@ -356,10 +347,7 @@ static int take_fresh(struct taking *x, struct err *e)
 		return err_set(e, ERR_IO,
 			       "the snapshot was published, but a listing of "
 			       "the region does not show it");
-	if (found < 0)
-		return -1;
-	keep(x);
-	return 0;
+	return found < 0 ? -1 : 0;
 }
 
 /* ---- Afterwards --------------------------------------------------------- */
@@ -514,6 +502,18 @@ static int write_details(struct taking *x, bool taken, struct buf *out,
 	return json_finish(&j, e);
 }
 
+/*
+ * It makes the next one cheaper, and this one no better; where something may
+ * still be frozen, it could wait there for ever.
+ */
+static void keep(struct taking *x)
+{
+	struct err e = { 0 };
+
+	if (after_failure(x)->code == 0 && driver_keep(&x->driver, &e) < 0)
+		log_failure(LOG_LEVEL_WARN, "cache", &e);
+}
+
 int step_snapshot(struct run *r, const struct resource *source,
 		  struct run_result *result, struct err *e)
 {
@@ -530,6 +530,7 @@ int step_snapshot(struct run *r, const struct resource *source,
 		(void)!write_details(&x, false, &result->details, &ignored);
 		return -1;
 	}
+	keep(&x);
 	find_drift(&x);
 	result->state = x.snapshot.manifest.state != MANIFEST_COMPLETE ||
 					after_failure(&x)->code

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/seam.h"
 #include "base/text.h"
@@ -231,7 +232,8 @@ static void sift(int folder, struct old_map kept[BLOCK_MEMORY_KEPT],
 		(void)!seam_unlink(folder, in_hand.name, 0);
 }
 
-/* Also what a killed one left half-written. */
+/* Also what a killed one left half-written, an hour ago or more: what is
+ * younger may be another's who writes it now. */
 static void drop_old(const struct block_memory *m, int folder)
 {
 	struct old_map kept[BLOCK_MEMORY_KEPT] = { 0 };
@@ -257,7 +259,8 @@ static void drop_old(const struct block_memory *m, int folder)
 		    fstatat(folder, en->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (strlen(en->d_name) != NAME_BYTES - 1) {
-			(void)!seam_unlink(folder, en->d_name, 0);
+			if (clock_now().sec - st.st_mtim.tv_sec > 3600)
+				(void)!seam_unlink(folder, en->d_name, 0);
 			continue;
 		}
 		(void)snprintf(o.name, sizeof(o.name), "%s", en->d_name);
