@@ -85,6 +85,8 @@ struct finding {
 	uint64_t more;
 	size_t paths; /* bytes that may still be kept */
 	size_t diffs;
+	size_t look; /* bytes of files that may still be read for it */
+	bool partial;
 };
 
 #define TOO_MUCH "differ (too much to keep)"
@@ -99,6 +101,20 @@ static void cut(struct unified *u, size_t room)
 		u->instead = TOO_MUCH;
 }
 
+static bool may_look(struct finding *x, const struct diff_change *c)
+{
+	const struct entry *both[2] = { c->before, c->after };
+
+	for (int i = 0; i < 2; i++) {
+		const uint64_t size = both[i] ? both[i]->size : 0;
+
+		if (size > x->look)
+			return false;
+		x->look -= (size_t)size;
+	}
+	return true;
+}
+
 static int write_lines(struct finding *x, const struct diff_change *c,
 		       struct err *e)
 {
@@ -107,8 +123,9 @@ static int write_lines(struct finding *x, const struct diff_change *c,
 	int got;
 
 	unified_init(&u);
-	/* Nothing more can be kept, so nothing more is read. */
-	if (x->diffs == 0) {
+	/* Nothing more can be kept, so nothing more is read; nor is what would
+	 * hold up the run. */
+	if (x->diffs == 0 || !may_look(x, c)) {
 		if (!c->before || !c->after || (c->aspects & DIFF_CONTENT))
 			json_kv_str(&x->j, "note", TOO_MUCH);
 		return 0;
@@ -166,6 +183,9 @@ static int look_at(void *arg, const struct diff_change *c, struct err *e)
 		return err_set(e, ERR_INTERRUPTED, "asked to stop");
 	if (c->before && c->after && c->aspects == DIFF_TIME)
 		return 0;
+	/* What could not be read is not there either. */
+	if (!c->after && x->partial)
+		return 0;
 	if (!c->before)
 		x->drift->added++;
 	else if (!c->after)
@@ -216,7 +236,9 @@ int drift_find(struct repository *r, const struct manifest *m,
 	struct finding x = { .drift = ret,
 			     .stop = stop,
 			     .paths = DRIFT_PATHS,
-			     .diffs = DRIFT_DIFFS };
+			     .diffs = DRIFT_DIFFS,
+			     .look = DRIFT_LOOK,
+			     .partial = m->state != MANIFEST_COMPLETE };
 	int found;
 
 	before = (struct repository_snapshot){ .held = false };

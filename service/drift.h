@@ -10,7 +10,9 @@
  *
  * At most DRIFT_FILES entries are listed, with DRIFT_PATHS bytes of names, and
  * DRIFT_DIFFS bytes of differences in all: a diff that does not fit is cut
- * behind a line, and says so.  All are counted.
+ * behind a line, and says so.  All are counted.  No more than DRIFT_LOOK bytes
+ * of files are compared line by line, so that no run is held up by it.  Of a
+ * partial snapshot nothing is told as removed: it may not have been readable.
  *
  * It knows manifests, and what a Source declares; so whichever driver has a
  * tree of files as its snapshot can have drift, too.
@@ -30,6 +32,7 @@
 enum { DRIFT_FILES = 100 };
 #define DRIFT_PATHS ((size_t)16 << 10)
 #define DRIFT_DIFFS ((size_t)64 << 10)
+#define DRIFT_LOOK  ((size_t)8 << 20)
 
 struct drift {
 	struct object_id since;

@@ -3,6 +3,8 @@
 
 #include "base/text.h"
 #include "service/args.h"
+#include "service/client.h"
+#include "service/config.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
 #include "service/mask.h"
@@ -179,13 +181,34 @@ static int mask_declared(struct diffing *x, struct err *e)
 	return -1;
 }
 
+/*
+ * The daemon's, as this machine's settings have them, which its own snapshots
+ * leave out; none where they cannot be read.
+ */
+static int find_daemons(struct diffing *x, struct err *e)
+{
+	CLEANUP(config_free) struct config *config = NULL;
+	struct err ignored = { 0 };
+
+	if (!*x->a.manifest.source ||
+	    client_settings(x->call->config_file, NULL, &config, &ignored) < 0)
+		return 0;
+	return own_folders_add_path(&x->own, config_text(config, CONFIG_STATE),
+				    e) < 0 ||
+			       own_folders_add_path(
+				       &x->own,
+				       config_text(config, CONFIG_CACHE), e) < 0
+		       ? -1
+		       : 0;
+}
+
 /* What snapshots leave out since it is ours. */
 static int find_own(struct diffing *x, struct err *e)
 {
 	CLEANUP(resource_free) struct resource *named = NULL;
 	const int found = engine_named(x->call, &named, e);
 
-	if (found < 0 ||
+	if (found < 0 || find_daemons(x, e) ||
 	    own_folders_add_store(&x->own, repository_store(x->repository), e))
 		return -1;
 	return found ? own_folders_add_regions(&x->own, named, e) : 0;

@@ -1,5 +1,6 @@
 #include "storage/diff_live.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -392,8 +393,12 @@ static int paths_now(struct live *x, char **ret, size_t *ret_n, struct err *e)
 		enum entry_type type;
 		struct stat st;
 
-		if (lstat(x->paths[i], &st) != 0)
-			continue;
+		if (lstat(x->paths[i], &st) != 0) {
+			if (errno == ENOENT || errno == ENOTDIR)
+				continue;
+			return err_sys(e, "cannot look at %s",
+				       text_quote_str(x->paths[i]).s);
+		}
 		if (type_in_tree(x, x->paths[i], &type, e))
 			return -1;
 		if (asprintf(&ret[*ret_n], "%s%s", x->paths[i],
