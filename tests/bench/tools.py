@@ -237,7 +237,8 @@ class Tar(Tool):
         return self.work + "/plain.tar"
 
     def prepare(self) -> None:
-        if self.job.disk:
+        if self.job.disk:  # as it is now
+            subprocess.run(self.of_disk("first").argv, check=True, cwd="/")
             return
         sparse = ["-S"] if self.job.sparse else []
         done = subprocess.run(["tar", *sparse, "-cf", self.plain,
