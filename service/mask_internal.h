@@ -51,7 +51,8 @@ bool mask_name_is_harmless(const char *name, size_t name_len, const char *value,
 /* In mask_token.c: what is known by its shape, wherever it stands. */
 void mask_token_hide(struct mask_line *l) NONNULL(1);
 /* Whether the word at s, of at most n bytes, looks like key material; its
- * length then, else 0. */
+ * length then, else 0.  It reads the whole word: who asks goes on behind it, so
+ * that a line is read no more than twice. */
 size_t mask_token_long(const char *s, size_t n) NONNULL(1);
 
 /* In mask_line.c: what is known by its name, and over several lines. */

@@ -56,24 +56,36 @@ static void hide_all(struct mask_line *l)
 
 /* ---- Keys between BEGIN and END ----------------------------------------- */
 
-/* "-----BEGIN " or "---- BEGIN "; where what it begins is called. */
-static size_t find_begin(const struct mask_line *l)
+/* From where on: behind "----BEGIN " or "---- BEGIN " (word: "BEGIN "), or n.
+ * The word is looked for and not both spellings of the whole: one that a line
+ * does not have would be looked for to its end each time. */
+static size_t find_dashed(const struct mask_line *l, size_t from,
+			  const char *word)
 {
-	size_t at = find(l, 0, "----BEGIN ");
+	for (;;) {
+		const size_t at = find(l, from, word);
+		const size_t dashes = at - (at > from && at < l->n &&
+					    l->s[at - 1] == ' ');
 
-	if (at < l->n)
-		return at + 10;
-	at = find(l, 0, "---- BEGIN ");
-	return at < l->n ? at + 11 : l->n;
+		if (at == l->n)
+			return at;
+		if (dashes >= from + 4 &&
+		    memcmp(l->s + dashes - 4, "----", 4) == 0)
+			return at + strlen(word);
+		from = at + 1;
+	}
 }
 
+/* Where the dashes before "END " begin. */
 static size_t find_end(const struct mask_line *l, size_t from)
 {
-	const size_t a = find(l, from, "----END ");
-	const size_t b = find(l, from, "---- END ");
-	size_t at = a < b ? a : b;
+	size_t at = find_dashed(l, from, "END ");
 
-	while (at < l->n && at > from && l->s[at - 1] == '-')
+	if (at == l->n)
+		return at;
+	at -= strlen("END ");
+	at -= l->s[at - 1] == ' ';
+	while (at > from && l->s[at - 1] == '-')
 		at--;
 	return at;
 }
@@ -107,37 +119,49 @@ static bool is_public(const char *s, size_t n)
 }
 
 /* From where a private key begins: to its end, or the line's. */
-static void hide_block(struct mask_line *l, struct mask_state *s, size_t from)
+static size_t hide_block(struct mask_line *l, struct mask_state *s, size_t from)
 {
 	const size_t end = find_end(l, from);
 
 	mask_line_hide(l, from, end < l->n ? end : line_end(l));
 	s->in_private = end == l->n;
+	return end;
+}
+
+/* The keys that begin on a line: there are several where \n is written out. */
+static void look_for_begins(struct mask_line *l, struct mask_state *s,
+			    size_t from)
+{
+	size_t public = l->n;
+
+	while ((from = find_dashed(l, from, "BEGIN ")) < l->n) {
+		if (is_public(l->s + from, l->n - from)) {
+			public = from;
+			continue;
+		}
+		public = l->n;
+		from = find(l, from, "----");
+		while (from < l->n && l->s[from] == '-')
+			from++;
+		from = hide_block(l, s, from);
+	}
+	if (public < l->n)
+		s->in_public = find_end(l, public) == l->n;
 }
 
 static void look_for_keys(struct mask_line *l, struct mask_state *s)
 {
-	const size_t name = find_begin(l);
-	size_t dashes;
+	const size_t first = skip_blanks(l, 0);
+	size_t from = 0;
 
-	if (s->in_private) {
-		hide_block(l, s, skip_blanks(l, 0));
+	if (s->in_private)
+		from = hide_block(l, s, first);
+	if (s->in_private)
 		return;
-	}
 	if (s->in_public)
 		s->in_public = find_end(l, 0) == l->n &&
-			       mask_token_long(l->s + skip_blanks(l, 0), l->n) >
-				       0;
-	if (name == l->n)
-		return;
-	if (is_public(l->s + name, l->n - name)) {
-		s->in_public = find_end(l, name) == l->n;
-		return;
-	}
-	dashes = find(l, name, "----");
-	while (dashes < l->n && l->s[dashes] == '-')
-		dashes++;
-	hide_block(l, s, dashes);
+			       mask_token_long(l->s + first, l->n - first) > 0;
+	look_for_begins(l, s, from);
 }
 
 /* "Private-Lines: 8": of PuTTY. */

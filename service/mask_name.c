@@ -15,7 +15,8 @@ static const char *const within[] = {
 	"accountkey",	 "storagekey", "sessionkey",
 	"licensekey",	 "hmackey",    "wepkey",
 	"requirepass",	 "masterauth", "connectionstring",
-	"authorization", "authtok",
+	"authorization", "authtok",    "clientkey",
+	"keydata",	 "passkey",    "privkey",
 };
 
 /* The last word of one. */
@@ -26,6 +27,12 @@ static const char *const last[] = {
 
 /* The whole name. */
 static const char *const whole[] = { "auth", "psk", "pass" };
+
+/* The end of a name whose words were run together when it was written. */
+static const char *const ends[] = {
+	"pass", "passw",  "pwd",      "pw",
+	"psk",	"sslkey", "noncekey", "loggedinkey",
+};
 
 /* The last word of what is about a secret. */
 static const char *const about[] = {
@@ -61,9 +68,10 @@ static const char *const about[] = {
 
 /* Names that read like those of secrets, run together. */
 static const char *const others[] = {
-	"proxypass",	"fastcgipass", "uwsgipass",
-	"scgipass",	"grpcpass",    "memcachedpass",
-	"servertokens", "maxtokens",   "tcpsyncookie",
+	"proxypass",	"fastcgipass",	 "uwsgipass",	 "scgipass",
+	"grpcpass",	"memcachedpass", "servertokens", "maxtokens",
+	"tcpsyncookie", "bypass",	 "compass",	 "trespass",
+	"surpass",	"overpass",	 "underpass",
 };
 
 #define COUNT(list) (sizeof(list) / sizeof(*(list)))
@@ -73,6 +81,19 @@ static bool is_in(const char *const *list, size_t n, const char *word)
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(list[i], word) == 0)
 			return true;
+	return false;
+}
+
+/* Whether a word ends with one of the list. */
+static bool ends_in(const char *const *list, size_t n, const char *word,
+		    size_t len)
+{
+	for (size_t i = 0; i < n; i++) {
+		const size_t k = strlen(list[i]);
+
+		if (len >= k && strcmp(word + len - k, list[i]) == 0)
+			return true;
+	}
 	return false;
 }
 
@@ -114,12 +135,14 @@ bool mask_name_is_secret(const char *name, size_t n)
 
 	take_apart(name, n, &x);
 	if (is_in(about, COUNT(about), x.all + x.word) ||
-	    is_in(others, COUNT(others), x.all))
+	    is_in(others, COUNT(others), x.all) ||
+	    is_in(others, COUNT(others), x.all + x.word))
 		return false;
 	for (size_t i = 0; i < COUNT(within); i++)
 		if (strstr(x.all, within[i]))
 			return true;
 	return is_in(last, COUNT(last), x.all + x.word) ||
+	       ends_in(ends, COUNT(ends), x.all, x.n) ||
 	       is_in(whole, COUNT(whole), x.all);
 }
 

@@ -90,8 +90,9 @@ static const struct token {
 	{ "dop_v1_", 16, in_token },
 	{ "tskey-", 8, in_token },
 	{ "AGE-SECRET-KEY-", 8, in_token },
-	{ "eyJ", 16, in_dotted }, /* a JSON web token */
-	{ "$1$", 4, in_hash },	  /* crypt(5) */
+	{ "LS0tLS1CRUdJTi", 16, in_dotted }, /* a PEM block in base64 */
+	{ "eyJ", 16, in_dotted },	     /* a JSON web token */
+	{ "$1$", 4, in_hash },		     /* crypt(5) */
 	{ "$2a$", 4, in_hash },
 	{ "$2b$", 4, in_hash },
 	{ "$2x$", 4, in_hash },
@@ -327,8 +328,7 @@ size_t mask_token_long(const char *s, size_t n)
 {
 	struct digits d = { 0 };
 
-	while (d.n < n && d.n < FAR &&
-	       (in_token(s[d.n]) || s[d.n] == '+' || s[d.n] == '/'))
+	while (d.n < n && (in_token(s[d.n]) || s[d.n] == '+' || s[d.n] == '/'))
 		count(&d, s[d.n]);
 	/* What fills it up is at its end, or it is an assignment. */
 	while (d.n < n && s[d.n] == '=')

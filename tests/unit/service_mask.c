@@ -19,6 +19,11 @@
 	"sJd" \
 	"6Yf" \
 	"H3c"
+#define LONG_1	 "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7"
+#define LONG_4	 LONG_1 LONG_1 LONG_1 LONG_1
+#define LONG	 LONG_4 LONG_4 LONG_4 LONG_4 LONG_4
+#define HEX_4	 HEX HEX HEX HEX
+#define LONG_HEX HEX_4 HEX_4 HEX_4 HEX_4
 #define HEX            \
 	"0a1b2c3d4e5f" \
 	"60718293a4b5" \
@@ -210,6 +215,50 @@ static const struct {
 	  "Private-Lines: 2\n********\n********\nPrivate-MAC: 0\n" },
 	{ "\xe4\xf6 password = " S "\xff" S, NULL }, /* not UTF-8 */
 	{ "password = " S "\r\n", "password = ********\r\n" },
+	/* As long as a key in base64 or hexadecimal is. */
+	{ "tls.key: " LONG S, "tls.key: ********" },
+	{ "x: " LONG S "=\n", "x: ********\n" },
+	{ LONG S "\n", "********\n" },
+	{ "x = " LONG_HEX HEX, "x = ********" },
+	{ "    client-key-data: " S, "    client-key-data: ********" },
+	{ "say LS0tLS1"
+	  "CRUdJTi" S " there",
+	  "say ******** there" },
+	/* Several keys on a line. */
+	{ "{\"a\": \"-----BEGIN CERTIFICATE-----\\nMI\\n-----END "
+	  "CERTIFICATE-----\\n-----BEGIN "
+	  "PRIVATE KEY-----\\n" S "\\n-----END "
+	  "PRIVATE KEY-----\\n\"}",
+	  NULL },
+	{ "-----BEGIN "
+	  "PRIVATE KEY-----\\nMI\\n-----END "
+	  "PRIVATE KEY-----\\n-----BEGIN RSA "
+	  "PRIVATE KEY-----\\n" S "\nx.y " S "\n-----END RSA "
+	  "PRIVATE KEY-----\nnext\n",
+	  NULL },
+	{ "-----BEGIN CERTIFICATE----- -----BEGIN "
+	  "PRIVATE KEY-----\n" S "\n",
+	  NULL },
+	/* Names whose words are run together. */
+	{ "bindpw = x " S, "bindpw = ********" },
+	{ "rootpw = x " S, "rootpw = ********" },
+	{ "dbc_dbpass = x " S, "dbc_dbpass = ********" },
+	{ "dbpass = x " S, "dbpass = ********" },
+	{ "smtppass = x " S, "smtppass = ********" },
+	{ "userpass = x " S, "userpass = ********" },
+	{ "authpass = x " S, "authpass = ********" },
+	{ "sshpass = x " S, "sshpass = ********" },
+	{ "controlpass = x " S, "controlpass = ********" },
+	{ "PGPASS = x " S, "PGPASS = ********" },
+	{ "dbpwd = x " S, "dbpwd = ********" },
+	{ "adminpw = x " S, "adminpw = ********" },
+	{ "wpapsk = x " S, "wpapsk = ********" },
+	{ "passkey = x " S, "passkey = ********" },
+	{ "privkey = x " S, "privkey = ********" },
+	{ "sslkey = x " S, "sslkey = ********" },
+	{ "NONCE_KEY = x " S, "NONCE_KEY = ********" },
+	{ "LOGGED_IN_KEY = x " S, "LOGGED_IN_KEY = ********" },
+	{ "passw = x " S, "passw = ********" },
 };
 
 START_TEST(secrets_are_not_shown)
