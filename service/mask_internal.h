@@ -14,6 +14,8 @@ struct mask_line {
 	const char *s; /* n bytes without the newline */
 	size_t n;
 	uint8_t *hide; /* n flags */
+	size_t end;    /* without the blanks at its end */
+	size_t login;  /* where "login " is, or n */
 };
 
 static inline void mask_line_hide(struct mask_line *l, size_t from, size_t to)
@@ -30,6 +32,7 @@ enum mask_rest {
 	MASK_REST_ELEMENT, /* … at the next "</" */
 	MASK_REST_LINE,	   /* the next line goes on with it */
 	MASK_REST_COUNT,   /* so many lines: `count` */
+	MASK_REST_UNTIL,   /* to the line that begins with the word `until` */
 	MASK_REST_VALUE,   /* what is called "value" on the next line */
 };
 
@@ -38,12 +41,14 @@ struct mask_state {
 	size_t indent;
 	size_t count;
 	char quote;
+	char until[32];
 	bool in_private; /* between BEGIN and END */
 	bool in_public;
 };
 
 /* In mask_name.c: whether what has this name is secret; whether such a thing
- * would be nothing that matters ("no", "true"). */
+ * would be nothing that matters ("no", "true"): all that follows it on its line
+ * is given, for a password may begin with such a word. */
 bool mask_name_is_secret(const char *name, size_t n) NONNULL(1);
 bool mask_name_is_harmless(const char *name, size_t name_len, const char *value,
 			   size_t n) NONNULL(1, 3);

@@ -30,16 +30,6 @@ static size_t skip_blanks(const struct mask_line *l, size_t i)
 	return i;
 }
 
-/* Without blanks, and the \r of a DOS line, at its end. */
-static size_t line_end(const struct mask_line *l)
-{
-	size_t n = l->n;
-
-	while (n > 0 && is_blank(l->s[n - 1]))
-		n--;
-	return n;
-}
-
 static size_t find(const struct mask_line *l, size_t from, const char *what)
 {
 	const char *at = from < l->n ? memmem(l->s + from, l->n - from, what,
@@ -49,9 +39,25 @@ static size_t find(const struct mask_line *l, size_t from, const char *what)
 	return at ? (size_t)(at - l->s) : l->n;
 }
 
+/* As far as a name or a word that belongs to it may be away, so that a line of
+ * many is not read to its end for each. */
+#define NEAR 256
+
+static size_t find_near(const struct mask_line *l, size_t from,
+			const char *what)
+{
+	struct mask_line part = *l;
+	size_t at;
+
+	if (from < l->n && l->n - from > NEAR)
+		part.n = from + NEAR;
+	at = find(&part, from, what);
+	return at < part.n ? at : l->n;
+}
+
 static void hide_all(struct mask_line *l)
 {
-	mask_line_hide(l, skip_blanks(l, 0), line_end(l));
+	mask_line_hide(l, skip_blanks(l, 0), l->end);
 }
 
 /* ---- Keys between BEGIN and END ----------------------------------------- */
@@ -123,7 +129,7 @@ static size_t hide_block(struct mask_line *l, struct mask_state *s, size_t from)
 {
 	const size_t end = find_end(l, from);
 
-	mask_line_hide(l, from, end < l->n ? end : line_end(l));
+	mask_line_hide(l, from, end < l->n ? end : l->end);
 	s->in_private = end == l->n;
 	return end;
 }
@@ -209,55 +215,179 @@ static void expect_indented(const struct mask_line *l, struct mask_state *s,
 	s->indent = column_of(l, x);
 }
 
-/* Whether what comes is indented below: "|", ">-", "!vault |", "{", "[". */
+/* Where a comment behind a blank begins, or the line ends, without blanks. */
+static size_t before_comment(const struct mask_line *l, size_t from)
+{
+	size_t end = from;
+
+	while (end < l->end &&
+	       (l->s[end] != '#' || (end > 0 && !is_blank(l->s[end - 1]))))
+		end++;
+	while (end > from && is_blank(l->s[end - 1]))
+		end--;
+	return end;
+}
+
+/*
+ * Whether what comes is indented below: nothing, "&anchor", "!type", "|", ">-",
+ * "!vault |", "{", "[", and before a comment as well.
+ */
 static bool goes_on_below(const struct mask_line *l, size_t from)
 {
-	size_t end = line_end(l);
+	size_t end = before_comment(l, from);
 
+	if (end == from || is_any(l->s[from], "&!"))
+		return true;
 	while (end > from && (l->s[end - 1] == '-' || l->s[end - 1] == '+' ||
 			      (l->s[end - 1] >= '1' && l->s[end - 1] <= '9')))
 		end--;
-	return end == from || is_any(l->s[end - 1], "|>{[(");
+	return end == from || is_any(l->s[end - 1], "|>{[(+.\\,");
 }
 
-/* From behind a quote to the one that closes it, or else the line's end. */
-static size_t hide_quoted(struct mask_line *l, struct mask_state *s,
-			  const struct named *x, size_t from)
+/* "|2-": that alone, and a comment, shows nothing of what is below it. */
+static bool is_block(const struct mask_line *l, size_t from)
 {
-	const char quote = l->s[from - 1];
+	const size_t end = before_comment(l, from);
+	size_t i = from + 1;
+
+	if (from >= end || (l->s[from] != '|' && l->s[from] != '>'))
+		return false;
+	while (i < end && is_any(l->s[i], "+-123456789"))
+		i++;
+	return i == end;
+}
+
+/* "<<-'EOF'" in what is assigned: the word that ends it. */
+static bool is_document(const struct mask_line *l, struct mask_state *s,
+			size_t from)
+{
+	const size_t at = find_near(l, from, "<<");
+	size_t i = at + 2;
+	size_t k = 0;
+
+	if (at == l->n || (at > from && !is_any(l->s[at - 1], " \t(\"'`")))
+		return false;
+	while (i < l->n && is_any(l->s[i], "-~<\\\"' \t"))
+		i++;
+	while (i < l->n && k + 1 < sizeof(s->until) &&
+	       (mask_is_alnum(l->s[i]) || l->s[i] == '_'))
+		s->until[k++] = l->s[i++];
+	s->until[k] = '\0';
+	if (k == 0)
+		return false;
+	s->rest = MASK_REST_UNTIL;
+	return true;
+}
+
+/* From within a quoted value to the quote that closes it, or else n. */
+static size_t find_quote(const struct mask_line *l, size_t from, char quote)
+{
 	size_t end = from;
 
 	/* Two of them are one that belongs to it: SQL, YAML. */
 	while (end < l->n && (l->s[end] != quote ||
 			      (end + 1 < l->n && l->s[end + 1] == quote)))
 		end += l->s[end] == '\\' || l->s[end] == quote ? 2 : 1;
-	if (end >= l->n) {
-		mask_line_hide(l, from, line_end(l));
-		s->rest = MASK_REST_QUOTE;
-		s->quote = quote;
-		return l->n;
+	return end < l->n ? end : l->n;
+}
+
+/* Whether a value is over where its quote closed: a, 'b'c, "d"); "e"/> */
+static bool is_closer(const struct mask_line *l, size_t i)
+{
+	return i >= l->n || is_blank(l->s[i]) ||
+	       is_any(l->s[i], ",;:)}]<>|?&#") ||
+	       (l->s[i] == '/' && i + 1 < l->n && l->s[i + 1] == '>');
+}
+
+/* Behind a quote that closed, over an operator: where the next piece begins, or
+ * 0.  "a" + "b", "a" . "b", "a" "b", "a" \ */
+static size_t next_piece(const struct mask_line *l, size_t i)
+{
+	const size_t first = skip_blanks(l, i);
+	size_t at = first;
+
+	if (!is_closer(l, i))
+		return i;
+	if (at < l->n && is_any(l->s[at], "+.~&|\\"))
+		at++;
+	if (at < l->n && l->s[at - 1] == l->s[at] && at > first)
+		at++;
+	at = skip_blanks(l, at);
+	if (at < l->n ? is_quote(l->s[at]) : at > first && first < l->end)
+		return at;
+	return 0;
+}
+
+/*
+ * From a piece of a value on, in which a quote is open when quote is one: where
+ * the last piece of it ends, before the quote that closes it when it has one; n
+ * when it goes on below, which s says then.
+ */
+static size_t end_of_pieces(const struct mask_line *l, struct mask_state *s,
+			    size_t from, char quote, bool *ret_several)
+{
+	size_t i = from;
+
+	for (*ret_several = false;; *ret_several = true) {
+		size_t next;
+
+		if (quote)
+			i = find_quote(l, i, quote);
+		else
+			while (!is_closer(l, i) && !is_quote(l->s[i]))
+				i += l->s[i] == '\\' ? 2 : 1;
+		if (quote && i >= l->n) {
+			s->rest = MASK_REST_QUOTE;
+			s->quote = quote;
+			return l->n;
+		}
+		next = i >= l->n ? 0 : next_piece(l, i + (quote != 0));
+		if (next == 0)
+			return i < l->n ? i : l->n;
+		if (next >= l->n) {
+			s->rest = MASK_REST_LINE;
+			return l->n;
+		}
+		quote = is_quote(l->s[next]) ? l->s[next] : '\0';
+		i = next + (quote != 0);
 	}
-	if (!mask_name_is_harmless(l->s + x->from, x->to - x->from, l->s + from,
-				   end - from))
+}
+
+/* From behind a quote to the one that closes it, or else the line's end. */
+static size_t hide_quoted(struct mask_line *l, struct mask_state *s,
+			  const struct named *x, size_t from)
+{
+	bool several;
+	const size_t end = end_of_pieces(l, s, from, l->s[from - 1], &several);
+
+	if (end == l->n)
+		mask_line_hide(l, from, l->end);
+	else if (several ||
+		 !mask_name_is_harmless(l->s + x->from, x->to - x->from,
+					l->s + from, end - from))
 		mask_line_hide(l, from, end);
-	return end + 1;
+	return end < l->n ? end + 1 : l->n;
 }
 
 /* What is assigned to a secret's name, from `from` on; where it ends. */
 static size_t hide_value(struct mask_line *l, struct mask_state *s,
 			 const struct named *x, size_t from)
 {
-	const size_t end = line_end(l);
+	const size_t end = l->end;
 
 	while (from < end && l->s[from] == '\\')
 		from++;
+	if (is_document(l, s, from)) {
+		mask_line_hide(l, from, end);
+		return l->n;
+	}
 	if (from < end && is_quote(l->s[from]))
 		return hide_quoted(l, s, x, from + 1);
-	if (from >= end || goes_on_below(l, from))
-		expect_indented(l, s, x);
-	else if (l->s[end - 1] == '\\')
+	if (from < end && l->s[end - 1] == '\\')
 		s->rest = MASK_REST_LINE;
-	if (from < end && l->s[from] != '|' && l->s[from] != '>' &&
+	else if (from >= end || goes_on_below(l, from))
+		expect_indented(l, s, x);
+	if (from < end && !is_block(l, from) &&
 	    !mask_name_is_harmless(l->s + x->from, x->to - x->from, l->s + from,
 				   end - from))
 		mask_line_hide(l, from, end);
@@ -270,10 +400,56 @@ static size_t hide_element(struct mask_line *l, struct mask_state *s,
 {
 	const size_t end = find(l, from, "</");
 
-	mask_line_hide(l, skip_blanks(l, from), end < l->n ? end : line_end(l));
+	mask_line_hide(l, skip_blanks(l, from), end < l->n ? end : l->end);
 	if (end == l->n)
 		s->rest = MASK_REST_ELEMENT;
 	return end;
+}
+
+/* <password, <ns:password */
+static bool is_tag(const struct mask_line *l, const struct named *x)
+{
+	size_t i = x->from;
+
+	if (i > 0 && l->s[i - 1] == ':')
+		for (i--; i > 0 && x->from - i < 64 && in_name(l->s[i - 1]);)
+			i--;
+	return i > 0 && l->s[i - 1] == '<' &&
+	       (x->to == l->n || is_blank(l->s[x->to]) ||
+		is_any(l->s[x->to], ">/"));
+}
+
+/* From a tag's name on, or behind it: what it holds, or what is in it when that
+ * is nothing. */
+static size_t hide_tag(struct mask_line *l, struct mask_state *s, size_t from)
+{
+	const size_t close = find(l, from, ">");
+
+	while (from < close && in_name(l->s[from]))
+		from++;
+	if (close == l->n || l->s[close - 1] == '/') {
+		mask_line_hide(l, from, close < l->n ? close - 1 : l->end);
+		if (close == l->n)
+			s->rest = MASK_REST_ELEMENT;
+		return close;
+	}
+	if (memmem(l->s + from, close - from, "value", 5))
+		mask_line_hide(l, from, close);
+	return hide_element(l, s, close + 1);
+}
+
+/* <name>PASSWORD</name>, from "</" on: the element behind it, or below. */
+static size_t hide_next_element(struct mask_line *l, struct mask_state *s,
+				size_t from)
+{
+	const size_t close = find_near(l, from, ">");
+	const size_t next = skip_blanks(l, close < l->n ? close + 1 : l->n);
+
+	if (next >= l->end) {
+		s->rest = MASK_REST_VALUE;
+		return l->n;
+	}
+	return l->s[next] == '<' ? hide_tag(l, s, next + 1) : from;
 }
 
 /* The word at `from`, unless it tells nothing. */
@@ -284,7 +460,7 @@ static size_t hide_word(struct mask_line *l, const struct named *x, size_t from)
 	while (end < l->n && !is_blank(l->s[end]))
 		end++;
 	if (!mask_name_is_harmless(l->s + x->from, x->to - x->from, l->s + from,
-				   end - from))
+				   l->end - from))
 		mask_line_hide(l, from, end);
 	return end;
 }
@@ -354,15 +530,14 @@ static bool begins_line(const struct mask_line *l, const struct named *x)
 		return true;
 	for (i = skip_blanks(l, x->to); i < l->n && !is_blank(l->s[i]);)
 		i++;
-	return i >= line_end(l);
+	return i >= l->end;
 }
 
 /* machine H login U password P */
 static bool follows_login(const struct mask_line *l, size_t from)
 {
-	const size_t at = find(l, 0, "login ");
-
-	return at < from && (at == 0 || is_blank(l->s[at - 1]));
+	return l->login < from &&
+	       (l->login == 0 || is_blank(l->s[l->login - 1]));
 }
 
 /* A value that only a space keeps from its name; where it ends. */
@@ -399,8 +574,9 @@ static bool tells_name(const struct mask_line *l, const struct named *x)
 	return false;
 }
 
-/* What follows a value that is a secret's name, here or on the next line. */
-static void hide_its_value(struct mask_line *l, struct mask_state *s,
+/* What follows a value that is a secret's name, here or on the next line;
+ * whether the rest of the line is settled. */
+static bool hide_its_value(struct mask_line *l, struct mask_state *s,
 			   size_t from)
 {
 	size_t end = from + (from < l->n && is_quote(l->s[from]));
@@ -409,13 +585,14 @@ static void hide_its_value(struct mask_line *l, struct mask_state *s,
 	while (end < l->n && in_name(l->s[end]))
 		end++;
 	if (!mask_name_is_secret(l->s + name, end - name))
-		return;
+		return false;
 	while (end < l->n && is_any(l->s[end], "\"'` \t,/>}\r"))
 		end++;
 	if (end < l->n)
-		mask_line_hide(l, end, line_end(l));
+		mask_line_hide(l, end, l->end);
 	else
 		s->rest = MASK_REST_VALUE;
+	return true;
 }
 
 /* A word that may be a name; where to go on. */
@@ -426,15 +603,16 @@ static size_t look_at_name(struct mask_line *l, struct mask_state *s,
 	size_t n;
 
 	x->secret = is_secret(l, x);
-	if (x->secret && x->from > 0 && l->s[x->from - 1] == '<' && at < l->n &&
-	    l->s[at] == '>')
-		return hide_element(l, s, at + 1);
+	if (x->secret && is_tag(l, x))
+		return hide_tag(l, s, x->to);
+	if (x->secret && at + 1 < l->n && memcmp(l->s + at, "</", 2) == 0)
+		return hide_next_element(l, s, at);
 	if (!is_assigned(l, x, &at))
 		return look_behind(l, s, x);
 	if (x->secret)
 		return hide_value(l, s, x, at);
-	if (tells_name(l, x))
-		hide_its_value(l, s, at);
+	if (tells_name(l, x) && hide_its_value(l, s, at))
+		return l->n;
 	if (at < l->n && is_quote(l->s[at]))
 		at++;
 	n = mask_token_long(l->s + at, l->n - at);
@@ -464,7 +642,7 @@ static void look_for_names(struct mask_line *l, struct mask_state *s)
 static void look_for_digits(struct mask_line *l, const struct mask_state *s)
 {
 	const size_t from = skip_blanks(l, 0);
-	const size_t end = line_end(l);
+	const size_t end = l->end;
 
 	if (!s->in_public && from < end &&
 	    mask_token_long(l->s + from, end - from) >= 40)
@@ -478,7 +656,7 @@ static bool is_below(const struct mask_line *l, const struct mask_state *s)
 {
 	const size_t at = skip_blanks(l, 0);
 
-	if (at >= line_end(l) || at > s->indent)
+	if (at >= l->end || at > s->indent)
 		return true;
 	return at == s->indent && l->s[at] == '-' &&
 	       (at + 1 == l->n || is_blank(l->s[at + 1]));
@@ -487,19 +665,31 @@ static bool is_below(const struct mask_line *l, const struct mask_state *s)
 /* To the quote that ends a value; the rest of the line is one of its own. */
 static bool end_quote(struct mask_line *l, struct mask_state *s)
 {
-	const char *at = memchr(l->s, s->quote, l->n);
+	bool several;
+	size_t end;
 
-	mask_line_hide(l, 0, at ? (size_t)(at - l->s) : line_end(l));
-	if (at)
-		s->rest = MASK_REST_NONE;
-	return !at;
+	s->rest = MASK_REST_NONE;
+	end = end_of_pieces(l, s, 0, s->quote, &several);
+	mask_line_hide(l, 0, end < l->n ? end : l->end);
+	return end == l->n;
+}
+
+/* A line that begins with the word that was said. */
+static bool ends_document(const struct mask_line *l, const struct mask_state *s)
+{
+	const size_t at = skip_blanks(l, 0);
+	const size_t n = strlen(s->until);
+
+	return l->n - at >= n && memcmp(l->s + at, s->until, n) == 0 &&
+	       (at + n == l->n || !in_name(l->s[at + n]) ||
+		n + 1 == sizeof(s->until));
 }
 
 static bool end_element(struct mask_line *l, struct mask_state *s)
 {
 	const size_t at = find(l, 0, "</");
 
-	mask_line_hide(l, skip_blanks(l, 0), at < l->n ? at : line_end(l));
+	mask_line_hide(l, skip_blanks(l, 0), at < l->n ? at : l->end);
 	if (at < l->n)
 		s->rest = MASK_REST_NONE;
 	return at == l->n;
@@ -511,7 +701,14 @@ static void hide_named_value(struct mask_line *l, struct mask_state *s)
 	struct named x = { .from = 0 };
 	size_t at;
 
+	at = skip_blanks(l, 0);
+	if (at >= l->end)
+		return;
 	s->rest = MASK_REST_NONE;
+	if (l->s[at] == '<' && at + 1 < l->n && l->s[at + 1] != '/') {
+		(void)hide_tag(l, s, at + 1);
+		return;
+	}
 	while (x.from < l->n && !in_name(l->s[x.from]))
 		x.from++;
 	if (x.from < l->n && l->s[x.from] == '-')
@@ -530,8 +727,6 @@ static void hide_named_value(struct mask_line *l, struct mask_state *s)
 /* Whether the whole line belongs to a value that an earlier one began. */
 static bool go_on(struct mask_line *l, struct mask_state *s)
 {
-	const size_t end = line_end(l);
-
 	switch (s->rest) {
 	case MASK_REST_INDENT:
 		if (is_below(l, s)) {
@@ -545,7 +740,7 @@ static bool go_on(struct mask_line *l, struct mask_state *s)
 		return end_element(l, s);
 	case MASK_REST_LINE:
 		hide_all(l);
-		if (end == 0 || l->s[end - 1] != '\\')
+		if (l->end == 0 || !is_any(l->s[l->end - 1], "\\+"))
 			s->rest = MASK_REST_NONE;
 		return true;
 	case MASK_REST_COUNT:
@@ -555,9 +750,14 @@ static bool go_on(struct mask_line *l, struct mask_state *s)
 			return true;
 		}
 		break;
+	case MASK_REST_UNTIL:
+		if (ends_document(l, s))
+			break;
+		hide_all(l);
+		return true;
 	case MASK_REST_VALUE:
 		hide_named_value(l, s);
-		return false;
+		return s->rest != MASK_REST_NONE;
 	default:
 		return false;
 	}
@@ -569,6 +769,9 @@ void mask_line_look(struct mask_line *l, struct mask_state *s)
 {
 	const bool was_private = s->in_private;
 
+	for (l->end = l->n; l->end > 0 && is_blank(l->s[l->end - 1]);)
+		l->end--;
+	l->login = find(l, 0, "login ");
 	look_for_keys(l, s);
 	if (was_private && s->in_private)
 		return;
@@ -577,5 +780,8 @@ void mask_line_look(struct mask_line *l, struct mask_state *s)
 	look_for_putty(l, s);
 	look_for_digits(l, s);
 	look_for_names(l, s);
-	mask_token_hide(l);
+	/* Nothing of a longer one is shown; only what it leaves behind counts.
+	 */
+	if (l->n <= MASK_LINE_MAX)
+		mask_token_hide(l);
 }

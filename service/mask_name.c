@@ -159,38 +159,106 @@ static const char *const nothing[] = {
 	"nil",
 	"enabled",
 	"disabled",
-	"required",
-	"requisite",
-	"optional",
-	"sufficient",
-	"include",
-	"substack",
 	"prohibit-password",
 	"without-password",
 };
 
-/* What follows "passwd:" in nsswitch.conf, and "password" in pam.d. */
+/* What follows "password" in pam.d, before a module. */
+static const char *const controls[] = {
+	"required",   "requisite", "optional",
+	"sufficient", "include",   "substack",
+};
+
+/* What follows "passwd:" in nsswitch.conf. */
 static const char *const services[] = {
 	"files", "compat", "systemd", "sss", "nis", "db", "ldap", "winbind",
 };
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* The word at s, in lower case, as far as it has room; its length. */
+static size_t take_word(char word[24], const char *s, size_t n)
+{
+	size_t k = 0;
+
+	while (k < n && k + 1 < 24 && (mask_is_alnum(s[k]) || s[k] == '-')) {
+		word[k] = mask_lower(s[k]);
+		k++;
+	}
+	word[k] = '\0';
+	return k;
+}
+
+/* Nothing but what closes, and a comment behind a blank. */
+static bool is_over(const char *s, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && (is_space(s[i]) || strchr(",;}])\"'", s[i])))
+		i++;
+	return i == n || (s[i] == '#' && i > 0 && is_space(s[i - 1]));
+}
+
+/* files systemd [NOTFOUND=return] */
+static bool are_services(const char *s, size_t n)
+{
+	char word[24];
+
+	for (size_t i = 0; i < n && s[i] != '#';) {
+		const size_t k = take_word(word, s + i, n - i);
+
+		if (k > 0 && !is_in(services, COUNT(services), word))
+			return false;
+		if (k == 0 && !is_space(s[i]))
+			return mask_begins(s + i, n - i, "[notfound=");
+		i += k > 0 ? k : 1;
+	}
+	return true;
+}
+
+/* As far as is looked for a module on a line, which may have many names. */
+#define NEAR 256
+
+/* requisite pam_pwquality.so; [success=1 default=ignore] pam_unix.so */
+static bool is_pam(const char *word, const char *s, size_t n)
+{
+	size_t i = 0;
+
+	if (n > NEAR)
+		n = NEAR;
+	if (s[0] == '[') {
+		while (i < n && s[i] != ']')
+			i++;
+		i += i < n;
+	} else if (is_in(controls, COUNT(controls), word)) {
+		i = strlen(word);
+	}
+	if (i == 0 || i == n || !is_space(s[i]))
+		return i > 0 && i == n && s[0] != '[';
+	while (i < n && is_space(s[i]))
+		i++;
+	return mask_begins(s + i, n - i, "pam_") ||
+	       mask_begins(s + i, n - i, "common-") ||
+	       mask_begins(s + i, n - i, "system-auth") ||
+	       mask_begins(s + i, n - i, "password-auth") ||
+	       memmem(s + i, n - i, "/pam_", 5) != NULL;
+}
 
 bool mask_name_is_harmless(const char *name, size_t name_len, const char *value,
 			   size_t n)
 {
 	char word[24];
-	size_t k = 0;
+	const size_t k = take_word(word, value, n);
 
-	while (k < n && k + 1 < sizeof(word) &&
-	       (mask_is_alnum(value[k]) || value[k] == '-')) {
-		word[k] = mask_lower(value[k]);
-		k++;
-	}
-	word[k] = '\0';
-	if (mask_begins(value, n, "[success="))
+	if (n == 0 || is_pam(word, value, n))
 		return true;
-	if (k == 0 || (k < n && !strchr(" \t,;#}]\"'<\r", value[k])))
+	if (k == 0)
 		return false;
-	return is_in(nothing, COUNT(nothing), word) ||
-	       (name_len == 6 && mask_begins(name, 6, "passwd") &&
-		is_in(services, COUNT(services), word));
+	if (is_in(nothing, COUNT(nothing), word))
+		return is_over(value + k, n - k);
+	return name_len == 6 && mask_begins(name, 6, "passwd") &&
+	       is_in(services, COUNT(services), word) && are_services(value, n);
 }

@@ -6,6 +6,7 @@
 #include "service/mask.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "tests/support/check_main.h"
 
@@ -259,6 +260,59 @@ static const struct {
 	{ "NONCE_KEY = x " S, "NONCE_KEY = ********" },
 	{ "LOGGED_IN_KEY = x " S, "LOGGED_IN_KEY = ********" },
 	{ "passw = x " S, "passw = ********" },
+	/* What only begins as something harmless does. */
+	{ "password = no way " S, "password = ********" },
+	{ "password = on#" S, "password = ********" },
+	{ "password = off;" S, "password = ********" },
+	{ "passphrase: none shall " S, "passphrase: ********" },
+	{ "password = |" S, "password = ********" },
+	{ "password = >>" S, "password = ********" },
+	{ "password = >- " S, "password = ********" },
+	{ "password [success=" S, "password ********" },
+	{ "password = [success=1] " S, "password = ********" },
+	{ "passwd: files " S, "passwd: ********" },
+	{ "password = required " S, "password = ********" },
+	{ "password = 'no way " S "'", "password = '********'" },
+	/* Over several lines. */
+	{ "password = <<EOF\n" S "\nx " S "\nEOF\nnext = 1\n",
+	  "password = ********\n********\n********\nEOF\nnext = 1\n" },
+	{ "password = <<-EOT\n  " S "\n  EOT\nnext = 1\n",
+	  "password = ********\n  ********\n  EOT\nnext = 1\n" },
+	{ "PASSWORD=\"$(cat <<'EOF'\na\"b\n" S "\nEOF\n)\"\nnext = 1\n", NULL },
+	{ "PASSWORD=$(cat <<EOF\n" S "\nEOF\n)\n", NULL },
+	{ "password: | # why\n  " S "\nuser: u\n",
+	  "password: | # why\n  ********\nuser: u\n" },
+	{ "password: # why\n  " S "\nuser: u\n",
+	  "password: ********\n  ********\nuser: u\n" },
+	{ "password: &a\n  " S "\nuser: u\n",
+	  "password: ********\n  ********\nuser: u\n" },
+	{ "password: !!str # why\n  " S "\nuser: u\n",
+	  "password: ********\n  ********\nuser: u\n" },
+	{ "password='it'\\''s" S "'", "password='********'" },
+	{ "password=\"abc\"'" S "'; x", "password=\"********'; x" },
+	{ "password=\"abc\"" S " x", "password=\"******** x" },
+	{ "password = \"abc\" + \"" S "\";", "password = \"********\";" },
+	{ "password = 'abc' . '" S "';", "password = '********';" },
+	{ "password = \"abc\" +\n  \"" S "\";", NULL },
+	{ "password = \"abc\" \\\n  \"" S "\";", NULL },
+	{ "password = \"a\nb \\\"" S "\n" S "\"\nnext = 1\n",
+	  "password = \"********\n********\n********\"\nnext = 1\n" },
+	{ "password = \"a\nb \\\" c\n" S "\"\nnext = 1\n", NULL },
+	/* Elements. */
+	{ "<password type=\"x\">" S "</password>",
+	  "<password type=\"x\">********</password>" },
+	{ "<ns:password>" S "</ns:password>",
+	  "<ns:password>********</ns:password>" },
+	{ "<password type=\"x\">\n" S "\n</password>\n", NULL },
+	{ "<password\n type=\"x\">" S "</password>\n", NULL },
+	{ "<password value=\"" S "\"/>", NULL },
+	{ "<name>a.ConnectionPassword</name><value>" S "</value>",
+	  "<name>a.ConnectionPassword</name><value>********</value>" },
+	{ "<name>a.Password</name>\n  <value>" S "</value>\n",
+	  "<name>a.Password</name>\n  <value>********</value>\n" },
+	{ "<key>Password</key>\n\t<string>" S "</string>\n",
+	  "<key>Password</key>\n\t<string>********</string>\n" },
+	{ "<key>Password</key>\n\t<data>\n" S "\n</data>\n", NULL },
 };
 
 START_TEST(secrets_are_not_shown)
@@ -325,6 +379,11 @@ static const char *const harmless[] = {
 	CERTIFICATE,
 	"net.ipv4.tcp_syncookies = 1",
 	"monkey = banana",
+	"password = off;",
+	"password: no # yet",
+	"passwd: files systemd [NOTFOUND=return]",
+	"password include system-auth",
+	"{\"token\": null}",
 	"keyboard: us",
 	"compass = north",
 };
@@ -408,6 +467,41 @@ START_TEST(a_long_line_is_not_shown)
 }
 END_TEST
 
+/* Lines that are dear to whoever looks at them again for each name. */
+START_TEST(a_line_is_read_in_linear_time)
+{
+	static const char *const parts[] = {
+		"password a ",
+		"bearer ",
+		"name=password ",
+		"a=/",
+		"-----BEGIN CERTIFICATE-----",
+		"-----BEGIN X-----a-----END X-----",
+		"<password>a</",
+		"<password ",
+		"password = \"a\" + ",
+		"a:b@tcp(",
+		"token=<< ",
+		"mysql -p",
+		"<a:password",
+		"-password [ ",
+		"-password required a ",
+	};
+	static char text[(1 << 19) + 1];
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		const size_t n = strlen(parts[i]);
+		const clock_t before = clock();
+
+		for (size_t at = 0; at < sizeof(text) - 1; at++)
+			text[at] = parts[i][at % n];
+		ck_assert_str_eq(masked(text), MASK_LONG);
+		ck_assert_msg(clock() - before < 4 * CLOCKS_PER_SEC, "%s",
+			      parts[i]);
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, secrets_are_not_shown);
@@ -416,6 +510,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, patterns_of_the_user_are_masked);
 	tcase_add_test(tc, patterns_without_sense_are_refused);
 	tcase_add_test(tc, a_long_line_is_not_shown);
+	tcase_add_test(tc, a_line_is_read_in_linear_time);
 }
 
 CHECK_MAIN("service/mask", cases)
