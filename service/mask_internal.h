@@ -14,8 +14,10 @@ struct mask_line {
 	const char *s; /* n bytes without the newline */
 	size_t n;
 	uint8_t *hide; /* n flags */
-	size_t end;    /* without the blanks at its end */
-	size_t login;  /* where "login " is, or n */
+	size_t first;  /* behind the blanks it begins with */
+	size_t item;  /* behind those, and what makes it an item or a comment */
+	size_t end;   /* without the blanks at its end */
+	size_t login; /* where "login " is, or n */
 };
 
 static inline void mask_line_hide(struct mask_line *l, size_t from, size_t to)

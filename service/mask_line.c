@@ -57,7 +57,7 @@ static size_t find_near(const struct mask_line *l, size_t from,
 
 static void hide_all(struct mask_line *l)
 {
-	mask_line_hide(l, skip_blanks(l, 0), l->end);
+	mask_line_hide(l, l->first, l->end);
 }
 
 /* ---- Keys between BEGIN and END ----------------------------------------- */
@@ -157,7 +157,7 @@ static void look_for_begins(struct mask_line *l, struct mask_state *s,
 
 static void look_for_keys(struct mask_line *l, struct mask_state *s)
 {
-	const size_t first = skip_blanks(l, 0);
+	const size_t first = l->first;
 	size_t from = 0;
 
 	if (s->in_private)
@@ -205,7 +205,7 @@ static size_t column_of(const struct mask_line *l, const struct named *x)
 		i++;
 	if (i == x->from)
 		return x->from - x->quoted;
-	return skip_blanks(l, 0);
+	return l->first;
 }
 
 static void expect_indented(const struct mask_line *l, struct mask_state *s,
@@ -348,7 +348,7 @@ static size_t end_of_pieces(const struct mask_line *l, struct mask_state *s,
 			s->rest = MASK_REST_LINE;
 			return l->n;
 		}
-		quote = is_quote(l->s[next]) ? l->s[next] : '\0';
+		quote = (char)(is_quote(l->s[next]) ? l->s[next] : '\0');
 		i = next + (quote != 0);
 	}
 }
@@ -519,12 +519,10 @@ static bool is_identified_by(const struct mask_line *l, const struct named *x)
  */
 static bool begins_line(const struct mask_line *l, const struct named *x)
 {
-	const size_t first = skip_blanks(l, 0);
-	size_t i = first;
+	const size_t first = l->first;
+	size_t i;
 
-	while (i < x->from && (is_blank(l->s[i]) || is_any(l->s[i], "#;/*!-")))
-		i++;
-	if (i < x->from)
+	if (l->item < x->from)
 		return false;
 	if (first == x->from || !is_any(l->s[first], "#;/*!"))
 		return true;
@@ -533,11 +531,63 @@ static bool begins_line(const struct mask_line *l, const struct named *x)
 	return i >= l->end;
 }
 
-/* machine H login U password P */
-static bool follows_login(const struct mask_line *l, size_t from)
+/* machine H login U password P, in any order: each is a word. */
+static bool is_of_netrc(const struct mask_line *l, size_t from)
 {
-	return l->login < from &&
-	       (l->login == 0 || is_blank(l->s[l->login - 1]));
+	const size_t first = l->first;
+
+	return mask_begins(l->s + first, l->n - first, "machine ") ||
+	       mask_begins(l->s + first, l->n - first, "default ") ||
+	       (l->login < from &&
+		(l->login == 0 || is_blank(l->s[l->login - 1])));
+}
+
+/* DB_PASSWORD, client-secret, $token, PASSWORD: no word of a sentence. */
+static bool is_compound(const struct mask_line *l, const struct named *x)
+{
+	size_t lower = 0;
+	size_t upper = 0;
+
+	if (x->from > 0 && is_any(l->s[x->from - 1], "$%@"))
+		return true;
+	for (size_t i = x->from; i < x->to; i++) {
+		if (i > x->from && i + 1 < x->to && is_any(l->s[i], "_-."))
+			return true;
+		lower += l->s[i] >= 'a' && l->s[i] <= 'z';
+		upper += l->s[i] >= 'A' && l->s[i] <= 'Z';
+	}
+	return upper > 1 && lower == 0;
+}
+
+/* "neighbor A password VALUE": in lower case, and not in a comment. */
+static bool is_command(const struct mask_line *l, const struct named *x)
+{
+	static const char *const names[] = { "password", "passwd", "passphrase",
+					     "secret", "psk" };
+	const size_t first = l->first;
+	const size_t n = x->to - x->from;
+
+	if (is_any(l->s[first], "#;/*!") || x->from == first ||
+	    !is_blank(l->s[x->from - 1]))
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strlen(names[i]) == n &&
+		    memcmp(l->s + x->from, names[i], n) == 0)
+			return true;
+	return false;
+}
+
+/* From `from` to the end of the line, unless it tells nothing. */
+static size_t hide_rest(struct mask_line *l, struct mask_state *s,
+			const struct named *x, size_t from)
+{
+	if (mask_name_is_harmless(l->s + x->from, x->to - x->from, l->s + from,
+				  l->end - from))
+		return from;
+	mask_line_hide(l, from, l->end);
+	if (l->s[l->end - 1] == '\\')
+		s->rest = MASK_REST_LINE;
+	return l->n;
 }
 
 /* A value that only a space keeps from its name; where it ends. */
@@ -546,15 +596,16 @@ static size_t look_behind(struct mask_line *l, struct mask_state *s,
 {
 	const size_t at = skip_blanks(l, x->to);
 
-	if (at == x->to || at >= l->n || x->quoted)
+	if (at == x->to || at >= l->end || x->quoted)
 		return x->to;
 	if (!x->secret && !is_identified_by(l, x))
 		return x->to;
 	if (is_quote(l->s[at]))
 		return hide_quoted(l, s, x, at + 1);
-	if (l->s[x->from] == '-' || begins_line(l, x) ||
-	    follows_login(l, x->from))
+	if (l->s[x->from] == '-' || is_of_netrc(l, x->from))
 		return hide_word(l, x, at);
+	if (begins_line(l, x) || is_compound(l, x) || is_command(l, x))
+		return hide_rest(l, s, x, at);
 	return x->to;
 }
 
@@ -641,7 +692,7 @@ static void look_for_names(struct mask_line *l, struct mask_state *s)
 /* A line of nothing but digits: what is wrapped, or a file's only content. */
 static void look_for_digits(struct mask_line *l, const struct mask_state *s)
 {
-	const size_t from = skip_blanks(l, 0);
+	const size_t from = l->first;
 	const size_t end = l->end;
 
 	if (!s->in_public && from < end &&
@@ -654,7 +705,7 @@ static void look_for_digits(struct mask_line *l, const struct mask_state *s)
 /* Whether this line is indented as what belongs to the name above it is. */
 static bool is_below(const struct mask_line *l, const struct mask_state *s)
 {
-	const size_t at = skip_blanks(l, 0);
+	const size_t at = l->first;
 
 	if (at >= l->end || at > s->indent)
 		return true;
@@ -677,7 +728,7 @@ static bool end_quote(struct mask_line *l, struct mask_state *s)
 /* A line that begins with the word that was said. */
 static bool ends_document(const struct mask_line *l, const struct mask_state *s)
 {
-	const size_t at = skip_blanks(l, 0);
+	const size_t at = l->first;
 	const size_t n = strlen(s->until);
 
 	return l->n - at >= n && memcmp(l->s + at, s->until, n) == 0 &&
@@ -689,7 +740,7 @@ static bool end_element(struct mask_line *l, struct mask_state *s)
 {
 	const size_t at = find(l, 0, "</");
 
-	mask_line_hide(l, skip_blanks(l, 0), at < l->n ? at : l->end);
+	mask_line_hide(l, l->first, at < l->n ? at : l->end);
 	if (at < l->n)
 		s->rest = MASK_REST_NONE;
 	return at == l->n;
@@ -701,7 +752,7 @@ static void hide_named_value(struct mask_line *l, struct mask_state *s)
 	struct named x = { .from = 0 };
 	size_t at;
 
-	at = skip_blanks(l, 0);
+	at = l->first;
 	if (at >= l->end)
 		return;
 	s->rest = MASK_REST_NONE;
@@ -765,13 +816,24 @@ static bool go_on(struct mask_line *l, struct mask_state *s)
 	return false;
 }
 
+/* What is asked of a line for each name on it. */
+static void measure(struct mask_line *l)
+{
+	l->first = skip_blanks(l, 0);
+	for (l->item = l->first;
+	     l->item < l->n &&
+	     (is_blank(l->s[l->item]) || is_any(l->s[l->item], "#;/*!-"));)
+		l->item++;
+	for (l->end = l->n; l->end > 0 && is_blank(l->s[l->end - 1]);)
+		l->end--;
+	l->login = find(l, 0, "login ");
+}
+
 void mask_line_look(struct mask_line *l, struct mask_state *s)
 {
 	const bool was_private = s->in_private;
 
-	for (l->end = l->n; l->end > 0 && is_blank(l->s[l->end - 1]);)
-		l->end--;
-	l->login = find(l, 0, "login ");
+	measure(l);
 	look_for_keys(l, s);
 	if (was_private && s->in_private)
 		return;
@@ -780,8 +842,7 @@ void mask_line_look(struct mask_line *l, struct mask_state *s)
 	look_for_putty(l, s);
 	look_for_digits(l, s);
 	look_for_names(l, s);
-	/* Nothing of a longer one is shown; only what it leaves behind counts.
-	 */
+	/* Of a longer one only what it leaves behind counts. */
 	if (l->n <= MASK_LINE_MAX)
 		mask_token_hide(l);
 }

@@ -232,6 +232,109 @@ static void hide_authorization(struct mask_line *l)
 	}
 }
 
+/* user:PASSWORD@tcp(host:3306)/db, of drivers written in Go. */
+static void hide_dsn(struct mask_line *l)
+{
+	static const char *const nets[] = { "@tcp", "@unix", "@(" };
+	size_t colon = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (!is_word(l->s[i]))
+			colon = 0;
+		else if (l->s[i] == ':' && !colon)
+			colon = i;
+		if (l->s[i] != '@' || !colon)
+			continue;
+		for (size_t k = 0; k < sizeof(nets) / sizeof(*nets); k++)
+			if (mask_begins(l->s + i, l->n - i, nets[k]))
+				mask_line_hide(l, colon + 1, i);
+	}
+}
+
+/* ---- Options of known commands ------------------------------------------ */
+
+/* One whose option `letter` is a secret, alone or after others of a letter:
+ * "-pX", "-sp X". */
+static const struct command {
+	const char *name;
+	char letter;
+	bool apart; /* "-p X" as well */
+	bool user;  /* X is user:PASSWORD */
+} commands[] = {
+	{ "mysql", 'p', false, false },	   { "mariadb", 'p', false, false },
+	{ "sshpass", 'p', true, false },   { "curl", 'u', true, true },
+	{ "curl", 'U', true, true },	   { "ldap", 'w', true, false },
+	{ "redis-cli", 'a', true, false },
+};
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* The argument at `from`, to its quote or the next blank; where it ends. */
+static size_t argument_end(const struct mask_line *l, size_t from)
+{
+	char quote = '\0';
+	size_t i = from;
+
+	for (; i < l->n && (quote || !is_space(l->s[i])); i++) {
+		if (quote && l->s[i] == quote)
+			quote = '\0';
+		else if (!quote && (l->s[i] == '"' || l->s[i] == '\''))
+			quote = l->s[i];
+	}
+	return i;
+}
+
+/* Behind the letter of an option at `at`, or 0. */
+static size_t option_value(const struct mask_line *l, size_t at, char letter)
+{
+	size_t i = at + 1;
+
+	if (l->s[at] != '-' || at == 0 || !is_space(l->s[at - 1]))
+		return 0;
+	while (i < l->n && mask_is_alnum(l->s[i]) && l->s[i] != letter)
+		i++;
+	if (letter == 'u' && mask_begins(l->s + at, l->n - at, "--user"))
+		return at + 6;
+	return i < l->n && l->s[i] == letter ? i + 1 : 0;
+}
+
+static size_t hide_argument(struct mask_line *l, const struct command *c,
+			    size_t from)
+{
+	const char *colon;
+	size_t end;
+
+	while (c->apart && from < l->n && is_space(l->s[from]))
+		from++;
+	end = argument_end(l, from);
+	colon = c->user ? memchr(l->s + from, ':', end - from) : NULL;
+	if (!c->user)
+		mask_line_hide(l, from, end);
+	else if (colon)
+		mask_line_hide(l, (size_t)(colon + 1 - l->s), end);
+	return end;
+}
+
+static void hide_options(struct mask_line *l, const struct command *c)
+{
+	size_t at = find(l, 0, c->name);
+
+	while (at < l->n) {
+		const size_t from = option_value(l, at, c->letter);
+
+		at = from ? hide_argument(l, c, from) : at + 1;
+	}
+}
+
+static void hide_commands(struct mask_line *l)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		hide_options(l, &commands[i]);
+}
+
 /* ---- Lines of known files ----------------------------------------------- */
 
 /* Field i of a line with colons between: false when it has none. */
@@ -297,6 +400,8 @@ void mask_token_hide(struct mask_line *l)
 {
 	hide_tokens(l);
 	hide_urls(l);
+	hide_dsn(l);
+	hide_commands(l);
 	hide_authorization(l);
 	if (!hide_shadow(l))
 		hide_pgpass(l);
