@@ -155,13 +155,43 @@ static int put_line(const struct mask_line *l, struct buf *out, struct err *e)
 	return 0;
 }
 
-static int add_line(const struct mask *m, struct mask_state *s,
+/* What a file's path says of its lines. */
+enum lines {
+	LINES_ANY,
+	LINES_FIELDS, /* the first field is no secret, all else is */
+	LINES_SECRET, /* nothing is shown */
+};
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* user:HASH, server * SECRET; one that is indented belongs to the one above. */
+static void hide_fields(struct mask_line *l)
+{
+	size_t i = 0;
+
+	if (l->s[0] == '#')
+		return;
+	while (i < l->n && !is_blank(l->s[i]) && l->s[i] != ':')
+		i++;
+	while (i < l->n && (is_blank(l->s[i]) || l->s[i] == ':'))
+		i++;
+	mask_line_hide(l, i, l->end);
+}
+
+static int add_line(const struct mask *m, enum lines kind, struct mask_state *s,
 		    struct mask_line *l, struct buf *out, struct err *e)
 {
 	if (l->n == 0)
 		return 0;
 	memset(l->hide, 0, l->n);
 	mask_line_look(l, s);
+	if (kind == LINES_SECRET)
+		mask_line_hide(l, l->first, l->end);
+	else if (kind == LINES_FIELDS)
+		hide_fields(l);
 	if (l->n <= MASK_LINE_MAX)
 		for (size_t i = 0; i < m->n; i++)
 			hide_matches(l, &m->patterns[i]);
@@ -182,17 +212,61 @@ static bool is_one_value(const char *path, size_t path_len, const char *text,
 	       (path_len > 4 && memcmp(path + path_len - 4, ".key", 4) == 0);
 }
 
-static int add_lines(const struct mask *m, const char *text, size_t n,
-		     struct mask_line *l, struct buf *out, struct err *e)
+static bool ends_with(const char *s, size_t n, const char *end)
 {
-	struct mask_state s = { .rest = MASK_REST_NONE };
+	const size_t k = strlen(end);
+
+	return n >= k && memcmp(s + n - k, end, k) == 0;
+}
+
+static enum lines lines_of(const char *path, size_t n)
+{
+	static const char *const names[] = {
+		"-secrets", "sasl_passwd",    ".secrets",  "password_file",
+		"htpasswd", "/gshadow",	      "/gshadow-", "/passwords",
+		"/opasswd", "/passwd.client",
+	};
+	const char *slash = memrchr(path, '/', n);
+
+	if (slash && ends_with(path, (size_t)(slash - path), "/secrets"))
+		return LINES_SECRET;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (ends_with(path, n, names[i]))
+			return LINES_FIELDS;
+	return LINES_ANY;
+}
+
+/* Whether it says "kind: Secret" somewhere; that may be below the data. */
+static bool has_secret(const char *text, size_t n)
+{
+	const char *const end = text + n;
+	const char *at = text;
+
+	while ((at = memmem(at, (size_t)(end - at), "kind", 4)) != NULL) {
+		at += 4;
+		while (at < end && (is_blank(*at) || *at == '"' ||
+				    *at == '\'' || *at == ':'))
+			at++;
+		if (mask_begins(at, (size_t)(end - at), "secret") &&
+		    (end - at == 6 || !mask_is_alnum(at[6]) ||
+		     mask_begins(at, (size_t)(end - at), "secretlist")))
+			return true;
+	}
+	return false;
+}
+
+static int add_lines(const struct mask *m, enum lines kind, const char *text,
+		     size_t n, struct mask_line *l, struct buf *out,
+		     struct err *e)
+{
+	struct mask_state s = { .has_secret = has_secret(text, n) };
 
 	for (size_t at = 0; at < n; at += l->n + 1) {
 		const char *end = memchr(text + at, '\n', n - at);
 
 		l->s = text + at;
 		l->n = end ? (size_t)(end - l->s) : n - at;
-		if (add_line(m, &s, l, out, e) ||
+		if (add_line(m, kind, &s, l, out, e) ||
 		    (end && buf_add_byte(out, '\n', e)))
 			return -1;
 	}
@@ -213,7 +287,7 @@ int mask_text(const struct mask *m, const char *path, size_t path_len,
 	l.hide = malloc(n + 1);
 	if (!l.hide)
 		return err_oom(e);
-	failed = add_lines(m, text, n, &l, out, e);
+	failed = add_lines(m, lines_of(path, path_len), text, n, &l, out, e);
 	free(l.hide);
 	return failed;
 }

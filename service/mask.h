@@ -7,21 +7,31 @@
  *
  * Hidden here: how a secret is known.
  *
- *	by its shape	private keys from BEGIN to END (of PEM, OpenSSH, PGP;
- *			PuTTY's), tokens with a known beginning (AKIA…, ghp_…,
- *			glpat-…, xoxb-…, eyJ… and the like: mask_token.c),
- *hashes as in /etc/shadow ($6$…, $y$…), user:PASSWORD@ in URLs, Bearer … and
- *Basic …, lines of /etc/shadow and .pgpass by its name	what is assigned, in
- *whatever language (= : => , XML, a command's option, a line that begins so),
- *to a name with "password", "secret", "token", "api key" … in it (mask_name.c),
- *over as many lines as it takes by both		32 and more digits of
- *base64 or hexadecimal that are assigned to anything, or are a line by
- *themselves by patterns	POSIX extended regular expressions of the user's
+ * By its shape: private keys from BEGIN to END (of PEM, OpenSSH, PGP;
+ * PuTTY's), tokens with a known beginning (AKIA…, ghp_…, glpat-…, xoxb-…, eyJ…
+ * and the like: mask_token.c), hashes as in /etc/shadow ($6$…, $y$…),
+ * user:PASSWORD@ in URLs and names of data sources, Bearer … and Basic …, lines
+ * of /etc/shadow and .pgpass, options of known commands (mysql -p…).
+ *
+ * By its name: what is assigned, in whatever language (= : => , XML, a
+ * command's option), to a name with "password", "secret", "token", "api key"
+ * … in it (mask_name.c), over as many lines as it takes; what follows such a
+ * name behind a space, where it begins a line or no sentence would have it.
+ *
+ * By both: 32 and more digits of base64 or hexadecimal that are assigned to
+ * anything, or are a line by themselves.
+ *
+ * By the file: what is in a folder "secrets", all but the first field of
+ * chap-secrets, .htpasswd, gshadow and the like, data of a Secret of
+ * Kubernetes.
+ *
+ * By patterns: POSIX extended regular expressions of the user's.
  *
  * A name that ends with what is known of a secret without being it
  * (password_file, token_ttl, PasswordAuthentication) is none, nor is a value
- * such as "no".  In doubt more is masked than need be: that is a nuisance, and
- * the other is an accident.  No list is complete; mask: is for the rest.
+ * that is no more than "no".  In doubt more is masked than need be: that is a
+ * nuisance, and the other is an accident.  No list is complete; mask: is for
+ * the rest.
  *
  * A line longer than MASK_LINE_MAX is not shown at all.
  *

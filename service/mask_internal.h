@@ -46,6 +46,7 @@ struct mask_state {
 	char until[32];
 	bool in_private; /* between BEGIN and END */
 	bool in_public;
+	bool has_secret; /* the text is, or has, a Secret of Kubernetes */
 };
 
 /* In mask_name.c: whether what has this name is secret; whether such a thing

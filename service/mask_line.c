@@ -646,6 +646,25 @@ static bool hide_its_value(struct mask_line *l, struct mask_state *s,
 	return true;
 }
 
+/* data and stringData of a Secret, whatever their names are. */
+static bool is_of_secret(const struct mask_line *l, const struct mask_state *s,
+			 const struct named *x)
+{
+	const size_t n = x->to - x->from;
+
+	return s->has_secret &&
+	       ((n == 4 && mask_begins(l->s + x->from, n, "data")) ||
+		(n == 10 && mask_begins(l->s + x->from, n, "stringdata")));
+}
+
+/* Behind "Secret", when that is what stands there. */
+static size_t behind_kind(const struct mask_line *l, size_t at)
+{
+	const size_t name = at + (at < l->n && is_quote(l->s[at]));
+
+	return mask_begins(l->s + name, l->n - name, "secret") ? name + 6 : at;
+}
+
 /* A word that may be a name; where to go on. */
 static size_t look_at_name(struct mask_line *l, struct mask_state *s,
 			   struct named *x)
@@ -653,7 +672,7 @@ static size_t look_at_name(struct mask_line *l, struct mask_state *s,
 	size_t at = x->to;
 	size_t n;
 
-	x->secret = is_secret(l, x);
+	x->secret = is_secret(l, x) || is_of_secret(l, s, x);
 	if (x->secret && is_tag(l, x))
 		return hide_tag(l, s, x->to);
 	if (x->secret && at + 1 < l->n && memcmp(l->s + at, "</", 2) == 0)
@@ -662,6 +681,10 @@ static size_t look_at_name(struct mask_line *l, struct mask_state *s,
 		return look_behind(l, s, x);
 	if (x->secret)
 		return hide_value(l, s, x, at);
+	/* "kind": "Secret", "data": … is no pair of a name and its value. */
+	if (s->has_secret && x->to - x->from == 4 &&
+	    mask_begins(l->s + x->from, 4, "kind") && !x->secret)
+		return behind_kind(l, at);
 	if (tells_name(l, x) && hide_its_value(l, s, at))
 		return l->n;
 	if (at < l->n && is_quote(l->s[at]))

@@ -90,6 +90,10 @@ static const struct token {
 	{ "dop_v1_", 16, in_token },
 	{ "tskey-", 8, in_token },
 	{ "AGE-SECRET-KEY-", 8, in_token },
+	{ "hooks.slack.com/services/", 4, in_dotted }, /* who has it may post */
+	{ "discord.com/api/webhooks/", 4, in_dotted },
+	{ "discordapp.com/api/webhooks/", 4, in_dotted },
+	{ "api.telegram.org/bot", 4, in_crypt },
 	{ "LS0tLS1CRUdJTi", 16, in_dotted }, /* a PEM block in base64 */
 	{ "eyJ", 16, in_dotted },	     /* a JSON web token */
 	{ "$1$", 4, in_hash },		     /* crypt(5) */

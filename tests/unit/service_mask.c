@@ -340,6 +340,18 @@ static const struct {
 	{ "curl --user u:" S " h", NULL },
 	{ "dsn = u:" S "@tcp(h:3306)/db", "dsn = u:********@tcp(h:3306)/db" },
 	{ "u:a@" S "@tcp(h:3306)/db", "u:********@tcp(h:3306)/db" },
+	/* Of Kubernetes, in whatever order; and where one may post. */
+	{ "data:\n  a: x " S "\nkind: Secret\n",
+	  "data:\n  ********\nkind: Secret\n" },
+	{ "kind: Secret\nstringData:\n  a: x " S "\ntype: x\n",
+	  "kind: Secret\nstringData:\n  ********\ntype: x\n" },
+	{ "{\"kind\":\"Secret\",\"data\":{\"a\":\"x " S "\"}}", NULL },
+	{ "u = https://hooks.slack"
+	  ".com/services/T0/B0/" S " x",
+	  "u = https://******** x" },
+	{ "u = https://discord"
+	  ".com/api/webhooks/1/" S " x",
+	  "u = https://******** x" },
 };
 
 START_TEST(secrets_are_not_shown)
@@ -432,6 +444,34 @@ START_TEST(a_file_of_one_line_is_what_its_name_says)
 	ck_assert_str_eq(masked_as("/etc/hostname", "hunter\n", NULL),
 			 "hunter\n");
 	ck_assert_str_eq(masked_as("/etc/db_password", "", NULL), "");
+}
+END_TEST
+
+START_TEST(a_file_is_what_its_path_says)
+{
+	static const struct {
+		const char *path, *text, *shown;
+	} files[] = {
+		{ "/run/secrets/x", "a b\n\n c\n", "********\n\n ********\n" },
+		{ "/etc/ppp/chap-secrets", "# u s p ip\nu * x *\nv\t*\ty\n",
+		  "# u s p ip\nu ********\nv\t********\n" },
+		{ "/etc/ipsec.secrets", ": PSK \"x\"\nh : XAUTH y\n a\n",
+		  ": ********\nh : ********\n ********\n" },
+		{ "/etc/postfix/sasl_passwd", "[h]:25 u:x\n[i] v:y\n",
+		  "[h]:********\n[i] ********\n" },
+		{ "/etc/rsyncd.secrets", "u:x\nv:y\n",
+		  "u:********\nv:********\n" },
+		{ "/etc/mosquitto/password_file", "u:x\nv:y\n",
+		  "u:********\nv:********\n" },
+		{ "/srv/.htpasswd", "u:x\nv:y\n", "u:********\nv:********\n" },
+		{ "/etc/gshadow", "u:x::a\nv:y::\n",
+		  "u:********\nv:********\n" },
+		{ "/etc/group", "u:x:1:a\nv:x:2:\n", "u:x:1:a\nv:x:2:\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		ck_assert_str_eq(masked_as(files[i].path, files[i].text, NULL),
+				 files[i].shown);
 }
 END_TEST
 
@@ -535,6 +575,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, secrets_are_not_shown);
 	tcase_add_test(tc, what_is_harmless_stays);
 	tcase_add_test(tc, a_file_of_one_line_is_what_its_name_says);
+	tcase_add_test(tc, a_file_is_what_its_path_says);
 	tcase_add_test(tc, patterns_of_the_user_are_masked);
 	tcase_add_test(tc, patterns_without_sense_are_refused);
 	tcase_add_test(tc, a_long_line_is_not_shown);
