@@ -515,7 +515,8 @@ static bool is_identified_by(const struct mask_line *l, const struct named *x)
 
 /*
  * "password VALUE": nothing before it on its line but what makes it an item.  A
- * comment may be a setting too, but more than two words are a sentence.
+ * comment may be a setting too, but more than two words are a sentence, when a
+ * blank keeps them from what makes them a comment.
  */
 static bool begins_line(const struct mask_line *l, const struct named *x)
 {
@@ -524,7 +525,7 @@ static bool begins_line(const struct mask_line *l, const struct named *x)
 
 	if (l->item < x->from)
 		return false;
-	if (first == x->from || !is_any(l->s[first], "#;/*!"))
+	if (x->from <= first + 1 || !is_any(l->s[first], "#;/*!"))
 		return true;
 	for (i = skip_blanks(l, x->to); i < l->n && !is_blank(l->s[i]);)
 		i++;
@@ -562,8 +563,9 @@ static bool is_compound(const struct mask_line *l, const struct named *x)
 /* "neighbor A password VALUE": in lower case, and not in a comment. */
 static bool is_command(const struct mask_line *l, const struct named *x)
 {
-	static const char *const names[] = { "password", "passwd", "passphrase",
-					     "secret", "psk" };
+	static const char *const names[] = {
+		"password", "passwd", "passphrase", "secret", "psk", "community"
+	};
 	const size_t first = l->first;
 	const size_t n = x->to - x->from;
 

@@ -328,6 +328,8 @@ static const struct {
 	  "machine h password ******** login u" },
 	{ "password md5 " S, "password ********" },
 	{ " secret 0 " S, " secret ********" },
+	{ "#password md5 " S, "#password ********" },
+	{ "snmp-server community " S " ro", "snmp-server community ********" },
 	/* Of commands. */
 	{ "ExecStart=/bin/mysqldump -u u -p" S " d",
 	  "ExecStart=/bin/mysqldump -u u -p******** d" },
@@ -422,6 +424,8 @@ static const char *const harmless[] = {
 	"password: no # yet",
 	"passwd: files systemd [NOTFOUND=return]",
 	"password include system-auth",
+	"account\t[success=1 new_authtok_reqd=done default=ignore]\tpam_unix.so",
+	"auth\t[success=1 default=ignore]\tpam_unix.so nullok",
 	"{\"token\": null}",
 	"keyboard: us",
 	"compass = north",
