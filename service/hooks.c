@@ -24,6 +24,8 @@
 #include "service/guardian.h"
 
 #define POLL_MS 200
+/* What messages call it. */
+#define JOURNAL "the journal of what is due after snapshots"
 /* How long to wait for the hooks of an earlier run. */
 #define BUSY_MS (INT64_C(15) * 60 * 1000)
 
@@ -238,9 +240,7 @@ static int wait_for_lock(struct hooks *h, struct err *e)
 
 	while (flock(h->journal_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_sys(
-				e,
-				"cannot lock the journal of what is due after snapshots");
+			return err_sys(e, "cannot lock " JOURNAL);
 		if (h->settings.stop && atomic_load(h->settings.stop))
 			return err_set(e, ERR_INTERRUPTED, "asked to stop");
 		if (clock_boot_ms() >= until)
@@ -282,9 +282,7 @@ static int lock_journal(struct hooks *h, struct err *e)
 		file_close(h->journal_fd);
 		h->journal_fd = -1;
 	}
-	return err_set(
-		e, ERR_IO,
-		"the journal of what is due after snapshots is removed all the time");
+	return err_set(e, ERR_IO, JOURNAL " is removed all the time");
 }
 
 /*
@@ -305,9 +303,7 @@ static int left_behind(struct hooks *h, json_t **ret, struct err *e)
 		return -1;
 	n = file_pread(h->journal_fd, b.data, GUARDIAN_FRAME_MAX, 0);
 	if (n < 0)
-		return err_sys(
-			e,
-			"cannot read the journal of what is due after snapshots");
+		return err_sys(e, "cannot read " JOURNAL);
 	if (n == 0)
 		return 0;
 	journal = json_loadb((const char *)b.data, (size_t)n, 0, NULL);
@@ -372,8 +368,7 @@ static int find_due(struct hooks *h, json_t **ret, struct err *e)
 	if (!h->settings.lasts || h->settings.count == 0)
 		return left_behind(h, ret, e);
 	if (fstat(h->journal_fd, &st) < 0)
-		return err_sys(e, "cannot read the journal of what is due "
-				  "after snapshots");
+		return err_sys(e, "cannot read " JOURNAL);
 	if (st.st_size == 0)
 		return 0;
 	*ret = make_plan(h);
@@ -390,10 +385,7 @@ static int settle_earlier(struct hooks *h, struct err *e)
 	json_decref(plan);
 	/* Also what made no sense, or is another boot's. */
 	if (!failed && seam_truncate(h->journal_fd, 0) < 0)
-		failed =
-			err_sys(e,
-				"cannot empty the journal of what is due after snapshots") <
-			0;
+		failed = err_sys(e, "cannot empty " JOURNAL) < 0;
 	return failed ? -1 : 0;
 }
 
@@ -559,9 +551,7 @@ int hooks_settle(const struct hooks_settings *settings, struct err *e)
 	else if (flock(h.journal_fd, LOCK_EX | LOCK_NB) == 0)
 		failed = settle_earlier(&h, e);
 	else if (errno != EWOULDBLOCK && errno != EINTR)
-		failed = err_sys(
-			e,
-			"cannot lock the journal of what is due after snapshots");
+		failed = err_sys(e, "cannot lock " JOURNAL);
 	/* In use, it is not empty, or is about to be written. */
 	else
 		h.settings.lasts = false;

@@ -462,8 +462,8 @@ START_TEST(that_of_a_killed_run_is_removed_once)
 }
 END_TEST
 
-/* The guardian: the only child of ours. */
-static void kill_guardian_and_ourselves(void)
+/* The only child of ours. */
+static void kill_guardian(void)
 {
 	char path[64];
 	FILE *f;
@@ -472,11 +472,16 @@ static void kill_guardian_and_ourselves(void)
 	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children",
 		       (int)getpid());
 	f = fopen(path, "re");
-	if (f && fscanf(f, "%d", &pid) == 1 && pid > 0)
-		(void)kill(pid, SIGKILL);
-	if (f)
-		(void)fclose(f);
-	(void)kill(getpid(), SIGKILL);
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%d", &pid), 1);
+	(void)fclose(f);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+}
+
+static void kill_guardian_and_ourselves(void)
+{
+	kill_guardian();
+	kill_ourselves();
 }
 
 START_TEST(and_also_when_nobody_is_left_to_do_it)
@@ -496,21 +501,6 @@ START_TEST(and_also_when_nobody_is_left_to_do_it)
 END_TEST
 
 /* Nobody else can have removed it before: what was read is whole. */
-static void kill_guardian(void)
-{
-	char path[64];
-	FILE *f;
-	int pid = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children",
-		       (int)getpid());
-	f = fopen(path, "re");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_eq(fscanf(f, "%d", &pid), 1);
-	(void)fclose(f);
-	ck_assert_int_eq(kill(pid, SIGKILL), 0);
-}
-
 START_TEST(a_dead_guardian_is_replaced)
 {
 	struct volume *v = NULL;
