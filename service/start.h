@@ -10,7 +10,8 @@
 /*
  * Make sure that descriptors 0, 1 and 2 are open (else the first file opened
  * would become standard output), ignore SIGPIPE so that a reader who goes
- * away is an error like any other, start libsodium, and read the test hooks.
+ * away is an error like any other, have malloc keep what is freed, start
+ * libsodium, and read the test hooks.
  * Call before any thread.
  */
 int start_process(struct err *e) NONNULL(1) MUST_CHECK;

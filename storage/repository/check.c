@@ -160,21 +160,17 @@ int check_opens(struct check *c, const struct pack_entry *entry, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (!c->sealed)
-		c->sealed = malloc(CHUNK_SEALED_MAX);
-	if (!c->plain)
-		c->plain = malloc(CHUNK_MAX);
-	if (!c->sealed || !c->plain)
-		return err_oom(e);
 	if (!c->worker && chunk_worker_new(c->keys, &c->worker, e))
 		return -1;
-	if (pack_read(c->store,
+	if (buf_reserve(&c->sealed, entry->place.len, &why) == 0 &&
+	    buf_reserve(&c->plain, entry->seal.plain_len, &why) == 0 &&
+	    pack_read(c->store,
 		      chunk_kind_is_meta(entry->seal.kind) ? OBJECT_META_PACK
 							   : OBJECT_DATA_PACK,
-		      &entry->place, c->sealed, &why) == 0 &&
-	    chunk_open(c->worker, &entry->seal, c->sealed, entry->place.len,
-		       c->plain, &why) == 0 &&
-	    chunk_verify(c->worker, &entry->seal, c->plain, &why) == 0)
+		      &entry->place, c->sealed.data, &why) == 0 &&
+	    chunk_open(c->worker, &entry->seal, c->sealed.data,
+		       entry->place.len, c->plain.data, &why) == 0 &&
+	    chunk_verify(c->worker, &entry->seal, c->plain.data, &why) == 0)
 		return 1;
 	if (check_is_damage(&why) || why.code == ERR_NOT_FOUND)
 		return 0;
@@ -512,13 +508,15 @@ int check_run(struct repository *r, const struct check_options *o,
 
 	(void)pthread_mutex_init(&c.lock, NULL);
 	buf_init(&c.index_ids, (size_t)1 << 24);
+	buf_init(&c.sealed, CHUNK_SEALED_MAX);
+	buf_init(&c.plain, CHUNK_MAX);
 	failed = run(&c, e);
 	for (size_t i = 0; i < c.n_index; i++)
 		index_object_free(c.index[i]);
 	free(c.index);
 	chunk_worker_free(c.worker);
-	free(c.sealed);
-	free(c.plain);
+	buf_done(&c.sealed);
+	buf_wipe(&c.plain);
 	free(c.broken_index);
 	buf_done(&c.index_ids);
 	free(c.snapshots);

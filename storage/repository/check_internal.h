@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 
+#include "base/buf.h"
 #include "base/filemap.h"
 #include "storage/repository/check.h"
 #include "storage/repository/index_internal.h"
@@ -109,10 +110,10 @@ struct check {
 	uint32_t index_finding;
 	bool has_newer; /* a pack that only a newer program, or key, reads */
 
-	/* For check_opens(), made when first needed. */
+	/* For check_opens(), made and as large as first needed. */
 	struct chunk_worker *worker;
-	uint8_t *sealed;
-	uint8_t *plain;
+	struct buf sealed;
+	struct buf plain;
 
 	bool is_short; /* of what an inventory counted */
 	uint32_t cap_findings;

@@ -183,7 +183,7 @@ static int copy_chunk(struct repair *x, const struct pack_entry *entry,
 			     which ? OBJECT_META_PACK : OBJECT_DATA_PACK,
 			     &x->pack[which], e))
 		return -1;
-	return pack_writer_add(x->pack[which], &entry->seal, c->sealed,
+	return pack_writer_add(x->pack[which], &entry->seal, c->sealed.data,
 			       entry->place.len, e);
 }
 
