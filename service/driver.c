@@ -169,14 +169,7 @@ static int check_one_path(const struct driver *d, const char *what,
 
 static int remember_block(struct driver *d, const char *path, struct err *e)
 {
-	char folder[4096];
-	const int n = d->cache ? snprintf(folder, sizeof(folder), "%s/block",
-					  d->cache)
-			       : -1;
-
-	if (n < 0 || (size_t)n >= sizeof(folder))
-		return 0;
-	return block_memory_new(folder, path, &d->memory, e);
+	return d->cache ? block_memory_new(d->cache, path, &d->memory, e) : 0;
 }
 
 /*

@@ -32,8 +32,7 @@
  * This would be undone by transactions that did not happen after all: after a
  * crash, or when a disk was put back to an older state, numbers after that
  * state are given again.  Both take a new mount.  So a map counts only as long
- * as the file system stays mounted: it names the kernel's boot, and the kernel
- * object of this mounting, whose number is not used again until the next one.
+ * as the file system stays mounted (btrfs_tree.h).
  * (A machine whose memory is put back together with this disk, but not the one
  * that holds the maps, is beyond that, unless its numbers are behind C still.)
  *

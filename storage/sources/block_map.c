@@ -189,9 +189,9 @@ static void put_head(struct block_map *m)
 
 	put(&at, magic, sizeof(magic));
 	put(&at, h->snapshot.b, sizeof(h->snapshot.b));
-	put(&at, h->file_system, sizeof(h->file_system));
-	put(&at, h->boot, sizeof(h->boot));
-	put_u64(&at, h->mounting);
+	put(&at, h->mounting.file_system, sizeof(h->mounting.file_system));
+	put(&at, h->mounting.boot, sizeof(h->mounting.boot));
+	put_u64(&at, h->mounting.number);
 	put_u64(&at, h->tree);
 	put_u64(&at, h->inode);
 	put_u64(&at, h->generation);
@@ -254,9 +254,10 @@ static int read_head(struct block_map *m, struct err *e)
 	if (!begin || memcmp(begin, magic, sizeof(magic)) != 0)
 		return damaged(e);
 	cursor_copy(&c, h->snapshot.b, sizeof(h->snapshot.b));
-	cursor_copy(&c, h->file_system, sizeof(h->file_system));
-	cursor_copy(&c, h->boot, sizeof(h->boot));
-	h->mounting = cursor_u64(&c);
+	cursor_copy(&c, h->mounting.file_system,
+		    sizeof(h->mounting.file_system));
+	cursor_copy(&c, h->mounting.boot, sizeof(h->mounting.boot));
+	h->mounting.number = cursor_u64(&c);
 	h->tree = cursor_u64(&c);
 	h->inode = cursor_u64(&c);
 	h->generation = cursor_u64(&c);

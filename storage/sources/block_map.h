@@ -28,6 +28,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "storage/repository/object.h"
+#include "storage/sources/btrfs_tree.h"
 
 /* A map of more is none: 900 MB, 64 GiB in pieces of 4 KiB. */
 #define BLOCK_MAP_PIECES_MAX ((uint64_t)1 << 24)
@@ -36,10 +37,8 @@
 /* Which image, which state of its file system; see block_btrfs.h. */
 struct block_map_head {
 	struct object_id snapshot; /* that the map belongs to */
-	uint8_t file_system[16];
-	uint8_t boot[16];  /* of the kernel that had it mounted */
-	uint64_t mounting; /* which time it was mounted since then */
-	uint64_t tree;	   /* of the subvolume */
+	struct btrfs_mounting mounting;
+	uint64_t tree; /* of the subvolume */
 	uint64_t inode;
 	uint64_t generation; /* of the inode */
 	uint64_t transid;    /* committed before the map was made */

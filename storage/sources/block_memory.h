@@ -1,7 +1,7 @@
 /*
  * What the source of an image remembers from one snapshot to the next: maps
- * (block_map.h), as files in a local folder, each bound to the snapshot that
- * was taken when it was made.
+ * (block_map.h), as files in a local folder (kept.h), each bound to the
+ * snapshot that was taken when it was made.
  *
  * It only ever makes reading less.  Whatever is missing, unreadable, of
  * another image, another mounting or another snapshot is as if it were not
@@ -19,16 +19,13 @@
 #include "base/err.h"
 #include "storage/repository/object.h"
 
-/* Maps of one path that are kept: several repositories may have it. */
-#define BLOCK_MEMORY_KEPT 4
-
 struct block_memory;
 
 /*
- * Of the image that path leads to; the folder is made when something is saved.
- * Both are copied.
+ * Of the image that path leads to; the folder `block` in the cache folder is
+ * made when something is saved.  Both are copied.
  */
-int block_memory_new(const char *folder, const char *path,
+int block_memory_new(const char *cache, const char *path,
 		     struct block_memory **ret, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 void block_memory_free(struct block_memory *m);

@@ -37,9 +37,9 @@ static void tear_down(void)
 static struct block_map_head head_of(uint8_t snapshot, uint64_t size)
 {
 	return (struct block_map_head){ .snapshot = { { snapshot } },
-					.file_system = { 1, 2 },
-					.boot = { 3, 4 },
-					.mounting = 5,
+					.mounting = { .file_system = { 1, 2 },
+						      .boot = { 3, 4 },
+						      .number = 5 },
 					.tree = 6,
 					.inode = 7,
 					.generation = 8,
