@@ -10,11 +10,16 @@
 #include "base/text.h"
 #include "service/engine.h"
 #include "service/volume.h"
+#include "storage/repository/hash.h"
 #include "storage/sources/block.h"
 #include "storage/sources/block_memory.h"
 #include "storage/sources/btrfs.h"
+#include "storage/sources/btrfs_memory.h"
 #include "storage/sources/command.h"
 #include "storage/sources/files.h"
+
+/* Patterns, all together. */
+#define RULES_MAX ((size_t)64 << 20)
 
 struct driver_type {
 	const char *name;
@@ -62,6 +67,7 @@ static int prepare_files(struct driver *d, struct manifest *about,
 
 static int open_tree(const struct driver *d, const char *place,
 		     const struct own_folders *own,
+		     const struct files_known *known,
 		     struct snapshot_errors *errors, struct source **ret,
 		     struct err *e)
 {
@@ -75,6 +81,7 @@ static int open_tree(const struct driver *d, const char *place,
 		.cross_file_systems = d->cross_file_systems,
 		.skip = own->list,
 		.skip_count = own->count,
+		.known = known,
 		.report = snapshot_report,
 		.report_arg = errors,
 	};
@@ -86,7 +93,7 @@ static int open_files(const struct driver *d, const struct own_folders *own,
 		      struct snapshot_errors *errors, struct source **ret,
 		      struct err *e)
 {
-	return open_tree(d, NULL, own, errors, ret, e);
+	return open_tree(d, NULL, own, NULL, errors, ret, e);
 }
 
 /* ---- command ------------------------------------------------------------ */
@@ -232,10 +239,43 @@ static int open_block(const struct driver *d, const struct own_folders *own,
 static int prepare_btrfs(struct driver *d, struct manifest *about,
 			 struct err *e)
 {
-	return check_one_path(d, "subvolume", e) < 0 ||
-			       prepare_files(d, about, e) < 0 ||
-			       exclude_add(d->exclude, "/" BTRFS_FOLDER "/",
-					   e) < 0
+	if (check_one_path(d, "subvolume", e) < 0 ||
+	    prepare_files(d, about, e) < 0 ||
+	    exclude_add(d->exclude, "/" BTRFS_FOLDER "/", e) < 0)
+		return -1;
+	return d->cache ? btrfs_memory_new(d->cache, d->roots[0], &d->seen, e)
+			: 0;
+}
+
+/*
+ * Everything that decides what of a subvolume is recorded: what was left out
+ * by other rules is missing from the parent, though nothing there changed.
+ */
+static int hash_rules(const struct driver *d, uint8_t out[BTRFS_RULES_BYTES],
+		      struct err *e)
+{
+	static const uint8_t label[KEYS_SIZE] = "snapctl: rules of a walk, v1";
+	const struct resource_source *s = d->declared;
+	CLEANUP(hash_free) struct hash *h = NULL;
+	CLEANUP(buf_done) struct buf all;
+
+	buf_init(&all, RULES_MAX);
+	if (buf_add_byte(&all, d->exclude_caches, e) < 0 ||
+	    buf_add_byte(&all, d->cross_file_systems, e) < 0 ||
+	    buf_add_varint(&all, s->exclude.count, e) < 0)
+		return -1;
+	for (size_t i = 0; i < s->exclude.count; i++) {
+		const size_t n = strlen(s->exclude.items[i]);
+
+		if (buf_add_varint(&all, n, e) < 0 ||
+		    buf_add(&all, s->exclude.items[i], n, e) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < d->own_held.count; i++)
+		if (buf_add_varint(&all, d->own_held.list[i].ino, e) < 0)
+			return -1;
+	return hash_new(label, &h, e) < 0 ||
+			       hash_bytes(h, all.data, all.len, out, e) < 0
 		       ? -1
 		       : 0;
 }
@@ -255,9 +295,18 @@ static int open_btrfs(const struct driver *d, const struct own_folders *own,
 		      struct snapshot_errors *errors, struct source **ret,
 		      struct err *e)
 {
+	const struct files_known *known = NULL;
+	uint8_t rules[BTRFS_RULES_BYTES];
+
 	(void)own; /* in it they are elsewhere */
+	if (d->seen) {
+		if (hash_rules(d, rules, e) < 0)
+			return -1;
+		known = btrfs_memory_known(d->seen, d->subvolume, rules,
+					   d->cancel);
+	}
 	return open_tree(d, btrfs_snapshot_place(d->subvolume), &d->own_held,
-			 errors, ret, e);
+			 known, errors, ret, e);
 }
 
 /* ---- volume ------------------------------------------------------------- */
@@ -307,7 +356,8 @@ static int open_volume(const struct driver *d, const struct own_folders *own,
 
 	(void)own; /* in it they are elsewhere */
 	return is_disk(d) ? open_disk(d, place, errors, ret, e)
-			  : open_tree(d, place, &d->own_held, errors, ret, e);
+			  : open_tree(d, place, &d->own_held, NULL, errors, ret,
+				      e);
 }
 
 /* ---- All of them -------------------------------------------------------- */
@@ -460,7 +510,9 @@ const struct child_tail *driver_said(const struct driver *d,
 
 int driver_keep(struct driver *d, struct err *e)
 {
-	return d->memory ? block_memory_save(d->memory, e) : 0;
+	if (d->memory)
+		return block_memory_save(d->memory, e);
+	return d->seen ? btrfs_memory_save(d->seen, e) : 0;
 }
 
 void driver_done(struct driver *d)
@@ -475,6 +527,8 @@ void driver_done(struct driver *d)
 	exclude_free(d->exclude);
 	free(d->roots);
 	block_memory_free(d->memory);
+	btrfs_memory_free(d->seen);
+	d->seen = NULL;
 	d->exclude = NULL;
 	d->roots = NULL;
 	d->memory = NULL;

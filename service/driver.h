@@ -52,6 +52,7 @@ struct driver {
 	size_t n_roots;
 	struct exclude_scope scope;
 	struct block_memory *memory;
+	struct btrfs_memory *seen;
 
 	/* What is held. */
 	const char *label; /* whose it is: a part of names */

@@ -173,8 +173,9 @@ static int find_cache(struct creating *x, struct err *e)
 {
 	CLEANUP(config_free) struct config *config = NULL;
 	struct err ignored = { 0 };
+	const char *type = x->declared.type;
 
-	if (strcmp(x->declared.type, "block") != 0 ||
+	if ((strcmp(type, "block") != 0 && strcmp(type, "btrfs") != 0) ||
 	    client_settings(x->call->config_file, NULL, &config, &ignored) < 0)
 		return 0;
 	x->cache = strdup(config_text(config, CONFIG_CACHE));
@@ -317,8 +318,7 @@ static void keep(struct creating *x)
 
 	if (driver_keep(&x->driver, &e) < 0)
 		progress_note(x->call->progress,
-			      "note: the next snapshot will read the whole "
-			      "image: %s",
+			      "note: the next snapshot will read more: %s",
 			      e.text);
 }
 

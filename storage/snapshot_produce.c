@@ -39,6 +39,10 @@ struct producer {
 	struct entry was;
 	struct content was_content;
 	bool has_was;
+	bool has_gap; /* something of it could not be read */
+	/* The last entry that was kept without the source's delivering it. */
+	struct buf kept;
+	uint64_t kept_bytes; /* of all of them */
 
 	/* The group of small files that is being filled. */
 	struct snapshot_job *group;
@@ -79,7 +83,7 @@ static int poll_outside(struct producer *q, struct err *e)
 		return 0;
 	q->told_ms = now_ms;
 	source_progress(q->source, &found);
-	q->progress.bytes_found = found.bytes_found;
+	q->progress.bytes_found = found.bytes_found + q->kept_bytes;
 	q->progress.all_found = found.all_found;
 	q->progress.bytes_new = writer_totals(q->p->writer).bytes_new;
 	o->progress(o->arg, &q->progress);
@@ -708,6 +712,7 @@ static void next_of_parent(struct producer *q)
 	do {
 		why = (struct err){ 0 };
 		got = tree_next(q->parent, &q->was, &q->was_content, &why);
+		q->has_gap |= got < 0;
 	} while (got < 0 && why.code == ERR_CORRUPT);
 	q->has_was = got == 1;
 }
@@ -766,6 +771,64 @@ static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
 	return send_entry(q, &same, &q->was_content, e);
 }
 
+/* Whether the parent's entry is good also without a look at what it is of. */
+static bool is_kept_unseen(struct producer *q)
+{
+	const struct entry *was = &q->was;
+
+	/* Links are numbered by inodes, as far as that can be. */
+	return was->inode != 0 &&
+	       (!(was->flags & ENTRY_HARD_LINK) ||
+		was->link_group == was->inode) &&
+	       is_whole(q);
+}
+
+/*
+ * After a folder was kept: all below it, of which the source says that it is as
+ * the parent has it.  Where the parent lacks something of it, the source goes
+ * on to deliver it, and what was kept by then is passed over.
+ */
+static int keep_below(struct producer *q, const struct entry *folder,
+		      struct err *e)
+{
+	q->has_gap = false;
+	next_of_parent(q);
+	while (!q->has_gap && q->has_was &&
+	       entry_path_within(q->was.path, q->was.path_len, folder->path,
+				 folder->path_len)) {
+		if (!is_kept_unseen(q))
+			return 0;
+		buf_clear(&q->kept);
+		if (buf_add(&q->kept, q->was.path, q->was.path_len, e) ||
+		    keep_entry(q, &q->was, e) || bound_group(q, e))
+			return -1;
+		q->progress.entries++;
+		q->kept_bytes += q->was.size;
+		next_of_parent(q);
+		if (poll_outside(q, e))
+			return -1;
+	}
+	if (!q->has_gap)
+		source_skip_below(q->source);
+	return 0;
+}
+
+static bool was_kept(const struct producer *q, const struct entry *en)
+{
+	return q->kept.len &&
+	       entry_path_compare(en->path, en->path_len, q->kept.data,
+				  q->kept.len) <= 0;
+}
+
+static int walk_entry(struct producer *q, const struct entry *en, struct err *e)
+{
+	if (!parent_has(q, en) || !is_unchanged(q, en))
+		return take_entry(q, en, e);
+	if (keep_entry(q, en, e))
+		return -1;
+	return source_same_below(q->source) ? keep_below(q, en, e) : 0;
+}
+
 static int walk(struct producer *q, struct err *e)
 {
 	struct entry en;
@@ -774,12 +837,11 @@ static int walk(struct producer *q, struct err *e)
 	if (q->parent)
 		next_of_parent(q);
 	while ((got = source_next(q->source, &en, e)) == 1) {
+		if (was_kept(q, &en))
+			continue;
 		q->progress.entries++;
-		if (parent_has(q, &en) && is_unchanged(q, &en)
-			    ? keep_entry(q, &en, e)
-			    : take_entry(q, &en, e))
-			return -1;
-		if (bound_group(q, e) || poll_outside(q, e))
+		if (walk_entry(q, &en, e) || bound_group(q, e) ||
+		    poll_outside(q, e))
 			return -1;
 	}
 	if (got < 0 || take_all(q, e) || close_group(q, e))
@@ -805,6 +867,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	if (!q.window)
 		return err_oom(e);
 	buf_init(&q.vanished, ENTRY_PATH_MAX + 1);
+	buf_init(&q.kept, ENTRY_PATH_MAX + 1);
 	failed = cut_new(cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
 			 SNAPSHOT_CHUNK_MAX, &q.cutter, e) ||
 		 snapshot_small_new(p->options->scratch, &q.small, e) ||
@@ -819,6 +882,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	snapshot_small_free(q.small);
 	filemap_free(q.links);
 	buf_done(&q.vanished);
+	buf_done(&q.kept);
 	explicit_bzero(q.window, WINDOW_BYTES);
 	free(q.window);
 	return failed ? -1 : 0;

@@ -52,7 +52,7 @@ static bool is_subvolume(int fd)
 	struct stat st;
 
 	return is_btrfs(fd) && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) &&
-	       st.st_ino == BTRFS_FIRST_FREE_OBJECTID;
+	       st.st_ino == BTRFS_SUBVOLUME_ROOT;
 }
 
 static int get_info(int fd, struct btrfs_ioctl_get_subvol_info_args *ret)
@@ -369,6 +369,25 @@ int btrfs_snapshot_take(struct btrfs_snapshot *s, const char *label,
 const char *btrfs_snapshot_place(const struct btrfs_snapshot *s)
 {
 	return s->place;
+}
+
+bool btrfs_snapshot_moment(const struct btrfs_snapshot *s,
+			   struct btrfs_moment *ret)
+{
+	struct btrfs_ioctl_get_subvol_info_args info;
+	struct stat st;
+	struct stat folder;
+
+	*ret = (struct btrfs_moment){ .fd = s->taken };
+	if (!s->name[0] || get_info(s->taken, &info) < 0 ||
+	    fstat(s->taken, &st) < 0 || fstat(s->folder, &folder) < 0 ||
+	    !btrfs_mounting_of(s->taken, &ret->mounting))
+		return false;
+	memcpy(ret->subvolume, info.parent_uuid, sizeof(ret->subvolume));
+	ret->generation = info.otransid;
+	ret->device = st.st_dev;
+	ret->folder = folder.st_ino;
+	return ret->generation != 0;
 }
 
 const char *const *btrfs_snapshot_nested(const struct btrfs_snapshot *s,

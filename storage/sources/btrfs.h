@@ -25,10 +25,14 @@
 #ifndef STORAGE_SOURCES_BTRFS_H
 #define STORAGE_SOURCES_BTRFS_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "storage/sources/btrfs_tree.h"
 
 /* In the subvolume's root. */
 #define BTRFS_FOLDER ".snapctl"
@@ -55,6 +59,21 @@ int btrfs_snapshot_take(struct btrfs_snapshot *s, const char *label,
 /* Where to read it: an absolute path that holds as long as it does. */
 const char *btrfs_snapshot_place(const struct btrfs_snapshot *s) NONNULL(1)
 	RETURNS_NONNULL;
+/*
+ * Of which moment it is, and how to learn more of it.  False when that cannot
+ * be told: it is no snapshot of ours but the subvolume itself.
+ */
+struct btrfs_moment {
+	struct btrfs_mounting mounting;
+	uint8_t subvolume[16]; /* the UUID of what it was taken of */
+	uint64_t generation;   /* the transaction that it ended with */
+	/* Of the snapshot, for as long as it is not removed: */
+	int fd;
+	dev_t device;
+	uint64_t folder; /* the inode of BTRFS_FOLDER */
+};
+bool btrfs_snapshot_moment(const struct btrfs_snapshot *s,
+			   struct btrfs_moment *ret) NONNULL(1, 2) MUST_CHECK;
 /*
  * Subvolumes within it, which it does not hold: paths relative to its own, the
  * first 100 of *ret_total.

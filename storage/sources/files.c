@@ -97,15 +97,37 @@ static void pop(struct files *f)
 	files_list_unref(f->levels[--f->depth].list);
 }
 
+/* A folder that nobody reads ahead. */
+static int read_late(struct files *f, struct files_list **ret, struct err *e)
+{
+	if (!f->late) {
+		f->late = calloc(1, sizeof(*f->late));
+		if (!f->late)
+			return err_oom(e);
+		if (files_reader_init(f->late, &f->rules, e) < 0) {
+			free(f->late);
+			f->late = NULL;
+			return -1;
+		}
+	}
+	if (files_list_read(f->late, f->list, f->index, ret, e) < 0)
+		return -1;
+	files_ahead_count(f->ahead, *ret);
+	return 0;
+}
+
 /* Go into the folder that was delivered last. */
 static int enter(struct files *f, struct err *e)
 {
 	CLEANUP(files_list_unref) struct files_list *list = NULL;
-	const bool planned = f->list->records[f->index].flags & RECORD_PLANNED;
+	const uint8_t flags = f->list->records[f->index].flags;
+	const bool planned = flags & RECORD_PLANNED;
 	const size_t path_len = f->path.len;
 
 	f->enter = false;
-	if (files_ahead_next(f->ahead, f->list, f->index, &list, e) < 0)
+	if (flags & RECORD_LATER ? read_late(f, &list, e) < 0
+				 : files_ahead_next(f->ahead, f->list, f->index,
+						    &list, e) < 0)
 		return -1;
 	if (list->lost)
 		files_report_lost(f, f->list->folder);
@@ -158,13 +180,35 @@ static int advance(struct files *f, const struct files_record **ret,
 	return 0;
 }
 
+static int start_ahead(struct files *f, struct err *e)
+{
+	struct files_ahead *a;
+
+	if (files_ahead_start(&f->rules, f->levels[0].list, &a, e) < 0)
+		return -1;
+	atomic_store(&f->ahead, a);
+	return 0;
+}
+
+static void begin(struct source *s, const struct object_id *parent,
+		  struct object_id own)
+{
+	const struct files_known *known = files_of(s)->options.known;
+
+	if (known)
+		known->begin(known->arg, parent, own);
+}
+
 static int next(struct source *s, struct entry *ret, struct err *e)
 {
 	struct files *f = files_of(s);
 	const struct files_record *rec;
 	struct entry en = { 0 };
-	const int r = advance(f, &rec, e);
+	int r;
 
+	if (!f->ahead && start_ahead(f, e) < 0)
+		return -1;
+	r = advance(f, &rec, e);
 	if (r <= 0)
 		return r;
 	f->enter = rec->flags & RECORD_DESCEND;
@@ -179,6 +223,26 @@ static int next(struct source *s, struct entry *ret, struct err *e)
 				  memory_order_relaxed);
 	*ret = en;
 	return 1;
+}
+
+static bool same_below(const struct source *s)
+{
+	const struct files *f = (const struct files *)(const void *)s;
+	const struct files_known *known = f->options.known;
+	const struct files_record *rec;
+	struct files_identity folder;
+
+	if (!known || !f->enter)
+		return false;
+	rec = &f->list->records[f->index];
+	folder = (struct files_identity){ rec->dev, rec->ino };
+	return rec->flags & RECORD_LATER &&
+	       known->same_below(known->arg, &folder);
+}
+
+static void skip_below(struct source *s)
+{
+	files_of(s)->enter = false;
 }
 
 static int take(struct source *s, struct source_handle **ret, struct err *e)
@@ -199,7 +263,11 @@ static void progress(const struct source *s, struct source_progress *ret)
 {
 	const struct files *f = (const struct files *)(const void *)s;
 
-	files_ahead_found(f->ahead, ret);
+	struct files_ahead *a = atomic_load(&f->ahead);
+
+	*ret = (struct source_progress){ 0 };
+	if (a)
+		files_ahead_found(a, ret);
 	ret->entries_delivered = atomic_load(&f->delivered);
 	ret->bytes_delivered = atomic_load(&f->delivered_bytes);
 }
@@ -212,6 +280,9 @@ static void files_close(struct source *s)
 	if (!f)
 		return;
 	files_ahead_stop(f->ahead);
+	if (f->late)
+		files_reader_done(f->late);
+	free(f->late);
 	while (f->depth > 0)
 		pop(f);
 	free(f->levels);
@@ -227,6 +298,9 @@ static const struct source_ops files_ops = {
 	.type = "files",
 	.close = files_close,
 	.features = features,
+	.begin = begin,
+	.same_below = same_below,
+	.skip_below = skip_below,
 	.next = next,
 	.take = take,
 	.describe = files_handle_describe,
@@ -307,15 +381,17 @@ static int set_up(struct files *f, const struct files_options *options,
 	return files_plan_init(&f->plan, options, e);
 }
 
-static int begin(struct files *f, struct err *e)
+/* What nothing is known of is read ahead from now on. */
+static int start(struct files *f, struct err *e)
 {
 	CLEANUP(files_list_unref) struct files_list *root = NULL;
 
-	if (files_list_root(&f->plan, &root, e) < 0 ||
-	    files_ahead_start(&f->rules, root, &f->ahead, e) < 0)
+	if (files_list_root(&f->plan, &root, e) < 0)
 		return -1;
 	set_path(f, 0, "/", 1);
-	return push(f, root, 0, e);
+	if (push(f, root, 0, e) < 0)
+		return -1;
+	return f->options.known ? 0 : start_ahead(f, e);
 }
 
 int files_open(const struct files_options *options, struct source **ret,
@@ -332,7 +408,7 @@ int files_open(const struct files_options *options, struct source **ret,
 	buf_init(&f->path, ENTRY_PATH_MAX + 257);
 	files_pool_init(&f->pool);
 	files_links_init(&f->links, NULL);
-	if (set_up(f, options, e) < 0 || begin(f, e) < 0) {
+	if (set_up(f, options, e) < 0 || start(f, e) < 0) {
 		files_close(&f->base);
 		return -1;
 	}

@@ -57,6 +57,18 @@ struct files_identity {
 	ino_t ino;
 };
 
+/*
+ * What somebody knows of the tree from when it was read before; see
+ * source_begin() and source_same_below().
+ */
+struct files_known {
+	void (*begin)(void *arg, const struct object_id *parent,
+		      struct object_id own);
+	/* From several threads, after begin. */
+	bool (*same_below)(void *arg, const struct files_identity *folder);
+	void *arg;
+};
+
 struct files_options {
 	/*
 	 * Relative ones begin at the working folder; "." and ".." are
@@ -79,6 +91,7 @@ struct files_options {
 	bool cross_file_systems;
 	const struct files_identity *skip; /* borrowed until close */
 	size_t skip_count;
+	const struct files_known *known; /* borrowed until close; or NULL */
 	source_report *report;
 	void *report_arg;
 	const char *temporary; /* folder for large folders; NULL: $TMPDIR */

@@ -88,7 +88,9 @@ static void item_free(struct item *item)
 /* The next record from `from` on whose content is to be read, or count. */
 static size_t next_folder(const struct files_list *l, size_t from)
 {
-	while (from < l->count && !(l->records[from].flags & RECORD_DESCEND))
+	while (from < l->count &&
+	       (l->records[from].flags & (RECORD_DESCEND | RECORD_LATER)) !=
+		       RECORD_DESCEND)
 		from++;
 	return from;
 }
@@ -337,6 +339,16 @@ int files_ahead_next(struct files_ahead *a, const struct files_list *list,
 	*ret = TAKE(front->list);
 	item_free(front);
 	return 0;
+}
+
+void files_ahead_count(struct files_ahead *a, const struct files_list *l)
+{
+	const uint64_t bytes = bytes_of(l);
+
+	pthread_mutex_lock(&a->lock);
+	a->found += l->count;
+	a->found_bytes += bytes;
+	pthread_mutex_unlock(&a->lock);
 }
 
 void files_ahead_found(struct files_ahead *a, struct source_progress *ret)

@@ -141,6 +141,7 @@ enum {
 	RECORD_LISTED = 16,  /* planned, and in the listing of a whole folder */
 	RECORD_STAYS = 32,   /* in the list, though `sys` is to be reported */
 	RECORD_SKIPPED = 64, /* planned, and to be left out: `sys` is set */
+	RECORD_LATER = 128,  /* not read ahead: it may not be asked for */
 };
 /* What one stat tells about a name. */
 struct files_record {
@@ -192,6 +193,7 @@ struct files_rules {
 /* One thread's scratch memory. */
 struct files_reader {
 	const struct files_rules *rules;
+	bool later; /* what lies in the folder is RECORD_LATER, too */
 	uint8_t *dirents;
 	struct buf path;
 	size_t folder_len; /* of the folder's path in path */
@@ -232,11 +234,14 @@ void files_ahead_stop(struct files_ahead *a);
 DEFINE_CLEANUP(struct files_ahead *, files_ahead_stop);
 /*
  * The next folder's list, in path order: that of record i of list, which has
- * RECORD_DESCEND.  The caller gets a reference.
+ * RECORD_DESCEND and not RECORD_LATER.  The caller gets a reference.
  */
 int files_ahead_next(struct files_ahead *a, const struct files_list *list,
 		     size_t i, struct files_list **ret, struct err *e)
 	NONNULL(1, 2, 4, 5) MUST_CHECK;
+/* A folder's list that was read besides. */
+void files_ahead_count(struct files_ahead *a, const struct files_list *l)
+	NONNULL(1, 2);
 void files_ahead_found(struct files_ahead *a, struct source_progress *ret)
 	NONNULL(1, 2);
 
@@ -282,7 +287,8 @@ struct files {
 	struct files_pool pool;
 	struct files_rules rules;
 	struct files_links links;
-	struct files_ahead *ahead;
+	_Atomic(struct files_ahead *) ahead; /* NULL until it is begun */
+	struct files_reader *late;  /* for what is not read ahead; or NULL */
 	struct files_level *levels; /* from "/" to where the walk is */
 	size_t depth;
 	size_t level_cap;

@@ -486,6 +486,23 @@ static void look_planned(struct files_reader *r, int fd,
 		rec->flags |= RECORD_THROUGH;
 }
 
+/*
+ * Whether a folder that belongs in the walk is not to be read ahead: all below
+ * it may be as it was, or it comes below such a one, after all.
+ */
+static bool comes_later(const struct files_reader *r,
+			const struct files_record *rec)
+{
+	const struct files_known *known = r->rules->options->known;
+	const struct files_identity folder = { rec->dev, rec->ino };
+
+	if (rec->flags & RECORD_PLANNED &&
+	    (rec->flags & RECORD_THROUGH ||
+	     r->rules->plan->nodes[rec->plan].first_child))
+		return false;
+	return r->later || (known && known->same_below(known->arg, &folder));
+}
+
 /* Look at one name; 1 with a record, 0 when it is not to be in the list. */
 static int look(struct files_reader *r, int fd,
 		const struct files_folder *folder, const struct key *k,
@@ -505,6 +522,8 @@ static int look(struct files_reader *r, int fd,
 	} else if (!judge(r, folder, k, &rec)) {
 		return 0;
 	}
+	if (rec.flags & RECORD_DESCEND && comes_later(r, &rec))
+		rec.flags |= RECORD_LATER;
 	*ret = rec;
 	return 1;
 }
@@ -706,6 +725,7 @@ int files_list_read(struct files_reader *r, struct files_list *list, size_t i,
 
 	if (!l)
 		return err_oom(e);
+	r->later = rec->flags & RECORD_LATER;
 	fd = open_folder(list->folder, rec, to_open, through, l);
 	/* What is planned below it may still be had. */
 	if (fd < 0 && !through && rec->flags & RECORD_PLANNED) {

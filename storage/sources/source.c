@@ -53,6 +53,16 @@ int source_read(struct source_handle *h, void *out, size_t n,
 	return h->source->ops->read(h, out, n, ret, e);
 }
 
+bool source_same_below(const struct source *s)
+{
+	return s->ops->same_below && s->ops->same_below(s);
+}
+
+void source_skip_below(struct source *s)
+{
+	s->ops->skip_below(s);
+}
+
 void source_refuse(struct source_handle *h)
 {
 	h->source->ops->refuse(h);

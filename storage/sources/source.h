@@ -121,10 +121,12 @@ struct source_ops {
 	void (*close)(struct source *s);
 	/* Bits of enum source_feature. */
 	unsigned int (*features)(const struct source *s);
-	/* The slots of the functions below; those of begin and refuse may be
-	 * NULL together. */
+	/* The slots of the functions below; those of begin, refuse and the
+	 * two of `below` may be NULL. */
 	void (*begin)(struct source *s, const struct object_id *parent,
 		      struct object_id own);
+	bool (*same_below)(const struct source *s);
+	void (*skip_below)(struct source *s);
 	int (*next)(struct source *s, struct entry *ret, struct err *e);
 	int (*take)(struct source *s, struct source_handle **ret,
 		    struct err *e);
@@ -156,10 +158,10 @@ unsigned int source_features(const struct source *s) NONNULL(1);
 
 /*
  * Once, before the first source_next(): the snapshot that is being taken, and
- * its parent, NULL when it has none.  A source of SOURCE_BLOCKS may then say of
- * parts of a file that they are as they were when the parent was taken; one
- * that was told of no parent never does.  It answers for that being so, the
- * caller for having what the parent has of them.
+ * its parent, NULL when it has none.  A source may then say of parts of a file
+ * (SOURCE_BLOCKS), or of all below a folder, that they are as they were when
+ * the parent was taken; one that was told of no parent never does.  It answers
+ * for that being so, the caller for having what the parent has of them.
  */
 void source_begin(struct source *s, const struct object_id *parent,
 		  struct object_id own) NONNULL(1);
@@ -172,6 +174,15 @@ void source_begin(struct source *s, const struct object_id *parent,
  */
 int source_next(struct source *s, struct entry *ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+
+/*
+ * Whether everything below the folder that source_next() delivered last is as
+ * it was when the parent was taken: the same entries, in all that is recorded
+ * of them, inodes and change times too.  It is an offer, and delivered all the
+ * same, unless source_skip_below() is called before the next source_next().
+ */
+bool source_same_below(const struct source *s) NONNULL(1);
+void source_skip_below(struct source *s) NONNULL(1);
 
 /*
  * A handle on the entry that source_next() delivered last, for any thread.
