@@ -614,8 +614,11 @@ const struct operation op_snapshot_rows[] = {
 		  "an image that was written to meanwhile.\n\n"
 		  "A btrfs subvolume (--type btrfs) is read from a read-only "
 		  "snapshot of it, so that it is of one moment; that is "
-		  "removed when it was read, or by the next run. Subvolumes "
-		  "within it are left out, and named. It takes root.",
+		  "removed when it was read, or by the next run. Folders below "
+		  "which nothing changed since the last one are not walked, as "
+		  "long as that is remembered in the cache folder and the file "
+		  "system stays mounted. Subvolumes within it are left out, "
+		  "and named. It takes root.",
 	  .run = create },
 	{ .verb = "snapshot list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

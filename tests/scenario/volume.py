@@ -213,6 +213,9 @@ def is_of_one_moment(world, manifest):
     change = details(run(world))
     check(MB <= change["bytes_read"] < MB + 1000, change)
     check(change["bytes_new"] < MB + MB // 10, change)
+    with open(data + "/more", "rb") as f:
+        want["more"] = f.read()
+    check(restored(world, "changed") == want, "it is not what it became")
     return change
 
 
@@ -222,6 +225,8 @@ def a_subvolume(world):
                                   "it is a subvolume of its own, and not in "
                                   "this snapshot"}], change)
     check(names(world.path("fs/data/.snapctl")) == [], "something stayed")
+    # Of which moment each was is remembered, for the next one to walk less.
+    check(names(world.path("cache/btrfs")), "nothing is remembered")
     # By hand it is the same.
     world.run("snapshot", "create", "--type", "btrfs", world.path("fs/data"))
     check('note: "folder1/nested": it is a subvolume of its own' in world.err,

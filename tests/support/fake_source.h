@@ -39,6 +39,8 @@ struct fake_source {
 	size_t next;
 	bool rooted;		/* "/" was delivered, which v may leave out */
 	_Atomic uint64_t reads; /* bytes of data that were asked for */
+	const char *same; /* the folder below which all is as it was; or NULL */
+	size_t delivered;
 	/* Called before each entry is delivered.  May be NULL. */
 	void (*before)(void *arg, size_t i);
 	void *arg;
@@ -77,6 +79,7 @@ static inline int fake_next(struct source *s, struct entry *ret, struct err *e)
 	(void)e;
 	if (f->next == f->n)
 		return 0;
+	f->delivered++;
 	if (!f->rooted && f->v[0].entry.path_len > 1) {
 		f->rooted = true;
 		*ret = fake_root.entry;
@@ -89,6 +92,24 @@ static inline int fake_next(struct source *s, struct entry *ret, struct err *e)
 	ret->xattrs = NULL;
 	ret->xattr_count = 0;
 	return 1;
+}
+
+static inline bool fake_same_below(const struct source *s)
+{
+	const struct fake_source *f = (const struct fake_source *)s;
+
+	return f->same && f->next &&
+	       strcmp(f->v[f->next - 1].entry.path, f->same) == 0;
+}
+
+static inline void fake_skip_below(struct source *s)
+{
+	struct fake_source *f = fake_of(s);
+
+	while (f->next < f->n && entry_path_within(f->v[f->next].entry.path,
+						   f->v[f->next].entry.path_len,
+						   f->same, strlen(f->same)))
+		f->next++;
 }
 
 static inline int fake_take(struct source *s, struct source_handle **ret,
@@ -183,6 +204,8 @@ static const struct source_ops fake_ops = {
 	.close = fake_close,
 	.features = fake_features,
 	.next = fake_next,
+	.same_below = fake_same_below,
+	.skip_below = fake_skip_below,
 	.take = fake_take,
 	.describe = fake_describe,
 	.read = fake_read,

@@ -1,51 +1,26 @@
 /*
- * Snapshots of subvolumes (storage/sources/btrfs.h), on a btrfs of the test's
- * own.  Needs root, a mount namespace and a loop device; exits 77 without.
+ * Snapshots of subvolumes (storage/sources/btrfs.h).
  */
 #include "storage/sources/btrfs.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/child.h"
 #include "storage/sources/files.h"
-#include "tests/support/check_main.h"
-#include "tests/support/scratch.h"
+#include "tests/support/btrfs_place.h"
 #include "tests/support/tree_list.h"
 
-static struct scratch dir;
+static struct btrfs_place place;
 static struct err e;
-static char on[SCRATCH_PATH];	/* the file system */
-static char data[SCRATCH_PATH]; /* the subvolume */
-
-static void run(const char *const *argv, size_t argc)
-{
-	const struct child_options o = { .argv = argv, .argc = argc };
-	CLEANUP(child_drop) struct child c;
-	struct child_tail said = { 0 };
-
-	ck_ok(child_start(&c, &o, &e));
-	ck_assert_int_eq(child_watch(&c, 60000, NULL, &said, NULL),
-			 CHILD_ENDED);
-	if (child_end(&c) != 0)
-		ck_abort_msg("%s: %.*s", argv[0], (int)said.len, said.bytes);
-}
-#define RUN(...)                                              \
-	do {                                                  \
-		const char *const argv_[] = { __VA_ARGS__ };  \
-		run(argv_, sizeof(argv_) / sizeof(argv_[0])); \
-	} while (0)
 
 static const char *in(const char *name)
 {
@@ -53,7 +28,7 @@ static const char *in(const char *name)
 	static size_t next;
 	char *path = paths[next++ % 4];
 
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s", data, name);
+	(void)snprintf(path, sizeof(paths[0]), "%s/%s", place.data, name);
 	return path;
 }
 
@@ -69,28 +44,14 @@ static void write_file(const char *path, const char *text)
 
 static void set_up(void)
 {
-	char image[SCRATCH_PATH];
-	int fd;
-
-	scratch_init(&dir);
-	fd = open(scratch_path(&dir, "image", image),
-		  O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, 120 << 20), 0);
-	(void)close(fd);
-	ck_assert_int_eq(mkdir(scratch_path(&dir, "on", on), 0700), 0);
-	RUN("mkfs.btrfs", "-q", image);
-	RUN("mount", "-o", "loop", image, on);
-	(void)scratch_path(&dir, "on/data", data);
-	RUN("btrfs", "subvolume", "create", data);
+	btrfs_place_init(&place);
 	write_file(in("file"), "before");
 	err_clear(&e);
 }
 
 static void tear_down(void)
 {
-	ck_assert_int_eq(umount2(on, MNT_DETACH), 0);
-	scratch_done(&dir);
+	btrfs_place_done(&place);
 }
 
 static int try_to_take(const char *path, struct btrfs_snapshot **ret)
@@ -102,7 +63,7 @@ static int try_to_take(const char *path, struct btrfs_snapshot **ret)
 
 static void take(struct btrfs_snapshot **ret)
 {
-	if (try_to_take(data, ret) < 0)
+	if (try_to_take(place.data, ret) < 0)
 		ck_abort_msg("%s", e.text);
 }
 
@@ -128,7 +89,7 @@ static size_t count(void)
 
 static void walk(const struct btrfs_snapshot *s, struct tree_list *t)
 {
-	const char *const path = data;
+	const char *const path = place.data;
 	const struct files_options o = { .paths = &path,
 					 .path_count = 1,
 					 .place = btrfs_snapshot_place(s),
@@ -138,18 +99,18 @@ static void walk(const struct btrfs_snapshot *s, struct tree_list *t)
 
 	ck_ok(files_open(&o, &walked, &e));
 	tree_list_source(t, walked, 1000);
-	tree_list_cut(t, data);
+	tree_list_cut(t, place.data);
 	source_close(walked);
 }
 
-static char *content_of(const char *place, const char *name)
+static char *content_of(const char *folder, const char *name)
 {
 	static char text[100];
 	char path[200];
 	FILE *f;
 	size_t n;
 
-	(void)snprintf(path, sizeof(path), "%s/%s", place, name);
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
 	f = fopen(path, "re");
 	ck_assert_ptr_nonnull(f);
 	n = fread(text, 1, sizeof(text) - 1, f);
@@ -168,8 +129,8 @@ START_TEST(it_is_of_one_moment_and_goes_away)
 
 	take(&s); /* so that the folder is there */
 	let_go(s);
-	tree_list_naive(&before, data);
-	ck_assert_int_eq(stat(data, &was), 0);
+	tree_list_naive(&before, place.data);
+	ck_assert_int_eq(stat(place.data, &was), 0);
 	take(&s);
 	write_file(in("file"), "after");
 	write_file(in("more"), "x");
@@ -182,10 +143,10 @@ START_TEST(it_is_of_one_moment_and_goes_away)
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_int_eq(unlink(in("more")), 0);
 	/* It leaves no trace in what is protected. */
-	ck_assert_int_eq(stat(data, &was), 0);
+	ck_assert_int_eq(stat(place.data, &was), 0);
 	take(&s);
 	let_go(s);
-	ck_assert_int_eq(stat(data, &is), 0);
+	ck_assert_int_eq(stat(place.data, &is), 0);
 	ck_assert_int_eq(was.st_mtim.tv_sec, is.st_mtim.tv_sec);
 	ck_assert_int_eq(was.st_mtim.tv_nsec, is.st_mtim.tv_nsec);
 	tree_list_done(&before);
@@ -203,7 +164,7 @@ static void leave_one_behind(void)
 	if (pid == 0) {
 		struct btrfs_snapshot *s;
 
-		_exit(try_to_take(data, &s) < 0);
+		_exit(try_to_take(place.data, &s) < 0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
@@ -221,11 +182,11 @@ START_TEST(what_a_killed_one_left_is_removed_and_nothing_else)
 	leave_one_behind();
 	ck_assert_uint_eq(count(), 2);
 	/* The administrator's: another name, not read-only, of another. */
-	RUN("btrfs", "subvolume", "snapshot", "-r", data,
+	RUN("btrfs", "subvolume", "snapshot", "-r", place.data,
 	    in(BTRFS_FOLDER "/mine"));
-	RUN("btrfs", "subvolume", "snapshot", data,
+	RUN("btrfs", "subvolume", "snapshot", place.data,
 	    in(BTRFS_FOLDER "/web-0123456789abcdef"));
-	RUN("btrfs", "subvolume", "snapshot", "-r", on,
+	RUN("btrfs", "subvolume", "snapshot", "-r", place.on,
 	    in(BTRFS_FOLDER "/web-0123456789abcdee"));
 	ck_assert_int_eq(mkdir(in(BTRFS_FOLDER "/web-0123456789abcded"), 0700),
 			 0);
@@ -255,8 +216,8 @@ START_TEST(what_is_none_is_told)
 {
 	ck_assert_int_eq(mkdir(in("sub"), 0700), 0);
 	refused(in("sub"), ERR_USAGE, "a folder in one");
-	ck_assert_ptr_nonnull(strstr(e.hint, data));
-	refused(dir.path, ERR_USAGE, "is no btrfs");
+	ck_assert_ptr_nonnull(strstr(e.hint, place.data));
+	refused(place.dir.path, ERR_USAGE, "is no btrfs");
 	refused(in("file"), ERR_USAGE, "");
 	refused(in("missing"), ERR_USAGE, "");
 }
@@ -267,16 +228,17 @@ START_TEST(a_folder_of_somebody_elses_is_not_used)
 {
 	char other[SCRATCH_PATH];
 
-	ck_assert_int_eq(mkdir(scratch_path(&dir, "other", other), 0700), 0);
+	ck_assert_int_eq(mkdir(scratch_path(&place.dir, "other", other), 0700),
+			 0);
 	ck_assert_int_eq(symlink(other, in(BTRFS_FOLDER)), 0);
-	refused(data, ERR_DENIED, BTRFS_FOLDER);
+	refused(place.data, ERR_DENIED, BTRFS_FOLDER);
 	ck_assert_int_eq(unlink(in(BTRFS_FOLDER)), 0);
 	ck_assert_int_eq(mkdir(in(BTRFS_FOLDER), 0700), 0);
 	ck_assert_int_eq(chown(in(BTRFS_FOLDER), 65534, 65534), 0);
-	refused(data, ERR_DENIED, "is not ours");
+	refused(place.data, ERR_DENIED, "is not ours");
 	ck_assert_int_eq(chown(in(BTRFS_FOLDER), 0, 0), 0);
 	ck_assert_int_eq(chmod(in(BTRFS_FOLDER), 0777), 0);
-	refused(data, ERR_DENIED, "is not ours");
+	refused(place.data, ERR_DENIED, "is not ours");
 }
 END_TEST
 
@@ -310,12 +272,12 @@ START_TEST(one_that_is_read_only_is_read_as_it_is)
 	struct btrfs_snapshot *s = NULL;
 	struct stat st;
 
-	RUN("btrfs", "property", "set", data, "ro", "true");
+	RUN("btrfs", "property", "set", place.data, "ro", "true");
 	take(&s);
 	ck_assert_str_eq(content_of(btrfs_snapshot_place(s), "file"), "before");
 	ck_assert_int_eq(stat(in(BTRFS_FOLDER), &st), -1);
 	let_go(s);
-	ck_assert_int_eq(stat(data, &st), 0);
+	ck_assert_int_eq(stat(place.data, &st), 0);
 }
 END_TEST
 
@@ -337,10 +299,11 @@ START_TEST(one_that_cannot_be_removed_is_told)
 
 		(void)snprintf(name, sizeof(name),
 			       BTRFS_FOLDER "/web-0123456789abcd0%d", i);
-		RUN("btrfs", "subvolume", "snapshot", "-r", data, in(name));
+		RUN("btrfs", "subvolume", "snapshot", "-r", place.data,
+		    in(name));
 	}
 	RUN("chattr", "+i", in(BTRFS_FOLDER));
-	refused(data, ERR_DENIED, "so none is taken");
+	refused(place.data, ERR_DENIED, "so none is taken");
 	RUN("chattr", "-i", in(BTRFS_FOLDER));
 	ck_assert_uint_eq(count(), BTRFS_LEFT_MAX);
 	take(&next);
@@ -351,11 +314,7 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	/* In the child that Check makes for the test, or in this process. */
-	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    access("/dev/loop-control", R_OK | W_OK) < 0)
-		exit(77);
+	btrfs_place_begin();
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, it_is_of_one_moment_and_goes_away);
 	tcase_add_test(tc, what_a_killed_one_left_is_removed_and_nothing_else);
