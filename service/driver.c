@@ -75,6 +75,7 @@ static int open_tree(const struct driver *d, const char *place,
 		.paths = d->declared->paths.items,
 		.path_count = d->declared->paths.count,
 		.place = place,
+		.holds_still = place != NULL,
 		.excluded = exclude_empty(d->exclude) ? NULL : exclude_below,
 		.excluded_arg = &d->scope,
 		.exclude_caches = d->exclude_caches,
@@ -254,6 +255,7 @@ static int prepare_btrfs(struct driver *d, struct manifest *about,
 static int hash_rules(const struct driver *d, uint8_t out[BTRFS_RULES_BYTES],
 		      struct err *e)
 {
+	/* To be raised when a walk begins to leave out, or record, others. */
 	static const uint8_t label[KEYS_SIZE] = "snapctl: rules of a walk, v1";
 	const struct resource_source *s = d->declared;
 	CLEANUP(hash_free) struct hash *h = NULL;
@@ -454,6 +456,11 @@ int driver_locate(struct driver *d, const struct own_folders *own,
 				d->volume ? volume_place(d->volume)
 					  : btrfs_snapshot_place(d->subvolume),
 				e);
+}
+
+int driver_check(const struct driver *d, struct err *e)
+{
+	return d->subvolume ? btrfs_snapshot_check(d->subvolume, e) : 0;
 }
 
 int driver_release(struct driver *d, struct err *e)

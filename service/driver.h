@@ -82,6 +82,9 @@ bool driver_holds(const struct driver *d) NONNULL(1);
 /* Have it to be read.  own are folders that a walk leaves out. */
 int driver_locate(struct driver *d, const struct own_folders *own,
 		  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+/* After it was read: -1 when it was not there all the time. */
+int driver_check(const struct driver *d, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
 /*
  * Let it go, once nothing of it is open any more: -1 when something stays
  * behind for the next run to remove.  Once; then nothing.
@@ -107,8 +110,8 @@ int driver_open(const struct driver *d, const struct own_folders *own,
 const struct child_tail *driver_said(const struct driver *d,
 				     const struct source *s) NONNULL(1, 2);
 /*
- * The snapshot was published and the source closed: keep what was learnt for
- * the next one.  Without, that one reads more.
+ * The snapshot was published, whole, and the source closed: keep what was
+ * learnt for the next one.  Without, that one reads more.
  */
 int driver_keep(struct driver *d, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* All zero but the caller's members is fine. */

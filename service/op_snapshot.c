@@ -34,6 +34,7 @@ struct creating {
 	struct manifest about;
 	struct notes notes;
 	struct notes left_out;
+	bool has_stayed; /* what was held */
 };
 
 static void creating_init(struct creating *x, struct operation_call *call)
@@ -275,19 +276,21 @@ static void release(struct creating *x)
 
 	source_close(x->source);
 	x->source = NULL;
-	if (driver_release(&x->driver, &why) < 0)
-		progress_note(x->call->progress, "warning: %s", why.text);
+	if (driver_release(&x->driver, &why) == 0)
+		return;
+	x->has_stayed = true;
+	progress_note(x->call->progress, "warning: %s", why.text);
 }
 
 /* What was held is let go as soon as it can be. */
 static int was_read(void *arg, struct err *e)
 {
 	struct creating *x = (struct creating *)arg;
+	const int failed = driver_check(&x->driver, e);
 
-	(void)e;
 	if (driver_holds(&x->driver))
 		release(x);
-	return 0;
+	return failed;
 }
 
 static void tell_left_out(void *arg, const char *path, size_t len,
@@ -350,7 +353,8 @@ static int take(struct creating *x, struct err *e)
 	/* The source is used up before what it borrows goes. */
 	source_close(x->source);
 	x->source = NULL;
-	keep(x);
+	if (result.state == MANIFEST_COMPLETE && !x->has_stayed)
+		keep(x);
 	return 0;
 }
 

@@ -200,11 +200,12 @@ static int check_hooks(struct taking *x, struct err *e)
 static int was_read(void *arg, struct err *e)
 {
 	struct taking *x = arg;
+	const int failed = driver_check(&x->driver, e);
 
 	close_source(x);
 	end_hooks(x);
 	release(x);
-	return check_hooks(x, e);
+	return failed < 0 ? -1 : check_hooks(x, e);
 }
 
 /*
@@ -510,7 +511,8 @@ static void keep(struct taking *x)
 {
 	struct err e = { 0 };
 
-	if (after_failure(x)->code == 0 && driver_keep(&x->driver, &e) < 0)
+	if (x->taken.state == MANIFEST_COMPLETE &&
+	    after_failure(x)->code == 0 && driver_keep(&x->driver, &e) < 0)
 		log_failure(LOG_LEVEL_WARN, "cache", &e);
 }
 

@@ -39,10 +39,11 @@ struct producer {
 	struct entry was;
 	struct content was_content;
 	bool has_was;
-	bool has_gap; /* something of it could not be read */
+	/* Since the source's last offer something could not be read of it. */
+	bool has_gap;
 	/* The last entry that was kept without the source's delivering it. */
-	struct buf kept;
-	uint64_t kept_bytes; /* of all of them */
+	struct buf kept_up_to;
+	uint64_t kept_bytes; /* of all that it has not delivered */
 
 	/* The group of small files that is being filled. */
 	struct snapshot_job *group;
@@ -771,13 +772,16 @@ static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
 	return send_entry(q, &same, &q->was_content, e);
 }
 
-/* Whether the parent's entry is good also without a look at what it is of. */
-static bool is_kept_unseen(struct producer *q)
+/*
+ * Whether the parent's entry is good also without a look at what it is of.
+ * That its times were in doubt is of no account: the source does not go by
+ * them.  Links are numbered by inodes, as far as that can be.
+ */
+static bool can_keep_unseen(struct producer *q)
 {
 	const struct entry *was = &q->was;
 
-	/* Links are numbered by inodes, as far as that can be. */
-	return was->inode != 0 &&
+	return !(was->flags & ENTRY_CHANGED) &&
 	       (!(was->flags & ENTRY_HARD_LINK) ||
 		was->link_group == was->inode) &&
 	       is_whole(q);
@@ -796,10 +800,10 @@ static int keep_below(struct producer *q, const struct entry *folder,
 	while (!q->has_gap && q->has_was &&
 	       entry_path_within(q->was.path, q->was.path_len, folder->path,
 				 folder->path_len)) {
-		if (!is_kept_unseen(q))
+		if (!can_keep_unseen(q))
 			return 0;
-		buf_clear(&q->kept);
-		if (buf_add(&q->kept, q->was.path, q->was.path_len, e) ||
+		buf_clear(&q->kept_up_to);
+		if (buf_add(&q->kept_up_to, q->was.path, q->was.path_len, e) ||
 		    keep_entry(q, &q->was, e) || bound_group(q, e))
 			return -1;
 		q->progress.entries++;
@@ -815,9 +819,21 @@ static int keep_below(struct producer *q, const struct entry *folder,
 
 static bool was_kept(const struct producer *q, const struct entry *en)
 {
-	return q->kept.len &&
-	       entry_path_compare(en->path, en->path_len, q->kept.data,
-				  q->kept.len) <= 0;
+	return q->kept_up_to.len &&
+	       entry_path_compare(en->path, en->path_len, q->kept_up_to.data,
+				  q->kept_up_to.len) <= 0;
+}
+
+/* Also what lies below a folder was kept if what was kept last lies behind. */
+static int pass_over(struct producer *q, const struct entry *en, struct err *e)
+{
+	q->kept_bytes -= en->size;
+	if (en->type == ENTRY_FOLDER &&
+	    !entry_path_within(q->kept_up_to.data, q->kept_up_to.len, en->path,
+			       en->path_len) &&
+	    source_same_below(q->source))
+		source_skip_below(q->source);
+	return poll_outside(q, e);
 }
 
 static int walk_entry(struct producer *q, const struct entry *en, struct err *e)
@@ -837,8 +853,11 @@ static int walk(struct producer *q, struct err *e)
 	if (q->parent)
 		next_of_parent(q);
 	while ((got = source_next(q->source, &en, e)) == 1) {
-		if (was_kept(q, &en))
+		if (was_kept(q, &en)) {
+			if (pass_over(q, &en, e))
+				return -1;
 			continue;
+		}
 		q->progress.entries++;
 		if (walk_entry(q, &en, e) || bound_group(q, e) ||
 		    poll_outside(q, e))
@@ -867,7 +886,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	if (!q.window)
 		return err_oom(e);
 	buf_init(&q.vanished, ENTRY_PATH_MAX + 1);
-	buf_init(&q.kept, ENTRY_PATH_MAX + 1);
+	buf_init(&q.kept_up_to, ENTRY_PATH_MAX + 1);
 	failed = cut_new(cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
 			 SNAPSHOT_CHUNK_MAX, &q.cutter, e) ||
 		 snapshot_small_new(p->options->scratch, &q.small, e) ||
@@ -882,7 +901,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	snapshot_small_free(q.small);
 	filemap_free(q.links);
 	buf_done(&q.vanished);
-	buf_done(&q.kept);
+	buf_done(&q.kept_up_to);
 	explicit_bzero(q.window, WINDOW_BYTES);
 	free(q.window);
 	return failed ? -1 : 0;

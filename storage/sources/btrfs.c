@@ -371,6 +371,13 @@ const char *btrfs_snapshot_place(const struct btrfs_snapshot *s)
 	return s->place;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t n)
+{
+	const struct cursor c = cursor_of(bytes, n);
+
+	return cursor_zeros(&c);
+}
+
 bool btrfs_snapshot_moment(const struct btrfs_snapshot *s,
 			   struct btrfs_moment *ret)
 {
@@ -385,9 +392,33 @@ bool btrfs_snapshot_moment(const struct btrfs_snapshot *s,
 		return false;
 	memcpy(ret->subvolume, info.parent_uuid, sizeof(ret->subvolume));
 	ret->generation = info.otransid;
+	if (is_zero(ret->subvolume, sizeof(ret->subvolume)))
+		return false; /* as those of old tools; they look alike */
 	ret->device = st.st_dev;
 	ret->folder = folder.st_ino;
 	return ret->generation != 0;
+}
+
+/* A folder that was removed says so to whoever lists it. */
+int btrfs_snapshot_check(const struct btrfs_snapshot *s, struct err *e)
+{
+	CLEANUP(file_close)
+	const int fd = openat(s->taken, ".",
+			      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint8_t entries[4096];
+
+	if (fd >= 0 && getdents64(fd, entries, sizeof(entries)) >= 0)
+		return 0;
+	if (errno != ENOENT)
+		return err_sys(e, "cannot list the subvolume's snapshot");
+	if (!s->name[0])
+		return err_set(e, ERR_IO,
+			       "the subvolume was removed while it was read");
+	(void)err_set(e, ERR_IO,
+		      "the subvolume's snapshot %s/%s was removed while it was "
+		      "read",
+		      BTRFS_FOLDER, s->name);
+	return err_hint(e, "what lies in that folder is snapctl's to remove");
 }
 
 const char *const *btrfs_snapshot_nested(const struct btrfs_snapshot *s,

@@ -75,6 +75,12 @@ struct btrfs_moment {
 bool btrfs_snapshot_moment(const struct btrfs_snapshot *s,
 			   struct btrfs_moment *ret) NONNULL(1, 2) MUST_CHECK;
 /*
+ * After it was read: ERR_IO when it was removed meanwhile, and what was read
+ * may be less than it was.
+ */
+int btrfs_snapshot_check(const struct btrfs_snapshot *s, struct err *e)
+	NONNULL(1, 2) MUST_CHECK;
+/*
  * Subvolumes within it, which it does not hold: paths relative to its own, the
  * first 100 of *ret_total.
  */

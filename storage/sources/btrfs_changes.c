@@ -8,6 +8,9 @@
 
 #include "storage/sources/btrfs_tree.h"
 
+/* Leaves that were only moved, by a balance, are read too. */
+#define ITEMS_MAX 20000000
+
 /* Deeper than any path leads: a folder that seems to lie in itself. */
 #define DEPTH_MAX 4096
 
@@ -35,6 +38,7 @@ struct survey {
 	uint64_t since;
 	uint64_t ignored;
 	const atomic_bool *cancel;
+	uint64_t items;
 	struct changed at; /* inode 0: none */
 };
 
@@ -82,7 +86,7 @@ static int add(struct btrfs_changes *c, uint64_t inode)
 
 bool btrfs_changes_below(const struct btrfs_changes *c, uint64_t inode)
 {
-	return inode == 0 || c->slots[slot_of(c, inode)] == inode;
+	return c->slots[slot_of(c, inode)] == inode;
 }
 
 uint64_t btrfs_changes_count(const struct btrfs_changes *c)
@@ -125,6 +129,8 @@ static int mark(struct survey *s, uint64_t folder)
 	for (unsigned int i = 0; i < DEPTH_MAX; i++) {
 		int status;
 
+		if (folder < BTRFS_SUBVOLUME_ROOT)
+			return UNTOLD;
 		if (btrfs_changes_below(s->c, folder))
 			return 0;
 		status = add(s->c, folder);
@@ -263,7 +269,8 @@ static int look_through(struct survey *s)
 			status = got;
 			break;
 		}
-		if (s->cancel && atomic_load(s->cancel)) {
+		if (++s->items > ITEMS_MAX ||
+		    (s->cancel && atomic_load(s->cancel))) {
 			status = UNTOLD;
 			break;
 		}

@@ -13,7 +13,11 @@
  * making and the end of its transaction there is the making of others.)
  *
  * It takes that transaction numbers are not given again: both snapshots must
- * be of one mounting (btrfs_tree.h), and of one subvolume.
+ * be of one mounting (btrfs_tree.h), and of one subvolume.  (A machine whose
+ * memory is put back together with this disk, but not the one that remembers
+ * the generation, is beyond that, unless its numbers are behind G still.)  And
+ * that all of the earlier one was read: files_options.holds_still and
+ * btrfs_snapshot_check() see to that.
  *
  * Cost: reading the leaves written since then, and a look-up for each folder
  * that something changed in; memory by those folders.
@@ -48,8 +52,10 @@ int btrfs_changes_find(int fd, uint64_t since, uint64_t ignored,
 void btrfs_changes_free(struct btrfs_changes *c);
 DEFINE_CLEANUP(struct btrfs_changes *, btrfs_changes_free);
 
-/* Whether something changed in the folder of that inode, or below it.  From
- * any thread. */
+/*
+ * Whether something changed in the folder of that inode, or below it; of one
+ * that was at the same path then.  From any thread.
+ */
 bool btrfs_changes_below(const struct btrfs_changes *c, uint64_t inode)
 	NONNULL(1);
 

@@ -156,7 +156,7 @@ static bool is_comparable(const struct seen *then, const struct seen *now)
 	       memcmp(then->moment.subvolume, now->moment.subvolume,
 		      sizeof(now->moment.subvolume)) == 0 &&
 	       then->moment.generation != 0 &&
-	       then->moment.generation <= now->moment.generation &&
+	       then->moment.generation < now->moment.generation &&
 	       memcmp(then->rules, now->rules, sizeof(now->rules)) == 0;
 }
 

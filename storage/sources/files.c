@@ -131,7 +131,8 @@ static int enter(struct files *f, struct err *e)
 		return -1;
 	if (list->lost)
 		files_report_lost(f, f->list->folder);
-	else if (list->sys && (!list->gone || planned))
+	else if (list->sys &&
+		 (!list->gone || planned || f->options.holds_still))
 		report(f, path_len, "cannot list the folder", list->sys);
 	return push(f, list, path_len, e);
 }
@@ -209,6 +210,8 @@ static int next(struct source *s, struct entry *ret, struct err *e)
 	if (!f->ahead && start_ahead(f, e) < 0)
 		return -1;
 	r = advance(f, &rec, e);
+	if (r == 0)
+		atomic_store(&f->at_end, true);
 	if (r <= 0)
 		return r;
 	f->enter = rec->flags & RECORD_DESCEND;
@@ -259,6 +262,7 @@ static unsigned int features(const struct source *s)
 	return 0;
 }
 
+/* Folders that are not read ahead may still be. */
 static void progress(const struct source *s, struct source_progress *ret)
 {
 	const struct files *f = (const struct files *)(const void *)s;
@@ -268,6 +272,8 @@ static void progress(const struct source *s, struct source_progress *ret)
 	*ret = (struct source_progress){ 0 };
 	if (a)
 		files_ahead_found(a, ret);
+	if (f->options.known)
+		ret->all_found = atomic_load(&f->at_end);
 	ret->entries_delivered = atomic_load(&f->delivered);
 	ret->bytes_delivered = atomic_load(&f->delivered_bytes);
 }

@@ -85,6 +85,9 @@ struct files_options {
 	 * volume, say.  NULL: the path itself.
 	 */
 	const char *place;
+	/* What is read holds still: what is gone when it is looked at again was
+	 * taken away from us, and is reported. */
+	bool holds_still;
 	files_excluded *excluded; /* NULL: nothing is */
 	const void *excluded_arg;
 	bool exclude_caches;

@@ -35,7 +35,7 @@ struct files_handle {
 	char *target;
 	int fd;
 	bool follow;
-	bool named; /* a path ends here, or leads through it */
+	bool missed; /* when it vanishes, that is reported */
 	bool sparse;
 	enum source_state state;
 	int sys;	   /* with SOURCE_FAILED; 0: doing says it all */
@@ -68,7 +68,7 @@ int files_handle_new(struct files *f, struct source_handle **ret, struct err *e)
 	files_attrs_init(&h->attrs);
 	h->fd = -1;
 	h->follow = rec->flags & RECORD_FOLLOW;
-	h->named = rec->flags & RECORD_PLANNED;
+	h->missed = rec->flags & RECORD_PLANNED || f->options.holds_still;
 	h->format = rec->mode & S_IFMT;
 	memcpy(h->name, name, strlen(name) + 1U);
 	*ret = &h->base;
@@ -93,10 +93,10 @@ static void failed(struct files_handle *h, const char *doing, int sys)
 	h->sys = sys;
 }
 
-/* No error, unless it was asked for by its name. */
+/* No error, unless it was asked for by its name, or nothing may vanish. */
 static void vanished(struct files_handle *h)
 {
-	if (h->named)
+	if (h->missed)
 		failed(h, "it vanished", ENOENT);
 	else
 		h->state = SOURCE_VANISHED;

@@ -297,6 +297,7 @@ struct files {
 	struct files_list *list;
 	size_t index;
 	bool enter; /* its content comes next */
+	atomic_bool at_end;
 	char *temporary;
 	atomic_ullong delivered;
 	atomic_ullong delivered_bytes;

@@ -517,7 +517,7 @@ static int look(struct files_reader *r, int fd,
 	if (k->flags & RECORD_PLANNED) {
 		look_planned(r, fd, folder, k, &rec);
 	} else if (!look_at(fd, name, false, &rec)) {
-		if (rec.sys == ENOENT)
+		if (rec.sys == ENOENT && !r->rules->options->holds_still)
 			return 0;
 	} else if (!judge(r, folder, k, &rec)) {
 		return 0;

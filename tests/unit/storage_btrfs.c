@@ -281,6 +281,34 @@ START_TEST(one_that_is_read_only_is_read_as_it_is)
 }
 END_TEST
 
+/* By an administrator's script, say.  What is left is not the whole of it. */
+START_TEST(one_that_is_removed_while_it_is_read_is_told)
+{
+	struct btrfs_snapshot *s = NULL;
+	const char *const path = place.data;
+	struct tree_list got = { 0 };
+	struct files_options o = { .paths = &path,
+				   .path_count = 1,
+				   .holds_still = true,
+				   .report = tree_list_report,
+				   .report_arg = &got };
+	struct source *walked;
+
+	take(&s);
+	ck_ok(btrfs_snapshot_check(s, &e));
+	o.place = btrfs_snapshot_place(s);
+	ck_ok(files_open(&o, &walked, &e));
+	RUN("bash", "-c", "btrfs subvolume delete \"$0\"/*", in(BTRFS_FOLDER));
+	tree_list_source(&got, walked, 1000);
+	ck_assert_uint_gt(got.error_count, 0);
+	source_close(walked);
+	ck_assert_int_eq(btrfs_snapshot_check(s, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "was removed while"));
+	ck_assert_int_eq(btrfs_snapshot_remove(s, &e), -1);
+	tree_list_done(&got);
+}
+END_TEST
+
 /* It stays until another one can be removed; but not too many of them. */
 START_TEST(one_that_cannot_be_removed_is_told)
 {
@@ -322,6 +350,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_folder_of_somebody_elses_is_not_used);
 	tcase_add_test(tc, subvolumes_within_are_told);
 	tcase_add_test(tc, one_that_is_read_only_is_read_as_it_is);
+	tcase_add_test(tc, one_that_is_removed_while_it_is_read_is_told);
 	tcase_add_test(tc, one_that_cannot_be_removed_is_told);
 }
 CHECK_MAIN("storage/sources/btrfs", cases)

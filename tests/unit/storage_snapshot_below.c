@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "storage/repository/record.h"
 #include "tests/support/repo_frame.h"
 #include "tests/support/snapshot_view.h"
@@ -115,6 +116,21 @@ START_TEST(what_was_in_doubt_is_looked_at)
 	ck_assert_uint_eq(got.bytes_read, 10);
 	is_whole(got.id);
 	ck_assert_uint_eq(take("/b", &got), 6);
+	is_whole(got.id);
+}
+END_TEST
+
+/* The source does not go by times; what goes by them looks again. */
+START_TEST(times_in_doubt_do_not_matter)
+{
+	struct snapshot_result got;
+
+	v[2000].entry.ctime = clock_now();
+	(void)take(NULL, &got);
+	ck_assert_uint_eq(take("/b", &got), 6);
+	is_whole(got.id);
+	ck_assert_uint_eq(take(NULL, &got), N + 1);
+	ck_assert_uint_eq(got.bytes_read, 10);
 	is_whole(got.id);
 }
 END_TEST
@@ -238,6 +254,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, all_below_is_taken_over);
 	tcase_add_test(tc, a_folder_that_is_not_as_it_was_is_walked);
 	tcase_add_test(tc, what_was_in_doubt_is_looked_at);
+	tcase_add_test(tc, times_in_doubt_do_not_matter);
 	tcase_add_test(tc, links_keep_their_numbers_or_are_walked);
 	tcase_add_test(tc, content_that_is_lost_is_read_again);
 	tcase_add_test(tc, a_node_that_is_lost_costs_a_walk);
