@@ -435,7 +435,7 @@ int btrfs_snapshot_remove(struct btrfs_snapshot *s, struct err *e)
 
 	if (!s)
 		return 0;
-	if (s->name[0] && destroy(s, s->name) < 0)
+	if (s->name[0] && destroy(s, s->name) < 0 && errno != ENOENT)
 		failed = err_sys(e,
 				 "the snapshot %s/%s of the subvolume cannot "
 				 "be removed, and stays for the next run",
