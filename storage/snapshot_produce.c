@@ -6,12 +6,10 @@
 #include "base/clock.h"
 #include "base/filemap.h"
 #include "storage/snapshot_ahead.h"
-#include "storage/snapshot_internal.h"
-#include "storage/snapshot_small.h"
+#include "storage/snapshot_producer.h"
 
 /* Bytes read ahead of the cutter: chunks are cut from the front of it. */
-#define WINDOW_BYTES	  ((size_t)2 * SNAPSHOT_CHUNK_MAX)
-#define PROGRESS_EVERY_MS 100
+#define WINDOW_BYTES ((size_t)2 * SNAPSHOT_CHUNK_MAX)
 /* A ctime this close to the read could change again unseen (promise §4). */
 #define FRESH_MS 2000
 
@@ -23,211 +21,12 @@ struct link_seen {
 	uint64_t valid;
 };
 
-struct producer {
-	struct snapshot_pipeline *p;
-	struct source *source;
-	struct ahead *ahead;
-	struct cut *cutter;
-	struct snapshot_small *small;
-	uint8_t *window;
-	bool large;  /* the file that is read */
-	bool blocks; /* SOURCE_BLOCKS */
-
-	/* The parent's tree, one entry ahead. */
-	struct tree *parent;
-	struct reader *reader;
-	struct entry was;
-	struct content was_content;
-	bool has_was;
-	/* Since the source's last offer something could not be read of it. */
-	bool has_gap;
-	/* The last entry that was kept without the source's delivering it. */
-	struct buf kept_up_to;
-	uint64_t kept_bytes; /* of all that it has not delivered */
-
-	/* The group of small files that is being filled. */
-	struct snapshot_job *group;
-	uint32_t groups; /* so far */
-	size_t group_events;
-	size_t group_content; /* bytes of extents */
-
-	struct snapshot_batch *batch; /* of events that are to be sent */
-
-	struct filemap *links; /* group → struct link_seen */
-	/* The folder that vanished last, until something below it is there. */
-	struct buf vanished;
-	struct snapshot_progress progress;
-	int64_t told_ms;
-};
-
-static int give_up(struct producer *q, struct err *e)
-{
-	if (snapshot_failed(q->p)) {
-		*e = q->p->failure;
-		return -1;
-	}
-	return err_set(e, ERR_BUG, "the pipeline closed early");
-}
-
-static int poll_outside(struct producer *q, struct err *e)
-{
-	const struct snapshot_options *o = q->p->options;
-	struct source_progress found;
-	int64_t now_ms;
-
-	if (o->cancel && atomic_load(o->cancel))
-		return err_set(e, ERR_INTERRUPTED, "interrupted");
-	if (!o->progress)
-		return 0;
-	now_ms = clock_boot_ms();
-	if (now_ms < q->told_ms + PROGRESS_EVERY_MS)
-		return 0;
-	q->told_ms = now_ms;
-	source_progress(q->source, &found);
-	q->progress.bytes_found = found.bytes_found + q->kept_bytes;
-	q->progress.all_found = found.all_found;
-	q->progress.bytes_new = writer_totals(q->p->writer).bytes_new;
-	o->progress(o->arg, &q->progress);
-	return 0;
-}
-
-static struct snapshot_job *job_new(size_t cap, struct err *e)
-{
-	struct snapshot_job *j = calloc(1, sizeof(*j));
-
-	if (j)
-		j->data = malloc(cap);
-	if (!j || !j->data) {
-		free(j);
-		(void)err_oom(e);
-		return NULL;
-	}
-	j->refs = 1; /* the worker's */
-	return j;
-}
-
-/* Hand a chunk to the workers; what refers to it keeps it alive. */
-static int send_job(struct producer *q, struct snapshot_job *j, struct err *e)
-{
-	if (queue_push(q->p->jobs, j))
-		return 0;
-	snapshot_job_unref(q->p, j);
-	return give_up(q, e);
-}
-
-static int close_group(struct producer *q, struct err *e)
-{
-	struct snapshot_job *j = q->group;
-
-	q->group = NULL;
-	if (j && j->len == 0) { /* only empty files, or none that stayed */
-		snapshot_job_unref(q->p, j);
-		return 0;
-	}
-	return j ? send_job(q, j, e) : 0;
-}
-
-/* Entries must never wait for long behind a group that is still open. */
-static int bound_group(struct producer *q, struct err *e)
-{
-	if (q->group && (q->group_events >= SNAPSHOT_GROUP_EVENTS ||
-			 q->group_content >= SNAPSHOT_GROUP_CONTENT))
-		return close_group(q, e);
-	return 0;
-}
-
-/* Events that wait in the batch are sent when it is full, or it is told to. */
-static int send_batch(struct producer *q, struct err *e)
-{
-	struct snapshot_batch *b = q->batch;
-
-	q->batch = NULL;
-	if (!b || queue_push(q->p->events, b))
-		return 0;
-	snapshot_batch_free(q->p, b);
-	return give_up(q, e);
-}
-
-/* Takes over what ev owns, also when it fails. */
-static int send_event(struct producer *q, const struct snapshot_event *ev,
-		      struct err *e)
-{
-	if (ev->job) {
-		(void)pthread_mutex_lock(&q->p->lock);
-		ev->job->refs++;
-		(void)pthread_mutex_unlock(&q->p->lock);
-	}
-	if (!q->batch) {
-		q->batch = malloc(sizeof(*q->batch));
-		if (!q->batch) {
-			struct snapshot_event lost = *ev;
-
-			snapshot_event_done(q->p, &lost);
-			return err_oom(e);
-		}
-		q->batch->n = 0;
-	}
-	q->batch->v[q->batch->n++] = *ev;
-	q->group_events++;
-	q->group_content += ev->content.n * sizeof(*ev->content.v);
-	return q->batch->n == SNAPSHOT_BATCH ? send_batch(q, e) : 0;
-}
-
-static int send_piece(struct producer *q, struct snapshot_job *j, uint64_t len,
-		      struct err *e)
-{
-	const struct snapshot_event ev = { .type = EVENT_PIECE,
-					   .job = j,
-					   .len = len };
-
-	return send_event(q, &ev, e);
-}
-
-/* A copy of an unchanged file's extents, counted among those in events. */
-static int copy_content(struct producer *q, const struct content *from,
-			struct content *ret, struct err *e)
-{
-	const size_t bytes = from->n * sizeof(*from->v);
-
-	/* The tree thread gives some back when it can: it must not wait for
-	 * what only we could send. */
-	if (!snapshot_content_try(q->p, from->n)) {
-		if (close_group(q, e) || send_batch(q, e))
-			return -1;
-		if (!snapshot_content_reserve(q->p, from->n))
-			return give_up(q, e);
-	}
-	*ret = *from;
-	ret->v = malloc(bytes);
-	if (!ret->v) {
-		snapshot_content_release(q->p, from->n);
-		return err_oom(e);
-	}
-	memcpy(ret->v, from->v, bytes);
-	return 0;
-}
-
-/* An entry with its own copy of everything, content of the parent included. */
-static int send_entry(struct producer *q, const struct entry *en,
-		      const struct content *content, struct err *e)
-{
-	struct snapshot_event ev = { .type = EVENT_ENTRY };
-
-	if (content && content->n && copy_content(q, content, &ev.content, e))
-		return -1;
-	if (entry_copy(&ev.entry, en, e)) {
-		snapshot_event_done(q->p, &ev);
-		return -1;
-	}
-	return send_event(q, &ev, e);
-}
-
 /*
  * What lay in a folder that vanished may still be had, from its descriptor: it
  * was renamed then, and its attributes are what is missing.  One that was
  * removed with all that it had is no loss, as with files that vanish.
  */
-static void tell_vanished(struct producer *q, const struct entry *en)
+static void tell_vanished(struct snapshot_producer *q, const struct entry *en)
 {
 	struct buf *v = &q->vanished;
 
@@ -241,26 +40,26 @@ static void tell_vanished(struct producer *q, const struct entry *en)
 }
 
 /* Cut a chunk off the front of the window and send it. */
-static int send_chunk(struct producer *q, const uint8_t *from, size_t n,
-		      struct err *e)
+static int send_chunk(struct snapshot_producer *q, const uint8_t *from,
+		      size_t n, struct err *e)
 {
-	struct snapshot_job *j = job_new(n, e);
+	struct snapshot_job *j = snapshot_job_new(n, e);
 
 	if (!j)
 		return -1;
 	memcpy(j->data, from, n);
 	j->len = n;
 	j->large = q->large;
-	if (send_piece(q, j, n, e)) {
+	if (snapshot_send_piece(q, j, n, e)) {
 		snapshot_job_unref(q->p, j);
 		return -1;
 	}
-	return send_job(q, j, e);
+	return snapshot_send_job(q, j, e);
 }
 
 /* Where content says so; or, of a disk, at its blocks, which have come whole.
  */
-static size_t next_chunk(const struct producer *q, const uint8_t *from,
+static size_t next_chunk(const struct snapshot_producer *q, const uint8_t *from,
 			 size_t n)
 {
 	if (!q->blocks)
@@ -272,7 +71,7 @@ static size_t next_chunk(const struct producer *q, const uint8_t *from,
  * Cut what is in the window.  Without last, bytes that could still belong to
  * a longer chunk stay; they are moved to the front.
  */
-static int cut_window(struct producer *q, size_t *have, bool last,
+static int cut_window(struct snapshot_producer *q, size_t *have, bool last,
 		      struct err *e)
 {
 	size_t at = 0;
@@ -286,15 +85,15 @@ static int cut_window(struct producer *q, size_t *have, bool last,
 	}
 	memmove(q->window, q->window + at, *have - at);
 	*have -= at;
-	if (bound_group(q, e))
+	if (snapshot_bound_group(q, e))
 		return -1;
-	return poll_outside(q, e);
+	return snapshot_poll(q, e);
 }
 
 static int find_missing(void *arg, uint64_t offset, const struct extent *x,
 			struct err *e)
 {
-	struct producer *q = (struct producer *)arg;
+	struct snapshot_producer *q = (struct snapshot_producer *)arg;
 	int has;
 
 	(void)offset;
@@ -308,7 +107,7 @@ static int find_missing(void *arg, uint64_t offset, const struct extent *x,
 
 /* A part of a file that is as the parent has it. */
 struct keeping {
-	struct producer *q;
+	struct snapshot_producer *q;
 	uint64_t from;
 	uint64_t to;
 	uint64_t at; /* visited up to here */
@@ -348,7 +147,10 @@ static int keep_extent(void *arg, uint64_t offset, const struct extent *x,
 					   .id = x->id };
 
 	k->at = end;
-	return send_event(k->q, &ev, e) || bound_group(k->q, e) ? -1 : 0;
+	return snapshot_send_event(k->q, &ev, e) ||
+			       snapshot_bound_group(k->q, e)
+		       ? -1
+		       : 0;
 }
 
 /*
@@ -356,8 +158,8 @@ static int keep_extent(void *arg, uint64_t offset, const struct extent *x,
  * the parent does not have all of it, or as something else.  Maps are gone
  * through twice, as nothing can be taken back.
  */
-static int keep_range(struct producer *q, const struct entry *en, uint64_t from,
-		      uint64_t len, struct err *e)
+static int keep_range(struct snapshot_producer *q, const struct entry *en,
+		      uint64_t from, uint64_t len, struct err *e)
 {
 	struct keeping k = { q, from, from + len, from };
 	struct err ignored = { 0 };
@@ -378,7 +180,7 @@ static int keep_range(struct producer *q, const struct entry *en, uint64_t from,
 }
 
 /* What source_read() gave, of a file that is in the window up to *have. */
-static int take_extent(struct producer *q, const struct ahead_item *i,
+static int take_extent(struct snapshot_producer *q, const struct ahead_item *i,
 		       const struct source_extent *x, size_t *have,
 		       uint64_t *at, struct err *e)
 {
@@ -394,7 +196,7 @@ static int take_extent(struct producer *q, const struct ahead_item *i,
 			return -1;
 		if (x->same)
 			done = keep_range(q, &i->entry, *at, x->len, e);
-		else if (send_piece(q, NULL, x->len, e))
+		else if (snapshot_send_piece(q, NULL, x->len, e))
 			return -1;
 	}
 	if (done < 0)
@@ -408,7 +210,7 @@ static int take_extent(struct producer *q, const struct ahead_item *i,
 	return 0;
 }
 
-static int read_large(struct producer *q, const struct ahead_item *i,
+static int read_large(struct snapshot_producer *q, const struct ahead_item *i,
 		      struct err *e)
 {
 	struct source_extent x;
@@ -426,7 +228,7 @@ static int read_large(struct producer *q, const struct ahead_item *i,
 }
 
 /* An entry that was looked at ahead; what it owns is moved where it can be. */
-static int record_item(struct producer *q, struct snapshot_event *ev,
+static int record_item(struct snapshot_producer *q, struct snapshot_event *ev,
 		       struct ahead_item *i, struct err *e)
 {
 	tell_vanished(q, &i->entry);
@@ -437,7 +239,7 @@ static int record_item(struct producer *q, struct snapshot_event *ev,
 		ev->entry = i->entry;
 		i->listed = (struct entry){ 0 };
 	}
-	return send_event(q, ev, e);
+	return snapshot_send_event(q, ev, e);
 }
 
 /* It was read as it is, or could have changed again within its ctime. */
@@ -449,7 +251,8 @@ static bool is_doubtful(const struct entry *en, struct instant now)
 
 /* When it was as it was read: a snapshot of it may be older than its reading.
  */
-static struct instant moment(const struct producer *q, struct instant taken)
+static struct instant moment(const struct snapshot_producer *q,
+			     struct instant taken)
 {
 	const struct instant held = q->p->options->held_at;
 
@@ -459,7 +262,7 @@ static struct instant moment(const struct producer *q, struct instant taken)
 }
 
 /* Hints that are not to be trusted are inode 0. */
-static void doubt_fresh(const struct producer *q, struct entry *en,
+static void doubt_fresh(const struct snapshot_producer *q, struct entry *en,
 			struct instant taken)
 {
 	if (is_doubtful(en, moment(q, taken)))
@@ -467,7 +270,7 @@ static void doubt_fresh(const struct producer *q, struct entry *en,
 }
 
 /* The group's first name was read, and nothing has changed since. */
-static bool link_is_read(struct producer *q, const struct entry *en)
+static bool link_is_read(struct snapshot_producer *q, const struct entry *en)
 {
 	const struct link_seen *seen;
 
@@ -480,7 +283,7 @@ static bool link_is_read(struct producer *q, const struct entry *en)
 	       instant_compare(seen->ctime, en->ctime) == 0;
 }
 
-static int link_was_read(struct producer *q, const struct entry *en,
+static int link_was_read(struct snapshot_producer *q, const struct entry *en,
 			 struct instant now, struct err *e)
 {
 	void *value;
@@ -502,9 +305,9 @@ static int link_was_read(struct producer *q, const struct entry *en,
 	return 0;
 }
 
-static int open_group(struct producer *q, struct err *e)
+static int open_group(struct snapshot_producer *q, struct err *e)
 {
-	q->group = job_new(SNAPSHOT_GROUP_MAX, e);
+	q->group = snapshot_job_new(SNAPSHOT_GROUP_MAX, e);
 	if (!q->group)
 		return -1;
 	/* Each has taken a file, or a good many events. */
@@ -520,14 +323,14 @@ static int open_group(struct producer *q, struct err *e)
  * unless this session stored the same before.  Only what stays ends a group,
  * so that groups are about as long as they ought to be.
  */
-static int place_small(struct producer *q, const struct ahead_item *i,
+static int place_small(struct snapshot_producer *q, const struct ahead_item *i,
 		       struct snapshot_place *ret, bool *ret_ends,
 		       struct err *e)
 {
 	int stored;
 
 	if (q->group && q->group->len + i->len > SNAPSHOT_GROUP_MAX &&
-	    close_group(q, e))
+	    snapshot_close_group(q, e))
 		return -1;
 	if (!q->group && open_group(q, e))
 		return -1;
@@ -550,7 +353,7 @@ static int place_small(struct producer *q, const struct ahead_item *i,
  * is left to *last, to be sent with its entry.  Entries come in order: the
  * tree thread has waited for every group that was closed before.
  */
-static int send_small(struct producer *q, const struct ahead_item *i,
+static int send_small(struct snapshot_producer *q, const struct ahead_item *i,
 		      struct snapshot_place place, struct snapshot_event *last,
 		      struct err *e)
 {
@@ -560,7 +363,7 @@ static int send_small(struct producer *q, const struct ahead_item *i,
 	for (size_t n = 0; n < i->n_pieces; n++) {
 		const struct source_extent *x = &i->pieces[n];
 
-		if (n && send_event(q, last, e))
+		if (n && snapshot_send_event(q, last, e))
 			return -1;
 		*last = (struct snapshot_event){ .type = EVENT_PIECE,
 						 .len = x->len };
@@ -574,7 +377,8 @@ static int send_small(struct producer *q, const struct ahead_item *i,
 	return 0;
 }
 
-static int take_small(struct producer *q, struct ahead_item *i, struct err *e)
+static int take_small(struct snapshot_producer *q, struct ahead_item *i,
+		      struct err *e)
 {
 	struct snapshot_event ev = { 0 };
 	struct snapshot_place place;
@@ -593,11 +397,12 @@ static int take_small(struct producer *q, struct ahead_item *i, struct err *e)
 	if (record_item(q, &ev, i, e))
 		return -1;
 	/* The group last: from then on nothing but events keep it. */
-	return ends ? close_group(q, e) : 0;
+	return ends ? snapshot_close_group(q, e) : 0;
 }
 
 /* A file that the threads ahead left to us. */
-static int take_large(struct producer *q, struct ahead_item *i, struct err *e)
+static int take_large(struct snapshot_producer *q, struct ahead_item *i,
+		      struct err *e)
 {
 	struct snapshot_event ev = { .type = EVENT_DROP };
 	struct entry *en = &i->entry;
@@ -607,7 +412,7 @@ static int take_large(struct producer *q, struct ahead_item *i, struct err *e)
 		return -1;
 	i->state = source_finish(i->handle, en);
 	if (!source_state_recorded(i->state))
-		return send_event(q, &ev, e);
+		return snapshot_send_event(q, &ev, e);
 	if (link_was_read(q, en, i->taken, e))
 		return -1;
 	q->progress.files++;
@@ -616,7 +421,8 @@ static int take_large(struct producer *q, struct ahead_item *i, struct err *e)
 	return record_item(q, &ev, i, e);
 }
 
-static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
+static int take_file(struct snapshot_producer *q, struct ahead_item *i,
+		     struct err *e)
 {
 	struct snapshot_event ev = { .type = EVENT_LINK };
 	struct entry *en = &i->entry;
@@ -639,14 +445,14 @@ static int take_file(struct producer *q, struct ahead_item *i, struct err *e)
  * same, and belongs below an entry: it is what its listing told.  Hints would
  * pass that on to the next snapshot as if it were the whole of it.
  */
-static int keep_folder(struct producer *q, const struct entry *listed,
+static int keep_folder(struct snapshot_producer *q, const struct entry *listed,
 		       enum source_state state, struct err *e)
 {
 	struct entry en = *listed;
 	struct buf *v = &q->vanished;
 
 	en.inode = 0;
-	if (send_entry(q, &en, NULL, e))
+	if (snapshot_send_entry(q, &en, NULL, e))
 		return -1;
 	/* Folders below one that vanished say nothing new. */
 	if (state != SOURCE_VANISHED ||
@@ -658,7 +464,8 @@ static int keep_folder(struct producer *q, const struct entry *listed,
 }
 
 /* An entry that is new or changed, after it was looked at. */
-static int take_item(struct producer *q, struct ahead_item *i, struct err *e)
+static int take_item(struct snapshot_producer *q, struct ahead_item *i,
+		     struct err *e)
 {
 	struct snapshot_event ev = { .type = EVENT_ENTRY };
 
@@ -677,17 +484,17 @@ static int take_item(struct producer *q, struct ahead_item *i, struct err *e)
 }
 
 /* The one whose turn it is of those that are looked at ahead. */
-static int take_next(struct producer *q, struct err *e)
+static int take_next(struct snapshot_producer *q, struct err *e)
 {
 	struct ahead_item *i;
 
 	if (snapshot_ahead_next(q->ahead, &i, e) || take_item(q, i, e) ||
-	    bound_group(q, e))
+	    snapshot_bound_group(q, e))
 		return -1;
-	return poll_outside(q, e);
+	return snapshot_poll(q, e);
 }
 
-static int take_all(struct producer *q, struct err *e)
+static int take_all(struct snapshot_producer *q, struct err *e)
 {
 	while (!snapshot_ahead_is_empty(q->ahead))
 		if (take_next(q, e))
@@ -695,7 +502,8 @@ static int take_all(struct producer *q, struct err *e)
 	return 0;
 }
 
-static int take_entry(struct producer *q, const struct entry *en, struct err *e)
+static int take_entry(struct snapshot_producer *q, const struct entry *en,
+		      struct err *e)
 {
 	while (!snapshot_ahead_has_room(q->ahead, en))
 		if (take_next(q, e))
@@ -704,7 +512,7 @@ static int take_entry(struct producer *q, const struct entry *en, struct err *e)
 }
 
 /* A damaged node of the parent only makes us read what it held. */
-static void next_of_parent(struct producer *q)
+static void next_of_parent(struct snapshot_producer *q)
 {
 	struct err why;
 	int got;
@@ -719,7 +527,7 @@ static void next_of_parent(struct producer *q)
 }
 
 /* Bring the parent's tree up to the path: true when it has that entry. */
-static bool parent_has(struct producer *q, const struct entry *en)
+static bool parent_has(struct snapshot_producer *q, const struct entry *en)
 {
 	int c;
 
@@ -734,7 +542,7 @@ static bool parent_has(struct producer *q, const struct entry *en)
 }
 
 /* Whether everything that the parent's entry refers to is still there. */
-static bool is_whole(struct producer *q)
+static bool is_whole(struct snapshot_producer *q)
 {
 	struct err ignored = { 0 };
 
@@ -748,13 +556,14 @@ static bool is_whole(struct producer *q)
 			    &ignored) == 0;
 }
 
-static bool is_unchanged(struct producer *q, const struct entry *en)
+static bool is_unchanged(struct snapshot_producer *q, const struct entry *en)
 {
 	return entry_unchanged(&q->was, en) && is_whole(q);
 }
 
 /* As the parent has it, but for what stat told just now. */
-static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
+static int keep_entry(struct snapshot_producer *q, const struct entry *en,
+		      struct err *e)
 {
 	struct entry same = *en;
 
@@ -769,7 +578,7 @@ static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
 	if (en->type == ENTRY_FILE)
 		q->progress.files++;
 	tell_vanished(q, &same);
-	return send_entry(q, &same, &q->was_content, e);
+	return snapshot_send_entry(q, &same, &q->was_content, e);
 }
 
 /*
@@ -777,7 +586,7 @@ static int keep_entry(struct producer *q, const struct entry *en, struct err *e)
  * That its times were in doubt is of no account: the source does not go by
  * them.  Links are numbered by inodes, as far as that can be.
  */
-static bool can_keep_unseen(struct producer *q)
+static bool can_keep_unseen(struct snapshot_producer *q)
 {
 	const struct entry *was = &q->was;
 
@@ -792,7 +601,7 @@ static bool can_keep_unseen(struct producer *q)
  * the parent has it.  Where the parent lacks something of it, the source goes
  * on to deliver it, and what was kept by then is passed over.
  */
-static int keep_below(struct producer *q, const struct entry *folder,
+static int keep_below(struct snapshot_producer *q, const struct entry *folder,
 		      struct err *e)
 {
 	q->has_gap = false;
@@ -804,12 +613,12 @@ static int keep_below(struct producer *q, const struct entry *folder,
 			return 0;
 		buf_clear(&q->kept_up_to);
 		if (buf_add(&q->kept_up_to, q->was.path, q->was.path_len, e) ||
-		    keep_entry(q, &q->was, e) || bound_group(q, e))
+		    keep_entry(q, &q->was, e) || snapshot_bound_group(q, e))
 			return -1;
 		q->progress.entries++;
 		q->kept_bytes += q->was.size;
 		next_of_parent(q);
-		if (poll_outside(q, e))
+		if (snapshot_poll(q, e))
 			return -1;
 	}
 	if (!q->has_gap)
@@ -817,7 +626,7 @@ static int keep_below(struct producer *q, const struct entry *folder,
 	return 0;
 }
 
-static bool was_kept(const struct producer *q, const struct entry *en)
+static bool was_kept(const struct snapshot_producer *q, const struct entry *en)
 {
 	return q->kept_up_to.len &&
 	       entry_path_compare(en->path, en->path_len, q->kept_up_to.data,
@@ -825,7 +634,8 @@ static bool was_kept(const struct producer *q, const struct entry *en)
 }
 
 /* Also what lies below a folder was kept if what was kept last lies behind. */
-static int pass_over(struct producer *q, const struct entry *en, struct err *e)
+static int pass_over(struct snapshot_producer *q, const struct entry *en,
+		     struct err *e)
 {
 	q->kept_bytes -= en->size;
 	if (en->type == ENTRY_FOLDER &&
@@ -833,10 +643,11 @@ static int pass_over(struct producer *q, const struct entry *en, struct err *e)
 			       en->path_len) &&
 	    source_same_below(q->source))
 		source_skip_below(q->source);
-	return poll_outside(q, e);
+	return snapshot_poll(q, e);
 }
 
-static int walk_entry(struct producer *q, const struct entry *en, struct err *e)
+static int walk_entry(struct snapshot_producer *q, const struct entry *en,
+		      struct err *e)
 {
 	if (!parent_has(q, en) || !is_unchanged(q, en))
 		return take_entry(q, en, e);
@@ -845,7 +656,7 @@ static int walk_entry(struct producer *q, const struct entry *en, struct err *e)
 	return source_same_below(q->source) ? keep_below(q, en, e) : 0;
 }
 
-static int walk(struct producer *q, struct err *e)
+static int walk(struct snapshot_producer *q, struct err *e)
 {
 	struct entry en;
 	int got;
@@ -859,20 +670,20 @@ static int walk(struct producer *q, struct err *e)
 			continue;
 		}
 		q->progress.entries++;
-		if (walk_entry(q, &en, e) || bound_group(q, e) ||
-		    poll_outside(q, e))
+		if (walk_entry(q, &en, e) || snapshot_bound_group(q, e) ||
+		    snapshot_poll(q, e))
 			return -1;
 	}
-	if (got < 0 || take_all(q, e) || close_group(q, e))
+	if (got < 0 || take_all(q, e) || snapshot_close_group(q, e))
 		return -1;
-	return send_batch(q, e);
+	return snapshot_send_batch(q, e);
 }
 
 int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 		     struct tree *parent, struct reader *reader,
 		     uint64_t *ret_bytes_read, struct err *e)
 {
-	struct producer q = {
+	struct snapshot_producer q = {
 		.p = p, .source = source, .parent = parent, .reader = reader
 	};
 	const uint8_t *cut_key = keys_cut(
