@@ -296,9 +296,13 @@ END_TEST
  */
 static void flip_bits(struct object *o)
 {
+	static unsigned int places;
 	const size_t n = o->bytes.len;
 	const size_t step = n > 4096 ? n / 25 : 9;
 	size_t next;
+
+	if (places == 0)
+		places = check_first();
 
 	for (size_t at = 0; at < n; at = next) {
 		const unsigned int bits = at < 32 ? 8 : 1;
@@ -306,6 +310,8 @@ static void flip_bits(struct object *o)
 		for (unsigned int b = 0; b < bits; b++) {
 			const uint8_t bit = (uint8_t)(1U << ((at + b) % 8));
 
+			if (places++ % CHECK_EVERY)
+				continue;
 			o->bytes.data[at] ^= bit;
 			repo_set(fx.store, o->name, o->bytes.data, n);
 			o->bytes.data[at] ^= bit;
