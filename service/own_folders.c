@@ -1,9 +1,12 @@
 #include "service/own_folders.h"
 
+#include <linux/btrfs_tree.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 void own_folders_done(struct own_folders *x)
 {
@@ -68,6 +71,21 @@ static const char *below(const char *path, const char *folder)
 		       : NULL;
 }
 
+/*
+ * What stands in a btrfs snapshot for a subvolume within: an empty folder,
+ * whose inode is that of all such folders.
+ */
+static bool is_placeholder(const char *path)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return statfs(path, &fs) == 0 &&
+	       (unsigned long)fs.f_type == BTRFS_SUPER_MAGIC &&
+	       stat(path, &st) == 0 &&
+	       st.st_ino == BTRFS_EMPTY_SUBVOL_DIR_OBJECTID;
+}
+
 static int move_one(struct own_folders *x, const char *own, const char *folder,
 		    const char *copy, struct err *e)
 {
@@ -79,7 +97,7 @@ static int move_one(struct own_folders *x, const char *own, const char *folder,
 		return 0;
 	if (asprintf(&moved, "%s%s", copy, rest) < 0)
 		return err_oom(e);
-	failed = own_folders_add_path(x, moved, e);
+	failed = is_placeholder(moved) ? 0 : own_folders_add_path(x, moved, e);
 	free(moved);
 	return failed;
 }

@@ -144,6 +144,8 @@ def begin(world, manifest):
         f.write("left out\n")
     sh("btrfs", "subvolume", "create", data + "/folder1/nested")
     os.mkdir(world.path("keys"))
+    if manifest is VOLUME:
+        sh("btrfs", "subvolume", "create", data + "/backup")
     # Where it would hold itself, if it were not known there.
     world.run("repo", "init", data + "/backup", "--key-file",
               world.path("keys/main.key"))
@@ -205,6 +207,8 @@ def is_of_one_moment(world, manifest):
     want = files_below(data, ("backup", ".snapctl", "nested"))
     del want["left.tmp"]
     check(restored(world, "calm") == want, "it is not what it was")
+    check(os.path.isdir(world.path("calm/folder1/nested")),
+          "the folder that stands for a subvolume is not there")
 
     # Its parent is found, though each has a device of its own.
     check(details(run(world))["bytes_read"] == 0, "something was read again")
