@@ -113,9 +113,9 @@ class Bench:
                 Round(self, load, name, number, counting, part).tell_all(
                     states, steps)
                 for tool in part if apart else []:
-                    measure.remove(tool.work)
+                    measure.set_aside(tool.work)
         for tool in self.tools:
-            measure.remove(tool.work)
+            measure.set_aside(tool.work)
 
     def plot(self, what: str) -> None:
         args, rounds = self.args, self.args.plot_rounds
@@ -284,7 +284,7 @@ class Round:
             try:
                 self.compare(tool)
             finally:
-                measure.remove(tool.out)
+                measure.set_aside(tool.out)
 
     def sizes(self, step: str, steps: list[str]) -> None:
         """Bytes stored, and index entries."""

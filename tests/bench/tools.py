@@ -68,7 +68,7 @@ class Tool:
 
     def fresh(self) -> None:
         """A round begins: no repository, no cache, nothing restored."""
-        measure.remove(self.work)
+        measure.set_aside(self.work)
         os.makedirs(self.work)
 
     def command(self, step: str, number: int) -> Command | None:
