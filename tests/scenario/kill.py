@@ -44,10 +44,10 @@ LIMIT = 100
 # The lease in the collection that clears up.
 LEASE_MS = 300
 SHORT_LEASE = {"SNAPCTL_TEST_LEASE_MS": str(LEASE_MS)}
-# Kill points of a story that are tried without --full: the first ones, then
-# some, spread over the rest.
-FIRST = 60
-SPREAD = 10
+# Kill points of a story that are tried without --full (`./dev kill`): the first
+# ones, then some, spread over the rest.
+FIRST = 24
+SPREAD = 16
 # A sleep of the lease in most rounds: more rounds at a time than cores.
 WORKERS = 2 * (os.cpu_count() or 1)
 
