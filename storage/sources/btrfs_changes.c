@@ -102,6 +102,17 @@ void btrfs_changes_free(struct btrfs_changes *c)
 	free(c);
 }
 
+static struct btrfs_changes *changes_new(void)
+{
+	struct btrfs_changes *c = calloc(1, sizeof(*c));
+
+	if (c && set_size(c, 1024) < 0) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
 /* ---- From an inode to the folders above it ------------------------------ */
 
 /* The folder that a folder is in: it has one name. */
@@ -112,7 +123,7 @@ static int folder_above(const struct survey *s, uint64_t inode, uint64_t *ret)
 		.to = { inode, BTRFS_INODE_REF_KEY, UINT64_MAX },
 	};
 	struct btrfs_search search;
-	struct btrfs_found item;
+	struct btrfs_found item = { 0 };
 	int got = btrfs_search_begin(&search, s->fd, &range, BTRFS_TREE_FEW);
 
 	if (got == 0)
@@ -284,21 +295,22 @@ int btrfs_changes_find(int fd, uint64_t since, uint64_t ignored,
 		       const atomic_bool *cancel, struct btrfs_changes **ret,
 		       struct err *e)
 {
-	CLEANUP(btrfs_changes_free) struct btrfs_changes *c = NULL;
-	struct survey s = {
-		.fd = fd, .since = since, .ignored = ignored, .cancel = cancel
-	};
+	struct survey s = { .c = changes_new(),
+			    .fd = fd,
+			    .since = since,
+			    .ignored = ignored,
+			    .cancel = cancel };
 	int status;
 
-	c = calloc(1, sizeof(*c));
-	s.c = c;
-	if (!c || set_size(c, 1024) < 0)
+	if (!s.c)
 		return err_oom(e);
 	status = look_through(&s);
+	if (status == 0) {
+		*ret = s.c;
+		return 1;
+	}
 	if (status < 0)
-		return err_sys(e, "cannot ask btrfs what has changed");
-	if (status > 0)
-		return 0;
-	*ret = TAKE(c);
-	return 1;
+		(void)err_sys(e, "cannot ask btrfs what has changed");
+	btrfs_changes_free(s.c);
+	return status < 0 ? -1 : 0;
 }

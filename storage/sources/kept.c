@@ -22,7 +22,7 @@
 
 static const uint8_t label[KEYS_SIZE] = "snapctl: path of an image, v1";
 
-static int make_mark(const char *path, char out[2 * KEPT_MARK_BYTES + 1],
+static int make_mark(const char *path, char out[KEPT_MARK_DIGITS + 1],
 		     struct err *e)
 {
 	CLEANUP(hash_free) struct hash *h = NULL;
@@ -31,7 +31,7 @@ static int make_mark(const char *path, char out[2 * KEPT_MARK_BYTES + 1],
 	if (hash_new(label, &h, e) < 0 ||
 	    hash_bytes(h, path, strlen(path), bytes, e) < 0)
 		return -1;
-	text_hex(bytes, KEPT_MARK_BYTES, out);
+	text_hex(bytes, KEPT_MARK_DIGITS / 2, out);
 	return 0;
 }
 

@@ -16,14 +16,14 @@
 /* Files of one path that stay: several repositories may have it. */
 #define KEPT_FILES 4
 
-#define KEPT_MARK_BYTES 8
+#define KEPT_MARK_DIGITS 16U
 #define KEPT_NAME_BYTES \
-	(2 * KEPT_MARK_BYTES + sizeof("-") + OBJECT_ID_TEXT - 1 + 4U)
+	(KEPT_MARK_DIGITS + sizeof("-") + OBJECT_ID_TEXT - 1 + 4U)
 
 struct kept {
 	char *folder;
-	char mark[2 * KEPT_MARK_BYTES + 1]; /* of the path */
-	const char *ending;		    /* of names: ".map", say */
+	char mark[KEPT_MARK_DIGITS + 1]; /* of the path */
+	const char *ending;		 /* of names: ".map", say */
 };
 
 /*
