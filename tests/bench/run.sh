@@ -1,7 +1,8 @@
 #!/bin/bash
 # ./dev bench: snapctl beside its peers on the same data, in one run.
 # Builds for release, fetches the peers from Debian's archive (unpacked below
-# build/, not installed), and hands over to run.py, which says more.
+# build/, not installed), and hands over to run.py, which says more; or, with
+# "subvolume" first, to subvolume.sh.
 set -eu
 cd "$(dirname "$0")/../.."
 for word; do
@@ -21,5 +22,10 @@ peers=$PWD/build/peers
 [ -x "$peers/restic" ] && [ -x "$peers/borg" ] ||
 	tests/bench/peers.sh "$peers" ||
 	echo "bench: going on without what is missing" >&2
+if [ "${1:-}" = subvolume ]; then
+	shift
+	exec tests/bench/subvolume.sh "$PWD/$build/service/snapctl" \
+		"$peers/restic" "$@"
+fi
 exec /usr/bin/python3 tests/bench/run.py --snapctl "$build/service/snapctl" \
 	--peers "$peers" "$@"
