@@ -11,6 +11,9 @@
 /* Leaves that were only moved, by a balance, are read too. */
 #define ITEMS_MAX 20000000
 
+/* 16 MiB of them: an inode may have many names, each of them deep. */
+#define FOLDERS_MAX 1000000
+
 /* Deeper than any path leads: a folder that seems to lie in itself. */
 #define DEPTH_MAX 4096
 
@@ -77,6 +80,8 @@ static int set_size(struct btrfs_changes *c, size_t slots)
 
 static int add(struct btrfs_changes *c, uint64_t inode)
 {
+	if (c->used == FOLDERS_MAX)
+		return UNTOLD;
 	if (2 * (c->used + 1) > c->mask && set_size(c, 2 * (c->mask + 1)) < 0)
 		return FAILED;
 	c->slots[slot_of(c, inode)] = inode;
