@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,6 +17,11 @@ static seam_hook *hook_fn;
 static void *hook_arg;
 static _Atomic uint64_t calls;
 
+/* One call at a time, so that what is told is in the order of the deeds. */
+static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER;
+static seam_recorder *recorder_fn;
+static void *recorder_arg;
+
 uint64_t seam_calls(void)
 {
 	return atomic_load(&calls);
@@ -25,6 +31,12 @@ void seam_set_hook(seam_hook *hook, void *arg)
 {
 	hook_fn = hook;
 	hook_arg = arg;
+}
+
+void seam_set_recorder(seam_recorder *recorder, void *arg)
+{
+	recorder_fn = recorder;
+	recorder_arg = arg;
 }
 
 #ifdef SNAPCTL_TEST_HOOKS
@@ -157,7 +169,7 @@ int64_t seam_lease_ms(void)
 #endif
 
 /* Whether the call may happen; if not, errno says why. */
-static bool enter(enum seam_call call, const char *path)
+static bool may(enum seam_call call, const char *path)
 {
 	const uint64_t n = atomic_fetch_add(&calls, 1) + 1;
 	int sys = planned(n);
@@ -170,6 +182,35 @@ static bool enter(enum seam_call call, const char *path)
 	return false;
 }
 
+/* The same; when it may, done() must follow. */
+static bool enter(enum seam_call call, const char *path)
+{
+	if (!may(call, path))
+		return false;
+	if (recorder_fn)
+		(void)pthread_mutex_lock(&recording);
+	return true;
+}
+
+/* Yields result, which is less than 0 when the call failed. */
+static int done(int result, const struct seam_deed *deed)
+{
+	const int sys = errno;
+
+	if (!recorder_fn)
+		return result;
+	if (result >= 0 && deed)
+		recorder_fn(recorder_arg, deed);
+	(void)pthread_mutex_unlock(&recording);
+	errno = sys;
+	return result;
+}
+
+/* done(result, a deed with these members) */
+#define DONE(result, kind, ...)                 \
+	done(result, &(const struct seam_deed){ \
+			     .call = (kind), .fd = -1, __VA_ARGS__ })
+
 int seam_open(int dir_fd, const char *path, int flags, mode_t mode)
 {
 	int fd;
@@ -179,7 +220,11 @@ int seam_open(int dir_fd, const char *path, int flags, mode_t mode)
 	do
 		fd = openat(dir_fd, path, flags, mode);
 	while (fd < 0 && errno == EINTR);
-	return fd;
+	return done(fd, &(const struct seam_deed){ .call = SEAM_OPEN_WRITE,
+						   .fd = fd,
+						   .dir_fd = dir_fd,
+						   .path = path,
+						   .flags = flags });
 }
 
 /* offset < 0 writes at the descriptor's own position. */
@@ -188,39 +233,50 @@ static int write_all(int fd, const void *bytes, size_t n, int64_t offset)
 	const uint8_t *p = bytes;
 
 	while (n > 0) {
-		const ssize_t done = offset < 0 ? write(fd, p, n)
-						: pwrite(fd, p, n, offset);
+		const ssize_t got = offset < 0 ? write(fd, p, n)
+					       : pwrite(fd, p, n, offset);
 
-		if (done < 0 && errno == EINTR)
+		if (got < 0 && errno == EINTR)
 			continue;
-		if (done < 0)
+		if (got < 0)
 			return -1;
-		if (done == 0) {
+		if (got == 0) {
 			errno = EIO;
 			return -1;
 		}
-		p += done;
-		n -= (size_t)done;
+		p += got;
+		n -= (size_t)got;
 		if (offset >= 0)
-			offset += done;
+			offset += got;
 	}
 	return 0;
 }
 
+static int write_at(int fd, const void *bytes, size_t n, int64_t offset)
+{
+	const struct seam_deed deed = { .call = SEAM_WRITE,
+					.fd = fd,
+					.bytes = bytes,
+					.n = n,
+					.offset = offset };
+
+	if (!enter(SEAM_WRITE, ""))
+		return -1;
+	return done(write_all(fd, bytes, n, offset), &deed);
+}
+
 int seam_write(int fd, const void *bytes, size_t n)
 {
-	return enter(SEAM_WRITE, "") ? write_all(fd, bytes, n, -1) : -1;
+	return write_at(fd, bytes, n, -1);
 }
 
 int seam_pwrite(int fd, const void *bytes, size_t n, int64_t offset)
 {
-	if (!enter(SEAM_WRITE, ""))
-		return -1;
 	if (offset < 0) {
 		errno = EINVAL;
 		return -1;
 	}
-	return write_all(fd, bytes, n, offset);
+	return write_at(fd, bytes, n, offset);
 }
 
 /* Repeats a call that a signal cut short before it did anything. */
@@ -233,14 +289,21 @@ int seam_pwrite(int fd, const void *bytes, size_t n, int64_t offset)
 		retry_result_;                               \
 	})
 
+static int sync_fd(enum seam_call call, int fd)
+{
+	const struct seam_deed deed = { .call = call, .fd = fd };
+
+	return enter(call, "") ? done(RETRY(fsync(fd)), &deed) : -1;
+}
+
 int seam_fsync(int fd)
 {
-	return enter(SEAM_FSYNC, "") ? RETRY(fsync(fd)) : -1;
+	return sync_fd(SEAM_FSYNC, fd);
 }
 
 int seam_sync_dir(int dir_fd)
 {
-	return enter(SEAM_SYNC_DIR, "") ? RETRY(fsync(dir_fd)) : -1;
+	return sync_fd(SEAM_SYNC_DIR, dir_fd);
 }
 
 int seam_rename(int old_dir, const char *old_path, int new_dir,
@@ -248,7 +311,10 @@ int seam_rename(int old_dir, const char *old_path, int new_dir,
 {
 	if (!enter(SEAM_RENAME, new_path))
 		return -1;
-	return renameat2(old_dir, old_path, new_dir, new_path, flags);
+	return DONE(renameat2(old_dir, old_path, new_dir, new_path, flags),
+		    SEAM_RENAME, .dir_fd = new_dir, .path = new_path,
+		    .old_dir_fd = old_dir, .old_path = old_path,
+		    .flags = (int)flags);
 }
 
 int seam_link(int old_dir, const char *old_path, int new_dir,
@@ -256,56 +322,79 @@ int seam_link(int old_dir, const char *old_path, int new_dir,
 {
 	if (!enter(SEAM_LINK, new_path))
 		return -1;
-	return linkat(old_dir, old_path, new_dir, new_path, flags);
+	return DONE(linkat(old_dir, old_path, new_dir, new_path, flags),
+		    SEAM_LINK, .dir_fd = new_dir, .path = new_path,
+		    .old_dir_fd = old_dir, .old_path = old_path,
+		    .flags = flags);
 }
 
 int seam_symlink(const char *target, int dir_fd, const char *path)
 {
-	return enter(SEAM_LINK, path) ? symlinkat(target, dir_fd, path) : -1;
+	if (!enter(SEAM_LINK, path))
+		return -1;
+	return DONE(symlinkat(target, dir_fd, path), SEAM_LINK,
+		    .dir_fd = dir_fd, .path = path);
 }
 
 int seam_unlink(int dir_fd, const char *path, int flags)
 {
-	return enter(SEAM_UNLINK, path) ? unlinkat(dir_fd, path, flags) : -1;
+	if (!enter(SEAM_UNLINK, path))
+		return -1;
+	return DONE(unlinkat(dir_fd, path, flags), SEAM_UNLINK,
+		    .dir_fd = dir_fd, .path = path, .flags = flags);
 }
 
 int seam_mkdir(int dir_fd, const char *path, mode_t mode)
 {
-	return enter(SEAM_MKDIR, path) ? mkdirat(dir_fd, path, mode) : -1;
+	if (!enter(SEAM_MKDIR, path))
+		return -1;
+	return DONE(mkdirat(dir_fd, path, mode), SEAM_MKDIR, .dir_fd = dir_fd,
+		    .path = path);
 }
 
 int seam_mknod(int dir_fd, const char *path, mode_t mode, dev_t dev)
 {
-	return enter(SEAM_MKDIR, path) ? mknodat(dir_fd, path, mode, dev) : -1;
+	if (!enter(SEAM_MKDIR, path))
+		return -1;
+	return DONE(mknodat(dir_fd, path, mode, dev), SEAM_MKDIR,
+		    .dir_fd = dir_fd, .path = path);
 }
 
 int seam_truncate(int fd, int64_t size)
 {
-	return enter(SEAM_TRUNCATE, "") ? RETRY(ftruncate(fd, size)) : -1;
+	const struct seam_deed deed = { .call = SEAM_TRUNCATE,
+					.fd = fd,
+					.offset = size };
+
+	if (!enter(SEAM_TRUNCATE, ""))
+		return -1;
+	return done(RETRY(ftruncate(fd, size)), &deed);
 }
 
 int seam_fallocate(int fd, int mode, int64_t offset, int64_t n)
 {
 	if (!enter(SEAM_TRUNCATE, ""))
 		return -1;
-	return RETRY(fallocate(fd, mode, offset, n));
+	return done(RETRY(fallocate(fd, mode, offset, n)), NULL);
 }
 
 int seam_chown(int dir_fd, const char *path, uid_t uid, gid_t gid, int flags)
 {
 	if (!enter(SEAM_META, path))
 		return -1;
-	return fchownat(dir_fd, path, uid, gid, flags);
+	return done(fchownat(dir_fd, path, uid, gid, flags), NULL);
 }
 
 int seam_fchmod(int fd, mode_t mode)
 {
-	return enter(SEAM_META, "") ? fchmod(fd, mode) : -1;
+	return enter(SEAM_META, "") ? done(fchmod(fd, mode), NULL) : -1;
 }
 
 int seam_chmod(int dir_fd, const char *path, mode_t mode)
 {
-	return enter(SEAM_META, path) ? fchmodat(dir_fd, path, mode, 0) : -1;
+	if (!enter(SEAM_META, path))
+		return -1;
+	return done(fchmodat(dir_fd, path, mode, 0), NULL);
 }
 
 int seam_utimens(int dir_fd, const char *path, const struct timespec times[2],
@@ -314,8 +403,8 @@ int seam_utimens(int dir_fd, const char *path, const struct timespec times[2],
 	if (!enter(SEAM_META, path ? path : ""))
 		return -1;
 	if (!path)
-		return futimens(dir_fd, times);
-	return utimensat(dir_fd, path, times, flags);
+		return done(futimens(dir_fd, times), NULL);
+	return done(utimensat(dir_fd, path, times, flags), NULL);
 }
 
 int seam_setxattr(int fd, const char *path, const char *name, const void *value,
@@ -325,8 +414,8 @@ int seam_setxattr(int fd, const char *path, const char *name, const void *value,
 	if (!enter(SEAM_META, fd < 0 ? path : ""))
 		return -1;
 	if (fd >= 0)
-		return fsetxattr(fd, name, value, n, 0);
-	return lsetxattr(path, name, value, n, 0);
+		return done(fsetxattr(fd, name, value, n, 0), NULL);
+	return done(lsetxattr(path, name, value, n, 0), NULL);
 }
 
 int seam_removexattr(int fd, const char *path, const char *name)
@@ -334,15 +423,24 @@ int seam_removexattr(int fd, const char *path, const char *name)
 	assert(fd >= 0 || path);
 	if (!enter(SEAM_META, fd < 0 ? path : ""))
 		return -1;
-	return fd >= 0 ? fremovexattr(fd, name) : lremovexattr(path, name);
+	return done(fd >= 0 ? fremovexattr(fd, name) : lremovexattr(path, name),
+		    NULL);
 }
 
 int seam_announce(enum seam_call call, const char *path)
 {
-	return enter(call, path) ? 0 : -1;
+	return may(call, path) ? 0 : -1;
+}
+
+void seam_tell(const struct seam_deed *deed)
+{
+	if (!recorder_fn)
+		return;
+	(void)pthread_mutex_lock(&recording);
+	(void)done(0, deed);
 }
 
 int seam_send(const char *name)
 {
-	return enter(SEAM_SEND, name) ? 0 : -1;
+	return may(SEAM_SEND, name) ? 0 : -1;
 }

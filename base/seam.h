@@ -43,6 +43,34 @@ typedef int seam_hook(void *arg, enum seam_call call, const char *path);
 void seam_set_hook(seam_hook *hook, void *arg);
 
 /*
+ * What a call did, for a test that replays power cuts.  Told once it has
+ * succeeded, while nothing else passes the seam.
+ */
+struct seam_deed {
+	enum seam_call call;
+	int flags; /* those of the call */
+	/* The file, or with SEAM_SYNC_DIR the folder; -1: path names it, or
+	 * what lies in that folder. */
+	int fd;
+	/* What was made, removed, moved to; NULL when only fd is known. */
+	int dir_fd;
+	const char *path;
+	/* Link and rename: the old name. */
+	int old_dir_fd;
+	const char *old_path;
+	const void *bytes; /* written: n of them */
+	size_t n;
+	/* Where they went, -1: up to where fd stands now; or the new size. */
+	int64_t offset;
+};
+typedef void seam_recorder(void *arg, const struct seam_deed *deed);
+/*
+ * NULL removes it.  Set before threads start.  Owners, modes, times and
+ * attributes are not told, nor what fallocate(2) did.
+ */
+void seam_set_recorder(seam_recorder *recorder, void *arg);
+
+/*
  * Reads SNAPCTL_TEST_SEAM: "kill:N" (SIGKILL before the Nth call from now on),
  * "stop:N" (SIGSTOP before that call, so that a test knows where it stands),
  * "fail:N:ERRNO" (that one fails), "count:FILE" (the number of calls is
@@ -101,6 +129,8 @@ int seam_setxattr(int fd, const char *path, const char *name, const void *value,
  * caller then has it done, or reports the failure.
  */
 int seam_announce(enum seam_call call, const char *path) NONNULL(2) MUST_CHECK;
+/* Tell the recorder, if there is one, that the library has done so. */
+void seam_tell(const struct seam_deed *deed) NONNULL(1);
 /* Announce a write-like request to a remote store; 0 or -1 with errno. */
 int seam_send(const char *name) NONNULL(1) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 #include "service/sql_vfs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -10,10 +11,15 @@
 
 #define NAME "snapctl"
 
+/* What SQLite's own VFS syncs the folder of, with the first sync of it. */
+#define JOURNALS \
+	(SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL)
+
 /* What SQLite holds for one file; the system's own struct follows it. */
 struct seam_file {
 	sqlite3_file base;
-	const char *path; /* SQLite keeps it while the file is open */
+	const char *path;  /* SQLite keeps it while the file is open */
+	bool syncs_folder; /* at its first sync: a journal or log */
 	sqlite3_file *real;
 };
 
@@ -31,6 +37,14 @@ static bool may(enum seam_call call, const char *path)
 	return seam_announce(call, path) == 0;
 }
 
+/* Yields code, having told of what was done if it was. */
+static int told(int code, const struct seam_deed *deed)
+{
+	if (code == SQLITE_OK)
+		seam_tell(deed);
+	return code;
+}
+
 /* ---- Files: what changes them ---------------------------------------------
  */
 
@@ -38,29 +52,57 @@ static int handle_write(sqlite3_file *file, const void *bytes, int n,
 			sqlite3_int64 offset)
 {
 	sqlite3_file *real = real_of(file);
+	const struct seam_deed deed = {
+		.call = SEAM_WRITE,
+		.fd = -1,
+		.dir_fd = AT_FDCWD,
+		.path = ((struct seam_file *)file)->path,
+		.bytes = bytes,
+		.n = (size_t)n,
+		.offset = offset
+	};
 
-	if (!may(SEAM_WRITE, ((struct seam_file *)file)->path))
+	if (!may(SEAM_WRITE, deed.path))
 		return errno == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
-	return real->pMethods->xWrite(real, bytes, n, offset);
+	return told(real->pMethods->xWrite(real, bytes, n, offset), &deed);
 }
 
 static int handle_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
 	sqlite3_file *real = real_of(file);
 
-	if (!may(SEAM_TRUNCATE, ((struct seam_file *)file)->path))
+	const struct seam_deed deed = {
+		.call = SEAM_TRUNCATE,
+		.fd = -1,
+		.dir_fd = AT_FDCWD,
+		.path = ((struct seam_file *)file)->path,
+		.offset = size
+	};
+
+	if (!may(SEAM_TRUNCATE, deed.path))
 		return SQLITE_IOERR_TRUNCATE;
-	return real->pMethods->xTruncate(real, size);
+	return told(real->pMethods->xTruncate(real, size), &deed);
 }
 
 /* The first one of a new journal syncs its folder, too. */
 static int handle_fsync(sqlite3_file *file, int flags)
 {
-	sqlite3_file *real = real_of(file);
+	struct seam_file *f = (struct seam_file *)file;
+	struct seam_deed deed = { .call = SEAM_FSYNC,
+				  .fd = -1,
+				  .dir_fd = AT_FDCWD,
+				  .path = f->path };
+	int code;
 
-	if (!may(SEAM_FSYNC, ((struct seam_file *)file)->path))
+	if (!may(SEAM_FSYNC, f->path))
 		return SQLITE_IOERR_FSYNC;
-	return real->pMethods->xSync(real, flags);
+	code = told(f->real->pMethods->xSync(f->real, flags), &deed);
+	if (code == SQLITE_OK && f->syncs_folder) {
+		f->syncs_folder = false;
+		deed.call = SEAM_SYNC_DIR; /* of what path lies in */
+		seam_tell(&deed);
+	}
+	return code;
 }
 
 /* ---- Files: the rest, handed on -------------------------------------------
@@ -191,10 +233,17 @@ static int vfs_open(sqlite3_vfs *self UNUSED, const char *path,
 		    sqlite3_file *file, int flags, int *ret_flags)
 {
 	struct seam_file *f = (struct seam_file *)file;
+	const struct seam_deed deed = { .call = SEAM_OPEN_WRITE,
+					.flags = O_CREAT,
+					.fd = -1,
+					.dir_fd = AT_FDCWD,
+					.path = path };
 	int code;
 
 	f->base.pMethods = NULL;
 	f->path = path ? path : "";
+	f->syncs_folder = (flags & SQLITE_OPEN_CREATE) != 0 &&
+			  (flags & JOURNALS) != 0;
 	f->real = (sqlite3_file *)(f + 1);
 	f->real->pMethods = NULL;
 	if ((flags & (SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) != 0 &&
@@ -204,15 +253,21 @@ static int vfs_open(sqlite3_vfs *self UNUSED, const char *path,
 	/* A file that has methods is closed by SQLite, opened or not. */
 	if (f->real->pMethods != NULL)
 		f->base.pMethods = &methods;
+	if (path && (flags & SQLITE_OPEN_CREATE) != 0)
+		(void)told(code, &deed);
 	return code;
 }
 
 /* Never with a sync of the folder: the catalog is not synchronous=EXTRA. */
 static int vfs_delete(sqlite3_vfs *self UNUSED, const char *path, int sync)
 {
+	const struct seam_deed deed = {
+		.call = SEAM_UNLINK, .fd = -1, .dir_fd = AT_FDCWD, .path = path
+	};
+
 	if (!may(SEAM_UNLINK, path))
 		return SQLITE_IOERR_DELETE;
-	return real_vfs->xDelete(real_vfs, path, sync);
+	return told(real_vfs->xDelete(real_vfs, path, sync), &deed);
 }
 
 static void set_up(void)

@@ -4,8 +4,8 @@
  * Hidden here: an SQLite VFS around the system's own.  Each opening for
  * writing, write, truncation, sync and removal is announced to the seam, with
  * the path of the file, before the system's VFS does it; an errno from there
- * is what SQLite is told.  So a test kills, fails and records what the catalog
- * writes as it does for the rest.
+ * is what SQLite is told.  What it has done is told in turn.  So a test kills,
+ * fails and records what the catalog writes as it does for the rest.
  *
  * A VFS and not sqlite3_vfs's xSetSystemCall: the table behind that has no
  * fsync, and knows descriptors where this knows the file.

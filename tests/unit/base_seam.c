@@ -128,6 +128,73 @@ START_TEST(counts_and_names_each_call)
 }
 END_TEST
 
+struct deeds {
+	unsigned int n;
+	char text[2048]; /* "call name<old-name bytes@offset", one a line */
+};
+
+static void keep(void *arg, const struct seam_deed *d)
+{
+	struct deeds *k = arg;
+	const size_t used = strlen(k->text);
+
+	k->n++;
+	errno = EILSEQ;
+	(void)snprintf(k->text + used, sizeof(k->text) - used,
+		       "%d %s<%s %.*s@%d\n", (int)d->call,
+		       d->path ? d->path : "", d->old_path ? d->old_path : "",
+		       (int)d->n, d->bytes ? (const char *)d->bytes : "",
+		       (int)d->offset);
+}
+
+static void expect_deed(const struct deeds *k, enum seam_call call,
+			const char *rest)
+{
+	char line[64];
+
+	(void)snprintf(line, sizeof(line), "%d %s\n", (int)call, rest);
+	ck_assert_msg(strstr(k->text, line), "no \"%s\" in:\n%s", line,
+		      k->text);
+}
+
+START_TEST(tells_what_was_done)
+{
+	CLEANUP(scratch_done) struct scratch s;
+	const struct seam_deed own = { .call = SEAM_WRITE, .path = "library" };
+	struct deeds k = { .n = 0 };
+	unsigned int total;
+	int dir;
+
+	scratch_init(&s);
+	dir = open_folder(&s);
+	seam_set_recorder(keep, &k);
+	ck_assert_uint_eq(call_everything(dir, &total), 0);
+	expect_deed(&k, SEAM_OPEN_WRITE, "a< @0");
+	expect_deed(&k, SEAM_WRITE, "< hello@-1");
+	expect_deed(&k, SEAM_WRITE, "< J@0");
+	expect_deed(&k, SEAM_TRUNCATE, "< @3");
+	expect_deed(&k, SEAM_FSYNC, "< @0");
+	expect_deed(&k, SEAM_LINK, "b<a @0");
+	expect_deed(&k, SEAM_RENAME, "c<b @0");
+	expect_deed(&k, SEAM_LINK, "s< @0");
+	expect_deed(&k, SEAM_MKDIR, "d< @0");
+	expect_deed(&k, SEAM_SYNC_DIR, "< @0");
+	expect_deed(&k, SEAM_UNLINK, "f< @0");
+	k = (struct deeds){ .n = 0 };
+	/* Not what failed, of which errno stays as it is. */
+	ck_assert_int_eq(seam_mkdir(dir, "a", 0700), -1);
+	ck_assert_int_eq(errno, EEXIST);
+	ck_assert_int_eq(seam_announce(SEAM_WRITE, "library"), 0);
+	ck_assert_uint_eq(k.n, 0);
+	seam_tell(&own);
+	expect_deed(&k, SEAM_WRITE, "library< @0");
+	seam_set_recorder(NULL, NULL);
+	ck_assert_int_eq(seam_fsync(dir), 0);
+	ck_assert_uint_eq(k.n, 1);
+	(void)close(dir);
+}
+END_TEST
+
 START_TEST(a_refused_call_does_not_happen)
 {
 	CLEANUP(scratch_done) struct scratch s;
@@ -359,6 +426,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, does_what_its_namesakes_do);
 	tcase_add_test(tc, counts_and_names_each_call);
+	tcase_add_test(tc, tells_what_was_done);
 	tcase_add_test(tc, a_refused_call_does_not_happen);
 	tcase_add_test(tc, reports_errno);
 	tcase_add_test(tc, sets_extended_attributes);
