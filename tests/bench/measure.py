@@ -4,6 +4,7 @@ A command runs in a session of its own, so that all of it can be ended, and
 stays a zombie until its account in /proc is read.  What Linux adds up for a
 process holds its children, too, once they were waited for.
 """
+import mmap
 import os
 import re
 import shutil
@@ -222,6 +223,27 @@ def stored_mb(path: str) -> float:
                 if st.st_nlink > 1:
                     seen.add((st.st_dev, st.st_ino))
     return blocks * 512 / 1e6
+
+
+def touch_memory(spare: int = 2 << 30) -> None:
+    """Write to all memory that is free. A virtual machine gets a page from its
+    host when it first uses it: on a new one whoever came first paid 1.2 s for
+    each GB of files it wrote, and those after it nothing."""
+    with open("/proc/meminfo", encoding="ascii") as f:
+        found = dict(line.split(":", 1) for line in f)
+    size = int(found["MemAvailable"].split()[0]) * 1024 - spare
+    if size <= 0:
+        return
+    child = os.fork()
+    if child == 0:
+        step = 1 << 20
+        try:
+            with mmap.mmap(-1, size) as held:
+                for at in range(0, size - step, step):
+                    held[at:at + step] = b"\1" * step
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 # What set_aside() moved away, the oldest first, and the room that stays free.
