@@ -316,8 +316,13 @@ static int remember_link(struct walk *w, const struct entry *en,
 	size_t len;
 	const char *path = below(w, en, &len);
 
-	if (restore_look(w->top, name, &st, &ignored) != 1 || !is_like(&st, en))
-		return 0; /* somebody took it away at once */
+	if (restore_look(w->top, name, &st, &ignored) != 1 ||
+	    !is_like(&st, en)) {
+		/* Somebody took it away at once, or it cannot be looked at:
+		 * the other names become files of their own. */
+		restore_leave_out(w->run, en, "hard link");
+		return 0;
+	}
 	if (!w->links &&
 	    (filemap_new(&w->links, w->o->scratch, sizeof(uint64_t),
 			 sizeof(struct link_place), e) ||

@@ -134,7 +134,9 @@ int chunk_identify(struct chunk_worker *w, uint16_t domain,
 		return -1;
 	if (!hmac_half(w, w->pads->inner, &kind_byte, plain, n, inner) ||
 	    !hmac_half(w, w->pads->outer, NULL, inner, sizeof(inner), ret->b))
-		return err_set(e, ERR_BUG, "libcrypto cannot compute SHA-256");
+		return err_set(
+			e, ERR_NO_MEMORY,
+			"libcrypto cannot compute SHA-256: out of memory");
 	return 0;
 }
 

@@ -85,7 +85,8 @@ int chunk_cipher_seal(struct chunk_cipher *c, const struct chunk_binding *to,
 	    EVP_CipherFinal_ex(c->gcm, p + 1 + n, &got) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(c->gcm, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG,
 				p + 1 + n) != 1)
-		return err_set(e, ERR_BUG, "libcrypto cannot encrypt");
+		return err_set(e, ERR_NO_MEMORY,
+			       "libcrypto cannot encrypt: out of memory");
 	return 0;
 }
 
@@ -103,7 +104,8 @@ int chunk_cipher_open(struct chunk_cipher *c, const struct chunk_binding *to,
 			     (int)(n - SEAL_OVERHEAD)) != 1 ||
 	    EVP_CIPHER_CTX_ctrl(c->gcm, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG, tag) !=
 		    1)
-		return err_set(e, ERR_BUG, "libcrypto cannot decrypt");
+		return err_set(e, ERR_NO_MEMORY,
+			       "libcrypto cannot decrypt: out of memory");
 	/* The one thing that compares the tag. */
 	if (EVP_CipherFinal_ex(c->gcm, out + n - SEAL_OVERHEAD, &got) != 1)
 		return err_set(e, ERR_CORRUPT, "it fails authentication");

@@ -51,6 +51,7 @@ int hash_bytes(struct hash *h, const void *bytes, size_t n,
 	    (n && EVP_MAC_update(h->mac, (const uint8_t *)bytes, n) != 1) ||
 	    EVP_MAC_final(h->mac, out, &len, HASH_SIZE) != 1 ||
 	    len != HASH_SIZE)
-		return err_set(e, ERR_BUG, "libcrypto cannot compute HMAC");
+		return err_set(e, ERR_NO_MEMORY,
+			       "libcrypto cannot compute HMAC: out of memory");
 	return 0;
 }
