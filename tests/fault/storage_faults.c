@@ -1,0 +1,520 @@
+/*
+ * Each call to the system that snapshots, restores, checks, collections,
+ * copies and key changes make fails in turn, or moves half of its bytes; and
+ * each allocation fails, those of libraries included.
+ * Each time: what is said to have worked has; what has not is told, with the
+ * cause; memory and descriptors are given back, nothing is left over, the
+ * repository is sound.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "storage/replicate.h"
+#include "storage/repository/check.h"
+#include "storage/repository/deletion.h"
+#include "storage/repository/gc.h"
+#include "tests/support/alloc_all.h"
+#include "tests/support/call_fail.h"
+#include "tests/support/random.h"
+#include "tests/support/repo_frame.h"
+
+static struct repo_frame f;
+static struct tree_list tree;
+static struct object_id first; /* what is in the repository from the start */
+static struct object_id taken; /* the newest one that was acknowledged */
+static char pristine[SCRATCH_PATH];
+static unsigned int counted; /* calls, or allocations, of the last telling */
+static long lost;	     /* allocations that it did not free */
+static struct keyring_credential *second_key;
+static struct err e;
+
+/* What became of a telling. */
+struct outcome {
+	int failed;   /* as the call said, with e */
+	bool partial; /* it says that something is missing, and what */
+	char said[1400];
+};
+
+/* ---- The stories --------------------------------------------------------- */
+
+static int open_repository(void)
+{
+	f.r = NULL;
+	return repository_open(f.url, f.credential, &f.r, &e);
+}
+
+static int shut(int result)
+{
+	repository_close(f.r);
+	f.r = NULL;
+	return result;
+}
+
+/* No assertion in it, which would allocate as well. */
+static int take(struct snapshot_result *ret)
+{
+	const char *const paths[] = { f.from };
+	CLEANUP(snapshot_errors_free) struct snapshot_errors *lost_paths = NULL;
+	CLEANUP(source_close) struct source *source = NULL;
+	struct files_options files = { .paths = paths,
+				       .path_count = 1,
+				       .report = snapshot_report };
+	struct manifest about;
+	const struct snapshot_options o = { .about = &about };
+	int failed;
+
+	manifest_init(&about);
+	(void)snprintf(about.source, sizeof(about.source), "web");
+	(void)snprintf(about.type, sizeof(about.type), "files");
+	failed = snapshot_errors_new(&lost_paths, &e) ||
+		 manifest_list_add(&about.paths, f.from, strlen(f.from), &e);
+	files.report_arg = lost_paths;
+	failed = failed || files_open(&files, &source, &e) ||
+		 snapshot_take(f.r, source, lost_paths, &o, ret, &e);
+	manifest_done(&about);
+	return failed ? -1 : 0;
+}
+
+static void tell_snapshot(struct outcome *o)
+{
+	struct snapshot_result result = { .errors = 0 };
+
+	o->failed = open_repository() || take(&result);
+	(void)shut(0);
+	o->partial = !o->failed && result.errors > 0;
+	if (!o->failed)
+		taken = result.id;
+}
+
+static int find_taken(struct repository_snapshot *s)
+{
+	char text[OBJECT_ID_TEXT];
+
+	object_id_format(taken, text);
+	manifest_init(&s->manifest);
+	return repository_find(f.r, text, NULL, true, s, NULL, &e);
+}
+
+static void tell_restore(struct outcome *o)
+{
+	struct repository_snapshot s = { .deleted = false };
+	struct restore_options options = { .overwrite = RESTORE_CHANGED,
+					   .to = f.to,
+					   .path = f.from,
+					   .path_len = strlen(f.from),
+					   .failed = repo_note_failed,
+					   .left_out = repo_note_left_out,
+					   .arg = &f };
+	struct restore_result result = { .errors = 0 };
+
+	o->failed = open_repository() || find_taken(&s) ||
+		    restore_run(f.r, &s.manifest, &options, &result, &e);
+	repository_snapshot_done(&s);
+	(void)shut(0);
+	o->partial = !o->failed && (result.errors || result.left_out);
+	(void)snprintf(o->said, sizeof(o->said), "%s",
+		       result.errors ? f.failed : f.left);
+}
+
+static void tell_check(struct outcome *o)
+{
+	CLEANUP(check_result_done) struct check_result x = { .sound = false };
+	const struct check_options options = { .level = CHECK_DATA,
+					       .now = clock_now() };
+
+	o->failed = open_repository() || check_run(f.r, &options, &x, &e);
+	(void)shut(0);
+	o->partial = !o->failed && !x.sound;
+	if (o->partial)
+		(void)snprintf(o->said, sizeof(o->said), "%s: %s",
+			       x.findings[0].object, x.findings[0].message);
+}
+
+static int erase(void)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = { .deleted = false };
+	const struct deletion d = {
+		.now = clock_now(), .grace_ms = 0, .by = "me", .reason = ""
+	};
+
+	return find_taken(&s) || deletion_delete(f.r, &s, &d, &e) ? -1 : 0;
+}
+
+static void tell_collect(struct outcome *o)
+{
+	const struct gc_options options = { .now = clock_now(),
+					    .host = "host" };
+	struct gc_result result;
+
+	o->failed = open_repository() || erase() ||
+		    gc_run(f.r, &options, &result, &e);
+	(void)shut(0);
+}
+
+static void tell_copy(struct outcome *o)
+{
+	const struct replicate_options options = { .host = "host" };
+	CLEANUP(repository_close) struct repository *to = NULL;
+	struct replicate_result result = { .failed = 0 };
+	CLEANUP(store_close) struct store *s = NULL;
+
+	o->failed = open_repository() || store_open(f.to, true, &s, &e) ||
+		    replicate_settle(repository_store(f.r), s, f.credential,
+				     &e) ||
+		    repository_open(f.to, f.credential, &to, &e) ||
+		    replicate_run(f.r, to, &options, &result, &e);
+	o->partial = !o->failed && (result.failed || result.damaged);
+	(void)shut(0);
+}
+
+static void tell_keys(struct outcome *o)
+{
+	struct object_id slot;
+
+	o->failed = open_repository() ||
+		    keyring_add(repository_store(f.r), f.credential, second_key,
+				"second", clock_now(), &slot, &e) ||
+		    keyring_revoke(repository_store(f.r), f.credential, slot,
+				   clock_now(), &e);
+	(void)shut(0);
+}
+
+/* ---- Afterwards ---------------------------------------------------------- */
+
+static unsigned int entries(const char *folder)
+{
+	DIR *d = opendir(folder);
+	unsigned int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		(void)closedir(d);
+	return n;
+}
+
+static void expect_sound(const char *url, const char *when)
+{
+	CLEANUP(check_result_done) struct check_result x = { .sound = false };
+	const struct check_options o = { .level = CHECK_DATA,
+					 .now = clock_now() };
+	struct repository *r = NULL;
+	struct err why = { 0 };
+
+	if (repository_open(url, f.credential, &r, &why) ||
+	    check_run(r, &o, &x, &why))
+		ck_abort_msg("after %s: %s", when, why.text);
+	repository_close(r);
+	ck_assert_msg(x.sound, "after %s: %s: %s", when,
+		      x.n_findings ? x.findings[0].object : "",
+		      x.n_findings ? x.findings[0].message : "");
+}
+
+static void expect_restored(const char *when)
+{
+	struct outcome o = { .failed = 0 };
+
+	if (access(f.to, F_OK) != 0) {
+		tell_restore(&o);
+		ck_assert_msg(!o.failed && !o.partial, "after %s: %s %s", when,
+			      e.text, o.said);
+	}
+	repo_expect_same(&tree, f.to);
+	scratch_remove(f.to);
+}
+
+/* In place of an errno: an allocation fails. */
+#define NO_MEMORY (-2)
+
+struct story {
+	const char *name;
+	void (*tell)(struct outcome *o);
+	void (*before)(void);
+	/* Of one that says that all worked. */
+	void (*after)(const char *when);
+	bool may_be_partial;
+};
+
+static void after_snapshot(const char *when)
+{
+	expect_restored(when);
+}
+
+static void before_collect(void)
+{
+	struct outcome o = { .failed = 0 };
+
+	tell_snapshot(&o);
+	ck_assert_msg(!o.failed && !o.partial, "%s", e.text);
+}
+
+static void after_copy(const char *when)
+{
+	expect_sound(f.to, when);
+	scratch_remove(f.to);
+}
+
+static void nothing(const char *when)
+{
+	(void)when;
+}
+
+static const struct story stories[] = {
+	{ "snapshot", tell_snapshot, NULL, after_snapshot, true },
+	{ "restore", tell_restore, NULL, expect_restored, true },
+	{ "check", tell_check, NULL, nothing, true },
+	{ "copy", tell_copy, NULL, after_copy, true },
+	{ "collect", tell_collect, before_collect, nothing, false },
+	{ "keys", tell_keys, NULL, nothing, false },
+};
+
+static const int errors[] = { EIO, ENOSPC, EMFILE, EDQUOT, ESTALE, EINTR };
+
+/* A folder with the files of another one, under names of their own. */
+static void copy_links(const char *from, const char *to)
+{
+	DIR *d = opendir(from);
+	const struct dirent *entry;
+
+	ck_assert_ptr_nonnull(d);
+	ck_assert_int_eq(mkdir(to, 0700), 0);
+	while ((entry = readdir(d))) {
+		char old[2 * SCRATCH_PATH];
+		char new[2 * SCRATCH_PATH];
+
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(old, sizeof(old), "%s/%s", from, entry->d_name);
+		(void)snprintf(new, sizeof(new), "%s/%s", to, entry->d_name);
+		if (entry->d_type == DT_DIR)
+			copy_links(old, new);
+		else
+			ck_assert_int_eq(link(old, new), 0);
+	}
+	(void)closedir(d);
+}
+
+/* Every story begins with the same repository. */
+static void begin_anew(void)
+{
+	taken = first;
+	if (access(f.url, F_OK) == 0)
+		scratch_remove(f.url);
+	copy_links(pristine, f.url);
+}
+
+/* Tell it with the nth call failing, or the nth allocation; what failed. */
+static const char *tell(const struct story *s, unsigned int n, int sys,
+			struct outcome *o)
+{
+	const long live = alloc_all_live();
+
+	if (sys != NO_MEMORY) {
+		call_fail_at(n, sys);
+		s->tell(o);
+		counted = call_fail_end();
+		return call_fail_happened();
+	}
+	alloc_all_fail_at(n);
+	s->tell(o);
+	counted = alloc_all_end();
+	lost = alloc_all_live() - live;
+	return alloc_all_happened() ? "allocation" : NULL;
+}
+
+/*
+ * Libraries keep things for the next time: the C library the memory of
+ * threads, libcrypto its last 16 errors.  What is lost each time is no such.
+ */
+#define TELLINGS_OF_A_LOSS 20
+
+/* The story with the nth call failing; whether it came to that. */
+static bool told(const struct story *s, unsigned int n, int sys)
+{
+	const int open_before = check_open_descriptors();
+	struct outcome o = { .failed = 0 };
+	char when[200];
+	char tmp[SCRATCH_PATH + 8];
+	const char *what = NULL;
+
+	(void)snprintf(tmp, sizeof(tmp), "%s/tmp", f.url);
+	for (int i = 0; i < TELLINGS_OF_A_LOSS; i++) {
+		o = (struct outcome){ .failed = 0 };
+		begin_anew();
+		if (access(f.to, F_OK) == 0)
+			scratch_remove(f.to);
+		if (s->before)
+			s->before();
+		err_clear(&e);
+		what = tell(s, n, sys, &o);
+		if (sys != NO_MEMORY || !what || lost <= 0)
+			break;
+	}
+	(void)snprintf(when, sizeof(when), "%s, call %u (%s), %s", s->name, n,
+		       what ? what : "none",
+		       sys == CALL_SHORT  ? "by half"
+		       : sys == NO_MEMORY ? "out of memory"
+					  : strerrorname_np(sys));
+	if (getenv("SNAPCTL_TEST_SHOW"))
+		(void)fprintf(stderr, "%s: %s%s%s %s\n", when,
+			      o.failed	  ? err_kind(e.code)->name
+			      : o.partial ? "partial"
+					  : "fine",
+			      o.failed ? ": " : "", o.failed ? e.text : "",
+			      o.said);
+	ck_assert_msg(check_open_descriptors() == open_before,
+		      "after %s: %d descriptors stay open", when,
+		      check_open_descriptors() - open_before);
+	if (!what || sys == CALL_SHORT)
+		ck_assert_msg(!o.failed && !o.partial, "%s: %s %s", when,
+			      e.text, o.said);
+	ck_assert_msg(sys != NO_MEMORY || !what || lost <= 0,
+		      "after %s: %ld allocations are lost", when, lost);
+	if (o.failed)
+		ck_assert_msg(
+			e.code != ERR_NONE && e.code != ERR_BUG && e.text[0],
+			"%s: %s: %s", when, err_kind(e.code)->name, e.text);
+	ck_assert_msg(!o.partial || s->may_be_partial, "%s: partial", when);
+	if (what && strcmp(what, "unlinkat") != 0)
+		ck_assert_msg(entries(tmp) <= 2,
+			      "%s: something is left in tmp/", when);
+	if (!o.failed && !o.partial)
+		s->after(when);
+	if (access(f.to, F_OK) == 0)
+		scratch_remove(f.to);
+	if (n % 4 == 0)
+		expect_sound(f.url, when);
+	return what != NULL;
+}
+
+/* So many tellings of a story with each kind of failure, unless all are. */
+#define TELLINGS (300 / CHECK_EVERY)
+
+/*
+ * A call fails in each of about so many tellings (0: in turn each call, up to
+ * the most that one telling made: their number varies with what threads do
+ * meanwhile), with an errno, or 0: with any.  Returns how many failed.
+ */
+static unsigned int each(const struct story *s, int sys, unsigned int tellings)
+{
+	const size_t n_errors = sizeof(errors) / sizeof(errors[0]);
+	struct random dice = random_seed();
+	unsigned int points = 0;
+	unsigned int every;
+	unsigned int most;
+
+	/* Untroubled, to know how many calls there are. */
+	(void)told(s, UINT32_MAX, sys ? sys : EIO);
+	most = counted;
+	every = tellings ? most / tellings + 1 : 1;
+	for (unsigned int n = 1 + (unsigned int)random_below(&dice, every);
+	     n <= most; n += every) {
+		const int now = sys ? sys
+				    : errors[random_below(&dice, n_errors)];
+
+		points += told(s, n, now);
+		most = counted > most ? counted : most;
+	}
+	return points;
+}
+
+START_TEST(every_call_in_turn)
+{
+	const struct story *s = &stories[_i];
+	unsigned int points = 0;
+
+	if (!getenv("SNAPCTL_TEST_FULL")) {
+		points = each(s, 0, TELLINGS) +
+			 each(s, CALL_SHORT, TELLINGS / 4);
+		ck_assert_uint_gt(points, 100 / CHECK_EVERY);
+	} else {
+		for (size_t k = 0; k < sizeof(errors) / sizeof(errors[0]); k++)
+			points += each(s, errors[k], 0);
+		points += each(s, CALL_SHORT, 0);
+	}
+	(void)printf("%s: %u calls failed\n", s->name, points);
+}
+END_TEST
+
+START_TEST(every_allocation_in_turn)
+{
+	const struct story *s = &stories[_i];
+	unsigned int points;
+
+	points = each(s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : TELLINGS);
+	ck_assert_uint_gt(points, 100 / CHECK_EVERY);
+	(void)printf("%s: %u allocations failed\n", s->name, points);
+}
+END_TEST
+
+/* ---- The frame ----------------------------------------------------------- */
+
+static void write_file(const char *name, size_t n, uint8_t byte, off_t at)
+{
+	static uint8_t bytes[200000];
+	char path[2 * SCRATCH_PATH];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", f.from, name);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(byte * (i >> 7) + i * i);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, bytes, n, at), (ssize_t)n);
+	ck_assert_int_eq(fsetxattr(fd, "user.test", "x", 1, 0), 0);
+	(void)close(fd);
+}
+
+static void set_up(void)
+{
+	struct outcome o = { .failed = 0 };
+	char path[2 * SCRATCH_PATH];
+	char other[2 * SCRATCH_PATH];
+
+	repo_frame_init(&f, NULL);
+	(void)shut(0);
+	ck_ok(keyring_credential_make_key_file(
+		scratch_path(&f.dir, "second", path), &second_key, &e));
+	ck_assert_int_eq(mkdir(f.from, 0755), 0);
+	write_file("small", 100, 1, 0);
+	write_file("large", 150000, 2, 0);
+	write_file("sparse", 5000, 3, 1 << 20);
+	(void)snprintf(path, sizeof(path), "%s/folder", f.from);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	write_file("folder/inner", 3000, 4, 0);
+	(void)snprintf(path, sizeof(path), "%s/small", f.from);
+	(void)snprintf(other, sizeof(other), "%s/link", f.from);
+	ck_assert_int_eq(link(path, other), 0);
+	(void)snprintf(other, sizeof(other), "%s/symlink", f.from);
+	ck_assert_int_eq(symlink("small", other), 0);
+	repo_list(&tree, f.from);
+	tell_snapshot(&o);
+	ck_assert_msg(!o.failed && !o.partial, "%s", e.text);
+	first = taken;
+	(void)scratch_path(&f.dir, "pristine", pristine);
+	ck_assert_int_eq(rename(f.url, pristine), 0);
+}
+
+static void tear_down(void)
+{
+	keyring_credential_free(second_key);
+	tree_list_done(&tree);
+	repo_frame_done(&f);
+}
+
+static void cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+
+	tcase_add_loop_test(tc, every_call_in_turn, 0,
+			    sizeof(stories) / sizeof(stories[0]));
+	if (alloc_all_works())
+		tcase_add_loop_test(tc, every_allocation_in_turn, 0,
+				    sizeof(stories) / sizeof(stories[0]));
+}
+
+CHECK_MAIN("storage/faults", cases)
