@@ -1,10 +1,13 @@
 #include "tests/support/alloc_all.h"
 
 #include <errno.h>
+#include <link.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 
 static atomic_uint counted;
@@ -45,6 +48,35 @@ long alloc_all_live(void)
 #endif
 #endif
 
+/* Where the code of the library lies that is spared. */
+static struct {
+	uintptr_t from, to;
+} spared;
+
+static int look_at(struct dl_phdr_info *info, size_t size, void *library)
+{
+	(void)size;
+	if (!strstr(info->dlpi_name, library))
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X))
+			continue;
+		spared.from = info->dlpi_addr + p->p_vaddr;
+		spared.to = spared.from + p->p_memsz;
+	}
+	return 1;
+}
+
+void alloc_all_spare(const char *library)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s", library);
+	(void)dl_iterate_phdr(look_at, name);
+}
+
 #ifdef SANITIZED
 
 bool alloc_all_works(void)
@@ -66,9 +98,11 @@ void *__libc_realloc(void *p, size_t n);
 void *__libc_memalign(size_t align, size_t n);
 void __libc_free(void *p);
 
-static bool fails(void)
+static bool fails(const void *caller)
 {
-	if (!atomic_load(&counting) ||
+	const uintptr_t at = (uintptr_t)caller;
+
+	if (!atomic_load(&counting) || (at >= spared.from && at < spared.to) ||
 	    atomic_fetch_add(&counted, 1) + 1 != fails_at)
 		return false;
 	atomic_store(&happened, true);
@@ -95,12 +129,16 @@ static void *had(void *p, bool by_loader)
 
 void *malloc(size_t n)
 {
-	return fails() ? NULL : had(__libc_malloc(n), BY_LOADER());
+	return fails(__builtin_return_address(0))
+		       ? NULL
+		       : had(__libc_malloc(n), BY_LOADER());
 }
 
 void *calloc(size_t n, size_t size)
 {
-	return fails() ? NULL : had(__libc_calloc(n, size), BY_LOADER());
+	return fails(__builtin_return_address(0))
+		       ? NULL
+		       : had(__libc_calloc(n, size), BY_LOADER());
 }
 
 /* Nothing else gives memory back when the new size is 0. */
@@ -112,7 +150,7 @@ void *realloc(void *p, size_t n)
 		free(p);
 		return NULL;
 	}
-	if (fails())
+	if (fails(__builtin_return_address(0)))
 		return NULL;
 	moved = __libc_realloc(p, n);
 	return p ? moved : had(moved, false);
@@ -131,18 +169,24 @@ void *reallocarray(void *p, size_t n, size_t size)
 
 void *aligned_alloc(size_t align, size_t n)
 {
-	return fails() ? NULL : had(__libc_memalign(align, n), false);
+	return fails(__builtin_return_address(0))
+		       ? NULL
+		       : had(__libc_memalign(align, n), false);
 }
 
 void *memalign(size_t align, size_t n);
 void *memalign(size_t align, size_t n)
 {
-	return fails() ? NULL : had(__libc_memalign(align, n), false);
+	return fails(__builtin_return_address(0))
+		       ? NULL
+		       : had(__libc_memalign(align, n), false);
 }
 
 int posix_memalign(void **ret, size_t align, size_t n)
 {
-	void *p = fails() ? NULL : had(__libc_memalign(align, n), false);
+	void *p = fails(__builtin_return_address(0))
+			  ? NULL
+			  : had(__libc_memalign(align, n), false);
 
 	if (!p)
 		return ENOMEM;

@@ -15,6 +15,11 @@
 bool alloc_all_works(void);
 /* The nth allocation from now on fails, once; 0: none, but all are counted. */
 void alloc_all_fail_at(unsigned int n);
+/*
+ * What that library asks for itself ("libx.so") does not fail: for one that
+ * does not survive it, which is not for us to mend.
+ */
+void alloc_all_spare(const char *library);
 /* Whether it came to that since. */
 bool alloc_all_happened(void);
 /* Ends it; how many allocations were counted. */

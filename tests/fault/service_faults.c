@@ -1,0 +1,340 @@
+/*
+ * Each call to the system that a run makes fails in turn, or moves half of its
+ * bytes; and each allocation fails, those of SQLite and the other libraries
+ * included.  Each time: a run that says it succeeded has, and one that has not
+ * says why; the catalog is sound and says nothing that the region does not
+ * bear out; memory and descriptors are given back; the next attempt of the
+ * occurrence succeeds, and there is one snapshot.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "tests/support/alloc_all.h"
+#include "tests/support/call_fail.h"
+#include "tests/support/check_main.h"
+#include "tests/support/random.h"
+#include "tests/support/run_frame.h"
+
+/* In place of an errno: an allocation fails. */
+#define NO_MEMORY (-2)
+
+static struct run_frame t;
+static char pristine[SCRATCH_PATH + 16];
+static unsigned int counted; /* calls, or allocations, of the last telling */
+static long lost;	     /* allocations that it did not free */
+
+/* What became of a telling. */
+struct outcome {
+	int failed;
+	enum run_state state; /* of a run that did not fail as a whole */
+	struct err e;
+};
+
+static void copy_file(const char *from, const char *to)
+{
+	static uint8_t bytes[1 << 22];
+	FILE *in = fopen(from, "re");
+	FILE *out = fopen(to, "we");
+	size_t n;
+
+	ck_assert(in && out);
+	n = fread(bytes, 1, sizeof(bytes), in);
+	ck_assert_uint_lt(n, sizeof(bytes));
+	ck_assert_uint_eq(fwrite(bytes, 1, n, out), n);
+	(void)fclose(in);
+	ck_assert_int_eq(fclose(out), 0);
+	ck_assert_int_eq(chmod(to, 0600), 0);
+}
+
+static void copy_folder(const char *from, const char *to)
+{
+	DIR *d = opendir(from);
+	const struct dirent *entry;
+
+	ck_assert_ptr_nonnull(d);
+	ck_assert_int_eq(mkdir(to, 0700), 0);
+	while ((entry = readdir(d))) {
+		char old[3 * SCRATCH_PATH];
+		char new[3 * SCRATCH_PATH];
+
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(old, sizeof(old), "%s/%s", from, entry->d_name);
+		(void)snprintf(new, sizeof(new), "%s/%s", to, entry->d_name);
+		if (entry->d_type == DT_DIR)
+			copy_folder(old, new);
+		else
+			copy_file(old, new);
+	}
+	(void)closedir(d);
+}
+
+/* Every telling begins with the same world, at the same place. */
+static void begin_anew(void)
+{
+	catalog_close(t.f.c);
+	t.f.c = NULL;
+	scratch_remove(t.root);
+	copy_folder(pristine, t.root);
+}
+
+/* ---- The stories --------------------------------------------------------- */
+
+static int64_t run_id; /* claimed in every world */
+
+static void tell_run(struct outcome *o)
+{
+	struct catalog *c = NULL;
+	struct run *r = NULL;
+	const struct run_step *steps;
+	size_t n;
+
+	o->failed = catalog_open(t.f.path, &c, &o->e) ||
+		    run_load(c, run_id, &r, &o->e);
+	if (!o->failed) {
+		r->config = t.config;
+		r->stop = &t.stop;
+		steps = run_steps(r->kind, &n);
+		o->failed = run_perform(r, steps, n, &o->state, &o->e);
+	}
+	run_free(r);
+	catalog_close(c);
+}
+
+static void tell_apply(struct outcome *o)
+{
+	const struct catalog_document d = {
+		.kind = "Policy",
+		.name = "extra",
+		.spec_json = "{\"retention\":{\"keep-last\":1}}"
+	};
+	const struct catalog_actor who = { .uid = 1000,
+					   .name = "tester",
+					   .now = clock_now() };
+	struct catalog_applied applied = { 0 };
+	struct catalog *c = NULL;
+
+	o->failed = catalog_open(t.f.path, &c, &o->e) ||
+		    catalog_apply(c, &d, 1, &who, &applied, &o->e);
+	catalog_applied_done(&applied, 1);
+	catalog_close(c);
+	o->state = RUN_SUCCEEDED;
+}
+
+/* ---- Afterwards ---------------------------------------------------------- */
+
+static void reopen(const char *when)
+{
+	struct catalog_audit_state audit;
+
+	if (catalog_open(t.f.path, &t.f.c, &t.f.e) ||
+	    catalog_check(t.f.c, &t.f.e) ||
+	    catalog_audit_verify(t.f.c, &audit, &t.f.e))
+		ck_abort_msg("after %s: %s", when, t.f.e.text);
+	ck_assert_msg(audit.sound, "after %s: the audit trail is broken", when);
+}
+
+static void after_run(const char *when, const struct outcome *o)
+{
+	const int live = run_counts(&t, "a").live;
+	enum run_state again;
+
+	ck_assert_msg(frame_count(&t.f, "SELECT count(*) FROM snapshots") <=
+			      live,
+		      "after %s: the catalog has a snapshot too many", when);
+	if (!o->failed && o->state == RUN_SUCCEEDED) {
+		ck_assert_msg(live == 1, "%s: %d snapshots", when, live);
+		return;
+	}
+	ck_assert_msg(o->failed ||
+			      frame_count(&t.f,
+					  "SELECT count(*) FROM run_steps "
+					  "WHERE state IN ('failed', "
+					  "'partial') AND message <> ''") > 0,
+		      "%s: no step says why", when);
+	/* The same run again, as another attempt has it.  A snapshot that was
+	 * published without something is that of the occurrence. */
+	again = run_do(&t, run_id);
+	ck_assert_msg(again == RUN_SUCCEEDED ||
+			      (again == RUN_PARTIAL && !o->failed &&
+			       o->state == RUN_PARTIAL && live == 1),
+		      "after %s: the next attempt is %d, after %d, %d", when,
+		      (int)again, (int)o->state, live);
+	ck_assert_msg(run_counts(&t, "a").live == 1 &&
+			      frame_count(&t.f, "SELECT count(*) FROM "
+						"snapshots") == 1,
+		      "after %s: %d snapshots", when, run_counts(&t, "a").live);
+}
+
+static void after_apply(const char *when, const struct outcome *o)
+{
+	const int64_t n = frame_count(&t.f, "SELECT count(*) FROM resources "
+					    "WHERE name = 'extra'");
+	const int64_t said = frame_count(
+		&t.f, "SELECT count(*) FROM audit WHERE object = "
+		      "'Policy/extra'");
+
+	ck_assert_msg(o->failed || n == 1, "%s: it is not there", when);
+	ck_assert_msg(n == said, "%s: %d rows, %d audit records", when, (int)n,
+		      (int)said);
+}
+
+static const struct story {
+	const char *name;
+	void (*tell)(struct outcome *o);
+	void (*after)(const char *when, const struct outcome *o);
+} stories[] = {
+	{ "run", tell_run, after_run },
+	{ "apply", tell_apply, after_apply },
+};
+#define STORIES (sizeof(stories) / sizeof(stories[0]))
+
+static const int errors[] = { EIO, ENOSPC, EMFILE, EDQUOT, ESTALE, EINTR };
+#define ERRORS (sizeof(errors) / sizeof(errors[0]))
+
+static const char *tell(const struct story *s, unsigned int n, int sys,
+			struct outcome *o)
+{
+	const long live = alloc_all_live();
+
+	if (sys != NO_MEMORY) {
+		call_fail_at(n, sys);
+		s->tell(o);
+		counted = call_fail_end();
+		return call_fail_happened();
+	}
+	alloc_all_fail_at(n);
+	s->tell(o);
+	counted = alloc_all_end();
+	lost = alloc_all_live() - live;
+	return alloc_all_happened() ? "allocation" : NULL;
+}
+
+/* Libraries keep things for the next time: what is lost each time is ours. */
+#define TELLINGS_OF_A_LOSS 20
+
+/* The story with the nth call failing; whether it came to that. */
+static bool told(const struct story *s, unsigned int n, int sys)
+{
+	const char *what = NULL;
+	struct outcome o;
+	char when[200];
+	int before = 0;
+
+	for (int i = 0; i < TELLINGS_OF_A_LOSS; i++) {
+		o = (struct outcome){ .state = RUN_FAILED };
+		begin_anew();
+		before = check_open_descriptors();
+		what = tell(s, n, sys, &o);
+		if (sys != NO_MEMORY || !what || lost <= 0)
+			break;
+	}
+	(void)snprintf(when, sizeof(when), "%s, call %u (%s), %s", s->name, n,
+		       what ? what : "none",
+		       sys == CALL_SHORT  ? "by half"
+		       : sys == NO_MEMORY ? "out of memory"
+					  : strerrorname_np(sys));
+	if (getenv("SNAPCTL_TEST_SHOW"))
+		(void)fprintf(stderr, "%s: %s %s\n", when,
+			      o.failed ? err_kind(o.e.code)->name : "told",
+			      o.failed ? o.e.text : "");
+	ck_assert_msg(check_open_descriptors() == before,
+		      "after %s: %d descriptors stay open", when,
+		      check_open_descriptors() - before);
+	ck_assert_msg(sys != NO_MEMORY || !what || lost <= 0,
+		      "after %s: %ld allocations are lost", when, lost);
+	if (!what || sys == CALL_SHORT)
+		ck_assert_msg(!o.failed && o.state == RUN_SUCCEEDED, "%s: %s",
+			      when, o.failed ? o.e.text : "it fails");
+	if (o.failed)
+		ck_assert_msg(o.e.code != ERR_NONE && o.e.code != ERR_BUG &&
+				      o.e.text[0],
+			      "%s: %s: %s", when, err_kind(o.e.code)->name,
+			      o.e.text);
+	reopen(when);
+	s->after(when, &o);
+	return what != NULL;
+}
+
+#define TELLINGS (150 / CHECK_EVERY)
+
+static unsigned int each(const struct story *s, int sys, unsigned int tellings)
+{
+	struct random dice = random_seed();
+	unsigned int points = 0;
+	unsigned int every;
+	unsigned int most;
+
+	/* Untroubled, to know how many calls there are. */
+	(void)told(s, UINT32_MAX, sys ? sys : EIO);
+	most = counted;
+	every = tellings ? most / tellings + 1 : 1;
+	for (unsigned int n = 1 + (unsigned int)random_below(&dice, every);
+	     n <= most; n += every) {
+		const int now = sys ? sys : errors[random_below(&dice, ERRORS)];
+
+		points += told(s, n, now);
+		most = counted > most ? counted : most;
+	}
+	return points;
+}
+
+START_TEST(every_call_in_turn)
+{
+	const struct story *s = &stories[_i];
+	unsigned int points = 0;
+
+	if (!getenv("SNAPCTL_TEST_FULL")) {
+		points = each(s, 0, TELLINGS) +
+			 each(s, CALL_SHORT, TELLINGS / 4);
+	} else {
+		for (size_t k = 0; k < ERRORS; k++)
+			points += each(s, errors[k], 0);
+		points += each(s, CALL_SHORT, 0);
+	}
+	ck_assert_uint_gt(points, 3 / CHECK_EVERY);
+	(void)printf("%s: %u calls failed\n", s->name, points);
+}
+END_TEST
+
+START_TEST(every_allocation_in_turn)
+{
+	const struct story *s = &stories[_i];
+	unsigned int points;
+
+	points = each(s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : TELLINGS);
+	ck_assert_uint_gt(points, 50 / CHECK_EVERY);
+	(void)printf("%s: %u allocations failed\n", s->name, points);
+}
+END_TEST
+
+static void set_up(void)
+{
+	run_open(&t);
+	/* It dies of it, in fy_parse_input_append(), as of version 0.7. */
+	alloc_all_spare("libfyaml.so");
+	log_set_level(LOG_LEVEL_ERROR);
+	run_id = run_attempt(&t, 0);
+	catalog_close(t.f.c);
+	t.f.c = NULL;
+	(void)snprintf(pristine, sizeof(pristine), "%s.pristine", t.root);
+	ck_assert_int_eq(rename(t.root, pristine), 0);
+	ck_assert_int_eq(mkdir(t.root, 0700), 0);
+}
+
+static void tear_down(void)
+{
+	scratch_remove(pristine);
+	run_done(&t);
+}
+
+static void cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_loop_test(tc, every_call_in_turn, 0, STORIES);
+	if (alloc_all_works())
+		tcase_add_loop_test(tc, every_allocation_in_turn, 0, STORIES);
+}
+
+CHECK_MAIN("service/faults", cases)
