@@ -237,8 +237,9 @@ struct catalog_occurrence {
 	struct instant jittered;  /* when it is to start */
 	struct instant noted;	  /* when the row was written */
 	enum catalog_occurrence_state state;
-	const char *reason;  /* of skipped, missed, superseded, failed */
-	int64_t lateness_ms; /* of the first attempt, or of the ending */
+	const char *reason; /* of skipped, missed, superseded, failed */
+	/* Of the first attempt, or of the ending; 0 before its start. */
+	int64_t lateness_ms;
 	struct instant started, finished; /* or 0 */
 };
 

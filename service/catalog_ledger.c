@@ -52,6 +52,7 @@ static int insert_occurrence(struct catalog *c,
 			     const struct catalog_occurrence *o, struct err *e)
 {
 	const bool ended = o->state != CATALOG_DUE;
+	const int64_t late_ms = instant_ms_between(o->jittered, o->noted);
 	struct sql_stmt *s = sql_stmt(
 		c->db,
 		"INSERT INTO occurrences (kind, schedule_uid, schedule, "
@@ -73,7 +74,7 @@ static int insert_occurrence(struct catalog *c,
 	sql_time(s, o->noted);
 	sql_text(s, catalog_occurrence_state_name(o->state));
 	sql_text(s, o->reason);
-	sql_int(s, ended ? instant_ms_between(o->jittered, o->noted) : 0);
+	sql_int(s, ended && late_ms > 0 ? late_ms : 0);
 	sql_time_or_null(s, ended ? o->noted : (struct instant){ 0 });
 	return sql_run(s, e) < 0 ? -1 : 0;
 }
@@ -128,7 +129,7 @@ int catalog_end_occurrence(struct catalog *c, int64_t id,
 		c->db,
 		"UPDATE occurrences SET state = ?2, reason = ?3, "
 		"finished_us = ?4, lateness_ms = CASE WHEN started_us IS NULL "
-		"THEN (?4 - jittered_us) / 1000 ELSE lateness_ms END "
+		"THEN max(0, ?4 - jittered_us) / 1000 ELSE lateness_ms END "
 		"WHERE id = ?1 AND state IN ('due', 'running') AND NOT EXISTS ("
 		"SELECT 1 FROM runs WHERE occurrence = ?1 AND "
 		"state IN ('queued', 'running'))",

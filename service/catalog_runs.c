@@ -251,7 +251,7 @@ static int start_occurrence(struct catalog *c, int64_t id, struct instant now,
 	struct sql_stmt *s = sql_stmt(
 		c->db,
 		"UPDATE occurrences SET state = 'running', started_us = ?2, "
-		"lateness_ms = (?2 - jittered_us) / 1000 "
+		"lateness_ms = max(0, ?2 - jittered_us) / 1000 "
 		"WHERE id = ?1 AND state = 'due'",
 		e);
 

@@ -104,6 +104,30 @@ START_TEST(one_that_was_missed_is_noted_with_its_lateness)
 }
 END_TEST
 
+/* Suspended, say, between its instant and the start that jitter gave it. */
+START_TEST(what_ends_before_its_start_is_not_late)
+{
+	CLEANUP(frame_done) struct frame f;
+	struct catalog_occurrence o = occurrence_at(100);
+	int64_t id;
+
+	frame_open(&f);
+	o.jittered = at(900);
+	o.noted = at(100);
+	o.state = CATALOG_SKIPPED;
+	o.reason = "suspended";
+	ck_assert_int_eq(catalog_occurrence_note(f.c, &o, &id, &f.e), 1);
+	ck_assert_int_eq(get(&f, id).lateness_ms, 0);
+	o.at = at(200);
+	o.state = CATALOG_DUE;
+	ck_assert_int_eq(catalog_occurrence_note(f.c, &o, &id, &f.e), 1);
+	ck_assert_int_eq(catalog_occurrence_end(f.c, id, CATALOG_SKIPPED,
+						"suspended", at(300), &f.e),
+			 1);
+	ck_assert_int_eq(get(&f, id).lateness_ms, 0);
+}
+END_TEST
+
 START_TEST(one_that_ends_takes_its_next_attempt_along)
 {
 	CLEANUP(frame_done) struct frame f;
@@ -664,6 +688,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, noting_twice_is_noting_once);
 	tcase_add_test(tc, one_that_was_missed_is_noted_with_its_lateness);
+	tcase_add_test(tc, what_ends_before_its_start_is_not_late);
 	tcase_add_test(tc, one_that_ends_takes_its_next_attempt_along);
 	tcase_add_test(tc, a_run_takes_its_occurrence_through_to_the_end);
 	tcase_add_test(tc, a_retry_is_another_run_of_the_same_occurrence);
