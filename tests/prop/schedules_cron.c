@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/support/check_main.h"
+#include "tests/support/cron_draw.h"
 #include "tests/support/libc_zone.h"
 #include "tests/support/random.h"
 #include "tests/support/zonefile.h"
@@ -18,132 +19,6 @@
 /* Compared is a week; a day and a half around it is known, too. */
 #define EDGE	(DAY + DAY / 2)
 #define MINUTES ((WEEK + 2 * EDGE) / 60)
-
-static const char *const zones[] = {
-	"Africa/Cairo",	       "Africa/Casablanca",
-	"America/Asuncion",    "America/Bogota",
-	"America/Caracas",     "America/Godthab",
-	"America/Havana",      "America/New_York",
-	"America/Santiago",    "America/Sao_Paulo",
-	"America/St_Johns",    "Antarctica/Casey",
-	"Antarctica/Troll",    "Asia/Amman",
-	"Asia/Beirut",	       "Asia/Dhaka",
-	"Asia/Gaza",	       "Asia/Jerusalem",
-	"Asia/Kathmandu",      "Asia/Kolkata",
-	"Asia/Pyongyang",      "Asia/Tehran",
-	"Atlantic/Azores",     "Australia/Adelaide",
-	"Australia/Lord_Howe", "Australia/Sydney",
-	"Europe/Berlin",       "Europe/Chisinau",
-	"Europe/Dublin",       "Europe/Istanbul",
-	"Europe/Lisbon",       "Europe/Moscow",
-	"Pacific/Apia",	       "Pacific/Auckland",
-	"Pacific/Chatham",     "Pacific/Kiritimati",
-	"Pacific/Norfolk",     "America/Scoresbysund",
-};
-
-/* An expression as sets of allowed values, and the text that means them. */
-struct timetable {
-	bool ok[5][64];
-	bool star[5];
-	char text[CRON_TEXT_MAX];
-};
-
-static const unsigned int low[5] = { 0, 0, 1, 1, 0 };
-static const unsigned int high[5] = { 59, 23, 31, 12, 6 };
-
-static size_t draw_list(struct random *r, struct timetable *t, size_t f,
-			char *out, size_t room)
-{
-	const uint64_t items = 1 + random_below(r, 3);
-	size_t used = 0;
-
-	for (uint64_t i = 0; i < items; i++) {
-		const unsigned int span = high[f] - low[f] + 1;
-		const unsigned int a = low[f] +
-				       (unsigned int)random_below(r, span);
-		unsigned int b = a;
-		unsigned int step = 1;
-
-		used += (size_t)snprintf(out + used, room - used, "%s%u",
-					 i ? "," : "", a);
-		if (random_below(r, 3) == 0) {
-			b = a + (unsigned int)random_below(r, high[f] - a + 1);
-			used += (size_t)snprintf(out + used, room - used, "-%u",
-						 b);
-			if (random_below(r, 2)) {
-				step = 1 + (unsigned int)random_below(r, span);
-				used += (size_t)snprintf(
-					out + used, room - used, "/%u", step);
-			}
-		}
-		for (unsigned int v = a; v <= b; v += step)
-			t->ok[f][v] = true;
-	}
-	return used;
-}
-
-static size_t draw_star(struct random *r, struct timetable *t, size_t f,
-			char *out, size_t room)
-{
-	const unsigned int span = high[f] - low[f] + 1;
-	unsigned int step = 1;
-
-	t->star[f] = true;
-	if (random_below(r, 2))
-		step = 1 + (unsigned int)random_below(r, span);
-	for (unsigned int v = low[f]; v <= high[f]; v += step)
-		t->ok[f][v] = true;
-	if (step == 1)
-		return (size_t)snprintf(out, room, "*");
-	return (size_t)snprintf(out, room, "*/%u", step);
-}
-
-static struct timetable draw(struct random *r)
-{
-	/* How often of ten a field is a star: most fire in most weeks. */
-	static const unsigned int stars[5] = { 3, 3, 8, 9, 7 };
-	struct timetable t;
-	size_t used = 0;
-
-	memset(&t, 0, sizeof(t));
-	for (size_t f = 0; f < 5; f++) {
-		char *out = t.text + used;
-		const size_t room = sizeof(t.text) - used;
-
-		used += random_below(r, 10) < stars[f]
-				? draw_star(r, &t, f, out, room)
-				: draw_list(r, &t, f, out, room);
-		if (f < 4)
-			t.text[used++] = ' ';
-	}
-	return t;
-}
-
-static bool is_fixed(const struct timetable *t)
-{
-	size_t hours = 0;
-
-	for (size_t h = 0; h < 24; h++)
-		hours += t->ok[1][h];
-	return !t->star[1] && hours < 24;
-}
-
-/* Whether the wall shows a matching time: tm is UTC's of the local time. */
-static bool matches(const struct timetable *t, int64_t local)
-{
-	const time_t when = (time_t)local;
-	struct tm tm = { 0 };
-	bool day;
-	bool weekday;
-
-	(void)gmtime_r(&when, &tm);
-	if (!t->ok[0][tm.tm_min] || !t->ok[1][tm.tm_hour] ||
-	    !t->ok[3][tm.tm_mon + 1])
-		return false;
-	day = t->ok[2][tm.tm_mday];
-	weekday = t->ok[4][tm.tm_wday];
-	return !t->star[2] && !t->star[4] ? day || weekday : day && weekday;
-}
 
 /* Real minutes around a transition with what the wall shows. */
 static struct {
@@ -178,31 +53,32 @@ static bool fill_week(int64_t from)
 	return true;
 }
 
-static void fire_fixed(const struct timetable *t)
+static void fire_fixed(const struct cron_draw *t)
 {
 	int32_t next = -1;
 
 	for (size_t k = 2 * MINUTES; k-- > 0;) {
 		if (week.shown[k] >= 0)
 			next = week.shown[k];
-		if (next >= 0 && matches(t, week.lowest + 60 * (int64_t)k))
+		if (next >= 0 &&
+		    cron_draw_matches(t, week.lowest + 60 * (int64_t)k))
 			week.fires[next] = true;
 	}
 }
 
-static void fire(const struct timetable *t)
+static void fire(const struct cron_draw *t)
 {
 	memset(week.fires, 0, sizeof(week.fires));
-	if (is_fixed(t)) {
+	if (cron_draw_is_fixed(t)) {
 		fire_fixed(t);
 		return;
 	}
 	for (size_t i = 0; i < MINUTES; i++)
-		week.fires[i] = matches(t, week.local[i]);
+		week.fires[i] = cron_draw_matches(t, week.local[i]);
 }
 
 static void compare(const struct zone *z, const char *name,
-		    const struct timetable *t)
+		    const struct cron_draw *t)
 {
 	const size_t first = EDGE / 60;
 	const size_t end = MINUTES - EDGE / 60;
@@ -246,7 +122,7 @@ static void check_week(struct random *r, const struct zone *z, const char *name,
 	if (!fill_week(middle - middle % 60 - WEEK / 2 - EDGE))
 		return;
 	for (int i = 0; i < 10; i++) {
-		struct timetable t = draw(r);
+		struct cron_draw t = cron_draw(r);
 
 		if (i < 2) {
 			memset(&t, 0, sizeof(t));
@@ -299,21 +175,22 @@ static size_t check_year(struct random *r, const struct zone *z,
 START_TEST(no_occurrence_is_lost_or_doubled)
 {
 	static const int years[] = { 2025, 2026, 2038, 2100 };
-	const size_t n_zones = sizeof(zones) / sizeof(zones[0]);
+	const size_t n_zones = LIBC_ZONES;
 	struct random r = random_seed();
 	size_t transitions = 0;
 
 	for (size_t i = 0; i < n_zones; i++) {
-		CLEANUP(zone_free) struct zone *z = zonefile_load(zones[i]);
+		CLEANUP(zone_free)
+		struct zone *z = zonefile_load(libc_zones[i]);
 		size_t found = 0;
 
-		libc_zone_set(zones[i]);
+		libc_zone_set(libc_zones[i]);
 		for (size_t k = 0; k < sizeof(years) / sizeof(years[0]); k++)
-			found += check_year(&r, z, zones[i], years[k]);
+			found += check_year(&r, z, libc_zones[i], years[k]);
 		/* Whose offset no longer changes has changed it once. */
 		for (int year = 2023; found < 4 && year > 1975; year--)
-			found += check_year(&r, z, zones[i], year);
-		check_week(&r, z, zones[i],
+			found += check_year(&r, z, libc_zones[i], year);
+		check_week(&r, z, libc_zones[i],
 			   (int64_t)random_below(&r, INT64_C(8000000000)) +
 				   year_begin(1980));
 		transitions += found;
