@@ -100,6 +100,59 @@ def keys(world):
     engine.refuses(5, ['no key slot "xx"', "key list"], "key", "revoke", "xx")
 
 
+def nothing_in_the_clear(world):
+    """There is no mode without a key, and what is stored tells nothing of
+    what it is of: no content, compressed or not, no name, no tag."""
+    engine = Engine(world)
+    bare = world.path("bare")
+    engine.refuses(2, ["no key is given", "--key-file"], "repo", "init", bare,
+                   SNAPCTL_KEY_FILE="")
+    check(not os.path.exists(bare), "a repository without a key")
+    noise = os.urandom(40).hex()
+    engine.write("tree/name-of-a-file", noise)
+    engine.write("tree/text", "what anybody could read\n" * 3000)
+    engine.snapshot("--tag", "tag-of-it", "--source", "name-of-a-source")
+    told = [noise[:20], noise[40:60], "name-of-a", "tag-of-it",
+            "what anybody could read", os.uname().nodename + "\n"]
+    seen = 0
+    for folder, _, names in os.walk(world.path("repo")):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as f:
+                stored = f.read()
+            seen += len(stored)
+            for text in told:
+                check(text.encode() not in stored and text not in name,
+                      (name, text))
+    check(seen > 1000, seen)
+
+
+def what_cannot_be_read_is_named(world):
+    """A snapshot without all is partial, says so, and is not success."""
+    os.chmod(world.root, 0o777)
+    Engine(world)
+    tree = world.path("tree")
+    os.chmod(tree, 0o755)
+    os.chmod(os.path.join(tree, "a"), 0o644)
+    closed = os.path.join(tree, "closed")
+    os.close(os.open(closed, os.O_CREAT, 0o000))
+    access = ["--repo", world.path("r"), "--key-file", world.path("k")]
+
+    def run(*words, status):
+        if os.geteuid() == 0:
+            p = world.run_as_nobody(*words)
+            check(p.returncode == status, (words, p))
+            return p.stdout + p.stderr
+        return world.run(*words, status=status) + world.err
+
+    run("repo", "init", *access[1:], status=0)
+    told = run("snapshot", "create", tree, *access, status=3)
+    check(closed in told, told)
+    rows = json.loads(run("snapshot", "list", "--json", *access, status=0))
+    check([r["state"] for r in rows] == ["partial"], rows)
+    os.unlink(closed)
+    run("snapshot", "create", tree, *access, status=0)
+
+
 def documents(world):
     """A manifest that is not UTF-8 is told by its line, as any mistake is."""
     engine = Engine(world)
@@ -692,7 +745,8 @@ def without_a_home(world):
           "SNAPCTL_STATE" in p.stderr, p)
 
 
-snap.tell(keys, documents, places, formats, snapshots, many_paths, full_disks,
-          interrupted, within_itself, any_bytes, keys_by_name, nohup, regions,
+snap.tell(keys, nothing_in_the_clear, what_cannot_be_read_is_named, documents,
+          places, formats, snapshots, many_paths, full_disks, interrupted,
+          within_itself, any_bytes, keys_by_name, nohup, regions,
           damaged_manifest, holds, ad_hoc, as_written, revoked, undeleted,
           without_a_home)

@@ -3,7 +3,7 @@
 
 The commands of its console block are run as they stand, one shell, and their
 output is compared with what is printed there: ids, sizes and seconds may
-differ, nothing else.  What it names must exist: words of ./dev, files, rows
+differ, nothing else.  Its manifests are taken.  What it names must exist: words of ./dev, files, rows
 of the tables.
 """
 import os
@@ -67,6 +67,17 @@ def quickstart(world):
               (command, got[2 * i]))
 
 
+def manifests(world):
+    """What is shown as a manifest is one; those of one block belong
+    together, and name nothing that is not there."""
+    shown = re.findall(r"```yaml\n(.*?)```", readme(), re.S)
+    check(len(shown) > 3, shown)
+    world.start()
+    for text in shown:
+        world.run("apply", "--dry-run", "-f", "-", stdin=text)
+    world.stop()
+
+
 def links(world):
     text = readme()
     for name in re.findall(r"\]\(([^)#]+)\)", text):
@@ -101,4 +112,4 @@ def manuals(world):
     check(lint.returncode == 0, lint.stdout)
 
 
-snap.tell(quickstart, links, commands, manuals)
+snap.tell(quickstart, manifests, links, commands, manuals)

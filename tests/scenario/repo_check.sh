@@ -93,7 +93,7 @@ expect 4 "damaged data" "$snapctl" repo check --read-data --json
 holds "damaged data" "not x['sound'] and len(x['damaged']) == 1 and 'repo/' + x['damaged'][0]['object'] == '$pack' and len(x['damaged'][0]['snapshots']) == 1 and x['damaged'][0]['paths'][0].startswith('$dir/tree/file')"
 expect 4 "a restore of it" "$snapctl" restore latest --to restored
 expect 4 "repair" "$snapctl" repo check --read-data --repair --json
-holds "repair" "x['repaired']['quarantined'] == 1 and not x['repaired']['sound']"
+holds "repair" "x['repaired']['quarantined'] == 1 and not x['repaired']['sound'] and 'take a snapshot' in x['advice'] and 'another region' in x['advice']"
 [ -e "$pack" ] || { echo "FAILED: repair deleted a pack"; failures=$((failures + 1)); }
 expect 4 "before the next snapshot" "$snapctl" repo check
 expect 0 "the next snapshot" "$snapctl" snapshot create tree

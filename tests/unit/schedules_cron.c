@@ -1,5 +1,7 @@
 #include "schedules/cron.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/instant.h"
@@ -59,6 +61,79 @@ static void expect(const char *zone, const char *text, const char *after,
 		expect(zone, text, after, want_,                    \
 		       sizeof(want_) / sizeof(want_[0]));           \
 	} while (0)
+
+/* Of a text in quotes: five fields of what fields are made of. */
+static bool is_expression(const char *text)
+{
+	size_t fields = 1;
+
+	for (const char *p = text; *p; p++) {
+		const bool space = *p == ' ';
+
+		if (!space && !isalnum((unsigned char)*p) &&
+		    !strchr("*/,-", *p))
+			return false;
+		fields += space;
+	}
+	return fields == 5 && (isdigit((unsigned char)*text) || *text == '*');
+}
+
+/* What a document calls one that can never fire is refused for that only. */
+static void expect_read(const char *path, const char *text)
+{
+	struct cron c;
+	struct err e;
+
+	if (cron_parse(text, &c, &e))
+		ck_assert_msg(strstr(e.text, "can never fire") != NULL,
+			      "%s says \"%s\": %s", path, text, e.text);
+}
+
+/* Each expression in quotes, and each @word; how many there were. */
+static size_t read_document(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char line[4000];
+	size_t n = 0;
+
+	ck_assert_msg(f != NULL, "%s is not there", path);
+	while (fgets(line, sizeof(line), f)) {
+		char *p = line;
+
+		while ((p = strpbrk(p, "\"@"))) {
+			const char mark = *p;
+			char *from = mark == '@' ? p : p + 1;
+			char *end = from + (mark == '@');
+			bool is_one;
+			char was;
+
+			while (*end &&
+			       (mark == '@' ? islower((unsigned char)*end)
+					    : *end != '"'))
+				end++;
+			was = *end;
+			*end = '\0';
+			is_one = mark == '@' ? end - from > 4
+					     : is_expression(from);
+			if (is_one)
+				expect_read(path, from);
+			n += is_one;
+			*end = was;
+			p = mark == '@' || is_one ? end + (was == '"') : from;
+		}
+	}
+	(void)fclose(f);
+	return n;
+}
+
+START_TEST(what_documents_show_is_read)
+{
+	ck_assert_uint_ge(read_document(HOUSE "/schedules/cron.h"), 7 + 6);
+	ck_assert_uint_ge(read_document(HOUSE "/service/op_schedule.c"), 5);
+	ck_assert_uint_ge(read_document(HOUSE "/service/example.yaml"), 2);
+	ck_assert_uint_ge(read_document(HOUSE "/README.md"), 1);
+}
+END_TEST
 
 START_TEST(every_documented_form_is_read)
 {
@@ -286,6 +361,7 @@ END_TEST
 
 static void cases(TCase *tc)
 {
+	tcase_add_test(tc, what_documents_show_is_read);
 	tcase_add_test(tc, every_documented_form_is_read);
 	tcase_add_test(tc, what_is_wrong_is_named);
 	tcase_add_test(tc, a_very_long_text_is_refused);

@@ -1,6 +1,12 @@
-/* Trees that no builder makes: what storage/repository/check_folders.c finds.
+/*
+ * Trees that no builder makes: what storage/repository/check_folders.c finds,
+ * and where a restore of them does not go.
  */
 #include "storage/repository/check.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "storage/repository/writer.h"
 #include "tests/support/repo_frame.h"
@@ -200,12 +206,123 @@ START_TEST(every_snapshot_with_such_a_tree_is_named)
 }
 END_TEST
 
+/* An entry of a leaf that somebody with the key forged. */
+struct forged {
+	const char *path;
+	enum entry_type type;
+	bool is_linked; /* all such ones are one */
+};
+#define OUT "/../outside"
+static const struct {
+	struct forged v[4];
+} forgeries[] = {
+	{ { { "/" OUT "/x", ENTRY_FIFO, false } } },
+	{ { { OUT, ENTRY_FOLDER, false }, { OUT "/x", ENTRY_FIFO, false } } },
+	{ { { "/a", ENTRY_FOLDER, false },
+	    { "/a/../../outside/x", ENTRY_FIFO, false } } },
+	{ { { "/a", ENTRY_FOLDER, false },
+	    { "/a/..", ENTRY_FOLDER, false },
+	    { "/a/../x", ENTRY_FIFO, false } } },
+	{ { { "/a", ENTRY_SYMLINK, false }, { "/a/x", ENTRY_FIFO, false } } },
+	{ { { "/a", ENTRY_SYMLINK, false },
+	    { "/a/b", ENTRY_FOLDER, false },
+	    { "/a/b/x", ENTRY_FIFO, false } } },
+	{ { { "/a", ENTRY_SYMLINK, true },
+	    { "/b", ENTRY_FIFO, true },
+	    { "/b/x", ENTRY_FIFO, false } } },
+	{ { { "/a", ENTRY_SYMLINK, true }, { "/b", ENTRY_FILE, true } } },
+};
+
+static struct manifest_root forge(const struct forged *v, const char *target)
+{
+	struct manifest_root root = { .height = 0 };
+	struct buf b;
+	size_t n = 0;
+
+	while (n < 4 && v[n].path)
+		n++;
+	buf_init(&b, 10000);
+	ck_ok(buf_add_varint(&b, 0, &e));
+	ck_ok(buf_add_varint(&b, n + 1, &e));
+	for (size_t i = 0; i <= n; i++) {
+		const struct forged top = { "/", ENTRY_FOLDER, false };
+		const struct forged *x = i ? &v[i - 1] : &top;
+
+		ck_ok(buf_add_varint(&b, 0, &e));
+		ck_ok(buf_add_varint(&b, strlen(x->path), &e));
+		ck_ok(buf_add_str(&b, x->path, &e));
+		ck_ok(buf_add_byte(&b, (uint8_t)x->type, &e));
+		ck_ok(buf_add_varint(&b, x->is_linked ? ENTRY_HARD_LINK : 0,
+				     &e));
+		ck_ok(buf_add_varint(&b, 0777, &e));
+		ck_ok(buf_add(&b, "\0\0\0\0", 4, &e));
+		if (x->type == ENTRY_SYMLINK) {
+			ck_ok(buf_add_varint(&b, strlen(target), &e));
+			ck_ok(buf_add_str(&b, target, &e));
+		}
+		if (x->type == ENTRY_FILE) /* empty */
+			ck_ok(buf_add(&b, "\0\0\0", 3, &e));
+		if (x->is_linked)
+			ck_ok(buf_add_u64(&b, 7, &e));
+	}
+	root.id = store(&b, CHUNK_LEAF);
+	return root;
+}
+
+/* Whatever a repository says, also to somebody who has its key. */
+START_TEST(no_forged_tree_leads_a_restore_outside)
+{
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct restore_options o = { .overwrite = RESTORE_ALWAYS };
+	struct restore_result got = { .files = 0 };
+	char outside[SCRATCH_PATH];
+	char file[SCRATCH_PATH];
+	struct manifest_root root;
+	struct stat before;
+	struct stat after;
+	int fd;
+
+	ck_assert_int_eq(mkdir(scratch_path(&f.dir, "outside", outside), 0700),
+			 0);
+	fd = open(scratch_path(&f.dir, "file", file),
+		  O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(close(fd), 0);
+	ck_assert_int_eq(stat(file, &before), 0);
+	/* Its symlinks lead to a folder; the last one's to a file. */
+	root = forge(forgeries[_i].v,
+		     _i + 1 == sizeof(forgeries) / sizeof(forgeries[0])
+			     ? file
+			     : outside);
+	publish(&root);
+	writer_close(writer);
+	writer = NULL;
+	manifest_init(&s.manifest);
+	ck_ok(repository_find(f.r, "latest", NULL, true, &s, NULL, &e));
+	o.to = f.to;
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	/* It may fail at once, or tell of entries; or make them within. */
+	if (restore_run(f.r, &s.manifest, &o, &got, &e) == 0)
+		ck_assert_uint_gt(
+			got.errors + got.left_out + got.others + got.files, 0);
+	ck_assert_int_eq(rmdir(outside), 0);
+	ck_assert_int_eq(stat(file, &after), 0);
+	ck_assert_uint_eq(after.st_mode, before.st_mode);
+	ck_assert_int_eq(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+	ck_assert_uint_eq(after.st_nlink, 1);
+	/* What else is there: the key, the file, the target. */
+	ck_assert_uint_eq(scratch_count(&f.dir), 3);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, entries_in_no_place_are_found, 0,
 			    (int)(sizeof(trees) / sizeof(trees[0])));
 	tcase_add_test(tc, every_snapshot_with_such_a_tree_is_named);
+	tcase_add_loop_test(tc, no_forged_tree_leads_a_restore_outside, 0,
+			    (int)(sizeof(forgeries) / sizeof(forgeries[0])));
 }
 
 CHECK_MAIN("storage/repository/check_folders", cases)

@@ -126,6 +126,46 @@ START_TEST(what_was_added_is_read_in_order)
 }
 END_TEST
 
+/* Of noise, which nothing makes smaller. */
+static uint64_t size_of_pack(const size_t lengths[3])
+{
+	CLEANUP(pack_writer_free) struct pack_writer *p = NULL;
+	struct random r = { lengths[0] };
+	uint8_t bytes[3000];
+	struct err e;
+
+	ck_ok(pack_writer_open(store, keys, OBJECT_DATA_PACK, &p, &e));
+	for (size_t i = 0; i < 3; i++) {
+		const struct chunk_plain plain = { .kind = CHUNK_DATA,
+						   .bytes = bytes,
+						   .n = lengths[i] };
+		struct chunk_sealed s;
+		struct chunk_id id;
+
+		random_bytes(&r, bytes, lengths[i]);
+		ck_ok(chunk_identify(worker, 0, CHUNK_DATA, bytes, lengths[i],
+				     &id, &e));
+		ck_ok(chunk_seal_new(worker, &id, &plain, &s, &e));
+		ck_ok(pack_writer_add(p, &s.seal, s.bytes, s.len, &e));
+	}
+	ck_ok(pack_writer_commit(p, &e));
+	return pack_writer_size(p);
+}
+
+START_TEST(where_chunks_end_does_not_show)
+{
+	static const size_t cuts[][3] = { { 1000, 1000, 1000 },
+					  { 1, 2998, 1 },
+					  { 10, 20, 2970 },
+					  { 999, 1001, 1000 } };
+	const uint64_t size = size_of_pack(cuts[0]);
+
+	for (size_t i = 1; i < sizeof(cuts) / sizeof(cuts[0]); i++)
+		ck_assert_uint_eq(size_of_pack(cuts[i]), size);
+	ck_assert(object_is_padded(size));
+}
+END_TEST
+
 START_TEST(an_empty_pack_is_one)
 {
 	CLEANUP(pack_writer_free) struct pack_writer *p = NULL;
@@ -381,6 +421,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, what_was_added_is_read_in_order);
+	tcase_add_test(tc, where_chunks_end_does_not_show);
 	tcase_add_test(tc, an_empty_pack_is_one);
 	tcase_add_test(tc, any_damage_is_found);
 	tcase_add_test(tc, a_pack_opens_only_in_its_place);

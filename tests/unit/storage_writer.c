@@ -1,4 +1,5 @@
 /* Sessions: storage/repository/writer.h, and their signs of life. */
+#include "storage/repository/beat.h"
 #include "storage/repository/writer.h"
 
 #include <pthread.h>
@@ -686,6 +687,15 @@ START_TEST(what_a_session_merged_too_late_hides_nothing)
 }
 END_TEST
 
+/* All tests of leases shorten them: what it is for everybody else. */
+START_TEST(who_stands_still_delays_others_for_two_minutes_at_most)
+{
+	ck_assert_ptr_null(getenv("SNAPCTL_TEST_LEASE_MS"));
+	ck_assert_int_gt(beat_lease_ms(), 0);
+	ck_assert_int_le(beat_lease_ms(), 2 * 60 * 1000);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -704,6 +714,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_new_key_ends_no_session);
 	tcase_add_test(tc, a_long_session_leaves_few_index_objects);
 	tcase_add_test(tc, what_a_session_merged_too_late_hides_nothing);
+	tcase_add_test(tc,
+		       who_stands_still_delays_others_for_two_minutes_at_most);
 }
 
 CHECK_MAIN("storage/writer", cases)
