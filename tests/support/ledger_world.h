@@ -559,10 +559,46 @@ static inline int64_t ledger_pause(const struct ledger_life *l)
 	return pause > 0 ? pause : 0;
 }
 
+static inline int ledger_found(void *arg, const struct catalog_occurrence *o,
+			       struct err *e)
+{
+	(void)e;
+	*(int64_t *)arg = o->at.sec;
+	return 1;
+}
+
+/* Nothing was due that the daemon did not want to be awake for. */
+static inline void ledger_expect_none(struct ledger_life *l, int64_t after_s,
+				      int64_t before_s)
+{
+	const struct catalog_occurrence_filter filter = {
+		.from = { .sec = after_s + 1 },
+		.to = { .sec = before_s },
+		.limit = 1,
+	};
+	int64_t found_s = 0;
+
+	if (after_s + 1 >= before_s)
+		return;
+	LEDGER_OK(l, catalog_occurrences(l->c, &filter, ledger_found, &found_s,
+					 &l->e));
+	if (found_s)
+		ledger_fail(l->w,
+			    "it slept from %jd until %jd, though %jd was due",
+			    (intmax_t)after_s, (intmax_t)before_s,
+			    (intmax_t)found_s);
+}
+
 static inline void ledger_go_on(struct ledger_life *l)
 {
 	struct ledger_world *w = l->w;
 	const int64_t pause = ledger_pause(l);
+	const int64_t was = w->wall_ahead_ms;
+	const bool doubted = w->clock.in_doubt;
+	const int64_t before_s = ledger_sec(w->time_ms);
+	const int64_t next_s = l->next.sec < INT64_MAX / 2000
+				       ? l->next.sec
+				       : INT64_MAX / 2000000;
 
 	l->idle = pause ? 0 : l->idle + 1;
 	w->now_ms += pause;
@@ -578,6 +614,8 @@ static inline void ledger_go_on(struct ledger_life *l)
 	if (l->idle > 20)
 		ledger_fail(w, "it wants to be asked again and again");
 	ledger_tick(l);
+	if (was == w->wall_ahead_ms && !w->back_ms && !doubted)
+		ledger_expect_none(l, before_s, next_s);
 }
 
 /* A process: it ends by _exit() or is killed. */
