@@ -424,12 +424,15 @@ static void loop(struct daemon *d)
 
 /* ---- Stopping ----------------------------------------------------------- */
 
-/* Children get stopTimeout to end, then a moment to be seen dead. */
+/* Children get stopTimeout to end, then a moment to be seen dead, or given up
+ * by the supervisor. */
+enum { SEEN_DEAD_MS = 3000 };
+
 static void stop_children(struct daemon *d)
 {
 	const int64_t limit = clock_boot_ms() +
 			      config_ms(config_of(d), CONFIG_STOP_TIMEOUT) +
-			      2000;
+			      SEEN_DEAD_MS;
 
 	supervisor_cancel_all(d->supervisor, clock_boot_ms());
 	while (supervisor_count(d->supervisor) > 0 && clock_boot_ms() < limit) {

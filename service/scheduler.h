@@ -51,7 +51,8 @@ DEFINE_CLEANUP(struct scheduler *, scheduler_free);
  * What an earlier daemon left: its processes are ended, runs whose steps are
  * complete are closed as they say, others become interrupted and their
  * occurrences get another attempt.  At start-up, before anything else, and
- * now and then for processes that would not die.
+ * now and then for what could not be written down.  Waits two seconds at most,
+ * for processes that hang in the kernel.
  */
 int scheduler_recover(struct scheduler *s, struct instant wall, int64_t boot_ms,
 		      struct err *e) NONNULL(1, 4) MUST_CHECK;

@@ -15,7 +15,7 @@
  */
 enum { INTERRUPTIONS = 5 };
 
-/* A run's process of an earlier daemon gets this long to die. */
+/* All processes of an earlier daemon's runs together get this long to die. */
 enum { KILL_WAIT_MS = 2000, KILL_LOOK_MS = 20 };
 
 /* ---- Closing ------------------------------------------------------------ */
@@ -178,6 +178,17 @@ static void judge(const struct supervisor_end *end, bool cancel_asked,
 	}
 }
 
+/* More of the message: one that does not die of SIGKILL hangs in the kernel. */
+static void tell_lingering(intmax_t pid, struct scheduler_verdict *ret)
+{
+	const size_t n = strlen(ret->message);
+
+	(void)snprintf(ret->message + n, sizeof(ret->message) - n,
+		       "%sits process %jd does not end: it waits in the kernel "
+		       "for a device, or a mount that does not answer",
+		       n ? "; " : "", pid);
+}
+
 int scheduler_ended(struct scheduler *s, const struct supervisor_end *end,
 		    bool stopping, struct instant wall, int64_t boot_ms,
 		    struct err *e)
@@ -194,6 +205,8 @@ int scheduler_ended(struct scheduler *s, const struct supervisor_end *end,
 		return 0;
 	if (!told.any)
 		judge(end, run.cancel_asked, stopping, &told.verdict);
+	if (!told.any && end->lingers)
+		tell_lingering(end->lingers, &told.verdict);
 	return scheduler_close_run(s, &run, &told.verdict, now, e);
 }
 
@@ -238,34 +251,29 @@ static bool is_alive(const struct scheduler *s, const struct scheduler_run *run)
 	       supervisor_process_start((pid_t)run->pid) == run->pid_start;
 }
 
-/* Whether the process is gone, after it was made to go. */
+/*
+ * Whether the process is gone, after it was made to go.  One that hangs in the
+ * kernel is not, but does nothing of its own any more.
+ */
 static bool make_gone(const struct scheduler *s,
-		      const struct scheduler_run *run)
+		      const struct scheduler_run *run, int64_t limit_ms)
 {
-	const int64_t limit = clock_boot_ms() + KILL_WAIT_MS;
-
 	while (is_alive(s, run)) {
-		if (clock_boot_ms() > limit)
-			return false;
 		(void)kill(-(pid_t)run->pid, SIGKILL);
 		(void)kill((pid_t)run->pid, SIGKILL);
+		if (clock_boot_ms() >= limit_ms)
+			return false;
 		clock_sleep_ms(KILL_LOOK_MS);
 	}
 	return true;
 }
 
 static int close_stray(struct scheduler *s, const struct scheduler_run *run,
-		       struct instant now, struct err *e)
+		       int64_t limit_ms, struct instant now, struct err *e)
 {
+	const bool gone = make_gone(s, run, limit_ms);
 	struct told told = { .any = false };
 
-	if (!make_gone(s, run)) {
-		log_event(LOG_LEVEL_WARN,
-			  "process %jd of run %jd does not die; it counts as "
-			  "running",
-			  (intmax_t)run->pid, (intmax_t)run->id);
-		return 0;
-	}
 	if (ask_steps(s, run->id, &told, e) < 0)
 		return -1;
 	if (!told.any) {
@@ -275,6 +283,8 @@ static int close_stray(struct scheduler *s, const struct scheduler_run *run,
 		(void)snprintf(
 			told.verdict.message, sizeof(told.verdict.message),
 			run->cancel_asked ? "cancelled" : "the daemon died");
+		if (!gone)
+			tell_lingering((intmax_t)run->pid, &told.verdict);
 	}
 	return scheduler_close_run(s, run, &told.verdict, now, e);
 }
@@ -286,6 +296,7 @@ int scheduler_recover(struct scheduler *s, struct instant wall, int64_t boot_ms,
 		.states = 1U << CATALOG_RUN_RUNNING
 	};
 	struct strays strays = { .s = s };
+	const int64_t limit_ms = clock_boot_ms() + KILL_WAIT_MS;
 	struct instant now;
 	int status;
 
@@ -297,7 +308,7 @@ int scheduler_recover(struct scheduler *s, struct instant wall, int64_t boot_ms,
 	status = catalog_runs(s->settings.catalog, &filter, add_stray, &strays,
 			      e);
 	for (size_t i = 0; i < strays.n && status >= 0; i++)
-		status = close_stray(s, &strays.runs[i], now, e);
+		status = close_stray(s, &strays.runs[i], limit_ms, now, e);
 	free(strays.runs);
 	return status < 0 ? -1 : 0;
 }

@@ -21,7 +21,11 @@ struct child {
 	int go_fd;	 /* -1 once it may run */
 	int64_t kill_ms; /* boot time of its SIGKILL; 0: not asked to stop */
 	bool killed;
+	bool lingers; /* and did not die of it */
 };
+
+/* From SIGKILL until nobody waits for a process any more. */
+enum { LINGER_MS = 2000 };
 
 struct supervisor {
 	char **argv; /* for children; the last words are "--run", ID */
@@ -29,6 +33,7 @@ struct supervisor {
 	char *log_folder;
 	int64_t grace_ms;
 	struct child *children;
+	struct child *lingering; /* told to have ended; they still have to */
 };
 
 static void drop_argv(char **argv, size_t n)
@@ -91,18 +96,24 @@ static void kill_group(const struct child *c, int number)
 		(void)kill(c->pid, number);
 }
 
+static void kill_all(struct child *c)
+{
+	while (c) {
+		struct child *next = c->next;
+
+		kill_group(c, SIGKILL);
+		file_close(c->go_fd);
+		free(c);
+		c = next;
+	}
+}
+
 void supervisor_free(struct supervisor *s)
 {
 	if (!s)
 		return;
-	while (s->children) {
-		struct child *c = s->children;
-
-		kill_group(c, SIGKILL);
-		s->children = c->next;
-		file_close(c->go_fd);
-		free(c);
-	}
+	kill_all(s->children);
+	kill_all(s->lingering);
 	free(s->log_folder);
 	drop_argv(s->argv, s->argc);
 	free(s);
@@ -284,14 +295,19 @@ int64_t supervisor_enforce(struct supervisor *s, int64_t now_ms)
 	int64_t next = INT64_MAX;
 
 	for (struct child *c = s->children; c; c = c->next) {
-		if (!c->kill_ms || c->killed)
+		int64_t due = c->kill_ms;
+
+		if (!due || c->lingers)
 			continue;
-		if (c->kill_ms <= now_ms) {
+		if (due <= now_ms && !c->killed) {
 			c->killed = true;
 			kill_group(c, SIGKILL);
-		} else if (c->kill_ms < next) {
-			next = c->kill_ms;
 		}
+		if (c->killed)
+			due += LINGER_MS;
+		c->lingers = due <= now_ms;
+		if (!c->lingers && due < next)
+			next = due;
 	}
 	return next;
 }
@@ -306,27 +322,70 @@ static bool has_ended(const struct child *c)
 	return info.si_pid == c->pid;
 }
 
+/* What the run started and left behind goes with it. */
+static int take_status(const struct child *c)
+{
+	int status = 0;
+
+	(void)kill(-c->pid, SIGKILL);
+	return waitpid(c->pid, &status, WNOHANG) == c->pid ? status : -1;
+}
+
+static struct child *take_out(struct child **at)
+{
+	struct child *c = *at;
+
+	*at = c->next;
+	file_close(c->go_fd);
+	c->go_fd = -1;
+	return c;
+}
+
+/* Those of which nobody wants to hear any more. */
+static void reap_lingering(struct supervisor *s)
+{
+	struct child **at = &s->lingering;
+
+	while (*at) {
+		if (!has_ended(*at)) {
+			at = &(*at)->next;
+			continue;
+		}
+		(void)take_status(*at);
+		free(take_out(at));
+	}
+}
+
+static void linger(struct supervisor *s, struct child *c)
+{
+	c->next = s->lingering;
+	s->lingering = c;
+}
+
 int supervisor_reap(struct supervisor *s, struct supervisor_end *ret)
 {
+	reap_lingering(s);
 	for (struct child **at = &s->children; *at; at = &(*at)->next) {
 		struct child *c = *at;
-		int status = 0;
+		const bool ended = has_ended(c);
+		int status;
 
-		if (!has_ended(c))
+		if (!ended && !c->lingers)
 			continue;
-		/* What the run started and left behind goes with it. */
-		(void)kill(-c->pid, SIGKILL);
 		*ret = (struct supervisor_end){ .run = c->run,
 						.exit_status = -1,
-						.cancelled = c->kill_ms != 0 };
-		if (waitpid(c->pid, &status, WNOHANG) == c->pid) {
-			if (WIFEXITED(status))
-				ret->exit_status = WEXITSTATUS(status);
-			else if (WIFSIGNALED(status))
-				ret->signal = WTERMSIG(status);
+						.cancelled = c->kill_ms != 0,
+						.lingers = ended ? 0 : c->pid };
+		(void)take_out(at);
+		if (!ended) {
+			linger(s, c);
+			return 1;
 		}
-		*at = c->next;
-		file_close(c->go_fd);
+		status = take_status(c);
+		if (status != -1 && WIFEXITED(status))
+			ret->exit_status = WEXITSTATUS(status);
+		else if (status != -1 && WIFSIGNALED(status))
+			ret->signal = WTERMSIG(status);
 		free(c);
 		return 1;
 	}

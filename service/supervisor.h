@@ -8,6 +8,10 @@
  * daemon.  Nothing here ever waits: children are looked at when SIGCHLD says
  * so.
  *
+ * A process that hangs in the kernel, in a mount that died, say, gets SIGKILL
+ * and stays.  It does nothing of its own any more, whenever it wakes; so two
+ * seconds later it counts as ended, and nobody waits for it.
+ *
  * Deliberately without knowledge of schedules, retries, or what a run does.
  */
 #ifndef SERVICE_SUPERVISOR_H
@@ -55,7 +59,10 @@ void supervisor_go(struct supervisor *s, int64_t run, bool go) NONNULL(1);
 void supervisor_cancel(struct supervisor *s, int64_t run, int64_t now_ms)
 	NONNULL(1);
 void supervisor_cancel_all(struct supervisor *s, int64_t now_ms) NONNULL(1);
-/* SIGKILL those whose grace is over; when to call again, or INT64_MAX. */
+/*
+ * SIGKILL those whose grace is over, and give up those that do not die of it;
+ * when to call again, or INT64_MAX.
+ */
 int64_t supervisor_enforce(struct supervisor *s, int64_t now_ms) NONNULL(1);
 
 struct supervisor_end {
@@ -63,6 +70,7 @@ struct supervisor_end {
 	int exit_status; /* or -1 when a signal ended it */
 	int signal;
 	bool cancelled; /* it was asked to stop */
+	pid_t lingers;	/* its process, which SIGKILL did not end yet; or 0 */
 };
 /* Take one child that ended: 1, or 0 when there is none. */
 int supervisor_reap(struct supervisor *s, struct supervisor_end *ret)

@@ -1,0 +1,218 @@
+#!/usr/bin/python3
+"""Goal of this test: a mount that died holds up nobody but its own run.
+
+A file system that never answers (FUSE, served by this test) is a source. Its
+run hangs in the kernel, where not even SIGKILL reaches it. All the same the
+timetable goes on, the hung run is told of and can be cancelled, the daemon
+stops when it is asked to, and the next one comes up. It takes root and
+/dev/fuse, and is left out without them.
+"""
+import ctypes
+import os
+import select
+import signal
+import struct
+import threading
+import time
+
+import snap
+from snap import check, wait_for
+
+MANIFEST = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  gc: {every: 0s}
+  regions: [{name: here, url: "file://%(root)s/here"}]
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: dead}
+spec: {type: files, paths: ["%(root)s/mnt"]}
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: tree}
+spec: {type: files, paths: ["%(root)s/tree"]}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: stuck}
+spec:
+  cron: "* * * * *"
+  sources: {names: [dead]}
+  repository: main
+  retries: 0
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: quick}
+spec:
+  cron: "* * * * *"
+  sources: {names: [tree]}
+  repository: main
+"""
+
+FUSE_INIT = 26
+UNASKED = 2, 36, 42  # what was forgotten, or interrupted
+MNT_DETACH = 2
+
+
+class DeadMount:
+    """Says hello to the kernel, takes every question, and answers none."""
+
+    def __init__(self, path):
+        self.path = path
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = os.open("/dev/fuse", os.O_RDWR)
+        options = f"fd={self.fd},rootmode=40000,user_id=0,group_id=0"
+        if self.libc.mount(b"dead", path.encode(), b"fuse.dead", 0,
+                           options.encode()) != 0:
+            os.close(self.fd)
+            raise OSError(ctypes.get_errno(), "mount")
+        self.questions = 0
+        self.over = threading.Event()
+        self.server = threading.Thread(target=self.serve, daemon=True)
+        self.server.start()
+
+    def serve(self):
+        while not self.over.is_set():
+            if not select.select([self.fd], [], [], 0.05)[0]:
+                continue
+            try:
+                question = os.read(self.fd, 1 << 20)
+            except OSError:  # who asked is gone
+                continue
+            code, unique = struct.unpack_from("<4xIQ", question)
+            if code == FUSE_INIT:
+                reply = struct.pack("<IIIIHHI", 7, 31, 0, 0, 0, 0, 65536)
+                reply += bytes(64 - len(reply))
+                os.write(self.fd, struct.pack("<IiQ", 16 + len(reply), 0,
+                                              unique) + reply)
+            elif code not in UNASKED:
+                self.questions += 1
+
+    def end(self):
+        """Nobody has it open any more: whoever waits gets an error."""
+        self.over.set()
+        self.server.join()
+        self.libc.umount2(self.path.encode(), MNT_DETACH)
+        os.close(self.fd)
+
+
+def process(world, run):
+    """Of a run: its process's number and state."""
+    import sqlite3
+    db = sqlite3.connect("file:" + world.path("state/catalog.db") +
+                         "?mode=ro", uri=True, timeout=snap.LIMIT)
+    try:
+        pid = db.execute("select pid from runs where id = ?",
+                         (run,)).fetchone()[0]
+    finally:
+        db.close()
+    return pid, state(pid)
+
+
+def state(pid):
+    """Of its threads, the one that is worst off: D, dead or not at all."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+        states = [open(f"/proc/{pid}/task/{t}/stat").read().rsplit(")", 1)[1]
+                  .split()[0] for t in threads]
+    except OSError:
+        return None
+    return "D" if "D" in states else states[0].strip("ZX") or None
+
+
+def runs(world, schedule, *more):
+    return world.json("run", "list", "--schedule", schedule, *more)
+
+
+def quick_goes_on(world):
+    """At its next minute."""
+    before = len(runs(world, "quick", "--state", "succeeded"))
+    world.set_clock(world.shift + 60)
+    wait_for("quick's next run", lambda: len(
+        runs(world, "quick", "--state", "succeeded")) > before)
+
+
+def hung(world, mount, asked=0):
+    """The run that hangs, once it does: it asked, when others had before."""
+    found = wait_for("a run that hangs", lambda: [
+        r for r in runs(world, "stuck", "--state", "running")
+        if mount.questions > asked])
+    return found[0]["id"]
+
+
+def begin(world):
+    world.env.pop("SNAPCTL_TEST_RUN")
+    for name in "keys", "tree", "mnt":
+        os.mkdir(world.path(name), 0o700)
+    with open(world.path("tree/file"), "w") as f:
+        f.write("content\n")
+    world.run("repo", "init", world.path("here"), "--key-file",
+              world.path("keys/main.key"))
+    now = time.time()
+    world.set_clock((10 - now % 60) % 60)
+    world.env["SNAPCTL_STOP_TIMEOUT"] = "0s"
+    world.start()
+    world.apply(MANIFEST % {"root": world.root})
+
+
+def one_run_hangs_and_nobody_else(world):
+    begin(world)
+    mount = DeadMount(world.path("mnt"))
+    try:
+        quick_goes_on(world)
+        run = hung(world, mount)
+        quick_goes_on(world)
+        check(any(r[1:] == ("skipped", "overlap") for r in world.ledger()),
+              world.ledger())
+        # Nothing ends it; but nobody waits for it any more, either.
+        world.run("run", "cancel", str(run))
+        wait_for("the cancelled run", lambda: world.json(
+            "run", "show", str(run))["state"] == "cancelled")
+        pid, how = process(world, run)
+        check(how == "D", f"it is {how}: this test shows nothing")
+        message = world.json("run", "show", str(run))["message"]
+        check(f"process {pid} does not end" in message, message)
+        # The schedule goes on, too, into the same trap, and no further.
+        asked = mount.questions
+        quick_goes_on(world)
+        again = hung(world, mount, asked)
+        # Nor does the next daemon wait for it, and it stops when asked to.
+        asked = mount.questions
+        world.stop(signal.SIGKILL, -signal.SIGKILL)
+        world.start()
+        wait_for("the interrupted run", lambda: world.json(
+            "run", "show", str(again))["state"] == "interrupted")
+        check(process(world, again)[1] == "D", "it is gone")
+        quick_goes_on(world)
+        last = hung(world, mount, asked)
+        world.stop()
+        check(process(world, last)[1] == "D", "it is gone")
+    finally:
+        mount.end()
+    wait_for("the end of the processes", lambda: not any(
+        process(world, run)[1] for run in (run, again, last)))
+
+
+def can_mount(world):
+    os.mkdir(world.path("try"))
+    try:
+        DeadMount(world.path("try")).end()
+    except OSError:
+        return False
+    return os.geteuid() == 0
+
+
+def a_dead_mount(world):
+    if can_mount(world):
+        one_run_hangs_and_nobody_else(world)
+    else:
+        print("     left out: it takes root and /dev/fuse", flush=True)
+
+
+snap.tell(a_dead_mount)
