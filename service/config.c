@@ -56,6 +56,8 @@ static const struct config_setting settings[CONFIG_KEY_COUNT] = {
 	{ "requestConnections", "SNAPCTL_REQUEST_CONNECTIONS",
 	  "request-connections", CONFIG_NUMBER, "1024", NULL, 1, 65536,
 	  "connections at once, fewer where few files may be open" },
+	{ "confine", "SNAPCTL_CONFINE", "confine", CONFIG_CHOICE, "on",
+	  "on|off", 0, 0, "whether runs give up what they do not need" },
 };
 
 /* Variables that are no settings, and are right all the same. */

@@ -41,6 +41,7 @@ enum config_key {
 	CONFIG_REQUEST_BYTES,	    /* size: the largest request */
 	CONFIG_REQUEST_TIMEOUT,	    /* clock: the longest request */
 	CONFIG_REQUEST_CONNECTIONS, /* number: connections at once */
+	CONFIG_CONFINE,		    /* choice: on, off */
 	CONFIG_KEY_COUNT
 };
 

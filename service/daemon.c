@@ -24,6 +24,7 @@
 #include "service/http.h"
 #include "service/listener.h"
 #include "service/notify.h"
+#include "service/run_confine.h"
 #include "service/scheduler.h"
 #include "service/supervisor.h"
 #include "service/volume.h"
@@ -478,6 +479,7 @@ int daemon_run(const struct daemon_settings *settings, struct err *e)
 		log_event(LOG_LEVEL_INFO, "snapctld %s listens at %s",
 			  SNAPCTL_VERSION,
 			  config_text(settings->config, CONFIG_SOCKET));
+		run_confine_announce(settings->config);
 		notify_send("READY=1");
 		loop(&d);
 		log_event(LOG_LEVEL_INFO, "stopping");

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "service/catalog.h"
+#include "service/run_confine.h"
 
 /* What a step tells about itself, as JSON. */
 #define DETAILS_MAX ((size_t)1 << 20)
@@ -159,13 +160,15 @@ static void count(struct tally *t, const struct run_step *step,
 			       source ? source->name : "", result->message);
 }
 
-static int perform_one(struct run *r, const struct run_step *step,
+static int perform_one(struct run *r, const struct run_step *step, size_t index,
 		       const struct resource *source, struct tally *t,
 		       enum run_state *ret, struct err *e)
 {
 	struct run_result result = { .state = RUN_FAILED };
 	int status;
 
+	if (run_confine(r, step, index, e) < 0)
+		return -1;
 	buf_init(&result.details, DETAILS_MAX);
 	status = perform(r, step, source, &result, e);
 	buf_done(&result.details);
@@ -184,7 +187,7 @@ static int perform_for_sources(struct run *r, const struct run_step *step,
 
 		if (t->lost[i])
 			continue;
-		if (perform_one(r, step, r->sources[i], t, &state, e) < 0)
+		if (perform_one(r, step, i, r->sources[i], t, &state, e) < 0)
 			return -1;
 		if (state == RUN_FAILED && step->essential) {
 			t->lost[i] = true;
@@ -205,7 +208,7 @@ static int perform_all(struct run *r, const struct run_step *steps, size_t n,
 	for (size_t i = 0; i < n && !t->failed; i++)
 		if ((steps[i].for_each_source
 			     ? perform_for_sources(r, &steps[i], t, e)
-			     : perform_one(r, &steps[i], NULL, t, &ignored,
+			     : perform_one(r, &steps[i], 0, NULL, t, &ignored,
 					   e)) < 0)
 			return -1;
 	return 0;
@@ -394,6 +397,7 @@ static int run_one(struct catalog *c, const struct config *config, int64_t id,
 		return -1;
 	r->config = config;
 	r->stop = &stop;
+	r->confines = strcmp(config_text(config, CONFIG_CONFINE), "on") == 0;
 	steps = run_steps(r->kind, &n);
 	return run_perform(r, steps, n, ret, e);
 }

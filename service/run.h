@@ -37,6 +37,9 @@
 #include "service/config.h"
 #include "service/resource.h"
 
+/* What its process gave up so far: run_confine.h. */
+enum run_confinement { RUN_FREE, RUN_READS, RUN_CONFINED };
+
 /* One run, and what it is about.  Strings belong to it. */
 struct run {
 	int64_t id;
@@ -58,6 +61,8 @@ struct run {
 	struct catalog *catalog;
 	const struct config *config;
 	const atomic_bool *stop;
+	bool confines; /* its process is its own, and gives up what it can */
+	enum run_confinement confinement;
 };
 
 enum run_state {

@@ -22,7 +22,8 @@ run_function step_report;
  * In builds with test hooks: what SNAPCTL_TEST_RUN says (or, for a schedule
  * NAME, SNAPCTL_TEST_RUN_NAME), word by word, one
  * for each attempt ("fail", "hang", "ignore" SIGTERM, "crash", "partial",
- * "sleep:MS"); the last word also for all later attempts.
+ * "sleep:MS", "read:PATH", "write:PATH"); the last word also for all later
+ * attempts.
  */
 run_function step_rehearse;
 

@@ -1,22 +1,27 @@
 /* A step that does nothing but behave as a test asks for. */
 #include "service/step.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/seam.h"
 #include "base/text.h"
 
+enum { WORD = 512 };
+
 /* The word for this attempt. */
-static void pick(const char *script, int64_t attempt, char out[32])
+static void pick(const char *script, int64_t attempt, char out[WORD])
 {
 	const char *at = script;
 
 	while (attempt-- > 1 && strchr(at, ' '))
 		at = strchr(at, ' ') + 1;
-	(void)snprintf(out, 32, "%.*s", (int)strcspn(at, " "), at);
+	(void)snprintf(out, WORD, "%.*s", (int)strcspn(at, " "), at);
 }
 
 static int hang(const struct run *r, bool obey, struct err *e)
@@ -40,12 +45,22 @@ static int wait_ms(const struct run *r, const char *text, struct err *e)
 	return 0;
 }
 
+static int try_open(const char *path, bool writes, struct err *e)
+{
+	CLEANUP(file_close)
+	const int fd = writes ? seam_open(AT_FDCWD, path,
+					  O_WRONLY | O_CREAT | O_CLOEXEC, 0600)
+			      : open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 ? 0 : err_sys(e, "cannot open it");
+}
+
 int step_rehearse(struct run *r, const struct resource *source UNUSED,
 		  struct run_result *result, struct err *e)
 {
 	char name[128];
 	const char *script;
-	char word[32];
+	char word[WORD];
 
 	(void)snprintf(name, sizeof(name), "SNAPCTL_TEST_RUN_%s", r->name);
 	script = getenv(name);
@@ -63,6 +78,10 @@ int step_rehearse(struct run *r, const struct resource *source UNUSED,
 		(void)raise(SIGKILL);
 	if (strcmp(word, "partial") == 0)
 		result->state = RUN_PARTIAL;
+	if (strncmp(word, "write:", 6) == 0)
+		return try_open(word + 6, true, e);
+	if (strncmp(word, "read:", 5) == 0)
+		return try_open(word + 5, false, e);
 	if (strncmp(word, "sleep:", 6) == 0)
 		return wait_ms(r, word + 6, e);
 	return 0;

@@ -1,0 +1,252 @@
+#include "service/run_confine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "service/own_folders.h"
+
+/* Libraries that are loaded late, accounts, zones, certificates, the kernel. */
+static const char *const system_folders[] = {
+	"/usr", "/lib", "/lib64", "/etc", "/proc",	"/sys",
+	"/dev", "/run", "/opt",	  "/nix", "/gnu/store",
+};
+
+/* What the commands of a drill may use beyond what was restored. */
+static const char *const for_commands[] = {
+	"/tmp",	     "/var/tmp",  "/dev/shm", "/dev/pts",
+	"/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx",
+};
+
+struct places {
+	struct sandbox_place *v;
+	size_t n, room;
+};
+
+static int add(struct places *p, const char *path, unsigned int rights,
+	       struct err *e)
+{
+	if (!path || !*path)
+		return 0;
+	if (p->n == p->room) {
+		const size_t room = p->room ? 2 * p->room : 32;
+		struct sandbox_place *more = reallocarray(p->v, room,
+							  sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		p->v = more;
+		p->room = room;
+	}
+	p->v[p->n++] = (struct sandbox_place){ path, rights };
+	return 0;
+}
+
+static int add_all(struct places *p, const char *const *paths, size_t n,
+		   unsigned int rights, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (add(p, paths[i], rights, e) < 0)
+			return -1;
+	return 0;
+}
+#define ADD_ALL(p, paths, rights, e) \
+	add_all(p, paths, sizeof(paths) / sizeof(*(paths)), rights, e)
+
+/* ---- What a step needs -------------------------------------------------- */
+
+static bool starts_programs(const struct resource_source *s)
+{
+	return s->hook_count > 0 || strcmp(s->type, "command") == 0 ||
+	       strcmp(s->type, "volume") == 0;
+}
+
+static bool has_commands(const struct resource *drill)
+{
+	for (size_t i = 0; drill && i < drill->drill.check_count; i++)
+		if (strcmp(drill->drill.checks[i].type, "command") == 0)
+			return true;
+	return false;
+}
+
+static enum run_confinement level_of(const struct run *r,
+				     const struct run_step *step, size_t source)
+{
+	if (r->drill)
+		return has_commands(r->drill) ? RUN_READS : RUN_CONFINED;
+	if (!step->for_each_source)
+		return RUN_CONFINED;
+	for (size_t i = source; i < r->source_count; i++)
+		if (starts_programs(&r->sources[i]->source))
+			return RUN_FREE;
+	return RUN_READS;
+}
+
+/* ---- Its places --------------------------------------------------------- */
+
+/* What tests tell a run by, which is nobody's in a release. */
+static int add_for_tests(struct places *p, char folder[4096], struct err *e)
+{
+#ifdef SNAPCTL_TEST_HOOKS
+	const char *clock = getenv("SNAPCTL_TEST_CLOCK");
+	char *slash;
+
+	if (!clock || clock[0] != '@' || strlen(clock) > 4096)
+		return 0;
+	memcpy(folder, clock + 1, strlen(clock));
+	slash = strrchr(folder, '/');
+	if (slash)
+		*slash = '\0';
+	return add(p, folder, SANDBOX_READ, e);
+#else
+	(void)p;
+	folder[0] = '\0';
+	(void)e;
+	return 0;
+#endif
+}
+
+static int add_own(struct places *p, const struct run *r,
+		   const struct own_folders *own, struct err *e)
+{
+	const unsigned int all = SANDBOX_READ | SANDBOX_WRITE;
+	const char *temporary = getenv("TMPDIR");
+
+	for (size_t i = 0; i < own->count; i++)
+		if (add(p, own->paths[i], all, e) < 0)
+			return -1;
+	/* As file_open_unnamed() has it. */
+	if (add(p, temporary && *temporary ? temporary : "/var/tmp", all, e) <
+		    0 ||
+	    add(p, "/dev/null", all, e) < 0)
+		return -1;
+	if (!r->drill)
+		return 0;
+	if (add(p, config_text(r->config, CONFIG_STATE), SANDBOX_SPECIAL, e) <
+	    0)
+		return -1;
+	return has_commands(r->drill)
+		       ? ADD_ALL(p, for_commands, all | SANDBOX_SPECIAL, e)
+		       : 0;
+}
+
+static int add_readable(struct places *p, const struct run *r, struct err *e)
+{
+	return ADD_ALL(p, system_folders, SANDBOX_READ, e) < 0 ||
+			       add(p, config_text(r->config, CONFIG_KEYS),
+				   SANDBOX_READ, e) < 0 ||
+			       add(p, getenv("TZDIR"), SANDBOX_READ, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* Its snapshot lies in a folder of its own there, made when it is needed. */
+static int add_subvolumes(struct places *p, const struct run *r, struct err *e)
+{
+	for (size_t i = 0; i < r->source_count; i++) {
+		const struct resource_source *s = &r->sources[i]->source;
+
+		if (strcmp(s->type, "btrfs") == 0 &&
+		    add(p, s->paths.items[0], SANDBOX_FOLDERS, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- Giving it up ------------------------------------------------------- */
+
+/* State, cache and regions; those that are on this machine. */
+static int find_own(const struct run *r, struct own_folders *own, struct err *e)
+{
+	const char *cache = config_text(r->config, CONFIG_CACHE);
+	struct err ignored;
+
+	/* Where there is none, what wants it could not make it later. */
+	(void)!file_make_folders(cache, 0700, &ignored);
+	return own_folders_add_path(own, config_text(r->config, CONFIG_STATE),
+				    e) < 0 ||
+			       own_folders_add_path(own, cache, e) < 0 ||
+			       own_folders_add_regions(own, r->repository, e) <
+				       0
+		       ? -1
+		       : 0;
+}
+
+static void enter(struct run *r, const struct sandbox *s)
+{
+	struct sandbox_state state = { 0 };
+	struct err e = { 0 };
+	char text[SANDBOX_TEXT];
+
+	if (sandbox_enter(s, &state, &e) < 0)
+		log_failure(LOG_LEVEL_WARN,
+			    "the run is not confined as it "
+			    "should be",
+			    &e);
+	sandbox_tell(&state, text);
+	log_event(r->confinement == RUN_FREE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
+		  "confined by %s: it writes to its own folders%s%s", text,
+		  s->reads ? "" : ", and reads little else",
+		  s->executes ? "" : ", and starts no programs");
+}
+
+static int confine(struct run *r, enum run_confinement level,
+		   const struct own_folders *own, struct err *e)
+{
+	struct places p = { 0 };
+	char folder[4096];
+	struct sandbox s = {
+		.reads = level == RUN_READS,
+		.executes = has_commands(r->drill),
+		.attributes = r->drill != NULL,
+		/* A region that is elsewhere, or cannot be asked now. */
+		.connects = own->count <
+			    2 + r->repository->repository.region_count,
+	};
+	const int failed = add_own(&p, r, own, e) < 0 ||
+			   add_for_tests(&p, folder, e) < 0 ||
+			   add_readable(&p, r, e) < 0 ||
+			   add_subvolumes(&p, r, e) < 0;
+
+	s.places = p.v;
+	s.place_count = p.n;
+	if (!failed)
+		enter(r, &s);
+	free(p.v);
+	return failed ? -1 : 0;
+}
+
+int run_confine(struct run *r, const struct run_step *step, size_t source,
+		struct err *e)
+{
+	const enum run_confinement level = level_of(r, step, source);
+	struct own_folders own = { 0 };
+	int failed;
+
+	if (!r->confines || level <= r->confinement)
+		return 0;
+	failed = find_own(r, &own, e) < 0 || confine(r, level, &own, e) < 0;
+	own_folders_done(&own);
+	if (failed)
+		return -1;
+	r->confinement = level;
+	return 0;
+}
+
+void run_confine_announce(const struct config *config)
+{
+	struct sandbox_state state;
+	char text[SANDBOX_TEXT];
+
+	if (strcmp(config_text(config, CONFIG_CONFINE), "on") != 0) {
+		log_event(LOG_LEVEL_WARN, "runs are not confined: the setting "
+					  "\"confine\" is off");
+		return;
+	}
+	sandbox_probe(&state);
+	sandbox_tell(&state, text);
+	log_event(LOG_LEVEL_INFO, "runs are confined by %s%s", text,
+		  state.landlock ? "" : "; this kernel has no Landlock");
+}
