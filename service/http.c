@@ -27,6 +27,12 @@ enum { HEADER_BYTES = 16384, WATCH_EVERY_MS = 250 };
  */
 enum { HEADER_MS = 10000, CROWDED_MS = 1000 };
 
+/*
+ * A body is kept in memory until it is whole.  All that are larger than this
+ * are counted, so that many connections are not as many times the largest one.
+ */
+enum { LARGE_BYTES = 65536, LARGE_AT_ONCE = 16 };
+
 /* A connection, from accept to close, in the list that the watch walks. */
 struct peer {
 	struct peer *next, *prev;
@@ -49,6 +55,7 @@ struct request {
 	enum operation_outcome outcome;
 	struct err failure; /* code ERR_NONE while all is well */
 	bool ran;	    /* the reply is ready */
+	bool large;
 };
 
 struct http {
@@ -57,6 +64,8 @@ struct http {
 	uid_t uid;
 	atomic_bool stop;
 	struct queue *jobs;
+	unsigned int
+		large; /* requests; known to libmicrohttpd's thread alone */
 	pthread_t *workers;
 	unsigned int worker_count;
 	pthread_t watch;
@@ -295,6 +304,7 @@ static void free_request(struct request *q)
 {
 	if (!q)
 		return;
+	q->h->large -= q->large ? 1 : 0;
 	args_free(q->args);
 	buf_done(&q->body);
 	http_reply_done(&q->reply);
@@ -361,16 +371,45 @@ static int check_length(struct request *q, struct err *e)
 	return err_set(e, ERR_USAGE, "the request is longer than %s", size);
 }
 
+/* Of large ones there are few at a time. */
+static int check_large(struct request *q, size_t more, struct err *e)
+{
+	struct http *h = q->h;
+
+	if (q->large || q->body.len + more <= LARGE_BYTES)
+		return 0;
+	if (h->large == LARGE_AT_ONCE)
+		return err_set(e, ERR_BUSY,
+			       "there are %d requests of more than %d KiB at "
+			       "once",
+			       LARGE_AT_ONCE, LARGE_BYTES >> 10);
+	h->large++;
+	q->large = true;
+	return 0;
+}
+
+static int add_to_body(struct request *q, const char *bytes, size_t n,
+		       struct err *e)
+{
+	if (strcmp(q->op->method, "GET") == 0)
+		return err_set(e, ERR_USAGE, "a GET has no body");
+	if (check_large(q, n, e) < 0)
+		return -1;
+	if (buf_add(&q->body, bytes, n, e) == 0)
+		return 0;
+	return e->code == ERR_CORRUPT
+		       ? err_set(e, ERR_USAGE, "the request is too long")
+		       : -1;
+}
+
 static enum MHD_Result take_body(struct request *q, const char *bytes,
 				 size_t *n)
 {
 	/* After a failure the rest is read and dropped, up to the deadline:
 	 * a reply can only follow the whole request. */
 	if (q->failure.code == ERR_NONE &&
-	    buf_add(&q->body, bytes, *n, &q->failure) < 0 &&
-	    q->failure.code == ERR_CORRUPT)
-		(void)err_set(&q->failure, ERR_USAGE,
-			      "the request is too long");
+	    add_to_body(q, bytes, *n, &q->failure) < 0)
+		buf_done(&q->body);
 	*n = 0;
 	return MHD_YES;
 }

@@ -12,6 +12,10 @@
 
 #define PREFIX "/v1"
 
+/* An object of lists, or of documents, is two levels; of its members there are
+ * as many as args.h takes. */
+enum { DEPTH_MAX = 4, VALUES_MAX = ARGS_VALUES };
+
 void http_reply_init(struct http_reply *r)
 {
 	*r = (struct http_reply){ .fd = -1 };
@@ -212,6 +216,42 @@ static int take_member(struct args *a, const char *name, const json_t *value,
 	return 0;
 }
 
+/*
+ * What a text of JSON would become is many times as large: so before it is
+ * parsed, its brackets and commas are counted.  Strings hold anything.
+ */
+static int check_shape(const char *body, size_t n, struct err *e)
+{
+	bool in_string = false;
+	size_t values = 0;
+	unsigned int depth = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const char c = body[i];
+
+		if (in_string && c == '\\')
+			i++;
+		else if (c == '"')
+			in_string = !in_string;
+		if (in_string)
+			continue;
+		depth += c == '[' || c == '{';
+		depth -= depth && (c == ']' || c == '}');
+		values += c == ',';
+		if (depth > DEPTH_MAX)
+			return err_set(e, ERR_USAGE,
+				       "the request's body is deeper than %d "
+				       "levels",
+				       DEPTH_MAX);
+		if (values == VALUES_MAX)
+			return err_set(e, ERR_USAGE,
+				       "the request's body has more than %d "
+				       "values",
+				       VALUES_MAX);
+	}
+	return 0;
+}
+
 int http_take_body(struct args *a, const char *body, size_t n, struct err *e)
 {
 	json_error_t why;
@@ -222,6 +262,8 @@ int http_take_body(struct args *a, const char *body, size_t n, struct err *e)
 
 	if (n == 0)
 		return 0;
+	if (check_shape(body, n, e) < 0)
+		return -1;
 	object = json_loadb(body, n, JSON_REJECT_DUPLICATES, &why);
 	if (!object)
 		return err_set(e, ERR_USAGE,

@@ -7,6 +7,7 @@ them than there are places shut nobody out.
 """
 import json
 import resource
+import select
 import socket
 import threading
 import time
@@ -73,6 +74,7 @@ def requests(world):
             ("POST", "/v1/runs", b'{"schedule":["a","b"]}', 400, "usage"),
             ("POST", "/v1/runs", b'{"schedule":"\xff"}', 400, "usage"),
             ("POST", "/v1/runs", b"[" * 100000, 400, "usage"),
+            ("GET", "/v1/runs", b"{}", 400, "usage"),
             ("POST", "/v1/runs", b'{"schedule":"a"}', 404, "not-found")]:
         got, value = ask(world, method, path, body)
         check(got == status, (method, path, body[:40], got, value))
@@ -87,6 +89,60 @@ def requests(world):
     check(wrong[0] == 400 and "web.yaml:1:" in wrong[1]["error"]["message"],
           wrong)
     world.stop()
+
+
+def deep_and_long(world):
+    """What a body holds is counted before anything is made of it."""
+    world.start()
+    for body, status, told in [
+            (b'{"schedule":' + b"[" * 9 + b"]" * 9 + b"}", 400, "deeper"),
+            (b'{"schedule":' + b'{"a":' * 9 + b"1" + b"}" * 9 + b"}", 400,
+             "deeper"),
+            (b'{"x":[' + b"1," * 300000 + b"1]}", 400, "more than"),
+            (b'{"schedule":[' + b"[]," * 300000 + b"[]]}", 400, "more than"),
+            # In a text they are letters.
+            (b'{"schedule":"\\"' + b"[,{" * 300000 + b'"}', 404, "[,{"),
+            (b'{"schedule":"a', 400, "JSON")]:
+        got, value = ask(world, "POST", "/v1/runs", body)
+        check(got == status and told in value["error"]["message"],
+              (body[:30], got, value))
+    world.stop()
+
+
+def large_ones_at_once(world):
+    """Few: each is kept in memory until it is whole."""
+    world.start(SNAPCTL_REQUEST_TIMEOUT="1d")
+    head = (b"POST /v1/policy/simulate HTTP/1.1\r\nHost: x\r\n"
+            b"Content-Length: 1000000\r\n\r\n")
+    # More than there may be, each all but whole.
+    peers = [connect(world) for _ in range(40)]
+    for s in peers:
+        s.sendall(head + b" " * 999_999)
+    for s in peers:
+        s.sendall(b" ")
+    replies = [read_reply(s) for s in peers]
+    refused = [r for r in replies if b" 503 " in r]
+    check(refused and len(refused) < len(peers) and
+          all(b"at once" in r for r in refused), replies[:3])
+    check(all(b" 400 " in r for r in replies if r not in refused), replies)
+    for s in peers:
+        s.close()
+    # Who is gone leaves room; small ones have it anyway.
+    body = b" " * 1_000_000
+    for _ in range(40):
+        got, value = ask(world, "POST", "/v1/policy/simulate", body)
+        check(got == 400, (got, value))
+    world.stop()
+
+
+def read_reply(s):
+    """Head and body of one, on a connection that stays."""
+    data = b""
+    while not data.endswith(b"}}"):
+        piece = s.recv(65536)
+        check(piece, data)
+        data += piece
+    return data
 
 
 def one_connection(world):
@@ -144,6 +200,17 @@ def trickle(s, first, byte):
         s.close()
 
 
+def sip(s):
+    """Ask for much, and take it byte by byte until the other side is gone:
+    what it had sent by then can be read for long."""
+    gone = select.poll()
+    gone.register(s, 0)
+    s.sendall(b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+    while not gone.poll(10) and s.recv(1):
+        pass
+    s.close()
+
+
 def a_byte_now_and_then(world):
     world.start(SNAPCTL_REQUEST_TIMEOUT="1s")
     for first, byte in [
@@ -156,7 +223,12 @@ def a_byte_now_and_then(world):
         t.start()
         t.join(LIMIT)
         check(not t.is_alive(), f"still served: {first!r}")
-    # A reply that nobody reads.
+    # A long reply, a byte now and then; and one that nobody reads.
+    s = connect(world)
+    t = threading.Thread(target=sip, args=(s,), daemon=True)
+    t.start()
+    t.join(LIMIT)
+    check(not t.is_alive(), "still sent to")
     s = connect(world)
     s.sendall(b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
     wait_for("the end of a client that does not read",
@@ -192,18 +264,22 @@ def a_silent_peer(world):
 
 
 def crowded(world, idle, **env):
-    """Many idle clients, and a hundred that work."""
+    """Many idle clients, and a hundred that work; the timetable goes on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    world.set_clock((10 - time.time() % 60) % 60)
     world.start(SNAPCTL_REQUEST_TIMEOUT="1d", **env)
+    world.apply(MANIFEST % (world.root, 1) +
+                SCHEDULE % ("nightly", "* * * * *", ""))
     silent = [connect(world) for _ in range(idle)]
     right, wrong = [], []
+    world.set_clock(world.shift + 60)
 
     def busy():
         try:
             for _ in range(10):
                 got = ask(world, "GET", "/v1/runs")
-                (right if got == (200, []) else wrong).append(got)
+                (right if got[0] == 200 else wrong).append(got)
         except Exception as e:
             wrong.append(e)
 
@@ -214,6 +290,8 @@ def crowded(world, idle, **env):
         t.join(LIMIT)
     check(not wrong and len(right) == 1000,
           f"{len(right)} right, {len(wrong)} wrong: {wrong[:3]}")
+    wait_for("a run, in time", lambda: world.ledger() and
+             world.ledger()[0][1] == "succeeded")
     for s in silent:
         s.close()
     world.stop()
@@ -242,5 +320,6 @@ def few_files(world):
     world.stop()
 
 
-snap.tell(requests, one_connection, too_large, a_byte_now_and_then,
+snap.tell(requests, deep_and_long, large_ones_at_once, one_connection,
+          too_large, a_byte_now_and_then,
           a_silent_peer, a_thousand_idle, more_idle_than_places, few_files)
