@@ -369,7 +369,7 @@ static int add_place(int rules_fd, const struct rules *r,
 		     const struct sandbox_place *place, struct err *e)
 {
 	CLEANUP(file_close)
-	const int fd = open(place->path, O_PATH | O_CLOEXEC);
+	int fd = open(place->path, O_PATH | O_CLOEXEC);
 	struct rule rule = { .allowed = r->fs & rights_of(place->rights),
 			     .folder = fd };
 	struct stat st;
@@ -381,13 +381,17 @@ static int add_place(int rules_fd, const struct rules *r,
 			       text_quote_str(place->path).s);
 	if (!S_ISDIR(st.st_mode))
 		rule.allowed &= OF_FILES;
-	if (rule.allowed == 0 || syscall(SYS_landlock_add_rule, rules_fd,
-					 PATH_BENEATH, &rule, 0) == 0)
+	if (rule.allowed == 0)
 		return 0;
-	/* A pipe, or a place that only this kernel has: it needs no rule. */
-	return errno == EBADFD ? 0
-			       : err_sys(e, "cannot confine to %s",
-					 text_quote_str(place->path).s);
+	/* EBADFD: a pipe, or what only the kernel has, which needs none. */
+	if (syscall(SYS_landlock_add_rule, rules_fd, PATH_BENEATH, &rule, 0) <
+	    0)
+		return errno == EBADFD ? 0
+				       : err_sys(e, "cannot confine to %s",
+						 text_quote_str(place->path).s);
+	if (place->rights & SANDBOX_WRITE)
+		(void)TAKE_FD(fd); /* held open to the end */
+	return 0;
 }
 
 static int enter_landlock(const struct sandbox *s, int v, struct err *e)

@@ -16,6 +16,10 @@
  *   takes those away everywhere. TCP ports, and signals and abstract sockets
  *   to processes outside, where the kernel has that.
  *
+ * A rule is about the file system that is mounted there now. So places that may
+ * be written to are held open, lest an automounter takes one away meanwhile and
+ * brings another back.
+ *
  * What the kernel does not have is left out: a backup that is less confined
  * is better than none. Whoever enters twice has less of both.
  */

@@ -218,6 +218,15 @@ static int confine(struct run *r, enum run_confinement level,
 	return failed ? -1 : 0;
 }
 
+/* One of which no rule can be made would be lost to the run. */
+static bool are_known(const struct own_folders *own)
+{
+	for (size_t i = 0; i < own->count; i++)
+		if (!own->paths[i])
+			return false;
+	return true;
+}
+
 int run_confine(struct run *r, const struct run_step *step, size_t source,
 		struct err *e)
 {
@@ -227,7 +236,13 @@ int run_confine(struct run *r, const struct run_step *step, size_t source,
 
 	if (!r->confines || level <= r->confinement)
 		return 0;
-	failed = find_own(r, &own, e) < 0 || confine(r, level, &own, e) < 0;
+	failed = find_own(r, &own, e) < 0;
+	if (!failed && !are_known(&own))
+		log_event(LOG_LEVEL_WARN,
+			  "the run is not confined: where a "
+			  "folder of its own lies is not known");
+	else if (!failed)
+		failed = confine(r, level, &own, e) < 0;
 	own_folders_done(&own);
 	if (failed)
 		return -1;

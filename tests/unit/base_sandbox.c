@@ -563,6 +563,40 @@ START_TEST(who_enters_twice_has_less)
 }
 END_TEST
 
+static int holds_its_own(void)
+{
+	char link[64], at[SCRATCH_PATH];
+	int held = 0;
+
+	for (int fd = 3; fd < 100; fd++) {
+		ssize_t n;
+
+		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, at, sizeof(at) - 1);
+		at[n > 0 ? n : 0] = '\0';
+		held += strcmp(at, own) == 0;
+		EXPECT(strcmp(at, other) != 0);
+	}
+	EXPECT(held == 1);
+	return 0;
+}
+
+START_TEST(what_is_mounted_there_stays)
+{
+	const struct sandbox_place places[] = { { own, SANDBOX_WRITE },
+						{ other, SANDBOX_READ } };
+	const struct sandbox s = { .places = places,
+				   .place_count = 2,
+				   .reads = true };
+
+	if (!has_landlock(2))
+		return;
+	begin();
+	ck_assert_int_eq(confined(&s, holds_its_own), 0);
+	end();
+}
+END_TEST
+
 static void *waits(void *arg)
 {
 	char byte;
@@ -631,6 +665,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, nobody_listens_and_few_connect);
 	tcase_add_test(tc, others_get_no_signals);
 	tcase_add_test(tc, who_enters_twice_has_less);
+	tcase_add_test(tc, what_is_mounted_there_stays);
 	tcase_add_test(tc, not_with_threads);
 	tcase_add_test(tc, it_is_told_in_words);
 }
