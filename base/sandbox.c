@@ -330,14 +330,16 @@ static int version(void)
 
 static struct rules rules_of(const struct sandbox *s, int v)
 {
-	struct rules r = { .fs = WRITING | SPECIAL };
+	struct rules r = { 0 };
 
-	if (v < 3)
-		r.fs &= ~(uint64_t)FS_TRUNCATE;
 	if (!s->reads)
 		r.fs |= READING;
+	if (!s->writes)
+		r.fs |= WRITING | SPECIAL;
 	if (!s->executes)
 		r.fs |= FS_EXECUTE;
+	if (v < 3)
+		r.fs &= ~(uint64_t)FS_TRUNCATE;
 	if (v >= 4)
 		r.net = NET_BIND | (s->connects ? 0 : NET_CONNECT);
 	if (v >= 6)
@@ -394,15 +396,34 @@ static int add_place(int rules_fd, const struct rules *r,
 	return 0;
 }
 
+/*
+ * Moving into another folder is refused by any set of rules that does not
+ * allow it, even by one that has no word about it.
+ */
+static int allow_moves(int rules_fd, struct err *e)
+{
+	CLEANUP(file_close) const int fd = open("/", O_PATH | O_CLOEXEC);
+	const struct rule rule = { .allowed = FS_REFER, .folder = fd };
+
+	return fd >= 0 && syscall(SYS_landlock_add_rule, rules_fd, PATH_BENEATH,
+				  &rule, 0) == 0
+		       ? 0
+		       : err_sys(e, "cannot allow files to be moved");
+}
+
 static int enter_landlock(const struct sandbox *s, int v, struct err *e)
 {
-	const struct rules r = rules_of(s, v);
-	CLEANUP(file_close)
-	const int fd = (int)syscall(SYS_landlock_create_ruleset, &r, sizeof(r),
-				    0);
+	struct rules r = rules_of(s, v);
+	CLEANUP(file_close) int fd = -1;
 
+	if (!r.fs && !r.net && !r.scoped)
+		return 0; /* rules about nothing are none */
+	r.fs |= FS_REFER;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &r, sizeof(r), 0);
 	if (fd < 0)
 		return err_sys(e, "cannot make rules for files");
+	if (s->writes && allow_moves(fd, e) < 0)
+		return -1;
 	for (size_t i = 0; i < s->place_count; i++)
 		if (add_place(fd, &r, &s->places[i], e) < 0)
 			return -1;

@@ -50,6 +50,7 @@ struct sandbox {
 	size_t place_count;
 	/* Anywhere, not only at the places that say so: */
 	bool reads;
+	bool writes;
 	bool executes; /* and becomes other users */
 	/* Everywhere, which places cannot say: */
 	bool attributes; /* owners, modes, extended attributes, devices */

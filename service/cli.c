@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/sandbox.h"
 #include "service/client.h"
 #include "service/config.h"
 #include "service/help.h"
@@ -155,6 +156,28 @@ static struct render_style style_of(const struct cli_request *r)
 	return style;
 }
 
+/*
+ * A repository is read that nobody vouches for.  Where to is the caller's to
+ * say, so files can be changed everywhere; what is given up is what no command
+ * does, and starting programs, except for the one that takes a program's
+ * output.  It is no failure where that cannot be done.
+ */
+static void confine(const struct cli_request *r)
+{
+	const struct sandbox s = { .reads = true,
+				   .writes = true,
+				   .attributes = true,
+				   .connects = true };
+	struct sandbox_state ignored;
+	struct err e;
+
+	if (!(r->operation->flags & OPERATION_NEEDS_REPO) ||
+	    (strcmp(r->operation->verb, "snapshot create") == 0 &&
+	     strcmp(args_text(r->args, "type"), "command") == 0))
+		return;
+	(void)!sandbox_enter(&s, &ignored, &e);
+}
+
 /* In this process, with the caller's rights. */
 static int run_here(const struct cli_request *r, struct operation_call *call,
 		    struct json *reply, struct err *e)
@@ -165,6 +188,7 @@ static int run_here(const struct cli_request *r, struct operation_call *call,
 			 progress_mode_of(STDERR_FILENO, r->quiet), e) < 0)
 		return -1;
 	call->progress = progress;
+	confine(r);
 	if (r->operation->run(call, e) < 0)
 		return -1;
 	if (r->operation->flags & OPERATION_BYTES)

@@ -319,6 +319,9 @@ def keys_lie_in_memory_of_their_own(world):
     done = os.waitid(os.P_PID, stopped.pid,
                      os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     check(done.si_code == os.CLD_STOPPED, done)
+    # It reads a repository, too, and starts nothing.
+    seen = status_of(stopped.pid)
+    check(seen == {"NoNewPrivs": "1", "Seccomp": "2"}, seen)
     secrets = [PASSPHRASE.encode(), *secrets_of(world.path("main.key"))]
     if os.geteuid() == 0:
         expect_none(secrets, core_of(stopped.pid), "its core")
@@ -336,6 +339,16 @@ def keys_lie_in_memory_of_their_own(world):
     expect_none(secrets, all_of(world.path("here")), "the repository")
 
 
+def a_command_on_the_command_line_is_free(world):
+    where = ["--repo", world.path("here"), "--key-file",
+             world.path("main.key")]
+    world.run("repo", "init", world.path("here"), *where[2:])
+    world.run("snapshot", "create", "--type", "command", *where, "--", "cat",
+              "/proc/self/status")
+    seen = fields(world.run("cat", "latest", *where))
+    check(seen == status_of(os.getpid()), seen)
+
+
 def the_unit_lets_runs_confine_themselves(_):
     """systemd's own filter would refuse what is not named in it."""
     unit = os.path.join(os.path.dirname(__file__),
@@ -349,4 +362,5 @@ def the_unit_lets_runs_confine_themselves(_):
 
 snap.tell(the_unit_lets_runs_confine_themselves, a_run_keeps_what_it_needs,
           what_others_run_stays_free, secrets_are_nowhere_else,
-          keys_lie_in_memory_of_their_own)
+          keys_lie_in_memory_of_their_own,
+          a_command_on_the_command_line_is_free)

@@ -597,6 +597,35 @@ START_TEST(what_is_mounted_there_stays)
 }
 END_TEST
 
+static int writes_anywhere(void)
+{
+	char from[SCRATCH_PATH], to[SCRATCH_PATH];
+
+	EXPECT(made(other, "new") == 0);
+	EXPECT(rename(scratch_path(&dir, "other/new", from),
+		      scratch_path(&dir, "own/deep/moved", to)) == 0);
+	EXPECT(unlink(to) == 0);
+	return execl("/bin/true", "true", NULL) < 0 && errno == EPERM ? 0 : 1;
+}
+
+static int does_all(void)
+{
+	EXPECT(writes_anywhere() != 0);
+	return 1; /* it was executed instead */
+}
+
+START_TEST(everything_can_be_granted)
+{
+	struct sandbox s = { .reads = true, .writes = true };
+
+	begin();
+	ck_assert_int_eq(confined(&s, writes_anywhere), 0);
+	s.executes = s.attributes = s.connects = true;
+	ck_assert_int_eq(confined(&s, does_all), 0);
+	end();
+}
+END_TEST
+
 static void *waits(void *arg)
 {
 	char byte;
@@ -666,6 +695,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, others_get_no_signals);
 	tcase_add_test(tc, who_enters_twice_has_less);
 	tcase_add_test(tc, what_is_mounted_there_stays);
+	tcase_add_test(tc, everything_can_be_granted);
 	tcase_add_test(tc, not_with_threads);
 	tcase_add_test(tc, it_is_told_in_words);
 }
