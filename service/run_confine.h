@@ -11,16 +11,16 @@
  *			cache folders, and where temporary files go
  *	replicate, verify, retain, report, gc
  *			read those, the system's own folders and the keys only
- *	drill		so, too, and brings back owners, modes and devices,
- *below the state folder
+ *	drill		so, too, and gives owners, modes and devices, below the
+ *			state folder
  *
  * None of them starts programs, but for two. What hooks, commands and
  * providers of volumes need is the administrator's to say, sudo or mount among
  * it, and what a process gave up its children do not get back: so a run is not
  * confined before the last of its sources that have such was taken. And a
  * drill's commands are confined as the drill is, though they may read and
- * execute everything, and write to the temporary folders; they run as nobody,
- * cannot become anybody else, and have no other job than to look.
+ * execute everything, and write to the temporary folders; they run as nobody
+ * where no user is named, and have no other job than to look.
  *
  * Mounts that appear while a run is confined are none of its places.
  */
