@@ -1,0 +1,347 @@
+#!/usr/bin/python3
+"""Which changed operators no test notices.
+
+Every place in the chosen sources where an operator, a constant, a condition or
+a statement can be changed becomes a mutant: sites.py says which.  One build, of
+a copy of the tree in build-mutate/, holds all of them; a number in the
+environment chooses one.  A first run, with none, tells which tests reach which
+mutant.  Then for each mutant those tests run until one fails, dies or takes ten
+times its time: it was noticed.  What no test notices is printed, unless KNOWN.md
+says why that is right.  Slow tests, of more than --slow seconds, are left out.
+
+    mutate.py [PATH…] [--sample N] [--seed N] [--seconds S] [--full]
+
+PATH: folders or files, schedules and storage/repository by default.  Without
+--full, --sample and --seconds it is a sample of ten minutes.
+"""
+import argparse
+import collections
+import concurrent.futures
+import glob
+import json
+import math
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import sites
+from trial import MUTANTS_MAX, Trials
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FOLDERS = ["schedules", "storage/repository"]
+COPIED = ("base", "schedules", "storage", "migrations", "service", "tests",
+          "meson.build", "meson_options.txt")
+SUITES = ("unit", "prop", "fuzz", "fault")
+SAMPLE_SECONDS = 600
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+# ---- What is known --------------------------------------------------------
+
+def known_mutants(path):
+    """(file, function, source line, change) of each in KNOWN.md: its line."""
+    known, file, function, source = {}, None, None, None
+    try:
+        with open(path, encoding="utf-8") as f:
+            lines = f.read().split("\n")
+    except FileNotFoundError:
+        return known
+    for number, line in enumerate(lines, 1):
+        if found := re.fullmatch(r"## (\S+)", line):
+            file = found[1]
+        elif found := re.fullmatch(r"- (\w+)\(\): `(.*)`", line):
+            function, source = found.groups()
+        elif found := re.match(r"  - `(.*?)`: ", line):
+            known[file, function, source, found[1]] = number
+    return known
+
+
+def change(mutant):
+    nth = f" (no. {mutant['nth']})" if mutant["nth"] > 1 else ""
+    return f"{mutant['before']} → {mutant['after'] or '(left out)'}{nth}"
+
+
+def key(mutant):
+    return (mutant["file"], mutant["function"], mutant["source"],
+            change(mutant))
+
+
+# ---- The rewritten copy ---------------------------------------------------
+
+def write(path, data):
+    """Only what differs, so that no more than that is built again."""
+    try:
+        with open(path, "rb") as f:
+            if f.read() == data:
+                return
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+class House:
+    """The tree, and the builds of its copy."""
+
+    def __init__(self, root, jobs):
+        self.root = os.path.abspath(root)
+        self.place = os.path.join(self.root, "build-mutate")
+        self.copy = os.path.join(self.place, "src")
+        self.jobs = jobs
+
+    def chosen(self, paths):
+        found = []
+        for path in paths:
+            path = os.path.relpath(os.path.join(self.root, path), self.root)
+            full = os.path.join(self.root, path)
+            got = sorted(glob.glob(os.path.join(full, "*.c"))) \
+                if os.path.isdir(full) else [full]
+            if not got or not all(map(os.path.isfile, got)):
+                raise SystemExit(f"mutate: {path}: no source is there")
+            found += (os.path.relpath(p, self.root) for p in got)
+        return sorted(set(found))
+
+    def mutate(self, files):
+        """Write the copy; all mutants of these files, numbered from 1."""
+        with multiprocessing.Pool(self.jobs) as pool:
+            sources = pool.starmap(sites.mutants_of,
+                                   [(self.root, f) for f in files])
+        rewritten, mutants = {}, []
+        for file, (found, text) in zip(files, sources):
+            rewritten[file] = sites.numbered(text, len(mutants) + 1)
+            mutants += found
+        for number, mutant in enumerate(mutants, 1):
+            mutant["number"] = number
+        if len(mutants) >= MUTANTS_MAX:
+            raise SystemExit("mutate: more mutants than mutant.h has room for")
+        self.write_copy(rewritten)
+        return mutants
+
+    def write_copy(self, rewritten):
+        wanted = set()
+        for top in COPIED:
+            at = os.path.join(self.root, top)
+            for folder, folders, names in os.walk(at):
+                folders[:] = [d for d in folders if d != "__pycache__"]
+                wanted |= {os.path.relpath(os.path.join(folder, n), self.root)
+                           for n in names}
+            if os.path.isfile(at):
+                wanted.add(top)
+        for path in wanted:
+            with open(os.path.join(self.root, path), "rb") as f:
+                data = f.read()
+            write(os.path.join(self.copy, path), rewritten.get(path, data))
+            shutil.copymode(os.path.join(self.root, path),
+                            os.path.join(self.copy, path))
+        header = os.path.join("tests", "mutate", "mutant.h")
+        with open(os.path.join(HERE, "mutant.h"), "rb") as f:
+            write(os.path.join(self.copy, header), f.read())
+        for folder, _, names in os.walk(self.copy):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.relpath(path, self.copy) not in {*wanted, header}:
+                    os.remove(path)
+
+    def build(self, name, files, which, *options, **env):
+        """The tests that have one of the files in them, of those whose names
+        have `which` in them, built; as meson tells of them."""
+        where = os.path.join(self.place, name)
+        env = {**os.environ, **env}
+
+        def call(*argv):
+            p = subprocess.run(argv, env=env, capture_output=True, text=True,
+                               errors="replace")
+            if p.returncode:
+                raise SystemExit(f"mutate: {' '.join(argv[:4])} failed:\n" +
+                                 p.stdout[-6000:] + p.stderr[-2000:])
+            return p.stdout
+        if not os.path.exists(os.path.join(where, "build.ninja")):
+            call("meson", "setup", where, self.copy, "-Dc_args=-w",
+                 "-Dwarning_level=0", *options)
+        call("ninja", "-C", where, "build.ninja")
+        wanted = {os.path.relpath(os.path.join(self.copy, f), where)
+                  for f in files}
+        tests = []
+        for test in json.loads(call("meson", "introspect", "--tests", where)):
+            if not set(SUITES) & {s.split(":")[-1] for s in test["suite"]} \
+               or not re.search(which, test["name"]):
+                continue
+            target = os.path.relpath(test["cmd"][0], where)
+            inputs = call("ninja", "-C", where, "-t", "inputs", target)
+            if wanted & set(inputs.split("\n")):
+                test["target"] = target
+                tests.append(test)
+        if not tests:
+            raise SystemExit("mutate: no test has these sources in it")
+        call("ninja", "-C", where, "-j", str(self.jobs),
+             *sorted({t["target"] for t in tests}))
+        return tests
+
+
+# ---- The run --------------------------------------------------------------
+
+class Run:
+    def __init__(self, args, house, mutants):
+        self.args, self.house, self.mutants = args, house, mutants
+        self.begun = time.monotonic()
+        self.known = known_mutants(
+            os.path.join(house.root, "tests", "mutate", "KNOWN.md"))
+        self.files = sorted({m["file"] for m in mutants})
+        self.done = 0
+        self.end = self.begun + (args.seconds or math.inf)
+
+    def stop(self, *_):
+        """Begin no more, and tell what was found."""
+        self.end = 0
+
+    def choose(self):
+        """Those to be tried, in an order in which any beginning is fair."""
+        for m in self.mutants:
+            m["result"] = ("unreached" if not m["tests"] else
+                           "known" if key(m) in self.known and
+                           not self.args.known else "untried")
+        chosen = [m for m in self.mutants if m["result"] == "untried"]
+        random.Random(self.args.seed).shuffle(chosen)
+        return chosen[:self.args.sample]
+
+    def try_all(self, trials):
+        chosen = self.choose()
+        say(f"{len(self.mutants)} mutants, {len(chosen)} to be tried, seed "
+            f"{self.args.seed}")
+        self.several(trials, chosen)
+        if self.args.sanitize:
+            left = [m for m in chosen if m["result"] == "unnoticed"]
+            say(f"{len(left)} unnoticed ones once more, under the sanitizers")
+            tests = self.house.build(
+                "sanitized", self.files, self.args.tests, "-Db_sanitize=address,undefined",
+                "-Db_lundef=false", "-Doptimization=1", CC="clang")
+            again = Trials(tests, self.args, 5)
+            again.record(left)
+            self.done = 0
+            self.end = math.inf
+            self.several(again, left)
+
+    def several(self, trials, mutants):
+        def one(m):
+            if time.monotonic() < self.end:
+                m["result"], m["by"] = trials.attempt(m)
+                if m["result"] == "unnoticed" and key(m) in self.known:
+                    m["result"] = "known"
+            self.progress(len(mutants))
+        with concurrent.futures.ThreadPoolExecutor(self.args.jobs) as pool:
+            for _ in pool.map(one, mutants):
+                pass
+        say("")
+
+    def progress(self, n):
+        self.done += 1
+        if sys.stderr.isatty() or self.done % 50 == 0:
+            left = sum(m["result"] == "unnoticed" for m in self.mutants)
+            print(f"\r{self.done} of {n}, {left} unnoticed, "
+                  f"{time.monotonic() - self.begun:.0f} s ", end="",
+                  file=sys.stderr, flush=True)
+
+    def report(self):
+        columns = ("noticed", "unnoticed", "known", "unreached", "untried")
+        print(f"{'':<40}{'mutants':>10}" +
+              "".join(f"{c:>10}" for c in columns))
+        total = collections.Counter()
+        for file in [*self.files, "all"]:
+            count = collections.Counter(m["result"] for m in self.mutants
+                                        if file in (m["file"], "all"))
+            total = count
+            print(f"{file:<40}{sum(count.values()):>10}" +
+                  "".join(f"{count[c]:>10}" for c in columns))
+        for m in self.mutants:
+            if m["result"] == "unnoticed":
+                print(f"{m['file']}:{m['line']}: {change(m)}")
+        self.report_known()
+        return total
+
+    def report_known(self):
+        results = {key(m): m["result"] for m in self.mutants}
+        for k, number in self.known.items():
+            if k[0] not in self.files:
+                continue
+            if k not in results:
+                print(f"KNOWN.md:{number}: there is no such mutant: {k[-1]}")
+            elif results[k] == "noticed":
+                print(f"KNOWN.md:{number}: it was noticed: {k[-1]}")
+
+    def keep(self, left_out):
+        path = os.path.join(self.house.root, "build", "results")
+        os.makedirs(path, exist_ok=True)
+        with open(os.path.join(path, "mutate.json"), "w",
+                  encoding="utf-8") as out:
+            json.dump({"seed": self.args.seed, "left_out": left_out,
+                       "mutants": [{k: v for k, v in m.items() if k != "tests"}
+                                   for m in self.mutants]}, out, indent=1,
+                      ensure_ascii=False)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("paths", nargs="*", metavar="PATH")
+    parser.add_argument("--root", default=os.path.join(HERE, "..", ".."))
+    parser.add_argument("--sample", type=int, metavar="N")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--seconds", type=float, metavar="S",
+                        help="begin no mutant after that")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--tests", default="", metavar="REGEX",
+                        help="run only tests whose names match")
+    parser.add_argument("--slow", type=float, default=20, metavar="S")
+    parser.add_argument("--jobs", type=int,
+                        default=int(os.environ.get("JOBS", "2")))
+    parser.add_argument("--known", action="store_true",
+                        help="try those of KNOWN.md, too")
+    parser.add_argument("--sanitize", action="store_true",
+                        help="try what is unnoticed under the sanitizers, too")
+    parser.add_argument("--list", action="store_true",
+                        help="print the mutants, and try none")
+    args = parser.parse_args()
+    if args.seed is None:
+        args.seed = random.SystemRandom().randrange(10**6)
+    if not args.full and not args.sample and not args.seconds:
+        args.seconds = SAMPLE_SECONDS
+    return args
+
+
+def main():
+    args = arguments()
+    house = House(args.root, args.jobs)
+    # All are rewritten, whichever are tried: what is built stays as it is.
+    usual = house.chosen(f for f in FOLDERS
+                         if os.path.isdir(os.path.join(args.root, f)))
+    files = house.chosen(args.paths) or usual
+    mutants = [m for m in house.mutate(sorted({*usual, *files}))
+               if m["file"] in files]
+    if args.list:
+        for m in mutants:
+            print(f"{m['file']}:{m['line']}: {change(m)}")
+        return 0
+    say(f"building {len(files)} sources with {len(mutants)} mutants")
+    tests = house.build("native", files, args.tests)
+    trials = Trials(tests, args, 1)
+    trials.record(mutants)
+    run = Run(args, house, mutants)
+    signal.signal(signal.SIGINT, run.stop)
+    signal.signal(signal.SIGTERM, run.stop)
+    run.try_all(trials)
+    count = run.report()
+    run.keep(trials.left_out)
+    return 1 if count["unnoticed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Test programs run with a mutant chosen, so that none can do harm.
+
+Each runs in a session and, for root, a mount namespace of its own, with limits
+on memory, the size of files and time, and in a scratch folder in memory.
+"""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+MUTANTS_MAX = 1 << 16
+MEMORY = "/dev/shm"
+# No test needs more; sanitizers reserve address space without end.  Files may
+# be sparse: what they really take is watched.
+ADDRESS_BYTES = 8 << 30
+FILE_BYTES = 1 << 44
+# What the scratch folders leave of the machine's memory.
+SPARE_BYTES = 4 << 30
+# Killed after that many times its own time and some seconds.
+TIMES, SECONDS = 10, 5
+
+
+def confining():
+    """A prefix: mounts of its own, for who may have them."""
+    prefix = ["unshare", "--mount", "--"]
+    p = subprocess.run([*prefix, "true"], capture_output=True)
+    return prefix if p.returncode == 0 else []
+
+
+class Trials:
+    def __init__(self, tests, args, slower):
+        """slower: how many times slower than natively these tests are."""
+        self.tests = {t["target"]: t for t in tests}
+        self.jobs, self.slow = args.jobs, args.slow * slower
+        self.sanitized = slower > 1
+        self.prefix = confining()
+        self.left_out = {}  # why, by target
+        self.noticed = {}   # how often, by (file, target)
+        self.lock = threading.Lock()
+
+    # ---- One program ------------------------------------------------------
+
+    def command(self, test):
+        limits = ["prlimit", "--core=0", f"--fsize={FILE_BYTES}"]
+        if not self.sanitized:
+            limits.append(f"--as={ADDRESS_BYTES}")
+        return [*self.prefix, *limits, "--", *test["cmd"]]
+
+    def environment(self, test, folder):
+        env = {**os.environ, "TMPDIR": folder, "SNAPCTL_TEST_MEMORY": folder,
+               "CK_FORK": "no", "LC_ALL": "C.UTF-8",
+               "UBSAN_OPTIONS": "halt_on_error=1",
+               "MALLOC_PERTURB_": "165", **test["env"]}
+        if env["SNAPCTL_TEST_MEMORY"]:
+            env["SNAPCTL_TEST_MEMORY"] = folder
+        return env
+
+    def run(self, test, limit, **more):
+        """Its status, None after the limit, seconds, and those of the
+        processor."""
+        folder = tempfile.mkdtemp(prefix="snapctl-mutate-", dir=MEMORY)
+        os.chmod(folder, 0o755)  # some tests become nobody
+        mark = {"SNAPCTL_MUTATE_RUN": folder}
+        begun = time.monotonic()
+        child = subprocess.Popen(
+            self.command(test), cwd=test["workdir"] or folder,
+            env={**self.environment(test, folder), **mark, **more},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            status, used = self.wait(child, begun + limit)
+        finally:
+            self.end(child, folder)
+        return status, time.monotonic() - begun, used
+
+    @staticmethod
+    def wait(child, end):
+        pause = 0.002
+        while True:
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if pid:
+                child.returncode = os.waitstatus_to_exitcode(status)
+                return child.returncode, usage.ru_utime + usage.ru_stime
+            free = os.statvfs(MEMORY)
+            if time.monotonic() > end or \
+               free.f_bavail * free.f_frsize < SPARE_BYTES:
+                return None, 0
+            time.sleep(pause)
+            pause = min(2 * pause, 0.1)
+
+    @staticmethod
+    def end(child, folder):
+        """It and all that it started, also what left its session."""
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        regular = child.wait() == 0
+        mark = f"SNAPCTL_MUTATE_RUN={folder}".encode()
+        for pid in () if regular else filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    if mark in f.read().split(b"\0"):
+                        os.kill(int(pid), signal.SIGKILL)
+            except OSError:
+                pass
+        shutil.rmtree(folder, ignore_errors=True)
+
+    # ---- All that reach a mutant -------------------------------------------
+
+    def record(self, mutants):
+        """Run each test with no mutant: its seconds, and what it reaches."""
+        for m in mutants:
+            m["tests"] = []
+        with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+            threads = [threading.Thread(target=self.record_some, args=(
+                folder, list(self.tests.values())[n::self.jobs], mutants))
+                for n in range(self.jobs)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+        for target, why in sorted(self.left_out.items()):
+            print(f"left out: {target}: {why}", file=sys.stderr)
+
+    def record_some(self, folder, tests, mutants):
+        for test in tests:
+            seen = os.path.join(folder, os.path.basename(test["target"]))
+            with open(seen, "wb") as f:
+                f.truncate(MUTANTS_MAX)
+            os.chmod(seen, 0o666)
+            # A busy machine makes no test slow.
+            status, test["seconds"], used = self.run(
+                test, 5 * self.slow, SNAPCTL_MUTANTS_SEEN=seen)
+            if status is None or used > self.slow:
+                self.left_out[test["target"]] = \
+                    f"it takes more than {self.slow:.0f} s"
+                continue
+            if status != 0:
+                self.left_out[test["target"]] = \
+                    f"it fails without a mutant, status {status}"
+                continue
+            with open(seen, "rb") as f:
+                reached = f.read()
+            with self.lock:
+                for m in mutants:
+                    if reached[m["number"]]:
+                        m["tests"].append(test["target"])
+
+    def order(self, mutant):
+        """Those first that notice much in little time."""
+        return sorted(mutant["tests"], key=lambda t: -(
+            self.noticed.get((mutant["file"], t), 0) + 1) /
+            (self.tests[t]["seconds"] + 0.05))
+
+    def attempt(self, mutant):
+        """Whether a test notices it, and which."""
+        for target in self.order(mutant):
+            test = self.tests[target]
+            limit = TIMES * test["seconds"] + SECONDS
+            status, _, _ = self.run(test, limit,
+                                    SNAPCTL_MUTANT=str(mutant["number"]))
+            if status != 0:
+                with self.lock:
+                    at = mutant["file"], target
+                    self.noticed[at] = self.noticed.get(at, 0) + 1
+                return "noticed", target + (", timed out" if status is None
+                                            else "")
+        return "unnoticed", None
