@@ -229,12 +229,42 @@ START_TEST(what_is_wrong_is_named)
 }
 END_TEST
 
+START_TEST(what_helps_is_said)
+{
+	static const struct {
+		const char *text;
+		const char *hint;
+	} wrong[] = {
+		{ "TZ=UTC 0 0 * * *", "timeZone" },
+		{ "CRON_TZ=UTC 0 0 * * *", "timeZone" },
+		{ "0 0 0 * * *", "seconds or years" },
+		{ "@noon", "@hourly" },
+		{ "0 0 5-2 * *", "two ranges" },
+		{ "0 0 5L * *", "not part of" },
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct cron c;
+		struct err e = { 0 };
+
+		ck_assert_int_eq(cron_parse(wrong[i].text, &c, &e), -1);
+		ck_assert_msg(strstr(e.hint, wrong[i].hint) != NULL,
+			      "%s: \"%s\" lacks \"%s\"", wrong[i].text, e.hint,
+			      wrong[i].hint);
+	}
+}
+END_TEST
+
 START_TEST(a_very_long_text_is_refused)
 {
 	char text[2000];
 	struct cron c;
 	struct err e;
 
+	memset(text, ' ', sizeof(text));
+	memcpy(text, "@daily", 6);
+	text[CRON_TEXT_MAX] = '\0';
+	ck_ok(cron_parse(text, &c, &e));
 	memset(text, '1', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	ck_assert_int_eq(cron_parse(text, &c, &e), -1);
@@ -254,6 +284,26 @@ START_TEST(days_match_either_field_unless_one_has_a_star)
 	       "2026-11-13T00:00:00+00:00");
 	EXPECT("UTC", "0 0 31 2 MON", "2026-01-01T00:00:00Z",
 	       "2026-02-02T00:00:00+00:00", "2026-02-09T00:00:00+00:00");
+}
+END_TEST
+
+START_TEST(the_last_hour_and_years_before_1970_count)
+{
+	EXPECT("UTC", "30 23 * * *", "2026-03-01T23:29:00Z",
+	       "2026-03-01T23:30:00+00:00", "2026-03-02T23:30:00+00:00");
+	EXPECT("UTC", "59 23 31 12 *", "2026-12-31T23:58:59Z",
+	       "2026-12-31T23:59:00+00:00", "2027-12-31T23:59:00+00:00");
+	EXPECT("UTC", "0 12 * * *", "1969-12-30T11:59:59Z",
+	       "1969-12-30T12:00:00+00:00", "1969-12-31T12:00:00+00:00",
+	       "1970-01-01T12:00:00+00:00");
+	EXPECT("UTC", "@daily", "1969-12-30T23:59:59Z",
+	       "1969-12-31T00:00:00+00:00", "1970-01-01T00:00:00+00:00",
+	       "1970-01-02T00:00:00+00:00");
+	EXPECT("UTC", "0 0 * * MON", "1960-02-28T12:00:00Z",
+	       "1960-02-29T00:00:00+00:00", "1960-03-07T00:00:00+00:00");
+	/* In a span that has ended before 1970, too. */
+	EXPECT("Europe/Berlin", "0 12 * * *", "1949-06-01T09:00:00Z",
+	       "1949-06-01T12:00:00+02:00", "1949-06-02T12:00:00+02:00");
 }
 END_TEST
 
@@ -323,17 +373,50 @@ START_TEST(far_years_have_occurrences_and_the_last_one_ends_it)
 {
 	struct zone *z = zonefile_load("Europe/Berlin");
 	const struct cron c = parsed("30 2 * * *");
+	const struct cron every = parsed("* * * * *");
 	int64_t t;
 
 	EXPECT("Europe/Berlin", "30 2 * * *", "2400-07-01T00:00:00Z",
 	       "2400-07-01T02:30:00+02:00");
 	ck_assert_int_eq(cron_next(&c, z, utc("9999-12-31T12:00:00Z"), &t), 0);
 	ck_assert_int_eq(cron_next(&c, z, INT64_MAX, &t), 0);
+	ck_assert_int_eq(
+		cron_next(&every, zone_utc(), utc("9999-12-31T23:58:59Z"), &t),
+		1);
+	ck_assert_int_eq(t, utc("9999-12-31T23:59:00Z"));
+	ck_assert_int_eq(cron_next(&every, zone_utc(), t, &t), 0);
+	ck_assert_int_eq(cron_previous(&every, zone_utc(), INT64_MAX, &t), 1);
+	ck_assert_int_eq(t, utc("9999-12-31T23:59:00Z"));
+	ck_assert_int_eq(cron_next(&every, zone_utc(), INT64_MIN, &t), 1);
+	ck_assert_int_eq(t, INT64_C(-62135596800));
+	ck_assert_int_eq(cron_previous(&every, zone_utc(), t + 1, &t), 1);
+	ck_assert_int_eq(t, INT64_C(-62135596800));
+	ck_assert_int_eq(cron_previous(&every, zone_utc(), t, &t), 0);
 	ck_assert_int_eq(cron_next(&c, z, INT64_MIN, &t), 1);
 	ck_assert_int_eq(cron_previous(&c, z, t, &t), 0);
 	ck_assert_int_eq(cron_previous(&c, z, INT64_MIN, &t), 0);
 	ck_assert_int_eq(cron_previous(&c, z, INT64_MAX, &t), 1);
 	zone_free(z);
+}
+END_TEST
+
+/* From each second, whatever the leaps and halves on the way there. */
+START_TEST(the_previous_one_is_the_last_before)
+{
+	const struct cron every = parsed("* * * * *");
+	const struct cron hourly = parsed("7 * * * *");
+	const int64_t begin = utc("2026-03-01T00:00:00Z");
+
+	for (int64_t before = begin + 1; before < begin + 7300; before++) {
+		int64_t t;
+
+		ck_assert_int_eq(cron_previous(&every, zone_utc(), before, &t),
+				 1);
+		ck_assert_int_eq(t, (before - 1) / 60 * 60);
+		ck_assert_int_eq(cron_previous(&hourly, zone_utc(), before, &t),
+				 1);
+		ck_assert_int_eq(t, (before - 421) / 3600 * 3600 + 420);
+	}
 }
 END_TEST
 
@@ -351,6 +434,7 @@ START_TEST(jitter_is_in_range_spread_and_stable)
 	}
 	ck_assert(in_first_half > 400 && in_first_half < 600);
 	ck_assert_int_eq(cron_jitter_ms("x", 1, 0), 0);
+	ck_assert_int_eq(cron_jitter_ms("x", 1, -1), 0);
 	ck_assert_int_ne(cron_jitter_ms("a", 0, ten_minutes),
 			 cron_jitter_ms("b", 0, ten_minutes));
 	/* Written down: a restart, or the next release, gets the same. */
@@ -364,13 +448,16 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_documents_show_is_read);
 	tcase_add_test(tc, every_documented_form_is_read);
 	tcase_add_test(tc, what_is_wrong_is_named);
+	tcase_add_test(tc, what_helps_is_said);
 	tcase_add_test(tc, a_very_long_text_is_refused);
 	tcase_add_test(tc, days_match_either_field_unless_one_has_a_star);
+	tcase_add_test(tc, the_last_hour_and_years_before_1970_count);
 	tcase_add_test(tc, rare_days_are_found);
 	tcase_add_test(tc, a_fixed_time_in_a_gap_fires_after_it);
 	tcase_add_test(tc, a_fixed_time_in_a_fold_fires_once);
 	tcase_add_test(tc, others_follow_the_wall);
 	tcase_add_test(tc, far_years_have_occurrences_and_the_last_one_ends_it);
+	tcase_add_test(tc, the_previous_one_is_the_last_before);
 	tcase_add_test(tc, jitter_is_in_range_spread_and_stable);
 }
 CHECK_MAIN("schedules/cron", cases)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/support/alloc_fail.h"
 #include "tests/support/check_main.h"
 
 #define DAY_MS INT64_C(86400000)
@@ -32,7 +33,7 @@ static const char *decide(size_t n, uint32_t floor, uint64_t budget)
 	const struct guard_limits limits = { floor, budget };
 	struct err e;
 
-	ck_ok(guard_decide(all, n, &limits, now, got, &e));
+	ck_assert_int_eq(guard_decide(all, n, &limits, now, got, &e), 0);
 	for (size_t i = 0; i < n; i++)
 		out[i] = "kdhlfcb"[got[i]];
 	out[n] = '\0';
@@ -59,6 +60,9 @@ START_TEST(holds_and_locks_come_first)
 	all[2].locked_until = now;
 	ck_assert_str_eq(decide(4, 0, 99), "hldd");
 	ck_assert_str_eq(decide(4, 5, 0), "hlff");
+	/* Until when says nothing about one that is not locked. */
+	all[1].locked = false;
+	ck_assert_str_eq(decide(4, 0, 99), "hddd");
 }
 END_TEST
 
@@ -97,6 +101,28 @@ START_TEST(the_budget_takes_the_oldest_first)
 	all[1].cooling_off = true;
 	ck_assert_str_eq(decide(5, 0, 2), "bcdbd");
 	ck_assert_str_eq(decide(5, 0, 0), "bcbbb");
+	/* Two are in the wrong order, too, and what is kept takes no part. */
+	start(3);
+	all[0].received.sec = 86400 * 2;
+	all[1].kept = true;
+	all[2].received.sec = 0;
+	ck_assert_str_eq(decide(3, 0, 1), "bkd");
+	start(2);
+	all[1].kept = true;
+	ck_assert_str_eq(decide(2, 0, 1), "dk");
+}
+END_TEST
+
+START_TEST(of_one_time_the_lesser_id_goes_first)
+{
+	start(3);
+	all[0].id = "z";
+	all[1].id = "a";
+	all[1].received = all[0].received;
+	ck_assert_str_eq(decide(3, 0, 1), "bdb");
+	/* Whatever the ids: time comes first. */
+	all[1].received.sec++;
+	ck_assert_str_eq(decide(3, 0, 1), "dbb");
 }
 END_TEST
 
@@ -125,9 +151,26 @@ START_TEST(a_copy_is_as_old_as_its_oldest_pack)
 	ck_assert(!guard_is_proven(&f, copies, 3, now));
 	copies[2].verified = true;
 	ck_assert(guard_is_proven(&f, copies, 3, now));
+	copies[2].oldest = now;
+	ck_assert(guard_is_proven(&f, copies, 3, now));
 	copies[2].oldest.sec = now.sec + 1;
 	ck_assert(!guard_is_proven(&f, copies, 3, now));
 	ck_assert(!guard_is_proven(&f, NULL, 0, now));
+}
+END_TEST
+
+static int decide_three(void *arg, struct err *e)
+{
+	const struct guard_limits limits = { 1, 1 };
+
+	(void)arg;
+	return guard_decide(all, 3, &limits, now, got, e);
+}
+
+START_TEST(without_memory_nothing_is_decided)
+{
+	start(3);
+	ck_assert_uint_ge(alloc_fail_each(decide_three, NULL), 1);
 }
 END_TEST
 
@@ -139,6 +182,8 @@ START_TEST(verdicts_explain_themselves)
 	}
 	ck_assert_str_eq(guard_verdict_name(GUARD_HELD_BY_BUDGET),
 			 "held-by-budget");
+	ck_assert_str_eq(guard_verdict_name(GUARD_VERDICTS), "");
+	ck_assert_str_eq(guard_verdict_text(GUARD_VERDICTS), "");
 }
 END_TEST
 
@@ -149,8 +194,10 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_floor_keeps_the_newest_proven);
 	tcase_add_test(tc, too_few_proven_block_everything);
 	tcase_add_test(tc, the_budget_takes_the_oldest_first);
+	tcase_add_test(tc, of_one_time_the_lesser_id_goes_first);
 	tcase_add_test(tc, a_tenth_but_at_least_two);
 	tcase_add_test(tc, a_copy_is_as_old_as_its_oldest_pack);
+	tcase_add_test(tc, without_memory_nothing_is_decided);
 	tcase_add_test(tc, verdicts_explain_themselves);
 }
 CHECK_MAIN("schedules/guard", cases)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "tests/support/alloc_fail.h"
 #include "tests/support/check_main.h"
 #include "tests/support/zonefile.h"
 
@@ -75,12 +76,18 @@ static size_t add(const char *t)
 static size_t judge(void)
 {
 	size_t kept = 0;
+	size_t n_reasons = 0;
 	struct err e;
 
 	retention_result_done(&w.r);
-	ck_ok(retention_decide(&w.policy, w.s, w.n, w.now, &w.r, &e));
-	for (size_t i = 0; i < w.n; i++)
+	ck_assert_int_eq(retention_decide(&w.policy, w.s, w.n, w.now, &w.r, &e),
+			 0);
+	ck_assert_uint_eq(w.r.n, w.n);
+	for (size_t i = 0; i < w.n; i++) {
 		kept += w.r.decisions[i].keep;
+		n_reasons += w.r.decisions[i].n_reasons;
+	}
+	ck_assert_uint_eq(w.r.n_reasons, n_reasons);
 	return kept;
 }
 
@@ -99,7 +106,7 @@ static const char *why(size_t i)
 	out[0] = '\0';
 	for (uint32_t k = 0; k < d->n_reasons; k++) {
 		const struct retention_reason *r = &w.r.reasons[d->reasons + k];
-		char bucket[RETENTION_BUCKET_TEXT];
+		char bucket[RETENTION_BUCKET_TEXT] = "not written";
 
 		retention_bucket_format(&w.policy, r, bucket);
 		used += (size_t)snprintf(out + used, sizeof(out) - used,
@@ -127,7 +134,12 @@ START_TEST(names_and_values_are_checked)
 		ck_assert_uint_eq(kind, i);
 	}
 	ck_assert_int_eq(retention_kind_named("future", &kind), 0);
+	ck_assert_int_eq(retention_kind_named("no-rules", &kind), 0);
 	ck_assert_int_eq(retention_kind_named("keep-fortnightly", &kind), 0);
+	ck_assert_str_eq(retention_kind_name(RETENTION_KINDS), "");
+	ck_assert_int_eq(
+		retention_add_count(&w.policy, RETENTION_NO_RULES, 1, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "no such rule"));
 	ck_assert_int_eq(
 		retention_add_count(&w.policy, RETENTION_DAILY, -2, &e), -1);
 	ck_assert_int_eq(
@@ -140,7 +152,7 @@ START_TEST(names_and_values_are_checked)
 		retention_add_duration(&w.policy, RETENTION_WITHIN, "5x", &e),
 		-1);
 	ck_assert_ptr_nonnull(strstr(e.text, "keep-within: duration \"5x\""));
-	ck_ok(retention_add_tags(&w.policy, tags, 1, &e));
+	ck_assert_int_eq(retention_add_tags(&w.policy, tags, 1, &e), 0);
 	ck_assert_int_eq(retention_add_tags(&w.policy, tags, 1, &e), -1);
 	ck_assert_ptr_nonnull(strstr(e.text, "there twice"));
 	ck_assert_uint_eq(w.policy.n_rules, 1);
@@ -217,6 +229,26 @@ START_TEST(an_empty_rule_set_keeps_everything)
 	ck_assert_uint_eq(judge(), 1);
 	w.n = 0;
 	ck_assert_uint_eq(judge(), 0);
+}
+END_TEST
+
+START_TEST(a_single_tag_is_a_rule)
+{
+	static const char *const gold[] = { "gold" };
+	struct err e;
+
+	start("2026-06-01T00:00:00Z");
+	add("2026-01-01T00:30:00Z");
+	add("2026-02-01T00:30:00Z");
+	w.s[0].tags = gold;
+	w.s[0].n_tags = 1;
+	ck_ok(retention_add_tags(&w.policy, gold, 1, &e));
+	ck_assert_uint_eq(judge(), 1);
+	ck_assert_str_eq(why(0), "keep-tags gold");
+	/* A list of none can keep nothing, and so is no rule. */
+	w.policy.rules[0].n_tags = 0;
+	ck_assert_uint_eq(judge(), 2);
+	ck_assert_str_eq(why(0), "no-rules");
 }
 END_TEST
 
@@ -472,12 +504,138 @@ START_TEST(a_repeated_hour_is_one_bucket)
 }
 END_TEST
 
+/* Hours 1 and 2 come twice, one after the other: 1, 2, 1, 2. */
+START_TEST(of_hours_that_come_twice_the_newest_is_kept)
+{
+	struct zone *z = zonefile_load("Antarctica/Troll");
+	const int64_t first = at("2026-10-24T22:15:00Z").sec;
+
+	start("2026-11-01T00:00:00Z");
+	rule("keep-hourly", 1000);
+	w.policy.zone = z;
+	/* Newest in the second hour 1, or after all of it. */
+	for (size_t n = 11; n <= 20; n++) {
+		for (w.n = 0; w.n < n;)
+			add_at((struct instant){ first + 1200 * (int64_t)w.n,
+						 0 });
+		judge();
+		for (size_t i = 0; i < n; i++) {
+			const int64_t hour =
+				zone_to_local(z, w.s[i].received.sec) / 3600;
+			bool newer = false;
+
+			for (size_t k = i + 1; k < n; k++)
+				newer |= zone_to_local(z, w.s[k].received.sec) /
+						 3600 ==
+					 hour;
+			/* The oldest of all is kept as such. */
+			ck_assert_msg(kept(i) == (!newer || i == 0),
+				      "%zu of %zu: %s", i, n, why(i));
+		}
+	}
+	zone_free(z);
+}
+END_TEST
+
+START_TEST(the_later_hour_on_the_wall_is_the_newer_bucket)
+{
+	struct zone *z = zonefile_load("Antarctica/Troll");
+
+	start("2026-11-01T00:00:00Z");
+	rule("keep-hourly", 1);
+	w.policy.zone = z;
+	add("2026-10-25T01:30:00Z"); /* 1:30, the second one */
+	add("2026-10-25T00:30:00Z"); /* 2:30, the first one */
+	ck_assert_uint_eq(judge(), 1);
+	ck_assert_str_eq(why(1), "keep-hourly 2026-10-25T02");
+	zone_free(z);
+}
+END_TEST
+
+START_TEST(hours_before_1970_have_their_names)
+{
+	struct zone *z = zonefile_load("Europe/Berlin");
+
+	start("2026-06-01T00:00:00Z");
+	rule("keep-hourly", -1);
+	add("1969-12-31T23:30:00Z");
+	add("1969-12-31T00:30:00Z");
+	add("1969-12-30T23:30:00Z");
+	add("1970-01-01T00:00:00Z");
+	judge();
+	ck_assert_str_eq(why(0), "keep-hourly 1969-12-31T23");
+	ck_assert_str_eq(why(1), "keep-hourly 1969-12-31T00");
+	ck_assert_str_eq(why(2), "keep-hourly 1969-12-30T23");
+	ck_assert_str_eq(why(3), "keep-hourly 1970-01-01T00");
+	w.policy.zone = z;
+	judge();
+	ck_assert_str_eq(why(3), "keep-hourly 1970-01-01T01");
+	zone_free(z);
+}
+END_TEST
+
+/* Of a time that can be, the oldest is kept beside the oldest of all. */
+START_TEST(what_can_be_begins_with_2001)
+{
+	start("2026-06-01T00:00:00Z");
+	rule("keep-yearly", 9);
+	add("2001-01-01T00:00:01Z");
+	add("2001-01-01T00:00:00Z");
+	add("2000-12-31T23:59:59Z");
+	add("2000-12-31T23:59:58Z");
+	judge();
+	ck_assert_str_eq(why(0), "keep-yearly 2001");
+	ck_assert_str_eq(why(1), "keep-yearly 2001 (oldest)");
+	ck_assert_str_eq(why(2), "keep-yearly 2000");
+	ck_assert_str_eq(why(3), "keep-yearly 2000 (oldest)");
+}
+END_TEST
+
+START_TEST(a_result_can_be_ended_twice)
+{
+	start("2026-06-01T00:00:00Z");
+	rule("keep-daily", 1);
+	add("2026-05-01T00:00:00Z");
+	judge();
+	retention_result_done(&w.r);
+	retention_result_done(&w.r);
+	ck_assert_uint_eq(w.r.n, 0);
+	ck_assert_uint_eq(w.r.n_reasons, 0);
+	ck_assert_ptr_null(w.r.decisions);
+}
+END_TEST
+
+static int decide(void *arg, struct err *e)
+{
+	(void)arg;
+	retention_result_done(&w.r);
+	return retention_decide(&w.policy, w.s, w.n, w.now, &w.r, e);
+}
+
+START_TEST(without_memory_nothing_is_decided)
+{
+	struct zone *z = zonefile_load("Antarctica/Troll");
+
+	start("2026-11-01T00:00:00Z");
+	rule("keep-hourly", 100);
+	rule("keep-last", 100);
+	w.policy.zone = z;
+	/* Buckets that have to be sorted, and many reasons. */
+	for (int64_t i = 0; i < 70; i++)
+		add_at((struct instant){
+			at("2026-10-25T02:00:00Z").sec - 600 * i, 0 });
+	ck_assert_uint_ge(alloc_fail_each(decide, NULL), 10);
+	zone_free(z);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, names_and_values_are_checked);
 	tcase_add_test(tc, of_all_no_place_is_told);
 	tcase_add_test(tc, every_rule_names_its_bucket);
 	tcase_add_test(tc, an_empty_rule_set_keeps_everything);
+	tcase_add_test(tc, a_single_tag_is_a_rule);
 	tcase_add_test(tc, minus_one_keeps_each_bucket);
 	tcase_add_test(tc, counts_left_keep_the_oldest);
 	tcase_add_test(tc, three_weeks_off_lose_nothing);
@@ -491,5 +649,11 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, buckets_follow_the_policys_zone);
 	tcase_add_test(tc, equal_times_are_ordered_by_id);
 	tcase_add_test(tc, a_repeated_hour_is_one_bucket);
+	tcase_add_test(tc, of_hours_that_come_twice_the_newest_is_kept);
+	tcase_add_test(tc, the_later_hour_on_the_wall_is_the_newer_bucket);
+	tcase_add_test(tc, hours_before_1970_have_their_names);
+	tcase_add_test(tc, what_can_be_begins_with_2001);
+	tcase_add_test(tc, a_result_can_be_ended_twice);
+	tcase_add_test(tc, without_memory_nothing_is_decided);
 }
 CHECK_MAIN("schedules/retention", cases)

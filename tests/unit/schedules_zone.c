@@ -160,6 +160,84 @@ START_TEST(rules_of_every_form_are_read)
 }
 END_TEST
 
+/* The rule says summer from then on, and not a second before. */
+static void summer_begins(const struct zone *z, const char *when)
+{
+	const int64_t at = utc(when);
+
+	ck_assert_msg(zone_span(z, at).from == at, "%s is no beginning", when);
+	ck_assert_msg(zone_offset_s(z, at) > zone_offset_s(z, at - 1),
+		      "summer does not begin on %s", when);
+}
+
+/* In summer, an hour ahead, it begins; J60 is 1 March, 60 is the 61st day. */
+START_TEST(days_are_counted_with_and_without_29_february)
+{
+	struct zone *z = ruled("AAA0BBB,J60/0,J300/0");
+
+	summer_begins(z, "2031-03-01T00:00:00Z");
+	summer_begins(z, "2032-03-01T00:00:00Z");
+	summer_begins(z, "2100-03-01T00:00:00Z");
+	summer_begins(z, "2400-03-01T00:00:00Z");
+	zone_free(z);
+	z = ruled("AAA0BBB,J59/0,J300/0");
+	summer_begins(z, "2031-02-28T00:00:00Z");
+	summer_begins(z, "2032-02-28T00:00:00Z");
+	zone_free(z);
+	z = ruled("AAA0BBB,59/0,300/0");
+	summer_begins(z, "2031-03-01T00:00:00Z");
+	summer_begins(z, "2032-02-29T00:00:00Z");
+	zone_free(z);
+	z = ruled("AAA0BBB,M12.5.0/0,M6.1.1/0");
+	summer_begins(z, "2031-12-28T00:00:00Z");
+	summer_begins(z, "2028-12-31T00:00:00Z");
+	zone_free(z);
+	z = ruled("AAA0BBB,J1/0,J365/0");
+	summer_begins(z, "2032-01-01T00:00:00Z");
+	zone_free(z);
+	z = ruled("AAA0BBB,M1.1.0/0,M6.1.1/0");
+	summer_begins(z, "2032-01-04T00:00:00Z");
+	/* Before 1970, too, and at the year's very end. */
+	summer_begins(z, "1961-01-01T00:00:00Z");
+	ck_assert_int_eq(zone_offset_s(z, utc("1969-12-31T23:59:59Z")), 0);
+	ck_assert_int_eq(zone_offset_s(z, utc("1970-01-01T00:00:00Z")), 0);
+	zone_free(z);
+}
+END_TEST
+
+START_TEST(offsets_have_minutes_seconds_and_signs)
+{
+	static const struct {
+		const char *rule;
+		int32_t offset_s;
+	} all[] = {
+		{ "UTC0", 0 },		 { "AAA+3", -3 * 3600 },
+		{ "AAA-3", 3 * 3600 },	 { "abz24", -24 * 3600 },
+		{ "AAA-1:59:59", 7199 }, { "AAA1:00:00", -3600 },
+		{ "<+05>-5", 5 * 3600 },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct zone *z = ruled(all[i].rule);
+
+		ck_assert_int_eq(zone_offset_s(z, 0), all[i].offset_s);
+		zone_free(z);
+	}
+}
+END_TEST
+
+/* Some two billion years from now there is still an answer. */
+START_TEST(beyond_all_years_the_standard_holds)
+{
+	struct zone *z = ruled("AAA-1BBB,J1/0,J365/24");
+
+	ck_assert_int_eq(zone_offset_s(z, utc("2031-06-01T00:00:00Z")), 7200);
+	ck_assert_int_eq(zone_offset_s(z, INT64_MAX), 3600);
+	ck_assert_int_eq(zone_offset_s(z, INT64_MIN), 3600);
+	zone_free(z);
+}
+END_TEST
+
 static void refused(const struct made *m, const char *part)
 {
 	struct zone *z = NULL;
@@ -179,6 +257,24 @@ START_TEST(broken_files_are_refused)
 		"CET-1CEST",
 		"CET-1CEST,M3.5.0",
 		"CET-25",
+		"CET-1CEST-25,J1,J2",
+		"CET-1:60",
+		"CET-1:0:60",
+		"CET-1:",
+		"CET",
+		"CE@-1",
+		"CE[-1",
+		"CE`-1",
+		"CE{-1",
+		"CET-1CEST,J366,J1",
+		"CET-1CEST,M0.1.0,J1",
+		"CET-1CEST,M3.0.0,J1",
+		"CET-1CEST,M3.5,J1",
+		"CET-1CEST,M3..5,J1",
+		"CET-1CEST,J1,J",
+		"CET-1CEST,J1 J2",
+		"CET-1<CES",
+		"CET-1CEST2",
 		"CET-1CEST,M13.5.0,M1.1.1",
 		"CET-1CEST,M3.6.0,M1.1.1",
 		"CET-1CEST,J0,J1",
@@ -210,6 +306,89 @@ START_TEST(broken_files_are_refused)
 	for (size_t i = 0; i < sizeof(footers) / sizeof(footers[0]); i++) {
 		m = make(0, footers[i]);
 		refused(&m, "no rule for a time zone");
+	}
+}
+END_TEST
+
+/* The only block of an old file: times of 32 bits, no footer. */
+START_TEST(files_of_version_1_are_read)
+{
+	struct made m = { .n = 0 };
+	struct zone *z = NULL;
+	struct err e;
+
+	put_header(&m, 0, 2);
+	m.bytes[4] = '\0';
+	m.bytes[39] = 2; /* types */
+	put32(&m, (uint32_t)-1000);
+	put32(&m, 2000);
+	memcpy(m.bytes + m.n, "\1\0", 2);
+	m.n += 2;
+	put32(&m, 3600);
+	m.n += 2;
+	put32(&m, 7200);
+	memcpy(m.bytes + m.n, "\0\0XXX", 6);
+	m.n += 6;
+	ck_ok(zone_new(m.bytes, m.n, &z, &e));
+	ck_assert_int_eq(zone_offset_s(z, -1001), 3600);
+	ck_assert_int_eq(zone_offset_s(z, -1000), 7200);
+	ck_assert_int_eq(zone_offset_s(z, 1999), 7200);
+	ck_assert_int_eq(zone_offset_s(z, 2000), 3600);
+	ck_assert_int_eq(zone_offset_s(z, INT64_MAX), 3600);
+	zone_free(z);
+}
+END_TEST
+
+/* A file with that many types and transitions, in its second block. */
+static int of_counts(uint32_t types, uint32_t times, size_t n, struct err *e)
+{
+	static uint8_t bytes[ZONE_FILE_MAX + 1];
+	struct made head = { .n = 0 };
+	struct zone *z = NULL;
+	size_t used;
+	int status;
+
+	put_header(&head, 0, 0);
+	put_type(&head, 0);
+	used = head.n;
+	put_header(&head, 0, times);
+	head.bytes[used + 38] = (uint8_t)(types >> 8);
+	head.bytes[used + 39] = (uint8_t)types;
+	memset(bytes, 0, sizeof(bytes));
+	memcpy(bytes, head.bytes, head.n);
+	used = head.n;
+	for (uint32_t i = 0; i < times; i++)
+		bytes[used + 8 * i + 6] = (uint8_t)(i >> 8),
+				     bytes[used + 8 * i + 7] = (uint8_t)i;
+	used += 9 * (size_t)times + 6 * (size_t)types + 4;
+	memcpy(bytes + used, "\n\n", 2);
+	status = zone_new(bytes, n ? n : used + 2, &z, e);
+	zone_free(z);
+	return status;
+}
+
+START_TEST(limits_are_what_they_say)
+{
+	struct made m;
+	struct zone *z = NULL;
+	struct err e;
+
+	ck_ok(of_counts(1, 0, 0, &e));
+	ck_ok(of_counts(256, 4096, 0, &e));
+	ck_assert_int_eq(of_counts(0, 1, 0, &e), -1);
+	ck_assert_int_eq(of_counts(257, 1, 0, &e), -1);
+	ck_assert_int_eq(of_counts(1, 4097, 0, &e), -1);
+	ck_ok(of_counts(1, 1, ZONE_FILE_MAX, &e));
+	ck_assert_int_eq(of_counts(1, 1, ZONE_FILE_MAX + 1, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "too large"));
+	for (int sign = -1; sign <= 1; sign += 2) {
+		m = make(sign * ZONE_OFFSET_MAX, "");
+		m.bytes[4] = '9';
+		ck_ok(zone_new(m.bytes, m.n, &z, &e));
+		ck_assert_int_eq(zone_offset_s(z, 0), sign * ZONE_OFFSET_MAX);
+		zone_free(z);
+		m = make(sign * (ZONE_OFFSET_MAX + 1), "");
+		refused(&m, "an offset of");
 	}
 }
 END_TEST
@@ -249,7 +428,12 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, gap_and_fold_are_told);
 	tcase_add_test(tc, the_footer_rules_the_far_future);
 	tcase_add_test(tc, rules_of_every_form_are_read);
+	tcase_add_test(tc, days_are_counted_with_and_without_29_february);
+	tcase_add_test(tc, offsets_have_minutes_seconds_and_signs);
+	tcase_add_test(tc, beyond_all_years_the_standard_holds);
 	tcase_add_test(tc, broken_files_are_refused);
+	tcase_add_test(tc, files_of_version_1_are_read);
+	tcase_add_test(tc, limits_are_what_they_say);
 	tcase_add_test(tc, every_prefix_and_flip_is_survived);
 }
 CHECK_MAIN("schedules/zone", cases)
