@@ -11,15 +11,20 @@
 
 #include "base/buf.h"
 #include "storage/repository/check_internal.h"
+#include "storage/repository/cut.h"
 #include "storage/repository/tree_node.h"
 
 /* Opened chunks that the reader keeps: a few dozen leaves. */
 #define READER_BYTES ((size_t)8 << 20)
 
-/* Zero before: the first leaf of a tree, or the root that after is. */
+/*
+ * Zero before: the first leaf of a tree, or the root that after is.  The hash
+ * is of the path that after is named by: it has to begin with that.
+ */
 struct pair {
 	struct chunk_id before;
 	struct chunk_id after;
+	uint64_t named;
 };
 
 struct walk {
@@ -67,13 +72,14 @@ static bool has_place(const struct walk *w, const struct entry *en)
  * Read a leaf behind what was read last.  1 when each of its entries is in its
  * place, 0 when not: the first one is reported, when it is to be judged.
  */
-static int read_leaf(struct walk *w, const struct chunk_id *leaf, bool judged,
-		     struct err *e)
+static int read_leaf(struct walk *w, const struct chunk_id *leaf,
+		     const struct tree_range *judged, struct err *e)
 {
 	const struct manifest_root root = { .id = *leaf };
 	CLEANUP(tree_close) struct tree *t = NULL;
 	struct content content;
 	struct entry en;
+	bool first = true;
 	int sound = 1;
 	int got;
 
@@ -81,11 +87,15 @@ static int read_leaf(struct walk *w, const struct chunk_id *leaf, bool judged,
 		return -1;
 	tree_without_values(t);
 	while ((got = tree_next(t, &en, &content, e)) == 1) {
-		if (judged && sound && !has_place(w, &en)) {
+		if (judged && sound &&
+		    (!has_place(w, &en) ||
+		     (first &&
+		      !tree_range_begins(judged, en.path, en.path_len)))) {
 			sound = 0;
 			if (report(w, &en, e))
 				return -1;
 		}
+		first = false;
 		buf_clear(&w->path);
 		if (buf_add(&w->path, en.path, en.path_len, e))
 			return -1;
@@ -95,7 +105,8 @@ static int read_leaf(struct walk *w, const struct chunk_id *leaf, bool judged,
 	return got < 0 ? -1 : sound;
 }
 
-static int judge(struct walk *w, const struct pair *pair, struct err *e)
+static int judge(struct walk *w, const struct pair *pair,
+		 const struct tree_range *in, struct err *e)
 {
 	static const struct chunk_id none;
 	void *value;
@@ -106,13 +117,29 @@ static int judge(struct walk *w, const struct pair *pair, struct err *e)
 	if (!chunk_id_equal(&w->leaf, &pair->before)) {
 		buf_clear(&w->path);
 		if (!chunk_id_equal(&pair->before, &none))
-			sound = read_leaf(w, &pair->before, false, e);
+			sound = read_leaf(w, &pair->before, NULL, e);
 	}
 	if (sound == 1)
-		sound = read_leaf(w, &pair->after, true, e);
+		sound = read_leaf(w, &pair->after, in, e);
 	if (sound == 1 && filemap_add(w->sound, pair, &value, e) < 0)
 		return -1;
 	return sound;
+}
+
+static uint64_t name_of(const struct tree_range *in)
+{
+	static const uint8_t key[KEYS_SIZE];
+
+	return in->first ? cut_hash(key, in->first, in->first_len) : 0;
+}
+
+/* A node that can be read, as nothing is lost, and stands elsewhere. */
+static int report_node(struct walk *w, const struct tree *t, struct err *e)
+{
+	struct entry en = { 0 };
+
+	en.path = tree_lost(t, &en.path_len);
+	return report(w, &en, e);
 }
 
 /* Leaf by leaf: 1 when all of it is sound, -1 also for what is damaged. */
@@ -128,8 +155,11 @@ static int walk_tree(struct walk *w, struct err *e)
 	if (tree_open(w->reader, &w->s->tree, NULL, &t, e))
 		return -1;
 	while ((got = tree_at_leaf(t, &pair.after, e)) == 1) {
-		const int sound = judge(w, &pair, e);
+		const struct tree_range in = tree_leaf_range(t);
+		int sound;
 
+		pair.named = name_of(&in);
+		sound = judge(w, &pair, &in, e);
 		if (sound < 0 || check_stopped(w->c, e))
 			return -1;
 		if (!sound)
@@ -138,6 +168,8 @@ static int walk_tree(struct walk *w, struct err *e)
 		pair.before = pair.after;
 		check_advance(w->c, 1, 0);
 	}
+	if (got < 0 && check_is_damage(e) && !w->c->out->lost)
+		return report_node(w, t, e) ? -1 : 0;
 	return got < 0 ? -1 : all;
 }
 

@@ -76,10 +76,11 @@ static bool component_valid(const char *s, size_t n)
 	return !(s[0] == '.' && (n == 1 || (n == 2 && s[1] == '.')));
 }
 
-bool entry_path_valid(const void *path, size_t len)
+bool entry_path_goes_on(const void *path, size_t len, size_t known)
 {
 	const char *p = path;
-	size_t from = 1;
+	const char *last = known ? memrchr(p, '/', known) : NULL;
+	size_t from = last ? (size_t)(last - p) + 1 : 1;
 
 	if (len == 0 || len > ENTRY_PATH_MAX || p[0] != '/')
 		return false;
@@ -96,6 +97,11 @@ bool entry_path_valid(const void *path, size_t len)
 		from = to + 1;
 	}
 	return true;
+}
+
+bool entry_path_valid(const void *path, size_t len)
+{
+	return entry_path_goes_on(path, len, 0);
 }
 
 static bool target_valid(const struct entry *en)

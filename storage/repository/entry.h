@@ -108,6 +108,11 @@ int entry_path_compare(const void *a, size_t a_len, const void *b,
  */
 bool entry_path_valid(const void *path, size_t len);
 /*
+ * The same for one whose first `known` bytes begin a valid path: what was
+ * looked at there is not looked at again.
+ */
+bool entry_path_goes_on(const void *path, size_t len, size_t known);
+/*
  * Whether everything else about an entry is as trees hold it: what they do
  * not store is what they refuse to read.  That the content of a file adds up
  * to its size is content_valid()'s.

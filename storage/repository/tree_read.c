@@ -22,7 +22,9 @@ struct tree {
 	/* The leaf that is being read. */
 	struct buf leaf;
 	struct cursor at;
-	uint64_t left; /* entries */
+	uint64_t left;	/* entries */
+	bool first;	/* none of them was read yet */
+	size_t differs; /* where the path before differs from the leaf's end */
 	struct content_table table;
 	struct buf hints;
 	struct cursor hints_at;
@@ -108,8 +110,9 @@ static void set_lost(struct tree *t, const struct tree_stop *at)
 	struct err ignored = { 0 };
 
 	buf_clear(&t->lost);
-	if (at->path)
-		(void)!buf_add(&t->lost, at->path, at->path_len, &ignored);
+	if (at->in.first)
+		(void)!buf_add(&t->lost, at->in.first, at->in.first_len,
+			       &ignored);
 }
 
 /* A copy of a chunk: what the reader gives is borrowed only. */
@@ -131,9 +134,10 @@ static int fetch(struct tree *t, const struct chunk_id *id,
 
 static int compare_stops(const struct tree_stop *a, const struct tree_stop *b)
 {
-	if (!a->path || !b->path) /* a root alone has no path */
-		return !!a->path - !!b->path;
-	return entry_path_compare(a->path, a->path_len, b->path, b->path_len);
+	if (!a->in.first || !b->in.first) /* a root alone has no path */
+		return !!a->in.first - !!b->in.first;
+	return entry_path_compare(a->in.first, a->in.first_len, b->in.first,
+				  b->in.first_len);
 }
 
 /*
@@ -213,6 +217,8 @@ static int open_leaf(struct tree *t, struct err *e)
 		return malformed(e);
 	}
 	open_hints(t);
+	t->first = true;
+	t->differs = 0;
 	buf_clear(&t->path);
 	t->before = (struct entry){ 0 };
 	t->inode = 0;
@@ -355,16 +361,44 @@ static uint32_t read_owner(struct cursor *c, uint32_t before)
 	return (uint32_t)((int64_t)before + v);
 }
 
+/*
+ * Whether a path may stand in this leaf.  The one before, of which it shares
+ * some bytes, was lower than the leaf's end: where they differed among those,
+ * this one is, too.
+ */
+static bool is_in_leaf(struct tree *t, size_t shared)
+{
+	const struct tree_range *in = &t->next.in;
+	const uint8_t *path = t->path.data;
+	const size_t len = t->path.len;
+	size_t i = shared < t->differs ? shared : t->differs;
+
+	if (t->first && !tree_range_begins(in, path, len))
+		return false;
+	if (!in->end || (!t->first && t->differs < shared))
+		return true;
+	while (i < len && i < in->end_len && path[i] == in->end[i])
+		i++;
+	t->differs = i;
+	return entry_path_compare(path + i, len - i, in->end + i,
+				  in->end_len - i) < 0;
+}
+
 static int read_entry(struct tree *t, struct entry *en, struct content *content,
 		      struct err *e)
 {
 	struct cursor *c = &t->at;
+	size_t shared;
 
 	*en = (struct entry){ 0 };
 	*content = (struct content){ .v = t->extents };
 	t->value_lost = (struct err){ 0 };
-	if (tree_path_next(c, &t->path, e))
+	if (tree_path_next(c, &t->path, &shared, e))
 		return err_wrap(e, "a leaf is malformed");
+	if (!is_in_leaf(t, shared))
+		return err_set(e, ERR_CORRUPT,
+			       "a leaf is not what its parent says");
+	t->first = false;
 	en->path = buf_str(&t->path);
 	en->path_len = t->path.len;
 	en->type = (enum entry_type)cursor_u8(c);
@@ -487,6 +521,11 @@ void tree_skip_leaf(struct tree *t)
 void tree_without_values(struct tree *t)
 {
 	t->without_values = true;
+}
+
+struct tree_range tree_leaf_range(const struct tree *t)
+{
+	return t->next.in;
 }
 
 const struct content_table *tree_table(const struct tree *t)

@@ -23,6 +23,7 @@ static void check_node(const struct tree_inner *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
+	static const struct tree_range all = { .first = NULL };
 	struct tree_inner in = { 0 };
 	struct err e = { 0 };
 
@@ -30,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		return 0;
 	/* Twice: a node is parsed into again and again. */
 	for (int i = 0; i < 2; i++) {
-		if (tree_inner_parse(&in, bytes + 1, n - 1, bytes[0], &e)) {
+		if (tree_inner_parse(&in, bytes + 1, n - 1, bytes[0], &all,
+				     &e)) {
 			FUZZ_PROMISE(e.code == ERR_CORRUPT);
 			FUZZ_PROMISE(in.n == 0);
 			continue;

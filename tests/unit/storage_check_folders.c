@@ -315,6 +315,26 @@ START_TEST(no_forged_tree_leads_a_restore_outside)
 }
 END_TEST
 
+/* The tree is to blame for it: the leaf is another's, too, and stays. */
+START_TEST(a_leaf_that_is_named_by_another_path_is_found)
+{
+	static const char *const top[] = { "/", NULL };
+	static const char *const last[] = { "/c", NULL };
+	const struct chunk_id first = leaf(top);
+	const struct chunk_id second = leaf(last);
+	const struct child sound[] = { { "/", first }, { "/c", second } };
+	const struct child named[] = { { "/", first }, { "/b", second } };
+	const struct manifest_root roots[] = { inner(sound, 2),
+					       inner(named, 2) };
+	char found[100];
+
+	publish(&roots[0]);
+	publish(&roots[1]);
+	ck_assert_uint_eq(check(true, found), 1);
+	ck_assert_str_eq(found, "/c");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -323,6 +343,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, every_snapshot_with_such_a_tree_is_named);
 	tcase_add_loop_test(tc, no_forged_tree_leads_a_restore_outside, 0,
 			    (int)(sizeof(forgeries) / sizeof(forgeries[0])));
+	tcase_add_test(tc, a_leaf_that_is_named_by_another_path_is_found);
 }
 
 CHECK_MAIN("storage/repository/check_folders", cases)
