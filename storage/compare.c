@@ -417,6 +417,9 @@ static int paths_fill(struct paths *p, const struct manifest *m,
 		const struct manifest_bytes *b = &m->paths.v[i];
 		char *path;
 
+		/* One with ".." would lead out of the folder. */
+		if (!entry_path_valid(b->data, b->len))
+			continue;
 		if (asprintf(&path, "%s%.*s", folder, (int)b->len,
 			     (const char *)b->data) < 0)
 			return err_oom(e);

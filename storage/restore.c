@@ -41,6 +41,7 @@ struct walk {
 	struct reader *reader;
 	struct reader *data;	    /* of what is written in this thread */
 	struct restore_folder *top; /* innermost open folder */
+	struct buf open;	    /* its path, or one that goes on from it */
 	struct restore_job *job;
 	struct filemap *links;
 	int links_fd;
@@ -215,12 +216,10 @@ static int visit_extent(void *arg, uint64_t offset, const struct extent *x,
 {
 	struct pieces *p = (struct pieces *)arg;
 
-	if (x->hole) {
-		p->file->scattered = true;
-		return 0;
-	}
+	p->file->scattered |= x->hole;
 	p->stopped = true;
-	if (add_piece(p->w, p->file, offset, x, e) || poll_outside(p->w, e))
+	if ((!x->hole && add_piece(p->w, p->file, offset, x, e)) ||
+	    poll_outside(p->w, e))
 		return -1;
 	p->stopped = false;
 	return 0;
@@ -439,6 +438,7 @@ static int restore_file(struct walk *w, const struct entry *en,
 			struct err *e)
 {
 	const bool linked = en->flags & ENTRY_HARD_LINK;
+	const bool now = linked || restore_weight(en) > RESTORE_HEAVY_BYTES;
 	struct restore_file *file;
 	struct err own = { 0 };
 	bool done;
@@ -457,9 +457,8 @@ static int restore_file(struct walk *w, const struct entry *en,
 		return 0;
 	}
 	done = got == RESTORE_SAME;
-	if (got == RESTORE_WRITE &&
-	    (linked ? write_now(w, file, content, &done, e)
-		    : write_file(w, file, content, e)))
+	if (got == RESTORE_WRITE && (now ? write_now(w, file, content, &done, e)
+					 : write_file(w, file, content, e)))
 		return -1;
 	return linked && done && !w->o->dry_run ? remember_link(w, en, name, e)
 						: 0;
@@ -469,13 +468,20 @@ static int restore_file(struct walk *w, const struct entry *en,
 static void leave_folders(struct walk *w, const struct entry *en)
 {
 	while (w->top->up &&
-	       !entry_path_within(en->path, en->path_len, w->top->entry.path,
-				  w->top->entry.path_len)) {
+	       !entry_path_within(en->path, en->path_len, buf_str(&w->open),
+				  w->top->path_len)) {
 		struct restore_folder *up = w->top->up;
 
 		restore_folder_unref(w->run, w->top);
 		w->top = up;
 	}
+}
+
+/* The paths of all folders that are open are how this one begins. */
+static int set_open(struct walk *w, const char *path, size_t len, struct err *e)
+{
+	buf_clear(&w->open);
+	return buf_add(&w->open, path, len, e);
 }
 
 static int enter_folder(struct walk *w, const struct entry *en,
@@ -488,6 +494,8 @@ static int enter_folder(struct walk *w, const struct entry *en,
 	if (!f)
 		return -1;
 	w->top = f;
+	if (set_open(w, en->path, en->path_len, e))
+		return -1;
 	if (!wanted)
 		return 0;
 	if (restore_folder_make(w->run, f, &own)) {
@@ -545,7 +553,8 @@ static int enter_lost_folders(struct walk *w, const struct entry *en,
 			      struct err *e)
 {
 	const char *last = memrchr(en->path, '/', en->path_len);
-	size_t at = w->top->up ? w->top->entry.path_len : w->strip;
+	const size_t from = w->top->up ? w->top->path_len : w->strip;
+	size_t at = from;
 
 	while (en->path + at < last) {
 		const char *next = memchr(en->path + at + 1, '/',
@@ -567,7 +576,7 @@ static int enter_lost_folders(struct walk *w, const struct entry *en,
 		w->top = f;
 		at = folder.path_len;
 	}
-	return 0;
+	return at > from ? set_open(w, en->path, at, e) : 0;
 }
 
 static int restore_other(struct walk *w, const struct entry *en,
@@ -593,7 +602,7 @@ static int restore_top(struct walk *w, const struct entry *en, struct err *e)
 	(void)pthread_mutex_lock(&w->run->lock);
 	w->run->result.folders++;
 	(void)pthread_mutex_unlock(&w->run->lock);
-	return root->entry.path ? 0 : entry_copy(&root->entry, en, e);
+	return root->entry.type ? 0 : entry_copy(&root->entry, en, e);
 }
 
 static int restore_entry(struct walk *w, const struct entry *en,
@@ -759,14 +768,16 @@ static int finish_walk(struct walk *w, struct restore_folder *root, bool failed,
 	CLEANUP(file_close) int fd = -1;
 	struct restore_run *r = w->run;
 
-	if (!failed && !r->o->dry_run)
-		fd = fcntl(root->fd, F_DUPFD_CLOEXEC, 0);
-	while (w->top) {
+	/* Of a deep tree first those that are open, for descriptors. */
+	while (w->top && w->top != root) {
 		struct restore_folder *up = w->top->up;
 
 		restore_folder_unref(r, w->top);
 		w->top = up;
 	}
+	if (!failed && !r->o->dry_run)
+		fd = fcntl(root->fd, F_DUPFD_CLOEXEC, 0);
+	restore_folder_unref(r, root);
 	if (failed)
 		return -1;
 	if (r->failed) {
@@ -787,6 +798,7 @@ static int run_walk(struct restore_run *r, const struct manifest *m,
 	struct restore_folder *root = NULL;
 	int failed;
 
+	buf_init(&w.open, ENTRY_PATH_MAX);
 	if (reader_new(r->repository, WALK_CACHE_BYTES, &reader, e) ||
 	    tree_open(reader, &m->tree, NULL, &t, e))
 		return -1;
@@ -809,6 +821,7 @@ static int run_walk(struct restore_run *r, const struct manifest *m,
 	reader_free(w.data);
 	filemap_free(w.links);
 	file_close(w.links_fd);
+	buf_done(&w.open);
 	return failed;
 }
 

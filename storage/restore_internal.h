@@ -16,6 +16,13 @@
 #define RESTORE_WORKERS_MAX 8
 /* Opened chunks that each worker keeps. */
 #define RESTORE_CACHE_BYTES (4U << 20)
+/*
+ * Attributes that folders on the way keep until they are finished: as much as
+ * two of them can have, and more than any disk lets all of them have.
+ */
+#define RESTORE_HELD_MAX (2 * ENTRY_XATTR_VALUES_MAX)
+/* Files of more attributes are not written side by side. */
+#define RESTORE_HEAVY_BYTES ((size_t)64 << 10)
 
 /*
  * A folder of the target on the way from the top to the current entry.  It is
@@ -23,15 +30,19 @@
  */
 struct restore_folder {
 	struct restore_folder *up; /* NULL for the target itself */
-	struct entry entry;	   /* owned; type 0 when there is none */
+	struct entry entry;	   /* owned, without its path; type 0: none */
+	size_t path_len;	   /* of its path, which ends in name */
 	char *name;		   /* in up */
 	int fd;			   /* -1 until it is made */
+	struct restore_folder *below; /* while those above are made */
 	/* Made by us, now or by a run that did not finish it: it gets its
 	 * metadata. */
 	bool is_ours;
 	bool is_wanted; /* the entry itself is restored */
 	bool is_lost;	/* its own entry is: nothing is known but its name */
 	bool failed;
+	bool is_absent;	   /* a dry run: it would have to be made */
+	size_t held;	   /* bytes of attributes */
 	unsigned int refs; /* the run's lock guards it */
 };
 
@@ -47,7 +58,8 @@ struct restore_run {
 	struct queue *work;
 	pthread_t workers[RESTORE_WORKERS_MAX];
 	size_t n_workers;
-	pthread_mutex_t lock; /* result, refs, failure */
+	pthread_mutex_t lock; /* result, refs, held, failure */
+	size_t held;	      /* bytes of attributes of folders */
 	bool failed;
 	struct err failure;
 };
@@ -93,6 +105,8 @@ void restore_fail(struct restore_run *r, const struct err *why) NONNULL(1, 2);
 bool restore_failed(struct restore_run *r) NONNULL(1);
 
 /* restore_target.c: folders and what is put into them. */
+/* Bytes of an entry's attributes. */
+size_t restore_weight(const struct entry *en) NONNULL(1);
 int restore_target_open(struct restore_run *r, struct restore_folder **ret,
 			struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 struct restore_folder *restore_folder_enter(struct restore_run *r,

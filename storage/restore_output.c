@@ -353,8 +353,12 @@ static int send_extent(void *arg, uint64_t offset, const struct extent *extent,
 		       struct err *e)
 {
 	struct output *x = arg;
-	struct job *j = malloc(sizeof(*j));
+	struct job *j;
 
+	/* Of a new file nobody else looks at holes. */
+	if (x->o->cancel && atomic_load(x->o->cancel))
+		return err_set(e, ERR_INTERRUPTED, "interrupted");
+	j = malloc(sizeof(*j));
 	if (!j)
 		return err_oom(e);
 	*j = (struct job){ offset, *extent };

@@ -148,6 +148,53 @@ int restore_target_open(struct restore_run *r, struct restore_folder **ret,
 	return 0;
 }
 
+size_t restore_weight(const struct entry *en)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < en->xattr_count; i++)
+		n += strlen(en->xattrs[i].name) + en->xattrs[i].value_len;
+	return n;
+}
+
+/* Whether there is room for a folder's attributes, which it then takes. */
+static bool hold(struct restore_run *r, struct restore_folder *f, size_t n)
+{
+	bool fits;
+
+	(void)pthread_mutex_lock(&r->lock);
+	fits = n <= RESTORE_HELD_MAX - r->held;
+	if (fits)
+		r->held += n;
+	(void)pthread_mutex_unlock(&r->lock);
+	f->held = fits ? n : 0;
+	return fits;
+}
+
+/*
+ * Of its path a folder keeps the name alone: those of all that are within one
+ * another would take memory as the square of their depth.
+ */
+static int keep_entry(struct restore_run *r, struct restore_folder *f,
+		      const struct entry *en, struct err *e)
+{
+	struct entry bare = *en;
+	struct err why;
+
+	bare.path = "";
+	bare.path_len = 0;
+	if (!hold(r, f, restore_weight(en))) {
+		(void)err_set(&why, ERR_PARTIAL,
+			      "its attributes are more than can be held, with "
+			      "those of the folders around it");
+		restore_error(r, en, &why);
+		bare.xattrs = NULL;
+		bare.xattr_count = 0;
+	}
+	f->path_len = en->path_len;
+	return entry_copy(&f->entry, &bare, e);
+}
+
 struct restore_folder *restore_folder_enter(struct restore_run *r,
 					    struct restore_folder *up,
 					    const struct entry *en,
@@ -158,7 +205,7 @@ struct restore_folder *restore_folder_enter(struct restore_run *r,
 
 	if (!f)
 		return NULL;
-	if (entry_copy(&f->entry, en, e)) {
+	if (keep_entry(r, f, en, e)) {
 		free(f->name);
 		free(f);
 		return NULL;
@@ -166,6 +213,34 @@ struct restore_folder *restore_folder_enter(struct restore_run *r,
 	f->is_wanted = wanted;
 	restore_folder_ref(r, up);
 	return f;
+}
+
+/*
+ * The entry with its path, from the names above it; what is above the target
+ * is SNAP:PATH's.  Without memory it has none.
+ */
+static struct entry entry_of(const struct restore_run *r,
+			     const struct restore_folder *f, struct buf *path)
+{
+	struct entry en = f->entry;
+	size_t at = f->path_len;
+	struct err ignored;
+
+	if (!f->up || buf_reserve(path, at, &ignored))
+		return en;
+	path->len = at;
+	for (; f->up; f = f->up) {
+		const size_t n = strlen(f->name);
+
+		at -= n + 1;
+		path->data[at] = '/';
+		memcpy(path->data + at + 1, f->name, n);
+	}
+	if (at)
+		memcpy(path->data, r->o->path, at);
+	en.path = buf_str(path);
+	en.path_len = path->len;
+	return en;
 }
 
 /* One folder, whose parent is open. */
@@ -192,38 +267,55 @@ static int make_one(struct restore_run *r, struct restore_folder *f,
 	return err_sys(e, "cannot open the folder");
 }
 
-/* The highest folder on the way to f that is not open; its parent is. */
+/*
+ * The highest folder on the way to f of which nothing is known yet, where
+ * something is known of its parent.
+ */
 static struct restore_folder *highest_missing(struct restore_folder *f)
 {
-	while (f->up && f->up->fd < 0 && f->up->up)
+	while (f->up && f->up->fd < 0 && f->up->up && !f->up->failed &&
+	       !f->up->is_absent) {
+		f->up->below = f;
 		f = f->up;
+	}
 	return f;
+}
+
+static void make_next(struct restore_run *r, struct restore_folder *f,
+		      struct err *e)
+{
+	struct buf path;
+	struct entry en;
+
+	if (f->up->failed) {
+		f->failed = true;
+	} else if (f->up->is_absent) {
+		f->is_absent = true;
+	} else if (make_one(r, f, e)) {
+		buf_init(&path, ENTRY_PATH_MAX);
+		en = entry_of(r, f, &path);
+		f->failed = true;
+		restore_error(r, &en, e);
+		buf_done(&path);
+	} else {
+		f->is_absent = f->fd < 0;
+	}
 }
 
 int restore_folder_make(struct restore_run *r, struct restore_folder *f,
 			struct err *e)
 {
-	while (f->fd < 0 && f->up && !f->failed) {
-		struct restore_folder *next = highest_missing(f);
+	struct restore_folder *next;
 
-		if (!next->failed && next->up && next->up->failed)
-			next->failed = true;
-		if (next->failed)
-			break;
-		if (make_one(r, next, e)) {
-			next->failed = true;
-			restore_error(r, &next->entry, e);
-		} else if (next->fd < 0) {
-			return 0; /* a dry run */
-		}
+	if (f->fd < 0 && f->up && !f->failed && !f->is_absent) {
+		next = highest_missing(f);
+		for (; next != f; next = next->below)
+			make_next(r, next, e);
+		make_next(r, f, e);
 	}
-	for (const struct restore_folder *up = f; up; up = up->up)
-		if (up->failed) {
-			f->failed = true;
-			return err_set(e, ERR_IO,
-				       "its folder could not be restored");
-		}
-	return 0;
+	return f->failed
+		       ? err_set(e, ERR_IO, "its folder could not be restored")
+		       : 0;
 }
 
 void restore_folder_ref(struct restore_run *r, struct restore_folder *f)
@@ -235,15 +327,15 @@ void restore_folder_ref(struct restore_run *r, struct restore_folder *f)
 
 /* It and all in it is there: what it is to be, as far as that is known. */
 static int settle_folder(struct restore_run *r, struct restore_folder *f,
-			 struct err *e)
+			 const struct entry *en, struct err *e)
 {
-	const bool known = f->entry.path && !f->is_lost;
+	const bool known = en->type && !f->is_lost;
 	const bool over = f->is_wanted && r->o->overwrite != RESTORE_NEVER;
 
-	if (f->fd < 0 || r->o->dry_run || restore_failed(r))
+	if (restore_failed(r))
 		return 0;
 	if (known && (f->is_ours || over))
-		return restore_metadata(r, NULL, NULL, f->fd, &f->entry, e);
+		return restore_metadata(r, NULL, NULL, f->fd, en, e);
 	if (f->is_ours && seam_fchmod(f->fd, S_IRWXU))
 		return err_sys(e, "cannot set the mode");
 	return 0;
@@ -251,10 +343,19 @@ static int settle_folder(struct restore_run *r, struct restore_folder *f,
 
 static void finish_folder(struct restore_run *r, struct restore_folder *f)
 {
+	CLEANUP(buf_done) struct buf path;
 	struct err e = { 0 };
+	struct entry en;
 
-	if (settle_folder(r, f, &e))
-		restore_error(r, &f->entry, &e);
+	buf_init(&path, ENTRY_PATH_MAX);
+	if (f->fd >= 0 && !r->o->dry_run) {
+		en = entry_of(r, f, &path);
+		if (settle_folder(r, f, &en, &e))
+			restore_error(r, &en, &e);
+	}
+	(void)pthread_mutex_lock(&r->lock);
+	r->held -= f->held;
+	(void)pthread_mutex_unlock(&r->lock);
 	file_close(f->fd);
 	entry_done(&f->entry);
 	free(f->name);
@@ -408,6 +509,11 @@ static int set_owner(struct restore_run *r, const struct restore_folder *f,
 	if (!r->privileged) {
 		if (en->uid != r->uid || en->gid != r->gid)
 			restore_leave_out(r, en, "owner");
+		return 0;
+	}
+	/* To chown(2) these mean "as it is", which is ours. */
+	if (en->uid == (uid_t)-1 || en->gid == (gid_t)-1) {
+		restore_leave_out(r, en, "owner (there is none of that id)");
 		return 0;
 	}
 	/* Nearly always it is root's file that root made: a look is cheaper

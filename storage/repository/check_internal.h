@@ -63,6 +63,7 @@ struct check_chunk {
 	uint32_t sound;	  /* places */
 	uint32_t loose;	  /* places: readable today, to be copied by repair */
 	uint32_t finding; /* of its last unsound place */
+	uint32_t told;	  /* number of the snapshot that it was walked for */
 	uint8_t kind;
 	bool seen; /* a node that was walked, or a chunk that was looked at */
 	bool lost; /* a snapshot reaches it and has no sound place of it */

@@ -21,6 +21,7 @@ struct walk {
 	struct reader *reader;
 
 	/* Of the second walk. */
+	uint32_t number;	    /* of the snapshot, from 1 */
 	struct check_finding *node; /* of the first node that is lost */
 	struct check_finding *any;  /* of the first chunk that is lost */
 };
@@ -278,11 +279,16 @@ static int attribute(void *arg, const struct chunk_id *id, enum chunk_kind kind,
 		     struct err *e)
 {
 	struct walk *w = arg;
-	const struct check_chunk *chunk = filemap_find(w->c->chunks, id->b);
+	struct check_chunk *chunk = filemap_find(w->c->chunks, id->b);
 	struct check_finding *f;
 
 	if (check_stopped(w->c, e))
 		return -1;
+	/* Maps may be named again and again, and each of those below them. */
+	if (chunk && kind == CHUNK_MAP && chunk->told == w->number)
+		return 1;
+	if (chunk && kind == CHUNK_MAP)
+		chunk->told = w->number;
 	if (!chunk || !chunk->lost)
 		return 0;
 	f = check_finding(w->c, chunk->finding);
@@ -320,6 +326,8 @@ static int attribute_extent(void *arg, uint64_t offset, const struct extent *x,
 	struct check_finding *of;
 
 	(void)offset;
+	if (check_stopped(f->w->c, e))
+		return -1;
 	of = x->hole ? NULL : finding_of(f->w->c, &x->id);
 	if (!of)
 		return 0;
@@ -414,6 +422,7 @@ int check_losses(struct check *c, struct err *e)
 	for (size_t i = 0; i < c->n_snapshots; i++) {
 		struct walk w = { .c = c,
 				  .s = &c->snapshots[i],
+				  .number = (uint32_t)i + 1,
 				  .reader = reader };
 
 		check_advance(c, 1, 0);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/filemap.h"
 #include "base/text.h"
 #include "storage/repository/fields.h"
 #include "storage/repository/reader.h"
@@ -63,6 +64,7 @@ int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 /* What the collecting visitors of undelete share. */
 struct undelete {
 	struct writer *writer;
+	struct filemap *seen; /* chunk id → bits of kinds */
 	struct object_id snapshot;
 	struct record record; /* the undelete: revoked tombstones */
 };
@@ -87,9 +89,20 @@ static int need_chunk(void *arg, const struct chunk_id *id,
 		      enum chunk_kind kind, struct err *e)
 {
 	const struct undelete *u = (const struct undelete *)arg;
-	const int has = writer_has(u->writer, id, e);
+	const uint8_t bit = (uint8_t)(1U << kind);
+	void *value;
+	const int fresh = filemap_add(u->seen, id->b, &value, e);
+	uint8_t *kinds = (uint8_t *)value;
+	int has = 1;
 
-	(void)kind;
+	if (fresh < 0)
+		return -1;
+	/* A map may be named again and again, and each of those below it. */
+	if (*kinds & bit)
+		return 1;
+	*kinds |= bit;
+	if (fresh)
+		has = writer_has(u->writer, id, e);
 	if (has == 0)
 		return err_set(e, ERR_NOT_FOUND,
 			       "some of its data was collected already");
@@ -102,6 +115,7 @@ static int check_references(struct repository *r, const struct manifest *m,
 	CLEANUP(reader_free) struct reader *x = NULL;
 
 	if (reader_new_in(r, writer_index(u->writer), 4U << 20, &x, e) ||
+	    filemap_new(&u->seen, NULL, CHUNK_ID_SIZE, 1, e) ||
 	    tree_references(x, &m->tree, false, need_chunk, NULL, u, e) ||
 	    tree_references(x, &m->hints, true, need_chunk, NULL, u, e))
 		return -1;
@@ -141,6 +155,7 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 		 writer_publish(w, &again, s->received, RECORD_PROCESS, e) ||
 		 put(r, &u.record, e) || writer_confirm(w, e);
 	record_done(&u.record);
+	filemap_free(u.seen);
 	if (failed)
 		writer_explain(w, e);
 	return failed ? -1 : 0;
