@@ -111,7 +111,9 @@ int btrfs_search_next(struct btrfs_search *s, struct btrfs_found *ret)
 	*ret = (struct btrfs_found){ .key = { h.objectid, h.type, h.offset },
 				     .transid = h.transid,
 				     .bytes = cursor_sub(&s->left, h.len) };
-	if (s->left.bad || compare_keys(&ret->key, &least) < 0 ||
+	/* A type is a byte on the disk: with others keys could run in rings. */
+	if (s->left.bad || ret->key.type > UINT8_MAX ||
+	    compare_keys(&ret->key, &least) < 0 ||
 	    compare_keys(&ret->key, &to) > 0) {
 		errno = EPROTO;
 		return -1;
