@@ -251,6 +251,8 @@ static int put_headings(struct render *r, const struct render_columns *columns,
 	CLEANUP(buf_done) struct buf cell;
 
 	buf_init(&cell, 256);
+	if (columns->count == 0) /* of objects that are empty */
+		return 0;
 	if (buf_add_str(&r->line, render_colour(&r->style, COLOUR_BOLD), e) < 0)
 		return -1;
 	for (size_t i = 0; i < columns->count; i++) {
@@ -259,7 +261,8 @@ static int put_headings(struct render *r, const struct render_columns *columns,
 		if (plain.type == CELL_STATE)
 			plain.type = CELL_TEXT;
 		buf_clear(&cell);
-		if (buf_add_str(&cell, plain.heading, e) < 0 ||
+		if (render_name(plain.heading, strlen(plain.heading), &cell,
+				e) < 0 ||
 		    add_padded(r, &plain, &cell, i + 1 == columns->count, e) <
 			    0)
 			return -1;
@@ -489,11 +492,14 @@ static int put_pair(struct render *r, const struct render_column *c,
 {
 	CLEANUP(buf_done) struct buf cell;
 	struct render_column label = { .width = width };
+	char key[sizeof(c->key)];
+	size_t n = 0;
 
 	buf_init(&cell, RENDER_VALUE);
-	for (const char *s = c->key; *s; s++)
-		if (buf_add_byte(&cell, (uint8_t)(*s == '_' ? ' ' : *s), e) < 0)
-			return -1;
+	for (; c->key[n]; n++)
+		key[n] = (char)(c->key[n] == '_' ? ' ' : c->key[n]);
+	if (render_name(key, n, &cell, e) < 0)
+		return -1;
 	if (add_padded(r, &label, &cell, false, e) < 0)
 		return -1;
 	buf_clear(&cell);
@@ -511,7 +517,9 @@ static int put_section(struct render *r, const char *key, const json_t *rows,
 {
 	struct render_columns columns;
 
-	if (buf_addf(&r->line, e, "\n%s:\n", key) < 0 || put_line(r, e) < 0)
+	if (buf_add_byte(&r->line, '\n', e) < 0 ||
+	    render_name(key, strlen(key), &r->line, e) < 0 ||
+	    buf_add_str(&r->line, ":\n", e) < 0 || put_line(r, e) < 0)
 		return -1;
 	render_columns_of(json_array_get(rows, 0), &columns);
 	return put_table(r, &columns, rows, e);

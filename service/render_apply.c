@@ -12,7 +12,8 @@
 #include "service/render_internal.h"
 
 /* Below the kind and name. */
-#define INDENT "           "
+#define INDENT	 "           "
+#define WORD_MAX 64
 
 static const char *text_of(const json_t *value, const char *key)
 {
@@ -76,10 +77,15 @@ static int add_head(const struct render_style *style, const json_t *one,
 	const char *result = text_of(one, "result");
 	const char *name = text_of(one, "name");
 
-	return buf_addf(out, e, "%s%-9s%s  %s ",
-			render_colour(style, render_state_colour(result)),
-			result, render_plain(style),
-			text_of(one, "kind")) < 0 ||
+	return buf_add_str(out,
+			   render_colour(style, render_state_colour(result)),
+			   e) < 0 ||
+			       render_word(result, WORD_MAX, 9, out, e) < 0 ||
+			       buf_addf(out, e, "%s  ", render_plain(style)) <
+				       0 ||
+			       render_word(text_of(one, "kind"), WORD_MAX, 0,
+					   out, e) < 0 ||
+			       buf_add_byte(out, ' ', e) < 0 ||
 			       render_name(name, strlen(name), out, e) < 0 ||
 			       buf_addf(out, e, ", version %jd\n",
 					(intmax_t)json_integer_value(

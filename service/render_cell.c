@@ -291,6 +291,19 @@ int render_name(const char *text, size_t n, struct buf *out, struct err *e)
 	return escape(text, n, "", out, e);
 }
 
+int render_word(const char *text, size_t most, size_t width, struct buf *out,
+		struct err *e)
+{
+	const size_t before = out->len;
+
+	if (render_name(text, strnlen(text, most), out, e) < 0)
+		return -1;
+	while (out->len - before < width)
+		if (buf_add_byte(out, ' ', e) < 0)
+			return -1;
+	return 0;
+}
+
 /*
  * Widths after Unicode's EastAsianWidth (W and F) and the combining marks
  * that names really hold; the ranges are rounded to whole blocks.
@@ -425,22 +438,37 @@ static int add_mode(int64_t mode, struct buf *out, struct err *e)
 			  : buf_add(out, text + 1, 9, e);
 }
 
+/* As long as milliseconds fit an int64_t. */
+#define SECONDS_MAX 9e15
+
 static int add_seconds(double s, struct buf *out, struct err *e)
 {
 	char text[INSTANT_TEXT];
 
 	if (s < 60 && s > -60)
 		return buf_addf(out, e, "%.1f s", s);
+	if (!(s < SECONDS_MAX && s > -SECONDS_MAX))
+		return buf_addf(out, e, "%.0f s", s);
 	instant_duration_format((int64_t)s * 1000, text);
 	return buf_add_str(out, text, e);
+}
+
+/* What lies beyond is no number of anything of ours. */
+static int64_t whole_of(const json_t *value)
+{
+	const double d = json_number_value(value);
+
+	if (json_is_integer(value))
+		return (int64_t)json_integer_value(value);
+	return d > -9.2e18 && d < 9.2e18 ? (int64_t)d
+	       : d > 0			 ? INT64_MAX
+					 : INT64_MIN;
 }
 
 static int add_number(enum cell_type type, const json_t *value, struct buf *out,
 		      struct err *e)
 {
-	const int64_t v = json_is_integer(value)
-				  ? (int64_t)json_integer_value(value)
-				  : (int64_t)json_number_value(value);
+	const int64_t v = whole_of(value);
 	char text[16];
 
 	switch (type) {

@@ -165,8 +165,8 @@ static int add_snapshots(struct page *p, const json_t *finding, struct err *e)
 	for (size_t i = 0; i < shown; i++) {
 		const char *id = json_string_value(json_array_get(list, i));
 
-		if (buf_addf(&p->text, e, "%s%.8s", i ? ", " : "",
-			     id ? id : "") < 0)
+		if (buf_add_str(&p->text, i ? ", " : "", e) < 0 ||
+		    render_word(id ? id : "", 8, 0, &p->text, e) < 0)
 			return -1;
 	}
 	if (add_more(p, number(finding, "snapshot_count"), shown, e) < 0)

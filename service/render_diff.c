@@ -105,9 +105,10 @@ int render_diff_head(const struct render_style *style, const json_t *change,
 	const char *word = text_of(change, "change");
 	const char *message = text_of(change, "message");
 
-	if (buf_addf(out, e, "%s%-8s%s ",
-		     render_colour(style, render_state_colour(word)), word,
-		     render_plain(style)) ||
+	if (buf_add_str(out, render_colour(style, render_state_colour(word)),
+			e) ||
+	    render_word(word, 64, 8, out, e) ||
+	    buf_addf(out, e, "%s ", render_plain(style)) ||
 	    render_cell(style, &path, change, out, e))
 		return -1;
 	if (json_array_size(json_object_get(change, "what")) &&

@@ -74,7 +74,9 @@ static int add_snapshot(struct buf *b, const struct render_style *style,
 {
 	if (buf_add_str(b, "  ", e) < 0 ||
 	    add_text(b, text_of(s, "source"), e) < 0 ||
-	    buf_addf(b, e, " (%.8s, ", text_of(s, "snapshot")) < 0 ||
+	    buf_add_str(b, " (", e) < 0 ||
+	    render_word(text_of(s, "snapshot"), 8, 0, b, e) < 0 ||
+	    buf_add_str(b, ", ", e) < 0 ||
 	    add_text(b, text_of(s, "state"), e) < 0 ||
 	    buf_add_str(b, "), ", e) < 0 ||
 	    add_cell(b, style, CELL_COUNT, json_object_get(s, "files"), e) <

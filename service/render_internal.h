@@ -83,6 +83,12 @@ int render_escape(const char *text, size_t n, bool lines, struct buf *out,
  */
 int render_name(const char *text, size_t n, struct buf *out, struct err *e)
 	NONNULL(3, 4) MUST_CHECK;
+/*
+ * The same for a word that ought to be one of ours, or the beginning of an id:
+ * at most so many bytes of it, filled up with blanks to that width.
+ */
+int render_word(const char *text, size_t most, size_t width, struct buf *out,
+		struct err *e) NONNULL(1, 4, 5) MUST_CHECK;
 /* Terminal columns that the n bytes of UTF-8 take. */
 size_t render_width(const char *text, size_t n);
 /* "3 h ago", "in 2 d" */

@@ -80,7 +80,7 @@ static int add_head(const struct render_style *style, const json_t *run,
 		     (long long)json_integer_value(
 			     json_object_get(run, "id"))) ||
 	    add_text(text_of(run, "schedule"), out, e) ||
-	    buf_addf(out, e, " %s", state) ||
+	    buf_add_byte(out, ' ', e) || render_word(state, 64, 0, out, e) ||
 	    (seconds_of(run) >= 0 &&
 	     (buf_add_str(out, " in ", e) || add_seconds(run, out, e))) ||
 	    buf_addf(out, e, "\n  attempt %lld",
@@ -129,7 +129,8 @@ static int add_details(const struct render_style *style, const json_t *step,
 	const char *snapshot = text_of(details, "snapshot");
 	const size_t before = out->len;
 
-	if (*snapshot && buf_addf(out, e, ", %.8s", snapshot))
+	if (*snapshot &&
+	    (buf_add_str(out, ", ", e) || render_word(snapshot, 8, 0, out, e)))
 		return -1;
 	if (add_number(style, details, "files", "file", out, e) ||
 	    add_number(style, details, "bytes", "", out, e) ||
