@@ -33,6 +33,8 @@ struct reader {
 	struct yaml *y;
 	struct problem_list *problems;
 	struct err *e;
+	const char *text; /* all of it */
+	size_t text_len;
 	struct fy_parser *parser;
 	struct fy_diag *diag;
 	struct level levels[YAML_DEPTH];
@@ -443,13 +445,89 @@ static int take_key(struct reader *r, const struct yaml_node *node, bool plain)
 	return 0;
 }
 
+/*
+ * What stands between single quotes, when that is what libfyaml 0.7 loses
+ * memory over: two doubled ones side by side.  NULL: it is not.
+ */
+static const char *find_doubled(const struct reader *r, struct fy_token *token,
+				size_t *ret_n)
+{
+	const struct fy_mark *from = fy_token_start_mark(token);
+	const struct fy_mark *to = fy_token_end_mark(token);
+
+	if (fy_token_scalar_style(token) != FYSS_SINGLE_QUOTED || !from ||
+	    !to || to->input_pos > r->text_len ||
+	    from->input_pos > to->input_pos)
+		return NULL;
+	*ret_n = to->input_pos - from->input_pos;
+	return memmem(r->text + from->input_pos, *ret_n, "''''", 4)
+		       ? r->text + from->input_pos
+		       : NULL;
+}
+
+/* Its text, which is the caller's to free; on one line only. */
+static char *undouble(struct reader *r, const char *raw, size_t *n)
+{
+	char *text = malloc(*n + 1);
+	size_t len = 0;
+
+	if (!text) {
+		(void)err_oom(r->e);
+		return NULL;
+	}
+	if (memchr(raw, '\n', *n) || memchr(raw, '\r', *n)) {
+		problem_add(r->problems, here(r),
+			    "found '''' in a text of several lines, expected "
+			    "that in double quotes only");
+		(void)refuse(r);
+		free(text);
+		return NULL;
+	}
+	for (size_t i = 0; i < *n; i++) {
+		text[len++] = raw[i];
+		i += raw[i] == '\'';
+	}
+	*n = len;
+	return text;
+}
+
+/* The text of a scalar into node. */
+static int set_text(struct reader *r, struct fy_token *token,
+		    struct yaml_node *node)
+{
+	const char *text = NULL;
+	const char *raw = NULL;
+	char *own = NULL;
+	size_t n = 0;
+
+	if (token)
+		raw = find_doubled(r, token, &n);
+	if (raw) {
+		text = own = undouble(r, raw, &n);
+		if (!text)
+			return -1;
+	} else if (token) {
+		text = fy_token_get_text(token, &n);
+		if (text == NULL && n > 0)
+			return err_oom(r->e);
+	}
+	if (n > 0 && memchr(text, 0, n)) {
+		problem_add(r->problems, here(r),
+			    "found a NUL character in a text, expected none");
+		free(own);
+		return refuse(r);
+	}
+	node->text = arena_text(&r->y->arena, text, n, r->e);
+	node->len = n;
+	free(own);
+	return node->text ? 0 : -1;
+}
+
 static int take_scalar(struct reader *r, struct fy_event *ev)
 {
 	struct fy_token *token = fy_event_get_token(ev);
 	bool plain = fy_token_scalar_style(token) == FYSS_PLAIN;
 	struct yaml_node *node = new_node(r, YAML_TEXT);
-	const char *text = NULL;
-	size_t n = 0;
 
 	if (node == NULL)
 		return -1;
@@ -459,19 +537,7 @@ static int take_scalar(struct reader *r, struct fy_event *ev)
 		node->line = r->levels[r->depth - 1].key_line;
 		node->column = r->levels[r->depth - 1].key_column;
 	}
-	if (token) {
-		text = fy_token_get_text(token, &n);
-		if (text == NULL && n > 0)
-			return err_oom(r->e);
-	}
-	if (n > 0 && memchr(text, 0, n)) {
-		problem_add(r->problems, here(r),
-			    "found a NUL character in a text, expected none");
-		return refuse(r);
-	}
-	node->text = arena_text(&r->y->arena, text, n, r->e);
-	node->len = n;
-	if (node->text == NULL)
+	if (set_text(r, token, node) < 0)
 		return -1;
 	if (plain)
 		resolve(node);
@@ -624,6 +690,8 @@ static int read_text(struct reader *r, const void *text, size_t n)
 		return -1;
 	if (n == 0)
 		return 0;
+	r->text = text;
+	r->text_len = n;
 	fy_diag_cfg_default(&diag);
 	diag.fp = NULL;
 	diag.level = FYET_ERROR;

@@ -76,6 +76,34 @@ START_TEST(scalars_follow_the_core_schema)
 }
 END_TEST
 
+/* libfyaml loses memory over some of these, so they are not its to read. */
+START_TEST(quotes_in_a_row_are_quotes)
+{
+	static const char *const cases[][2] = {
+		{ "''''", "'" },
+		{ "''''''''''''''", "''''''" },
+		{ "'x''''y'", "x''y" },
+		{ "'''''x''y'''''", "''x'y''" },
+		{ "\"''''''''''\"", "''''''''''" },
+		{ "x''''y", "x''''y" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		CLEANUP(yaml_free) struct yaml *y = NULL;
+		char text[100];
+		int n = snprintf(text, sizeof(text), "a: [%s, %s]\n? %s\n: b\n",
+				 cases[i][0], cases[i][0], cases[i][0]);
+
+		y = parse(text, (size_t)n);
+		ck_assert_str_eq(yaml_get(only(y), "a")->first->text,
+				 cases[i][1]);
+		ck_assert_str_eq(yaml_get(only(y), "a")->first->next->text,
+				 cases[i][1]);
+		ck_assert_ptr_nonnull(yaml_get(only(y), cases[i][1]));
+	}
+}
+END_TEST
+
 START_TEST(values_and_keys_know_their_place)
 {
 	static const char text[] = "# first\n"
@@ -152,6 +180,9 @@ START_TEST(what_is_refused_is_said_with_its_place)
 		{ "a: 1\nb: *x\n",
 		  "f.yaml:2:4: found an alias, expected a value; anchors and "
 		  "aliases are not taken; write the value out each time\n" },
+		{ "a: 'x''''\n  y'\n",
+		  "f.yaml:1:4: found '''' in a text of several lines, expected "
+		  "that in double quotes only\n" },
 		{ "a: {b: 1}\n<<: {c: 2}\n",
 		  "f.yaml:2:1: found a merge key, expected a name; write the "
 		  "merged keys out\n" },
@@ -302,6 +333,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, scalars_follow_the_core_schema);
+	tcase_add_test(tc, quotes_in_a_row_are_quotes);
 	tcase_add_test(tc, values_and_keys_know_their_place);
 	tcase_add_test(tc, documents_of_comments_do_not_count);
 	tcase_add_test(tc, json_is_read_too);
