@@ -190,6 +190,12 @@ static uint64_t take_uint_max(struct field *f, uint64_t max)
 	return v;
 }
 
+/* More is no number of anything, and no JSON that others read. */
+static uint64_t take_count(struct field *f)
+{
+	return take_uint_max(f, INT64_MAX);
+}
+
 /* The text and number fields: true when the tag is one of them. */
 static bool take_simple(struct field *f, struct manifest *m)
 {
@@ -210,19 +216,19 @@ static bool take_simple(struct field *f, struct manifest *m)
 		field_str(f, m->program, sizeof(m->program));
 		return true;
 	case TAG_FILES:
-		m->files = field_uint(f);
+		m->files = take_count(f);
 		return true;
 	case TAG_DIRS:
-		m->dirs = field_uint(f);
+		m->dirs = take_count(f);
 		return true;
 	case TAG_OTHERS:
-		m->others = field_uint(f);
+		m->others = take_count(f);
 		return true;
 	case TAG_BYTES:
-		m->bytes = field_uint(f);
+		m->bytes = take_count(f);
 		return true;
 	case TAG_ERRORS:
-		m->errors = field_uint(f);
+		m->errors = take_count(f);
 		return true;
 	case TAG_DOMAIN:
 		m->domain = (uint16_t)take_uint_max(f, UINT16_MAX);
