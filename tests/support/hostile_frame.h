@@ -31,6 +31,7 @@ static struct writer *writer;
 static struct chunk_worker *worker;
 static struct object_id publishing; /* the snapshot's id */
 static char outside[SCRATCH_PATH];
+static const char *taken_of; /* the path in the next manifests; NULL: "/" */
 
 /* ---- Its beginning and end ---------------------------------------------- */
 
@@ -72,6 +73,7 @@ static inline void set_up(void)
 
 	repo_frame_init(&f, "mem:hostile");
 	err_clear(&e);
+	taken_of = NULL;
 	(void)scratch_path(&f.dir, "outside", outside);
 	ck_assert_int_eq(mkdir(outside, 0711), 0);
 	file = fopen(hostile_at(outside, "file"), "we");
@@ -98,9 +100,10 @@ static inline void expect_outside_untouched(void)
 	ck_assert_int_eq(lstat(outside, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0711);
 	ck_assert_int_eq(lstat(hostile_at(outside, "x"), &st), -1);
-	/* The key, what is outside, and the target. */
+	/* The key, what is outside, the target, and what is protected. */
 	ck_assert_uint_eq(scratch_count(&f.dir),
-			  2 + (lstat(f.to, &st) == 0 ? 1U : 0U));
+			  2U + (lstat(f.to, &st) == 0) +
+				  (lstat(f.from, &st) == 0));
 }
 
 static inline void tear_down(void)
@@ -257,6 +260,7 @@ static inline struct object_id publish(struct chunk_id root, uint8_t height)
 {
 	const struct object_id id = publishing;
 	const struct instant now = clock_now();
+	const char *path = taken_of ? taken_of : "/";
 	struct manifest m;
 
 	manifest_init(&m);
@@ -265,7 +269,7 @@ static inline struct object_id publish(struct chunk_id root, uint8_t height)
 	(void)snprintf(m.source, sizeof(m.source), "web");
 	(void)snprintf(m.type, sizeof(m.type), "files");
 	(void)snprintf(m.host, sizeof(m.host), "host");
-	ck_ok(manifest_list_add(&m.paths, "/", 1, &e));
+	ck_ok(manifest_list_add(&m.paths, path, strlen(path), &e));
 	m.tree = (struct manifest_root){ .height = height, .id = root };
 	ck_ok(writer_publish(writer, &m, now, RECORD_PROCESS, &e));
 	manifest_done(&m);

@@ -314,22 +314,6 @@ START_TEST(what_is_named_again_and_again_is_undeleted_and_copied)
 }
 END_TEST
 
-/* A manifest's root may claim any height; trees have at most twelve. */
-START_TEST(a_tree_that_is_too_high_is_refused)
-{
-	struct restore_result got;
-	struct object_id id;
-	struct node x;
-
-	node_init(&x);
-	put_folder(&x, "/");
-	id = publish(node_end(&x, CHUNK_LEAF), 13);
-	ck_ok(restore_it(id, &got));
-	expect_errors(&got, 1, true);
-	ck_assert_int_eq(diff_it(id), ERR_CORRUPT);
-}
-END_TEST
-
 /* Of two bytes a component, as deep as a path can be. */
 enum { DEPTH = 32767 };
 
@@ -355,6 +339,46 @@ static struct object_id publish_deep(void)
 	}
 	return publish(node_end(&x, CHUNK_LEAF), 0);
 }
+
+/* The next snapshot of what it claims to be of begins from there. */
+START_TEST(a_parent_that_is_hostile_spoils_no_snapshot)
+{
+	struct restore_result got;
+	struct tree_list want;
+	struct object_id id;
+	FILE *file;
+
+	taken_of = f.from;
+	(void)(_i ? publish_deep() : publish_bomb());
+	ck_assert_int_eq(mkdir(f.from, 0700), 0);
+	file = fopen(hostile_at(f.from, "file"), "we");
+	ck_assert_ptr_nonnull(file);
+	(void)fputs("mine", file);
+	ck_assert_int_eq(fclose(file), 0);
+	repo_list(&want, f.from);
+	id = repo_take(&f).id;
+	got = repo_restore(&f, id);
+	ck_assert_uint_eq(got.files, 1);
+	repo_expect_same(&want, f.to);
+	tree_list_done(&want);
+}
+END_TEST
+
+/* A manifest's root may claim any height; trees have at most twelve. */
+START_TEST(a_tree_that_is_too_high_is_refused)
+{
+	struct restore_result got;
+	struct object_id id;
+	struct node x;
+
+	node_init(&x);
+	put_folder(&x, "/");
+	id = publish(node_end(&x, CHUNK_LEAF), 13);
+	ck_ok(restore_it(id, &got));
+	expect_errors(&got, 1, true);
+	ck_assert_int_eq(diff_it(id), ERR_CORRUPT);
+}
+END_TEST
 
 static void restore_deep(struct object_id id)
 {
@@ -588,6 +612,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, nodes_that_are_named_again_and_again_are_refused);
 	tcase_add_test(tc,
 		       what_is_named_again_and_again_is_undeleted_and_copied);
+	tcase_add_loop_test(tc, a_parent_that_is_hostile_spoils_no_snapshot, 0,
+			    2);
 	tcase_add_test(tc, a_tree_that_is_too_high_is_refused);
 	tcase_add_test(tc, depth_ends_where_descriptors_do);
 	tcase_add_test(tc, sizes_that_no_file_has_are_refused);
