@@ -43,7 +43,7 @@ def comes_back(world, disk, spare):
     disk.write("changed", b"after\n")
     disk.unmount()
     second = take(world, disk.device)
-    check(second["bytes_new"] < 4 * MB, second)
+    check(second["bytes_new"] < 4 * MB, (first, second))
 
     image = world.path("restored.img")
     done = world.json("restore", first["snapshot"], "--output", image)

@@ -30,6 +30,9 @@ class Disk:
         sh("mount", self.device, self.folder)
 
     def unmount(self):
+        # Somebody who made a mount namespace meanwhile, as other tests do,
+        # keeps it mounted there: then this alone writes nothing to the disk.
+        sh("sync", "-f", self.folder)
         sh("umount", self.folder)
 
     def close(self):
