@@ -158,6 +158,31 @@ int engine_named(const struct operation_call *call, struct resource **ret,
 	return 1;
 }
 
+int engine_named_region(const struct resource *repository, const char *text,
+			const struct resource_region **ret,
+			const char **ret_url, struct err *e)
+{
+	*ret = NULL;
+	*ret_url = text;
+	if (engine_is_location(text))
+		return 0;
+	if (!repository) {
+		(void)err_set(e, ERR_USAGE,
+			      "regions have names only where --repo is the "
+			      "name of a repository");
+		return err_hint(e, "give %s as a location, or --repo by name",
+				text_quote_str(text).s);
+	}
+	*ret = resource_region(repository, text);
+	if (!*ret)
+		return err_set(e, ERR_NOT_FOUND,
+			       "repository %s declares no region %s",
+			       text_quote_str(repository->name).s,
+			       text_quote_str(text).s);
+	*ret_url = (*ret)->url;
+	return 0;
+}
+
 int engine_named_key(const struct operation_call *call,
 		     const struct resource *repository,
 		     struct keyring_credential **ret, struct err *e)

@@ -37,6 +37,15 @@ int engine_named(const struct operation_call *call, struct resource **ret,
 		 struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 
 /*
+ * Where text leads, a location or the name of a region of that repository
+ * (NULL: there is no name of it): *ret is its region, or NULL for a location.
+ */
+int engine_named_region(const struct resource *repository, const char *text,
+			const struct resource_region **ret,
+			const char **ret_url, struct err *e) NONNULL(2, 3, 4, 5)
+	MUST_CHECK;
+
+/*
  * The key of a repository: what the options name, else the key file that the
  * resource (NULL: none) names, in the keys folder of the settings.
  */

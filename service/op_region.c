@@ -70,28 +70,17 @@ static inline void cleanup_copying_done(struct copying *x)
 /* Where --to leads, and how fast. */
 static int find_target(struct copying *x, const char **ret_url, struct err *e)
 {
-	const char *to = args_text(x->origin.call->args, "to");
 	const struct resource *named = x->origin.named;
 	const struct resource_region *region;
 
-	*ret_url = to;
-	if (engine_is_location(to))
-		return 0;
-	if (!named) {
-		(void)err_set(e, ERR_USAGE,
-			      "regions have names only where --repo is the "
-			      "name of a repository");
-		return err_hint(e, "give %s as a location, or --repo by name",
-				text_quote_str(to).s);
+	if (engine_named_region(named, args_text(x->origin.call->args, "to"),
+				&region, ret_url, e))
+		return -1;
+	if (region) {
+		x->options.write_limit = region->up_bytes;
+		x->options.read_limit =
+			resource_region(named, NULL)->down_bytes;
 	}
-	region = resource_region(named, to);
-	if (!region)
-		return err_set(
-			e, ERR_NOT_FOUND, "repository %s declares no region %s",
-			text_quote_str(named->name).s, text_quote_str(to).s);
-	*ret_url = region->url;
-	x->options.write_limit = region->up_bytes;
-	x->options.read_limit = resource_region(named, NULL)->down_bytes;
 	return 0;
 }
 

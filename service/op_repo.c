@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_named.h"
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/repository/check.h"
@@ -309,11 +310,16 @@ static const char *advice(const struct check_result *x,
 		return "`snapctl repo check --repair` rebuilds what can be "
 		       "rebuilt and gives up the rest, so that the next "
 		       "snapshot stores it again; it deletes nothing";
+	/* A node that came back leads to what nobody looked for before. */
+	if (after && !after->sound && x->fetched)
+		return "what came from the other region leads to more: run it "
+		       "again";
 	if (after && after->sound)
 		return "all that snapshots need is in its place again";
 	return "take a snapshot of the same paths now: what they still hold is "
 	       "stored again, also for older snapshots that share it; the rest "
-	       "comes back only from another region";
+	       "comes back only from another region: `snapctl repo check "
+	       "--repair --from REGION`";
 }
 
 static void write_check(struct json *j, const struct check_result *x,
@@ -347,6 +353,7 @@ static void write_check(struct json *j, const struct check_result *x,
 		json_begin_object(j);
 		json_kv_uint(j, "indexed", x->indexed);
 		json_kv_uint(j, "salvaged", x->salvaged);
+		json_kv_uint(j, "fetched", x->fetched);
 		json_kv_uint(j, "quarantined", x->quarantined);
 		json_kv_bool(j, "sound", after->sound);
 		json_kv_uint(j, "lost", after->lost);
@@ -355,6 +362,38 @@ static void write_check(struct json *j, const struct check_result *x,
 	if (what)
 		json_kv_str(j, "advice", what);
 	json_end_object(j);
+}
+
+/* What --from leads to, another region of r, or NULL when it is not given. */
+static int open_other(const struct operation_call *call,
+		      const struct repository *r, struct repository **ret,
+		      struct err *e)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	CLEANUP(repository_close) struct repository *other = NULL;
+	CLEANUP(resource_free) struct resource *named = NULL;
+	const char *from = args_text(call->args, "from");
+	const struct resource_region *region;
+	const char *url;
+
+	if (!from)
+		return 0;
+	if (!args_switch(call->args, "repair"))
+		return err_set(e, ERR_USAGE, "--from goes with --repair");
+	if (engine_named(call, &named, e) < 0 ||
+	    engine_named_region(named, from, &region, &url, e) ||
+	    engine_named_key(call, named, &key, e) ||
+	    repository_open(url, key, &other, e))
+		return -1;
+	if (!object_id_equal(keys_repository(repository_keys(r)),
+			     keys_repository(repository_keys(other))) ||
+	    !keys_agree(repository_keys(r), repository_keys(other)))
+		return err_set(e, ERR_USAGE,
+			       "%s is no region of this repository",
+			       text_quote_str(from).s);
+	*ret = other;
+	other = NULL;
+	return 0;
 }
 
 /* What a repair came to: another look, without reading all data again. */
@@ -375,10 +414,11 @@ static int look_again(struct operation_call *call,
 static int check(struct operation_call *call, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
+	CLEANUP(repository_close) struct repository *other = NULL;
 	CLEANUP(check_result_done) struct check_result result = { 0 };
 	CLEANUP(check_result_done) struct check_result after = { 0 };
 	struct checking x = { .call = call };
-	const struct check_options o = {
+	struct check_options o = {
 		.level = args_switch(call->args, "read-data") ? CHECK_DATA
 							      : CHECK_STRUCTURE,
 		.repair = args_switch(call->args, "repair"),
@@ -389,7 +429,10 @@ static int check(struct operation_call *call, struct err *e)
 	};
 	const int64_t begun_ms = clock_boot_ms();
 
-	if (engine_open(call, &r, e) || check_run(r, &o, &result, e))
+	if (engine_open(call, &r, e) || open_other(call, r, &other, e))
+		return -1;
+	o.other = other;
+	if (check_run(r, &o, &result, e))
 		return -1;
 	if (o.repair && look_again(call, &o, &after, e))
 		return -1;
@@ -435,6 +478,12 @@ static const struct operation_param check_params[] = {
 	  .kind = PARAM_SWITCH,
 	  .help = "rebuild what can be rebuilt, give up the rest, delete "
 		  "nothing" },
+	{ .name = "from",
+	  .kind = PARAM_OPTION,
+	  .type = PARAM_PATH,
+	  .value = "REGION",
+	  .help = "with --repair: copy what snapshots miss from this region of "
+		  "the repository, a location, or a name where --repo is one" },
 	{ 0 },
 };
 
@@ -462,6 +511,8 @@ const struct operation op_repo_rows[] = {
 		  "--repair writes a new index for what no sound one names, "
 		  "copies what still opens out of damaged packs, and notes "
 		  "what is lost, so that the next snapshot stores it again. "
+		  "With --from what snapshots miss here comes from another "
+		  "region, if it has it soundly. "
 		  "With --read-data it finds more. What was given up is told "
 		  "apart from new damage ever after; put back sound, it is "
 		  "not looked at until another --repair copies what snapshots "

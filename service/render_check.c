@@ -246,6 +246,9 @@ static int add_repaired(struct page *p, const json_t *value, struct err *e)
 	    buf_add_str(&p->text, " indexed, ", e) < 0 ||
 	    add_count(p, number(r, "salvaged"), "chunk", e) < 0 ||
 	    buf_add_str(&p->text, " copied out of damaged packs, ", e) < 0 ||
+	    (number(r, "fetched") &&
+	     (add_count(p, number(r, "fetched"), "chunk", e) < 0 ||
+	      buf_add_str(&p->text, " from the other region, ", e) < 0)) ||
 	    add_count(p, number(r, "quarantined"), "damaged thing", e) < 0)
 		return -1;
 	return buf_add_str(&p->text, " given up\n", e);

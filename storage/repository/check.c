@@ -156,7 +156,8 @@ bool check_given_up(struct check *c, const struct chunk_id *chunk,
 	return filemap_find(c->given_up, k.b) != NULL;
 }
 
-int check_opens(struct check *c, const struct pack_entry *entry, struct err *e)
+int check_opens(struct check *c, struct store *s,
+		const struct pack_entry *entry, struct err *e)
 {
 	struct err why = { 0 };
 
@@ -164,7 +165,7 @@ int check_opens(struct check *c, const struct pack_entry *entry, struct err *e)
 		return -1;
 	if (buf_reserve(&c->sealed, entry->place.len, &why) == 0 &&
 	    buf_reserve(&c->plain, entry->seal.plain_len, &why) == 0 &&
-	    pack_read(c->store,
+	    pack_read(s,
 		      chunk_kind_is_meta(entry->seal.kind) ? OBJECT_META_PACK
 							   : OBJECT_DATA_PACK,
 		      &entry->place, c->sealed.data, &why) == 0 &&

@@ -11,10 +11,11 @@
  * look at it: the next repair copies what snapshots miss out of it.
  *
  * Repairing only adds: an index object for what no sound one names, copies of
- * what can still be read in damaged packs, and a quarantine record for what
- * cannot be trusted, so that it counts as absent and the next snapshot stores
- * it again.  Nothing is ever deleted or overwritten, and nothing given up that
- * a newer program, or a keyring that came later, may well read.
+ * what can still be read in damaged packs, or in another region, and a
+ * quarantine record for what cannot be trusted, so that it counts as absent and
+ * the next snapshot stores it again.  Nothing is ever deleted or overwritten,
+ * and nothing given up that a newer program, or a keyring that came later, may
+ * well read.
  *
  * Safe beside writers: what they add meanwhile is not looked at.  What grows
  * with the number of chunks lies in unlinked files (base/filemap.h).
@@ -81,6 +82,11 @@ struct check_options {
 	enum check_level level;
 	bool repair;
 	/*
+	 * With repair: another region of the repository, out of which comes
+	 * what snapshots miss here.  Only read.  May be NULL.
+	 */
+	struct repository *other;
+	/*
 	 * Level `data` reads the packs whose id falls into part (from 0) of
 	 * parts; 0 parts: all.  A pack is always in the same part, so parts
 	 * read one after the other, one every D / parts days, read every
@@ -123,6 +129,7 @@ struct check_result {
 	/* With repair. */
 	uint64_t indexed;     /* entries written into a new index */
 	uint64_t salvaged;    /* chunks copied out of damaged packs */
+	uint64_t fetched;     /* chunks copied out of the other region */
 	uint64_t quarantined; /* chunks and objects */
 };
 

@@ -229,7 +229,7 @@ static int note_loose(struct check *c, const struct pack_entry *x,
 	int opens = 0;
 
 	if (pack->listed && !place->quarantined)
-		opens = check_opens(c, x, e);
+		opens = check_opens(c, c->store, x, e);
 	if (opens < 0)
 		return -1;
 	place->loose = opens;
@@ -389,7 +389,7 @@ static int note_returned(struct check *c, const struct pack_entry *x,
 	chunk = value;
 	if (chunk->sound || chunk->loose)
 		return 0;
-	opens = check_opens(c, x, e);
+	opens = check_opens(c, c->store, x, e);
 	if (opens <= 0)
 		return opens;
 	place->loose = true;

@@ -153,11 +153,12 @@ void check_advance(struct check *c, uint64_t items, uint64_t bytes) NONNULL(1);
 int check_stopped(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
 /*
- * 1 when what lies at that place is the chunk, 0 when not, -1.  c->sealed
- * holds its sealed bytes then.
+ * 1 when what lies at that place, of our store or another region's, is the
+ * chunk, 0 when not, -1.  c->sealed holds its sealed bytes then.
  */
-int check_opens(struct check *c, const struct pack_entry *entry, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+int check_opens(struct check *c, struct store *s,
+		const struct pack_entry *entry, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 /* Stages. */
 int check_snapshots(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;

@@ -2,7 +2,8 @@
  * Repairing, which only adds.  The order makes a kill anywhere harmless:
  *
  *  1. copy what can still be opened in unusable packs, and what opens again
- *     of what was given up, into new packs
+ *     of what was given up, and what another region has of the rest, into new
+ *     packs
  *  2. write index objects for those, and for everything in sound packs that
  *     no sound index object names; the last of them supersedes the broken
  *     ones, so that these stay in force until all is durable
@@ -160,8 +161,6 @@ static int close_pack(struct repair *x, size_t which, struct err *e)
 	n = pack_writer_entries(x->pack[which], &entries);
 	for (size_t i = 0; !failed && i < n; i++)
 		failed = add_fresh(x, &entries[i], e);
-	if (!failed)
-		x->c->out->salvaged += n;
 	pack_writer_free(x->pack[which]);
 	x->pack[which] = NULL;
 	return failed;
@@ -208,12 +207,78 @@ static int salvage(struct repair *x, struct err *e)
 			continue;
 		if (check_stopped(c, e))
 			return -1;
-		opens = check_opens(c, &entry, e);
+		opens = check_opens(c, c->store, &entry, e);
 		if (opens < 0 || (opens && copy_chunk(x, &entry, e)))
 			return -1;
 		chunk->sound += (uint32_t)opens;
+		c->out->salvaged += (uint64_t)opens;
 	}
-	return close_pack(x, 0, e) || close_pack(x, 1, e) ? -1 : 0;
+	return 0;
+}
+
+/* Packs of the other region that are tried for one chunk. */
+#define HOLDERS 8
+
+/* 1 when it was there and is copied, 0, -1. */
+static int fetch_chunk(struct repair *x, struct index_set *index,
+		       const struct chunk_id *id, struct err *e)
+{
+	struct store *s = repository_store(x->c->o->other);
+	struct object_id tried[HOLDERS];
+	struct pack_entry entry;
+
+	for (size_t n = 0; n < HOLDERS; n++) {
+		int got = n ? index_set_find_other(index, id, tried, n, &entry,
+						   e)
+			    : index_set_find(index, id, &entry, e);
+
+		if (got > 0)
+			got = check_opens(x->c, s, &entry, e);
+		else
+			return got;
+		if (got)
+			return got < 0 || copy_chunk(x, &entry, e) ? -1 : 1;
+		tried[n] = entry.place.pack;
+	}
+	return 0;
+}
+
+/* What snapshots miss. */
+static int fetch(struct repair *x, struct err *e)
+{
+	struct check *c = x->c;
+	struct index_set *index;
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	if (!c->o->other || !c->out->lost)
+		return 0;
+	if (repository_index(c->o->other, &index, e))
+		return -1;
+	while (filemap_next(c->chunks, &pos, &key, &value)) {
+		struct check_chunk *chunk = value;
+		struct chunk_id id;
+		int got;
+
+		if (!chunk->lost || chunk->sound)
+			continue;
+		memcpy(id.b, key, sizeof(id.b));
+		got = check_stopped(c, e) ? -1 : fetch_chunk(x, index, &id, e);
+		if (got < 0)
+			return -1;
+		chunk->sound += (uint32_t)got;
+		c->out->fetched += (uint64_t)got;
+	}
+	return 0;
+}
+
+static int copy(struct repair *x, struct err *e)
+{
+	return salvage(x, e) || fetch(x, e) || close_pack(x, 0, e) ||
+			       close_pack(x, 1, e)
+		       ? -1
+		       : 0;
 }
 
 /*
@@ -297,7 +362,7 @@ static int give_up_lost(struct repair *x, struct err *e)
 		struct chunk_id id;
 
 		memcpy(id.b, key, sizeof(id.b));
-		if (chunk->lost && !filemap_find(known, key) &&
+		if (chunk->lost && !chunk->sound && !filemap_find(known, key) &&
 		    !check_given_up(c, &id, nowhere) &&
 		    give_up(x, &id, nowhere, e))
 			return -1;
@@ -404,7 +469,7 @@ static int run(struct repair *x, struct err *e)
 	/* A newer program's index may name what only it can read. */
 	if (c->has_newer)
 		c->n_broken_index = 0;
-	if (salvage(x, e) || (c->n_broken_index && note_sound_objects(c, e)) ||
+	if (copy(x, e) || (c->n_broken_index && note_sound_objects(c, e)) ||
 	    index_places(x, e))
 		return -1;
 	if ((x->n_fresh || c->n_broken_index) && write_index(x, true, e))

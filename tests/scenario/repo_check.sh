@@ -134,5 +134,24 @@ holds "brought back" "x['sound'] and x['damaged'] == [] and len(x['quarantined']
 expect 0 "a restore of it all" "$snapctl" restore latest --to again
 diff -r tree "again$dir/tree" || failures=$((failures + 1))
 
+# What another region has of what is lost here, nodes of trees among it, which
+# lead to more.
+expect 0 "region add" "$snapctl" region add there "$dir/there"
+expect 0 "replicate" "$snapctl" replicate --to "$dir/there"
+find repo/data repo/meta -type f -delete
+expect 2 "--from alone" "$snapctl" repo check --from "$dir/there"
+expect 0 "a stranger" "$snapctl" repo init "$dir/strange" --key-file "$SNAPCTL_KEY_FILE"
+expect 2 "from a stranger" "$snapctl" repo check --repair --from "$dir/strange"
+rounds=0
+until "$snapctl" repo check --json >out 2>err; do
+	rounds=$((rounds + 1))
+	[ $rounds -lt 9 ] || break
+	expect 4 "repair from there" "$snapctl" repo check --repair --from "$dir/there" --json
+	holds "repair from there" "x['repaired']['fetched'] > 0 and (x['repaired']['sound'] or 'run it again' in x['advice'])"
+done
+expect 0 "sound by what was there" "$snapctl" repo check --read-data
+expect 0 "a restore from here" "$snapctl" restore latest --to fetched
+diff -r tree "fetched$dir/tree" || failures=$((failures + 1))
+
 [ "$failures" = 0 ] && echo "all as it should be"
 [ "$failures" = 0 ]
