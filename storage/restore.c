@@ -575,8 +575,11 @@ static int enter_lost_folders(struct walk *w, const struct entry *en,
 		f->is_lost = true;
 		w->top = f;
 		at = folder.path_len;
+		/* Also should a later one have no name that can be made. */
+		if (set_open(w, en->path, at, e))
+			return -1;
 	}
-	return at > from ? set_open(w, en->path, at, e) : 0;
+	return 0;
 }
 
 static int restore_other(struct walk *w, const struct entry *en,

@@ -111,6 +111,30 @@ START_TEST(a_name_that_no_folder_takes_is_told)
 }
 END_TEST
 
+/* In folders that are not there, of which one cannot be made. */
+START_TEST(what_lies_below_a_name_that_no_folder_takes_is_told)
+{
+	char path[2000];
+	struct restore_result got;
+	struct object_id id;
+	struct node x;
+	int n;
+
+	node_init(&x);
+	put_folder(&x, "/");
+	for (int last = 'f'; last <= 'h'; last++) {
+		n = snprintf(path, sizeof(path), "/%0200d/%0200d/%0300d/%c", 0,
+			     0, 0, last);
+		put_entry(&x, path, (size_t)n, ENTRY_FIFO, 0);
+	}
+	put_folder(&x, "/z");
+	id = publish(node_end(&x, CHUNK_LEAF), 0);
+	ck_ok(restore_it(id, &got));
+	expect_errors(&got, 3, false);
+	ck_assert(is_there("z"));
+}
+END_TEST
+
 /* ---- Links -------------------------------------------------------------- */
 
 /* What is said to lie in a symlink, or in a file, lies nowhere. */
@@ -606,6 +630,7 @@ static void cases(TCase *tc)
 	tcase_add_loop_test(tc, names_that_lead_elsewhere_are_refused, 0,
 			    BAD_NAMES);
 	tcase_add_test(tc, a_name_that_no_folder_takes_is_told);
+	tcase_add_test(tc, what_lies_below_a_name_that_no_folder_takes_is_told);
 	tcase_add_test(tc, nothing_is_put_behind_a_symlink);
 	tcase_add_test(tc, hard_links_lead_nowhere_else);
 	tcase_add_test(tc, leaves_out_of_order_are_refused);
