@@ -284,11 +284,13 @@ static int attribute(void *arg, const struct chunk_id *id, enum chunk_kind kind,
 
 	if (check_stopped(w->c, e))
 		return -1;
-	/* Maps may be named again and again, and each of those below them. */
-	if (chunk && kind == CHUNK_MAP && chunk->told == w->number)
-		return 1;
-	if (chunk && kind == CHUNK_MAP)
+	/* Maps may be named again and again, and each of those below them; so
+	 * may nodes of a tree that is none. */
+	if (chunk && kind != CHUNK_DATA) {
+		if (chunk->told == w->number)
+			return 1;
 		chunk->told = w->number;
+	}
 	if (!chunk || !chunk->lost)
 		return 0;
 	f = check_finding(w->c, chunk->finding);
