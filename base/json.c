@@ -222,6 +222,8 @@ void json_uint(struct json *j, uint64_t v)
 {
 	char text[24];
 
+	if (v > INT64_MAX)
+		v = INT64_MAX;
 	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
 	json_raw(j, text);
 }

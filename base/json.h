@@ -49,6 +49,7 @@ void json_key(struct json *j, const char *key) NONNULL(1, 2);
 void json_str(struct json *j, const char *s) NONNULL(1, 2);
 void json_strn(struct json *j, const char *s, size_t n) NONNULL(1);
 void json_int(struct json *j, int64_t v) NONNULL(1);
+/* At most 2^63 - 1: many readers of JSON take no larger integer. */
 void json_uint(struct json *j, uint64_t v) NONNULL(1);
 void json_double(struct json *j, double v) NONNULL(1); /* three decimals */
 void json_bool(struct json *j, bool v) NONNULL(1);

@@ -136,7 +136,10 @@ static int add_entry(struct tree_thread *t, const struct entry *en,
 
 	if (en->type == ENTRY_FILE) {
 		p->files++;
-		p->bytes += en->size;
+		/* A few sparse files are enough to go beyond what is told. */
+		if (__builtin_add_overflow(p->bytes, en->size, &p->bytes) ||
+		    p->bytes > INT64_MAX)
+			p->bytes = INT64_MAX;
 	} else if (en->type == ENTRY_FOLDER) {
 		p->dirs++;
 	} else {

@@ -190,10 +190,15 @@ static uint64_t take_uint_max(struct field *f, uint64_t max)
 	return v;
 }
 
-/* More is no number of anything, and no JSON that others read. */
+/*
+ * Sparse files can add up to more.  It decides nothing, and is no JSON that
+ * others read.
+ */
 static uint64_t take_count(struct field *f)
 {
-	return take_uint_max(f, INT64_MAX);
+	const uint64_t v = field_uint(f);
+
+	return v > INT64_MAX ? INT64_MAX : v;
 }
 
 /* The text and number fields: true when the tag is one of them. */

@@ -38,7 +38,7 @@ START_TEST(writes_nested_values)
 	ck_assert_str_eq(buf_str(&b),
 			 "{\"name\":\"web\",\"nothing\":null,"
 			 "\"low\":-9223372036854775808,"
-			 "\"high\":18446744073709551615,\"yes\":true,"
+			 "\"high\":9223372036854775807,\"yes\":true,"
 			 "\"list\":[1,false,null,[],{},{\"raw\":[]}],"
 			 "\"at\":\"1970-01-01T00:00:00.5Z\"}");
 }

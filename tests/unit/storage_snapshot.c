@@ -557,6 +557,32 @@ START_TEST(a_huge_hole_costs_nothing)
 }
 END_TEST
 
+/* Sums of sizes go beyond what is told, and what is told is read by all. */
+START_TEST(sizes_beyond_all_numbers_are_told_as_the_largest)
+{
+	struct fake_entry v[] = {
+		fake_entry("/a", ENTRY_FILE, (uint64_t)7 << 60, 1000),
+		fake_entry("/b", ENTRY_FILE, (uint64_t)7 << 60, 1000),
+		fake_entry("/c", ENTRY_FILE, (uint64_t)7 << 60, 1000),
+	};
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = { .deleted = false };
+	struct snapshot_result got;
+	uint64_t read;
+
+	for (size_t i = 0; i < 3; i++) {
+		v[i].turn = (uint64_t)7 << 60;
+		v[i].hole_first = true;
+	}
+	ck_ok(take_fake(&f, v, 3, &got, &read, &e));
+	ck_assert_uint_eq(got.bytes, INT64_MAX);
+	manifest_init(&s.manifest);
+	ck_ok(repository_find(f.r, "latest", NULL, true, &s, NULL, &e));
+	ck_assert_uint_eq(s.manifest.bytes, INT64_MAX);
+	ck_assert_uint_eq(s.manifest.files, 3);
+}
+END_TEST
+
 START_TEST(nothing_at_all_is_a_snapshot)
 {
 	struct snapshot_result got;
@@ -788,6 +814,7 @@ static void cases(TCase *tc)
 		       a_folder_that_cannot_be_described_is_as_it_was_listed);
 	tcase_add_test(tc, a_source_that_fails_ends_it);
 	tcase_add_test(tc, a_huge_hole_costs_nothing);
+	tcase_add_test(tc, sizes_beyond_all_numbers_are_told_as_the_largest);
 	tcase_add_test(tc, nothing_at_all_is_a_snapshot);
 	tcase_add_test(tc, what_the_region_lost_is_read_again);
 	tcase_add_test(tc, a_cancelled_one_leaves_what_the_next_reuses);
