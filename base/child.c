@@ -324,6 +324,13 @@ _Noreturn static void become(const struct beginning *b)
 
 /* ---- The child, from outside -------------------------------------------- */
 
+static const struct child_starter *in_our_place;
+
+void child_set_starter(const struct child_starter *starter)
+{
+	in_our_place = starter;
+}
+
 void child_init(struct child *c)
 {
 	*c = (struct child){ .pid = -1, .pid_fd = -1, .out = -1, .err = -1 };
@@ -340,6 +347,8 @@ int child_start(struct child *c, const struct child_options *o, struct err *e)
 			       .parent = getpid() };
 
 	child_init(c);
+	if (in_our_place && !o->inherits)
+		return in_our_place->start(c, o, e);
 	buf_init(&b.variables, ENVIRONMENT_BYTES);
 	/* The cleanup frees b; clang-tidy 14 misses those of structs.
 	 * NOLINTBEGIN(clang-analyzer-unix.Malloc) */
@@ -388,6 +397,11 @@ int child_end(struct child *c)
 
 	if (c->pid < 0)
 		return 0;
+	if (c->remote) {
+		status = in_our_place->end(c);
+		c->pid = -1;
+		return status;
+	}
 	/* Until it is waited for, its number cannot be anybody else's.  It may
 	 * have left its group. */
 	(void)kill(-c->pid, SIGKILL);

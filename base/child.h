@@ -43,7 +43,21 @@ struct child {
 	int err;    /* with `apart` */
 	uid_t uid;  /* who it is */
 	gid_t gid;
+	int remote; /* > 0: a starter's number for it */
 };
+
+/*
+ * Who starts programs, and ends them, in the place of this process; all but
+ * those that inherit from it.  It fills in the child, or returns -1; and
+ * returns the status.
+ */
+struct child_starter {
+	int (*start)(struct child *c, const struct child_options *o,
+		     struct err *e);
+	int (*end)(struct child *c);
+};
+/* From then on; before there are threads. */
+void child_set_starter(const struct child_starter *starter) NONNULL(1);
 
 /* Before child_start(); child_end() and child_drop() then do nothing. */
 void child_init(struct child *c) NONNULL(1);

@@ -469,12 +469,27 @@ static bool is_plan(const json_t *plan)
 	return true;
 }
 
-static int read_plan(struct guardian *g, struct err *e)
+static int read_file(int fd, struct buf *out, struct err *e)
+{
+	ssize_t n;
+
+	if (buf_reserve(out, GUARDIAN_FRAME_MAX, e) < 0)
+		return -1;
+	n = file_pread(fd, out->data, GUARDIAN_FRAME_MAX, 0);
+	if (n < 0)
+		return err_sys(e, "cannot read a plan of hooks");
+	out->len = (size_t)n;
+	return 1;
+}
+
+static int read_plan(struct guardian *g, int plan_fd, struct err *e)
 {
 	CLEANUP(buf_done) struct buf b;
-	const int got = (buf_init(&b, GUARDIAN_FRAME_MAX + 1),
-			 guardian_receive(g->fd, &b, e));
+	int got;
 
+	buf_init(&b, GUARDIAN_FRAME_MAX + 1);
+	got = plan_fd < 0 ? guardian_receive(g->fd, &b, e)
+			  : read_file(plan_fd, &b, e);
 	if (got <= 0)
 		return got;
 	g->plan = json_loadb(buf_str(&b), b.len, 0, NULL);
@@ -534,7 +549,7 @@ static bool serve(struct guardian *g)
 	return false;
 }
 
-int guardian_main(int fd, int journal_fd)
+int guardian_main(int fd, int journal_fd, int plan_fd)
 {
 	struct guardian g = { .fd = fd, .journal_fd = journal_fd };
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
@@ -548,7 +563,7 @@ int guardian_main(int fd, int journal_fd)
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	buf_init(&g.log, LOG_MAX);
 	buf_init(&g.answer, GUARDIAN_FRAME_MAX);
-	got = read_plan(&g, &e);
+	got = read_plan(&g, plan_fd, &e);
 	if (got < 0)
 		log_failure(LOG_LEVEL_ERROR, "the hooks' guardian", &e);
 	while (got > 0 && serve(&g))

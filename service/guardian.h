@@ -53,7 +53,10 @@ int guardian_receive(int fd, struct buf *out, struct err *e) NONNULL(2, 3)
 /* "<boot id>": of what a journal of another boot says nothing holds. */
 int guardian_boot(char out[64], struct err *e) NONNULL(1, 2) MUST_CHECK;
 
-/* Serve the socket to its end; journal_fd is locked; the exit status. */
-int guardian_main(int fd, int journal_fd) MUST_CHECK;
+/*
+ * Serve the socket to its end; journal_fd is locked; the exit status.  The plan
+ * is the file plan_fd, or if that is -1 the first frame.
+ */
+int guardian_main(int fd, int journal_fd, int plan_fd) MUST_CHECK;
 
 #endif

@@ -22,6 +22,7 @@
 #include "base/seam.h"
 #include "base/text.h"
 #include "service/guardian.h"
+#include "service/starter.h"
 
 #define POLL_MS 200
 /* What messages call it. */
@@ -34,6 +35,7 @@ struct hooks {
 	int fd; /* to the guardian; -1: none */
 	int journal_fd;
 	pid_t pid;
+	bool is_remote; /* it is the starter's child */
 	bool said_stop; /* it was told that nothing more comes */
 	bool is_over;	/* what is due was done */
 	bool late;
@@ -76,34 +78,6 @@ _Noreturn static void begin_child(const struct hooks *h, int fd)
 	(void)close_range(5, ~0U, 0);
 	(h->settings.become ? h->settings.become : become_guardian)();
 	_exit(127);
-}
-
-static int start_guardian(struct hooks *h, struct err *e)
-{
-	int fds[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-		return err_sys(e, "cannot make a socket for the hooks");
-	h->pid = fork();
-	if (h->pid == 0)
-		begin_child(h, fds[1]);
-	file_close(fds[1]);
-	h->fd = fds[0];
-	h->said_stop = false;
-	h->is_over = false;
-	if (h->pid < 0)
-		return err_sys(e, "cannot start the guardian of the hooks");
-	return 0;
-}
-
-/* It does what is due when it sees our end closed; wait for that. */
-static void end_guardian(struct hooks *h)
-{
-	file_close(h->fd);
-	h->fd = -1;
-	while (h->pid > 0 && waitpid(h->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	h->pid = -1;
 }
 
 static int send_text(struct hooks *h, const char *text, struct err *e)
@@ -197,16 +171,56 @@ static json_t *make_plan(const struct hooks *h)
 			 list);
 }
 
-static int send_plan(struct hooks *h, json_t *plan, struct err *e)
+/* ---- The guardian's beginning and end ----------------------------------- */
+
+static int fork_guardian(struct hooks *h, int fd, const char *plan,
+			 struct err *e)
+{
+	h->pid = fork();
+	if (h->pid == 0)
+		begin_child(h, fd);
+	if (h->pid < 0)
+		return err_sys(e, "cannot start the guardian of the hooks");
+	return send_text(h, plan, e);
+}
+
+/* Of a run that is confined, by the process that starts its programs. */
+static int start_guardian(struct hooks *h, const json_t *plan, struct err *e)
 {
 	char *text = plan ? json_dumps(plan, JSON_COMPACT) : NULL;
+	int fds[2];
 	int failed;
 
 	if (!text)
 		return err_oom(e);
-	failed = send_text(h, text, e);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+		free(text);
+		return err_sys(e, "cannot make a socket for the hooks");
+	}
+	h->fd = fds[0];
+	h->said_stop = false;
+	h->is_over = false;
+	h->is_remote = starter_is_there() && !h->settings.become;
+	failed = h->is_remote ? starter_guard(fds[1], h->journal_fd, text,
+					      &h->pid, e)
+			      : fork_guardian(h, fds[1], text, e);
+	file_close(fds[1]);
 	free(text);
 	return failed;
+}
+
+/* It does what is due when it sees our end closed; wait for that. */
+static void end_guardian(struct hooks *h)
+{
+	file_close(h->fd);
+	h->fd = -1;
+	if (h->is_remote && h->pid > 0)
+		starter_wait(h->pid);
+	else
+		while (h->pid > 0 && waitpid(h->pid, NULL, 0) < 0 &&
+		       errno == EINTR)
+			;
+	h->pid = -1;
 }
 
 /* ---- One at a time ------------------------------------------------------ */
@@ -342,7 +356,7 @@ static int recover(struct hooks *h, json_t *plan, struct err *e)
 		  "what is due after a snapshot of source %s was not done, or "
 		  "failed: it is done now",
 		  h->settings.source);
-	failed = start_guardian(h, e) < 0 || send_plan(h, plan, e) < 0 ||
+	failed = start_guardian(h, plan, e) < 0 ||
 		 send_text(h, "\"recover\"", e) < 0;
 	if (!failed)
 		got = take_answer(h, &why);
@@ -440,11 +454,10 @@ static int open_all(struct hooks *h, struct err *e)
 	h->done = json_array();
 	if (!h->done)
 		return err_oom(e);
-	if (lock_journal(h, e) < 0 || settle_earlier(h, e) < 0 ||
-	    start_guardian(h, e) < 0)
+	if (lock_journal(h, e) < 0 || settle_earlier(h, e) < 0)
 		return -1;
 	plan = make_plan(h);
-	failed = send_plan(h, plan, e);
+	failed = start_guardian(h, plan, e);
 	json_decref(plan);
 	return failed;
 }

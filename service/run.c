@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "service/catalog.h"
 #include "service/run_confine.h"
+#include "service/starter.h"
 
 /* What a step tells about itself, as JSON. */
 #define DETAILS_MAX ((size_t)1 << 20)
@@ -391,6 +392,7 @@ static int run_one(struct catalog *c, const struct config *config, int64_t id,
 {
 	CLEANUP(run_free) struct run *r = NULL;
 	const struct run_step *steps;
+	struct err why;
 	size_t n;
 
 	if (run_load(c, id, &r, e) < 0)
@@ -398,6 +400,9 @@ static int run_one(struct catalog *c, const struct config *config, int64_t id,
 	r->config = config;
 	r->stop = &stop;
 	r->confines = strcmp(config_text(config, CONFIG_CONFINE), "on") == 0;
+	if (r->confines && starter_is_needed(r) && starter_begin(r, &why) < 0)
+		log_failure(LOG_LEVEL_WARN, "the run cannot be confined yet",
+			    &why);
 	steps = run_steps(r->kind, &n);
 	return run_perform(r, steps, n, ret, e);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "service/own_folders.h"
+#include "service/starter.h"
 
 /* Libraries that are loaded late, accounts, zones, certificates, the kernel. */
 static const char *const system_folders[] = {
@@ -58,12 +59,6 @@ static int add_all(struct places *p, const char *const *paths, size_t n,
 
 /* ---- What a step needs -------------------------------------------------- */
 
-static bool starts_programs(const struct resource_source *s)
-{
-	return s->hook_count > 0 || strcmp(s->type, "command") == 0 ||
-	       strcmp(s->type, "volume") == 0;
-}
-
 static bool has_commands(const struct resource *drill)
 {
 	for (size_t i = 0; drill && i < drill->drill.check_count; i++)
@@ -79,8 +74,9 @@ static enum run_confinement level_of(const struct run *r,
 		return has_commands(r->drill) ? RUN_READS : RUN_CONFINED;
 	if (!step->for_each_source)
 		return RUN_CONFINED;
-	for (size_t i = source; i < r->source_count; i++)
-		if (starts_programs(&r->sources[i]->source))
+	/* It could not be had: they are to run all the same. */
+	for (size_t i = source; i < r->source_count && !starter_is_there(); i++)
+		if (starter_is_needed_for(&r->sources[i]->source))
 			return RUN_FREE;
 	return RUN_READS;
 }
@@ -190,7 +186,7 @@ static void enter(struct run *r, const struct sandbox *s)
 	log_event(r->confinement == RUN_FREE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
 		  "confined by %s: it writes to its own folders%s%s", text,
 		  s->reads ? "" : ", and reads little else",
-		  s->executes ? "" : ", and starts no programs");
+		  s->executes ? "" : ", and starts no programs itself");
 }
 
 static int confine(struct run *r, enum run_confinement level,

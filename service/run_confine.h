@@ -16,9 +16,10 @@
  *
  * None of them starts programs, but for two. What hooks, commands and
  * providers of volumes need is the administrator's to say, sudo or mount among
- * it, and what a process gave up its children do not get back: so a run is not
- * confined before the last of its sources that have such was taken. And a
- * drill's commands are confined as the drill is, though they may read and
+ * it, and what a process gave up its children do not get back: another process
+ * starts them (starter.h), forked before; where that could not be had, the run
+ * is not confined before the last of its sources that have such was taken. And
+ * a drill's commands are confined as the drill is, though they may read and
  * execute everything, and write to the temporary folders; they run as nobody
  * where no user is named, and have no other job than to look.
  *

@@ -18,6 +18,7 @@ struct command {
 	struct config_flag flags[CONFIG_KEY_COUNT];
 	int64_t run; /* 0: the daemon itself */
 	bool guards;
+	bool has_plan; /* in a file, instead of the first frame */
 	bool help;
 	bool version;
 };
@@ -67,8 +68,9 @@ static int take_option(struct command *c, const char *name, const char *value,
 		return 0;
 	}
 	if (strcmp(name, "guard") == 0) {
-		/* What hooks_open() hands over. */
-		c->guards = strcmp(value, "3") == 0;
+		/* What hooks_open(), or the starter, hands over. */
+		c->has_plan = strcmp(value, "5") == 0;
+		c->guards = c->has_plan || strcmp(value, "3") == 0;
 		return c->guards ? 0
 				 : err_set(e, ERR_USAGE,
 					   "--guard is for runs only");
@@ -162,7 +164,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (c.guards)
-		return guardian_main(3, 4);
+		return guardian_main(3, 4, c.has_plan ? 5 : -1);
 	/* What a run goes by is what its daemon does, who tells all of it. */
 	c.input.flags_only = c.run != 0;
 	if (load(&c, &config, &e) < 0)

@@ -16,9 +16,7 @@
 
 #define PREFIX	  "snapctl-"
 #define ID_DIGITS 16
-/* Where the name stands in an argument. */
-#define HOLE	   "{}"
-#define NAME_BYTES (sizeof(PREFIX) + RESOURCE_NAME_MAX + 1 + ID_DIGITS)
+#define HOLE	  VOLUME_HOLE
 /* Reading takes as long as it takes, but the guardian's limit is a number. */
 #define LIMIT_MS (INT64_C(366) * 86400 * 1000)
 
@@ -34,7 +32,7 @@ struct program {
 struct volume {
 	struct volume_settings settings;
 	char folder[4096];
-	char name[NAME_BYTES];
+	char name[VOLUME_NAME_BYTES];
 	char printed[4096];   /* by locate */
 	char place[4096 + 2]; /* as it is opened */
 	struct program programs[PROGRAMS];
@@ -308,17 +306,20 @@ static struct hooks_settings settings_of(const struct volume *v,
 	};
 }
 
-/* "snapctl-web-0123456789abcdef" of the source "web", but not of "we". */
-static bool is_of_source(const struct volume *v, const char *name)
+size_t volume_name_length(const char *source)
 {
-	const size_t n = strlen(name);
-	const size_t own = strlen(PREFIX) + strlen(v->settings.source);
+	return strlen(PREFIX) + strlen(source) + 1 + ID_DIGITS;
+}
 
-	return n == own + 1 + ID_DIGITS &&
+bool volume_is_name(const char *name, const char *source)
+{
+	const size_t own = strlen(PREFIX) + strlen(source);
+
+	return name && strlen(name) == volume_name_length(source) &&
 	       strncmp(name, PREFIX, strlen(PREFIX)) == 0 &&
-	       strncmp(name + strlen(PREFIX), v->settings.source,
-		       strlen(v->settings.source)) == 0 &&
-	       name[own] == '-';
+	       strncmp(name + strlen(PREFIX), source, strlen(source)) == 0 &&
+	       name[own] == '-' &&
+	       strspn(name + own + 1, "0123456789abcdef") == ID_DIGITS;
 }
 
 /* With today's remove: that of then may have been mended. */
@@ -350,7 +351,7 @@ static int settle_left(struct volume *v, struct err *e)
 	int failed = 0;
 
 	while (d && !failed && (entry = readdir(d)))
-		if (is_of_source(v, entry->d_name))
+		if (volume_is_name(entry->d_name, v->settings.source))
 			failed = settle_one(v, entry->d_name, &why);
 	if (d)
 		(void)closedir(d);

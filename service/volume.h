@@ -29,6 +29,8 @@
 #define SERVICE_VOLUME_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -73,6 +75,12 @@ void volume_write(const struct volume *v, struct json *j) NONNULL(1, 2);
 /* Without volume_remove() its guardian removes it.  NULL-safe. */
 void volume_free(struct volume *v);
 
+/* Where the name stands in an argument. */
+#define VOLUME_HOLE	  "{}"
+#define VOLUME_NAME_BYTES (sizeof("snapctl-") + RESOURCE_NAME_MAX + 1 + 16)
+/* "snapctl-web-0123456789abcdef" of the source "web", but not of "we". */
+bool volume_is_name(const char *name, const char *source) NONNULL(2);
+size_t volume_name_length(const char *source) NONNULL(1);
 /* Where the names are written down. */
 void volume_folder(const char *state, char out[4096]) NONNULL(1, 2);
 /*

@@ -165,7 +165,7 @@ def a_run_that_is_killed_leaves_nothing_frozen(world, server):
             return int(open(world.path("pid")).read())
         except (OSError, ValueError):
             return None
-    os.killpg(wait_for("the command", pid), signal.SIGKILL)
+    os.killpg(os.getpgid(wait_for("the command", pid)), signal.SIGKILL)
     wait_for("the run", lambda: ended(world, number))
     # Who writes to what is frozen waits, and cannot even be killed.
     touch = subprocess.Popen(["touch", server.data + "/../touched"])

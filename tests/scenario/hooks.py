@@ -161,7 +161,7 @@ def thawed(world, times):
 def whoever_dies_it_is_thawed_once(world):
     begin(world)
     number, pid = frozen(world)
-    os.killpg(pid, signal.SIGKILL)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
     check(wait_for("the run", lambda: ended(world, number))["state"] ==
           "failed", "killed")
     thawed(world, 1)
@@ -197,7 +197,7 @@ def when_all_are_killed_the_next_daemon_thaws(world):
     _, pid = frozen(world)
     os.kill(guardian_of(pid), signal.SIGKILL)
     world.daemon.kill()
-    os.killpg(pid, signal.SIGKILL)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
     world.daemon.wait()
     time.sleep(0.5)
     check(ran(world) == ["freeze"], ran(world))
@@ -205,8 +205,25 @@ def when_all_are_killed_the_next_daemon_thaws(world):
     thawed(world, 1)
 
 
+def when_run_and_guardian_are_killed_the_next_run_thaws(world):
+    """By way of the process that starts a confined run's programs."""
+    begin(world)
+    number, pid = frozen(world)
+    os.kill(guardian_of(pid), signal.SIGKILL)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    wait_for("the run", lambda: ended(world, number))
+    check(ran(world) == ["freeze"], ran(world))
+    os.remove(world.path("pid"))
+    number, pid = frozen(world)
+    check(ran(world) == ["freeze", "thaw", "freeze"], ran(world))
+    world.run("run", "cancel", str(number))
+    wait_for("the run", lambda: ended(world, number))
+    thawed(world, 2)
+
+
 snap.tell(they_run_and_their_words_are_kept,
           without_the_freeze_there_is_no_snapshot,
           what_cannot_be_thawed_is_told,
           whoever_dies_it_is_thawed_once,
-          when_all_are_killed_the_next_daemon_thaws)
+          when_all_are_killed_the_next_daemon_thaws,
+          when_run_and_guardian_are_killed_the_next_run_thaws)

@@ -290,7 +290,7 @@ def held(world):
 
 
 def kill_run(world, number, pid):
-    os.killpg(pid, signal.SIGKILL)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
     os.remove(world.path("wait"))
     check(wait_for("the run", lambda: ended(world, number))["state"] ==
           "failed", "killed")
@@ -348,7 +348,7 @@ def whoever_dies_a_volume_is_removed_once(world):
     world.daemon.wait()
     for guardian in ours:
         os.kill(guardian, signal.SIGKILL)
-    os.killpg(pid, signal.SIGKILL)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
     os.remove(world.path("wait"))
     time.sleep(0.5)
     check(len(names(taken)) == 1, names(taken))

@@ -57,7 +57,7 @@ static void fails(int got, const char *said)
 /* The test's own program stands in for snapctld. */
 static void become(void)
 {
-	_exit(guardian_main(3, 4));
+	_exit(guardian_main(3, 4, -1));
 }
 
 /* One that writes its name into the log, and then does as the script says. */

@@ -87,7 +87,7 @@ static void tear_down(void)
 /* The test's own program stands in for snapctld. */
 static void become(void)
 {
-	_exit(guardian_main(3, 4));
+	_exit(guardian_main(3, 4, -1));
 }
 
 static int take(struct volume **ret)
