@@ -1,6 +1,7 @@
 #include "service/args.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -389,6 +390,13 @@ bool args_switch(const struct args *a, const char *name)
 int64_t args_number(const struct args *a, const char *name)
 {
 	return get_typed(a, name, PARAM_NUMBER)->as.number;
+}
+
+unsigned int args_limit(const struct args *a, const char *name)
+{
+	const int64_t n = args_number(a, name);
+
+	return n < UINT_MAX ? (unsigned int)n : UINT_MAX;
 }
 
 uint64_t args_size(const struct args *a, const char *name)

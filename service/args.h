@@ -66,6 +66,9 @@ bool args_switch(const struct args *a, const char *name) NONNULL(1, 2);
  * default): ask args_text() != NULL first where there may be none.
  */
 int64_t args_number(const struct args *a, const char *name) NONNULL(1, 2);
+/* A number as "at most so many", 0 for all: what is too large is the largest.
+ */
+unsigned int args_limit(const struct args *a, const char *name) NONNULL(1, 2);
 uint64_t args_size(const struct args *a, const char *name) NONNULL(1, 2);
 int64_t args_duration_ms(const struct args *a, const char *name) NONNULL(1, 2);
 struct instant args_time(const struct args *a, const char *name) NONNULL(1, 2);

@@ -39,7 +39,7 @@ static int show_log(struct operation_call *call, struct err *e)
 	struct catalog_audit_filter filter = {
 		.action = args_text(call->args, "action"),
 		.object = args_text(call->args, "object"),
-		.limit = (unsigned int)args_number(call->args, "limit"),
+		.limit = args_limit(call->args, "limit"),
 	};
 
 	if (args_text(call->args, "from"))

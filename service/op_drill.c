@@ -125,7 +125,7 @@ static int list(struct operation_call *call, struct err *e)
 {
 	struct catalog_drill_filter filter = {
 		.drill = args_text(call->args, "drill"),
-		.limit = (unsigned int)args_number(call->args, "limit"),
+		.limit = args_limit(call->args, "limit"),
 	};
 	struct listing l = { .call = call };
 

@@ -94,7 +94,7 @@ static int list(struct operation_call *call, struct err *e)
 	struct catalog_run_filter filter = {
 		.schedule = args_text(call->args, "schedule"),
 		.source = args_text(call->args, "source"),
-		.limit = (unsigned int)args_number(call->args, "limit"),
+		.limit = args_limit(call->args, "limit"),
 	};
 
 	for (size_t i = 0; kind && i < sizeof(kinds) / sizeof(kinds[0]); i++)

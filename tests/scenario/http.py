@@ -315,6 +315,11 @@ def few_files(world):
     run = str(world.json("run", "start", "nightly")["id"])
     wait_for("the run", lambda: world.json("run", "show", run)["state"] ==
              "succeeded")
+    # No number is so large that it becomes a small one.
+    for limit, n in (1, 1), ((1 << 32) + 1, 2), ((1 << 63) - 1, 2):
+        got = ask(world, "GET", f"/v1/audit?limit={limit}")
+        check(got[0] == 200 and len(got[1]) >= n and (n > 1 or
+              len(got[1]) == n), (limit, got))
     for s in silent:
         s.close()
     world.stop()
