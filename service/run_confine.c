@@ -129,11 +129,17 @@ static int add_own(struct places *p, const struct run *r,
 		       : 0;
 }
 
-static int add_readable(struct places *p, const struct run *r, struct err *e)
+/* A key may be a link to where it lies. */
+static int add_readable(struct places *p, const struct run *r, char key[4096],
+			struct err *e)
 {
+	const char *keys = config_text(r->config, CONFIG_KEYS);
+
+	(void)snprintf(key, 4096, "%s/%s", keys,
+		       r->repository->repository.key_file);
 	return ADD_ALL(p, system_folders, SANDBOX_READ, e) < 0 ||
-			       add(p, config_text(r->config, CONFIG_KEYS),
-				   SANDBOX_READ, e) < 0 ||
+			       add(p, keys, SANDBOX_READ, e) < 0 ||
+			       add(p, key, SANDBOX_READ, e) < 0 ||
 			       add(p, getenv("TZDIR"), SANDBOX_READ, e) < 0
 		       ? -1
 		       : 0;
@@ -193,7 +199,7 @@ static int confine(struct run *r, enum run_confinement level,
 		   const struct own_folders *own, struct err *e)
 {
 	struct places p = { 0 };
-	char folder[4096];
+	char folder[4096], key[4096];
 	struct sandbox s = {
 		.reads = level == RUN_READS,
 		.executes = has_commands(r->drill),
@@ -204,7 +210,7 @@ static int confine(struct run *r, enum run_confinement level,
 	};
 	const int failed = add_own(&p, r, own, e) < 0 ||
 			   add_for_tests(&p, folder, e) < 0 ||
-			   add_readable(&p, r, e) < 0 ||
+			   add_readable(&p, r, key, e) < 0 ||
 			   add_subvolumes(&p, r, e) < 0;
 
 	s.places = p.v;

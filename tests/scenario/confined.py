@@ -213,6 +213,21 @@ def what_others_run_stays_free(world):
     world.stop()
 
 
+def a_key_may_lie_elsewhere(world):
+    """Where a link leads to is as good as where it lies."""
+    elsewhere = tempfile.mkdtemp(prefix="snapctl-elsewhere-")
+    begin(world)
+    key = world.path("keys/main.key")
+    try:
+        shutil.move(key, elsewhere + "/key")
+        os.symlink(elsewhere + "/key", key)
+        done = run(world, "run", "start", "nightly")
+        check(done["state"] == "succeeded", done)
+    finally:
+        shutil.rmtree(elsewhere)
+    world.stop()
+
+
 def secrets_of(path):
     """A key file's: the text, and what it stands for."""
     with open(path, "rb") as f:
@@ -361,6 +376,6 @@ def the_unit_lets_runs_confine_themselves(_):
 
 
 snap.tell(the_unit_lets_runs_confine_themselves, a_run_keeps_what_it_needs,
-          what_others_run_stays_free, secrets_are_nowhere_else,
-          keys_lie_in_memory_of_their_own,
+          what_others_run_stays_free, a_key_may_lie_elsewhere,
+          secrets_are_nowhere_else, keys_lie_in_memory_of_their_own,
           a_command_on_the_command_line_is_free)
