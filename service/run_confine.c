@@ -105,8 +105,21 @@ static int add_for_tests(struct places *p, char folder[4096], struct err *e)
 #endif
 }
 
-static int add_own(struct places *p, const struct run *r,
-		   const struct own_folders *own, struct err *e)
+/* A drill's folder may be a link to a larger disk. */
+static int add_drills(struct places *p, const struct run *r, char drills[4096],
+		      struct err *e)
+{
+	const unsigned int all = SANDBOX_READ | SANDBOX_WRITE | SANDBOX_SPECIAL;
+	const char *state = config_text(r->config, CONFIG_STATE);
+
+	(void)snprintf(drills, 4096, "%s/drills", state);
+	if (add(p, state, all, e) < 0 || add(p, drills, all, e) < 0)
+		return -1;
+	return has_commands(r->drill) ? ADD_ALL(p, for_commands, all, e) : 0;
+}
+
+static int add_own(struct places *p, const struct own_folders *own,
+		   struct err *e)
 {
 	const unsigned int all = SANDBOX_READ | SANDBOX_WRITE;
 	const char *temporary = getenv("TMPDIR");
@@ -115,17 +128,9 @@ static int add_own(struct places *p, const struct run *r,
 		if (add(p, own->paths[i], all, e) < 0)
 			return -1;
 	/* As file_open_unnamed() has it. */
-	if (add(p, temporary && *temporary ? temporary : "/var/tmp", all, e) <
-		    0 ||
-	    add(p, "/dev/null", all, e) < 0)
-		return -1;
-	if (!r->drill)
-		return 0;
-	if (add(p, config_text(r->config, CONFIG_STATE), SANDBOX_SPECIAL, e) <
-	    0)
-		return -1;
-	return has_commands(r->drill)
-		       ? ADD_ALL(p, for_commands, all | SANDBOX_SPECIAL, e)
+	return add(p, temporary && *temporary ? temporary : "/var/tmp", all,
+		   e) < 0 || add(p, "/dev/null", all, e) < 0
+		       ? -1
 		       : 0;
 }
 
@@ -199,7 +204,7 @@ static int confine(struct run *r, enum run_confinement level,
 		   const struct own_folders *own, struct err *e)
 {
 	struct places p = { 0 };
-	char folder[4096], key[4096];
+	char folder[4096], key[4096], drills[4096];
 	struct sandbox s = {
 		.reads = level == RUN_READS,
 		.executes = has_commands(r->drill),
@@ -208,7 +213,8 @@ static int confine(struct run *r, enum run_confinement level,
 		.connects = own->count <
 			    2 + r->repository->repository.region_count,
 	};
-	const int failed = add_own(&p, r, own, e) < 0 ||
+	const int failed = add_own(&p, own, e) < 0 ||
+			   (r->drill && add_drills(&p, r, drills, e) < 0) ||
 			   add_for_tests(&p, folder, e) < 0 ||
 			   add_readable(&p, r, key, e) < 0 ||
 			   add_subvolumes(&p, r, e) < 0;
