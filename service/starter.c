@@ -348,7 +348,7 @@ static json_t *ask(json_t *request, const int *fds, size_t n, struct err *e)
 	json_t *answer;
 
 	if (send_json(starter_fd, request, e) < 0 ||
-	    (n > 0 && send_fds(starter_fd, fds, n, e) < 0))
+	    (fds && send_fds(starter_fd, fds, n, e) < 0))
 		return NULL;
 	answer = receive_json(starter_fd);
 	if (!answer) {
