@@ -23,7 +23,7 @@
  * execute everything, and write to the temporary folders; they run as nobody
  * where no user is named, and have no other job than to look.
  *
- * Mounts that appear while a run is confined are none of its places.
+ * What is mounted on one of its places while a run is confined is none of them.
  */
 #ifndef SERVICE_RUN_CONFINE_H
 #define SERVICE_RUN_CONFINE_H
