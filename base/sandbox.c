@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -434,7 +435,7 @@ static int enter_landlock(const struct sandbox *s, int v, struct err *e)
 
 /* ---- All of it ---------------------------------------------------------- */
 
-static bool has_threads(void)
+static bool are_there_threads(void)
 {
 	DIR *d = opendir("/proc/self/task");
 	const struct dirent *entry;
@@ -445,6 +446,19 @@ static bool has_threads(void)
 	if (d)
 		(void)closedir(d);
 	return n > 1;
+}
+
+/* Those that were joined are there until the kernel has put them away. */
+#define THREADS_LOOKS 50
+
+static bool has_threads(void)
+{
+	for (int i = 0; i < THREADS_LOOKS; i++) {
+		if (!are_there_threads())
+			return false;
+		clock_sleep_ms(2);
+	}
+	return true;
 }
 
 int sandbox_enter(const struct sandbox *s, struct sandbox_state *ret,

@@ -35,7 +35,7 @@
 enum sandbox_right {
 	SANDBOX_READ = 1,
 	SANDBOX_EXECUTE = 2,
-	SANDBOX_WRITE = 4,    /* anything, devices and sockets but excepted */
+	SANDBOX_WRITE = 4,    /* all but making devices, sockets, FIFOs */
 	SANDBOX_FOLDERS = 8,  /* make and remove folders, nothing else */
 	SANDBOX_SPECIAL = 16, /* make devices, sockets and FIFOs */
 };

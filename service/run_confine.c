@@ -182,13 +182,15 @@ static int find_own(const struct run *r, struct own_folders *own, struct err *e)
 		       : 0;
 }
 
-static void enter(struct run *r, const struct sandbox *s)
+/* Whether it holds; if not, the next step tries again. */
+static bool enter(const struct run *r, const struct sandbox *s)
 {
 	struct sandbox_state state = { 0 };
 	struct err e = { 0 };
 	char text[SANDBOX_TEXT];
+	const bool entered = sandbox_enter(s, &state, &e) == 0;
 
-	if (sandbox_enter(s, &state, &e) < 0)
+	if (!entered)
 		log_failure(LOG_LEVEL_WARN,
 			    "the run is not confined as it "
 			    "should be",
@@ -198,6 +200,7 @@ static void enter(struct run *r, const struct sandbox *s)
 		  "confined by %s: it writes to its own folders%s%s", text,
 		  s->reads ? "" : ", and reads little else",
 		  s->executes ? "" : ", and starts no programs itself");
+	return entered;
 }
 
 static int confine(struct run *r, enum run_confinement level,
@@ -218,12 +221,15 @@ static int confine(struct run *r, enum run_confinement level,
 			   add_for_tests(&p, folder, e) < 0 ||
 			   add_readable(&p, r, key, e) < 0 ||
 			   add_subvolumes(&p, r, e) < 0;
+	bool entered = false;
 
 	s.places = p.v;
 	s.place_count = p.n;
 	if (!failed)
-		enter(r, &s);
+		entered = enter(r, &s);
 	free(p.v);
+	if (entered)
+		r->confinement = level;
 	return failed ? -1 : 0;
 }
 
@@ -253,10 +259,7 @@ int run_confine(struct run *r, const struct run_step *step, size_t source,
 	else if (!failed)
 		failed = confine(r, level, &own, e) < 0;
 	own_folders_done(&own);
-	if (failed)
-		return -1;
-	r->confinement = level;
-	return 0;
+	return failed ? -1 : 0;
 }
 
 void run_confine_announce(const struct config *config)

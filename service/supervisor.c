@@ -301,12 +301,17 @@ int64_t supervisor_enforce(struct supervisor *s, int64_t now_ms)
 			continue;
 		if (due <= now_ms && !c->killed) {
 			c->killed = true;
+			/* Its two seconds begin now, however late that is. */
+			c->kill_ms = due = now_ms;
 			kill_group(c, SIGKILL);
 		}
 		if (c->killed)
 			due += LINGER_MS;
 		c->lingers = due <= now_ms;
-		if (!c->lingers && due < next)
+		/* Who lingers is to be taken for ended at once. */
+		if (c->lingers)
+			due = now_ms;
+		if (due < next)
 			next = due;
 	}
 	return next;
