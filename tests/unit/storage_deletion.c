@@ -183,6 +183,99 @@ static int find(const char *text, const char *source, struct object_id *ret,
 	return 0;
 }
 
+/* The records of a kind, without their lists. */
+struct recorded {
+	struct record r[4];
+	size_t n;
+};
+
+static int keep_record(void *arg, const char *name, const struct record *r,
+		       const struct err *why, struct err *_e)
+{
+	struct recorded *all = (struct recorded *)arg;
+
+	(void)name;
+	(void)why;
+	(void)_e;
+	ck_assert_ptr_nonnull(r);
+	ck_assert_uint_lt(all->n, 4);
+	all->r[all->n] = *r;
+	all->r[all->n].ids = NULL;
+	all->r[all->n++].chunks = NULL;
+	return 0;
+}
+
+static struct recorded recorded(enum object_kind kind)
+{
+	struct recorded all = { .n = 0 };
+
+	ck_ok(record_list(repository_store(f.r), repository_keys(f.r), kind,
+			  keep_record, &all, &e));
+	return all;
+}
+
+START_TEST(a_deletion_says_who_why_and_until_when)
+{
+	const struct deletion why = { .now = { NOW + 100, 0 },
+				      .grace_ms = 5000,
+				      .by = "me",
+				      .reason = "too large" };
+	const struct object_id id = publish_one();
+	struct repository_snapshot s = look(id);
+	struct recorded all;
+
+	ck_assert_int_eq(deletion_delete(f.r, &s, &why, &e), 0);
+	repository_snapshot_done(&s);
+	all = recorded(OBJECT_TOMBSTONE);
+	ck_assert_uint_eq(all.n, 1);
+	ck_assert(object_id_equal(all.r[0].snapshot, id));
+	ck_assert(!object_id_is_zero(all.r[0].id));
+	ck_assert_str_eq(all.r[0].by, "me");
+	ck_assert_str_eq(all.r[0].reason, "too large");
+	ck_assert_int_eq(all.r[0].time.sec, NOW + 100);
+	ck_assert_int_eq(all.r[0].until.sec, NOW + 105);
+	/* Once more is as good as once. */
+	ck_assert_int_eq(delete_it(id), 0);
+	ck_assert_uint_eq(recorded(OBJECT_TOMBSTONE).n, 1);
+	ck_assert_int_eq(undelete_it(id), 0);
+	all = recorded(OBJECT_UNDELETE);
+	ck_assert_uint_eq(all.n, 1);
+	ck_assert(object_id_equal(all.r[0].snapshot, id));
+	ck_assert(!object_id_is_zero(all.r[0].session));
+	ck_assert_str_eq(all.r[0].by, "me");
+	ck_assert_int_eq(all.r[0].time.sec, NOW + 100);
+	ck_assert_uint_eq(all.r[0].n_ids, 1);
+}
+END_TEST
+
+START_TEST(undelete_brings_back_no_other)
+{
+	const struct object_id id = publish_one();
+	const struct object_id other = publish(0x12, "db", 1,
+					       MANIFEST_COMPLETE);
+
+	ck_ok(delete_it(id));
+	ck_ok(delete_it(other));
+	ck_ok(undelete_it(id));
+	ck_assert(!is_deleted(id));
+	ck_assert(is_deleted(other));
+	ck_assert_uint_eq(recorded(OBJECT_UNDELETE).r[0].n_ids, 1);
+}
+END_TEST
+
+/* One that does not open deletes nothing, and is in nobody's way. */
+START_TEST(undelete_passes_over_a_tombstone_that_does_not_open)
+{
+	const struct object_id id = publish_one();
+
+	put_rubbish(object_name_pair(OBJECT_TOMBSTONE, id, id_of(0x77)));
+	ck_ok(delete_it(id));
+	ck_assert(is_deleted(id));
+	ck_assert_int_eq(undelete_it(id), 0);
+	ck_assert(!is_deleted(id));
+}
+END_TEST
+
 START_TEST(deletes_until_the_grace_period_ends)
 {
 	const struct object_id id = publish_one();
@@ -282,14 +375,15 @@ static void quarantine(const struct chunk_id *id)
 	record_done(&q);
 }
 
-START_TEST(undelete_refuses_without_the_list_of_errors)
+/* Whichever of what the manifest names is missing. */
+START_TEST(undelete_refuses_without_any_part)
 {
 	CLEANUP(snapshot_errors_free) struct snapshot_errors *errors = NULL;
 	CLEANUP(source_close) struct source *from = NULL;
 	const char *const paths[] = { f.from };
 	struct snapshot_options o = { .no_parent = true };
 	struct snapshot_result got;
-	struct repository_snapshot s;
+	struct chunk_id parts[3];
 
 	ck_assert_int_eq(mkdir(f.from, 0700), 0);
 	ck_ok(snapshot_errors_new(&errors, &e));
@@ -298,15 +392,24 @@ START_TEST(undelete_refuses_without_the_list_of_errors)
 		&from, &e));
 	snapshot_report(errors, "/gone", 5, "it is not there");
 	ck_ok(repo_take_source(&f, from, errors, &o, &got, &e));
-	ck_ok(delete_it(got.id));
-	ck_ok(undelete_it(got.id));
-	ck_ok(delete_it(got.id));
-	s = look(got.id);
-	quarantine(&s.manifest.error_list);
-	repository_snapshot_done(&s);
-	ck_assert_int_eq(undelete_it(got.id), -1);
-	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
-	ck_assert(is_deleted(got.id));
+	for (size_t i = 0; i < 3; i++) {
+		struct repository_snapshot s = look(got.id);
+
+		parts[0] = s.manifest.tree.id;
+		parts[1] = s.manifest.hints.id;
+		parts[2] = s.manifest.error_list;
+		repository_snapshot_done(&s);
+		ck_ok(delete_it(got.id));
+		ck_ok(undelete_it(got.id));
+		ck_ok(delete_it(got.id));
+		quarantine(&parts[i]);
+		ck_assert_int_eq(undelete_it(got.id), -1);
+		ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+		ck_assert(is_deleted(got.id));
+		/* It is whole again, and so is the snapshot. */
+		remove_all("quarantine/");
+		ck_ok(undelete_it(got.id));
+	}
 }
 END_TEST
 
@@ -405,6 +508,57 @@ START_TEST(releases_only_what_is_in_force)
 }
 END_TEST
 
+START_TEST(a_hold_says_who_what_and_why)
+{
+	const struct object_id id = publish_one();
+	const struct object_id h = hold(&id, 1, "web");
+	struct object_id releases;
+	struct recorded all = recorded(OBJECT_HOLD);
+
+	ck_assert_uint_eq(all.n, 1);
+	ck_assert(object_id_equal(all.r[0].id, h));
+	ck_assert_str_eq(all.r[0].by, "me");
+	ck_assert_str_eq(all.r[0].reason, "case");
+	ck_assert_str_eq(all.r[0].custodian, "she");
+	ck_assert_str_eq(all.r[0].source, "web");
+	ck_assert_int_eq(all.r[0].time.sec, NOW);
+	ck_assert_uint_eq(all.r[0].n_ids, 1);
+	ck_assert_int_eq(release(h), 0);
+	all = recorded(OBJECT_HOLD);
+	ck_assert_uint_eq(all.n, 2);
+	if (object_id_equal(all.r[0].id, h))
+		all.r[0] = all.r[1];
+	ck_assert(object_id_equal(all.r[0].releases, h));
+	ck_assert_str_eq(all.r[0].by, "me");
+	ck_assert_int_eq(all.r[0].time.sec, NOW);
+	/* A release is no hold. */
+	releases = all.r[0].id;
+	ck_assert_int_eq(release(releases), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert_uint_eq(recorded(OBJECT_HOLD).n, 2);
+}
+END_TEST
+
+START_TEST(a_hold_names_what_can_be_a_source)
+{
+	char source[RECORD_TEXT_MAX + 2];
+	const struct deletion_hold h = { .source = source, .by = "me" };
+	struct object_id id;
+
+	memset(source, 'a', sizeof(source));
+	source[RECORD_TEXT_MAX + 1] = '\0';
+	ck_assert_int_eq(deletion_hold(f.r, &h, &id, &e), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	source[RECORD_TEXT_MAX] = '\0';
+	ck_assert_int_eq(deletion_hold(f.r, &h, &id, &e), 0);
+	ck_assert_str_eq(recorded(OBJECT_HOLD).r[0].source, source);
+	memcpy(source, "a\xff", 3);
+	ck_assert_int_eq(deletion_hold(f.r, &h, &id, &e), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_assert_uint_eq(recorded(OBJECT_HOLD).n, 1);
+}
+END_TEST
+
 START_TEST(a_hold_that_does_not_open_holds_all)
 {
 	const struct object_id id = publish_one();
@@ -428,6 +582,45 @@ START_TEST(locks_deny_until_they_end)
 	ck_assert_int_eq(delete_it(id), -1);
 	ck_assert_int_eq(e.code, ERR_DENIED);
 	ck_assert(!is_deleted(id));
+}
+END_TEST
+
+/* What is no later than the one in force writes nothing. */
+START_TEST(a_lock_is_lengthened_only)
+{
+	const struct object_id id = publish_one();
+	char text[OBJECT_ID_TEXT];
+	char until[INSTANT_TEXT];
+	struct recorded all;
+
+	ck_assert_int_eq(lock_until(id, 200), 0);
+	all = recorded(OBJECT_LOCK);
+	ck_assert_uint_eq(all.n, 1);
+	ck_assert(object_id_equal(all.r[0].snapshot, id));
+	ck_assert(!object_id_is_zero(all.r[0].id));
+	ck_assert_int_eq(all.r[0].until.sec, NOW + 200);
+	ck_assert_int_eq(all.r[0].time.sec, NOW);
+	ck_assert_str_eq(all.r[0].by, "me");
+	ck_assert_int_eq(lock_until(id, 200), 0);
+	ck_assert_int_eq(lock_until(id, 50), 0);
+	ck_assert_uint_eq(recorded(OBJECT_LOCK).n, 1);
+	ck_assert_int_eq(lock_until(id, 201), 0);
+	ck_assert_uint_eq(recorded(OBJECT_LOCK).n, 2);
+	ck_assert_int_eq(delete_it(id), -1);
+	object_id_format(id, text);
+	instant_format((struct instant){ NOW + 201, 0 }, until);
+	ck_assert_ptr_nonnull(strstr(e.text, text));
+	ck_assert_ptr_nonnull(strstr(e.text, until));
+}
+END_TEST
+
+START_TEST(a_lock_is_over_when_it_ends)
+{
+	const struct object_id id = publish_one();
+
+	ck_ok(lock_until(id, 100));
+	ck_ok(delete_it(id));
+	ck_assert(is_deleted(id));
 }
 END_TEST
 
@@ -668,17 +861,24 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_deletion_says_who_why_and_until_when);
+	tcase_add_test(tc, undelete_brings_back_no_other);
+	tcase_add_test(tc, undelete_passes_over_a_tombstone_that_does_not_open);
 	tcase_add_test(tc, deletes_until_the_grace_period_ends);
 	tcase_add_test(tc, undelete_brings_back);
 	tcase_add_test(tc, undelete_refuses_what_is_gone);
-	tcase_add_test(tc, undelete_refuses_without_the_list_of_errors);
+	tcase_add_test(tc, undelete_refuses_without_any_part);
 	tcase_add_test(tc, an_undelete_that_overslept_is_none);
 	tcase_add_test(tc, holds_deny_until_released);
 	tcase_add_test(tc, what_came_since_it_was_listed_denies);
 	tcase_add_test(tc, holds_name_sources);
 	tcase_add_test(tc, releases_only_what_is_in_force);
+	tcase_add_test(tc, a_hold_says_who_what_and_why);
+	tcase_add_test(tc, a_hold_names_what_can_be_a_source);
 	tcase_add_test(tc, a_hold_that_does_not_open_holds_all);
 	tcase_add_test(tc, locks_deny_until_they_end);
+	tcase_add_test(tc, a_lock_is_lengthened_only);
+	tcase_add_test(tc, a_lock_is_over_when_it_ends);
 	tcase_add_test(tc, locks_end);
 	tcase_add_test(tc, a_lock_that_does_not_open_has_no_end);
 	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);

@@ -78,6 +78,40 @@ START_TEST(sealing_opens_and_nonces_differ)
 }
 END_TEST
 
+/* header, repository, label and its NUL, name; then what is added. */
+START_TEST(associated_data_has_all_of_its_parts)
+{
+	struct seal_ad ad = { .len = 5 };
+	uint8_t header[OBJECT_HEADER_SIZE];
+	struct object_id repository;
+
+	memset(header, 0xa5, sizeof(header));
+	memset(repository.b, 0x07, sizeof(repository.b));
+	seal_ad_object(header, repository, "box", "holds/x", &ad);
+	ck_assert_uint_eq(ad.len, 32 + 16 + 4 + 7);
+	ck_assert_mem_eq(ad.b, header, 32);
+	ck_assert_mem_eq(ad.b + 32, repository.b, 16);
+	ck_assert_mem_eq(ad.b + 48, "box\0holds/x", 11);
+	seal_ad_u64(&ad, 0x0102030405060708);
+	ck_assert_uint_eq(ad.len, 59 + 8);
+	ck_assert_mem_eq(ad.b + 59, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
+}
+END_TEST
+
+START_TEST(nothing_can_be_sealed)
+{
+	const uint8_t key[KEYS_SIZE] = { 1 };
+	const struct seal_ad ad = { .len = 0 };
+	uint8_t sealed[SEAL_OVERHEAD];
+	uint8_t out[1];
+
+	seal_bytes(key, &ad, "", 0, sealed);
+	ck_assert(seal_open(key, &ad, sealed, sizeof(sealed), out));
+	sealed[0] ^= 1;
+	ck_assert(!seal_open(key, &ad, sealed, sizeof(sealed), out));
+}
+END_TEST
+
 static void box_of(const void *payload, size_t n, struct buf *box)
 {
 	struct err e;
@@ -127,6 +161,35 @@ START_TEST(boxes_round_trip)
 			ck_assert_mem_eq(out.data + 1, payload, sizes[i]);
 		}
 	}
+}
+END_TEST
+
+START_TEST(the_largest_payload_fits)
+{
+	uint8_t *payload = calloc(1, SEAL_PAYLOAD_MAX + 1);
+	struct err e = { 0 };
+
+	ck_assert_ptr_nonnull(payload);
+	for (int noise = 0; noise < 2; noise++) {
+		CLEANUP(buf_done) struct buf box;
+		CLEANUP(buf_done) struct buf out;
+
+		if (noise)
+			secret_nonce(payload, SEAL_PAYLOAD_MAX);
+		box_of(payload, SEAL_PAYLOAD_MAX, &box);
+		buf_init(&out, SEAL_PAYLOAD_MAX);
+		ck_ok(seal_box_open(keys, OBJECT_HOLD, name.s, box.data,
+				    box.len, &out, &e));
+		ck_assert_uint_eq(out.len, SEAL_PAYLOAD_MAX);
+		ck_assert_int_eq(memcmp(out.data, payload, SEAL_PAYLOAD_MAX),
+				 0);
+		buf_clear(&box);
+		ck_assert_int_eq(seal_box(keys, OBJECT_HOLD, name.s, payload,
+					  SEAL_PAYLOAD_MAX + 1, &box, &e),
+				 -1);
+		ck_assert_int_eq(e.code, ERR_BUG);
+	}
+	free(payload);
 }
 END_TEST
 
@@ -209,6 +272,63 @@ START_TEST(the_epoch_is_bound_and_an_unknown_one_is_no_damage)
 }
 END_TEST
 
+/* Of a header that names what nobody knows, it is told what it was. */
+START_TEST(an_altered_header_is_damage_and_a_later_epoch_is_not)
+{
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} altered[] = { { 12, 9 }, { 9, 99 } };
+
+	for (uint32_t epoch = 1; epoch <= 3; epoch++) {
+		CLEANUP(keys_free) struct keys *then = repo_keys(7, epoch);
+		CLEANUP(buf_done) struct buf box;
+		CLEANUP(buf_done) struct buf out;
+		struct err e = { 0 };
+
+		ck_assert_ptr_nonnull(then);
+		buf_init(&box, SEAL_BOX_MAX);
+		buf_init(&out, 100);
+		ck_ok(seal_box(then, OBJECT_HOLD, name.s, "payload", 7, &box,
+			       &e));
+		for (size_t i = 0; i < 2; i++) {
+			const uint8_t was = box.data[altered[i].at];
+
+			box.data[altered[i].at] = altered[i].value;
+			ck_assert_int_eq(seal_box_open(keys, OBJECT_HOLD,
+						       name.s, box.data,
+						       box.len, &out, &e),
+					 -1);
+			/* What came with epoch 3 is not known to be wrong. */
+			ck_assert_int_eq(e.code, epoch < 3 ? ERR_CORRUPT
+						 : i == 0  ? ERR_BAD_KEY
+							   : ERR_NEWER);
+			ck_assert_int_eq(seal_is_unknown(&e), epoch == 3);
+			box.data[altered[i].at] = was;
+		}
+	}
+}
+END_TEST
+
+START_TEST(what_is_unknown_is_told_by_its_code)
+{
+	static const enum err_code unknown[] = { ERR_NEWER, ERR_BAD_KEY,
+						 ERR_BUSY };
+	static const enum err_code known[] = { ERR_CORRUPT, ERR_IO,
+					       ERR_NOT_FOUND, ERR_BUG };
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < 3; i++) {
+		e.code = unknown[i];
+		ck_assert(seal_is_unknown(&e));
+	}
+	for (size_t i = 0; i < 4; i++) {
+		e.code = known[i];
+		ck_assert(!seal_is_unknown(&e));
+	}
+}
+END_TEST
+
 START_TEST(a_name_of_another_kind_is_our_bug)
 {
 	CLEANUP(buf_done) struct buf box;
@@ -216,6 +336,13 @@ START_TEST(a_name_of_another_kind_is_our_bug)
 
 	buf_init(&box, SEAL_BOX_MAX);
 	ck_assert_int_eq(seal_box(keys, OBJECT_PIN, name.s, "x", 1, &box, &e),
+			 -1);
+	ck_assert_int_eq(e.code, ERR_BUG);
+	/* What is no box has names, too. */
+	e.code = ERR_NONE;
+	ck_assert_int_eq(seal_box(keys, OBJECT_INDEX,
+				  object_name(OBJECT_INDEX, id).s, "x", 1, &box,
+				  &e),
 			 -1);
 	ck_assert_int_eq(e.code, ERR_BUG);
 }
@@ -274,11 +401,17 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, the_aead_is_xchacha20_poly1305);
 	tcase_add_test(tc, sealing_opens_and_nonces_differ);
+	tcase_add_test(tc, associated_data_has_all_of_its_parts);
+	tcase_add_test(tc, nothing_can_be_sealed);
 	tcase_add_test(tc, boxes_round_trip);
+	tcase_add_test(tc, the_largest_payload_fits);
 	tcase_add_test(tc, every_flipped_bit_of_a_box_is_found);
 	tcase_add_test(tc, a_box_of_another_length_is_refused);
 	tcase_add_test(tc, a_box_opens_only_in_its_place);
 	tcase_add_test(tc, the_epoch_is_bound_and_an_unknown_one_is_no_damage);
+	tcase_add_test(tc,
+		       an_altered_header_is_damage_and_a_later_epoch_is_not);
+	tcase_add_test(tc, what_is_unknown_is_told_by_its_code);
 	tcase_add_test(tc, a_name_of_another_kind_is_our_bug);
 	tcase_add_test(tc, plaintexts_behind_the_tag_are_checked_too);
 	tcase_add_test(tc, boxes_go_to_and_from_a_store);

@@ -1,0 +1,148 @@
+/* One index object's blocks, and several that do not open. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/index.h"
+#include "storage/repository/index_internal.h"
+#include "tests/support/check_main.h"
+#include "tests/support/repo_keys.h"
+#include "tests/support/repo_store.h"
+
+static struct err e;
+
+/* The nth entry: ids ascend with n, also in the bytes that fences are of. */
+static struct pack_entry entry_of(uint32_t n)
+{
+	struct pack_entry x = { .seal = { .kind = CHUNK_DATA,
+					  .domain = 1,
+					  .epoch = 2,
+					  .plain_len = 1000 },
+				.place = { .offset = 32, .len = 141 } };
+
+	memset(&x.seal.id, 0x5a, sizeof(x.seal.id));
+	x.seal.id.b[6] = (uint8_t)(n >> 8);
+	x.seal.id.b[7] = (uint8_t)n;
+	memset(&x.place.pack, 1, sizeof(x.place.pack));
+	return x;
+}
+
+static uint64_t fence_of(uint32_t n)
+{
+	const struct pack_entry x = entry_of(n);
+	uint64_t v = 0;
+
+	for (unsigned int i = 0; i < 8; i++)
+		v = v << 8 | x.seal.id.b[i];
+	return v;
+}
+
+/* The first block of two, full. */
+static uint8_t plain[INDEX_BLOCK_PLAIN];
+
+static void put_entry(uint32_t at, const struct pack_entry *x)
+{
+	index_encode(x, plain + 2 + (size_t)at * INDEX_ENTRY_SIZE);
+}
+
+static void fill_block(void)
+{
+	memset(plain, 0, sizeof(plain));
+	plain[0] = INDEX_BLOCK_ENTRIES;
+	for (uint32_t i = 0; i < INDEX_BLOCK_ENTRIES; i++) {
+		const struct pack_entry x = entry_of(i);
+
+		put_entry(i, &x);
+	}
+}
+
+START_TEST(a_block_ends_where_the_next_begins)
+{
+	uint64_t fences[2] = { fence_of(0), fence_of(INDEX_BLOCK_ENTRIES - 1) };
+	const struct index_object o = { .entries = INDEX_BLOCK_ENTRIES + 1,
+					.blocks = 2,
+					.fences = fences };
+
+	fill_block();
+	/* A chunk may go on in the next block. */
+	ck_ok(index_object_check_block(&o, 0, plain, &e));
+	fences[1] = fence_of(INDEX_BLOCK_ENTRIES - 2);
+	ck_assert_int_eq(index_object_check_block(&o, 0, plain, &e), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	fences[1] = UINT64_MAX;
+	ck_ok(index_object_check_block(&o, 0, plain, &e));
+	fences[0]++;
+	ck_assert_int_eq(index_object_check_block(&o, 0, plain, &e), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+}
+END_TEST
+
+/* By chunk, then by pack, and nothing twice, at every place in the block. */
+START_TEST(entries_ascend)
+{
+	uint64_t fences[2] = { fence_of(0), UINT64_MAX };
+	const struct index_object o = { .entries = INDEX_BLOCK_ENTRIES + 1,
+					.blocks = 2,
+					.fences = fences };
+
+	for (uint32_t i = 1; i < INDEX_BLOCK_ENTRIES; i++) {
+		struct pack_entry x = entry_of(i - 1);
+
+		fill_block();
+		put_entry(i, &x); /* the same again */
+		ck_assert_int_eq(index_object_check_block(&o, 0, plain, &e),
+				 -1);
+		ck_assert_int_eq(e.code, ERR_CORRUPT);
+		x.place.pack.b[15]--; /* in a pack that comes before */
+		put_entry(i, &x);
+		ck_assert_int_eq(index_object_check_block(&o, 0, plain, &e),
+				 -1);
+		x.place.pack.b[15] += 2; /* in one that comes after */
+		put_entry(i, &x);
+		ck_ok(index_object_check_block(&o, 0, plain, &e));
+	}
+}
+END_TEST
+
+static int count_damaged(void *arg, struct object_id id, const struct err *why,
+			 struct err *_e)
+{
+	unsigned int *n = (unsigned int *)arg;
+
+	(void)id;
+	(void)_e;
+	ck_assert_int_eq(why->code, ERR_CORRUPT);
+	(*n)++;
+	return 0;
+}
+
+START_TEST(each_that_does_not_open_is_told)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	CLEANUP(store_close) struct store *s = NULL;
+	static const uint8_t rubbish[256] = { 0x5a };
+	unsigned int told = 0;
+	const struct index_set_options o = { .cache_bytes = 1 << 20,
+					     .damaged = count_damaged,
+					     .arg = &told };
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_object", true, &s, &e));
+	for (int i = 0; i < 3; i++)
+		repo_set(s, object_name(OBJECT_INDEX, object_id_new()).s,
+			 rubbish, sizeof(rubbish));
+	ck_ok(index_set_open(s, keys, &o, &x, &e));
+	ck_assert_uint_eq(told, 3);
+	ck_assert(!index_set_is_whole(x));
+	store_mem_forget("mem:index_object");
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, a_block_ends_where_the_next_begins);
+	tcase_add_test(tc, entries_ascend);
+	tcase_add_test(tc, each_that_does_not_open_is_told);
+}
+
+CHECK_MAIN("storage/index_object", cases)
