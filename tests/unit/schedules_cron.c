@@ -13,7 +13,7 @@ static struct cron parsed(const char *text)
 	struct cron c = { 0 };
 	struct err e;
 
-	ck_ok(cron_parse(text, &c, &e));
+	ck_assert_int_eq(cron_parse(text, &c, &e), 0);
 	return c;
 }
 
@@ -162,6 +162,10 @@ START_TEST(every_documented_form_is_read)
 		{ "0 8 * * MON-FRI", "0 8 * * 1-5" },
 		{ "0 6 * * SUN", "0 6 * * 7" },
 		{ "30 2 * * *", "30 2 * * *" },
+		{ "0 0 */10 */6 *", "0 0 1,11,21,31 1,7 *" },
+		{ "0 0 * * SUN-SUN", "0 0 * * 0" },
+		{ "0 0 * * MON-SUN", "0 0 * * 1,2,3,4,5,6,7" },
+		{ "0 0 * * MON-WED", "0 0 * * 1,2,3" },
 	};
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
@@ -201,6 +205,10 @@ START_TEST(what_is_wrong_is_named)
 		{ "0 0 * MON *", "month \"MON\"" },
 		{ "*/0 * * * *", "a step of 1-60 at column 3" },
 		{ "*/61 * * * *", "a step of 1-60" },
+		{ "0 0 */32 * *", "a step of 1-31" },
+		{ "0 0 * */13 *", "a step of 1-12" },
+		{ "0 0 * * */8", "a step of 1-7" },
+		{ "0 5-0 * * *", "does not run backwards at column 5" },
 		{ "5- * * * *", "expected 0-59 at column 3" },
 		{ "5,,6 * * * *", "column 3" },
 		{ "9-5 * * * *", "does not run backwards at column 3" },

@@ -67,6 +67,8 @@ START_TEST(dates_run_over_and_walls_have_gaps)
 		  "2024-11-15T00:00:00Z" },
 		{ "UTC", "2026-01-15T00:00:00.5Z", "2w1d1h",
 		  "2025-12-30T23:00:00.5Z" },
+		{ "UTC", "2026-01-15T00:00:00Z", "1w", "2026-01-08T00:00:00Z" },
+		{ "UTC", "1969-03-31T12:00:00Z", "1m", "1969-03-03T12:00:00Z" },
 		/* 02:30 on 29 March is in the gap. */
 		{ "Europe/Berlin", "2026-03-30T00:30:00Z", "1d",
 		  "2026-03-29T01:00:00Z" },
@@ -98,6 +100,22 @@ START_TEST(dates_run_over_and_walls_have_gaps)
 }
 END_TEST
 
+START_TEST(none_is_zero_and_any_is_not)
+{
+	static const char *const some[] = { "1y", "1m", "1w", "1d", "1h" };
+	struct duration d = { 0 };
+	struct err e;
+
+	ck_assert(duration_is_zero(d));
+	ck_ok(duration_parse("0y0m0w0d0h", &d, &e));
+	ck_assert(duration_is_zero(d));
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+		ck_ok(duration_parse(some[i], &d, &e));
+		ck_assert(!duration_is_zero(d));
+	}
+}
+END_TEST
+
 START_TEST(extremes_do_no_harm)
 {
 	const struct duration most = { DURATION_MAX, DURATION_MAX, DURATION_MAX,
@@ -119,6 +137,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, durations_are_read_and_written);
 	tcase_add_test(tc, other_texts_are_refused);
 	tcase_add_test(tc, dates_run_over_and_walls_have_gaps);
+	tcase_add_test(tc, none_is_zero_and_any_is_not);
 	tcase_add_test(tc, extremes_do_no_harm);
 }
 CHECK_MAIN("schedules/duration", cases)

@@ -105,6 +105,9 @@ START_TEST(gap_and_fold_are_told)
 	ck_assert_int_eq(zone_from_local(z, utc("2026-03-29T03:00:00Z"), &t),
 			 ZONE_ONCE);
 	ck_assert_int_eq(t, utc("2026-03-29T01:00:00Z"));
+	ck_assert_int_eq(zone_from_local(z, utc("2026-10-25T01:59:59Z"), &t),
+			 ZONE_ONCE);
+	ck_assert_int_eq(t, utc("2026-10-24T23:59:59Z"));
 	ck_assert_int_eq(zone_from_local(z, utc("2026-10-25T02:00:00Z"), &t),
 			 ZONE_FOLD);
 	ck_assert_int_eq(t, utc("2026-10-25T00:00:00Z"));
@@ -121,6 +124,14 @@ START_TEST(the_footer_rules_the_far_future)
 
 	ck_assert_int_eq(zone_offset_s(z, utc("2500-01-01T00:00:00Z")), 3600);
 	ck_assert_int_eq(zone_offset_s(z, utc("2500-07-01T00:00:00Z")), 7200);
+	ck_assert_int_eq(zone_span(z, utc("2500-01-01T00:00:00Z")).until,
+			 utc("2500-03-28T01:00:00Z"));
+	/* But not the past: two hours of summer time after a war. */
+	ck_assert_int_eq(zone_offset_s(z, utc("1945-06-01T00:00:00Z")), 10800);
+	ck_assert_int_eq(zone_to_local(z, INT64_MAX), INT64_MAX);
+	zone_free(z);
+	z = ruled("AAA5");
+	ck_assert_int_eq(zone_to_local(z, INT64_MIN), INT64_MIN);
 	zone_free(z);
 }
 END_TEST
@@ -295,6 +306,13 @@ START_TEST(broken_files_are_refused)
 	m = make(0, "UTC0");
 	m.bytes[4] = 'A';
 	refused(&m, "no known version");
+	m.bytes[4] = '0';
+	refused(&m, "no known version");
+	m.bytes[4] = '9' + 1;
+	refused(&m, "no known version");
+	m = make(0, "");
+	m.bytes[m.n - 2] = 'X';
+	refused(&m, "has no footer");
 	m = (struct made){ .n = 0 };
 	put_header(&m, 1, 0);
 	put_type(&m, 0);
@@ -309,6 +327,9 @@ START_TEST(broken_files_are_refused)
 	}
 }
 END_TEST
+
+/* Where they stand in a file of version 1, the types of each behind them. */
+#define VERSION_1_TIMES 44
 
 /* The only block of an old file: times of 32 bits, no footer. */
 START_TEST(files_of_version_1_are_read)
@@ -336,6 +357,13 @@ START_TEST(files_of_version_1_are_read)
 	ck_assert_int_eq(zone_offset_s(z, 2000), 3600);
 	ck_assert_int_eq(zone_offset_s(z, INT64_MAX), 3600);
 	zone_free(z);
+	m.bytes[VERSION_1_TIMES + 8] = 2;
+	refused(&m, "names type 2 of 2");
+	m.bytes[VERSION_1_TIMES + 8] = 1;
+	memcpy(m.bytes + VERSION_1_TIMES + 4, m.bytes + VERSION_1_TIMES, 4);
+	refused(&m, "do not ascend");
+	m.bytes[VERSION_1_TIMES + 7]--;
+	refused(&m, "do not ascend");
 }
 END_TEST
 
@@ -376,6 +404,7 @@ START_TEST(limits_are_what_they_say)
 	ck_ok(of_counts(1, 0, 0, &e));
 	ck_ok(of_counts(256, 4096, 0, &e));
 	ck_assert_int_eq(of_counts(0, 1, 0, &e), -1);
+	ck_assert_int_eq(of_counts(0, 0, 0, &e), -1);
 	ck_assert_int_eq(of_counts(257, 1, 0, &e), -1);
 	ck_assert_int_eq(of_counts(1, 4097, 0, &e), -1);
 	ck_ok(of_counts(1, 1, ZONE_FILE_MAX, &e));
