@@ -291,6 +291,31 @@ START_TEST(an_undelete_that_comes_before_the_deletion_is_heard)
 }
 END_TEST
 
+static void collect_in_between(struct gc_frame *x, const char *name)
+{
+	(void)name;
+	gc_collect(x, 0);
+}
+
+/*
+ * It published the manifest anew, and has not revoked the tombstone yet: of the
+ * two manifests of a snapshot that is deleted still, that one is its session's.
+ */
+START_TEST(what_an_undelete_has_published_is_left_to_it)
+{
+	take_two();
+	later(10);
+	g->lease_ms = GC_LONG_LEASE_MS;
+	gc_meanwhile(g, FAULT_BEGIN, "undeletes/", 1, collect_in_between);
+	gc_ok(gc_undelete(g, 0));
+	ck_assert_uint_eq(g->acted, 1);
+	gc_expect(g, 0);
+	gc_collect(g, 0);
+	gc_expect(g, 0);
+	expect_nothing_lost();
+}
+END_TEST
+
 /* ---- Given up ----------------------------------------------------------- */
 
 /* What a collector does that saw nothing of the session whose fence is asked
@@ -606,6 +631,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_lock_that_comes_before_the_deletion_is_heard);
 	tcase_add_test(tc, a_pin_that_comes_before_the_deletion_is_heard);
 	tcase_add_test(tc, an_undelete_that_comes_before_the_deletion_is_heard);
+	tcase_add_test(tc, what_an_undelete_has_published_is_left_to_it);
 	tcase_add_test(tc, a_collector_that_was_given_up_deletes_nothing);
 	tcase_add_test(tc, what_a_second_void_leaves_out_was_adopted);
 	tcase_add_test(tc,
