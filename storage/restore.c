@@ -772,7 +772,7 @@ static int finish_walk(struct walk *w, struct restore_folder *root, bool failed,
 	struct restore_run *r = w->run;
 
 	/* Of a deep tree first those that are open, for descriptors. */
-	while (w->top && w->top != root) {
+	while (w->top != root) {
 		struct restore_folder *up = w->top->up;
 
 		restore_folder_unref(r, w->top);

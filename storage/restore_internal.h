@@ -105,7 +105,7 @@ void restore_fail(struct restore_run *r, const struct err *why) NONNULL(1, 2);
 bool restore_failed(struct restore_run *r) NONNULL(1);
 
 /* restore_target.c: folders and what is put into them. */
-/* Bytes of an entry's attributes. */
+/* Bytes that a copy of an entry takes for its attributes. */
 size_t restore_weight(const struct entry *en) NONNULL(1);
 int restore_target_open(struct restore_run *r, struct restore_folder **ret,
 			struct err *e) NONNULL(1, 2, 3) MUST_CHECK;

@@ -153,7 +153,8 @@ size_t restore_weight(const struct entry *en)
 	size_t n = 0;
 
 	for (size_t i = 0; i < en->xattr_count; i++)
-		n += strlen(en->xattrs[i].name) + en->xattrs[i].value_len;
+		n += sizeof(en->xattrs[i]) + strlen(en->xattrs[i].name) +
+		     en->xattrs[i].value_len;
 	return n;
 }
 
@@ -179,7 +180,7 @@ static int keep_entry(struct restore_run *r, struct restore_folder *f,
 		      const struct entry *en, struct err *e)
 {
 	struct entry bare = *en;
-	struct err why;
+	struct err why = { 0 };
 
 	bare.path = "";
 	bare.path_len = 0;
