@@ -602,6 +602,7 @@ START_TEST(hostile_blocks_are_refused)
 		{ 2, 1 },	   /* another fence */
 		{ 2 + 2, 2 },	   /* out of order */
 		{ 2 + 55, 0xff },  /* sealed length */
+		{ 2 + 59, 0xff },  /* length of the plaintext: 4 GiB */
 		{ 2 + 60, 0 },	   /* epoch 0 */
 		{ 2 + 64, 0 },	   /* kind */
 		{ 2 + 64, 7 },	   /* kind */
