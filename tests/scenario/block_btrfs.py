@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 import snap
+from loop import unmount
 from snap import LIMIT, SNAPCTL, check
 
 UNIT = 512 << 10  # of places and sizes
@@ -62,7 +63,7 @@ class Place:
         sh("btrfs", "subvolume", "create", self.folder + "/sub")
 
     def mount_again(self):
-        sh("umount", self.folder)
+        unmount(self.device, self.folder)
         sh("mount", self.device, self.folder)
 
     def close(self):

@@ -1,14 +1,34 @@
 """What scenarios about disks share: loop devices."""
+import errno
 import os
 import subprocess
 import sys
 
-from snap import LIMIT
+from snap import LIMIT, wait_for
 
 
 def sh(*words):
     return subprocess.run(words, check=True, capture_output=True, text=True,
                           timeout=LIMIT).stdout.strip()
+
+
+def is_free(device):
+    """Nobody has it mounted, not in another mount namespace either."""
+    try:
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL))
+    except OSError as e:
+        if e.errno == errno.EBUSY:
+            return False
+        raise
+    return True
+
+
+def unmount(device, folder):
+    """For good: a test that made a mount namespace of its own a moment ago, as
+    several do, keeps it mounted there until it ends; till then nothing may
+    have been written to the disk, and a mount would be of what was there."""
+    sh("umount", folder)
+    wait_for("the last to unmount it", lambda: is_free(device))
 
 
 class Disk:
@@ -30,10 +50,7 @@ class Disk:
         sh("mount", self.device, self.folder)
 
     def unmount(self):
-        # Somebody who made a mount namespace meanwhile, as other tests do,
-        # keeps it mounted there: then this alone writes nothing to the disk.
-        sh("sync", "-f", self.folder)
-        sh("umount", self.folder)
+        unmount(self.device, self.folder)
 
     def close(self):
         subprocess.run(["umount", self.folder], capture_output=True,
