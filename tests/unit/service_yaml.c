@@ -91,10 +91,17 @@ START_TEST(quotes_in_a_row_are_quotes)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		CLEANUP(yaml_free) struct yaml *y = NULL;
 		char text[100];
-		int n = snprintf(text, sizeof(text), "a: [%s, %s]\n? %s\n: b\n",
+		/* With a byte order mark before it, and without. */
+		int n = snprintf(text, sizeof(text),
+				 "\xef\xbb\xbf"
+				 "a: [%s, %s]\n? %s\n: b\n",
 				 cases[i][0], cases[i][0], cases[i][0]);
 
 		y = parse(text, (size_t)n);
+		ck_assert_str_eq(yaml_get(only(y), "a")->first->text,
+				 cases[i][1]);
+		yaml_free(y);
+		y = parse(text + 3, (size_t)n - 3);
 		ck_assert_str_eq(yaml_get(only(y), "a")->first->text,
 				 cases[i][1]);
 		ck_assert_str_eq(yaml_get(only(y), "a")->first->next->text,
