@@ -39,6 +39,8 @@ COPIED = ("base", "schedules", "storage", "migrations", "service", "tests",
           "meson.build", "meson_options.txt")
 SUITES = ("unit", "prop", "fuzz", "fault")
 SAMPLE_SECONDS = 600
+# One that was begun may take that much longer.
+LONGEST_SECONDS = 60
 
 
 def say(text):
@@ -197,11 +199,12 @@ class Run:
             os.path.join(house.root, "tests", "mutate", "KNOWN.md"))
         self.files = sorted({m["file"] for m in mutants})
         self.done = 0
+        self.trials = None
         self.end = self.begun + (args.seconds or math.inf)
 
     def stop(self, *_):
         """Begin no more, and tell what was found."""
-        self.end = 0
+        self.trials.until = self.end = 0
 
     def choose(self):
         """Those to be tried, in an order in which any beginning is fair."""
@@ -214,6 +217,7 @@ class Run:
         return chosen[:self.args.sample]
 
     def try_all(self, trials):
+        trials.until = self.end + LONGEST_SECONDS
         chosen = self.choose()
         say(f"{len(self.mutants)} mutants, {len(chosen)} to be tried, seed "
             f"{self.args.seed}")
@@ -228,12 +232,15 @@ class Run:
             again.record(left)
             self.done = 0
             self.end = math.inf
+            self.trials = again
             self.several(again, left)
 
     def several(self, trials, mutants):
         def one(m):
             if time.monotonic() < self.end:
-                m["result"], m["by"] = trials.attempt(m)
+                result, by = trials.attempt(m)
+                if result != "untried":  # what was found before stays
+                    m["result"], m["by"] = result, by
                 if m["result"] == "unnoticed" and key(m) in self.known:
                     m["result"] = "known"
             self.progress(len(mutants))
@@ -335,6 +342,7 @@ def main():
     trials = Trials(tests, args, 1)
     trials.record(mutants)
     run = Run(args, house, mutants)
+    run.trials = trials
     signal.signal(signal.SIGINT, run.stop)
     signal.signal(signal.SIGTERM, run.stop)
     run.try_all(trials)

@@ -3,6 +3,8 @@
 Each runs in a session and, for root, a mount namespace of its own, with limits
 on memory, the size of files and time, and in a scratch folder in memory.
 """
+import concurrent.futures
+import math
 import os
 import shutil
 import signal
@@ -41,6 +43,7 @@ class Trials:
         self.left_out = {}  # why, by target
         self.noticed = {}   # how often, by (file, target)
         self.lock = threading.Lock()
+        self.until = math.inf  # begin no program after that
 
     # ---- One program ------------------------------------------------------
 
@@ -117,39 +120,35 @@ class Trials:
         for m in mutants:
             m["tests"] = []
         with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-            threads = [threading.Thread(target=self.record_some, args=(
-                folder, list(self.tests.values())[n::self.jobs], mutants))
-                for n in range(self.jobs)]
-            for t in threads:
-                t.start()
-            for t in threads:
-                t.join()
+            with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+                for _ in pool.map(lambda t: self.record_one(
+                        folder, t, mutants), self.tests.values()):
+                    pass
         for target, why in sorted(self.left_out.items()):
             print(f"left out: {target}: {why}", file=sys.stderr)
 
-    def record_some(self, folder, tests, mutants):
-        for test in tests:
-            seen = os.path.join(folder, os.path.basename(test["target"]))
-            with open(seen, "wb") as f:
-                f.truncate(MUTANTS_MAX)
-            os.chmod(seen, 0o666)
-            # A busy machine makes no test slow.
-            status, test["seconds"], used = self.run(
-                test, 5 * self.slow, SNAPCTL_MUTANTS_SEEN=seen)
-            if status is None or used > self.slow:
-                self.left_out[test["target"]] = \
-                    f"it takes more than {self.slow:.0f} s"
-                continue
-            if status != 0:
-                self.left_out[test["target"]] = \
-                    f"it fails without a mutant, status {status}"
-                continue
-            with open(seen, "rb") as f:
-                reached = f.read()
-            with self.lock:
-                for m in mutants:
-                    if reached[m["number"]]:
-                        m["tests"].append(test["target"])
+    def record_one(self, folder, test, mutants):
+        seen = os.path.join(folder, os.path.basename(test["target"]))
+        with open(seen, "wb") as f:
+            f.truncate(MUTANTS_MAX)
+        os.chmod(seen, 0o666)
+        # A busy machine makes no test slow.
+        status, test["seconds"], used = self.run(
+            test, 5 * self.slow, SNAPCTL_MUTANTS_SEEN=seen)
+        if status is None or used > self.slow:
+            self.left_out[test["target"]] = \
+                f"it takes more than {self.slow:.0f} s"
+            return
+        if status != 0:
+            self.left_out[test["target"]] = \
+                f"it fails without a mutant, status {status}"
+            return
+        with open(seen, "rb") as f:
+            reached = f.read()
+        with self.lock:
+            for m in mutants:
+                if reached[m["number"]]:
+                    m["tests"].append(test["target"])
 
     def order(self, mutant):
         """Those first that notice much in little time."""
@@ -160,6 +159,8 @@ class Trials:
     def attempt(self, mutant):
         """Whether a test notices it, and which."""
         for target in self.order(mutant):
+            if time.monotonic() > self.until:
+                return "untried", None
             test = self.tests[target]
             limit = TIMES * test["seconds"] + SECONDS
             status, _, _ = self.run(test, limit,
