@@ -461,21 +461,37 @@ static void judge_end(int i, const struct row *r)
 	     OF(r), when(r->finished_s), (intmax_t)(w->back_ms / 1000));
 }
 
+/* The queue has one place; of what is to be caught up all of it waits. */
+static int64_t places_to_wait(int i, const struct row *under_way)
+{
+	const struct ledger_plan *p = &w->s[i].v[0];
+
+	if (p->catch_up == LEDGER_ALL)
+		return INT64_MAX;
+	return p->queue || !under_way;
+}
+
 static void judge_rows(int i, bool settled)
 {
 	const struct row *under_way = NULL;
+	const struct ledger_schedule *s = &w->s[i];
 	int64_t running = 0;
+	int64_t waiting = 0;
 	int64_t alive = 0;
 
 	for (size_t x = 0; x < n_rows; x++) {
 		judge_entry(i, &rows[x]);
 		judge_end(i, &rows[x]);
 		alive += rows[x].alive;
+		waiting += is(&rows[x], "due", NULL) &&
+			   rows[x].start_s <= ledger_sec(w->time_ms);
 		if (!is(&rows[x], "running", NULL))
 			continue;
 		under_way = &rows[x];
 		running++;
 	}
+	must(i, !settled || s->n > 1 || waiting <= places_to_wait(i, under_way),
+	     "%jd wait", (intmax_t)waiting);
 	must(i, alive <= 1, "%jd runs at once", (intmax_t)alive);
 	must(i, running <= 1, "%jd are under way", (intmax_t)running);
 	for (size_t x = 0; x < n_rows && settled; x++)
@@ -513,11 +529,11 @@ static void resume(int i, bool rewound)
 	struct ledger_schedule *s = &w->s[i];
 	const int64_t now_s = ledger_sec(w->time_ms);
 
-	if (rewound) {
+	/* What it was to account for ahead is not for sure. */
+	if (rewound && now_s < s->accounted_s)
 		s->accounted_s = now_s;
-		if (now_s < s->low_s)
-			s->low_s = now_s;
-	}
+	if (rewound && now_s < s->low_s)
+		s->low_s = now_s;
 	for (size_t x = n_rows; x-- > 0 && rows[x].at_s > s->accounted_s;)
 		if (rows[x].noted_s == now_s && rows[x].at_s <= now_s) {
 			s->accounted_s = rows[x].at_s;
@@ -571,7 +587,23 @@ static void cover(void)
 	forget_due();
 }
 
-static void judge(bool killed)
+/* What a run's process told is its end, also when nobody was there to hear. */
+static void judge_told(sqlite3 *db)
+{
+	sqlite3_stmt *q = prepare(
+		db,
+		"SELECT count(*) FROM runs r JOIN run_steps s ON s.run = r.id "
+		"WHERE s.step = 'run' AND r.state NOT IN (s.state, 'running') "
+		"AND ?1 != ''",
+		"x");
+
+	ck_assert_int_eq(sqlite3_step(q), SQLITE_ROW);
+	must(0, sqlite3_column_int(q, 0) == 0,
+	     "a run of any schedule did not end as it told");
+	ck_assert_int_eq(sqlite3_finalize(q), SQLITE_OK);
+}
+
+static inline void ledger_judge(bool killed)
 {
 	sqlite3 *db = NULL;
 	bool rewound;
@@ -587,6 +619,7 @@ static void judge(bool killed)
 		judge_coverage(i);
 		judge_rows(i, !killed);
 	}
+	judge_told(db);
 	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 
