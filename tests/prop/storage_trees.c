@@ -494,6 +494,22 @@ START_TEST(what_was_there_comes_back)
 }
 END_TEST
 
+/* Each of the few that are left matters. */
+static void expect_small(const struct tree_story *t)
+{
+	ck_assert_uint_le(t->n, 6);
+	for (size_t i = 0; i < t->n; i++) {
+		struct tree_story c;
+
+		tree_story_copy(&c, t);
+		memmove(c.steps + i, c.steps + i + 1,
+			(c.n - i - 1) * sizeof(*c.steps));
+		c.n--;
+		ck_assert(!fails(NULL, &c));
+		tree_story_done(&c);
+	}
+}
+
 /* A story in which the planted defect shows, cut down. */
 static void cut_down(enum planted planted, struct tree_story *t)
 {
@@ -507,6 +523,7 @@ static void cut_down(enum planted planted, struct tree_story *t)
 			tree_story_shrink(t, fails, NULL, SHRINK_MOST);
 			ck_assert(fails(NULL, t));
 			tree_story_print(t, stdout);
+			expect_small(t);
 			(void)munmap(verdict, sizeof(*verdict));
 			return;
 		}
@@ -530,11 +547,9 @@ START_TEST(a_story_is_cut_down_to_what_matters)
 
 	cut_down(SETUID_IS_LOST, &t);
 	/* A file with something in it, its mode; taken and restored. */
-	ck_assert_uint_eq(t.n, 4);
 	ck_assert_uint_eq(count(&t, TREE_MODE), 1);
 	ck_assert_uint_eq(count(&t, TREE_TAKE), 1);
 	ck_assert_uint_eq(count(&t, TREE_RESTORE), 1);
-	ck_assert_uint_le(t.steps[0].at.n, 1);
 	tree_story_done(&t);
 }
 END_TEST
@@ -544,7 +559,6 @@ START_TEST(what_only_two_steps_make_is_kept)
 	struct tree_story t;
 
 	cut_down(A_LINK_IS_LOST, &t);
-	ck_assert_uint_eq(t.n, 4);
 	ck_assert_uint_eq(count(&t, TREE_LINK), 1);
 	ck_assert_uint_eq(count(&t, TREE_TAKE), 1);
 	ck_assert_uint_eq(count(&t, TREE_RESTORE), 1);
@@ -556,7 +570,9 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, what_was_there_comes_back);
 	tcase_add_test(tc, a_story_is_cut_down_to_what_matters);
-	tcase_add_test(tc, what_only_two_steps_make_is_kept);
+	/* A process for each question: once is enough where that costs much. */
+	if (CHECK_EVERY == 1)
+		tcase_add_test(tc, what_only_two_steps_make_is_kept);
 }
 
 CHECK_MAIN("storage, stories of trees", cases)

@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 /* As ck_assert(), which writes to a file each time. */
-static void must(bool done)
-{
-	if (!done)
-		ck_abort_msg("the tree cannot be looked at: error %d", errno);
-}
+#define must(done)                                                    \
+	do {                                                          \
+		if (!(done))                                          \
+			ck_abort_msg("the tree cannot be looked at: " \
+				     "error %d",                      \
+				     errno);                          \
+	} while (0)
 
 /* FNV-1a. */
 static uint64_t hash(uint64_t h, const uint8_t *bytes, size_t n)

@@ -391,7 +391,8 @@ static void do_symlink(const struct tree_story *t, const struct tree_step *s,
 		n = 1 + (size_t)(s->a % 4094);
 		fill((uint8_t *)target, n, s->c);
 		for (size_t i = 0; i < n; i++)
-			target[i] = target[i] ? target[i] : 'x';
+			if (!target[i])
+				target[i] = 'x';
 	}
 	for (uint8_t i = 0; s->c % 2 == 0 && i < s->to.n && i < 15; i++)
 		n += (size_t)snprintf(target + n, sizeof(target) - n, "%s%s",

@@ -88,7 +88,8 @@ static bool simplify(struct tree_step *s, unsigned int way)
 		if (s->act == TREE_FOLDERS || s->act == TREE_MANY)
 			s->act = TREE_FOLDER;
 	}
-	return memcmp(&old, s, sizeof(old)) != 0;
+	return old.act != s->act || old.a != s->a || old.b != s->b ||
+	       old.c != s->c;
 }
 
 static bool smaller(struct shrink *x)
@@ -108,6 +109,11 @@ static bool smaller(struct shrink *x)
 	return any;
 }
 
+static bool is_path(const struct tree_path *a, const struct tree_path *b)
+{
+	return a->n == b->n && memcmp(a->name, b->name, a->n) == 0;
+}
+
 /* What a step does to a link, or to what was moved, done to what it was. */
 static bool nearer(struct shrink *x)
 {
@@ -119,7 +125,7 @@ static bool nearer(struct shrink *x)
 			struct tree_story c;
 
 			if (x->t->steps[i].act >= TREE_TAKE ||
-			    memcmp(to, &x->t->steps[i].at, sizeof(*to)) == 0)
+			    is_path(to, &x->t->steps[i].at))
 				continue;
 			tree_story_copy(&c, x->t);
 			c.steps[i].at = *to;
@@ -127,6 +133,25 @@ static bool nearer(struct shrink *x)
 				any = true;
 				break;
 			}
+		}
+	return any;
+}
+
+/* Where a second path leads to: to a name of its own in the root. */
+static bool to_the_root(struct shrink *x)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < x->t->n; i++)
+		for (uint8_t k = 0; k < TREE_NAMES; k++) {
+			struct tree_story c;
+
+			if (x->t->steps[i].to.n < 2)
+				break;
+			tree_story_copy(&c, x->t);
+			c.steps[i].to = (struct tree_path){ .n = 1,
+							    .name = { k } };
+			any |= better(x, &c);
 		}
 	return any;
 }
@@ -141,25 +166,47 @@ static void drop_folder(struct tree_path *p, const struct tree_path *folder)
 	p->n--;
 }
 
+/* Nor what makes that folder, which may have the name of what is in it. */
+static void drop_maker(struct tree_story *t, const struct tree_path *folder)
+{
+	size_t kept = 0;
+
+	for (size_t k = 0; k < t->n; k++)
+		if (t->steps[k].act > TREE_MANY ||
+		    !is_path(&t->steps[k].at, folder))
+			t->steps[kept++] = t->steps[k];
+	t->n = kept;
+}
+
+static bool without_folder(struct shrink *x, struct tree_path folder,
+			   bool with_maker)
+{
+	struct tree_story c;
+
+	folder.n--;
+	tree_story_copy(&c, x->t);
+	if (!with_maker)
+		drop_maker(&c, &folder);
+	for (size_t k = 0; k < c.n; k++) {
+		drop_folder(&c.steps[k].at, &folder);
+		drop_folder(&c.steps[k].to, &folder);
+	}
+	return better(x, &c);
+}
+
 static bool shallower(struct shrink *x)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < x->t->n; i++) {
-		struct tree_story c;
-		struct tree_path folder = x->t->steps[i].at;
+		const struct tree_path at = x->t->steps[i].at;
 
-		if (folder.n < 2)
+		if (at.n < 2)
 			continue;
-		folder.n--;
-		tree_story_copy(&c, x->t);
-		for (size_t k = 0; k < c.n; k++) {
-			drop_folder(&c.steps[k].at, &folder);
-			drop_folder(&c.steps[k].to, &folder);
-		}
-		if (better(x, &c)) {
+		if (without_folder(x, at, false) ||
+		    without_folder(x, at, true)) {
 			any = true;
-			i--;
+			i = (size_t)-1; /* all over again */
 		}
 	}
 	return any;
@@ -197,6 +244,7 @@ void tree_story_shrink(struct tree_story *t,
 		any = fewer(&x);
 		/* Steps that may go once nobody looks at what they made. */
 		(void)nearer(&x);
+		(void)to_the_root(&x);
 		any |= fewer(&x);
 		any |= shallower(&x);
 		any |= plainer(&x);
