@@ -456,7 +456,10 @@ static int restore_file(struct walk *w, const struct entry *en,
 		restore_error(w->run, en, &own);
 		return 0;
 	}
-	done = got == RESTORE_SAME;
+	/* What is kept as it is, and is not as it was, lends nobody that. */
+	done = got == RESTORE_SAME &&
+	       (w->o->overwrite != RESTORE_NEVER ||
+		restore_has_metadata(w->run, w->top, name, en));
 	if (got == RESTORE_WRITE && (now ? write_now(w, file, content, &done, e)
 					 : write_file(w, file, content, e)))
 		return -1;

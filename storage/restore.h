@@ -28,6 +28,8 @@
 enum restore_overwrite {
 	RESTORE_CHANGED, /* when size or mtime, as far as kept there, differ */
 	RESTORE_ALWAYS,
+	/* Nor what belongs to it.  A name that is missing is linked to one of
+	 * its group that is there only when that is as it was. */
 	RESTORE_NEVER,
 };
 

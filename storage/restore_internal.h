@@ -142,6 +142,10 @@ int restore_special(struct restore_run *r, struct restore_folder *f,
 int restore_look(const struct restore_folder *f, const char *name,
 		 struct stat *ret, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
+/* Whether what is at name has the entry's mode, owner and attributes. */
+bool restore_has_metadata(const struct restore_run *r,
+			  const struct restore_folder *f, const char *name,
+			  const struct entry *en) NONNULL(1, 2, 3, 4);
 /* Owner, attributes, mode, times; by fd, or by name for fd -1. */
 int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 		     const char *name, int fd, const struct entry *en,

@@ -409,6 +409,60 @@ static bool is_wanted_xattr(const struct entry *en, const char *name)
 		strcmp(name, "security.capability") != 0);
 }
 
+static bool has_xattr(const char *path, const struct entry_xattr *x)
+{
+	char *value = malloc(x->value_len + 1);
+	const ssize_t n =
+		value ? lgetxattr(path, x->name, value, x->value_len + 1) : -1;
+	const bool same = n >= 0 && (size_t)n == x->value_len &&
+			  memcmp(value, x->value, x->value_len) == 0;
+
+	free(value);
+	return same;
+}
+
+/* All that could be set, and no others. */
+static bool has_xattrs(const struct restore_run *r, const char *path,
+		       const struct entry *en)
+{
+	ssize_t n = llistxattr(path, NULL, 0);
+	char *names = n > 0 ? malloc((size_t)n) : NULL;
+	bool same = n <= 0 || names;
+
+	if (names)
+		n = llistxattr(path, names, (size_t)n);
+	for (const char *s = names; same && n > 0 && s < names + n;
+	     s += strlen(s) + 1)
+		same = is_wanted_xattr(en, s);
+	free(names);
+	for (size_t i = 0; same && i < en->xattr_count; i++)
+		same = (!r->privileged &&
+			is_privileged_xattr(en->xattrs[i].name)) ||
+		       has_xattr(path, &en->xattrs[i]);
+	return same;
+}
+
+bool restore_has_metadata(const struct restore_run *r,
+			  const struct restore_folder *f, const char *name,
+			  const struct entry *en)
+{
+	/* Without its owner, bits that mean him are left out: safe_mode(). */
+	const mode_t bits = r->privileged
+				    ? ENTRY_MODE_BITS
+				    : ENTRY_MODE_BITS &
+					      ~(mode_t)(S_ISUID | S_ISGID);
+	char path[64 + 256];
+	struct stat st;
+	struct err e;
+
+	if (restore_look(f, name, &st, &e) != 1 ||
+	    ((st.st_mode ^ en->mode) & bits) != 0 ||
+	    (r->privileged && (st.st_uid != en->uid || st.st_gid != en->gid)))
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", f->fd, name);
+	return has_xattrs(r, path, en);
+}
+
 /* Some file systems list what is theirs, and refuse in their own ways. */
 static bool is_fixed_xattr(int sys)
 {

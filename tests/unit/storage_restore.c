@@ -305,6 +305,38 @@ START_TEST(links_are_made_where_nothing_is_overwritten)
 }
 END_TEST
 
+/*
+ * Nor does one that has the content, but not what else belongs to it: what is
+ * kept keeps that, and what comes anew comes as it was.
+ */
+START_TEST(what_is_kept_lends_nobody_its_mode)
+{
+	struct restore_result got;
+	struct object_id id;
+
+	write_text(at(f.from, "a"), "a");
+	ck_assert_int_eq(chmod(at(f.from, "a"), 0640), 0);
+	ck_assert_int_eq(link(at(f.from, "a"), at(f.from, "b")), 0);
+	id = repo_take(&f).id;
+	(void)repo_restore(&f, id);
+	for (int other = 0; other < 3; other++) {
+		ck_assert_int_eq(unlink(at(f.to, "b")), 0);
+		ck_assert_int_eq(chmod(at(f.to, "a"), other == 1 ? 0666 : 0640),
+				 0);
+		if (other == 2)
+			ck_assert_int_eq(
+				setxattr(at(f.to, "a"), "user.x", "y", 1, 0),
+				0);
+		ck_ok(restore(id, RESTORE_NEVER, &got));
+		ck_assert_uint_eq(look(at(f.to, "a")).st_nlink, other ? 1 : 2);
+		ck_assert_uint_eq(look(at(f.to, "a")).st_mode & 07777,
+				  other == 1 ? 0666 : 0640);
+		ck_assert_uint_eq(look(at(f.to, "b")).st_mode & 07777, 0640);
+		ck_assert_int_lt(getxattr(at(f.to, "b"), "user.x", NULL, 0), 0);
+	}
+}
+END_TEST
+
 #define MANY 3000
 
 /* The rest of a tree comes back to where it was, folders' entries or not. */
@@ -668,6 +700,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_lost_chunk_costs_one_file);
 	tcase_add_test(tc, links_never_lead_to_what_was_there_before);
 	tcase_add_test(tc, links_are_made_where_nothing_is_overwritten);
+	tcase_add_test(tc, what_is_kept_lends_nobody_its_mode);
 	tcase_add_test(tc, a_lost_leaf_costs_what_it_held);
 	tcase_add_test(tc, a_part_that_is_all_lost_is_no_typing_error);
 	tcase_add_test(tc, a_part_is_put_below_the_target);
