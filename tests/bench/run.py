@@ -161,7 +161,8 @@ class Bench:
     def go(self) -> None:
         os.makedirs(self.kept, exist_ok=True)
         os.makedirs(self.run)
-        measure.touch_memory()
+        if not self.args.quick:
+            measure.touch_memory()
         for load in self.chosen():
             if self.ready(load):
                 self.whole(f"load {load.name}", self.measure_load, load,
