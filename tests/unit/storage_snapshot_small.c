@@ -147,7 +147,12 @@ START_TEST(one_content_of_many_names_lies_in_one_place)
 }
 END_TEST
 
-/* The chunks that all files together name, once each. */
+/*
+ * The repository's key decides which content ends a group: one of 1,000 bytes
+ * does with one key in 500, and hardly with each of so many.
+ */
+#define KEYS 5
+
 /* The first name of a hard link goes among its neighbours, too. */
 START_TEST(hard_links_are_grouped)
 {
@@ -157,13 +162,21 @@ START_TEST(hard_links_are_grouped)
 		v[i].entry.flags = ENTRY_HARD_LINK;
 		v[i].entry.link_group = 5;
 	}
-	(void)take(4);
+	for (int i = 0; i < KEYS; i++) {
+		(void)take(4);
+		if (same_chunk(&places.v[0], &places.v[1]) &&
+		    same_chunk(&places.v[1], &places.v[2]))
+			break;
+		tear_down();
+		set_up();
+	}
 	ck_assert(same_chunk(&places.v[0], &places.v[1]));
 	ck_assert(same_chunk(&places.v[1], &places.v[2]));
 	ck_assert(same_place(&places.v[1], &places.v[3]));
 }
 END_TEST
 
+/* The chunks that all files together name, once each. */
 static size_t chunks(size_t n)
 {
 	size_t sum = 0;
@@ -221,6 +234,8 @@ START_TEST(files_with_holes_share_their_data)
 		make(i, 8000, i < 5 ? 1 : 0);
 	v[1].turn = v[2].turn = v[4].turn = 1000; /* 4,000 bytes of data */
 	v[2].hole_first = true;			  /* and without the stamp */
+	/* Not as long as what 1 and 2 add up to, should it end a group. */
+	v[0].entry.size = 9000;
 	v[3].entry.size = 4000;
 	v[5].entry.size = 4000;
 	v[6].turn = 10000; /* no data at all */
