@@ -3,8 +3,8 @@
 
 The commands of its console block are run as they stand, one shell, and their
 output is compared with what is printed there: ids, sizes and seconds may
-differ, nothing else.  Its manifests are taken.  What it names must exist: words of ./dev, files, rows
-of the tables.
+differ, nothing else.  Its manifests are taken.  What it names must exist:
+words of ./dev, files, rows of the tables.
 """
 import os
 import re
