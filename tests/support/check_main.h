@@ -7,14 +7,19 @@
  *
  * No case has a time limit of its own: its program has one, in meson.build,
  * which is stretched where programs run slower.
+ *
+ * $SNAPCTL_TEST_CASE names the only case that is to run; where it is empty, the
+ * program names its cases instead.
  */
 #ifndef TESTS_SUPPORT_CHECK_MAIN_H
 #define TESTS_SUPPORT_CHECK_MAIN_H
 
 #include <check.h>
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,6 +99,40 @@ static inline void check_in_memory(void)
 		abort();
 }
 
+static inline bool check_wanted(const char *name)
+{
+	const char *only = getenv("SNAPCTL_TEST_CASE");
+
+	if (only && !*only)
+		(void)printf("case %s\n", name);
+	return !only || strcmp(only, name) == 0;
+}
+
+/* A name that no case has must not pass for a case that went well. */
+static inline int check_nothing_ran(SRunner *r)
+{
+	const char *only = getenv("SNAPCTL_TEST_CASE");
+
+	if (srunner_ntests_run(r) > 0 || !only || !*only)
+		return 0;
+	(void)fprintf(stderr, "there is no case %s\n", only);
+	return 1;
+}
+
+#undef tcase_add_test
+#define tcase_add_test(tc, f)                                      \
+	do {                                                       \
+		if (check_wanted(#f))                              \
+			tcase_add_test_raise_signal((tc), (f), 0); \
+	} while (0)
+#undef tcase_add_loop_test
+#define tcase_add_loop_test(tc, f, s, e)                                    \
+	do {                                                                \
+		if (check_wanted(#f))                                       \
+			tcase_add_loop_test_raise_signal((tc), (f), 0, (s), \
+							 (e));              \
+	} while (0)
+
 static inline int check_main(const char *name, void (*add_cases)(TCase *))
 {
 	Suite *s = suite_create(name);
@@ -108,7 +147,8 @@ static inline int check_main(const char *name, void (*add_cases)(TCase *))
 	add_cases(tc);
 	suite_add_tcase(s, tc);
 	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r) + check_descriptors(r, before);
+	failed = srunner_ntests_failed(r) + check_descriptors(r, before) +
+		 check_nothing_ran(r);
 	srunner_free(r);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
