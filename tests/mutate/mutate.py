@@ -4,15 +4,21 @@
 Every place in the chosen sources where an operator, a constant, a condition or
 a statement can be changed becomes a mutant: sites.py says which.  One build, of
 a copy of the tree in build-mutate/, holds all of them; a number in the
-environment chooses one.  A first run, with none, tells which tests reach which
-mutant.  Then for each mutant those tests run until one fails, dies or takes ten
-times its time: it was noticed.  What no test notices is printed, unless KNOWN.md
-says why that is right.  Slow tests, of more than --slow seconds, are left out.
+environment chooses one.  A first run, with none, tells which cases of the tests
+reach which mutant.  Then for each mutant those cases run until one fails, dies
+or takes ten times its time: it was noticed.  What no test notices is printed,
+unless KNOWN.md says why that is right.  Slow cases, of more than --slow seconds,
+are left out.
 
-    mutate.py [PATH…] [--sample N] [--seed N] [--seconds S] [--full]
+    mutate.py [PATH…] [--each N] [--sample N] [--seed N] [--seconds S] [--full]
+              [--resume | --left]
 
 PATH: folders or files, schedules and storage/repository by default.  Without
---full, --sample and --seconds it is a sample of ten minutes.
+--full, --each, --sample and --seconds it is a sample of ten minutes.  A sample
+has as many of each file, as far as it has as many; the seed says which.
+
+What was found is kept in build/results/mutate.json: --resume goes on where
+earlier runs stopped, --left tries only what they left unnoticed.
 """
 import argparse
 import collections
@@ -28,6 +34,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import sites
@@ -36,11 +43,13 @@ from trial import MUTANTS_MAX, Trials
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDERS = ["schedules", "storage/repository"]
 COPIED = ("base", "schedules", "storage", "migrations", "service", "tests",
-          "meson.build", "meson_options.txt")
+          "meson.build", "meson_options.txt", "README.md")
 SUITES = ("unit", "prop", "fuzz", "fault")
 SAMPLE_SECONDS = 600
 # One that was begun may take that much longer.
 LONGEST_SECONDS = 60
+# What was found is kept that often.
+KEEP_SECONDS = 60
 
 
 def say(text):
@@ -100,6 +109,9 @@ class House:
         self.copy = os.path.join(self.place, "src")
         self.jobs = jobs
 
+    def memory(self, name):
+        return os.path.join(self.place, "reached", name)
+
     def chosen(self, paths):
         found = []
         for path in paths:
@@ -110,7 +122,7 @@ class House:
             if not got or not all(map(os.path.isfile, got)):
                 raise SystemExit(f"mutate: {path}: no source is there")
             found += (os.path.relpath(p, self.root) for p in got)
-        return sorted(set(found))
+        return list(dict.fromkeys(found))
 
     def mutate(self, files):
         """Write the copy; all mutants of these files, numbered from 1."""
@@ -191,30 +203,89 @@ class House:
 
 # ---- The run --------------------------------------------------------------
 
+class Results:
+    """What this run and earlier ones found, in a file."""
+
+    def __init__(self, root):
+        self.path = os.path.join(root, "build", "results", "mutate.json")
+        self.kept = time.monotonic()
+        self.seed, self.found = None, {}
+        try:
+            with open(self.path, encoding="utf-8") as f:
+                old = json.load(f)
+            self.seed = old["seed"]
+            self.found = {key(m): m for m in old["mutants"]}
+        except (FileNotFoundError, KeyError, ValueError):
+            pass
+
+    def of(self, mutant):
+        return self.found.get(key(mutant), {}).get("result")
+
+    def keep(self, seed, mutants):
+        """Those of this run and, of other files, what was found earlier."""
+        self.kept = time.monotonic()
+        files = {m["file"] for m in mutants}
+        kept = [m for m in self.found.values() if m["file"] not in files]
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        with open(self.path + ".new", "w", encoding="utf-8") as out:
+            json.dump({"seed": seed, "mutants": kept + mutants}, out,
+                      indent=1, ensure_ascii=False)
+        os.replace(self.path + ".new", self.path)
+
+
 class Run:
-    def __init__(self, args, house, mutants):
+    def __init__(self, args, house, mutants, results):
         self.args, self.house, self.mutants = args, house, mutants
+        self.results = results
         self.begun = time.monotonic()
         self.known = known_mutants(
             os.path.join(house.root, "tests", "mutate", "KNOWN.md"))
-        self.files = sorted({m["file"] for m in mutants})
+        self.files = list(dict.fromkeys(m["file"] for m in mutants))
         self.done = 0
         self.trials = None
+        self.lock = threading.Lock()
         self.end = self.begun + (args.seconds or math.inf)
 
     def stop(self, *_):
         """Begin no more, and tell what was found."""
         self.trials.until = self.end = 0
 
+    def before(self, m):
+        """What is so of a mutant before any is tried."""
+        earlier = self.results.of(m)
+        if not self.trials.reach(m):
+            return "unreached"
+        if key(m) in self.known and not self.args.known:
+            return "known"
+        if self.args.left:
+            return "untried" if earlier == "unnoticed" else \
+                earlier or "untried"
+        if self.args.resume and earlier in ("noticed", "unnoticed"):
+            return earlier
+        return "untried"
+
     def choose(self):
-        """Those to be tried, in an order in which any beginning is fair."""
-        for m in self.mutants:
-            m["result"] = ("unreached" if not m["tests"] else
-                           "known" if key(m) in self.known and
-                           not self.args.known else "untried")
-        chosen = [m for m in self.mutants if m["result"] == "untried"]
-        random.Random(self.args.seed).shuffle(chosen)
-        return chosen[:self.args.sample]
+        """
+        Those to be tried, in an order in which any beginning has as many of
+        each file.  Which they are does not depend on what was tried already.
+        """
+        left = {"unnoticed"} if self.args.left else {None}
+        places, chosen = collections.Counter(), []
+        order = list(self.mutants)
+        random.Random(self.args.seed).shuffle(order)
+        for m in order:
+            m["result"] = self.before(m)
+            m["by"] = self.results.found.get(key(m), {}).get("by")
+            if m["result"] in ("unreached", "known"):
+                continue
+            place = places[m["file"]]
+            places[m["file"]] += 1
+            if m["result"] == "untried" and \
+               (not self.args.each or place < self.args.each) and \
+               (not self.args.left or self.results.of(m) in left):
+                chosen.append((place, self.files.index(m["file"]), m))
+        chosen.sort(key=lambda c: c[:2])
+        return [m for _, _, m in chosen[:self.args.sample]]
 
     def try_all(self, trials):
         trials.until = self.end + LONGEST_SECONDS
@@ -225,11 +296,13 @@ class Run:
         if self.args.sanitize:
             left = [m for m in chosen if m["result"] == "unnoticed"]
             say(f"{len(left)} unnoticed ones once more, under the sanitizers")
-            tests = self.house.build(
-                "sanitized", self.files, self.args.tests, "-Db_sanitize=address,undefined",
-                "-Db_lundef=false", "-Doptimization=1", CC="clang")
-            again = Trials(tests, self.args, 5)
-            again.record(left)
+            programs = self.house.build(
+                "sanitized", self.files, self.args.tests,
+                "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                "-Doptimization=1", CC="clang")
+            again = Trials(programs, self.args, 5,
+                           self.house.memory("sanitized"))
+            again.record()
             self.done = 0
             self.end = math.inf
             self.trials = again
@@ -251,6 +324,9 @@ class Run:
 
     def progress(self, n):
         self.done += 1
+        with self.lock:
+            if time.monotonic() > self.results.kept + KEEP_SECONDS:
+                self.results.keep(self.args.seed, self.mutants)
         if sys.stderr.isatty() or self.done % 50 == 0:
             left = sum(m["result"] == "unnoticed" for m in self.mutants)
             print(f"\r{self.done} of {n}, {left} unnoticed, "
@@ -284,27 +360,24 @@ class Run:
             elif results[k] == "noticed":
                 print(f"KNOWN.md:{number}: it was noticed: {k[-1]}")
 
-    def keep(self, left_out):
-        path = os.path.join(self.house.root, "build", "results")
-        os.makedirs(path, exist_ok=True)
-        with open(os.path.join(path, "mutate.json"), "w",
-                  encoding="utf-8") as out:
-            json.dump({"seed": self.args.seed, "left_out": left_out,
-                       "mutants": [{k: v for k, v in m.items() if k != "tests"}
-                                   for m in self.mutants]}, out, indent=1,
-                      ensure_ascii=False)
-
 
 def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("paths", nargs="*", metavar="PATH")
     parser.add_argument("--root", default=os.path.join(HERE, "..", ".."))
-    parser.add_argument("--sample", type=int, metavar="N")
+    parser.add_argument("--each", type=int, metavar="N",
+                        help="at most that many of each file")
+    parser.add_argument("--sample", type=int, metavar="N",
+                        help="at most that many in all")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seconds", type=float, metavar="S",
                         help="begin no mutant after that")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--resume", action="store_true",
+                        help="what was tried in earlier runs stands")
+    parser.add_argument("--left", action="store_true",
+                        help="try what earlier runs left unnoticed")
     parser.add_argument("--tests", default="", metavar="REGEX",
                         help="run only tests whose names match")
     parser.add_argument("--slow", type=float, default=20, metavar="S")
@@ -317,9 +390,7 @@ def arguments():
     parser.add_argument("--list", action="store_true",
                         help="print the mutants, and try none")
     args = parser.parse_args()
-    if args.seed is None:
-        args.seed = random.SystemRandom().randrange(10**6)
-    if not args.full and not args.sample and not args.seconds:
+    if not any((args.full, args.each, args.sample, args.seconds, args.left)):
         args.seconds = SAMPLE_SECONDS
     return args
 
@@ -327,27 +398,32 @@ def arguments():
 def main():
     args = arguments()
     house = House(args.root, args.jobs)
+    results = Results(house.root)
+    if args.seed is None:
+        args.seed = results.seed if args.resume and results.seed is not None \
+            else random.SystemRandom().randrange(10**6)
     # All are rewritten, whichever are tried: what is built stays as it is.
     usual = house.chosen(f for f in FOLDERS
                          if os.path.isdir(os.path.join(args.root, f)))
-    files = house.chosen(args.paths) or usual
-    mutants = [m for m in house.mutate(sorted({*usual, *files}))
-               if m["file"] in files]
+    files = house.chosen(args.paths) or sorted(usual)
+    mutants = house.mutate(sorted({*usual, *files}))
+    mutants = [m for file in files for m in mutants if m["file"] == file]
     if args.list:
         for m in mutants:
             print(f"{m['file']}:{m['line']}: {change(m)}")
         return 0
     say(f"building {len(files)} sources with {len(mutants)} mutants")
-    tests = house.build("native", files, args.tests)
-    trials = Trials(tests, args, 1)
-    trials.record(mutants)
-    run = Run(args, house, mutants)
+    programs = house.build("native", files, args.tests)
+    trials = Trials(programs, args, 1, house.memory("native"))
+    say(f"{len(trials.tests)} cases of {len(programs)} tests run once")
+    trials.record()
+    run = Run(args, house, mutants, results)
     run.trials = trials
     signal.signal(signal.SIGINT, run.stop)
     signal.signal(signal.SIGTERM, run.stop)
     run.try_all(trials)
     count = run.report()
-    run.keep(trials.left_out)
+    results.keep(args.seed, mutants)
     return 1 if count["unnoticed"] else 0
 
 
