@@ -276,6 +276,49 @@ START_TEST(of_what_jitter_carries_out_of_a_blackout_the_newest_runs)
 }
 END_TEST
 
+/*
+ * An hour of every minute, and jitter of weeks: of two that may run still, one
+ * of which jitter carries as far as it can, the newer one is the one to run.
+ */
+START_TEST(jitter_counts_to_its_end)
+{
+	const int64_t first = utc("2026-01-01T00:00:00Z");
+	struct plan_schedule s = schedule("* 0 1 1 *");
+	unsigned int met = 0;
+	char uid[16];
+
+	s.jitter_ms = 5000000000;
+	s.start_window_s = 60;
+	s.uid = uid;
+	for (unsigned int n = 0; met < 2; n++) {
+		int64_t latest = 0;
+		int64_t newer = 0;
+		size_t waiting = 0;
+
+		(void)snprintf(uid, sizeof(uid), "s%u", n);
+		for (int64_t at = first; at < first + HOUR; at += 60) {
+			const int64_t start = at + cron_jitter_ms(uid, at,
+								  s.jitter_ms) /
+							   1000;
+
+			if (latest >= start &&
+			    start > at + (s.jitter_ms - 4000000) / 1000)
+				newer = start;
+			if (start > latest)
+				latest = start;
+		}
+		if (!newer)
+			continue;
+		met++;
+		account(&s, first - 1, newer + s.start_window_s, 999);
+		ck_assert_uint_eq(rows.n, 60);
+		for (size_t i = 0; i < rows.n; i++)
+			waiting += rows.o[i].state == PLAN_WAITING;
+		ck_assert_uint_eq(waiting, 1);
+	}
+}
+END_TEST
+
 START_TEST(chained_and_endless_blackouts_end)
 {
 	struct plan_blackout two[] = { { cron("0 8 * * *"), 2 * HOUR },
@@ -617,6 +660,23 @@ START_TEST(retries_are_spread)
 }
 END_TEST
 
+/* Who starts anew computes the same. */
+START_TEST(retries_are_when_they_were)
+{
+	struct plan_schedule s = schedule("0 * * * *");
+	int64_t sum = 0;
+
+	s.retries = 8;
+	for (int64_t at = 0; at < 100 * HOUR; at += HOUR) {
+		int64_t d = 0;
+
+		ck_assert_int_eq(plan_retry(&s, at, 8, &d), 1);
+		sum += d;
+	}
+	ck_assert_int_eq(sum, 404582);
+}
+END_TEST
+
 START_TEST(the_earliest_start_first)
 {
 	struct plan_candidate c[] = { { "d", 4, 0 }, { "c", 1, 1 },
@@ -757,6 +817,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_blackout_begins_at_its_second_and_may_be_short);
 	tcase_add_test(
 		tc, of_what_jitter_carries_out_of_a_blackout_the_newest_runs);
+	tcase_add_test(tc, jitter_counts_to_its_end);
 	tcase_add_test(tc, chained_and_endless_blackouts_end);
 	tcase_add_test(tc, years_off_are_written_in_portions);
 	tcase_add_test(tc, a_sink_that_fails_loses_nothing);
@@ -771,6 +832,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, starts_wait_for_the_end_of_a_blackout);
 	tcase_add_test(tc, retries_back_off);
 	tcase_add_test(tc, retries_are_spread);
+	tcase_add_test(tc, retries_are_when_they_were);
 	tcase_add_test(tc, the_earliest_start_first);
 	tcase_add_test(tc, a_period_comes_at_even_distances);
 	tcase_add_test(tc, never_is_never);

@@ -367,6 +367,61 @@ START_TEST(files_of_version_1_are_read)
 }
 END_TEST
 
+/* Two transitions, and the offsets before, between and after them. */
+static struct zone *stepping(int32_t first, int32_t at, int32_t second,
+			     int32_t again, int32_t third)
+{
+	const int32_t offsets[] = { first, second, third };
+	struct made m = { .n = 0 };
+	struct zone *z = NULL;
+	struct err e;
+
+	put_header(&m, 0, 2);
+	m.bytes[4] = '\0';
+	m.bytes[39] = 3; /* types */
+	put32(&m, (uint32_t)at);
+	put32(&m, (uint32_t)again);
+	memcpy(m.bytes + m.n, "\1\2", 2);
+	m.n += 2;
+	for (size_t i = 0; i < 3; i++) {
+		put32(&m, (uint32_t)offsets[i]);
+		m.n += 2;
+	}
+	memcpy(m.bytes + m.n, "XXX", 4);
+	m.n += 4;
+	ck_ok(zone_new(m.bytes, m.n, &z, &e));
+	return z;
+}
+
+/* No place had such spans; a file may. */
+START_TEST(spans_may_be_short_and_far_apart)
+{
+	struct zone *z = stepping(3600, 0, 0, 1800, 3600);
+	int64_t t;
+
+	/* It is shown once, and is where the span that is shown next ends. */
+	ck_assert_int_eq(zone_from_local(z, 1800, &t), ZONE_ONCE);
+	ck_assert_int_eq(t, -1800);
+	ck_assert_int_eq(zone_from_local(z, 1799, &t), ZONE_FOLD);
+	ck_assert_int_eq(t, -1801);
+	zone_free(z);
+	/* As far back as there is: it is shown again where that begins. */
+	z = stepping(0, 0, -ZONE_OFFSET_MAX, 1000, -ZONE_OFFSET_MAX + 1);
+	ck_assert_int_eq(zone_from_local(z, -ZONE_OFFSET_MAX, &t), ZONE_FOLD);
+	ck_assert_int_eq(t, -ZONE_OFFSET_MAX);
+	zone_free(z);
+	/* Before all there was nothing to skip from. */
+	z = stepping(3600, 0, 0, 1, 3600);
+	ck_assert_int_eq(zone_from_local(z, INT64_MIN, &t), ZONE_ONCE);
+	ck_assert_int_eq(t, INT64_MIN);
+	zone_free(z);
+	/* A second in which clocks were ahead. */
+	z = stepping(0, 0, 7200, 1, 0);
+	ck_assert_int_eq(zone_high_water(z, zone_span(z, 1)), 7201);
+	zone_free(z);
+}
+END_TEST
+
 /* A file with that many types and transitions, in its second block. */
 static int of_counts(uint32_t types, uint32_t times, size_t n, struct err *e)
 {
@@ -462,6 +517,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, beyond_all_years_the_standard_holds);
 	tcase_add_test(tc, broken_files_are_refused);
 	tcase_add_test(tc, files_of_version_1_are_read);
+	tcase_add_test(tc, spans_may_be_short_and_far_apart);
 	tcase_add_test(tc, limits_are_what_they_say);
 	tcase_add_test(tc, every_prefix_and_flip_is_survived);
 }
