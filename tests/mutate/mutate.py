@@ -381,6 +381,8 @@ def arguments():
     parser.add_argument("--tests", default="", metavar="REGEX",
                         help="run only tests whose names match")
     parser.add_argument("--slow", type=float, default=20, metavar="S")
+    parser.add_argument("--most", type=float, metavar="S",
+                        help="try each with cases of so many seconds only")
     parser.add_argument("--jobs", type=int,
                         default=int(os.environ.get("JOBS", "2")))
     parser.add_argument("--known", action="store_true",

@@ -45,6 +45,7 @@ class Trials:
         self.tests = {}     # each case of each program, by its name
         self.reached = {}   # bytes, not 0 where it reaches the mutant
         self.jobs, self.slow = args.jobs, args.slow * slower
+        self.most = args.most * slower if args.most else math.inf
         self.sanitized = slower > 1
         self.prefix = confining()
         self.left_out = {}  # why, by the case's name
@@ -62,14 +63,14 @@ class Trials:
                                     "digest": digest}
 
     def cases(self, program):
-        """What can be run alone; a program of another frame is one."""
-        if "fuzz" in os.path.basename(program["target"]):
+        """What can be run alone; a program of another frame is one case."""
+        if any(s.split(":")[-1] == "fuzz" for s in program["suite"]):
             return ["all"]
         told = subprocess.run(
             program["cmd"], env={**os.environ, "SNAPCTL_TEST_CASE": ""},
             capture_output=True, text=True, timeout=600)
         return [line[5:] for line in told.stdout.split("\n")
-                if line.startswith("case ")]
+                if line.startswith("case ")] or ["all"]
 
     # ---- One program ------------------------------------------------------
 
@@ -156,54 +157,75 @@ class Trials:
         """Whether it was run before, when its program was the same."""
         try:
             with open(os.path.join(self.memory, test["name"]), "rb") as f:
-                digest, seconds, packed = f.read(32), f.read(8), f.read()
+                digest, times, packed = f.read(32), f.read(16), f.read()
         except FileNotFoundError:
             return False
         if digest != test["digest"]:
             return False
-        test["seconds"] = struct.unpack("d", seconds)[0]
+        test["seconds"], test["used"] = struct.unpack("dd", times)
         self.reached[test["name"]] = zlib.decompress(packed)
         return True
 
     def remember(self, test):
         with open(os.path.join(self.memory, test["name"]), "wb") as f:
-            f.write(test["digest"] + struct.pack("d", test["seconds"]) +
+            f.write(test["digest"] +
+                    struct.pack("dd", test["seconds"], test["used"]) +
                     zlib.compress(self.reached[test["name"]]))
 
     def record_one(self, folder, test):
-        if self.remembered(test):
+        if not self.remembered(test) and not self.run_once(folder, test):
             return
+        # A busy machine makes no test slow.
+        if test["used"] > self.slow:
+            self.left_out[test["name"]] = \
+                f"it takes more than {self.slow:.0f} s"
+            del self.reached[test["name"]]
+
+    def run_once(self, folder, test):
         seen = os.path.join(folder, test["name"])
         with open(seen, "wb") as f:
             f.truncate(MUTANTS_MAX)
         os.chmod(seen, 0o666)
-        # A busy machine makes no test slow.
-        status, test["seconds"], used = self.run(
+        status, test["seconds"], test["used"] = self.run(
             test, 5 * self.slow, SNAPCTL_MUTANTS_SEEN=seen)
-        if status is None or used > self.slow:
-            self.left_out[test["name"]] = \
-                f"it takes more than {self.slow:.0f} s"
-        elif status != 0:
-            self.left_out[test["name"]] = \
-                f"it fails without a mutant, status {status}"
-        else:
-            with open(seen, "rb") as f:
-                self.reached[test["name"]] = f.read()
-            self.remember(test)
+        with open(seen, "rb") as f:
+            reached = f.read()
         os.remove(seen)
+        if status != 0:
+            self.left_out[test["name"]] = \
+                f"it takes more than {self.slow:.0f} s" if status is None \
+                else f"it fails without a mutant, status {status}"
+            return False
+        self.reached[test["name"]] = reached
+        self.remember(test)
+        return True
 
     def reach(self, mutant):
         return [name for name, seen in self.reached.items()
                 if seen[mutant["number"]]]
 
+    def worth(self, mutant, name):
+        """
+        How soon a case notices such a mutant, as far as can be told: as it
+        noticed others of this file, or by what its program is called.
+        """
+        subject = os.path.basename(mutant["file"]).split(".")[0].split("_")[0]
+        often = self.noticed.get((mutant["file"], name), 0) + \
+            (0.5 if f"_{subject}" in name.split(":")[0] else 0.05)
+        return often / (self.tests[name]["seconds"] + 0.05)
+
     def order(self, mutant):
-        """Those first that notice much in little time."""
-        return sorted(self.reach(mutant), key=lambda t: -(
-            self.noticed.get((mutant["file"], t), 0) + 1) /
-            (self.tests[t]["seconds"] + 0.05))
+        """Those first that notice much in little time; not more than --most."""
+        seconds = 0
+        for name in sorted(self.reach(mutant), reverse=True,
+                           key=lambda name: self.worth(mutant, name)):
+            seconds += self.tests[name]["seconds"]
+            if seconds > self.most:
+                return
+            yield name
 
     def attempt(self, mutant):
-        """Whether a test notices it, and which."""
+        """Whether a case notices it, and which."""
         for name in self.order(mutant):
             status = self.status(self.tests[name],
                                  SNAPCTL_MUTANT=str(mutant["number"]))

@@ -153,7 +153,7 @@ def each_place_and_no_other(world):
 def what_is_noticed(world):
     plant(world.root)
     p = mutate(world.root, "--full", status=1)
-    check("unit_broken: it fails without a mutant" in p.stderr, p.stderr)
+    check("unit_broken:all: it fails without a mutant" in p.stderr, p.stderr)
     with open(os.path.join(world.root, "build/results/mutate.json"),
               encoding="utf-8") as f:
         got = json.load(f)
@@ -163,7 +163,22 @@ def what_is_noticed(world):
     check(not wrong, wrong)
     check(result[len(WANTED)] == "unreached", result)
     check("schedules/small.c:16: v > LIMIT → v >= LIMIT\n" in p.stdout, p)
+    what_was_tried_stands(world)
     what_is_known(world, p)
+
+
+def tried(world, *words):
+    p = mutate(world.root, *words, status=1)
+    check("16: v > LIMIT → v >= LIMIT\n" in p.stdout, p)
+    return int(p.stderr.split(" to be tried")[0].split()[-1])
+
+
+def what_was_tried_stands(world):
+    left = sum(not noticed for _, noticed in WANTED)
+    again = tried(world, "--left")
+    check(left <= again <= left + 6, again)
+    again = tried(world, "--resume", "--full")
+    check(again == 0, again)
 
 
 def what_is_known(world, before):
