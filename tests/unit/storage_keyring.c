@@ -151,6 +151,103 @@ START_TEST(the_key_that_made_it_opens_it)
 }
 END_TEST
 
+static struct ring *newest(struct store *s)
+{
+	struct err e;
+	struct ring *r = keyring_ring_new(&e);
+
+	ck_assert_ptr_nonnull(r);
+	ck_ok(keyring_ring_newest(s, key[0], r, &e));
+	return r;
+}
+
+static void expect_secret(const uint8_t *a, const uint8_t *b)
+{
+	static const uint8_t zeros[KEYS_SIZE];
+
+	ck_assert_mem_ne(a, zeros, KEYS_SIZE);
+	ck_assert_mem_ne(a, b, KEYS_SIZE);
+}
+
+/* Its place, its time, its name, its key file: none of it is the secret. */
+START_TEST(no_two_repositories_share_a_secret)
+{
+	CLEANUP(store_close) struct store *other = NULL;
+	struct ring *a;
+	struct ring *b;
+	struct err e;
+
+	ck_ok(store_open("mem:other", true, &other, &e));
+	init(store);
+	init(other);
+	a = newest(store);
+	b = newest(other);
+	ck_assert_uint_eq(a->n_domains, 1);
+	ck_assert_uint_eq(b->n_domains, 1);
+	expect_secret(a->domains[0].secret, b->domains[0].secret);
+	expect_secret(a->epochs[0].key, b->epochs[0].key);
+	expect_secret(a->epochs[0].key, a->domains[0].secret);
+	keyring_ring_free(a);
+	keyring_ring_free(b);
+	store_mem_forget("mem:other");
+}
+END_TEST
+
+/* The key of one generation, out of the share of its only slot. */
+static void ring_key(struct ring *r, const uint8_t *pair,
+		     uint8_t out[KEYS_SIZE])
+{
+	CLEANUP(buf_done) struct buf b;
+	struct keyring_shell shell;
+	struct err e;
+
+	buf_init(&b, KEYRING_MAX);
+	ck_ok(keyring_ring_encode(r, &b, &e));
+	ck_ok(keyring_shell_decode(&b, r->generation, &shell, &e));
+	ck_assert_uint_eq(shell.n_slots, 1);
+	ck_assert_int_eq(crypto_box_seal_open(
+				 out, shell.slots + sizeof(struct object_id),
+				 KEYRING_SHARE, pair, pair + KEYRING_PUBLIC),
+			 0);
+	ck_ok(keyring_ring_open(&b, &shell, out, r, &e));
+}
+
+START_TEST(each_generation_and_each_slot_has_a_secret_of_its_own)
+{
+	const struct object_id none = { { 0 } };
+	uint8_t pair[KEYRING_PUBLIC + KEYRING_PRIVATE];
+	uint8_t slots[2][KEYRING_SLOT_SIZE];
+	uint8_t publics[2][KEYRING_PUBLIC];
+	const size_t salt = OBJECT_HEADER_SIZE + 1 + 4 + 4;
+	CLEANUP(buf_done) struct buf b;
+	uint8_t first[KEYS_SIZE];
+	uint8_t second[KEYS_SIZE];
+	struct ring *r;
+	struct err e;
+
+	init(store);
+	r = newest(store);
+	buf_init(&b, KEYRING_SLOT_SIZE);
+	ck_assert_int_eq(
+		store_get(store,
+			  object_name(OBJECT_SLOT, r->slots[0].info.id).s, &b,
+			  &e),
+		1);
+	ck_assert_int_eq(keyring_slot_open(key[0], r->repository,
+					   r->slots[0].info.id, &b, pair, &e),
+			 1);
+	ring_key(r, pair, first);
+	ring_key(r, pair, second);
+	expect_secret(first, second);
+	keyring_ring_free(r);
+	for (int i = 0; i < 2; i++)
+		ck_ok(keyring_slot_make(key[0], none, none, slots[i],
+					publics[i], &e));
+	ck_assert_mem_ne(slots[0] + salt, slots[1] + salt, KEYRING_SALT);
+	expect_secret(publics[0], publics[1]);
+}
+END_TEST
+
 START_TEST(only_an_empty_place_is_taken)
 {
 	CLEANUP(keys_free) struct keys *k = NULL;
@@ -845,6 +942,9 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, the_key_that_made_it_opens_it);
+	tcase_add_test(tc, no_two_repositories_share_a_secret);
+	tcase_add_test(tc,
+		       each_generation_and_each_slot_has_a_secret_of_its_own);
 	tcase_add_test(tc, only_an_empty_place_is_taken);
 	tcase_add_test(tc, key_files_are_strict);
 	tcase_add_test(tc, key_files_that_others_read_are_refused);
