@@ -136,6 +136,24 @@ static unsigned int objects(const char *prefix)
 	return n;
 }
 
+static int keep_name(void *arg, const struct store_entry *entry,
+		     struct err *err)
+{
+	(void)err;
+	(void)snprintf(arg, STORE_NAME_MAX + 1, "%s", entry->name);
+	return 0;
+}
+
+/* The last object whose name begins so. */
+static const char *last(const char *prefix)
+{
+	static char name[STORE_NAME_MAX + 1];
+
+	name[0] = '\0';
+	ck_ok(store_list(repository_store(f.r), prefix, keep_name, name, &e));
+	return name;
+}
+
 START_TEST(a_chunk_is_stored_once_and_found_by_the_next_session)
 {
 	struct chunk_worker *k = new_worker();
@@ -280,6 +298,77 @@ START_TEST(a_store_that_fails_stops_all_threads)
 }
 END_TEST
 
+/* Entries of the nth pack; where its chunks lie is nobody's concern here. */
+#define PACK_ENTRIES 5000
+static void remember_pack(struct writer *w, uint32_t n)
+{
+	static struct pack_entry v[PACK_ENTRIES];
+
+	for (uint32_t i = 0; i < PACK_ENTRIES; i++) {
+		v[i] = (struct pack_entry){
+			.seal = { .kind = CHUNK_DATA,
+				  .epoch = 1,
+				  .plain_len = 100 },
+			.place = { .pack.b[0] = (uint8_t)n,
+				   .offset = OBJECT_HEADER_SIZE + i,
+				   .len = 100 }
+		};
+		(void)chunk_of(n * PACK_ENTRIES + i, sizeof(v[i].seal.id.b),
+			       v[i].seal.id.b);
+	}
+	ck_ok(writer_index_remember(w, v, PACK_ENTRIES, 1, &e));
+}
+
+/* One call on the index fails, and none after it: that is enough. */
+START_TEST(what_cannot_be_named_is_not_published)
+{
+	/* Opening it, its header, a full block, its end; reading it again. */
+	static const struct {
+		enum fault_call call;
+		uint64_t nth;
+	} calls[] = { { FAULT_BEGIN, 1 },
+		      { FAULT_APPEND, 1 },
+		      { FAULT_APPEND, 2 },
+		      { FAULT_COMMIT, 1 },
+		      { FAULT_READ, 1 } };
+	struct chunk_worker *k = new_worker();
+	struct chunk_id id;
+	struct manifest m;
+
+	manifest_init(&m);
+	for (uint32_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		const struct fault x = { .call = calls[i].call,
+					 .action = FAULT_FAIL,
+					 .prefix = "index/",
+					 .nth = calls[i].nth,
+					 .times = 1,
+					 .everyone = true,
+					 .code = ERR_FULL };
+		struct writer *w = open_writer();
+
+		ck_ok(add(w, k, i, 5000, &id, NULL, &e));
+		remember_pack(w, i);
+		fault_add(faulty, &x);
+		ck_assert_int_lt(writer_publish(w, &m, (struct instant){ 0 },
+						RECORD_PROCESS, &e),
+				 0);
+		ck_assert_int_eq(e.code, ERR_FULL);
+		fault_clear(faulty);
+		writer_close(w);
+		ck_assert_uint_eq(objects("snapshots/"), 0);
+		w = open_writer();
+		ck_ok(add(w, k, i, 5000, &id, NULL, &e));
+		publish(w);
+		writer_close(w);
+		expect_readable(i, 5000, &id);
+		ck_ok(store_remove(repository_store(f.r), last("snapshots/"),
+				   &e));
+	}
+	chunk_worker_free(k);
+	manifest_done(&m);
+}
+END_TEST
+
 #define BIG ((size_t)3 << 20)
 
 /* Packs that are durable are named although a later one could not be. */
@@ -384,14 +473,6 @@ START_TEST(marked_packs_count_as_absent_for_writers_only)
 }
 END_TEST
 
-static int keep_name(void *arg, const struct store_entry *entry,
-		     struct err *err)
-{
-	(void)err;
-	(void)snprintf(arg, STORE_NAME_MAX + 1, "%s", entry->name);
-	return 0;
-}
-
 /*
  * A session believes the index as it is when it begins: packs that were
  * collected since the repository was opened are not relied on.
@@ -400,7 +481,6 @@ START_TEST(what_was_collected_meanwhile_is_stored_anew)
 {
 	struct chunk_worker *k = new_worker();
 	struct writer *w = open_writer();
-	char index[STORE_NAME_MAX + 1] = "";
 	struct chunk_id id;
 	uint64_t more;
 
@@ -411,9 +491,7 @@ START_TEST(what_was_collected_meanwhile_is_stored_anew)
 	/* A collector elsewhere: index and pack are gone. */
 	ck_ok(store_remove(repository_store(f.r),
 			   object_name(OBJECT_DATA_PACK, pack_of(&id)).s, &e));
-	ck_ok(store_list(repository_store(f.r), "index/", keep_name, index,
-			 &e));
-	ck_ok(store_remove(repository_store(f.r), index, &e));
+	ck_ok(store_remove(repository_store(f.r), last("index/"), &e));
 	w = open_writer();
 	ck_assert_int_eq(writer_has(w, &id, &e), 0);
 	ck_ok(add(w, k, 1, 5000, &id, &more, &e));
@@ -586,25 +664,9 @@ START_TEST(a_new_key_ends_no_session)
 }
 END_TEST
 
-/* Entries of the nth pack; where its chunks lie is nobody's concern here. */
-#define PACK_ENTRIES 5000
 static void name_pack(struct writer *w, uint32_t n)
 {
-	static struct pack_entry v[PACK_ENTRIES];
-
-	for (uint32_t i = 0; i < PACK_ENTRIES; i++) {
-		v[i] = (struct pack_entry){
-			.seal = { .kind = CHUNK_DATA,
-				  .epoch = 1,
-				  .plain_len = 100 },
-			.place = { .pack.b[0] = (uint8_t)n,
-				   .offset = OBJECT_HEADER_SIZE + i,
-				   .len = 100 }
-		};
-		(void)chunk_of(n * PACK_ENTRIES + i, sizeof(v[i].seal.id.b),
-			       v[i].seal.id.b);
-	}
-	ck_ok(writer_index_remember(w, v, PACK_ENTRIES, 1, &e));
+	remember_pack(w, n);
 	ck_ok(writer_index_flush(w, &e));
 }
 
@@ -703,6 +765,7 @@ static void cases(TCase *tc)
 		       a_chunk_is_stored_once_and_found_by_the_next_session);
 	tcase_add_test(tc, many_threads_store_each_chunk_once);
 	tcase_add_test(tc, a_store_that_fails_stops_all_threads);
+	tcase_add_test(tc, what_cannot_be_named_is_not_published);
 	tcase_add_test(tc, what_is_durable_is_reused_after_a_failure);
 	tcase_add_test(tc, what_was_added_is_reused_when_nothing_was_published);
 	tcase_add_test(tc, marked_packs_count_as_absent_for_writers_only);
