@@ -229,7 +229,7 @@ class Results:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         with open(self.path + ".new", "w", encoding="utf-8") as out:
             json.dump({"seed": seed, "mutants": kept + mutants}, out,
-                      indent=1, ensure_ascii=False)
+                      ensure_ascii=False)
         os.replace(self.path + ".new", self.path)
 
 

@@ -15,6 +15,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "storage/repository/keyring_internal.h"
+#include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 #include "tests/support/repo_store.h"
 #include "tests/support/scratch.h"
@@ -938,6 +939,38 @@ START_TEST(of_two_inits_one_succeeds)
 }
 END_TEST
 
+static void put_config(void *arg, const char *name)
+{
+	const struct object_id id = { { 'r', 'i', 'v', 'a', 'l' } };
+	uint8_t config[KEYRING_CONFIG_SIZE];
+	struct err e;
+
+	(void)arg;
+	keyring_config_encode(id, config);
+	ck_ok(store_put(store, name, config, sizeof(config), 0, &e));
+}
+
+/* Between our look and our config: theirs names the repository. */
+START_TEST(whose_config_came_first_names_it)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	CLEANUP(keys_free) struct keys *k = NULL;
+	const struct fault first = { .call = FAULT_BEGIN,
+				     .action = FAULT_RUN,
+				     .prefix = "config",
+				     .times = 1,
+				     .run = put_config };
+	struct err e;
+
+	ck_ok(store_open("mem:keyring", false, &s, &e));
+	ck_ok(fault_wrap(s, &s, &e));
+	fault_add(s, &first);
+	ck_ok(keyring_init(s, key[0], "", now, &k, &e));
+	ck_assert_mem_eq(keys_repository(k).b, "rival", 6);
+	ck_assert_int_eq(open_code(store, key[0]), ERR_NONE);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -968,5 +1001,6 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, revoke_killed_anywhere_can_be_finished);
 	tcase_add_test(tc, rivals_do_not_undo_one_another);
 	tcase_add_test(tc, of_two_inits_one_succeeds);
+	tcase_add_test(tc, whose_config_came_first_names_it);
 }
 CHECK_MAIN("storage/keyring", cases)
