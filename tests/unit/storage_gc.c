@@ -335,6 +335,53 @@ START_TEST(what_a_mark_names_and_a_snapshot_needs_is_copied)
 }
 END_TEST
 
+struct shown {
+	uint64_t copied;
+	uint64_t deleted;
+	unsigned int listings;
+};
+
+static void note_progress(void *arg, const struct gc_progress *p)
+{
+	struct shown *s = arg;
+
+	if (p->total)
+		ck_assert_uint_le(p->done, p->total);
+	if (strcmp(p->stage, "copying") == 0) {
+		ck_assert_uint_eq(p->done, ++s->copied);
+		ck_assert_uint_ge(p->total, p->done);
+	} else if (strcmp(p->stage, "deleting") == 0) {
+		ck_assert_uint_eq(p->done, ++s->deleted);
+		ck_assert_uint_eq(p->total, 0);
+	} else if (strcmp(p->stage, "listing") == 0) {
+		ck_assert_uint_eq(p->done, 0);
+		ck_assert_uint_eq(p->total, 0);
+		s->listings++;
+	}
+}
+
+START_TEST(progress_is_what_was_done)
+{
+	struct shown s = { .copied = 0 };
+	const struct gc_options o = { .now = g->now,
+				      .rewrite_bytes = GC_REWRITE_BYTES,
+				      .host = "host",
+				      .progress = note_progress,
+				      .arg = &s };
+
+	take_two();
+	gc_mark_all(g);
+	gc_ok(gc_run(g->f.r, &o, &g->result, &g->e));
+	ck_assert_uint_gt(s.copied, 0);
+	ck_assert_uint_eq(s.copied, g->result.chunks_copied);
+	ck_assert_uint_gt(s.deleted, 0);
+	ck_assert_uint_eq(s.deleted, g->result.deleted);
+	ck_assert_uint_ge(s.listings, 1);
+	ck_assert_uint_gt(g->result.bytes_copied, 3 * GC_FILE_BYTES);
+	ck_assert_uint_lt(g->result.bytes_copied, 4 * GC_FILE_BYTES);
+}
+END_TEST
+
 /* Its time is not over, but its packs are somebody's to delete. */
 START_TEST(what_is_marked_cannot_be_undeleted)
 {
@@ -663,6 +710,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_hold_keeps_what_is_deleted);
 	tcase_add_test(tc, a_lock_keeps_what_is_deleted);
 	tcase_add_test(tc, what_is_needed_again_is_stored_again);
+	tcase_add_test(tc, progress_is_what_was_done);
 	tcase_add_test(tc, what_is_marked_cannot_be_undeleted);
 	tcase_add_test(tc, what_a_mark_names_and_a_snapshot_needs_is_copied);
 	tcase_add_test(tc, a_session_that_is_alive_keeps_what_it_may_rely_on);

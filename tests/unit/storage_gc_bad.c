@@ -413,6 +413,28 @@ START_TEST(a_listing_that_fails_ends_it)
 }
 END_TEST
 
+/* Asked for the whole, a part, the last part, and for the whole again. */
+START_TEST(a_listing_that_fails_once_ends_it)
+{
+	static const uint64_t which[] = { 1, 2, 17, 18 };
+
+	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+		const struct fault f = { .call = FAULT_LIST,
+					 .action = FAULT_FAIL,
+					 .prefix = "receipts/",
+					 .nth = which[i],
+					 .times = 1 };
+
+		fault_add(gc_store(g), &f);
+		ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		fault_clear(gc_store(g));
+		ck_assert_uint_eq(gc_packs(g), packs);
+	}
+	expect_collection();
+}
+END_TEST
+
 /* Whether both objects there are in one sixteenth of the folder. */
 static bool is_one_part(const char *folder)
 {
@@ -740,6 +762,7 @@ static void cases(TCase *tc)
 		       a_mark_of_a_newer_program_ends_collections_and_writers);
 	tcase_add_test(tc, a_fence_and_a_void_that_do_not_open_harm_nothing);
 	tcase_add_test(tc, a_listing_that_fails_ends_it);
+	tcase_add_test(tc, a_listing_that_fails_once_ends_it);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
 	tcase_add_test(tc, packs_that_are_not_listed_stop_it);
 	tcase_add_test(tc, marked_packs_that_are_not_listed_are_asked_for);

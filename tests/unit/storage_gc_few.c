@@ -33,8 +33,8 @@ static int first_entry(void *arg, const struct pack_entry *x, struct err *e)
 	return 0;
 }
 
-/* A snapshot of twenty files that is deleted, and one of two of them. */
-static void take_mostly_dead(void)
+/* A snapshot of twenty files that is deleted, and one of some of them. */
+static void take_mostly_dead_of(int dead)
 {
 	char name[16];
 
@@ -43,13 +43,29 @@ static void take_mostly_dead(void)
 		gc_file(g, name);
 	}
 	(void)gc_take(g);
-	for (int i = 0; i < 18; i++) {
+	for (int i = 0; i < dead; i++) {
 		(void)snprintf(name, sizeof(name), "f%d", i);
 		gc_unfile(g, name);
 	}
 	(void)gc_take(g);
 	gc_erase(g, 0);
 }
+
+static void take_mostly_dead(void)
+{
+	take_mostly_dead_of(18);
+}
+
+/* One pack of which nearly half is needed is not one of many small ones. */
+START_TEST(a_pack_of_which_more_than_half_is_dead_is_rewritten)
+{
+	take_mostly_dead_of(12);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.bytes_copied, 8 * GC_FILE_BYTES);
+	ck_assert_uint_gt(g->result.bytes_freed, 12 * GC_FILE_BYTES);
+	gc_expect(g, 1);
+}
+END_TEST
 
 START_TEST(mostly_dead_packs_are_rewritten)
 {
@@ -282,6 +298,7 @@ static void cases(TCase *tc)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, mostly_dead_packs_are_rewritten);
+	tcase_add_test(tc, a_pack_of_which_more_than_half_is_dead_is_rewritten);
 	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
 	tcase_add_test(tc, merging_the_index_loses_nothing);

@@ -586,6 +586,25 @@ START_TEST(hostile_roots_are_refused)
 }
 END_TEST
 
+/* What is missing would read as 0: an index that names nothing. */
+START_TEST(a_root_that_is_cut_off_is_refused)
+{
+	static const uint8_t zeros[32];
+	struct err e;
+
+	for (size_t n = 0; n <= sizeof(zeros); n++) {
+		struct index_object *o = calloc(1, sizeof(*o));
+		int failed;
+
+		ck_assert_ptr_nonnull(o);
+		o->in.tail_at = OBJECT_HEADER_SIZE;
+		failed = index_object_parse_root(o, zeros, n, &e);
+		index_object_free(o);
+		ck_assert_int_eq(failed, n < sizeof(zeros) ? -1 : 0);
+	}
+}
+END_TEST
+
 START_TEST(hostile_blocks_are_refused)
 {
 	uint64_t fences[2] = { 0, UINT64_MAX };
@@ -893,6 +912,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_was_merged_while_in_use_is_found);
 	tcase_add_test(tc, a_refresh_that_fails_loses_nothing);
 	tcase_add_test(tc, hostile_roots_are_refused);
+	tcase_add_test(tc, a_root_that_is_cut_off_is_refused);
 	tcase_add_test(tc, hostile_blocks_are_refused);
 	tcase_add_test(tc, threads_look_up_while_objects_are_added);
 }

@@ -503,6 +503,34 @@ START_TEST(what_was_collected_meanwhile_is_stored_anew)
 }
 END_TEST
 
+/* As many as two full marks name, the last of them ours. */
+START_TEST(marks_may_name_many_packs)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	struct chunk_id id;
+
+	ck_ok(add(w, k, 1, 5000, &id, NULL, &e));
+	publish(w);
+	writer_close(w);
+	for (int i = 0; i < 2; i++) {
+		CLEANUP(record_done) struct record mark;
+
+		record_init(&mark, OBJECT_MARK);
+		mark.id = object_id_new();
+		for (size_t n = 1; n < RECORD_IDS_MAX; n++)
+			ck_ok(record_add_id(&mark, object_id_new(), &e));
+		ck_ok(record_add_id(&mark, pack_of(&id), &e));
+		ck_ok(record_put(repository_store(f.r), repository_keys(f.r),
+				 &mark, 0, &e));
+	}
+	w = open_writer();
+	ck_assert_int_eq(writer_has(w, &id, &e), 0);
+	writer_close(w);
+	chunk_worker_free(k);
+}
+END_TEST
+
 static void put_simple(enum object_kind kind, struct object_id id)
 {
 	struct record r;
@@ -528,6 +556,34 @@ START_TEST(a_fenced_session_is_not_acknowledged)
 	ck_assert_str_ne(e.hint, "");
 	writer_close(w);
 	manifest_done(&m);
+}
+END_TEST
+
+static enum err_code explained(struct writer *w, enum err_code code)
+{
+	struct err why = { 0 };
+
+	(void)err_set(&why, code, "it went wrong");
+	writer_explain(w, &why);
+	return why.code;
+}
+
+/* What went wrong for being given up is told so, and nothing else is. */
+START_TEST(a_fence_explains_what_went_wrong)
+{
+	struct writer *w = open_writer();
+	const struct fault broken = { .call = FAULT_READ,
+				      .action = FAULT_FAIL,
+				      .prefix = "fences/" };
+
+	ck_assert_int_eq(explained(w, ERR_NOT_FOUND), ERR_NOT_FOUND);
+	fault_add(faulty, &broken);
+	ck_assert_int_eq(explained(w, ERR_NOT_FOUND), ERR_NOT_FOUND);
+	fault_clear(faulty);
+	put_simple(OBJECT_FENCE, writer_session(w));
+	ck_assert_int_eq(explained(w, ERR_NOT_FOUND), ERR_BUSY);
+	ck_assert_int_eq(explained(w, ERR_INTERRUPTED), ERR_INTERRUPTED);
+	writer_close(w);
 }
 END_TEST
 
@@ -771,6 +827,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, marked_packs_count_as_absent_for_writers_only);
 	tcase_add_test(tc, what_was_collected_meanwhile_is_stored_anew);
 	tcase_add_test(tc, a_fenced_session_is_not_acknowledged);
+	tcase_add_test(tc, marks_may_name_many_packs);
+	tcase_add_test(tc, a_fence_explains_what_went_wrong);
 	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
 	tcase_add_test(tc, a_revocation_ends_sessions_under_way);
 	tcase_add_test(tc, what_came_with_a_revocation_is_no_damage);
