@@ -590,6 +590,74 @@ START_TEST(a_collection_that_fails_anywhere_harms_nothing)
 }
 END_TEST
 
+/* One file of one chunk, so that each time the calls are the same. */
+static void take_and_mark(void)
+{
+	char path[2 * SCRATCH_PATH];
+	FILE *file;
+
+	gc_frame_done(g);
+	gc_frame_init(g, "mem:gc_bad");
+	(void)snprintf(path, sizeof(path), "%s/small", g->f.from);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fputs("small", file) >= 0, 1);
+	ck_assert_int_eq(fclose(file), 0);
+	(void)gc_take(g);
+	gc_mark_all(g);
+}
+
+static void count_call(void *arg, const char *name)
+{
+	(void)name;
+	++*(uint64_t *)arg;
+}
+
+/*
+ * All packs are marked, and what is needed of them is to be copied, when one
+ * call fails, and none after it: what was not seen was not copied, and that it
+ * was not is told.
+ */
+START_TEST(a_call_that_fails_once_is_not_passed_over)
+{
+	static const struct {
+		enum fault_call call;
+		const char *prefix;
+		uint64_t stride;
+	} tried[] = { { FAULT_READ, "index/", 1 }, { FAULT_READ, NULL, 3 },
+		      { FAULT_SIZE, NULL, 2 },	   { FAULT_LIST, NULL, 11 },
+		      { FAULT_BEGIN, NULL, 1 },	   { FAULT_APPEND, NULL, 3 },
+		      { FAULT_COMMIT, NULL, 1 },   { FAULT_REMOVE, "data/", 1 },
+		      { FAULT_REMOVE, "meta/", 1 } };
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		uint64_t calls = 0;
+		struct fault f = { .call = tried[i].call,
+				   .action = FAULT_RUN,
+				   .prefix = tried[i].prefix,
+				   .run = count_call,
+				   .arg = &calls };
+
+		take_and_mark();
+		fault_add(gc_store(g), &f);
+		gc_collect(g, 0);
+		ck_assert_uint_gt(g->result.deleted, 0);
+		f.action = FAULT_FAIL;
+		f.times = 1;
+		f.nth = 1 + random_below(&g->dice, tried[i].stride);
+		for (; f.nth <= calls; f.nth += tried[i].stride) {
+			take_and_mark();
+			fault_add(gc_store(g), &f);
+			ck_assert_int_eq(
+				gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+			ck_assert_int_eq(g->e.code, ERR_IO);
+			fault_clear(gc_store(g));
+			gc_expect(g, 0);
+		}
+	}
+}
+END_TEST
+
 /* ---- Standing still ----------------------------------------------------- */
 
 /* Whoever else is here, when the check has listed snapshots and the index. */
@@ -775,6 +843,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       what_is_gone_for_good_is_damage_until_it_is_accepted);
 	tcase_add_test(tc, a_collection_that_fails_anywhere_harms_nothing);
+	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, a_check_that_stood_still_is_no_judge);
 	tcase_add_test(tc, a_collection_that_stood_still_is_no_judge);
 	tcase_add_test(tc, a_collection_that_is_more_patient_is_no_judge);
