@@ -191,7 +191,9 @@ END_TEST
 static int data_pack(void *arg, const struct pack_entry *x, struct err *e)
 {
 	(void)e;
-	*(struct pack_entry *)arg = *x;
+	/* A tree would have stopped it before. */
+	if (!chunk_kind_is_meta(x->seal.kind))
+		*(struct pack_entry *)arg = *x;
 	return 0;
 }
 
@@ -217,16 +219,14 @@ START_TEST(a_chunk_that_cannot_be_copied_stops_it)
 	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &mark, 0,
 			 &g->e));
 	record_done(&mark);
-	name = object_name(chunk_kind_is_meta(last.seal.kind)
-				   ? OBJECT_META_PACK
-				   : OBJECT_DATA_PACK,
-			   last.place.pack);
+	name = object_name(OBJECT_DATA_PACK, last.place.pack);
 	repo_get(gc_store(g), name.s, &b);
 	for (size_t i = OBJECT_HEADER_SIZE; i < b.len - 400; i += 13)
 		b.data[i] ^= 1;
 	repo_set(gc_store(g), name.s, b.data, b.len);
 	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
 	ck_assert_int_eq(g->e.code, ERR_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(g->e.text, "cannot be copied"));
 	ck_assert_uint_eq(gc_objects(g, name.s), 1);
 }
 END_TEST
@@ -447,6 +447,80 @@ static bool is_one_part(const char *folder)
 	ck_assert_uint_eq(l.n, 2);
 	return l.v[0].s[strlen(folder)] == l.v[1].s[strlen(folder)];
 }
+
+static void part_name(const char *folder, const char *begins, bool pair,
+		      char out[STORE_NAME_MAX + 1])
+{
+	static const char zeros[] = "00000000000000000000000000000000";
+
+	(void)snprintf(out, STORE_NAME_MAX + 1, "%s/%s%s%s%s", folder, begins,
+		       zeros + strlen(begins), pair ? "-" : "",
+		       pair ? zeros : "");
+}
+
+/*
+ * In the first part are two, in the second one that begins as a seventeenth
+ * would, in the last one, and a name that is no id and comes before them all.
+ */
+static const char *const in_parts[] = { "00", "01", "10", "f0" };
+#define IN_PARTS (sizeof(in_parts) / sizeof(in_parts[0]))
+
+static void fill_parts(const char *folder, bool pair, bool there)
+{
+	char name[STORE_NAME_MAX + 1];
+
+	for (size_t i = 0; i < IN_PARTS; i++) {
+		part_name(folder, in_parts[i], pair, name);
+		if (there)
+			repo_set(gc_store(g), name, "rubbish", 7);
+		else
+			gc_ok(store_remove(gc_store(g), name, &g->e));
+	}
+	(void)snprintf(name, sizeof(name), "%s/-", folder);
+	if (there)
+		repo_set(gc_store(g), name, "rubbish", 7);
+	else
+		gc_ok(store_remove(gc_store(g), name, &g->e));
+}
+
+/* A folder lists all but the last one or two, and its parts all. */
+START_TEST(each_folder_that_decides_is_listed_by_its_parts)
+{
+	static const struct {
+		const char *name;
+		bool pair;
+	} folders[] = { { "sessions", false }, { "pins", false },
+			{ "marks", false },    { "snapshots", true },
+			{ "index", false },    { "tombstones", true },
+			{ "undeletes", true }, { "holds", false },
+			{ "locks", true },     { "receipts", false } };
+	char prefix[STORE_NAME_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		struct fault cut = { .call = FAULT_LIST,
+				     .action = FAULT_SHORT,
+				     .prefix = prefix };
+
+		(void)snprintf(prefix, sizeof(prefix), "%s/", folders[i].name);
+		fill_parts(folders[i].name, folders[i].pair, true);
+		cut.amount = gc_objects(g, prefix);
+		/* Without the last: as many as the parts have, or fewer. */
+		for (int left_out = 1; left_out <= 2; left_out++) {
+			cut.amount--;
+			fault_add(gc_store(g), &cut);
+			ck_assert_int_eq(
+				gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+			fault_clear(gc_store(g));
+			ck_assert_msg(strstr(g->e.text, "asked for its parts"),
+				      "%s %d: %s", prefix, left_out, g->e.text);
+		}
+		fill_parts(folders[i].name, folders[i].pair, false);
+	}
+	/* Receipts of nobody are in nobody's way, nor is what is no id. */
+	fill_parts("receipts", false, true);
+	expect_collection();
+}
+END_TEST
 
 /* Every listing ends after one object: of what has two, its parts' do not. */
 START_TEST(a_listing_that_is_cut_short_stops_it)
@@ -834,6 +908,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_fence_and_a_void_that_do_not_open_harm_nothing);
 	tcase_add_test(tc, a_listing_that_fails_ends_it);
 	tcase_add_test(tc, a_listing_that_fails_once_ends_it);
+	tcase_add_test(tc, each_folder_that_decides_is_listed_by_its_parts);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
 	tcase_add_test(tc, packs_that_are_not_listed_stop_it);
 	tcase_add_test(tc, marked_packs_that_are_not_listed_are_asked_for);
