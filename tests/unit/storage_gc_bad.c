@@ -301,6 +301,26 @@ START_TEST(an_undelete_that_cannot_be_read_is_not_annulled)
 }
 END_TEST
 
+/* It would go on deleting the snapshot. */
+START_TEST(undelete_stops_at_a_tombstone_that_cannot_be_read)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, 0);
+	const struct deletion d = gc_asked(g);
+	const struct fault unreadable = { .call = FAULT_READ,
+					  .action = FAULT_FAIL,
+					  .prefix = "tombstones/",
+					  .sys = EIO };
+
+	fault_add(gc_store(g), &unreadable);
+	ck_assert_int_eq(deletion_undelete(g->f.r, &s, &d, &g->e), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_objects(g, "undeletes/"), 0);
+	gc_ok(gc_undelete(g, 0));
+}
+END_TEST
+
 START_TEST(a_hold_that_does_not_open_holds_everything)
 {
 	put_rubbish(object_name(OBJECT_HOLD, object_id_new()));
@@ -898,6 +918,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_tombstone_that_does_not_open_deletes_nothing);
 	tcase_add_test(tc, an_undelete_that_does_not_open_is_in_force);
 	tcase_add_test(tc, an_undelete_that_cannot_be_read_is_not_annulled);
+	tcase_add_test(tc, undelete_stops_at_a_tombstone_that_cannot_be_read);
 	tcase_add_test(tc, a_hold_that_does_not_open_holds_everything);
 	tcase_add_test(tc, a_lock_that_does_not_open_has_no_end);
 	tcase_add_test(tc, a_session_that_does_not_open_is_at_work);

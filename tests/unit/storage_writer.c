@@ -559,6 +559,75 @@ START_TEST(a_fenced_session_is_not_acknowledged)
 }
 END_TEST
 
+/*
+ * Whoever publishes it again, as an undelete does, changes nothing of when it
+ * was received; nor is a manifest ever replaced.
+ */
+START_TEST(what_is_published_stays)
+{
+	const struct writer_options o = { .purpose = RECORD_UNDELETE,
+					  .snapshot = object_id_new(),
+					  .host = "host" };
+	struct writer *w = NULL;
+	CLEANUP(record_done) struct record r;
+	struct object_name name;
+	struct manifest m;
+
+	manifest_init(&m);
+	for (int32_t i = 0; i < 2; i++) {
+		ck_ok(writer_open(f.r, &o, &w, &e));
+		ck_ok(writer_publish(w, &m, (struct instant){ 5 + i, 0 },
+				     i ? RECORD_PROCESS : RECORD_STORE, &e));
+		writer_close(w);
+	}
+	ck_assert_uint_eq(objects("snapshots/"), 2);
+	ck_assert_uint_eq(objects("receipts/"), 1);
+	ck_assert_int_eq(record_get(repository_store(f.r), repository_keys(f.r),
+				    OBJECT_RECEIPT,
+				    object_name(OBJECT_RECEIPT, o.snapshot).s,
+				    &r, &e),
+			 1);
+	ck_assert_int_eq(r.time.sec, 5);
+	ck_assert_uint_eq(r.clock, RECORD_STORE);
+	ck_assert(object_id_equal(r.id, o.snapshot));
+	ck_assert(object_id_equal(r.snapshot, o.snapshot));
+	ck_ok(writer_open(f.r, &o, &w, &e));
+	name = object_name_pair(OBJECT_MANIFEST, o.snapshot, writer_session(w));
+	ck_ok(store_put(repository_store(f.r), name.s, "there", 5, 0, &e));
+	ck_assert_int_lt(writer_publish(w, &m, (struct instant){ 0 },
+					RECORD_PROCESS, &e),
+			 0);
+	ck_assert_int_eq(e.code, ERR_EXISTS);
+	writer_close(w);
+	manifest_done(&m);
+}
+END_TEST
+
+/* So many entries, or so many bytes of packs. */
+START_TEST(an_index_object_is_due_in_time)
+{
+	static struct pack_entry v[1000];
+	struct writer *w = open_writer();
+
+	for (uint32_t i = 0; i < 1000; i++)
+		v[i].seal.id.b[0] = (uint8_t)i;
+	ck_assert(!writer_index_is_due(w));
+	ck_ok(writer_index_remember(w, v, 1, 1, &e));
+	ck_ok(writer_index_remember(w, v, 1, (8ULL << 30) - 2, &e));
+	ck_assert(!writer_index_is_due(w));
+	ck_ok(writer_index_remember(w, v, 1, 1, &e));
+	ck_assert(writer_index_is_due(w));
+	ck_ok(writer_index_flush(w, &e));
+	ck_assert(!writer_index_is_due(w));
+	for (unsigned int n = 0; n < 64; n++) {
+		ck_assert(!writer_index_is_due(w));
+		ck_ok(writer_index_remember(w, v, 1000, 1, &e));
+	}
+	ck_assert(writer_index_is_due(w));
+	writer_close(w);
+}
+END_TEST
+
 static enum err_code explained(struct writer *w, enum err_code code)
 {
 	struct err why = { 0 };
@@ -828,6 +897,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_was_collected_meanwhile_is_stored_anew);
 	tcase_add_test(tc, a_fenced_session_is_not_acknowledged);
 	tcase_add_test(tc, marks_may_name_many_packs);
+	tcase_add_test(tc, what_is_published_stays);
+	tcase_add_test(tc, an_index_object_is_due_in_time);
 	tcase_add_test(tc, a_fence_explains_what_went_wrong);
 	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
 	tcase_add_test(tc, a_revocation_ends_sessions_under_way);
