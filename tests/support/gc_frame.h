@@ -196,7 +196,10 @@ static inline int gc_collect_with(struct gc_frame *g, int64_t grace_ms,
 }
 static inline void gc_collect(struct gc_frame *g, int64_t grace_ms)
 {
-	gc_ok(gc_collect_with(g, grace_ms, GC_REWRITE_BYTES));
+	const int failed = gc_collect_with(g, grace_ms, GC_REWRITE_BYTES);
+
+	gc_ok(failed);
+	ck_assert_int_eq(failed, 0);
 }
 
 /* It restores bit for bit, by somebody who knows only what the store says. */

@@ -339,7 +339,15 @@ struct shown {
 	uint64_t copied;
 	uint64_t deleted;
 	unsigned int listings;
+	struct record session;
 };
+
+/* The collector's own, at its first word. */
+static void note_session(struct shown *s)
+{
+	gc_ok(record_get(gc_store(g), repository_keys(g->f.r), OBJECT_SESSION,
+			 gc_last(g, "sessions/").s, &s->session, &g->e));
+}
 
 static void note_progress(void *arg, const struct gc_progress *p)
 {
@@ -356,7 +364,8 @@ static void note_progress(void *arg, const struct gc_progress *p)
 	} else if (strcmp(p->stage, "listing") == 0) {
 		ck_assert_uint_eq(p->done, 0);
 		ck_assert_uint_eq(p->total, 0);
-		s->listings++;
+		if (s->listings++ == 0)
+			note_session(s);
 	}
 }
 
@@ -370,15 +379,76 @@ START_TEST(progress_is_what_was_done)
 				      .arg = &s };
 
 	take_two();
+	ck_assert_uint_eq(gc_objects(g, "data/"), 1);
 	gc_mark_all(g);
 	gc_ok(gc_run(g->f.r, &o, &g->result, &g->e));
 	ck_assert_uint_gt(s.copied, 0);
 	ck_assert_uint_eq(s.copied, g->result.chunks_copied);
 	ck_assert_uint_gt(s.deleted, 0);
 	ck_assert_uint_eq(s.deleted, g->result.deleted);
-	ck_assert_uint_ge(s.listings, 1);
+	/* The comparison's, and both surveys'. */
+	ck_assert_uint_eq(s.listings, 3);
+	ck_assert_uint_eq(s.session.purpose, RECORD_COLLECT);
+	ck_assert_uint_eq(s.session.pid, (uint64_t)getpid());
+	ck_assert_str_eq(s.session.by, "host");
+	ck_assert_int_eq(instant_compare(s.session.time, g->now), 0);
+	ck_assert(!object_id_is_zero(s.session.id));
+	record_done(&s.session);
+	/* In as few packs as there were. */
+	ck_assert_uint_eq(gc_objects(g, "data/"), 1);
 	ck_assert_uint_gt(g->result.bytes_copied, 3 * GC_FILE_BYTES);
 	ck_assert_uint_lt(g->result.bytes_copied, 4 * GC_FILE_BYTES);
+}
+END_TEST
+
+struct stopping {
+	const char *at;
+	atomic_bool cancel;
+	bool reached;
+};
+
+static void stop_there(void *arg, const struct gc_progress *p)
+{
+	struct stopping *s = arg;
+
+	/* As soon as it was begun: there is more of it. */
+	if (strcmp(p->stage, s->at) != 0 || p->done > 1)
+		return;
+	s->reached = true;
+	atomic_store(&s->cancel, true);
+}
+
+START_TEST(it_can_be_stopped_in_each_stage)
+{
+	static const char *const stages[] = { "listing",
+					      "waiting to see who is alive",
+					      "trees", "copying", "deleting" };
+	struct stopping s = { .reached = false };
+	const struct gc_options o = { .now = g->now,
+				      .rewrite_bytes = GC_REWRITE_BYTES,
+				      .host = "host",
+				      .cancel = &s.cancel,
+				      .progress = stop_there,
+				      .arg = &s };
+
+	take_two();
+	gc_mark_all(g);
+	(void)gc_dead(g, OBJECT_PIN, g->ids[0]);
+	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+		s.at = stages[i];
+		s.reached = false;
+		atomic_store(&s.cancel, false);
+		ck_assert_int_eq(gc_run(g->f.r, &o, &g->result, &g->e), -1);
+		ck_assert_msg(g->e.code == ERR_INTERRUPTED, "%s: %s", s.at,
+			      g->e.text);
+		ck_assert_msg(s.reached, "%s", s.at);
+		/* One of those that there are was begun. */
+		ck_assert_uint_le(g->result.chunks_copied, i < 4 ? 1 : 99);
+		ck_assert_uint_le(g->result.deleted, 1);
+		err_clear(&g->e);
+	}
+	gc_expect(g, 0);
+	gc_expect(g, 1);
 }
 END_TEST
 
@@ -669,6 +739,9 @@ START_TEST(a_pin_keeps_packs_that_are_marked)
 	gc_collect(g, 0);
 	ck_assert_uint_gt(g->result.n_blocked, 0);
 	ck_assert_int_eq(g->result.blocked[0].kind, OBJECT_PIN);
+	/* What the reader needs is left where it is. */
+	ck_assert_uint_lt(g->result.bytes_copied, GC_FILE_BYTES);
+	ck_assert_uint_le(g->result.chunks_live, g->result.chunks);
 	gc_expect(g, 0);
 	beat_stop(pin);
 	gc_collect(g, 0);
@@ -711,6 +784,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_lock_keeps_what_is_deleted);
 	tcase_add_test(tc, what_is_needed_again_is_stored_again);
 	tcase_add_test(tc, progress_is_what_was_done);
+	tcase_add_test(tc, it_can_be_stopped_in_each_stage);
 	tcase_add_test(tc, what_is_marked_cannot_be_undeleted);
 	tcase_add_test(tc, what_a_mark_names_and_a_snapshot_needs_is_copied);
 	tcase_add_test(tc, a_session_that_is_alive_keeps_what_it_may_rely_on);
