@@ -144,6 +144,24 @@ START_TEST(what_a_node_reaches_that_was_given_up_and_opens_again_stays)
 }
 END_TEST
 
+/* Nobody has the chunks whole; what is left of them may yet be mended. */
+START_TEST(what_is_left_of_a_chunk_that_was_given_up_stays)
+{
+	const struct object_name data = gc_last(g, "data/");
+	CLEANUP(buf_done) struct buf sound;
+
+	repo_get(gc_store(g), data.s, &sound);
+	gc_damage_chunks(g, data.s);
+	gc_repair(g);
+	gc_mark_all(g);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, data.s), 1);
+	repo_set(gc_store(g), data.s, sound.data, sound.len);
+	gc_repair(g);
+	gc_expect(g, 1);
+}
+END_TEST
+
 START_TEST(a_pack_that_is_gone_stops_it_until_it_is_given_up)
 {
 	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
@@ -908,6 +926,7 @@ static void cases(TCase *tc)
 	tcase_add_test(
 		tc,
 		what_a_node_reaches_that_was_given_up_and_opens_again_stays);
+	tcase_add_test(tc, what_is_left_of_a_chunk_that_was_given_up_stays);
 	tcase_add_test(tc, a_pack_that_is_gone_stops_it_until_it_is_given_up);
 	tcase_add_test(tc,
 		       what_is_needed_of_a_marked_pack_that_is_gone_stops_it);

@@ -110,6 +110,30 @@ START_TEST(no_more_is_rewritten_than_is_allowed)
 }
 END_TEST
 
+/* Of two packs that are mostly dead the deader one, and then no more. */
+START_TEST(what_is_allowed_is_for_all_packs)
+{
+	char name[16];
+
+	take_mostly_dead();
+	for (int i = 0; i < 18; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	for (int i = 1; i < 18; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_unfile(g, name);
+	}
+	(void)gc_take(g);
+	gc_erase(g, 2);
+	gc_ok(gc_collect_with(g, 0, 3 * GC_FILE_BYTES));
+	ck_assert_uint_gt(g->result.bytes_copied, GC_FILE_BYTES);
+	ck_assert_uint_le(g->result.bytes_copied, 3 * GC_FILE_BYTES);
+	gc_expect(g, 3);
+}
+END_TEST
+
 static int add_to_sum(void *arg, const struct pack_entry *x, struct err *e)
 {
 	uint64_t *sum = arg;
@@ -301,6 +325,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_pack_of_which_more_than_half_is_dead_is_rewritten);
 	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
+	tcase_add_test(tc, what_is_allowed_is_for_all_packs);
 	tcase_add_test(tc, merging_the_index_loses_nothing);
 	tcase_add_test(tc,
 		       a_mark_of_a_clock_that_is_ahead_keeps_no_index_object);

@@ -426,6 +426,20 @@ START_TEST(a_second_void_in_the_middle_of_adopting_harms_nothing)
 }
 END_TEST
 
+/* After that, before it marks: what it would mark was for others to judge. */
+START_TEST(a_collector_that_was_given_up_marks_nothing)
+{
+	take_two();
+	gc_erase(g, 0);
+	later(10);
+	gc_meanwhile(g, FAULT_READ, "fences/", 2, give_up);
+	expect_busy(gc_collect_with(g, 1, 0), "given up");
+	ck_assert_uint_eq(g->result.marked, 0);
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
+	expect_nothing_lost();
+}
+END_TEST
+
 /* ---- Keys --------------------------------------------------------------- */
 
 static struct object_id second_slot;
@@ -633,6 +647,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_undelete_that_comes_before_the_deletion_is_heard);
 	tcase_add_test(tc, what_an_undelete_has_published_is_left_to_it);
 	tcase_add_test(tc, a_collector_that_was_given_up_deletes_nothing);
+	tcase_add_test(tc, a_collector_that_was_given_up_marks_nothing);
 	tcase_add_test(tc, what_a_second_void_leaves_out_was_adopted);
 	tcase_add_test(tc,
 		       a_second_void_in_the_middle_of_adopting_harms_nothing);

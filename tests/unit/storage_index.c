@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "storage/repository/index_internal.h"
+#include "storage/repository/record.h"
 #include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 #include "tests/support/repo_keys.h"
@@ -247,6 +248,52 @@ START_TEST(the_superseded_is_ignored)
 	ck_assert_uint_eq(index_set_objects(x), 1);
 	ck_assert_uint_eq(holder(x, 4), 0);
 	ck_assert_uint_eq(holder(x, 5), 2);
+}
+END_TEST
+
+static int count_damage(void *arg, struct object_id id, const struct err *why,
+			struct err *e)
+{
+	(void)id;
+	(void)why;
+	(void)e;
+	++*(unsigned int *)arg;
+	return 0;
+}
+
+/* It does not open; what supersedes it is of a session, which is voided. */
+START_TEST(what_does_not_count_supersedes_nothing)
+{
+	const struct object_id session = { { 's' } };
+	const struct object_id old = write_range(0, 10, 1, 1, NULL);
+	const struct object_name name = object_name(OBJECT_INDEX, old);
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	const struct pack_entry entry = entry_of(5, 2);
+	CLEANUP(buf_done) struct buf b;
+	struct index_set *x = NULL;
+	unsigned int told = 0;
+	struct record v;
+	struct err e;
+
+	ck_ok(index_writer_open(store, keys, session, &w, &e));
+	ck_ok(index_writer_add(w, &entry, &e));
+	ck_ok(index_writer_supersede(w, old, &e));
+	ck_ok(index_writer_commit(w, NULL, &e));
+	repo_get(store, name.s, &b);
+	b.data[b.len - 1] ^= 1;
+	repo_set(store, name.s, b.data, b.len);
+	ck_ok(open_with(CACHE, count_damage, &told, &x, &e));
+	ck_assert_uint_eq(told, 0);
+	ck_assert_uint_eq(holder(x, 5), 2);
+	index_set_free(x);
+	record_init(&v, OBJECT_VOID);
+	v.id = object_id_new();
+	v.session = session;
+	ck_ok(record_put(store, keys, &v, 0, &e));
+	ck_ok(open_with(CACHE, count_damage, &told, &x, &e));
+	ck_assert_uint_eq(told, 1);
+	ck_assert_uint_eq(holder(x, 5), 0);
+	index_set_free(x);
 }
 END_TEST
 
@@ -586,6 +633,33 @@ START_TEST(hostile_roots_are_refused)
 }
 END_TEST
 
+/* A root that names so many blocks and superseded objects in so much space. */
+static int parse_spacious(uint64_t blocks_of_space, uint32_t superseded)
+{
+	CLEANUP(index_object_free)
+	struct index_object *o = calloc(1, sizeof(*o));
+	static uint8_t root[32 + 16 * (INDEX_SUPERSEDED_MAX + 1)];
+	struct err e;
+
+	ck_assert_ptr_nonnull(o);
+	o->in.tail_at = OBJECT_HEADER_SIZE + blocks_of_space * INDEX_BLOCK_SIZE;
+	memcpy(root + 28, &superseded, sizeof(superseded)); /* little-endian */
+	return index_object_parse_root(o, root, 32 + 16 * (size_t)superseded,
+				       &e);
+}
+
+START_TEST(roots_have_limits)
+{
+	const uint64_t most = 2 * (uint64_t)INDEX_BLOCKS_MAX;
+
+	ck_assert_int_eq(parse_spacious(0, 0), 0);
+	ck_assert_int_eq(parse_spacious(most, 0), 0);
+	ck_assert_int_eq(parse_spacious(most + 1, 0), -1);
+	ck_assert_int_eq(parse_spacious(0, INDEX_SUPERSEDED_MAX), 0);
+	ck_assert_int_eq(parse_spacious(0, INDEX_SUPERSEDED_MAX + 1), -1);
+}
+END_TEST
+
 /* What is missing would read as 0: an index that names nothing. */
 START_TEST(a_root_that_is_cut_off_is_refused)
 {
@@ -894,6 +968,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, other_holders_are_found);
 	tcase_add_test(tc, a_chunk_may_fill_several_blocks);
 	tcase_add_test(tc, the_superseded_is_ignored);
+	tcase_add_test(tc, what_does_not_count_supersedes_nothing);
 	tcase_add_test(tc, the_hidden_counts_as_absent);
 	tcase_add_test(tc, what_is_added_is_visible_at_once);
 	tcase_add_test(tc, a_walk_is_in_order_and_tells_each_once);
@@ -913,6 +988,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_refresh_that_fails_loses_nothing);
 	tcase_add_test(tc, hostile_roots_are_refused);
 	tcase_add_test(tc, a_root_that_is_cut_off_is_refused);
+	tcase_add_test(tc, roots_have_limits);
 	tcase_add_test(tc, hostile_blocks_are_refused);
 	tcase_add_test(tc, threads_look_up_while_objects_are_added);
 }

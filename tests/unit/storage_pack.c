@@ -417,6 +417,53 @@ START_TEST(packs_end_where_little_is_filled_up)
 }
 END_TEST
 
+/* Each bound of what an entry can say, and one beyond. */
+START_TEST(entries_stay_in_their_pack)
+{
+	const struct pack_entry good = {
+		.seal = { .kind = CHUNK_DATA, .epoch = 1, .plain_len = 1000 },
+		.place = { .offset = OBJECT_HEADER_SIZE,
+			   .len = 1001 + SEAL_OVERHEAD }
+	};
+	struct pack_entry x = good;
+
+	ck_assert(pack_entry_is_sound(&x));
+	x.place.len++;
+	ck_assert(!pack_entry_is_sound(&x));
+	x.place.len = SEAL_OVERHEAD + 1;
+	ck_assert(pack_entry_is_sound(&x));
+	x.place.len--;
+	ck_assert(!pack_entry_is_sound(&x));
+	x = good;
+	x.place.offset--;
+	ck_assert(!pack_entry_is_sound(&x));
+	x.place.offset = (uint32_t)(PACK_MAX - x.place.len);
+	ck_assert(pack_entry_is_sound(&x));
+	x.place.offset++;
+	ck_assert(!pack_entry_is_sound(&x));
+	x.place.offset = (uint32_t)PACK_MAX + 1;
+	ck_assert(!pack_entry_is_sound(&x));
+	x.place.offset = UINT32_MAX;
+	ck_assert(!pack_entry_is_sound(&x));
+	x = good;
+	x.seal.epoch = 0;
+	ck_assert(!pack_entry_is_sound(&x));
+	x = good;
+	x.seal.kind = CHUNK_KIND_END;
+	ck_assert(!pack_entry_is_sound(&x));
+	x.seal.kind--;
+	ck_assert(pack_entry_is_sound(&x));
+	x.seal.kind = CHUNK_DATA;
+	x.seal.kind--;
+	ck_assert(!pack_entry_is_sound(&x));
+	x = good;
+	x.seal.plain_len = CHUNK_MAX;
+	ck_assert(pack_entry_is_sound(&x));
+	x.seal.plain_len++;
+	ck_assert(!pack_entry_is_sound(&x));
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -429,6 +476,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_uncommitted_pack_leaves_nothing);
 	tcase_add_test(tc, what_does_not_belong_is_our_bug);
 	tcase_add_test(tc, packs_end_where_little_is_filled_up);
+	tcase_add_test(tc, entries_stay_in_their_pack);
 	tcase_add_test(tc, hostile_directories_are_refused);
 	tcase_add_test(tc, reading_past_the_end_is_an_error);
 }
