@@ -369,6 +369,123 @@ START_TEST(what_cannot_be_named_is_not_published)
 }
 END_TEST
 
+static void count_call(void *arg, const char *name)
+{
+	(void)name;
+	++*(uint64_t *)arg;
+}
+
+/* A session of some chunks: what publishing it says. */
+static int session_with(const struct fault *x)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	struct chunk_id id;
+	struct manifest m;
+	struct err ignored;
+	int failed = 0;
+
+	manifest_init(&m);
+	fault_add(faulty, x);
+	for (uint32_t n = 0; !failed && n < 3; n++)
+		failed = add(w, k, n, 5000, &id, NULL, &ignored);
+	failed = writer_publish(w, &m, (struct instant){ 0 }, RECORD_PROCESS,
+				&e);
+	fault_clear(faulty);
+	writer_close(w);
+	chunk_worker_free(k);
+	manifest_done(&m);
+	return failed;
+}
+
+/*
+ * Any call fails, and none after it: nobody is told that a snapshot is there
+ * of which something was not written.
+ */
+START_TEST(a_call_that_fails_once_is_not_passed_over)
+{
+	/* But its session's, which beats when it likes. */
+	static const char *const tried[] = { "data/",	   "index/",
+					     "receipts/",  "keyring/",
+					     "snapshots/", "fences/" };
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		uint64_t calls = 0;
+		struct fault x = { .call = FAULT_ANY,
+				   .action = FAULT_RUN,
+				   .prefix = tried[i],
+				   .everyone = true,
+				   .run = count_call,
+				   .arg = &calls,
+				   .code = ERR_FULL };
+
+		tear_down();
+		set_up();
+		ck_assert_int_eq(session_with(&x), 0);
+		ck_assert_uint_gt(calls, 0);
+		x.action = FAULT_FAIL;
+		x.times = 1;
+		for (x.nth = 1; x.nth <= calls; x.nth++) {
+			tear_down();
+			set_up();
+			ck_assert_int_lt(session_with(&x), 0);
+			ck_assert_int_eq(e.code, ERR_FULL);
+		}
+	}
+}
+END_TEST
+
+/* Smaller ones before larger ones, of data and of metadata each in one. */
+START_TEST(what_is_added_shares_packs)
+{
+	struct chunk_worker *k = new_worker();
+	struct writer *w = open_writer();
+	uint8_t *bytes = malloc(20000);
+	struct chunk_id id;
+
+	ck_assert_ptr_nonnull(bytes);
+	for (uint32_t n = 1; n < 20; n++) {
+		(void)chunk_of(n, n * 1000, bytes);
+		ck_ok(writer_add(w, k, n % 2 ? CHUNK_DATA : CHUNK_LEAF, bytes,
+				 n * 1000, &id, NULL, &e));
+	}
+	publish(w);
+	ck_assert_uint_eq(objects("data/"), 1);
+	ck_assert_uint_eq(objects("meta/"), 1);
+	ck_assert_uint_eq(w->n_fresh, 0);
+	writer_close(w);
+	ck_assert_uint_eq(objects("index/"), 1);
+	chunk_worker_free(k);
+	free(bytes);
+}
+END_TEST
+
+START_TEST(a_session_says_whose_it_is)
+{
+	const struct writer_options o = { .purpose = RECORD_REPLICATE,
+					  .snapshot = object_id_new(),
+					  .host = "host" };
+	CLEANUP(record_done) struct record r;
+	const struct instant before = clock_now();
+	struct writer *w = NULL;
+
+	ck_ok(writer_open(f.r, &o, &w, &e));
+	ck_assert_int_eq(
+		record_get(repository_store(f.r), repository_keys(f.r),
+			   OBJECT_SESSION,
+			   object_name(OBJECT_SESSION, writer_session(w)).s, &r,
+			   &e),
+		1);
+	ck_assert_uint_eq(r.purpose, RECORD_REPLICATE);
+	ck_assert_uint_eq(r.pid, (uint64_t)getpid());
+	ck_assert_str_eq(r.by, "host");
+	ck_assert_int_ge(instant_compare(r.time, before), 0);
+	ck_assert_uint_eq(r.n_ids, 1);
+	ck_assert(object_id_equal(r.ids[0], o.snapshot));
+	writer_close(w);
+}
+END_TEST
+
 #define BIG ((size_t)3 << 20)
 
 /* Packs that are durable are named although a later one could not be. */
@@ -891,6 +1008,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, many_threads_store_each_chunk_once);
 	tcase_add_test(tc, a_store_that_fails_stops_all_threads);
 	tcase_add_test(tc, what_cannot_be_named_is_not_published);
+	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
+	tcase_add_test(tc, what_is_added_shares_packs);
+	tcase_add_test(tc, a_session_says_whose_it_is);
 	tcase_add_test(tc, what_is_durable_is_reused_after_a_failure);
 	tcase_add_test(tc, what_was_added_is_reused_when_nothing_was_published);
 	tcase_add_test(tc, marked_packs_count_as_absent_for_writers_only);
