@@ -257,10 +257,8 @@ class Run:
             return "unreached"
         if key(m) in self.known and not self.args.known:
             return "known"
-        if self.args.left:
-            return "untried" if earlier == "unnoticed" else \
-                earlier or "untried"
-        if self.args.resume and earlier in ("noticed", "unnoticed"):
+        if (self.args.resume or self.args.left) and \
+           earlier in ("noticed", "unnoticed"):
             return earlier
         return "untried"
 
@@ -269,7 +267,7 @@ class Run:
         Those to be tried, in an order in which any beginning has as many of
         each file.  Which they are does not depend on what was tried already.
         """
-        left = {"unnoticed"} if self.args.left else {None}
+        wanted = "unnoticed" if self.args.left else "untried"
         places, chosen = collections.Counter(), []
         order = list(self.mutants)
         random.Random(self.args.seed).shuffle(order)
@@ -280,9 +278,8 @@ class Run:
                 continue
             place = places[m["file"]]
             places[m["file"]] += 1
-            if m["result"] == "untried" and \
-               (not self.args.each or place < self.args.each) and \
-               (not self.args.left or self.results.of(m) in left):
+            if m["result"] == wanted and \
+               (not self.args.each or place < self.args.each):
                 chosen.append((place, self.files.index(m["file"]), m))
         chosen.sort(key=lambda c: c[:2])
         return [m for _, _, m in chosen[:self.args.sample]]
