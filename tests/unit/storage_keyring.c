@@ -939,6 +939,99 @@ START_TEST(of_two_inits_one_succeeds)
 }
 END_TEST
 
+static void count_call(void *arg, const char *name)
+{
+	(void)name;
+	++*(uint64_t *)arg;
+}
+
+/* What each does with a key, on a store where a call fails; 0 when it did. */
+static int do_open(struct store *s, struct err *e)
+{
+	CLEANUP(keys_free) struct keys *k = NULL;
+
+	return keyring_open(s, key[0], &k, e);
+}
+static int do_init(struct store *s, struct err *e)
+{
+	CLEANUP(keys_free) struct keys *k = NULL;
+
+	return keyring_init(s, key[0], "first", now, &k, e);
+}
+static int do_list(struct store *s, struct err *e)
+{
+	struct listed l = { .n = 0 };
+
+	if (keyring_list(s, key[0], note_slot, &l, e))
+		return -1;
+	ck_assert_uint_eq(l.n, 2);
+	return 0;
+}
+static int do_add(struct store *s, struct err *e)
+{
+	struct object_id slot;
+
+	if (keyring_add(s, key[0], key[2], "second", now, &slot, e))
+		return -1;
+	ck_assert_int_eq(open_code(store, key[2]), ERR_NONE);
+	return 0;
+}
+static int do_revoke(struct store *s, struct err *e)
+{
+	if (keyring_revoke(s, key[0], to_revoke, now, e))
+		return -1;
+	ck_assert_int_eq(open_code(store, key[1]), ERR_BAD_KEY);
+	return 0;
+}
+
+START_TEST(a_call_that_fails_once_is_not_passed_over)
+{
+	static int (*const tried[])(struct store * s, struct err * e) = {
+		do_init, do_open, do_list, do_add, do_revoke
+	};
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		int failed = -1;
+
+		for (uint64_t nth = 1; failed; nth++) {
+			uint64_t calls = 0;
+			const struct fault count = { .call = FAULT_ANY,
+						     .action = FAULT_RUN,
+						     .run = count_call,
+						     .arg = &calls };
+			const struct fault fail = { .call = FAULT_ANY,
+						    .action = FAULT_FAIL,
+						    .nth = nth,
+						    .times = 1 };
+			struct store *s = NULL;
+			struct err e;
+
+			store_close(store);
+			store_mem_forget("mem:keyring");
+			ck_ok(store_open("mem:keyring", true, &store, &e));
+			if (tried[i] != do_init) {
+				init(store);
+				to_revoke = add(store, 1, "first");
+			}
+			ck_ok(store_open("mem:keyring", false, &s, &e));
+			ck_ok(fault_wrap(s, &s, &e));
+			fault_add(s, &fail);
+			ck_ok(fault_wrap(s, &s, &e));
+			fault_add(s, &count);
+			failed = tried[i](s, &e);
+			store_close(s);
+			if (failed)
+				ck_assert_int_eq(e.code, ERR_IO);
+			else
+				ck_assert_uint_lt(calls, nth);
+			if (tried[i] != do_init || !failed)
+				ck_assert_int_eq(open_code(store, key[0]),
+						 ERR_NONE);
+		}
+	}
+}
+END_TEST
+
 static void put_config(void *arg, const char *name)
 {
 	const struct object_id id = { { 'r', 'i', 'v', 'a', 'l' } };
@@ -1001,6 +1094,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, revoke_killed_anywhere_can_be_finished);
 	tcase_add_test(tc, rivals_do_not_undo_one_another);
 	tcase_add_test(tc, of_two_inits_one_succeeds);
+	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, whose_config_came_first_names_it);
 }
 CHECK_MAIN("storage/keyring", cases)
