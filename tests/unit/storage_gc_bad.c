@@ -770,6 +770,90 @@ START_TEST(a_call_that_fails_once_is_not_passed_over)
 }
 END_TEST
 
+/* What keeps and what deletes, done by who sees it for the first time. */
+static struct object_id a_hold;
+
+static int do_delete(struct repository_snapshot *s)
+{
+	const struct deletion d = gc_asked(g);
+
+	return deletion_delete(g->f.r, s, &d, &g->e);
+}
+static int do_undelete(struct repository_snapshot *s)
+{
+	const struct deletion d = gc_asked(g);
+
+	return deletion_undelete(g->f.r, s, &d, &g->e);
+}
+static int do_lock(struct repository_snapshot *s)
+{
+	return deletion_lock(g->f.r, s, instant_add_ms(g->now, 5000), "me",
+			     g->now, &g->e);
+}
+static int do_hold(struct repository_snapshot *s)
+{
+	const struct deletion_hold h = { .snapshots = &s->manifest.snapshot,
+					 .n_snapshots = 1,
+					 .case_name = "case",
+					 .custodian = "who",
+					 .by = "me",
+					 .now = g->now };
+
+	return deletion_hold(g->f.r, &h, &a_hold, &g->e);
+}
+static int do_release(struct repository_snapshot *s)
+{
+	(void)s;
+	return deletion_release(g->f.r, a_hold, "me", g->now, &g->e);
+}
+
+/* Each of them once without a fault, and then with each of its calls failing.
+ */
+START_TEST(what_keeps_and_deletes_passes_no_failure_over)
+{
+	static int (*const tried[])(struct repository_snapshot *) = {
+		do_delete, do_undelete, do_lock, do_hold, do_release
+	};
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		uint64_t calls = 0;
+		struct fault f = { .call = FAULT_ANY,
+				   .action = FAULT_RUN,
+				   .run = count_call,
+				   .arg = &calls };
+
+		for (; f.nth <= calls; f.nth++) {
+			CLEANUP(repository_snapshot_done)
+			struct repository_snapshot s = { .deleted = false };
+			int failed;
+
+			take_and_mark();
+			gc_ok(store_remove(gc_store(g), gc_last(g, "marks/").s,
+					   &g->e));
+			if (tried[i] == do_undelete)
+				gc_erase(g, 0);
+			s = gc_look(g, 0);
+			if (tried[i] == do_release)
+				gc_ok(do_hold(&s));
+			gc_reopen(g);
+			fault_add(gc_store(g), &f);
+			failed = tried[i](&s);
+			fault_clear(gc_store(g));
+			if (f.nth == 0) {
+				ck_assert_int_eq(failed, 0);
+				/* Its session's record may stay. */
+				calls -= tried[i] == do_undelete;
+			} else {
+				ck_assert_int_eq(failed, -1);
+				ck_assert_int_eq(g->e.code, ERR_IO);
+			}
+			f.action = FAULT_FAIL;
+			f.times = 1;
+		}
+	}
+}
+END_TEST
+
 /* ---- Standing still ----------------------------------------------------- */
 
 /* Whoever else is here, when the check has listed snapshots and the index. */
@@ -959,6 +1043,7 @@ static void cases(TCase *tc)
 		       what_is_gone_for_good_is_damage_until_it_is_accepted);
 	tcase_add_test(tc, a_collection_that_fails_anywhere_harms_nothing);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
+	tcase_add_test(tc, what_keeps_and_deletes_passes_no_failure_over);
 	tcase_add_test(tc, a_check_that_stood_still_is_no_judge);
 	tcase_add_test(tc, a_collection_that_stood_still_is_no_judge);
 	tcase_add_test(tc, a_collection_that_is_more_patient_is_no_judge);
