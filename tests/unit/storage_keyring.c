@@ -15,7 +15,6 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "storage/repository/keyring_internal.h"
-#include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 #include "tests/support/repo_store.h"
 #include "tests/support/scratch.h"
@@ -149,103 +148,6 @@ START_TEST(the_key_that_made_it_opens_it)
 	ck_assert_mem_eq(keys_data(made, 0, 1), keys_data(opened, 0, 1),
 			 KEYS_SIZE);
 	ck_assert_mem_eq(keys_id(made, 0), keys_id(opened, 0), KEYS_SIZE);
-}
-END_TEST
-
-static struct ring *newest(struct store *s)
-{
-	struct err e;
-	struct ring *r = keyring_ring_new(&e);
-
-	ck_assert_ptr_nonnull(r);
-	ck_ok(keyring_ring_newest(s, key[0], r, &e));
-	return r;
-}
-
-static void expect_secret(const uint8_t *a, const uint8_t *b)
-{
-	static const uint8_t zeros[KEYS_SIZE];
-
-	ck_assert_mem_ne(a, zeros, KEYS_SIZE);
-	ck_assert_mem_ne(a, b, KEYS_SIZE);
-}
-
-/* Its place, its time, its name, its key file: none of it is the secret. */
-START_TEST(no_two_repositories_share_a_secret)
-{
-	CLEANUP(store_close) struct store *other = NULL;
-	struct ring *a;
-	struct ring *b;
-	struct err e;
-
-	ck_ok(store_open("mem:other", true, &other, &e));
-	init(store);
-	init(other);
-	a = newest(store);
-	b = newest(other);
-	ck_assert_uint_eq(a->n_domains, 1);
-	ck_assert_uint_eq(b->n_domains, 1);
-	expect_secret(a->domains[0].secret, b->domains[0].secret);
-	expect_secret(a->epochs[0].key, b->epochs[0].key);
-	expect_secret(a->epochs[0].key, a->domains[0].secret);
-	keyring_ring_free(a);
-	keyring_ring_free(b);
-	store_mem_forget("mem:other");
-}
-END_TEST
-
-/* The key of one generation, out of the share of its only slot. */
-static void ring_key(struct ring *r, const uint8_t *pair,
-		     uint8_t out[KEYS_SIZE])
-{
-	CLEANUP(buf_done) struct buf b;
-	struct keyring_shell shell;
-	struct err e;
-
-	buf_init(&b, KEYRING_MAX);
-	ck_ok(keyring_ring_encode(r, &b, &e));
-	ck_ok(keyring_shell_decode(&b, r->generation, &shell, &e));
-	ck_assert_uint_eq(shell.n_slots, 1);
-	ck_assert_int_eq(crypto_box_seal_open(
-				 out, shell.slots + sizeof(struct object_id),
-				 KEYRING_SHARE, pair, pair + KEYRING_PUBLIC),
-			 0);
-	ck_ok(keyring_ring_open(&b, &shell, out, r, &e));
-}
-
-START_TEST(each_generation_and_each_slot_has_a_secret_of_its_own)
-{
-	const struct object_id none = { { 0 } };
-	uint8_t pair[KEYRING_PUBLIC + KEYRING_PRIVATE];
-	uint8_t slots[2][KEYRING_SLOT_SIZE];
-	uint8_t publics[2][KEYRING_PUBLIC];
-	const size_t salt = OBJECT_HEADER_SIZE + 1 + 4 + 4;
-	CLEANUP(buf_done) struct buf b;
-	uint8_t first[KEYS_SIZE];
-	uint8_t second[KEYS_SIZE];
-	struct ring *r;
-	struct err e;
-
-	init(store);
-	r = newest(store);
-	buf_init(&b, KEYRING_SLOT_SIZE);
-	ck_assert_int_eq(
-		store_get(store,
-			  object_name(OBJECT_SLOT, r->slots[0].info.id).s, &b,
-			  &e),
-		1);
-	ck_assert_int_eq(keyring_slot_open(key[0], r->repository,
-					   r->slots[0].info.id, &b, pair, &e),
-			 1);
-	ring_key(r, pair, first);
-	ring_key(r, pair, second);
-	expect_secret(first, second);
-	keyring_ring_free(r);
-	for (int i = 0; i < 2; i++)
-		ck_ok(keyring_slot_make(key[0], none, none, slots[i],
-					publics[i], &e));
-	ck_assert_mem_ne(slots[0] + salt, slots[1] + salt, KEYRING_SALT);
-	expect_secret(publics[0], publics[1]);
 }
 END_TEST
 
@@ -939,138 +841,10 @@ START_TEST(of_two_inits_one_succeeds)
 }
 END_TEST
 
-static void count_call(void *arg, const char *name)
-{
-	(void)name;
-	++*(uint64_t *)arg;
-}
-
-/* What each does with a key, on a store where a call fails; 0 when it did. */
-static int do_open(struct store *s, struct err *e)
-{
-	CLEANUP(keys_free) struct keys *k = NULL;
-
-	return keyring_open(s, key[0], &k, e);
-}
-static int do_init(struct store *s, struct err *e)
-{
-	CLEANUP(keys_free) struct keys *k = NULL;
-
-	return keyring_init(s, key[0], "first", now, &k, e);
-}
-static int do_list(struct store *s, struct err *e)
-{
-	struct listed l = { .n = 0 };
-
-	if (keyring_list(s, key[0], note_slot, &l, e))
-		return -1;
-	ck_assert_uint_eq(l.n, 2);
-	return 0;
-}
-static int do_add(struct store *s, struct err *e)
-{
-	struct object_id slot;
-
-	if (keyring_add(s, key[0], key[2], "second", now, &slot, e))
-		return -1;
-	ck_assert_int_eq(open_code(store, key[2]), ERR_NONE);
-	return 0;
-}
-static int do_revoke(struct store *s, struct err *e)
-{
-	if (keyring_revoke(s, key[0], to_revoke, now, e))
-		return -1;
-	ck_assert_int_eq(open_code(store, key[1]), ERR_BAD_KEY);
-	return 0;
-}
-
-START_TEST(a_call_that_fails_once_is_not_passed_over)
-{
-	static int (*const tried[])(struct store * s, struct err * e) = {
-		do_init, do_open, do_list, do_add, do_revoke
-	};
-
-	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
-		int failed = -1;
-
-		for (uint64_t nth = 1; failed; nth++) {
-			uint64_t calls = 0;
-			const struct fault count = { .call = FAULT_ANY,
-						     .action = FAULT_RUN,
-						     .run = count_call,
-						     .arg = &calls };
-			const struct fault fail = { .call = FAULT_ANY,
-						    .action = FAULT_FAIL,
-						    .nth = nth,
-						    .times = 1 };
-			struct store *s = NULL;
-			struct err e;
-
-			store_close(store);
-			store_mem_forget("mem:keyring");
-			ck_ok(store_open("mem:keyring", true, &store, &e));
-			if (tried[i] != do_init) {
-				init(store);
-				to_revoke = add(store, 1, "first");
-			}
-			ck_ok(store_open("mem:keyring", false, &s, &e));
-			ck_ok(fault_wrap(s, &s, &e));
-			fault_add(s, &fail);
-			ck_ok(fault_wrap(s, &s, &e));
-			fault_add(s, &count);
-			failed = tried[i](s, &e);
-			store_close(s);
-			if (failed)
-				ck_assert_int_eq(e.code, ERR_IO);
-			else
-				ck_assert_uint_lt(calls, nth);
-			if (tried[i] != do_init || !failed)
-				ck_assert_int_eq(open_code(store, key[0]),
-						 ERR_NONE);
-		}
-	}
-}
-END_TEST
-
-static void put_config(void *arg, const char *name)
-{
-	const struct object_id id = { { 'r', 'i', 'v', 'a', 'l' } };
-	uint8_t config[KEYRING_CONFIG_SIZE];
-	struct err e;
-
-	(void)arg;
-	keyring_config_encode(id, config);
-	ck_ok(store_put(store, name, config, sizeof(config), 0, &e));
-}
-
-/* Between our look and our config: theirs names the repository. */
-START_TEST(whose_config_came_first_names_it)
-{
-	CLEANUP(store_close) struct store *s = NULL;
-	CLEANUP(keys_free) struct keys *k = NULL;
-	const struct fault first = { .call = FAULT_BEGIN,
-				     .action = FAULT_RUN,
-				     .prefix = "config",
-				     .times = 1,
-				     .run = put_config };
-	struct err e;
-
-	ck_ok(store_open("mem:keyring", false, &s, &e));
-	ck_ok(fault_wrap(s, &s, &e));
-	fault_add(s, &first);
-	ck_ok(keyring_init(s, key[0], "", now, &k, &e));
-	ck_assert_mem_eq(keys_repository(k).b, "rival", 6);
-	ck_assert_int_eq(open_code(store, key[0]), ERR_NONE);
-}
-END_TEST
-
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, the_key_that_made_it_opens_it);
-	tcase_add_test(tc, no_two_repositories_share_a_secret);
-	tcase_add_test(tc,
-		       each_generation_and_each_slot_has_a_secret_of_its_own);
 	tcase_add_test(tc, only_an_empty_place_is_taken);
 	tcase_add_test(tc, key_files_are_strict);
 	tcase_add_test(tc, key_files_that_others_read_are_refused);
@@ -1094,7 +868,5 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, revoke_killed_anywhere_can_be_finished);
 	tcase_add_test(tc, rivals_do_not_undo_one_another);
 	tcase_add_test(tc, of_two_inits_one_succeeds);
-	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
-	tcase_add_test(tc, whose_config_came_first_names_it);
 }
 CHECK_MAIN("storage/keyring", cases)

@@ -1,0 +1,296 @@
+/*
+ * What a collection, and what keeps from it, does when one call fails, or one
+ * listing is short, and none after it.
+ */
+#include "storage/repository/gc.h"
+
+#include "tests/support/gc_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+static size_t packs;
+
+static void set_up(void)
+{
+	gc_frame_init(g, "mem:gc_once");
+	gc_file(g, "kept");
+	gc_file(g, "gone");
+	gc_file(g, "gone too");
+	(void)gc_take(g);
+	gc_unfile(g, "gone");
+	gc_unfile(g, "gone too");
+	(void)gc_take(g);
+	gc_erase(g, 0);
+	packs = gc_packs(g);
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+static void expect_collection(void)
+{
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 1);
+}
+
+/* Asked for the whole, a part, the last part, and for the whole again. */
+START_TEST(a_listing_that_fails_once_ends_it)
+{
+	static const uint64_t which[] = { 1, 2, 17, 18 };
+
+	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+		const struct fault f = { .call = FAULT_LIST,
+					 .action = FAULT_FAIL,
+					 .prefix = "receipts/",
+					 .nth = which[i],
+					 .times = 1 };
+
+		fault_add(gc_store(g), &f);
+		ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		fault_clear(gc_store(g));
+		ck_assert_uint_eq(gc_packs(g), packs);
+	}
+	expect_collection();
+}
+END_TEST
+
+static void part_name(const char *folder, const char *begins, bool pair,
+		      char out[STORE_NAME_MAX + 1])
+{
+	static const char zeros[] = "00000000000000000000000000000000";
+
+	(void)snprintf(out, STORE_NAME_MAX + 1, "%s/%s%s%s%s", folder, begins,
+		       zeros + strlen(begins), pair ? "-" : "",
+		       pair ? zeros : "");
+}
+
+/*
+ * In the first part are two, in the second one that begins as a seventeenth
+ * would, in the last one, and a name that is no id and comes before them all.
+ */
+static const char *const in_parts[] = { "00", "01", "10", "f0" };
+#define IN_PARTS (sizeof(in_parts) / sizeof(in_parts[0]))
+
+static void fill_parts(const char *folder, bool pair, bool there)
+{
+	char name[STORE_NAME_MAX + 1];
+
+	for (size_t i = 0; i < IN_PARTS; i++) {
+		part_name(folder, in_parts[i], pair, name);
+		if (there)
+			repo_set(gc_store(g), name, "rubbish", 7);
+		else
+			gc_ok(store_remove(gc_store(g), name, &g->e));
+	}
+	(void)snprintf(name, sizeof(name), "%s/-", folder);
+	if (there)
+		repo_set(gc_store(g), name, "rubbish", 7);
+	else
+		gc_ok(store_remove(gc_store(g), name, &g->e));
+}
+
+/* A folder lists all but the last one or two, and its parts all. */
+START_TEST(each_folder_that_decides_is_listed_by_its_parts)
+{
+	static const struct {
+		const char *name;
+		bool pair;
+	} folders[] = { { "sessions", false }, { "pins", false },
+			{ "marks", false },    { "snapshots", true },
+			{ "index", false },    { "tombstones", true },
+			{ "undeletes", true }, { "holds", false },
+			{ "locks", true },     { "receipts", false } };
+	char prefix[STORE_NAME_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		struct fault cut = { .call = FAULT_LIST,
+				     .action = FAULT_SHORT,
+				     .prefix = prefix };
+
+		(void)snprintf(prefix, sizeof(prefix), "%s/", folders[i].name);
+		fill_parts(folders[i].name, folders[i].pair, true);
+		cut.amount = gc_objects(g, prefix);
+		/* Without the last: as many as the parts have, or fewer. */
+		for (int left_out = 1; left_out <= 2; left_out++) {
+			cut.amount--;
+			fault_add(gc_store(g), &cut);
+			ck_assert_int_eq(
+				gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+			fault_clear(gc_store(g));
+			ck_assert_msg(strstr(g->e.text, "asked for its parts"),
+				      "%s %d: %s", prefix, left_out, g->e.text);
+		}
+		fill_parts(folders[i].name, folders[i].pair, false);
+	}
+	/* Receipts of nobody are in nobody's way, nor is what is no id. */
+	fill_parts("receipts", false, true);
+	expect_collection();
+}
+END_TEST
+
+/* One file of one chunk, so that each time the calls are the same. */
+static void take_and_mark(void)
+{
+	char path[2 * SCRATCH_PATH];
+	FILE *file;
+
+	gc_frame_done(g);
+	gc_frame_init(g, "mem:gc_once");
+	(void)snprintf(path, sizeof(path), "%s/small", g->f.from);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fputs("small", file) >= 0, 1);
+	ck_assert_int_eq(fclose(file), 0);
+	(void)gc_take(g);
+	gc_mark_all(g);
+}
+
+static void count_call(void *arg, const char *name)
+{
+	(void)name;
+	++*(uint64_t *)arg;
+}
+
+/*
+ * All packs are marked, and what is needed of them is to be copied, when one
+ * call fails, and none after it: what was not seen was not copied, and that it
+ * was not is told.
+ */
+START_TEST(a_call_that_fails_once_is_not_passed_over)
+{
+	static const struct {
+		enum fault_call call;
+		const char *prefix;
+		uint64_t stride;
+	} tried[] = { { FAULT_READ, "index/", 1 }, { FAULT_READ, NULL, 3 },
+		      { FAULT_SIZE, NULL, 2 },	   { FAULT_LIST, NULL, 11 },
+		      { FAULT_BEGIN, NULL, 1 },	   { FAULT_APPEND, NULL, 3 },
+		      { FAULT_COMMIT, NULL, 1 },   { FAULT_REMOVE, "data/", 1 },
+		      { FAULT_REMOVE, "meta/", 1 } };
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		uint64_t calls = 0;
+		struct fault f = { .call = tried[i].call,
+				   .action = FAULT_RUN,
+				   .prefix = tried[i].prefix,
+				   .run = count_call,
+				   .arg = &calls };
+
+		take_and_mark();
+		fault_add(gc_store(g), &f);
+		gc_collect(g, 0);
+		ck_assert_uint_gt(g->result.deleted, 0);
+		f.action = FAULT_FAIL;
+		f.times = 1;
+		f.nth = 1 + random_below(&g->dice, tried[i].stride);
+		for (; f.nth <= calls; f.nth += tried[i].stride) {
+			take_and_mark();
+			fault_add(gc_store(g), &f);
+			ck_assert_int_eq(
+				gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+			ck_assert_int_eq(g->e.code, ERR_IO);
+			fault_clear(gc_store(g));
+			gc_expect(g, 0);
+		}
+	}
+}
+END_TEST
+
+/* What keeps and what deletes, done by who sees it for the first time. */
+static struct object_id a_hold;
+
+static int do_delete(struct repository_snapshot *s)
+{
+	const struct deletion d = gc_asked(g);
+
+	return deletion_delete(g->f.r, s, &d, &g->e);
+}
+static int do_undelete(struct repository_snapshot *s)
+{
+	const struct deletion d = gc_asked(g);
+
+	return deletion_undelete(g->f.r, s, &d, &g->e);
+}
+static int do_lock(struct repository_snapshot *s)
+{
+	return deletion_lock(g->f.r, s, instant_add_ms(g->now, 5000), "me",
+			     g->now, &g->e);
+}
+static int do_hold(struct repository_snapshot *s)
+{
+	const struct deletion_hold h = { .snapshots = &s->manifest.snapshot,
+					 .n_snapshots = 1,
+					 .case_name = "case",
+					 .custodian = "who",
+					 .by = "me",
+					 .now = g->now };
+
+	return deletion_hold(g->f.r, &h, &a_hold, &g->e);
+}
+static int do_release(struct repository_snapshot *s)
+{
+	(void)s;
+	return deletion_release(g->f.r, a_hold, "me", g->now, &g->e);
+}
+
+/* Each of them once without a fault, and then with each of its calls failing.
+ */
+START_TEST(what_keeps_and_deletes_passes_no_failure_over)
+{
+	static int (*const tried[])(struct repository_snapshot *) = {
+		do_delete, do_undelete, do_lock, do_hold, do_release
+	};
+
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		uint64_t calls = 0;
+		struct fault f = { .call = FAULT_ANY,
+				   .action = FAULT_RUN,
+				   .run = count_call,
+				   .arg = &calls };
+
+		for (; f.nth <= calls; f.nth++) {
+			CLEANUP(repository_snapshot_done)
+			struct repository_snapshot s = { .deleted = false };
+			int failed;
+
+			take_and_mark();
+			gc_ok(store_remove(gc_store(g), gc_last(g, "marks/").s,
+					   &g->e));
+			if (tried[i] == do_undelete)
+				gc_erase(g, 0);
+			s = gc_look(g, 0);
+			if (tried[i] == do_release)
+				gc_ok(do_hold(&s));
+			gc_reopen(g);
+			fault_add(gc_store(g), &f);
+			failed = tried[i](&s);
+			fault_clear(gc_store(g));
+			if (f.nth == 0) {
+				ck_assert_int_eq(failed, 0);
+				/* Its session's record may stay. */
+				calls -= tried[i] == do_undelete;
+			} else {
+				ck_assert_int_eq(failed, -1);
+				ck_assert_int_eq(g->e.code, ERR_IO);
+			}
+			f.action = FAULT_FAIL;
+			f.times = 1;
+		}
+	}
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_listing_that_fails_once_ends_it);
+	tcase_add_test(tc, each_folder_that_decides_is_listed_by_its_parts);
+	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
+	tcase_add_test(tc, what_keeps_and_deletes_passes_no_failure_over);
+}
+
+CHECK_MAIN("storage/gc_once", cases)
