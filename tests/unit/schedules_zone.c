@@ -387,7 +387,7 @@ static struct zone *stepping(int32_t first, int32_t at, int32_t second,
 		put32(&m, (uint32_t)offsets[i]);
 		m.n += 2;
 	}
-	memcpy(m.bytes + m.n, "XXX", 4);
+	memcpy(m.bytes + m.n, "ABC", 4);
 	m.n += 4;
 	ck_ok(zone_new(m.bytes, m.n, &z, &e));
 	return z;

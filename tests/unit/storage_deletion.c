@@ -248,28 +248,6 @@ START_TEST(a_deletion_says_who_why_and_until_when)
 }
 END_TEST
 
-/* In the bytes that there are for it, of whole characters. */
-START_TEST(a_long_name_is_cut)
-{
-	char by[2 * RECORD_TEXT_MAX];
-	const struct deletion why = { .now = { NOW + 100, 0 },
-				      .grace_ms = 5000,
-				      .by = by,
-				      .reason = by };
-	const struct object_id id = publish_one();
-	struct repository_snapshot s = look(id);
-	struct recorded all;
-
-	memset(by, 'b', sizeof(by));
-	by[sizeof(by) - 1] = '\0';
-	ck_assert_int_eq(deletion_delete(f.r, &s, &why, &e), 0);
-	repository_snapshot_done(&s);
-	all = recorded(OBJECT_TOMBSTONE);
-	ck_assert_uint_eq(strlen(all.r[0].by), RECORD_TEXT_MAX);
-	ck_assert_uint_eq(strlen(all.r[0].reason), RECORD_TEXT_MAX);
-}
-END_TEST
-
 START_TEST(undelete_brings_back_no_other)
 {
 	const struct object_id id = publish_one();
@@ -884,7 +862,6 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_deletion_says_who_why_and_until_when);
-	tcase_add_test(tc, a_long_name_is_cut);
 	tcase_add_test(tc, undelete_brings_back_no_other);
 	tcase_add_test(tc, undelete_passes_over_a_tombstone_that_does_not_open);
 	tcase_add_test(tc, deletes_until_the_grace_period_ends);

@@ -284,6 +284,30 @@ START_TEST(what_keeps_and_deletes_passes_no_failure_over)
 }
 END_TEST
 
+/* A name that is too long is cut where there is no more room for it. */
+START_TEST(a_long_name_is_cut)
+{
+	char by[2 * RECORD_TEXT_MAX];
+	struct deletion d = gc_asked(g);
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = { .deleted = false };
+	CLEANUP(record_done) struct record t;
+
+	memset(by, 'b', sizeof(by));
+	by[sizeof(by) - 1] = '\0';
+	d.by = d.reason = by;
+	gc_ok(store_remove(gc_store(g), gc_last(g, "tombstones/").s, &g->e));
+	s = gc_look(g, 0);
+	gc_ok(deletion_delete(g->f.r, &s, &d, &g->e));
+	ck_assert_int_eq(record_get(gc_store(g), repository_keys(g->f.r),
+				    OBJECT_TOMBSTONE,
+				    gc_last(g, "tombstones/").s, &t, &g->e),
+			 1);
+	ck_assert_uint_eq(strlen(t.by), RECORD_TEXT_MAX);
+	ck_assert_uint_eq(strlen(t.reason), RECORD_TEXT_MAX);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -291,6 +315,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, each_folder_that_decides_is_listed_by_its_parts);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, what_keeps_and_deletes_passes_no_failure_over);
+	tcase_add_test(tc, a_long_name_is_cut);
 }
 
 CHECK_MAIN("storage/gc_once", cases)
