@@ -162,6 +162,41 @@ START_TEST(what_is_left_of_a_chunk_that_was_given_up_stays)
 }
 END_TEST
 
+/* One pack holds it damaged, which a repair saw; one holds it, and must go. */
+START_TEST(what_was_given_up_in_one_pack_is_copied_out_of_another)
+{
+	const struct object_name data = gc_last(g, "data/");
+	struct names packs_now = { .n = 0 };
+	struct object_id first;
+	struct object_id id;
+	struct record mark;
+
+	gc_damage_chunks(g, data.s);
+	gc_repair(g);
+	(void)gc_take(g); /* stores it anew */
+	gc_ok(store_list(gc_store(g), "data/", add_name, &packs_now, &g->e));
+	ck_assert_uint_eq(packs_now.n, 2);
+	record_init(&mark, OBJECT_MARK);
+	mark.id = object_id_new();
+	mark.time = g->now;
+	for (size_t i = 0; i < 2; i++) {
+		if (strcmp(packs_now.v[i].s, data.s) == 0)
+			continue;
+		ck_assert(object_name_parse(OBJECT_DATA_PACK, packs_now.v[i].s,
+					    &first, &id));
+		gc_ok(record_add_id(&mark, id, &g->e));
+	}
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &mark, 0,
+			 &g->e));
+	record_done(&mark);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.bytes_copied, GC_FILE_BYTES);
+	ck_assert_uint_eq(gc_objects(g, object_name(OBJECT_DATA_PACK, id).s),
+			  0);
+	gc_expect(g, 2);
+}
+END_TEST
+
 START_TEST(a_pack_that_is_gone_stops_it_until_it_is_given_up)
 {
 	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
@@ -763,6 +798,8 @@ static void cases(TCase *tc)
 		tc,
 		what_a_node_reaches_that_was_given_up_and_opens_again_stays);
 	tcase_add_test(tc, what_is_left_of_a_chunk_that_was_given_up_stays);
+	tcase_add_test(tc,
+		       what_was_given_up_in_one_pack_is_copied_out_of_another);
 	tcase_add_test(tc, a_pack_that_is_gone_stops_it_until_it_is_given_up);
 	tcase_add_test(tc,
 		       what_is_needed_of_a_marked_pack_that_is_gone_stops_it);
