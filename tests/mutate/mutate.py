@@ -24,6 +24,7 @@ import argparse
 import collections
 import concurrent.futures
 import glob
+import hashlib
 import json
 import math
 import multiprocessing
@@ -100,6 +101,31 @@ def write(path, data):
         f.write(data)
 
 
+def digest_of(paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as f:
+            digest.update(hashlib.sha256(f.read()).digest())
+    return digest.hexdigest()
+
+
+def mutants_of(root, path, memory, headers):
+    """As sites.mutants_of(); remembered while all that it reads is the same."""
+    told = os.path.join(memory, path.replace("/", "+"))
+    digest = headers + digest_of([os.path.join(root, path)])
+    try:
+        with open(told, encoding="utf-8") as f:
+            old = json.load(f)
+        if old["digest"] == digest:
+            return old["found"], old["text"]
+    except (FileNotFoundError, ValueError):
+        pass
+    found, text = sites.mutants_of(root, path)
+    with open(told, "w", encoding="utf-8") as f:
+        json.dump({"digest": digest, "found": found, "text": text}, f)
+    return found, text
+
+
 class House:
     """The tree, and the builds of its copy."""
 
@@ -126,9 +152,15 @@ class House:
 
     def mutate(self, files):
         """Write the copy; all mutants of these files, numbered from 1."""
+        memory = self.memory("sites")
+        os.makedirs(memory, exist_ok=True)
+        headers = digest_of([sites.__file__, *sorted(
+            h for top in COPIED
+            for h in glob.glob(os.path.join(self.root, top, "**", "*.h"),
+                               recursive=True))])
         with multiprocessing.Pool(self.jobs) as pool:
-            sources = pool.starmap(sites.mutants_of,
-                                   [(self.root, f) for f in files])
+            sources = pool.starmap(mutants_of, [
+                (self.root, f, memory, headers) for f in files])
         rewritten, mutants = {}, []
         for file, (found, text) in zip(files, sources):
             rewritten[file] = sites.numbered(text, len(mutants) + 1)
