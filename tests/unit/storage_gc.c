@@ -630,6 +630,28 @@ START_TEST(what_a_session_published_before_it_was_given_up_counts)
 }
 END_TEST
 
+/* Somebody fenced it already, and died: one void is enough, and all of it. */
+START_TEST(what_a_session_published_before_it_was_fenced_counts)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = { .deleted = false };
+	struct record r;
+
+	take_two();
+	s = gc_look(g, 0);
+	record_init(&r, OBJECT_SESSION);
+	r.id = s.manifest.session;
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	gc_ok(store_put(gc_store(g), object_name(OBJECT_FENCE, r.id).s, "f", 1,
+			0, &g->e));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.sessions_ended, 1);
+	ck_assert_uint_eq(gc_objects(g, "voids/"), 1);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+}
+END_TEST
+
 /* It slept while it was given up: it cannot publish, nor name packs. */
 START_TEST(a_session_that_overslept_cannot_publish)
 {
@@ -794,6 +816,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_session_that_stands_still_is_given_up);
 	tcase_add_test(tc,
 		       what_a_session_published_before_it_was_given_up_counts);
+	tcase_add_test(tc,
+		       what_a_session_published_before_it_was_fenced_counts);
 	tcase_add_test(tc, a_session_that_overslept_cannot_publish);
 	tcase_add_test(tc, an_index_object_that_came_too_late_is_none);
 	tcase_add_test(tc, the_next_collection_finishes_what_a_dead_one_fenced);
