@@ -284,6 +284,33 @@ START_TEST(what_keeps_and_deletes_passes_no_failure_over)
 }
 END_TEST
 
+/* Who stood still, and cannot be given up as a call fails, is not let go. */
+START_TEST(who_cannot_be_given_up_ends_it)
+{
+	static const struct {
+		enum fault_call call;
+		const char *prefix;
+	} tried[] = { { FAULT_REMOVE, "pins/" },
+		      { FAULT_BEGIN, "fences/" },
+		      { FAULT_COMMIT, "voids/" } };
+
+	(void)gc_dead(g, OBJECT_PIN, g->ids[1]);
+	(void)gc_dead(g, OBJECT_SESSION, g->ids[1]);
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		const struct fault f = { .call = tried[i].call,
+					 .action = FAULT_FAIL,
+					 .prefix = tried[i].prefix,
+					 .times = 1 };
+
+		fault_add(gc_store(g), &f);
+		ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		fault_clear(gc_store(g));
+	}
+	expect_collection();
+}
+END_TEST
+
 /* A name that is too long is cut where there is no more room for it. */
 START_TEST(a_long_name_is_cut)
 {
@@ -315,6 +342,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, each_folder_that_decides_is_listed_by_its_parts);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, what_keeps_and_deletes_passes_no_failure_over);
+	tcase_add_test(tc, who_cannot_be_given_up_ends_it);
 	tcase_add_test(tc, a_long_name_is_cut);
 }
 
