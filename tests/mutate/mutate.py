@@ -412,8 +412,9 @@ def arguments():
     parser.add_argument("--slow", type=float, default=20, metavar="S")
     parser.add_argument("--most", type=float, metavar="S",
                         help="try each with cases of so many seconds only")
-    parser.add_argument("--jobs", type=int,
-                        default=int(os.environ.get("JOBS", "2")))
+    parser.add_argument("--jobs", type=int, metavar="N",
+                        default=int(os.environ.get("JOBS", "2")),
+                        help="cases at a time; builds have $JOBS, or 2")
     parser.add_argument("--known", action="store_true",
                         help="try those of KNOWN.md, too")
     parser.add_argument("--sanitize", action="store_true",
@@ -428,7 +429,7 @@ def arguments():
 
 def main():
     args = arguments()
-    house = House(args.root, args.jobs)
+    house = House(args.root, int(os.environ.get("JOBS", "2")))
     results = Results(house.root)
     if args.seed is None:
         args.seed = results.seed if args.resume and results.seed is not None \
