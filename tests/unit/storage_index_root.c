@@ -2,8 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/repository/container.h"
 #include "storage/repository/index_internal.h"
 #include "tests/support/check_main.h"
+#include "tests/support/repo_keys.h"
+#include "tests/support/repo_store.h"
 
 /* The plaintext of a root for n entries in blocks of zeros, to be spoilt. */
 static int parse_root(uint64_t entries, uint32_t blocks, uint32_t superseded,
@@ -97,11 +100,64 @@ START_TEST(a_root_that_is_cut_off_is_refused)
 }
 END_TEST
 
+/* What fills an object of so many full blocks, before any of it is written. */
+static uint64_t filling(uint32_t blocks, uint32_t superseded)
+{
+	const uint64_t bare = OBJECT_HEADER_SIZE +
+			      (uint64_t)blocks * INDEX_BLOCK_SIZE + 32 +
+			      16 * (uint64_t)superseded + 8 * (uint64_t)blocks +
+			      SEAL_OVERHEAD + CONTAINER_TRAILER;
+
+	return object_padded(bare) - bare;
+}
+
+/* It is blocks to the last byte: the root has nothing to be filled with. */
+START_TEST(filling_of_whole_blocks_is_written_and_read)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	CLEANUP(index_object_free) struct index_object *o = NULL;
+	CLEANUP(store_close) struct store *s = NULL;
+	struct pack_entry x = { .seal = { .kind = CHUNK_DATA, .epoch = 2 },
+				.place = { .offset = 32, .len = 141 } };
+	uint32_t blocks = 64;
+	uint32_t superseded = 0;
+	struct object_id id;
+	struct err e;
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_root", true, &s, &e));
+	while (filling(blocks, superseded) % INDEX_BLOCK_SIZE ||
+	       !filling(blocks, superseded)) {
+		superseded = (superseded + 1) % 1024;
+		blocks += !superseded;
+		ck_assert_uint_lt(blocks, 200);
+	}
+	ck_ok(index_writer_open(s, keys, (struct object_id){ { 0 } }, &w, &e));
+	for (uint32_t n = 0; n < blocks * INDEX_BLOCK_ENTRIES; n++) {
+		x.seal.id.b[0] = (uint8_t)(n >> 16);
+		x.seal.id.b[1] = (uint8_t)(n >> 8);
+		x.seal.id.b[2] = (uint8_t)n;
+		ck_ok(index_writer_add(w, &x, &e));
+	}
+	for (uint32_t n = 0; n < superseded; n++)
+		ck_ok(index_writer_supersede(w, object_id_new(), &e));
+	ck_ok(index_writer_commit(w, &id, &e));
+	ck_ok(index_object_open(s, keys, id, &o, &e));
+	ck_assert_uint_eq(o->blocks, blocks);
+	ck_assert_uint_eq(o->n_superseded, superseded);
+	ck_assert_uint_eq(o->fillers,
+			  filling(blocks, superseded) / INDEX_BLOCK_SIZE);
+	store_mem_forget("mem:index_root");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, hostile_roots_are_refused);
 	tcase_add_test(tc, a_root_that_is_cut_off_is_refused);
 	tcase_add_test(tc, roots_have_limits);
+	tcase_add_test(tc, filling_of_whole_blocks_is_written_and_read);
 }
 
 CHECK_MAIN("storage/index_root", cases)
