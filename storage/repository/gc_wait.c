@@ -48,7 +48,6 @@ struct owner {
 	uint64_t counter;
 	unsigned int purpose;
 	char host[RECORD_TEXT_MAX + 1];
-	struct gc_ids snapshots; /* of a pin */
 };
 
 struct watch {
@@ -58,13 +57,6 @@ struct watch {
 	size_t room;
 	enum object_kind kind; /* what is being listed */
 };
-
-static void watch_done(struct watch *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		gc_ids_done(&w->v[i].snapshots);
-	free(w->v);
-}
 
 static int add_owner(void *arg, const struct store_entry *entry, struct err *e)
 {
@@ -96,16 +88,6 @@ static int list_owners(struct watch *w, struct err *e)
 		return -1;
 	w->kind = OBJECT_PIN;
 	return store_list(w->g->store, "pins/", add_owner, w, e);
-}
-
-static int keep_snapshots(struct owner *o, const struct record *r,
-			  struct err *e)
-{
-	gc_ids_done(&o->snapshots);
-	for (size_t i = 0; i < r->n_ids; i++)
-		if (gc_ids_add(&o->snapshots, r->ids[i], e))
-			return -1;
-	return 0;
 }
 
 struct quarantined {
@@ -150,7 +132,6 @@ static int look(struct watch *w, struct owner *o, struct err *e)
 	const struct object_name name = object_name(o->kind, o->id);
 	struct err why = { 0 };
 	struct record r;
-	int failed = 0;
 	const int got = record_get(w->g->store, w->g->keys, o->kind, name.s, &r,
 				   &why);
 
@@ -167,14 +148,12 @@ static int look(struct watch *w, struct owner *o, struct err *e)
 	}
 	if (o->seen && r.counter != o->counter)
 		o->state = ALIVE;
-	if (!o->seen && o->kind == OBJECT_PIN)
-		failed = keep_snapshots(o, &r, e);
 	o->seen = true;
 	o->counter = r.counter;
 	o->purpose = r.purpose;
 	memcpy(o->host, r.by, sizeof(o->host));
 	record_done(&r);
-	return failed;
+	return 0;
 }
 
 static int look_at_all(struct watch *w, size_t *ret_watched, struct err *e)
@@ -497,7 +476,7 @@ int gc_wait(struct gc *g, struct err *e)
 
 	failed = list_owners(&w, e) || watch_all(&w, e) || give_up(&w, e) ||
 		 keep_alive(&w, e);
-	watch_done(&w);
+	free(w.v);
 	return failed ? -1 : 0;
 }
 
