@@ -1,4 +1,6 @@
 /* A check of which one call fails, and none after it, calls nothing sound. */
+#include <stdatomic.h>
+
 #include "tests/support/gc_frame.h"
 
 static struct gc_frame frame;
@@ -22,7 +24,7 @@ static void tear_down(void)
 static void count_call(void *arg, const char *name)
 {
 	(void)name;
-	++*(uint64_t *)arg;
+	atomic_fetch_add((atomic_ullong *)arg, 1);
 }
 
 /* Whether it ends, and says that all is sound. */
@@ -41,7 +43,7 @@ static void expect_never_sound(enum check_level level)
 						 FAULT_LIST };
 
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
-		uint64_t calls = 0;
+		atomic_ullong calls = 0;
 		struct fault f = { .call = tried[i],
 				   .action = FAULT_RUN,
 				   .everyone = true,

@@ -2,6 +2,7 @@
  * What a session says and writes once, and that it publishes nothing of which
  * a call failed.
  */
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "tests/support/writer_frame.h"
@@ -9,7 +10,7 @@
 static void count_call(void *arg, const char *name)
 {
 	(void)name;
-	++*(uint64_t *)arg;
+	atomic_fetch_add((atomic_ullong *)arg, 1);
 }
 
 /* A session of some chunks: what publishing it says. */
@@ -47,7 +48,7 @@ START_TEST(a_call_that_fails_once_is_not_passed_over)
 					     "snapshots/", "fences/" };
 
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
-		uint64_t calls = 0;
+		atomic_ullong calls = 0;
 		struct fault x = { .call = FAULT_ANY,
 				   .action = FAULT_RUN,
 				   .prefix = tried[i],
