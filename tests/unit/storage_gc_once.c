@@ -198,7 +198,7 @@ START_TEST(a_call_that_fails_once_is_not_passed_over)
 		      { FAULT_REMOVE, "meta/", 1 } };
 
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
-		const uint64_t stride = tried[i].stride;
+		const uint64_t stride = CHECK_EVERY * tried[i].stride;
 		uint64_t nth = 1 + random_below(&g->dice, stride);
 		int failed;
 
@@ -267,7 +267,7 @@ START_TEST(what_keeps_and_deletes_passes_no_failure_over)
 	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
 		int failed = -1;
 
-		for (uint64_t nth = 1; failed; nth++) {
+		for (uint64_t nth = check_first(); failed; nth += CHECK_EVERY) {
 			CLEANUP(repository_snapshot_done)
 			struct repository_snapshot s = { .deleted = false };
 
