@@ -357,8 +357,6 @@ static uint64_t rights_of(unsigned int rights)
 
 	if (rights & SANDBOX_READ)
 		all |= READING;
-	if (rights & SANDBOX_EXECUTE)
-		all |= FS_EXECUTE;
 	if (rights & SANDBOX_WRITE)
 		all |= WRITING;
 	if (rights & SANDBOX_FOLDERS)
