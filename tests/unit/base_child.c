@@ -305,11 +305,11 @@ START_TEST(others_have_only_their_own)
 	char path[SCRATCH_PATH];
 	int ended;
 
+	buf_init(&program, 1 << 20);
+	scratch_init(&s);
 	if (geteuid() != 0)
 		return;
 	ck_assert_int_eq(as_nobody(becomes_root, "true"), 0);
-	scratch_init(&s);
-	buf_init(&program, 1 << 20);
 	ck_assert_int_eq(chmod(s.path, 0755), 0);
 	ck_ok(file_read_all("/usr/bin/setpriv", &program, &e));
 	ck_ok(file_create(scratch_path(&s, "becomes", path), program.data,
