@@ -10,11 +10,11 @@
  *   years. What is on it fails with EPERM. What only an intruder asks for
  *   (another kernel, a module, a reboot, calls in another architecture's
  *   numbers) ends the process by SIGSYS.
- * - Landlock: files may be changed, and read or executed where that is asked
- *   for, only at or below the places that are named. It tells no owners,
- *   modes, times and attributes from others; without `attributes` the filter
- *   takes those away everywhere. TCP ports, and signals and abstract sockets
- *   to processes outside, where the kernel has that.
+ * - Landlock: files may be changed, and read where that is asked for, only at
+ *   or below the places that are named. It tells no owners, modes, times and
+ *   attributes from others; without `attributes` the filter takes those away
+ *   everywhere. TCP ports, and signals and abstract sockets to processes
+ *   outside, where the kernel has that.
  *
  * A rule is about the file system that is mounted there now. So places that may
  * be written to are held open, lest an automounter takes one away meanwhile and
@@ -34,10 +34,9 @@
 
 enum sandbox_right {
 	SANDBOX_READ = 1,
-	SANDBOX_EXECUTE = 2,
-	SANDBOX_WRITE = 4,    /* all but making devices, sockets, FIFOs */
-	SANDBOX_FOLDERS = 8,  /* make and remove folders, nothing else */
-	SANDBOX_SPECIAL = 16, /* make devices, sockets and FIFOs */
+	SANDBOX_WRITE = 2,   /* all but making devices, sockets, FIFOs */
+	SANDBOX_FOLDERS = 4, /* make and remove folders, nothing else */
+	SANDBOX_SPECIAL = 8, /* make devices, sockets and FIFOs */
 };
 
 struct sandbox_place {

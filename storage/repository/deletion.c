@@ -232,6 +232,7 @@ int deletion_release(struct repository *r, struct object_id hold,
 		     const char *by, struct instant now, struct err *e)
 {
 	struct hold_search q = { .hold = hold };
+	char text[OBJECT_ID_TEXT];
 	struct record record;
 	int failed;
 
@@ -239,7 +240,9 @@ int deletion_release(struct repository *r, struct object_id hold,
 			see_hold, &q, e))
 		return -1;
 	if (!q.found || q.released) {
-		(void)err_set(e, ERR_NOT_FOUND, "there is no such hold");
+		object_id_format(hold, text);
+		(void)err_set(e, ERR_NOT_FOUND, "there is no hold \"%s\"",
+			      text);
 		return err_hint(e, "`snapctl hold list` shows all in force");
 	}
 	record_init(&record, OBJECT_HOLD);

@@ -96,6 +96,18 @@ def deeds_are_recorded(world):
     check("a leak" in records(world, "snapshot.delete")[0]["details"]
           ["reason"], "the reason")
     check(world.json("audit", "verify")["sound"], "the chain")
+    before, after = "2000-01-01T00:00:00Z", "2200-01-01T00:00:00Z"
+    everything = world.json("audit", "log", "--from", before, "--to", after)
+    check(len(everything) >= 6 and everything == world.json("audit", "log"),
+          everything)
+    for span in ("--to", before), ("--from", after):
+        check(world.json("audit", "log", *span) == [], span)
+    # What a note says is KEY=VALUE, and each once.
+    for detail, told in [("none", "not KEY=VALUE"),
+                         ("repository=x", "told twice")]:
+        world.run("audit", "note", "--action", "hold.add", "--object", "x",
+                  "--in", "main", "--detail", detail, status=2)
+        check(told in world.err, world.err)
     # A location is no name: nobody is told, and it is done all the same.
     world.run("hold", "add", snapshot, "--case", "B", "--repo",
               world.path("here"), "--key-file", world.path("keys/main.key"))

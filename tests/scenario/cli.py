@@ -123,6 +123,24 @@ def values(world):
                      "--snapshots", "-", "--now", "2026-02-01T00:00:00Z",
                      stdin=json.dumps(snapshots))
     check(got["keep"][0]["id"] == "a" and got["delete"] == ["b", "c"], got)
+    one = '[{"id":"a","time":"2026-01-01T00:00:00Z"}]'
+    for policy, snapshots, told in [
+            ("[]", one, "no JSON object"),
+            ('{"timeZone":1}', one, "timeZone is no string"),
+            ('{"timeZone":"Mars/Olympus"}', one, "Mars/Olympus"),
+            ('{"keep-often":1}', one, '"keep-often" is no retention rule'),
+            ('{"keep-daily":"1"}', one, "keep-daily takes a whole number"),
+            ('{"keep-within":7}', one, "keep-within takes a duration"),
+            ('{"keep-tags":"a"}', one, "keep-tags: the tags are no list"),
+            ('{"keep-tags":[1]}', one, "keep-tags: a tag is no string"),
+            ("{}", "{}", "no JSON list"),
+            ("{}", one.replace("}]", '},{"id":"b"}]'), "snapshot 2: "),
+            ("{}", one.replace("}", ',"tags":[1]}'), "a tag is no string")]:
+        with open(world.path("p"), "w") as f:
+            f.write(policy)
+        world.run("policy", "simulate", "--policy", world.path("p"),
+                  "--snapshots", "-", stdin=snapshots, status=2)
+        check(told in world.err, (policy, snapshots, world.err))
     # More than a manifest may have.
     snapshots = [{"id": f"{i:064x}", "time": f"20{i % 26:02}-01-01T00:00:00Z"}
                  for i in range(170000)]

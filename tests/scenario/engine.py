@@ -51,13 +51,13 @@ class Engine:
         return self.world.json("snapshot", "create", self.tree, *words,
                                **more)["snapshot"]
 
-    def refuses(self, status, told, *words, **env):
+    def refuses(self, status, told, *words, hint=True, **env):
         """One sentence with the words of told, and a line of advice."""
         world = self.world
         world.run(*words, status=status, **env)
         lines = world.err.rstrip("\n").split("\n")
-        check(len(lines) == 2 and lines[0].startswith("snapctl: ") and
-              lines[1].startswith("  "), (words, world.err))
+        check(len(lines) == 1 + hint and lines[0].startswith("snapctl: ") and
+              all(x.startswith("  ") for x in lines[1:]), (words, world.err))
         for part in told:
             check(part in world.err, (words, part, world.err))
         # What is said in JSON is the same, and a hint is always a string.
@@ -65,7 +65,8 @@ class Engine:
                                      **env))["error"]
         check(without_ids("snapctl: " + error["message"]) ==
               without_ids(lines[0]), (words, error))
-        check("  " + error["hint"] == lines[1], (words, error))
+        check(("  " + error["hint"] if hint else error["hint"]) ==
+              (lines + [""])[1], (words, error))
 
 
 def keys(world):
@@ -266,6 +267,36 @@ def snapshots(world):
                    first + ":" + engine.tree)
     engine.refuses(2, ["is no path", "absolute"], "cat", first + ":a")
     engine.refuses(2, ["no command", "snapshot diff"], "diff", first, first)
+    out = world.path("out")
+    for words, told in [
+            (["cat", first], ["no file is named", "latest:/etc/hosts"]),
+            (["restore", first], ["where to?", "--to DIR"]),
+            (["restore", first, "--output", out], ["no file is named",
+                                                   "SNAP:PATH"]),
+            (["snapshot", "create", engine.tree, "--tag", "=x"],
+             ['"=x" is no tag', "KEY=VALUE"]),
+            (["hold", "add", "--case", "C"], ["nothing to hold", "--source"]),
+            (["replicate", "--to", "there"], ["name of a repository",
+                                              '"there" as a location'])]:
+        engine.refuses(2, told, *words)
+    for words, told in [
+            (["restore", first + ":/a", "--output", out, "--to", out],
+             "--to means nothing with --output"),
+            (["restore", first + ":/a", "--output", out, "--overwrite",
+              "never"], "never means nothing with --output"),
+            (["snapshot", "create", engine.tree, "--min-size", "1K"],
+             "--min-size means nothing with --type files"),
+            (["snapshot", "create", "--type", "command", "--timeout", "0s",
+              "--file", "x", "true"], "within no time")]:
+        world.run(*words, status=2)
+        check(told in world.err, (words, world.err))
+    check(not os.path.exists(out), "something was restored")
+    # What somebody claims is kept beside what was seen.
+    claimed = engine.snapshot("--source", "mail", "--time",
+                              "2001-02-03T04:05:06Z")
+    row, = [x for x in world.json("snapshot", "list") if x["id"] == claimed]
+    check(row["time"].startswith("2001-02-03T04:05:06") and
+          row["received"] > "2020", row)
     # Several snapshots with one first digit.
     ids = [first]
     while len({i[0] for i in ids}) == len(ids):
@@ -280,7 +311,6 @@ def snapshots(world):
         check(world.json("snapshot", *words, "--source", "") == [], words)
     # What looks like a restore and is none says so.
     last = world.json("snapshot", "list")[-1]["id"]
-    out = world.path("out")
     for words, told in ((["--include", "nosuch"], "--include matches nothing"),
                         (["--dry-run"], "nothing was written"),
                         (["--include", "a", "--dry-run"], "dry run")):
@@ -333,6 +363,11 @@ def damaged_manifest(world):
         engine.refuses(4, [new, "damaged", old], *words)
     check(not os.path.exists(world.path("out")), "something was restored")
     engine.refuses(4, [new, "damaged", "another region"], "ls", new)
+    # A list names what it cannot show, and shows all else.
+    rows = world.json("snapshot", "list", status=4)
+    check([x["id"] for x in rows] == [old] and new in world.err and
+          "cannot be read" in world.err and "repo check" in world.err,
+          (rows, world.err))
     world.run("restore", old, "--to", world.path("out"), status=RESTORED)
 
 
@@ -354,6 +389,15 @@ def holds(world):
     check(held == {first, second}, (held, other))
     world.run("hold", "add", "--source", "wbe", "--case", "C4")
     check('"wbe"' in world.err and '"web"' in world.err, world.err)
+    # What is released is no longer listed, and holds nothing.
+    for absent in "x", "0" * 32:
+        engine.refuses(5, [f'no hold "{absent}"', "hold list"], "hold",
+                       "release", absent)
+    world.run("hold", "release", row["id"])
+    check([h["source"] for h in world.json("hold", "list")] == ["wbe"],
+          "released")
+    check(not any(x.get("held") for x in world.json("snapshot", "list")),
+          "still held")
 
 
 REGIONS = """\
@@ -412,6 +456,29 @@ def regions(world):
     check([(r["region"], r["reachable"]) for r in rows] ==
           [("here", True), ("there", True), (None, False)], rows)
     check(rows[0]["rpo_seconds"] == rows[1]["rpo_seconds"] == 26 * 3600, rows)
+    rows = world.json("region", "list")
+    check([(r["region"], r["primary"]) for r in rows] ==
+          [("here", True), ("there", False)] and
+          rows[1]["url"].endswith("/there"), rows)
+    key = ("--key-file", world.path("key"))
+    [row] = world.json("region", "list", "--repo", world.path("repo"), *key)
+    check(row["primary"] and row["url"] == world.path("repo"), row)
+    # One that is named, and no other; slowly, if that is asked for.
+    engine.snapshot("--source", "web")
+    chosen = engine.snapshot("--source", "web")
+    engine.snapshot("--source", "web")
+    reply = world.json("replicate", chosen, "--to", "there", "--limit", "10M")
+    check([x["snapshot"] for x in reply["snapshots"]] == [chosen] and
+          reply["copied"] == 1, reply)
+    engine.refuses(5, ["no region at", "region add"], "replicate", "--to",
+                   engine.tree)
+    engine.refuses(5, ['declares no region "elsewhere"'], "replicate", "--to",
+                   "elsewhere", hint=False)
+    engine.refuses(2, ['"No Name" is no name of a region', "lower-case"],
+                   "region", "add", "No Name", world.path("new"))
+    engine.refuses(2, ["is where the repository is"], "region", "add", "x",
+                   world.path("repo"), hint=False)
+    check(not os.path.exists(world.path("new")), "a region of no name")
     world.stop()
 
 
@@ -476,6 +543,58 @@ def revoked(world):
     reply = world.json("key", "revoke", slot(), "--repo", world.path("repo"),
                        "--key-file", world.path("key"))
     check(reply["still_opens"] is None and told in reply["note"], reply)
+    world.stop()
+
+
+DRILL = """\
+---
+apiVersion: snapctl.io/v1
+kind: Drill
+metadata: {name: %s}
+spec:
+  cron: "0 0 1 1 *"
+  schedule: nightly
+  region: there
+  rto: 1h
+  checks: [{type: tree}, {type: command, argv: [%s]}]
+"""
+
+
+def drills(world):
+    """What was rehearsed is found again, with what it printed."""
+    engine = declared(world)
+    world.apply(REGIONS.replace("ROOT", world.root) +
+                DRILL % ("proof", "ls, " + engine.tree.split("/")[1]) +
+                DRILL % ("doubt", "ls, absent"))
+    run = world.json("run", "start", "nightly")["id"]
+    done = wait_for("the run", lambda: ended(world, run))
+    check(done["state"] == "succeeded", done)
+    proof = world.json("drill", "run", "proof")
+    doubt = world.json("drill", "run", "doubt", status=1)
+    for drill, name, passed in (proof, "proof", True), (doubt, "doubt", False):
+        check(drill["drill"] == name and drill["passed"] == passed and
+              drill["region"] == "there" and
+              [c["passed"] for c in drill["checks"]
+               if c["type"] in ("tree", "command")] == [True, passed], drill)
+        number = str(drill["id"])
+        check(world.json("drill", "show", number) == drill, name)
+        [row] = world.json("drill", "list", "--drill", name)
+        check(row["id"] == drill["id"] and row["passed"] == passed and
+              [row] == world.json("drill", "list", "--run",
+                                  str(row["run"])), row)
+        text = world.run("drill", "show", number)
+        check(name + (" passed" if passed else " failed") in text and
+              drill["snapshot"][:8] in text and ", complete)" in text, text)
+        check(("absent" in text) != passed, text)
+    rows = world.json("drill", "list")
+    check([r["id"] for r in rows] == [doubt["id"], proof["id"]], rows)
+    check(world.json("drill", "list", "--to", "2001-01-01T00:00:00Z") == [],
+          "of no time")
+    rows = world.json("report", "drills")
+    check([(r["drill"], r["id"], r["state"]) for r in rows] ==
+          [("doubt", doubt["id"], "failed"), ("proof", proof["id"], "passed")],
+          rows)
+    engine.refuses(5, ["no drill 999", "drill list"], "drill", "show", "999")
     world.stop()
 
 
@@ -748,5 +867,5 @@ def without_a_home(world):
 snap.tell(keys, nothing_in_the_clear, what_cannot_be_read_is_named, documents,
           places, formats, snapshots, many_paths, full_disks, interrupted,
           within_itself, any_bytes, keys_by_name, nohup, regions,
-          damaged_manifest, holds, ad_hoc, as_written, revoked, undeleted,
-          without_a_home)
+          damaged_manifest, holds, drills, ad_hoc, as_written, revoked,
+          undeleted, without_a_home)

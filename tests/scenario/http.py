@@ -75,7 +75,10 @@ def requests(world):
             ("POST", "/v1/runs", b'{"schedule":"\xff"}', 400, "usage"),
             ("POST", "/v1/runs", b"[" * 100000, 400, "usage"),
             ("GET", "/v1/runs", b"{}", 400, "usage"),
-            ("POST", "/v1/runs", b'{"schedule":"a"}', 404, "not-found")]:
+            ("POST", "/v1/runs", b'{"schedule":"a"}', 404, "not-found"),
+            # Numbers are texts; those with a point are none.
+            ("POST", "/v1/runs", b'{"schedule":7}', 404, "not-found"),
+            ("POST", "/v1/runs", b'{"schedule":7.5}', 400, "usage")]:
         got, value = ask(world, method, path, body)
         check(got == status, (method, path, body[:40], got, value))
         if code:
@@ -106,6 +109,20 @@ def deep_and_long(world):
         got, value = ask(world, "POST", "/v1/runs", body)
         check(got == status and told in value["error"]["message"],
               (body[:30], got, value))
+    world.stop()
+
+
+def a_long_reply(world):
+    """One that is kept in a file until it is sent."""
+    world.start()
+    many = [{"id": f"{i:032x}", "time": "2026-01-02T03:04:05Z"}
+            for i in range(5000)]
+    got, value = ask(world, "POST", "/v1/policy/simulate", json.dumps(
+        {"policy": {"name": "p", "text": '{"keep-last":-1}'},
+         "snapshots": {"name": "s", "text": json.dumps(many)}}).encode())
+    check(got == 200 and len(json.dumps(value)) > 256 << 10, got)
+    check(sorted(x["id"] for x in value["keep"]) == [x["id"] for x in many] and
+          value["delete"] == [], value["keep"][:2])
     world.stop()
 
 
@@ -325,6 +342,6 @@ def few_files(world):
     world.stop()
 
 
-snap.tell(requests, deep_and_long, large_ones_at_once, one_connection,
+snap.tell(requests, deep_and_long, a_long_reply, large_ones_at_once, one_connection,
           too_large, a_byte_now_and_then,
           a_silent_peer, a_thousand_idle, more_idle_than_places, few_files)

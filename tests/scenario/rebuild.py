@@ -71,9 +71,12 @@ def rebuilt(world):
         run_once(world)
     before = resources(world), runs(world)
     check(len(before[1]) == 2 and before[1][0][1] == "Schedule", before)
+    rebuild = ("catalog", "rebuild", "--repo", repo, "--key-file", key)
+    world.run(*rebuild, status=6)
+    check("snapctld works on" in world.err and "stop it first" in world.err,
+          world.err)
     world.stop()
     shutil.rmtree(world.path("state"))
-    rebuild = ("catalog", "rebuild", "--repo", repo, "--key-file", key)
     for name in ("bad name", "", "-a", "a" * 64):
         world.run(*rebuild, "--name=" + name, status=2)
         check("no name of a repository" in world.err, world.err)
@@ -84,6 +87,12 @@ def rebuilt(world):
     # A run's segment is written before its end, which the next one tells.
     check(after[1][1:] == before[1][1:], (before[1], after[1]))
     check(after[1][0] in (before[1][0], ("nightly", "Schedule", "interrupted")), after[1])
+    # What may have happened since the last segment nobody knows.
+    gaps = [r for r in world.json("report", "runs") if r["kind"] == "Gap"]
+    check(len(gaps) == 1 and gaps[0]["state"] == "unknown" and
+          gaps[0]["schedule"] is None and gaps[0]["message"], gaps)
+    check(world.json("report", "runs", "--to", "2001-01-01T00:00:00Z",
+                     "--from", "2000-01-01T00:00:00Z") == [], "of no time")
     # It goes on from there, and no segment's number is used twice.
     run_once(world)
     world.stop()

@@ -84,6 +84,9 @@ holds "stats" "x['snapshots'] == 1 and x['packs'] == 2 and x['logical_bytes'] ==
 expect 0 "check" "$snapctl" repo check
 expect 0 "check of all data" "$snapctl" repo check --read-data --json
 holds "all data" "x['sound'] and x['level'] == 'data' and x['packs_read'] == 2"
+expect 0 "verify" "$snapctl" snapshot verify latest --json
+holds "verify" "x['sound'] and x['damaged'] == [] and x['chunks'] > 2 and x['stored_bytes_read'] > 1200000"
+expect 5 "verify of none" "$snapctl" snapshot verify 00000000
 
 # Damage of data: found by reading it, given up, stored again.
 pack=$(ls repo/data/*/*)
@@ -91,6 +94,13 @@ flip "$pack" 1000
 expect 0 "structure" "$snapctl" repo check
 expect 4 "damaged data" "$snapctl" repo check --read-data --json
 holds "damaged data" "not x['sound'] and len(x['damaged']) == 1 and 'repo/' + x['damaged'][0]['object'] == '$pack' and len(x['damaged'][0]['snapshots']) == 1 and x['damaged'][0]['paths'][0].startswith('$dir/tree/file')"
+expect 4 "verify of it" "$snapctl" snapshot verify latest --json
+holds "verify of it" "not x['sound'] and len(x['damaged']) == 1 and len(x['damaged'][0]['path']) == 64 and 'authentic' in x['damaged'][0]['message']"
+meta=$(ls repo/meta/*/*)
+cp "$meta" aside && flip "$meta" 100
+expect 4 "verify of a damaged tree" "$snapctl" snapshot verify latest --json
+holds "verify of a damaged tree" "not x['sound'] and len(x['damaged']) > 0"
+cp aside "$meta" && rm aside
 expect 4 "a restore of it" "$snapctl" restore latest --to restored
 expect 4 "repair" "$snapctl" repo check --read-data --repair --json
 holds "repair" "x['repaired']['quarantined'] == 1 and not x['repaired']['sound'] and 'take a snapshot' in x['advice'] and 'another region' in x['advice']"

@@ -1,13 +1,19 @@
 /* Programs that we start: base/child.h. */
 #include "base/child.h"
 
+#include <errno.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "tests/support/check_main.h"
 #include "tests/support/scratch.h"
 
@@ -201,6 +207,119 @@ START_TEST(what_is_not_there_is_told)
 }
 END_TEST
 
+/* The file is there and may be executed; what should read it is not. */
+START_TEST(what_cannot_be_executed_says_so)
+{
+	CLEANUP(scratch_done) struct scratch s;
+	char path[SCRATCH_PATH];
+	const char *const argv[] = { path };
+	const struct child_options o = { .argv = argv, .argc = 1 };
+	struct child_tail out, said;
+	char text[64];
+
+	scratch_init(&s);
+	ck_ok(file_create(scratch_path(&s, "script", path), "#!/nowhere/sh\n",
+			  14, 0755, &e));
+	child_tell_end(run(&o, NULL, &out, &said), text);
+	ck_assert_str_eq(text, "it ended with status 127");
+	expect(&out, "it cannot be executed\n");
+}
+END_TEST
+
+START_TEST(an_environment_has_a_ceiling)
+{
+	const char *const argv[] = { "true" };
+	const struct child_options o = { .argv = argv,
+					 .argc = 1,
+					 .inherits = true };
+	char *big = malloc(2 << 20);
+	struct child c;
+
+	ck_assert_ptr_nonnull(big);
+	memset(big, 'x', (2 << 20) - 1);
+	big[(2 << 20) - 1] = '\0';
+	ck_assert_int_eq(setenv("BIG", big, 1), 0);
+	free(big);
+	ck_assert_int_eq(child_start(&c, &o, &e), -1);
+	ck_assert_int_eq(unsetenv("BIG"), 0);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_assert_str_eq(e.text, "the environment is larger than 1024 KiB");
+}
+END_TEST
+
+/* What `does` returns, as somebody who may little. */
+static int as_nobody(int (*does)(const char *path), const char *path)
+{
+	const pid_t child = check_fork_child();
+	int status = 0;
+
+	if (child == 0) {
+		if (setgroups(0, NULL) < 0 || setgid(65534) < 0 ||
+		    setuid(65534) < 0)
+			_exit(99);
+		_exit(does(path));
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 256;
+}
+
+static int becomes_root(const char *path)
+{
+	const char *const argv[] = { path };
+	const struct child_options o = { .argv = argv,
+					 .argc = 1,
+					 .user = "root" };
+	struct child c;
+
+	return child_start(&c, &o, &e) == 0 ? 1
+	       : e.code != ERR_DENIED	    ? 2
+	       : strstr(e.text, "\"root\"") ? 0
+					    : 3;
+}
+
+/* `yes`, all of root's: it ends when nobody reads it any more. */
+static int ends_what_became_root(const char *path)
+{
+	const char *const argv[] = { path, "--reuid=0", "yes" };
+	const struct child_options o = { .argv = argv, .argc = 3 };
+	char byte;
+	struct child c;
+	int status;
+
+	if (child_start(&c, &o, &e) < 0)
+		return 1;
+	while (read(c.out, &byte, 1) < 0)
+		if (errno != EAGAIN && errno != EINTR)
+			return 2;
+	if (kill(c.pid, SIGKILL) == 0)
+		return 77; /* setuid has no effect on this file system */
+	status = child_end(&c);
+	child_drop(&c);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE ? 0 : 3;
+}
+
+START_TEST(others_have_only_their_own)
+{
+	CLEANUP(scratch_done) struct scratch s;
+	CLEANUP(buf_done) struct buf program;
+	char path[SCRATCH_PATH];
+	int ended;
+
+	buf_init(&program, 1 << 20);
+	scratch_init(&s);
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(as_nobody(becomes_root, "true"), 0);
+	ck_assert_int_eq(chmod(s.path, 0755), 0);
+	ck_ok(file_read_all("/usr/bin/setpriv", &program, &e));
+	ck_ok(file_create(scratch_path(&s, "becomes", path), program.data,
+			  program.len, 0755, &e));
+	ck_assert_int_eq(chmod(path, 04755), 0);
+	ended = as_nobody(ends_what_became_root, path);
+	ck_assert_msg(ended == 0 || ended == 77, "%d", ended);
+}
+END_TEST
+
 START_TEST(root_becomes_others)
 {
 	const struct child_options o = { .user = geteuid() == 0 ? "nobody"
@@ -275,6 +394,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, it_starts_in_its_folder_without_our_descriptors);
 	tcase_add_test(tc, its_group_goes_with_it);
 	tcase_add_test(tc, what_is_not_there_is_told);
+	tcase_add_test(tc, what_cannot_be_executed_says_so);
+	tcase_add_test(tc, an_environment_has_a_ceiling);
+	tcase_add_test(tc, others_have_only_their_own);
 	tcase_add_test(tc, root_becomes_others);
 	tcase_add_test(tc, the_end_of_much_is_kept);
 	tcase_add_test(tc, what_is_no_text_is_told_all_the_same);

@@ -597,6 +597,37 @@ START_TEST(what_is_mounted_there_stays)
 }
 END_TEST
 
+static int reads_by_its_number(void)
+{
+	char byte;
+
+	EXPECT(read(0, &byte, 1) == 1);
+	return reads(other, "f") < 0 ? 0 : 1;
+}
+
+/* A pipe is in no file system of which rules could be made; nor is one needed.
+ */
+START_TEST(a_pipe_is_no_place)
+{
+	const struct sandbox_place places[] = {
+		{ "/proc/self/fd/0", SANDBOX_READ }, { own, SANDBOX_READ }
+	};
+	const struct sandbox s = { .places = places, .place_count = 2 };
+	int fds[2];
+
+	if (!has_landlock(2))
+		return;
+	begin();
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	ck_assert_int_eq(write(fds[1], "x", 1), 1);
+	ck_assert_int_eq(dup2(fds[0], 0), 0);
+	ck_assert_int_eq(confined(&s, reads_by_its_number), 0);
+	ck_assert_int_eq(close(fds[0]), 0);
+	ck_assert_int_eq(close(fds[1]), 0);
+	end();
+}
+END_TEST
+
 static int writes_anywhere(void)
 {
 	char from[SCRATCH_PATH], to[SCRATCH_PATH];
@@ -695,6 +726,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, others_get_no_signals);
 	tcase_add_test(tc, who_enters_twice_has_less);
 	tcase_add_test(tc, what_is_mounted_there_stays);
+	tcase_add_test(tc, a_pipe_is_no_place);
 	tcase_add_test(tc, everything_can_be_granted);
 	tcase_add_test(tc, not_with_threads);
 	tcase_add_test(tc, it_is_told_in_words);

@@ -1,8 +1,10 @@
 /* The step "retain", on real small repositories, without a daemon. */
+#include <dirent.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #include "base/seam.h"
+#include "storage/replicate.h"
 #include "storage/repository/deletion.h"
 #include "storage/snapshot.h"
 #include "storage/sources/files.h"
@@ -95,6 +97,7 @@ START_TEST(a_selector_that_matches_nothing_deletes_nothing)
 	nights(&t, 1);
 	run_apply(&t, "Source", "web", "{\"tier\":\"godl\"}",
 		  "{\"type\":\"files\",\"paths\":[\"/nowhere\"]}");
+	/* Nor can they be verified. */
 	ck_assert_int_eq(night(&t), RUN_FAILED);
 	ck_assert_int_eq(run_counts(&t, "a").live, 1);
 }
@@ -476,6 +479,60 @@ START_TEST(holds_and_locks_are_obeyed)
 }
 END_TEST
 
+/* Region b, beside a; nothing is copied there. */
+static void declare_other(struct run_frame *t)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	CLEANUP(store_close) struct store *from = NULL;
+	CLEANUP(store_close) struct store *to = NULL;
+	char spec[4 * SCRATCH_PATH];
+
+	ok(&t->f, keyring_credential_key_file(run_path(t, "keys/main.key"),
+					      &key, &t->f.e));
+	ok(&t->f, store_open(run_path(t, "a"), false, &from, &t->f.e));
+	ok(&t->f, store_open(run_path(t, "b"), true, &to, &t->f.e));
+	ok(&t->f, replicate_settle(from, to, key, &t->f.e));
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\"}]}",
+		       run_path(t, "a"), run_path(t, "b"));
+	run_apply(t, "Repository", "main", NULL, spec);
+}
+
+/* In whatever region the hold is; it names snapshots, not their source. */
+START_TEST(a_hold_holds_in_other_regions_too)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot held;
+	CLEANUP(repository_close) struct repository *a = NULL;
+	CLEANUP(repository_close) struct repository *b = NULL;
+	struct deletion_hold h = { .n_snapshots = 1,
+				   .case_name = "case",
+				   .by = "root" };
+	char id[OBJECT_ID_TEXT];
+	struct object_id hold;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	declare_other(&t);
+	nights(&t, 2);
+	a = run_repository(&t, "a");
+	b = run_repository(&t, "b");
+	manifest_init(&s.manifest);
+	manifest_init(&held.manifest);
+	ok(&t.f, repository_find(a, "latest", NULL, false, &s, NULL, &t.f.e));
+	h.snapshots = &s.manifest.snapshot;
+	h.now = clock_now();
+	ok(&t.f, deletion_hold(b, &h, &hold, &t.f.e));
+	nights(&t, 3);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	object_id_format(s.manifest.snapshot, id);
+	ok(&t.f, repository_find(a, id, NULL, false, &held, NULL, &t.f.e));
+	ck_assert(!held.deleted);
+}
+END_TEST
+
 /* What does not open could name anything, and is not passed over in silence. */
 START_TEST(a_hold_that_cannot_be_read_holds_everything)
 {
@@ -608,6 +665,72 @@ START_TEST(a_listing_that_shrank_is_an_alarm)
 }
 END_TEST
 
+/* After one night: the only snapshot's manifest. */
+static void only_manifest(struct run_frame *t, char name[128])
+{
+	DIR *d = opendir(run_path(t, "a/snapshots"));
+	const struct dirent *entry;
+
+	ck_assert_ptr_nonnull(d);
+	while ((entry = readdir(d)))
+		if (entry->d_name[0] != '.')
+			(void)snprintf(name, 128, "a/snapshots/%.100s",
+				       entry->d_name);
+	(void)closedir(d);
+}
+
+START_TEST(what_a_tombstone_explains_is_no_alarm)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	char name[128];
+	struct deletion d = { .grace_ms = DELETION_GRACE_MS,
+			      .by = "ann@box",
+			      .reason = "" };
+
+	begin(&t, "{\"retention\":{\"keep-last\":9}}");
+	nights(&t, 1);
+	only_manifest(&t, name);
+	d.now = clock_now();
+	manifest_init(&s.manifest);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "a");
+
+		ok(&t.f,
+		   repository_find(r, "latest", NULL, false, &s, NULL, &t.f.e));
+		ok(&t.f, deletion_delete(r, &s, &d, &t.f.e));
+	}
+	/* As a collector does when the grace period is over. */
+	ck_assert_int_eq(unlink(run_path(&t, name)), 0);
+	nights(&t, 2);
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM replicas "
+					   "WHERE state = 'gone'"),
+			 1);
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_takes_no_slot)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char name[128];
+
+	begin(&t, "{\"retention\":{\"keep-last\":2}}");
+	nights(&t, 1);
+	only_manifest(&t, name);
+	nights(&t, 1);
+	ck_assert_int_eq(unlink(run_path(&t, name)), 0);
+	run_file(&t, name, "x");
+	ck_assert_int_eq(night(&t), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM run_steps "
+					   "WHERE step = 'retain' AND message "
+					   "LIKE 'region a: %cannot be read%'"),
+			 1);
+}
+END_TEST
+
 /* ---- Killed -------------------------------------------------------------- */
 
 struct deadline {
@@ -734,12 +857,15 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, back_to_the_old_rules_empties_the_list);
 	tcase_add_test(tc, a_clock_that_jumped_stops_it);
 	tcase_add_test(tc, holds_and_locks_are_obeyed);
+	tcase_add_test(tc, a_hold_holds_in_other_regions_too);
 	tcase_add_test(tc, a_hold_that_cannot_be_read_holds_everything);
 	tcase_add_test(tc, a_deletion_by_hand_is_told_with_who_and_why);
 	tcase_add_test(tc, unverified_copies_block_at_the_floor);
 	tcase_add_test(tc, a_floor_that_is_lowered_is_a_change);
 	tcase_add_test(tc, a_floor_that_was_not_met_is_removed);
 	tcase_add_test(tc, a_listing_that_shrank_is_an_alarm);
+	tcase_add_test(tc, what_a_tombstone_explains_is_no_alarm);
+	tcase_add_test(tc, what_cannot_be_read_takes_no_slot);
 	tcase_add_test(tc, killed_anywhere_it_writes_one_tombstone_each);
 }
 

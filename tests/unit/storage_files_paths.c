@@ -85,6 +85,41 @@ START_TEST(missing_paths_are_named)
 	p.options.path_count = 0;
 	ck_assert_int_eq(files_open(&p.options, &s, &e), -1);
 	ck_assert_int_eq(e.code, ERR_USAGE);
+	p.options.path_count = 2;
+	p.paths[1] = "neither";
+	ck_assert_int_eq(files_open(&p.options, &s, &e), -1);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_assert_str_eq(e.text, "none of the 2 paths exists");
+}
+END_TEST
+
+START_TEST(paths_that_make_no_sense)
+{
+	CLEANUP(place_done) struct place p;
+	char *longest = malloc(ENTRY_PATH_MAX + 2);
+	const struct {
+		const char *path, *told;
+	} wrong[] = {
+		{ "", "an empty path names nothing" },
+		{ "no-such/../x", "\"no-such/../x\": no such file" },
+		{ longest, "is too long" },
+	};
+	struct err e = { 0 };
+	char **got;
+	size_t n;
+
+	place_init(&p);
+	ck_assert_ptr_nonnull(longest);
+	memset(longest, 'x', ENTRY_PATH_MAX + 1);
+	longest[0] = '/';
+	longest[ENTRY_PATH_MAX + 1] = '\0';
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		ck_assert_int_eq(files_resolve(&wrong[i].path, 1, &got, &n, &e),
+				 -1);
+		ck_assert_int_eq(e.code, ERR_USAGE);
+		ck_assert_msg(strstr(e.text, wrong[i].told), "%s", e.text);
+	}
+	free(longest);
 }
 END_TEST
 
@@ -377,6 +412,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, folders_above_are_entries);
 	tcase_add_test(tc, paths_are_resolved_and_merged);
 	tcase_add_test(tc, missing_paths_are_named);
+	tcase_add_test(tc, paths_that_make_no_sense);
 	tcase_add_test(tc, a_link_is_followed_only_with_a_slash);
 	tcase_add_test(tc, a_path_within_another_is_never_left_out);
 	tcase_add_test(tc, a_path_within_another_may_lead_through_a_link);
