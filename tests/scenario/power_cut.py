@@ -37,8 +37,8 @@ MIB = 1 << 20
 FICLONE = 0x40049409
 FULL = bool(os.environ.get("SNAPCTL_TEST_FULL"))
 # Of the clones of a story, how many are looked at, and gone on with.
-LOOKED_AT, GONE_ON = (100, 20) if FULL else (12, 2)
-TELLINGS = 10 if FULL else 1
+LOOKED_AT, GONE_ON = (100, 20) if FULL else (12, 3)
+TELLINGS = 3 if FULL else 1
 # Descriptors that a restore may have: of few, fewer files wait for the disk
 # together, and their times come in between.
 FEW = 1600
