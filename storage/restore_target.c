@@ -689,11 +689,13 @@ int restore_times(const struct restore_folder *f, const char *name, int fd,
 int restore_rights(struct restore_run *r, int fd, const struct entry *en,
 		   struct err *e)
 {
-	const int owned = set_owner_and_xattrs(r, NULL, NULL, fd, en, e);
+	int owned;
 
-	return owned < 0 ? -1
-			 : set_mode(NULL, NULL, fd, safe_mode(r, fd, en, owned),
-				    e);
+	assert(fd >= 0);
+	owned = set_owner_and_xattrs(r, NULL, NULL, fd, en, e);
+	if (owned < 0)
+		return -1;
+	return set_mode(NULL, NULL, fd, safe_mode(r, fd, en, owned), e);
 }
 
 /*

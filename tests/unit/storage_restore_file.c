@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <stdatomic.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -67,6 +68,8 @@ static atomic_bool is_unsynced;
 static atomic_uint synced;
 static atomic_uint timed;
 static int sync_error; /* 0: it works */
+static dev_t watched;  /* a file system, and how often it was synced */
+static atomic_uint watched_synced;
 
 static int note_writes(void *arg, enum seam_call call, const char *path)
 {
@@ -81,7 +84,12 @@ int __wrap_syncfs(int fd);
 int __real_syncfs(int fd);
 int __wrap_syncfs(int fd)
 {
+	struct stat st;
+
 	atomic_fetch_add(&synced, 1);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	if (st.st_dev == watched)
+		atomic_fetch_add(&watched_synced, 1);
 	atomic_store(&is_unsynced, false);
 	errno = sync_error;
 	return sync_error ? -1 : __real_syncfs(fd);
@@ -191,6 +199,35 @@ START_TEST(without_the_disk_no_file_is_done)
 	ck_assert_uint_eq(got.reused, 0);
 	ck_ok(restore(id, RESTORE_CHANGED, &got));
 	ck_assert_uint_eq(got.reused, 1);
+}
+END_TEST
+
+/* Also one that is mounted below the target: before the times, and after. */
+START_TEST(every_file_system_is_waited_for)
+{
+	struct restore_result got;
+	struct object_id id;
+
+	if (getuid() != 0)
+		return;
+	ck_assert_int_eq(mkdir(at(f.from, "m"), 0700), 0);
+	write_text(at(f.from, "a"), "a");
+	write_text(at(f.from, "m/b"), "b");
+	id = repo_take(&f).id;
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	ck_assert_int_eq(mkdir(at(f.to, "m"), 0700), 0);
+	if (mount("none", at(f.to, "m"), "tmpfs", 0, "size=1m") != 0) {
+		ck_skip("below a mount", "cannot mount");
+		return;
+	}
+	watched = look(at(f.to, "m")).st_dev;
+	atomic_store(&watched_synced, 0);
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	watched = 0;
+	ck_assert_uint_eq(got.errors, 0);
+	ck_assert_uint_eq(atomic_load(&watched_synced), 2);
+	expect_text(at(f.to, "m/b"), "b");
+	ck_assert_int_eq(umount(at(f.to, "m")), 0);
 }
 END_TEST
 
@@ -426,6 +463,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, no_time_is_set_before_the_content_is_durable);
 	tcase_add_test(tc, many_files_wait_for_the_disk_together);
 	tcase_add_test(tc, without_the_disk_no_file_is_done);
+	tcase_add_test(tc, every_file_system_is_waited_for);
 	tcase_add_test(tc, links_are_made_where_stamps_are_coarse);
 	tcase_add_test(tc, a_copy_in_place_of_a_link_is_told);
 	tcase_add_test(tc, coarse_stamps_are_enough_where_there_are_no_finer);
