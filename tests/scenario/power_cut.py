@@ -26,7 +26,7 @@ import time
 import apart
 import snap
 from loop import Disk, sh
-from snap import LIMIT, SNAPCTL, check
+from snap import LIMIT, SNAPCTL, check, wait_for
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))), "support"))
@@ -136,9 +136,17 @@ class Disks:
                                capture_output=True, check=False)
 
     def close(self):
-        for disk in self.disk, self.below:
-            if disk:
-                disk.close()
+        """From above: what a device still lies on is in use, and a device is
+        for as long as anybody has it mounted, as in loop.unmount()."""
+        if self.disk:
+            self.disk.close()
+        try:
+            wait_for("the last to leave the disk below", lambda: subprocess.run(
+                ["umount", self.below.folder], capture_output=True,
+                check=False).returncode == 0 or
+                not os.path.ismount(self.below.folder), 60)
+        finally:
+            self.below.close()
 
 
 def begin(world, repository):
