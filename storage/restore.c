@@ -194,8 +194,6 @@ static int add_piece(struct walk *w, struct restore_file *file, uint64_t offset,
 		w->job = calloc(1, sizeof(*w->job));
 		if (!w->job)
 			return err_oom(e);
-		if (offset)
-			file->scattered = true;
 	}
 	restore_file_ref(w->run, file);
 	w->job->pieces[w->job->n++] = (struct restore_piece){ .file = file,
@@ -216,7 +214,6 @@ static int visit_extent(void *arg, uint64_t offset, const struct extent *x,
 {
 	struct pieces *p = (struct pieces *)arg;
 
-	p->file->scattered |= x->hole;
 	p->stopped = true;
 	if ((!x->hole && add_piece(p->w, p->file, offset, x, e)) ||
 	    poll_outside(p->w, e))
@@ -698,7 +695,7 @@ static int start_workers(struct restore_run *r, struct err *e)
 			    : cores > RESTORE_WORKERS_MAX ? RESTORE_WORKERS_MAX
 							  : (size_t)cores;
 
-	if (queue_new(&r->work, JOBS, e))
+	if (restore_settle_start(r, e) || queue_new(&r->work, JOBS, e))
 		return -1;
 	while (r->n_workers < want) {
 		errno = pthread_create(&r->workers[r->n_workers], NULL, worker,
@@ -767,11 +764,10 @@ static int seek_path(struct walk *w, struct tree *t, struct err *e)
 	return 0;
 }
 
-/* Finish what is still open; then everything is on its way to the disk. */
+/* Finish what is still open, and make everything durable. */
 static int finish_walk(struct walk *w, struct restore_folder *root, bool failed,
 		       struct err *e)
 {
-	CLEANUP(file_close) int fd = -1;
 	struct restore_run *r = w->run;
 
 	/* Of a deep tree first those that are open, for descriptors. */
@@ -781,8 +777,6 @@ static int finish_walk(struct walk *w, struct restore_folder *root, bool failed,
 		restore_folder_unref(r, w->top);
 		w->top = up;
 	}
-	if (!failed && !r->o->dry_run)
-		fd = fcntl(root->fd, F_DUPFD_CLOEXEC, 0);
 	restore_folder_unref(r, root);
 	if (failed)
 		return -1;
@@ -790,9 +784,7 @@ static int finish_walk(struct walk *w, struct restore_folder *root, bool failed,
 		*e = r->failure;
 		return -1;
 	}
-	if (!r->o->dry_run && (fd < 0 || syncfs(fd)))
-		return err_sys(e, "cannot make what was restored durable");
-	return 0;
+	return restore_settle_disks(r, e);
 }
 
 static int run_walk(struct restore_run *r, const struct manifest *m,
@@ -823,7 +815,9 @@ static int run_walk(struct restore_run *r, const struct manifest *m,
 		(void)!send_job(&w, &ignored);
 	}
 	stop_workers(r);
+	restore_settle_end(r);
 	failed = finish_walk(&w, root, failed, e);
+	restore_settle_done(r);
 	reader_free(w.data);
 	filemap_free(w.links);
 	file_close(w.links_fd);

@@ -84,7 +84,8 @@ struct restore_result {
  * and collected meanwhile; ERR_USAGE when the target is no folder; ERR_FULL,
  * ERR_INTERRUPTED and failures that concern more than one entry end it at once.
  * Durable (syncfs) when 0.  Whenever the power goes, no file has both its size
- * and its mtime without its content: the next run goes by them.
+ * and its mtime without its content, whatever the file system: the next run
+ * goes by them, and begins again with what had no time yet.
  */
 int restore_run(struct repository *r, const struct manifest *m,
 		const struct restore_options *o, struct restore_result *ret,

@@ -53,7 +53,7 @@ int restore_put_in_place(const struct restore_folder *f, int fd,
 	return 0;
 }
 
-static void file_free(struct restore_file *file)
+void restore_file_free(struct restore_file *file)
 {
 	file_close(file->fd);
 	entry_done(&file->entry);
@@ -76,11 +76,11 @@ static struct restore_file *file_new(const struct entry *en, const char *name,
 	file->name = strdup(name);
 	if (!file->name) {
 		(void)err_oom(e);
-		file_free(file);
+		restore_file_free(file);
 		return NULL;
 	}
 	if (entry_copy(&file->entry, en, e)) {
-		file_free(file);
+		restore_file_free(file);
 		return NULL;
 	}
 	return file;
@@ -232,8 +232,9 @@ int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 	if (!file)
 		return -1;
 	file->folder = f;
+	file->disk = f->disk;
 	if (open_output(r, file, there, e)) {
-		file_free(file);
+		restore_file_free(file);
 		return -1;
 	}
 	restore_folder_ref(r, f);
@@ -248,38 +249,34 @@ void restore_file_ref(struct restore_run *r, struct restore_file *file)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
-/*
- * Size and mtime are what the next restore goes by, so after a power cut they
- * must not both be there without the content.  A file that one worker wrote
- * from its first byte to its last needs nothing: a file system that puts off
- * allocation lengthens it on the disk as its bytes get there, and one that
- * does not writes bytes before the journal that speaks of them; cut short, it
- * has another size.  But a size that was set, or that came with a later part
- * of the file, is durable with the next commit of the journal, some seconds
- * from now, and the content when the system gets to it.
- *
- * Waiting for the disk with every file would be safe, too, and would make
- * many small ones several times slower.
- */
-static int settle_content(const struct restore_file *file, struct err *e)
+/* Attributes that are set take no memory any more. */
+static int forget_xattrs(struct restore_file *file, struct err *e)
+{
+	struct entry old = file->entry;
+	struct entry bare = old;
+	int failed;
+
+	if (!old.xattr_count)
+		return 0;
+	bare.xattrs = NULL;
+	bare.xattr_count = 0;
+	failed = entry_copy(&file->entry, &bare, e);
+	if (!failed)
+		entry_done(&old);
+	return failed;
+}
+
+/* All but its times, which come when it is durable. */
+static int finish_file(struct restore_run *r, struct restore_file *file,
+		       struct err *e)
 {
 	/* A hole at the end, or nothing but holes. */
 	const bool extend = !file->ends_in_data && file->entry.size;
 
 	if (extend && seam_truncate(file->fd, (int64_t)file->entry.size))
 		return err_sys(e, "cannot set the size");
-	if ((extend || file->scattered) && seam_fsync(file->fd))
-		return err_sys(e, "cannot make its content durable");
-	return 0;
-}
-
-static int finish_file(struct restore_run *r, struct restore_file *file,
-		       struct err *e)
-{
-	if (settle_content(file, e))
-		return -1;
-	if (restore_metadata(r, file->folder, file->name, file->fd,
-			     &file->entry, e))
+	if (restore_rights(r, file->fd, &file->entry, e) ||
+	    forget_xattrs(file, e))
 		return -1;
 	if (!file->temporary)
 		return 0;
@@ -326,7 +323,10 @@ void restore_file_unref(struct restore_run *r, struct restore_file *file)
 	if (file->done)
 		*file->done = whole;
 	restore_folder_unref(r, file->folder);
-	file_free(file);
+	if (whole)
+		restore_settle_later(r, file);
+	else
+		restore_file_free(file);
 }
 
 static int write_piece(struct reader *x, const struct restore_piece *p,

@@ -30,6 +30,7 @@
  */
 struct restore_folder {
 	struct restore_folder *up; /* NULL for the target itself */
+	struct restore_disk *disk; /* that it lies on; once it is made */
 	struct entry entry;	   /* owned, without its path; type 0: none */
 	size_t path_len;	   /* of its path, which ends in name */
 	char *name;		   /* in up */
@@ -62,6 +63,18 @@ struct restore_run {
 	size_t held;	      /* bytes of attributes of folders */
 	bool failed;
 	struct err failure;
+
+	/* restore_settle.c's */
+	struct restore_disk *disks; /* the walking thread's */
+	struct queue *whole;	    /* batches of files */
+	pthread_t settler;
+	uint64_t batches; /* settler's: begun */
+	pthread_mutex_t batch_lock;
+	struct restore_file *batch; /* that one, and the next, and so on */
+	size_t batch_n;
+	size_t batch_max;
+	uint64_t batch_bytes;
+	int64_t batch_begun_ms;
 };
 
 /* A file that is being written by one or several workers. */
@@ -73,10 +86,11 @@ struct restore_file {
 	bool unnamed;	 /* has no name yet, not even the temporary one */
 	int fd;
 	bool ends_in_data; /* its last byte is written: the size comes along */
-	bool scattered;	   /* has holes, or several workers write it */
 	unsigned int refs; /* lock */
 	bool failed;	   /* lock */
 	bool *done;	   /* NULL, or where to say that it is there, whole */
+	struct restore_disk *disk;
+	struct restore_file *next; /* in a batch */
 };
 
 /* What one worker does at a time. */
@@ -150,6 +164,12 @@ bool restore_has_metadata(const struct restore_run *r,
 int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 		     const char *name, int fd, const struct entry *en,
 		     struct err *e) NONNULL(1, 5, 6) MUST_CHECK;
+/* The same without times, and the times. */
+int restore_rights(struct restore_run *r, int fd, const struct entry *en,
+		   struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
+int restore_times(const struct restore_folder *f, const char *name, int fd,
+		  const struct entry *en, struct err *e) NONNULL(4, 5)
+	MUST_CHECK;
 
 /* restore_file.c: regular files. */
 /* What restore_file_begin() found to do. */
@@ -165,6 +185,7 @@ int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 	NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
 void restore_file_ref(struct restore_run *r, struct restore_file *file)
 	NONNULL(1, 2);
+void restore_file_free(struct restore_file *file) NONNULL(1);
 /* The last one finishes the file, or removes what is unfinished. */
 void restore_file_unref(struct restore_run *r, struct restore_file *file)
 	NONNULL(1, 2);
@@ -193,5 +214,25 @@ bool restore_leads_to(const struct restore_folder *f, const char *name, int fd)
 int restore_put_in_place(const struct restore_folder *f, int fd,
 			 const char *temporary, const char *name, struct err *e)
 	NONNULL(1, 3, 4, 5) MUST_CHECK;
+
+/* restore_settle.c: times, when the content is durable. */
+int restore_settle_start(struct restore_run *r, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+/*
+ * Takes a file that is whole but for its times; waits for the disk when there
+ * are many already.  What fails is noted as everywhere, at the latest when
+ * restore_settle_end() is back, after which there must be no more.
+ */
+void restore_settle_later(struct restore_run *r, struct restore_file *file)
+	NONNULL(1, 2);
+void restore_settle_end(struct restore_run *r) NONNULL(1);
+/* The file system of a folder of the target, fd. */
+int restore_settle_disk(struct restore_run *r, int fd, dev_t dev,
+			struct restore_disk **ret, struct err *e)
+	NONNULL(1, 4, 5) MUST_CHECK;
+/* All that was restored is durable, on all of them. */
+int restore_settle_disks(const struct restore_run *r, struct err *e)
+	NONNULL(1, 2) MUST_CHECK;
+void restore_settle_done(struct restore_run *r) NONNULL(1);
 
 #endif

@@ -80,14 +80,25 @@ int restore_link_fd(int fd, int dir_fd, const char *name)
  */
 #define UNFINISHED_MODE (S_ISVTX | S_IRWXU)
 
-static bool is_unfinished(const struct restore_run *r, int fd)
+static bool is_unfinished(const struct restore_run *r, const struct stat *st)
+{
+	/* A setgid bit comes from the folder above. */
+	return st->st_uid == r->uid && (st->st_mode & ENTRY_MODE_BITS &
+					~(mode_t)S_ISGID) == UNFINISHED_MODE;
+}
+
+/* What is to be known of one that is open. */
+static int look_at(struct restore_run *r, struct restore_folder *f,
+		   struct err *e)
 {
 	struct stat st;
 
-	/* A setgid bit comes from the folder above. */
-	return fstat(fd, &st) == 0 && st.st_uid == r->uid &&
-	       (st.st_mode & ENTRY_MODE_BITS & ~(mode_t)S_ISGID) ==
-		       UNFINISHED_MODE;
+	if (fstat(f->fd, &st))
+		return err_sys(e, "cannot look at the folder");
+	f->is_ours |= is_unfinished(r, &st);
+	return r->o->dry_run
+		       ? 0
+		       : restore_settle_disk(r, f->fd, st.st_dev, &f->disk, e);
 }
 
 static struct restore_folder *folder_new(struct restore_folder *up,
@@ -143,7 +154,13 @@ int restore_target_open(struct restore_run *r, struct restore_folder **ret,
 		return -1;
 	}
 	f->fd = fd;
-	f->is_ours = ours || is_unfinished(r, fd);
+	f->is_ours = ours;
+	if (fd >= 0 && look_at(r, f, e)) {
+		file_close(fd);
+		free(f->name);
+		free(f);
+		return -1;
+	}
 	*ret = f;
 	return 0;
 }
@@ -256,10 +273,8 @@ static int make_one(struct restore_run *r, struct restore_folder *f,
 			return err_sys(e, "cannot make the folder");
 	}
 	f->fd = f->up->fd < 0 ? -1 : open_beneath(f->up->fd, f->name);
-	if (f->fd >= 0) {
-		f->is_ours |= is_unfinished(r, f->fd);
-		return 0;
-	}
+	if (f->fd >= 0)
+		return look_at(r, f, e);
 	if (r->o->dry_run && (f->up->fd < 0 || errno == ENOENT))
 		return 0;
 	if (errno == ELOOP || errno == ENOTDIR)
@@ -637,6 +652,52 @@ static int set_mode(const struct restore_folder *f, const char *name, int fd,
 	return 0;
 }
 
+/* 1 or 0 as set_owner(), or -1. */
+static int set_owner_and_xattrs(struct restore_run *r,
+				const struct restore_folder *f,
+				const char *name, int fd,
+				const struct entry *en, struct err *e)
+{
+	char path[64 + 256];
+	const char *by = fd < 0 ? path : NULL;
+	const int owned = set_owner(r, f, name, fd, en, e);
+
+	/* Attributes of what has no descriptor go through the folder's. */
+	if (fd < 0)
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", f->fd,
+			       name);
+	if (owned < 0 || drop_xattrs(fd, by, en, e) ||
+	    set_xattrs(r, fd, by, en, e))
+		return -1;
+	return owned;
+}
+
+int restore_times(const struct restore_folder *f, const char *name, int fd,
+		  const struct entry *en, struct err *e)
+{
+	const struct timespec times[2] = {
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = en->mtime.sec, .tv_nsec = (long)en->mtime.nsec },
+	};
+
+	if (fd >= 0 ? seam_utimens(fd, NULL, times, 0)
+		    : seam_utimens(f->fd, name, times, AT_SYMLINK_NOFOLLOW))
+		return err_sys(e, "cannot set the times");
+	return 0;
+}
+
+int restore_rights(struct restore_run *r, int fd, const struct entry *en,
+		   struct err *e)
+{
+	int owned;
+
+	assert(fd >= 0);
+	owned = set_owner_and_xattrs(r, NULL, NULL, fd, en, e);
+	if (owned < 0)
+		return -1;
+	return set_mode(NULL, NULL, fd, safe_mode(r, fd, en, owned), e);
+}
+
 /*
  * The order matters: a change of owner clears setuid bits and capabilities;
  * an ACL changes the mode; writing changes times.  The mode comes last: with it
@@ -646,24 +707,10 @@ int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 		     const char *name, int fd, const struct entry *en,
 		     struct err *e)
 {
-	const struct timespec times[2] = {
-		{ .tv_nsec = UTIME_OMIT },
-		{ .tv_sec = en->mtime.sec, .tv_nsec = (long)en->mtime.nsec },
-	};
-	char path[64 + 256];
-	int owned;
+	const int owned = set_owner_and_xattrs(r, f, name, fd, en, e);
 
-	/* Attributes of what has no descriptor go through the folder's. */
-	if (fd < 0)
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", f->fd,
-			       name);
-	owned = set_owner(r, f, name, fd, en, e);
-	if (owned < 0 || drop_xattrs(fd, fd < 0 ? path : NULL, en, e) ||
-	    set_xattrs(r, fd, fd < 0 ? path : NULL, en, e))
+	if (owned < 0 || restore_times(f, name, fd, en, e))
 		return -1;
-	if (fd >= 0 ? seam_utimens(fd, NULL, times, 0)
-		    : seam_utimens(f->fd, name, times, AT_SYMLINK_NOFOLLOW))
-		return err_sys(e, "cannot set the times");
 	if (en->type == ENTRY_SYMLINK)
 		return 0;
 	return set_mode(f, name, fd, safe_mode(r, fd, en, owned), e);

@@ -11,18 +11,12 @@
 
 #include "base/log.h"
 #include "tests/support/alloc_all.h"
-#include "tests/support/call_fail.h"
 #include "tests/support/check_main.h"
-#include "tests/support/random.h"
+#include "tests/support/fault_story.h"
 #include "tests/support/run_frame.h"
-
-/* In place of an errno: an allocation fails. */
-#define NO_MEMORY (-2)
 
 static struct run_frame t;
 static char pristine[SCRATCH_PATH + 16];
-static unsigned int counted; /* calls, or allocations, of the last telling */
-static long lost;	     /* allocations that it did not free */
 
 /* What became of a telling. */
 struct outcome {
@@ -180,132 +174,72 @@ static void after_apply(const char *when, const struct outcome *o)
 		      (int)said);
 }
 
-static const struct story {
-	const char *name;
+struct story {
+	struct fault_story frame;
 	void (*tell)(struct outcome *o);
 	void (*after)(const char *when, const struct outcome *o);
-} stories[] = {
-	{ "run", tell_run, after_run },
-	{ "apply", tell_apply, after_apply },
+};
+
+static const struct story *story;
+static struct outcome outcome;
+
+static void begin_story(void)
+{
+	outcome = (struct outcome){ .state = RUN_FAILED };
+	begin_anew();
+}
+
+static void tell_story(void)
+{
+	story->tell(&outcome);
+}
+
+static void judge_story(const struct fault *x)
+{
+	const struct outcome *o = &outcome;
+
+	if (getenv("SNAPCTL_TEST_SHOW"))
+		(void)fprintf(stderr, "%s: %s %s\n", x->when,
+			      o->failed ? err_kind(o->e.code)->name : "told",
+			      o->failed ? o->e.text : "");
+	if (x->must_work)
+		ck_assert_msg(!o->failed && o->state == RUN_SUCCEEDED, "%s: %s",
+			      x->when, o->failed ? o->e.text : "it fails");
+	if (o->failed)
+		ck_assert_msg(o->e.code != ERR_NONE && o->e.code != ERR_BUG &&
+				      o->e.text[0],
+			      "%s: %s: %s", x->when, err_kind(o->e.code)->name,
+			      o->e.text);
+	reopen(x->when);
+	story->after(x->when, o);
+}
+
+#define FRAME(name)                                        \
+	{                                                  \
+		name, begin_story, tell_story, judge_story \
+	}
+
+static const struct story stories[] = {
+	{ FRAME("run"), tell_run, after_run },
+	{ FRAME("apply"), tell_apply, after_apply },
 };
 #define STORIES (sizeof(stories) / sizeof(stories[0]))
 
-static const int errors[] = { EIO, ENOSPC, EMFILE, EDQUOT, ESTALE, EINTR };
-#define ERRORS (sizeof(errors) / sizeof(errors[0]))
-
-static const char *tell(const struct story *s, unsigned int n, int sys,
-			struct outcome *o)
-{
-	const long live = alloc_all_live();
-
-	if (sys != NO_MEMORY) {
-		call_fail_at(n, sys);
-		s->tell(o);
-		counted = call_fail_end();
-		return call_fail_happened();
-	}
-	alloc_all_fail_at(n);
-	s->tell(o);
-	counted = alloc_all_end();
-	lost = alloc_all_live() - live;
-	return alloc_all_happened() ? "allocation" : NULL;
-}
-
-/* Libraries keep things for the next time: what is lost each time is ours. */
-#define TELLINGS_OF_A_LOSS 20
-
-/* The story with the nth call failing; whether it came to that. */
-static bool told(const struct story *s, unsigned int n, int sys)
-{
-	const char *what = NULL;
-	struct outcome o;
-	char when[200];
-	int before = 0;
-
-	for (int i = 0; i < TELLINGS_OF_A_LOSS; i++) {
-		o = (struct outcome){ .state = RUN_FAILED };
-		begin_anew();
-		before = check_open_descriptors();
-		what = tell(s, n, sys, &o);
-		if (sys != NO_MEMORY || !what || lost <= 0)
-			break;
-	}
-	(void)snprintf(when, sizeof(when), "%s, call %u (%s), %s", s->name, n,
-		       what ? what : "none",
-		       sys == CALL_SHORT  ? "by half"
-		       : sys == NO_MEMORY ? "out of memory"
-					  : strerrorname_np(sys));
-	if (getenv("SNAPCTL_TEST_SHOW"))
-		(void)fprintf(stderr, "%s: %s %s\n", when,
-			      o.failed ? err_kind(o.e.code)->name : "told",
-			      o.failed ? o.e.text : "");
-	ck_assert_msg(check_open_descriptors() == before,
-		      "after %s: %d descriptors stay open", when,
-		      check_open_descriptors() - before);
-	ck_assert_msg(sys != NO_MEMORY || !what || lost <= 0,
-		      "after %s: %ld allocations are lost", when, lost);
-	if (!what || sys == CALL_SHORT)
-		ck_assert_msg(!o.failed && o.state == RUN_SUCCEEDED, "%s: %s",
-			      when, o.failed ? o.e.text : "it fails");
-	if (o.failed)
-		ck_assert_msg(o.e.code != ERR_NONE && o.e.code != ERR_BUG &&
-				      o.e.text[0],
-			      "%s: %s: %s", when, err_kind(o.e.code)->name,
-			      o.e.text);
-	reopen(when);
-	s->after(when, &o);
-	return what != NULL;
-}
-
 #define TELLINGS (150 / CHECK_EVERY)
-
-static unsigned int each(const struct story *s, int sys, unsigned int tellings)
-{
-	struct random dice = random_seed();
-	unsigned int points = 0;
-	unsigned int every;
-	unsigned int most;
-
-	/* Untroubled, to know how many calls there are. */
-	(void)told(s, UINT32_MAX, sys ? sys : EIO);
-	most = counted;
-	every = tellings ? most / tellings + 1 : 1;
-	for (unsigned int n = 1 + (unsigned int)random_below(&dice, every);
-	     n <= most; n += every) {
-		const int now = sys ? sys : errors[random_below(&dice, ERRORS)];
-
-		points += told(s, n, now);
-		most = counted > most ? counted : most;
-	}
-	return points;
-}
 
 START_TEST(every_call_in_turn)
 {
-	const struct story *s = &stories[_i];
-	unsigned int points = 0;
-
-	if (!getenv("SNAPCTL_TEST_FULL")) {
-		points = each(s, 0, TELLINGS) +
-			 each(s, CALL_SHORT, TELLINGS / 4);
-	} else {
-		for (size_t k = 0; k < ERRORS; k++)
-			points += each(s, errors[k], 0);
-		points += each(s, CALL_SHORT, 0);
-	}
-	ck_assert_uint_gt(points, 3 / CHECK_EVERY);
-	(void)printf("%s: %u calls failed\n", s->name, points);
+	story = &stories[_i];
+	ck_assert_uint_gt(fault_each_call(&story->frame, TELLINGS),
+			  3 / CHECK_EVERY);
 }
 END_TEST
 
 START_TEST(every_allocation_in_turn)
 {
-	const struct story *s = &stories[_i];
-	unsigned int points;
-
-	points = each(s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : TELLINGS);
-	ck_assert_uint_gt(points, 50 / CHECK_EVERY);
-	(void)printf("%s: %u allocations failed\n", s->name, points);
+	story = &stories[_i];
+	ck_assert_uint_gt(fault_each_allocation(&story->frame, TELLINGS),
+			  50 / CHECK_EVERY);
 }
 END_TEST
 

@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 
+#include "base/log.h"
 #include "tests/support/check_main.h"
 #include "tests/support/power_cut.h"
 #include "tests/support/run_frame.h"
@@ -174,6 +175,7 @@ static void check(void *arg, const char *root, unsigned int done)
 START_TEST(whatever_is_left_of_what_was_not_synced)
 {
 	run_open(&t);
+	log_set_level(LOG_LEVEL_ERROR);
 	(void)snprintf(away, sizeof(away), "%s.away", t.root);
 	power = power_cut_record(t.root);
 	work();

@@ -17,8 +17,7 @@
 #include "storage/repository/deletion.h"
 #include "storage/repository/gc.h"
 #include "tests/support/alloc_all.h"
-#include "tests/support/call_fail.h"
-#include "tests/support/random.h"
+#include "tests/support/fault_story.h"
 #include "tests/support/repo_frame.h"
 
 static struct repo_frame f;
@@ -26,8 +25,6 @@ static struct tree_list tree;
 static struct object_id first; /* what is in the repository from the start */
 static struct object_id taken; /* the newest one that was acknowledged */
 static char pristine[SCRATCH_PATH];
-static unsigned int counted; /* calls, or allocations, of the last telling */
-static long lost;	     /* allocations that it did not free */
 static struct keyring_credential *second_key;
 static struct err e;
 
@@ -227,18 +224,6 @@ static void expect_restored(const char *when)
 	scratch_remove(f.to);
 }
 
-/* In place of an errno: an allocation fails. */
-#define NO_MEMORY (-2)
-
-struct story {
-	const char *name;
-	void (*tell)(struct outcome *o);
-	void (*before)(void);
-	/* Of one that says that all worked. */
-	void (*after)(const char *when);
-	bool may_be_partial;
-};
-
 static void after_snapshot(const char *when)
 {
 	expect_restored(when);
@@ -262,17 +247,6 @@ static void nothing(const char *when)
 {
 	(void)when;
 }
-
-static const struct story stories[] = {
-	{ "snapshot", tell_snapshot, NULL, after_snapshot, true },
-	{ "restore", tell_restore, NULL, expect_restored, true },
-	{ "check", tell_check, NULL, nothing, true },
-	{ "copy", tell_copy, NULL, after_copy, true },
-	{ "collect", tell_collect, before_collect, nothing, false },
-	{ "keys", tell_keys, NULL, nothing, false },
-};
-
-static const int errors[] = { EIO, ENOSPC, EMFILE, EDQUOT, ESTALE, EINTR };
 
 /* A folder with the files of another one, under names of their own. */
 static void copy_links(const char *from, const char *to)
@@ -307,147 +281,98 @@ static void begin_anew(void)
 	copy_links(pristine, f.url);
 }
 
-/* Tell it with the nth call failing, or the nth allocation; what failed. */
-static const char *tell(const struct story *s, unsigned int n, int sys,
-			struct outcome *o)
+struct story {
+	struct fault_story frame;
+	void (*tell)(struct outcome *o);
+	void (*before)(void);
+	/* Of one that says that all worked. */
+	void (*after)(const char *when);
+	bool may_be_partial;
+};
+
+static const struct story *story;
+static struct outcome outcome;
+
+static void begin_story(void)
 {
-	const long live = alloc_all_live();
-
-	if (sys != NO_MEMORY) {
-		call_fail_at(n, sys);
-		s->tell(o);
-		counted = call_fail_end();
-		return call_fail_happened();
-	}
-	alloc_all_fail_at(n);
-	s->tell(o);
-	counted = alloc_all_end();
-	lost = alloc_all_live() - live;
-	return alloc_all_happened() ? "allocation" : NULL;
-}
-
-/*
- * Libraries keep things for the next time: the C library the memory of
- * threads, libcrypto its last 16 errors.  What is lost each time is no such.
- */
-#define TELLINGS_OF_A_LOSS 20
-
-/* The story with the nth call failing; whether it came to that. */
-static bool told(const struct story *s, unsigned int n, int sys)
-{
-	const int open_before = check_open_descriptors();
-	struct outcome o = { .failed = 0 };
-	char when[200];
-	char tmp[SCRATCH_PATH + 8];
-	const char *what = NULL;
-
-	(void)snprintf(tmp, sizeof(tmp), "%s/tmp", f.url);
-	for (int i = 0; i < TELLINGS_OF_A_LOSS; i++) {
-		o = (struct outcome){ .failed = 0 };
-		begin_anew();
-		if (access(f.to, F_OK) == 0)
-			scratch_remove(f.to);
-		if (s->before)
-			s->before();
-		err_clear(&e);
-		what = tell(s, n, sys, &o);
-		if (sys != NO_MEMORY || !what || lost <= 0)
-			break;
-	}
-	(void)snprintf(when, sizeof(when), "%s, call %u (%s), %s", s->name, n,
-		       what ? what : "none",
-		       sys == CALL_SHORT  ? "by half"
-		       : sys == NO_MEMORY ? "out of memory"
-					  : strerrorname_np(sys));
-	if (getenv("SNAPCTL_TEST_SHOW"))
-		(void)fprintf(stderr, "%s: %s%s%s %s\n", when,
-			      o.failed	  ? err_kind(e.code)->name
-			      : o.partial ? "partial"
-					  : "fine",
-			      o.failed ? ": " : "", o.failed ? e.text : "",
-			      o.said);
-	ck_assert_msg(check_open_descriptors() == open_before,
-		      "after %s: %d descriptors stay open", when,
-		      check_open_descriptors() - open_before);
-	if (!what || sys == CALL_SHORT)
-		ck_assert_msg(!o.failed && !o.partial, "%s: %s %s", when,
-			      e.text, o.said);
-	ck_assert_msg(sys != NO_MEMORY || !what || lost <= 0,
-		      "after %s: %ld allocations are lost", when, lost);
-	if (o.failed)
-		ck_assert_msg(
-			e.code != ERR_NONE && e.code != ERR_BUG && e.text[0],
-			"%s: %s: %s", when, err_kind(e.code)->name, e.text);
-	ck_assert_msg(!o.partial || s->may_be_partial, "%s: partial", when);
-	if (what && strcmp(what, "unlinkat") != 0)
-		ck_assert_msg(entries(tmp) <= 2,
-			      "%s: something is left in tmp/", when);
-	if (!o.failed && !o.partial)
-		s->after(when);
+	outcome = (struct outcome){ .failed = 0 };
+	begin_anew();
 	if (access(f.to, F_OK) == 0)
 		scratch_remove(f.to);
-	if (n % 4 == 0)
-		expect_sound(f.url, when);
-	return what != NULL;
+	if (story->before)
+		story->before();
+	err_clear(&e);
 }
+
+static void tell_story(void)
+{
+	story->tell(&outcome);
+}
+
+static void judge_story(const struct fault *x)
+{
+	const struct outcome *o = &outcome;
+	char tmp[SCRATCH_PATH + 8];
+
+	(void)snprintf(tmp, sizeof(tmp), "%s/tmp", f.url);
+	if (getenv("SNAPCTL_TEST_SHOW"))
+		(void)fprintf(stderr, "%s: %s%s%s %s\n", x->when,
+			      o->failed	   ? err_kind(e.code)->name
+			      : o->partial ? "partial"
+					   : "fine",
+			      o->failed ? ": " : "", o->failed ? e.text : "",
+			      o->said);
+	if (x->must_work)
+		ck_assert_msg(!o->failed && !o->partial, "%s: %s %s", x->when,
+			      e.text, o->said);
+	if (o->failed)
+		ck_assert_msg(
+			e.code != ERR_NONE && e.code != ERR_BUG && e.text[0],
+			"%s: %s: %s", x->when, err_kind(e.code)->name, e.text);
+	ck_assert_msg(!o->partial || story->may_be_partial, "%s: partial",
+		      x->when);
+	if (x->what && strcmp(x->what, "unlinkat") != 0)
+		ck_assert_msg(entries(tmp) <= 2,
+			      "%s: something is left in tmp/", x->when);
+	if (!o->failed && !o->partial)
+		story->after(x->when);
+	if (access(f.to, F_OK) == 0)
+		scratch_remove(f.to);
+	if (x->n % 4 == 0)
+		expect_sound(f.url, x->when);
+}
+
+#define FRAME(name)                                        \
+	{                                                  \
+		name, begin_story, tell_story, judge_story \
+	}
+
+static const struct story stories[] = {
+	{ FRAME("snapshot"), tell_snapshot, NULL, after_snapshot, true },
+	{ FRAME("restore"), tell_restore, NULL, expect_restored, true },
+	{ FRAME("check"), tell_check, NULL, nothing, true },
+	{ FRAME("copy"), tell_copy, NULL, after_copy, true },
+	{ FRAME("collect"), tell_collect, before_collect, nothing, false },
+	{ FRAME("keys"), tell_keys, NULL, nothing, false },
+};
+#define STORIES (sizeof(stories) / sizeof(stories[0]))
 
 /* So many tellings of a story with each kind of failure, unless all are. */
 #define TELLINGS (300 / CHECK_EVERY)
 
-/*
- * A call fails in each of about so many tellings (0: in turn each call, up to
- * the most that one telling made: their number varies with what threads do
- * meanwhile), with an errno, or 0: with any.  Returns how many failed.
- */
-static unsigned int each(const struct story *s, int sys, unsigned int tellings)
-{
-	const size_t n_errors = sizeof(errors) / sizeof(errors[0]);
-	struct random dice = random_seed();
-	unsigned int points = 0;
-	unsigned int every;
-	unsigned int most;
-
-	/* Untroubled, to know how many calls there are. */
-	(void)told(s, UINT32_MAX, sys ? sys : EIO);
-	most = counted;
-	every = tellings ? most / tellings + 1 : 1;
-	for (unsigned int n = 1 + (unsigned int)random_below(&dice, every);
-	     n <= most; n += every) {
-		const int now = sys ? sys
-				    : errors[random_below(&dice, n_errors)];
-
-		points += told(s, n, now);
-		most = counted > most ? counted : most;
-	}
-	return points;
-}
-
 START_TEST(every_call_in_turn)
 {
-	const struct story *s = &stories[_i];
-	unsigned int points = 0;
-
-	if (!getenv("SNAPCTL_TEST_FULL")) {
-		points = each(s, 0, TELLINGS) +
-			 each(s, CALL_SHORT, TELLINGS / 4);
-		ck_assert_uint_gt(points, 100 / CHECK_EVERY);
-	} else {
-		for (size_t k = 0; k < sizeof(errors) / sizeof(errors[0]); k++)
-			points += each(s, errors[k], 0);
-		points += each(s, CALL_SHORT, 0);
-	}
-	(void)printf("%s: %u calls failed\n", s->name, points);
+	story = &stories[_i];
+	ck_assert_uint_gt(fault_each_call(&story->frame, TELLINGS),
+			  100 / CHECK_EVERY);
 }
 END_TEST
 
 START_TEST(every_allocation_in_turn)
 {
-	const struct story *s = &stories[_i];
-	unsigned int points;
-
-	points = each(s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : TELLINGS);
-	ck_assert_uint_gt(points, 100 / CHECK_EVERY);
-	(void)printf("%s: %u allocations failed\n", s->name, points);
+	story = &stories[_i];
+	ck_assert_uint_gt(fault_each_allocation(&story->frame, TELLINGS),
+			  100 / CHECK_EVERY);
 }
 END_TEST
 
@@ -510,11 +435,9 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 
-	tcase_add_loop_test(tc, every_call_in_turn, 0,
-			    sizeof(stories) / sizeof(stories[0]));
+	tcase_add_loop_test(tc, every_call_in_turn, 0, STORIES);
 	if (alloc_all_works())
-		tcase_add_loop_test(tc, every_allocation_in_turn, 0,
-				    sizeof(stories) / sizeof(stories[0]));
+		tcase_add_loop_test(tc, every_allocation_in_turn, 0, STORIES);
 }
 
 CHECK_MAIN("storage/faults", cases)

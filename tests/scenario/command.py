@@ -10,17 +10,12 @@ import signal
 import subprocess
 
 import postgres
+import runs
 import snap
+from runs import ended, pid_of, run
 from snap import LIMIT, check, wait_for
 
 MANIFEST = """\
-apiVersion: snapctl.io/v1
-kind: Repository
-metadata: {name: main}
-spec:
-  keyFile: main.key
-  gc: {every: 0s}
-  regions: [{name: here, url: "file://%(root)s/here"}]
 ---
 apiVersion: snapctl.io/v1
 kind: Source
@@ -52,15 +47,6 @@ spec:
   timeout: %(slow)s
 ---
 apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: dumps}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [shop, globals]}
-  repository: main
-  retries: 0
----
-apiVersion: snapctl.io/v1
 kind: Drill
 metadata: {name: proof}
 spec:
@@ -71,40 +57,14 @@ spec:
     - type: command
       argv: [grep, -q, PGDMP, shop.dump]
     %(user)s
----
-apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: hanging}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [slow]}
-  repository: main
-  retries: 0
-"""
+""" + runs.by_hand("dumps", "shop", "globals") + runs.by_hand("hanging", "slow")
 
 
 def begin(world, server=None, slow="1m"):
-    world.env.pop("SNAPCTL_TEST_RUN")
-    os.mkdir(world.path("keys"))
-    world.run("repo", "init", world.path("here"), "--key-file",
-              world.path("keys/main.key"))
-    world.start()
-    world.apply(MANIFEST % {
-        "root": world.root, "slow": slow,
-        "bin": server.bin if server else "/nowhere",
-        "socket": server.folder if server else "/nowhere",
-        "user": f"  user: {server.user}" if server and server.user else ""})
-    world.env["SNAPCTL_REPO"] = "main"
-
-
-def ended(world, run):
-    row = world.json("run", "show", str(run))
-    return row if row["state"] not in ("queued", "running") else None
-
-
-def run(world, schedule):
-    number = world.json("run", "start", schedule)["id"]
-    return wait_for("the run", lambda: ended(world, number))
+    runs.begin(
+        world, MANIFEST, slow=slow, bin=server.bin if server else "/nowhere",
+        socket=server.folder if server else "/nowhere",
+        user=f"  user: {server.user}" if server and server.user else "")
 
 
 def snapshots(world, source):
@@ -160,13 +120,6 @@ def a_database_is_dumped_and_restored(world):
     finally:
         if p.runs():
             p.stop()
-
-
-def pid_of(world):
-    try:
-        return int(open(world.path("pid")).read())
-    except (OSError, ValueError):
-        return None
 
 
 def alive(pid):

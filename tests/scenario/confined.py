@@ -16,7 +16,9 @@ import signal
 import subprocess
 import tempfile
 
+import runs
 import snap
+from runs import ended, run
 from snap import check, wait_for
 
 DRILL = """\
@@ -31,13 +33,6 @@ HUSH = "hush-6a1d8c"
 PASSPHRASE = "correct horse battery staple 9f27"
 
 FREE = """\
-apiVersion: snapctl.io/v1
-kind: Repository
-metadata: {name: main}
-spec:
-  keyFile: main.key
-  gc: {every: 0s}
-  regions: [{name: here, url: "file://%(root)s/here"}]
 ---
 apiVersion: snapctl.io/v1
 kind: Source
@@ -48,16 +43,7 @@ spec:
          mv %(root)s/pid.new %(root)s/pid; exec %(root)s/look dump"]
   hooks:
     - {when: before, argv: ["%(root)s/look", hook]}
----
-apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: nightly}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [dump]}
-  repository: main
-  retries: 0
-"""
+""" + runs.by_hand("nightly", "dump")
 
 # What a program of somebody's sees: of itself, and of everybody.  (What begins
 # a line with #! would be taken for a shell script by its linter.)
@@ -71,16 +57,6 @@ echo content
 """
 
 
-def ended(world, number):
-    row = world.json("run", "show", str(number))
-    return row if row["state"] not in ("queued", "running") else None
-
-
-def run(world, *words):
-    number = world.json(*words)["id"]
-    return wait_for("the run", lambda: ended(world, number))
-
-
 def log_of(world, number):
     return open(world.path(f"state/runs/{number}.log")).read()
 
@@ -90,7 +66,7 @@ def rehearsed(world, word, kind="run", status=1, **env):
     world.env["SNAPCTL_TEST_RUN"] = word
     world.start(**env)
     if kind == "run":
-        done = run(world, "run", "start", "nightly")
+        done = run(world)
     else:
         world.run("drill", "run", "proof", status=status)
         done = world.json("run", "list", "--kind", "drill")[0]
@@ -186,22 +162,17 @@ def allow_cores(world):
 
 def begin(world):
     allow_cores(world)
-    world.env.pop("SNAPCTL_TEST_RUN")
     with open(world.path("look"), "w") as f:
         f.write(LOOK)
     os.chmod(world.path("look"), 0o755)
-    os.mkdir(world.path("keys"), 0o700)
-    world.run("repo", "init", world.path("here"), "--key-file",
-              world.path("keys/main.key"))
     # Whose daemon is configured by variables has such.
-    world.start(AWS_SECRET_ACCESS_KEY=HUSH, PGPASSWORD=HUSH)
-    world.apply(FREE % {"root": world.root})
-    world.env["SNAPCTL_REPO"] = "main"
+    runs.begin(world, FREE, env={"AWS_SECRET_ACCESS_KEY": HUSH,
+                                 "PGPASSWORD": HUSH})
 
 
 def what_others_run_stays_free(world):
     begin(world)
-    done = run(world, "run", "start", "nightly")
+    done = run(world)
     check(done["state"] == "succeeded", done)
     for what in "hook", "dump":
         with open(world.path(what + ".status")) as f:
@@ -227,7 +198,7 @@ def a_key_may_lie_elsewhere(world):
     try:
         shutil.move(key, elsewhere + "/key")
         os.symlink(elsewhere + "/key", key)
-        done = run(world, "run", "start", "nightly")
+        done = run(world)
         check(done["state"] == "succeeded", done)
     finally:
         shutil.rmtree(elsewhere)

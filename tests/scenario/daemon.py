@@ -15,6 +15,7 @@ import subprocess
 import time
 
 import snap
+from runs import ended
 from snap import LIMIT, MANIFEST, SCHEDULE, SNAPCTLD, check, wait_for
 
 
@@ -52,11 +53,6 @@ def applying_fires_nothing(world):
     wait_for("some ticks", lambda: time.sleep(2) or True)
     check(len(world.ledger()) == 1, world.ledger())
     world.stop()
-
-
-def ended(world, run):
-    row = world.json("run", "show", str(run))
-    return row if row["state"] not in ("queued", "running") else None
 
 
 def a_run_goes_by_the_daemons_settings(world):

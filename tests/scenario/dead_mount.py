@@ -15,17 +15,11 @@ import struct
 import threading
 import time
 
+import runs
 import snap
 from snap import check, wait_for
 
 MANIFEST = """\
-apiVersion: snapctl.io/v1
-kind: Repository
-metadata: {name: main}
-spec:
-  keyFile: main.key
-  gc: {every: 0s}
-  regions: [{name: here, url: "file://%(root)s/here"}]
 ---
 apiVersion: snapctl.io/v1
 kind: Source
@@ -126,39 +120,35 @@ def state(pid):
     return "D" if "D" in states else states[0].strip("ZX") or None
 
 
-def runs(world, schedule, *more):
+def runs_of(world, schedule, *more):
     return world.json("run", "list", "--schedule", schedule, *more)
 
 
 def quick_goes_on(world):
     """At its next minute."""
-    before = len(runs(world, "quick", "--state", "succeeded"))
+    before = len(runs_of(world, "quick", "--state", "succeeded"))
     world.set_clock(world.shift + 60)
     wait_for("quick's next run", lambda: len(
-        runs(world, "quick", "--state", "succeeded")) > before)
+        runs_of(world, "quick", "--state", "succeeded")) > before)
 
 
 def hung(world, mount, asked=0):
     """The run that hangs, once it does: it asked, when others had before."""
     found = wait_for("a run that hangs", lambda: [
-        r for r in runs(world, "stuck", "--state", "running")
+        r for r in runs_of(world, "stuck", "--state", "running")
         if mount.questions > asked])
     return found[0]["id"]
 
 
 def begin(world):
-    world.env.pop("SNAPCTL_TEST_RUN")
-    for name in "keys", "tree", "mnt":
+    for name in "tree", "mnt":
         os.mkdir(world.path(name), 0o700)
     with open(world.path("tree/file"), "w") as f:
         f.write("content\n")
-    world.run("repo", "init", world.path("here"), "--key-file",
-              world.path("keys/main.key"))
     now = time.time()
     world.set_clock((10 - now % 60) % 60)
     world.env["SNAPCTL_STOP_TIMEOUT"] = "0s"
-    world.start()
-    world.apply(MANIFEST % {"root": world.root})
+    runs.begin(world, MANIFEST)
 
 
 def one_run_hangs_and_nobody_else(world):

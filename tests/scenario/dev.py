@@ -3,16 +3,17 @@
 
 A small house with the real script and stand-ins for what it calls: a meson
 that dies midway, a tree without git or of another owner, a root that may
-less than root.
+less than root; and tests that run for hours are ended at any time.
 """
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 import snap
-from snap import LIMIT, check
+from snap import LIMIT, check, wait_for
 
 HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -145,5 +146,54 @@ def who_may_skip(world):
         house.test("unit", LOG=SKIP, wanted=may)
 
 
+# A program that does not end by itself, as one that it starts does not.
+ENDLESS = """\
+sleep 1000 &
+touch "$TMPDIR/scratch" ${SNAPCTL_TEST_MEMORY:+"$SNAPCTL_TEST_MEMORY/scratch"}
+printf '%s\\n' $$ $! "$TMPDIR" "${SNAPCTL_TEST_MEMORY:-}" >told
+mv told begun
+wait
+"""
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def who_ends_it_leaves_nothing(world):
+    house = House(world)
+    program = os.path.join(house.root, "build/tests/fault",
+                           "fault_storage_power_cut")
+    os.makedirs(os.path.dirname(program))
+    with open(program, "w") as f:
+        f.write("#!/bin/bash\n" + ENDLESS)
+    os.chmod(program, 0o755)
+    begun = os.path.join(house.root, "begun")
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        p = subprocess.Popen([os.path.join(house.root, "dev"), "power"],
+                             env=house.env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        wait_for("the program", lambda: os.path.exists(begun))
+        with open(begun) as f:
+            told = f.read().split()
+        os.unlink(begun)
+        p.send_signal(number)
+        try:
+            check(p.wait(timeout=60) == 128 + number, p.returncode)
+            for pid in told[:2]:
+                wait_for("its end", lambda: not is_alive(pid), 60)
+        finally:
+            p.kill()
+            for pid in filter(is_alive, told[:2]):
+                os.kill(int(pid), signal.SIGKILL)
+        left = [folder for folder in told[2:] if os.path.exists(folder)]
+        check(not left, left)
+
+
 snap.tell(what_meson_says_counts, each_suite_counts_by_its_name,
-          a_tree_of_another, a_tree_without_git, who_may_skip)
+          a_tree_of_another, a_tree_without_git, who_may_skip,
+          who_ends_it_leaves_nothing)

@@ -14,6 +14,7 @@ import subprocess
 import time
 
 import snap
+from runs import ended
 from snap import LIMIT, SNAPCTL, check, wait_for
 
 
@@ -509,11 +510,6 @@ def as_written(world):
               world.path("keys/main.key"), status=2)
     check("onto itself" in world.err, world.err)
     world.stop()
-
-
-def ended(world, run):
-    row = world.json("run", "show", str(run))
-    return row if row["state"] not in ("queued", "running") else None
 
 
 def revoked(world):

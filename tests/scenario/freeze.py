@@ -12,17 +12,12 @@ import subprocess
 import sys
 
 import postgres
+import runs
 import snap
+from runs import ended, pid_of, run
 from snap import check, wait_for
 
 MANIFEST = """\
-apiVersion: snapctl.io/v1
-kind: Repository
-metadata: {name: main}
-spec:
-  keyFile: main.key
-  gc: {every: 0s}
-  regions: [{name: here, url: "file://%(root)s/here"}]
 ---
 apiVersion: snapctl.io/v1
 kind: Source
@@ -48,25 +43,7 @@ spec:
   hooks:
     - {when: before, argv: [/usr/sbin/fsfreeze, --freeze, "%(root)s/disk"]}
     - {when: after, argv: [/usr/sbin/fsfreeze, --unfreeze, "%(root)s/disk"]}
----
-apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: nightly}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [shop]}
-  repository: main
-  retries: 0
----
-apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: hanging}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [slow]}
-  repository: main
-  retries: 0
-"""
+""" + runs.by_hand("nightly", "shop") + runs.by_hand("hanging", "slow")
 # Each transaction adds the same to all four.
 SUMS = ("select (select sum(abalance) from pgbench_accounts), "
         "(select sum(bbalance) from pgbench_branches), "
@@ -94,22 +71,6 @@ def unmount(disk):
     subprocess.run(["fsfreeze", "--unfreeze", disk], check=False,
                    capture_output=True)
     subprocess.run(["umount", disk], check=False)
-
-
-def begin(world, server):
-    world.env.pop("SNAPCTL_TEST_RUN")
-    os.mkdir(world.path("keys"))
-    world.run("repo", "init", world.path("here"), "--key-file",
-              world.path("keys/main.key"))
-    world.start()
-    world.apply(MANIFEST % {"root": world.root, "bin": server.bin,
-                            "user": server.user})
-    world.env["SNAPCTL_REPO"] = "main"
-
-
-def ended(world, number):
-    row = world.json("run", "show", str(number))
-    return row if row["state"] not in ("queued", "running") else None
 
 
 def restored(world, server):
@@ -142,8 +103,7 @@ def what_is_taken_is_of_one_moment(world, server):
     try:
         wait_for("some work", lambda: int(server.sql(
             "select count(*) from pgbench_history")) > 100)
-        number = world.json("run", "start", "nightly")["id"]
-        done = wait_for("the run", lambda: ended(world, number))
+        done = run(world)
         check(done["state"] == "succeeded", done)
         before = int(server.sql("select count(*) from pgbench_history"))
         wait_for("more work", lambda: int(server.sql(
@@ -159,13 +119,8 @@ def what_is_taken_is_of_one_moment(world, server):
 
 def a_run_that_is_killed_leaves_nothing_frozen(world, server):
     number = world.json("run", "start", "hanging")["id"]
-
-    def pid():
-        try:
-            return int(open(world.path("pid")).read())
-        except (OSError, ValueError):
-            return None
-    os.killpg(os.getpgid(wait_for("the command", pid)), signal.SIGKILL)
+    pid = wait_for("the command", lambda: pid_of(world))
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
     wait_for("the run", lambda: ended(world, number))
     # Who writes to what is frozen waits, and cannot even be killed.
     touch = subprocess.Popen(["touch", server.data + "/../touched"])
@@ -181,7 +136,7 @@ def the_whole_story(world):
         server = postgres.Server(world.path("pg"), disk + "/data")
         server.start()
         try:
-            begin(world, server)
+            runs.begin(world, MANIFEST, bin=server.bin, user=server.user)
             what_is_taken_is_of_one_moment(world, server)
             a_run_that_is_killed_leaves_nothing_frozen(world, server)
             world.stop()

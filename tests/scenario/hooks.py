@@ -9,17 +9,12 @@ import os
 import signal
 import time
 
+import runs
 import snap
+from runs import ended, pid_of, run
 from snap import check, wait_for
 
 MANIFEST = """\
-apiVersion: snapctl.io/v1
-kind: Repository
-metadata: {name: main}
-spec:
-  keyFile: main.key
-  gc: {every: 0s}
-  regions: [{name: here, url: "file://%(root)s/here"}]
 ---
 apiVersion: snapctl.io/v1
 kind: Source
@@ -41,25 +36,7 @@ spec:
   hooks:
     - {when: before, argv: ["%(root)s/hook", freeze, "0"]}
     - {when: after, argv: ["%(root)s/hook", thaw, "0"]}
----
-apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: nightly}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [web]}
-  repository: main
-  retries: 0
----
-apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: hanging}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [slow]}
-  repository: main
-  retries: 0
-"""
+""" + runs.by_hand("nightly", "web") + runs.by_hand("hanging", "slow")
 
 # A hook says what it is, notes it, and ends as it is told.  (What begins a
 # line with #! would be taken for a shell script by its linter.)
@@ -71,30 +48,13 @@ exit "$2"
 
 
 def begin(world, before="0", after="0"):
-    world.env.pop("SNAPCTL_TEST_RUN")
     os.makedirs(world.path("tree"))
     with open(world.path("tree/file"), "w") as f:
         f.write("content\n")
     with open(world.path("hook"), "w") as f:
         f.write(HOOK)
     os.chmod(world.path("hook"), 0o755)
-    os.mkdir(world.path("keys"))
-    world.run("repo", "init", world.path("here"), "--key-file",
-              world.path("keys/main.key"))
-    world.start()
-    world.apply(MANIFEST % {"root": world.root, "before": before,
-                            "after": after})
-    world.env["SNAPCTL_REPO"] = "main"
-
-
-def ended(world, number):
-    row = world.json("run", "show", str(number))
-    return row if row["state"] not in ("queued", "running") else None
-
-
-def run(world, schedule="nightly"):
-    number = world.json("run", "start", schedule)["id"]
-    return wait_for("the run", lambda: ended(world, number))
+    runs.begin(world, MANIFEST, before=before, after=after)
 
 
 def ran(world):
@@ -142,13 +102,7 @@ def what_cannot_be_thawed_is_told(world):
 def frozen(world):
     """Start the run that hangs; its number and its process."""
     number = world.json("run", "start", "hanging")["id"]
-
-    def pid():
-        try:
-            return int(open(world.path("pid")).read())
-        except (OSError, ValueError):
-            return None
-    return number, wait_for("the command", pid)
+    return number, wait_for("the command", lambda: pid_of(world))
 
 
 def thawed(world, times):

@@ -32,12 +32,14 @@ def unmount(device, folder):
 
 
 class Disk:
-    """A loop device on an image of its own."""
+    """A loop device on an image of its own, or, without a size, on one that is
+    there."""
 
-    def __init__(self, world, name, size):
+    def __init__(self, world, name, size=None):
         self.image = world.path(name + ".img")
-        with open(self.image, "wb") as f:
-            f.truncate(size)
+        if size:
+            with open(self.image, "wb") as f:
+                f.truncate(size)
         try:
             self.device = sh("losetup", "--find", "--show", self.image)
         except subprocess.CalledProcessError as e:

@@ -9,6 +9,7 @@ import os
 import shutil
 
 import snap
+from runs import ended
 from snap import check, wait_for
 
 MORE = """\
@@ -38,11 +39,6 @@ def run_once(world, schedule="nightly"):
     steps = {s["step"]: s["state"] for s in done["steps"]
              if not s.get("region")}
     check(steps["verify"] == "succeeded", steps)
-
-
-def ended(world, run):
-    row = world.json("run", "show", str(run))
-    return row if row["state"] not in ("queued", "running") else None
 
 
 def resources(world):

@@ -15,6 +15,7 @@ import subprocess
 import time
 
 import snap
+from runs import ended
 from snap import LIMIT, check, wait_for
 
 MANIFEST = """\
@@ -80,11 +81,6 @@ def begin(world):
     os.mkdir(world.path("keys"))
     world.run("repo", "init", world.path("here"), "--key-file",
               world.path("keys/main.key"))
-
-
-def ended(world, number):
-    row = world.json("run", "show", str(number))
-    return row if row["state"] not in ("queued", "running") else None
 
 
 def run(world):

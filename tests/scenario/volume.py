@@ -14,27 +14,13 @@ import sys
 import threading
 import time
 
+import runs
 import snap
+from runs import ended, run
 from snap import LIMIT, check, wait_for
 
 MB = 1 << 20
-HEAD = """\
-apiVersion: snapctl.io/v1
-kind: Repository
-metadata: {name: main}
-spec:
-  keyFile: main.key
-  gc: {every: 0s}
-  regions: [{name: here, url: "file://%(root)s/fs/data/backup"}]
----
-apiVersion: snapctl.io/v1
-kind: Schedule
-metadata: {name: nightly}
-spec:
-  cron: "0 0 1 1 *"
-  sources: {names: [mail]}
-  repository: main
-  retries: 0
+HEAD = runs.by_hand("nightly", "mail") + """\
 ---
 apiVersion: snapctl.io/v1
 kind: Source
@@ -133,7 +119,6 @@ def mount(world):
 
 
 def begin(world, manifest):
-    world.env.pop("SNAPCTL_TEST_RUN")
     mount(world)
     data = world.path("fs/data")
     for i in range(300):
@@ -143,25 +128,10 @@ def begin(world, manifest):
     with open(data + "/left.tmp", "w") as f:
         f.write("left out\n")
     sh("btrfs", "subvolume", "create", data + "/folder1/nested")
-    os.mkdir(world.path("keys"))
     if manifest is VOLUME:
         sh("btrfs", "subvolume", "create", data + "/backup")
     # Where it would hold itself, if it were not known there.
-    world.run("repo", "init", data + "/backup", "--key-file",
-              world.path("keys/main.key"))
-    world.start()
-    world.apply(manifest % {"root": world.root})
-    world.env["SNAPCTL_REPO"] = "main"
-
-
-def ended(world, number):
-    row = world.json("run", "show", str(number))
-    return row if row["state"] not in ("queued", "running") else None
-
-
-def run(world):
-    number = world.json("run", "start", "nightly")["id"]
-    return wait_for("the run", lambda: ended(world, number))
+    runs.begin(world, manifest, "fs/data/backup")
 
 
 def details(done):

@@ -451,10 +451,9 @@ static bool cancel_at(void *arg, const char *path, size_t len, bool is_folder)
 	(void)is_folder;
 	if (wanted_before_cancel-- > 0)
 		return true;
-	/* The first file is finished by then. */
+	/* The first file is whole by then. */
 	while (!exists(at(f.to, "00")) ||
-	       look(at(f.to, "00")).st_mtim.tv_nsec !=
-		       look(at(f.from, "00")).st_mtim.tv_nsec)
+	       look(at(f.to, "00")).st_mode != look(at(f.from, "00")).st_mode)
 		(void)sched_yield();
 	atomic_store(&cancel, true);
 	return true;

@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -62,40 +63,51 @@ static void set_mtime(const char *path, time_t sec, long nsec)
 		utimensat(AT_FDCWD, path, (struct timespec[2]){ t, t }, 0), 0);
 }
 
-/* What was done to files, in its order. */
-static pthread_mutex_t order_lock = PTHREAD_MUTEX_INITIALIZER;
-static enum seam_call order[4000];
-static unsigned int ordered;
+/* Whether content was written that nobody has waited for, and what was done. */
+static atomic_bool is_unsynced;
+static atomic_uint synced;
+static atomic_uint timed;
+static int sync_error; /* 0: it works */
+static dev_t watched;  /* a file system, and how often it was synced */
+static atomic_uint watched_synced;
 
-static int note_order(void *arg, enum seam_call call, const char *path)
+static int note_writes(void *arg, enum seam_call call, const char *path)
 {
 	(void)arg;
 	(void)path;
-	(void)pthread_mutex_lock(&order_lock);
-	if (ordered < sizeof(order) / sizeof(order[0]))
-		order[ordered++] = call;
-	(void)pthread_mutex_unlock(&order_lock);
+	if (call == SEAM_WRITE || call == SEAM_TRUNCATE)
+		atomic_store(&is_unsynced, true);
 	return 0;
 }
 
-/* Whether what followed the last change of a content was fsync(2). */
-static bool is_synced_before_its_times(struct object_id id)
+int __wrap_syncfs(int fd);
+int __real_syncfs(int fd);
+int __wrap_syncfs(int fd)
 {
-	struct restore_result got;
-	unsigned int last = 0;
+	struct stat st;
 
-	ordered = 0;
-	seam_set_hook(note_order, NULL);
-	ck_ok(restore(id, RESTORE_ALWAYS, &got));
-	seam_set_hook(NULL, NULL);
-	ck_assert_uint_eq(got.errors, 0);
-	ck_assert_uint_eq(got.files, 1);
-	for (unsigned int i = 0; i < ordered; i++)
-		if (order[i] == SEAM_WRITE || order[i] == SEAM_TRUNCATE)
-			last = i;
-	ck_assert_uint_gt(last, 0);
-	ck_assert_uint_lt(last + 1, ordered);
-	return order[last + 1] == SEAM_FSYNC;
+	atomic_fetch_add(&synced, 1);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	if (st.st_dev == watched)
+		atomic_fetch_add(&watched_synced, 1);
+	atomic_store(&is_unsynced, false);
+	errno = sync_error;
+	return sync_error ? -1 : __real_syncfs(fd);
+}
+
+int __wrap_futimens(int fd, const struct timespec times[2]);
+int __real_futimens(int fd, const struct timespec times[2]);
+int __wrap_futimens(int fd, const struct timespec times[2])
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	if (S_ISREG(st.st_mode)) {
+		ck_assert_msg(!atomic_load(&is_unsynced),
+			      "its time comes before its content");
+		atomic_fetch_add(&timed, 1);
+	}
+	return __real_futimens(fd, times);
 }
 
 static void write_holes(const char *path, const char *head, off_t size)
@@ -104,42 +116,118 @@ static void write_holes(const char *path, const char *head, off_t size)
 	ck_assert_int_eq(truncate(path, size), 0);
 }
 
-static bool is_synced(const char *name)
+/* One file, restored where nothing is, and over itself. */
+static void expect_time_after_content(const char *name)
 {
 	const struct object_id id = repo_take(&f).id;
-	bool is = is_synced_before_its_times(id);
+	struct restore_result got;
 
-	/* In place of what is there as well. */
-	ck_assert_int_eq(is_synced_before_its_times(id), is);
+	seam_set_hook(note_writes, NULL);
+	for (int twice = 0; twice < 2; twice++) {
+		atomic_store(&timed, 0);
+		ck_ok(restore(id, RESTORE_ALWAYS, &got));
+		ck_assert_uint_eq(got.errors, 0);
+		ck_assert_uint_eq(got.files, 1);
+		ck_assert_uint_eq(atomic_load(&timed), 1);
+	}
+	seam_set_hook(NULL, NULL);
 	ck_assert_int_eq(unlink(at(f.from, name)), 0);
 	ck_assert_int_eq(unlink(at(f.to, name)), 0);
-	return is;
 }
 
 /*
  * The next restore trusts size and mtime.  A power cut must not leave both
  * right and the content missing.
  */
-START_TEST(no_size_is_durable_before_the_content)
+START_TEST(no_time_is_set_before_the_content_is_durable)
 {
 	int fd;
 
 	write_holes(at(f.from, "holes"), "", 100000);
-	ck_assert(is_synced("holes"));
+	expect_time_after_content("holes");
 	write_holes(at(f.from, "tail"), "head", 3000000);
-	ck_assert(is_synced("tail"));
+	expect_time_after_content("tail");
 	write_holes(at(f.from, "middle"), "head", 3000000);
 	fd = open(at(f.from, "middle"), O_WRONLY | O_APPEND | O_CLOEXEC);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, "end", 3), 3);
 	(void)close(fd);
-	ck_assert(is_synced("middle"));
+	expect_time_after_content("middle");
 	/* By several workers. */
 	write_bytes(at(f.from, "large"), 12000000, 1);
-	ck_assert(is_synced("large"));
-	/* Many small ones would wait long. */
-	write_bytes(at(f.from, "small"), 300000, 1);
-	ck_assert(!is_synced("small"));
+	expect_time_after_content("large");
+	write_bytes(at(f.from, "small"), 3000, 1);
+	expect_time_after_content("small");
+}
+END_TEST
+
+/* Many small ones do not wait for each other one by one. */
+START_TEST(many_files_wait_for_the_disk_together)
+{
+	struct restore_result got;
+	struct object_id id;
+	char name[100];
+
+	for (int i = 0; i < 200; i++) {
+		(void)snprintf(name, sizeof(name), "%03d", i);
+		write_bytes(at(f.from, name), 3000, (uint64_t)i);
+	}
+	id = repo_take(&f).id;
+	atomic_store(&synced, 0);
+	atomic_store(&timed, 0);
+	ck_ok(restore(id, RESTORE_ALWAYS, &got));
+	ck_assert_uint_eq(atomic_load(&timed), 200);
+	ck_assert_uint_lt(atomic_load(&synced), 20);
+}
+END_TEST
+
+/* What the disk did not take is not said to be there, now or later. */
+START_TEST(without_the_disk_no_file_is_done)
+{
+	struct restore_result got;
+	struct object_id id;
+
+	write_bytes(at(f.from, "file"), 3000, 1);
+	id = repo_take(&f).id;
+	atomic_store(&timed, 0);
+	sync_error = EIO;
+	ck_assert_int_lt(restore(id, RESTORE_CHANGED, &got), 0);
+	sync_error = 0;
+	ck_assert_int_eq(e.code, ERR_IO);
+	ck_assert_uint_eq(atomic_load(&timed), 0);
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	ck_assert_uint_eq(got.reused, 0);
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	ck_assert_uint_eq(got.reused, 1);
+}
+END_TEST
+
+/* Also one that is mounted below the target: before the times, and after. */
+START_TEST(every_file_system_is_waited_for)
+{
+	struct restore_result got;
+	struct object_id id;
+
+	if (getuid() != 0)
+		return;
+	ck_assert_int_eq(mkdir(at(f.from, "m"), 0700), 0);
+	write_text(at(f.from, "a"), "a");
+	write_text(at(f.from, "m/b"), "b");
+	id = repo_take(&f).id;
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	ck_assert_int_eq(mkdir(at(f.to, "m"), 0700), 0);
+	if (mount("none", at(f.to, "m"), "tmpfs", 0, "size=1m") != 0) {
+		ck_skip("below a mount", "cannot mount");
+		return;
+	}
+	watched = look(at(f.to, "m")).st_dev;
+	atomic_store(&watched_synced, 0);
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	watched = 0;
+	ck_assert_uint_eq(got.errors, 0);
+	ck_assert_uint_eq(atomic_load(&watched_synced), 2);
+	expect_text(at(f.to, "m/b"), "b");
+	ck_assert_int_eq(umount(at(f.to, "m")), 0);
 }
 END_TEST
 
@@ -372,7 +460,10 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, no_size_is_durable_before_the_content);
+	tcase_add_test(tc, no_time_is_set_before_the_content_is_durable);
+	tcase_add_test(tc, many_files_wait_for_the_disk_together);
+	tcase_add_test(tc, without_the_disk_no_file_is_done);
+	tcase_add_test(tc, every_file_system_is_waited_for);
 	tcase_add_test(tc, links_are_made_where_stamps_are_coarse);
 	tcase_add_test(tc, a_copy_in_place_of_a_link_is_told);
 	tcase_add_test(tc, coarse_stamps_are_enough_where_there_are_no_finer);

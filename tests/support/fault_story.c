@@ -1,0 +1,128 @@
+#include "tests/support/fault_story.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/alloc_all.h"
+#include "tests/support/call_fail.h"
+#include "tests/support/check_main.h"
+#include "tests/support/random.h"
+
+/* In place of an errno: an allocation fails. */
+#define NO_MEMORY (-2)
+
+static const int errors[] = { EIO, ENOSPC, EMFILE, EDQUOT, ESTALE, EINTR };
+#define ERRORS (sizeof(errors) / sizeof(errors[0]))
+
+static unsigned int counted; /* calls, or allocations, of the last telling */
+static long lost;	     /* allocations that it did not free */
+
+/* Tell it with the nth call failing, or the nth allocation; what failed. */
+static const char *tell(const struct fault_story *s, unsigned int n, int sys)
+{
+	const long live = alloc_all_live();
+
+	if (sys != NO_MEMORY) {
+		call_fail_at(n, sys);
+		s->tell();
+		counted = call_fail_end();
+		return call_fail_happened();
+	}
+	alloc_all_fail_at(n);
+	s->tell();
+	counted = alloc_all_end();
+	lost = alloc_all_live() - live;
+	return alloc_all_happened() ? "allocation" : NULL;
+}
+
+/*
+ * Libraries keep things for the next time: the C library the memory of
+ * threads, libcrypto its last 16 errors.  What is lost each time is no such.
+ */
+#define TELLINGS_OF_A_LOSS 20
+
+/* The story with the nth call failing; whether it came to that. */
+static bool told(const struct fault_story *s, unsigned int n, int sys)
+{
+	struct fault f = { .n = n };
+	char when[200];
+	int before = 0;
+
+	for (int i = 0; i < TELLINGS_OF_A_LOSS; i++) {
+		s->begin();
+		before = check_open_descriptors();
+		f.what = tell(s, n, sys);
+		if (sys != NO_MEMORY || !f.what || lost <= 0)
+			break;
+	}
+	(void)snprintf(when, sizeof(when), "%s, call %u (%s), %s", s->name, n,
+		       f.what ? f.what : "none",
+		       sys == CALL_SHORT  ? "by half"
+		       : sys == NO_MEMORY ? "out of memory"
+					  : strerrorname_np(sys));
+	f.when = when;
+	f.must_work = !f.what || sys == CALL_SHORT;
+	ck_assert_msg(check_open_descriptors() == before,
+		      "after %s: %d descriptors stay open", when,
+		      check_open_descriptors() - before);
+	ck_assert_msg(sys != NO_MEMORY || !f.what || lost <= 0,
+		      "after %s: %ld allocations are lost", when, lost);
+	s->judge(&f);
+	return f.what != NULL;
+}
+
+/*
+ * A call fails in each of about so many tellings (0: in turn each call, up to
+ * the most that one telling made: their number varies with what threads do
+ * meanwhile), with an errno, or 0: with any.  Returns how many failed.
+ */
+static unsigned int each(const struct fault_story *s, int sys,
+			 unsigned int tellings)
+{
+	struct random dice = random_seed();
+	unsigned int points = 0;
+	unsigned int every;
+	unsigned int most;
+
+	/* Untroubled, to know how many calls there are. */
+	(void)told(s, UINT32_MAX, sys ? sys : EIO);
+	most = counted;
+	every = tellings ? most / tellings + 1 : 1;
+	for (unsigned int n = 1 + (unsigned int)random_below(&dice, every);
+	     n <= most; n += every) {
+		const int now = sys ? sys : errors[random_below(&dice, ERRORS)];
+
+		points += told(s, n, now);
+		most = counted > most ? counted : most;
+	}
+	return points;
+}
+
+unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
+{
+	unsigned int points = 0;
+
+	if (!getenv("SNAPCTL_TEST_FULL")) {
+		points = each(s, 0, tellings) +
+			 each(s, CALL_SHORT, tellings / 4);
+	} else {
+		for (size_t k = 0; k < ERRORS; k++)
+			points += each(s, errors[k], 0);
+		points += each(s, CALL_SHORT, 0);
+	}
+	(void)printf("%s: %u calls failed\n", s->name, points);
+	return points;
+}
+
+unsigned int fault_each_allocation(const struct fault_story *s,
+				   unsigned int tellings)
+{
+	const unsigned int points = each(
+		s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : tellings);
+
+	(void)printf("%s: %u allocations failed\n", s->name, points);
+	return points;
+}

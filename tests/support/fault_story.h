@@ -1,0 +1,40 @@
+/*
+ * A story told again and again with each call to the system failing in turn,
+ * or moving half of its bytes, or with each allocation failing, those of
+ * libraries included.  Each time no descriptor stays open, no allocation is
+ * lost, and the story's own judge has its say.
+ *
+ * Not all of them, but about as many as are asked for, unless
+ * $SNAPCTL_TEST_FULL is set.  With $SNAPCTL_TEST_SHOW judges may say more.
+ */
+#ifndef TESTS_SUPPORT_FAULT_STORY_H
+#define TESTS_SUPPORT_FAULT_STORY_H
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+
+/* One telling. */
+struct fault {
+	const char *when; /* for messages: the story, the call, the failure */
+	const char *what; /* the function that failed; NULL: it never came */
+	unsigned int n;	  /* the how manieth it was to be */
+	bool must_work;	  /* nothing failed: at most bytes came by half */
+};
+
+struct fault_story {
+	const char *name;
+	/* The world as it is before each telling; nothing fails meanwhile. */
+	void (*begin)(void);
+	/* Makes no assertion, which would allocate as well. */
+	void (*tell)(void);
+	void (*judge)(const struct fault *f);
+};
+
+/* How many calls failed, or allocations. */
+unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
+	NONNULL(1);
+unsigned int fault_each_allocation(const struct fault_story *s,
+				   unsigned int tellings) NONNULL(1);
+
+#endif
