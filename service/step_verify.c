@@ -30,6 +30,7 @@
 #include "base/text.h"
 #include "schedules/cron.h"
 #include "service/catalog_keep.h"
+#include "service/findings.h"
 #include "service/run_region.h"
 #include "service/step.h"
 #include "service/zoneinfo.h"
@@ -322,12 +323,6 @@ static uint64_t findings_kept(const struct check_result *r)
 						  : CHECK_FINDINGS_MAX;
 }
 
-/* Given up by an earlier repair, and nobody loses by it any more. */
-static bool is_settled(const struct check_finding *f)
-{
-	return f->quarantined && (f->n_snapshots == 0 || f->chunks == 0);
-}
-
 static int note_finding(struct verifying *x, const struct check_finding *f,
 			struct err *e)
 {
@@ -339,7 +334,7 @@ static int note_finding(struct verifying *x, const struct check_finding *f,
 		p = find_pack(x, id);
 	if (p)
 		p->damaged = true;
-	if (is_settled(f))
+	if (findings_settled(f))
 		return 0;
 	x->all_lose = x->all_lose || f->n_snapshots > CHECK_SNAPSHOTS_MAX;
 	for (uint64_t i = 0; i < f->n_snapshots && i < CHECK_SNAPSHOTS_MAX; i++)
@@ -493,15 +488,6 @@ static int date_copies(struct verifying *x, struct err *e)
 
 /* ---- Telling ------------------------------------------------------------ */
 
-static uint64_t count_unsettled(const struct check_result *r)
-{
-	uint64_t n = r->n_findings;
-
-	for (uint64_t i = 0; i < findings_kept(r); i++)
-		n -= is_settled(&r->findings[i]);
-	return n;
-}
-
 static void write_findings(struct json *j, const struct check_result *r)
 {
 	unsigned int told = 0;
@@ -512,7 +498,7 @@ static void write_findings(struct json *j, const struct check_result *r)
 	     i++) {
 		const struct check_finding *f = &r->findings[i];
 
-		if (is_settled(f))
+		if (findings_settled(f))
 			continue;
 		told++;
 		json_begin_object(j);
@@ -552,7 +538,8 @@ static void write_damage(const struct verifying *x, char out[300])
 	(void)snprintf(out, 300,
 		       "region %.63s is damaged in %ju objects: `snapctl repo "
 		       "check --read-data --repo %.120s` names them",
-		       x->region->name, (uintmax_t)count_unsettled(&x->result),
+		       x->region->name,
+		       (uintmax_t)findings_unsettled(&x->result),
 		       x->region->url);
 }
 
@@ -574,7 +561,8 @@ static int record(struct verifying *x, const struct err *why,
 				       .finished = now,
 				       .objects = x->result.objects,
 				       .bytes = x->result.bytes,
-				       .damaged = count_unsettled(&x->result) };
+				       .damaged = findings_unsettled(
+					       &x->result) };
 	struct catalog_step row = { .run = x->run->id,
 				    .source = "",
 				    .step = "verify",

@@ -480,7 +480,8 @@ static int examine(struct check *c, struct err *e)
 	if (check_moved(c, e))
 		return -1;
 	conclude(c);
-	return c->o->repair ? check_repair(c, e) : 0;
+	return c->o->repair ? check_repair(c, e)
+			    : check_fetch(c, NULL, NULL, e);
 }
 
 static int run(struct check *c, struct err *e)

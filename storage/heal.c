@@ -1,0 +1,406 @@
+#include "storage/heal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "storage/replicate.h"
+
+/* Each look leads at least one level further down some tree; there are a
+ * handful.  More means that somebody damages it meanwhile. */
+#define LOOKS_MAX 32
+
+struct healing {
+	const char *url;
+	const struct keyring_credential *credential;
+	const struct heal_options *o;
+	struct heal_result result;
+	struct check_other *others; /* as o->from */
+	bool looked;
+	bool reads; /* packs, not only their directories */
+	/* Packs that the next look reads: what the last one found damaged. */
+	struct object_id *suspects;
+	size_t n_suspects;
+	struct object_id *only; /* or NULL */
+	size_t n_only;
+
+	/* Step 3: whose turn it is. */
+	struct heal_source *source;
+};
+
+static void healing_done(struct healing *x)
+{
+	heal_result_done(&x->result);
+	free(x->others);
+	free(x->suspects);
+	free(x->only);
+}
+static inline void cleanup_healing_done(struct healing *x)
+{
+	healing_done(x);
+}
+
+void heal_result_done(struct heal_result *x)
+{
+	check_result_done(&x->found);
+	check_result_done(&x->left);
+	free(x->snapshots);
+	free(x->failures);
+	*x = (struct heal_result){ .sound = false };
+}
+
+static uint64_t kept(const struct check_result *r)
+{
+	return r->n_findings < CHECK_FINDINGS_MAX ? r->n_findings
+						  : CHECK_FINDINGS_MAX;
+}
+
+static bool has(const struct object_id *v, size_t n, struct object_id id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (object_id_equal(v[i], id))
+			return true;
+	return false;
+}
+
+/* ---- Looking, and what chunks it takes ---------------------------------- */
+
+static bool is_suspect(void *arg, struct object_id pack)
+{
+	const struct healing *x = arg;
+
+	return has(x->suspects, x->n_suspects, pack);
+}
+
+static void on_progress(void *arg, const struct check_progress *p)
+{
+	const struct healing *x = arg;
+
+	x->o->progress(x->o->arg, p);
+}
+
+static int open_region(const struct healing *x, struct repository **ret,
+		       struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+
+	if (repository_open(x->url, x->credential, &r, e))
+		return -1;
+	for (size_t i = 0; i < x->o->n_from; i++) {
+		struct repository *from = x->o->from[i].r;
+
+		if (object_id_equal(keys_repository(repository_keys(r)),
+				    keys_repository(repository_keys(from))) &&
+		    keys_agree(repository_keys(r), repository_keys(from)))
+			continue;
+		return err_set(e, ERR_USAGE,
+			       "%s and %s are no regions of one repository, or "
+			       "their keys differ",
+			       text_quote_str(x->url).s,
+			       text_quote_str(repository_store(from)->url).s);
+	}
+	*ret = TAKE(r);
+	return 0;
+}
+
+/* What the last look found in packs: they are read again. */
+static int suspect(struct healing *x, const struct check_result *r,
+		   struct err *e)
+{
+	const uint64_t n = kept(r);
+	struct object_id *v = calloc(n + 1, sizeof(*v));
+	struct object_id first;
+
+	if (!v)
+		return err_oom(e);
+	free(x->suspects);
+	x->suspects = v;
+	x->n_suspects = 0;
+	for (uint64_t i = 0; i < n; i++) {
+		const struct check_finding *f = &r->findings[i];
+
+		if ((f->kind == OBJECT_DATA_PACK ||
+		     f->kind == OBJECT_META_PACK) &&
+		    object_name_parse(f->kind, f->object, &first,
+				      &v[x->n_suspects]))
+			x->n_suspects++;
+	}
+	return 0;
+}
+
+static void gather(struct healing *x, const struct check_result *r)
+{
+	struct heal_result *out = &x->result;
+
+	out->indexed += r->indexed;
+	out->salvaged += r->salvaged;
+	out->fetched += r->fetched;
+	out->quarantined += r->quarantined;
+	for (size_t i = 0; i < x->o->n_from; i++) {
+		struct heal_source *s = &x->o->from[i];
+
+		s->chunks += x->others[i].chunks;
+		s->bytes += x->others[i].bytes;
+		out->bytes += x->others[i].bytes;
+		s->why = x->others[i].why;
+	}
+}
+
+/* One look: 1 when it changed anything, so that another is due; 0; -1. */
+static int look(struct healing *x, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	struct heal_result *out = &x->result;
+	const bool all = !x->looked && x->o->read_data;
+	const struct check_options o = {
+		.level = all || (x->reads && x->n_suspects) ? CHECK_DATA
+							    : CHECK_STRUCTURE,
+		.repair = !x->o->dry_run,
+		.others = x->others,
+		.n_others = x->o->n_from,
+		.only_replaced = true,
+		.wanted = all ? NULL : is_suspect,
+		.now = x->o->now,
+		.scratch = x->o->scratch,
+		.cancel = x->o->cancel,
+		.progress = x->o->progress ? on_progress : NULL,
+		.arg = x,
+	};
+	struct check_result *ret = x->looked ? &out->left : &out->found;
+
+	/* What is told of a source is what came in this look. */
+	for (size_t i = 0; i < x->o->n_from; i++)
+		x->others[i] = (struct check_other){ .r = x->o->from[i].r,
+						     .why = x->o->from[i].why };
+	check_result_done(&out->left);
+	if (open_region(x, &r, e) || check_run(r, &o, ret, e) ||
+	    suspect(x, ret, e))
+		return -1;
+	x->looked = true;
+	gather(x, ret);
+	return ret->indexed || ret->salvaged || ret->fetched ||
+	       ret->quarantined;
+}
+
+/* Until nothing more comes of it: the last look tells what is left. */
+static int settle(struct healing *x, struct err *e)
+{
+	for (unsigned int i = 0; i < LOOKS_MAX; i++) {
+		const int more = look(x, e);
+
+		if (more <= 0)
+			return more;
+	}
+	(void)err_set(e, ERR_BUSY, "it is damaged again and again");
+	return err_hint(e, "look at its disk");
+}
+
+/* ---- Snapshots ---------------------------------------------------------- */
+
+static int add_id(struct object_id **v, size_t *n, struct object_id id,
+		  struct err *e)
+{
+	/* A power of two, or the first: there is no more room. */
+	if ((*n & (*n - 1)) == 0) {
+		struct object_id *more = reallocarray(*v, *n ? 2 * *n : 1,
+						      sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		*v = more;
+	}
+	(*v)[(*n)++] = id;
+	return 0;
+}
+
+/* Those that are asked for, and those whose manifests do not open. */
+static int choose(struct healing *x, struct err *e)
+{
+	const struct check_result *r = &x->result.found;
+	struct object_id first;
+	struct object_id last;
+
+	if (!x->o->only)
+		return 0;
+	for (size_t i = 0; i < x->o->n_only; i++)
+		if (add_id(&x->only, &x->n_only, x->o->only[i], e))
+			return -1;
+	for (uint64_t i = 0; i < kept(r); i++)
+		if (r->findings[i].kind == OBJECT_MANIFEST &&
+		    object_name_parse(OBJECT_MANIFEST, r->findings[i].object,
+				      &first, &last) &&
+		    add_id(&x->only, &x->n_only, first, e))
+			return -1;
+	return 0;
+}
+
+static void forget_failure(struct heal_result *out, struct object_id snapshot)
+{
+	for (size_t i = 0; i < out->n_failures && i < HEAL_FAILURES_MAX; i++)
+		if (object_id_equal(out->failures[i].snapshot, snapshot)) {
+			out->n_failures--;
+			if (out->n_failures < HEAL_FAILURES_MAX)
+				out->failures[i] =
+					out->failures[out->n_failures];
+			return;
+		}
+}
+
+/* The first region's reason stands, unless another one has it soundly. */
+static int note_failure(struct heal_result *out, struct object_id snapshot,
+			const struct err *why, struct err *e)
+{
+	struct heal_failure *more;
+
+	for (size_t i = 0; i < out->n_failures && i < HEAL_FAILURES_MAX; i++)
+		if (object_id_equal(out->failures[i].snapshot, snapshot))
+			return 0;
+	if (out->n_failures >= HEAL_FAILURES_MAX) {
+		out->n_failures++;
+		return 0;
+	}
+	more = reallocarray(out->failures, out->n_failures + 1, sizeof(*more));
+	if (!more)
+		return err_oom(e);
+	out->failures = more;
+	more[out->n_failures].snapshot = snapshot;
+	(void)snprintf(more[out->n_failures].why, sizeof(more->why), "%.299s",
+		       why->text);
+	out->n_failures++;
+	return 0;
+}
+
+static int on_done(void *arg, const struct replicate_one *one, struct err *e)
+{
+	struct healing *x = arg;
+	struct heal_result *out = &x->result;
+	const struct object_id id = one->snapshot->manifest.snapshot;
+
+	if (one->why)
+		return note_failure(out, id, one->why, e);
+	forget_failure(out, id);
+	x->source->bytes += one->bytes;
+	x->source->chunks += one->chunks;
+	out->bytes += one->bytes;
+	out->fetched += one->chunks;
+	/* With dry_run several regions may offer it. */
+	if (has(out->snapshots, out->n_snapshots, id))
+		return 0;
+	x->source->snapshots++;
+	return add_id(&out->snapshots, &out->n_snapshots, id, e);
+}
+
+static void on_copying(void *arg, const struct replicate_progress *p)
+{
+	const struct healing *x = arg;
+	const struct check_progress told = { .stage = "snapshots",
+					     .done = p->snapshots,
+					     .bytes = p->bytes };
+
+	x->o->progress(x->o->arg, &told);
+}
+
+/* From one region.  That it fails is told, and the next has its turn. */
+static int bring_back_from(struct healing *x, struct repository *to,
+			   struct repository *const *all, struct err *e)
+{
+	const struct replicate_options o = {
+		.only = x->only,
+		.n_only = x->n_only,
+		.heal = true,
+		.dry_run = x->o->dry_run,
+		.also = all,
+		.n_also = x->o->n_from,
+		.write_limit = x->o->write_limit,
+		.host = x->o->host,
+		.scratch = x->o->scratch,
+		.cancel = x->o->cancel,
+		.progress = x->o->progress ? on_copying : NULL,
+		.done = on_done,
+		.arg = x,
+	};
+	struct replicate_result r;
+	struct err why = { 0 };
+
+	if (replicate_run(x->source->r, to, &o, &r, &why)) {
+		if (why.code == ERR_INTERRUPTED || why.code == ERR_NO_MEMORY) {
+			*e = why;
+			return -1;
+		}
+		x->source->why = why;
+		return 0;
+	}
+	x->result.records += r.records;
+	if (r.deleted > x->result.deleted)
+		x->result.deleted = r.deleted;
+	return 0;
+}
+
+static int bring_back(struct healing *x, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *to = NULL;
+	struct repository **all;
+	int failed = 0;
+
+	if (choose(x, e))
+		return -1;
+	if (x->o->only && !x->n_only)
+		return 0;
+	all = calloc(x->o->n_from + 1, sizeof(struct repository *));
+	if (!all)
+		return err_oom(e);
+	for (size_t i = 0; i < x->o->n_from; i++)
+		all[i] = x->o->from[i].r;
+	failed = open_region(x, &to, e);
+	for (size_t i = 0; !failed && i < x->o->n_from; i++) {
+		x->source = &x->o->from[i];
+		if (!x->source->why.code)
+			failed = bring_back_from(x, to, all, e);
+	}
+	free(all);
+	return failed;
+}
+
+/* ---- The whole ---------------------------------------------------------- */
+
+static void conclude(struct healing *x)
+{
+	struct heal_result *out = &x->result;
+
+	out->offered = out->found.offered;
+	out->sound = heal_left(out)->sound && out->n_failures == 0 &&
+		     !(x->o->dry_run && out->n_snapshots);
+}
+
+static int run(struct healing *x, struct err *e)
+{
+	x->others = calloc(x->o->n_from + 1, sizeof(*x->others));
+	if (!x->others)
+		return err_oom(e);
+	for (size_t i = 0; i < x->o->n_suspects; i++)
+		if (add_id(&x->suspects, &x->n_suspects, x->o->suspects[i], e))
+			return -1;
+	x->reads = x->o->read_data || x->n_suspects;
+	if ((x->o->dry_run ? look(x, e) : settle(x, e)) < 0 || bring_back(x, e))
+		return -1;
+	if (!x->o->dry_run && (x->result.n_snapshots || x->result.records) &&
+	    settle(x, e) < 0)
+		return -1;
+	conclude(x);
+	return 0;
+}
+
+int heal_run(const char *url, const struct keyring_credential *c,
+	     const struct heal_options *o, struct heal_result *ret,
+	     struct err *e)
+{
+	CLEANUP(healing_done)
+	struct healing x = { .url = url, .credential = c, .o = o };
+
+	if (run(&x, e))
+		return -1;
+	*ret = x.result;
+	x.result = (struct heal_result){ .sound = false };
+	return 0;
+}
