@@ -420,7 +420,11 @@ const struct operation op_heal_rows[] = {
 		  "that is not in its place again: the exit status is 4 when "
 		  "something is left, which is named. What arrived before an "
 		  "interruption is not sent again. Snapshots, copies and "
-		  "collections go on meanwhile. " ENGINE_RECORD_HELP,
+		  "collections go on meanwhile. " ENGINE_RECORD_HELP "\n\n"
+		  "The service does this by itself where the step \"verify\" "
+		  "of a run finds a region damaged, or short of what it had: "
+		  "by hand it is for those who will not wait, and for "
+		  "--read-data.",
 	  .run = heal },
 	{ 0 }
 };

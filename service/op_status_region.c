@@ -45,8 +45,8 @@ static void tell_damage(struct status *s, const struct catalog_region *r)
 		       r->region, r->repository);
 	op_status_problem(
 		s, text,
-		"\"snapctl repo check --read-data\" tells all; the next "
-		"run looks again");
+		"\"snapctl region heal\" brings back what another region has; "
+		"the next run tries, too");
 	s->troubled++;
 }
 

@@ -20,6 +20,9 @@
  * loses by damage, or that the region no longer lists, is not proven at all.
  *
  * Packs that were read stay read when the run is stopped halfway.
+ *
+ * A region that is damaged, or lists less than it had, is healed at once from
+ * the others (run_heal.h), and looked at again: what that comes to counts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +34,7 @@
 #include "schedules/cron.h"
 #include "service/catalog_keep.h"
 #include "service/findings.h"
+#include "service/run_heal.h"
 #include "service/run_region.h"
 #include "service/step.h"
 #include "service/zoneinfo.h"
@@ -67,7 +71,9 @@ struct verifying {
 	size_t n, room;
 	struct ids gone;      /* were read once, and are not there now */
 	struct ids snapshots; /* listed before the packs were */
-	struct ids losers;    /* of those, what loses by damage */
+	struct ids deleted;   /* so are these */
+	struct ids lost;      /* it had them, and nobody deleted them */
+	struct ids losers;    /* of those listed, what loses by damage */
 	bool all_lose;	      /* more than are named */
 	struct check_result result;
 	uint64_t unread; /* bytes that were never read */
@@ -80,6 +86,8 @@ static void verifying_done(struct verifying *x)
 	free(x->packs);
 	free(x->gone.v);
 	free(x->snapshots.v);
+	free(x->deleted.v);
+	free(x->lost.v);
 	free(x->losers.v);
 	repository_close(x->repository);
 }
@@ -162,7 +170,46 @@ static int add_snapshot(void *arg, struct repository_snapshot *s, struct err *e)
 {
 	struct verifying *x = arg;
 
-	return ids_add(&x->snapshots, s->manifest.snapshot, e);
+	return ids_add(s->deleted ? &x->deleted : &x->snapshots,
+		       s->manifest.snapshot, e);
+}
+
+/* A copy that the region had, and does not list; nor is it on its way. */
+static int see_lost(void *arg, const struct catalog_replica *row, struct err *e)
+{
+	struct verifying *x = arg;
+	struct object_id id;
+
+	if (strcmp(row->state, "complete") != 0 ||
+	    !object_id_parse(row->snapshot, &id) ||
+	    instant_compare(row->completed, x->started) >= 0 ||
+	    ids_have(&x->snapshots, id) || ids_have(&x->deleted, id))
+		return 0;
+	return ids_add(&x->lost, id, e);
+}
+
+/* Those whose manifests a collector took are deleted, too. */
+static int find_lost(struct verifying *x, struct err *e)
+{
+	const struct catalog_replica_filter filter = {
+		.repository = x->run->repository->name,
+		.region = x->region->name
+	};
+	size_t n = 0;
+
+	if (catalog_replicas(x->run->catalog, &filter, see_lost, x, e) < 0)
+		return -1;
+	for (size_t i = 0; i < x->lost.n; i++) {
+		const int deleted = repository_is_deleted(x->repository,
+							  x->lost.v[i], e);
+
+		if (deleted < 0)
+			return -1;
+		if (!deleted)
+			x->lost.v[n++] = x->lost.v[i];
+	}
+	x->lost.n = n;
+	return 0;
 }
 
 static int recall(void *arg, const struct catalog_pack_read *row, struct err *e)
@@ -187,12 +234,15 @@ static int list(struct verifying *x, struct err *e)
 {
 	struct store *s = repository_store(x->repository);
 
-	if (repository_snapshots(x->repository, false, add_snapshot, NULL, x,
+	if (repository_snapshots(x->repository, true, add_snapshot, NULL, x,
 				 e) < 0 ||
 	    store_list(s, "data/", add_pack, x, e) < 0 ||
 	    store_list(s, "meta/", add_pack, x, e) < 0)
 		return -1;
 	ids_sort(&x->snapshots);
+	ids_sort(&x->deleted);
+	if (find_lost(x, e) < 0)
+		return -1;
 	if (x->n)
 		qsort(x->packs, x->n, sizeof(*x->packs), compare_ids);
 	return catalog_pack_reads(x->run->catalog, x->run->repository->name,
@@ -488,6 +538,11 @@ static int date_copies(struct verifying *x, struct err *e)
 
 /* ---- Telling ------------------------------------------------------------ */
 
+static bool is_sound(const struct verifying *x)
+{
+	return x->result.sound && x->lost.n == 0;
+}
+
 static void write_findings(struct json *j, const struct check_result *r)
 {
 	unsigned int told = 0;
@@ -519,8 +574,9 @@ static int write_details(const struct verifying *x, struct buf *out,
 	json_init(&j, json_to_buf, out);
 	json_begin_object(&j);
 	json_kv_str(&j, "region", x->region->name);
-	json_kv_bool(&j, "sound", r->sound);
+	json_kv_bool(&j, "sound", is_sound(x));
 	json_kv_uint(&j, "snapshots", r->snapshots);
+	json_kv_uint(&j, "lost_snapshots", x->lost.n);
 	json_kv_uint(&j, "packs", r->packs);
 	json_kv_uint(&j, "packs_read", r->packs_read);
 	json_kv_uint(&j, "bytes", r->bytes);
@@ -535,6 +591,13 @@ static int write_details(const struct verifying *x, struct buf *out,
 
 static void write_damage(const struct verifying *x, char out[300])
 {
+	if (x->result.sound) {
+		(void)snprintf(out, 300,
+			       "region %.63s does not list %zu snapshots that "
+			       "it had",
+			       x->region->name, x->lost.n);
+		return;
+	}
 	(void)snprintf(out, 300,
 		       "region %.63s is damaged in %ju objects: `snapctl repo "
 		       "check --read-data --repo %.120s` names them",
@@ -554,9 +617,9 @@ static int record(struct verifying *x, const struct err *why,
 				       .snapshot = "",
 				       .run = x->run->id,
 				       .level = "data",
-				       .result = why		   ? "failed"
-						 : x->result.sound ? "sound"
-								   : "damaged",
+				       .result = why	       ? "failed"
+						 : is_sound(x) ? "sound"
+							       : "damaged",
 				       .started = x->started,
 				       .finished = now,
 				       .objects = x->result.objects,
@@ -567,9 +630,9 @@ static int record(struct verifying *x, const struct err *why,
 				    .source = "",
 				    .step = "verify",
 				    .region = x->region->name,
-				    .state = why	       ? "failed"
-					     : x->result.sound ? "succeeded"
-							       : "partial",
+				    .state = why	   ? "failed"
+					     : is_sound(x) ? "succeeded"
+							   : "partial",
 				    .started = x->started,
 				    .finished = now,
 				    .message = message };
@@ -634,6 +697,65 @@ static int look(struct verifying *x, struct err *e)
 	return judge(x, e);
 }
 
+/*
+ * Look, and write down what is known then: 1 it is sound, 0 it is not or could
+ * not be asked (*ret_failed), -1.  message says which, or what was healed.
+ */
+static int examine(struct verifying *x, char message[300], bool *ret_failed,
+		   struct err *e)
+{
+	struct err why = { 0 };
+	const bool failed = look(x, &why) < 0;
+
+	if (failed && run_stopped(x->run, e) < 0) {
+		keep_reads(x);
+		return -1;
+	}
+	if (failed)
+		(void)snprintf(message, 300, "region %.63s: %.220s",
+			       x->region->name, why.text);
+	else if (!is_sound(x))
+		write_damage(x, message);
+	*ret_failed = failed;
+	if (conclude(x, failed ? &why : NULL, message, e) < 0)
+		return -1;
+	return !failed && is_sound(x);
+}
+
+/* The packs that are to be read again. */
+static int find_suspects(const struct verifying *x, struct ids *ret,
+			 struct err *e)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->packs[i].damaged && ids_add(ret, x->packs[i].id, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* As examine(), once more after what can be healed is. */
+static int heal(struct verifying *x, char message[300], bool *ret_failed,
+		struct err *e)
+{
+	CLEANUP(verifying_done)
+	struct verifying again = { .run = x->run, .region = x->region };
+	struct ids suspects = { .n = 0 };
+	struct run_damage damage = { .lost = x->lost.v, .n_lost = x->lost.n };
+	char told[200] = "";
+	int healed = find_suspects(x, &suspects, e);
+
+	damage.packs = suspects.v;
+	damage.n_packs = suspects.n;
+	if (healed == 0)
+		healed = run_heal(x->run, x->region, &damage, told, e);
+	free(suspects.v);
+	if (healed <= 0)
+		return healed;
+	(void)snprintf(message, 300, "region %.63s was damaged, and healed %s",
+		       x->region->name, told);
+	again.started = clock_now();
+	return examine(&again, message, ret_failed, e);
+}
+
 /* One region: 1 it is sound, 0 it is not or could not be asked, -1. */
 static int verify(struct run *r, const struct resource_region *region,
 		  struct run_result *result, bool *ret_answered, struct err *e)
@@ -643,25 +765,18 @@ static int verify(struct run *r, const struct resource_region *region,
 			       .region = region,
 			       .started = clock_now() };
 	char message[300] = "";
-	struct err why = { 0 };
-	const bool failed = look(&x, &why) < 0;
+	bool failed = false;
+	int sound = examine(&x, message, &failed, e);
 
-	if (failed && run_stopped(r, e) < 0) {
-		keep_reads(&x);
-		return -1;
-	}
-	if (failed)
-		(void)snprintf(message, sizeof(message), "region %.63s: %.220s",
-			       region->name, why.text);
-	else if (!x.result.sound)
-		write_damage(&x, message);
-	if (conclude(&x, failed ? &why : NULL, message, e) < 0)
+	if (sound == 0 && !failed && r->repository->repository.region_count > 1)
+		sound = heal(&x, message, &failed, e);
+	if (sound < 0)
 		return -1;
 	if (*message && !*result->message)
 		(void)snprintf(result->message, sizeof(result->message), "%s",
 			       message);
 	*ret_answered = !failed;
-	return !failed && x.result.sound;
+	return sound;
 }
 
 int step_verify(struct run *r, const struct resource *source UNUSED,
