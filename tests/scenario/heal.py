@@ -323,5 +323,45 @@ def snapshots_go_on(world):
     world.stop()
 
 
+def lag_is_told_without_a_run(world):
+    begin(world)
+
+    def told():
+        return [p["message"] for p in world.json("status")["problems"]]
+
+    def regions():
+        known = {r["region"]: r for r in world.json("status")["regions"]}
+        asked = {r["region"]: r for r in world.json(
+            "region", "status", "--repo", "main", status=None)}
+        check(set(known) == set(asked) == set(REGIONS), (known, asked))
+        for name in REGIONS:
+            check(known[name]["late"] == asked[name]["late"] and
+                  known[name]["rpo_seconds"] == asked[name]["rpo_seconds"] ==
+                  26 * 3600, (known, asked))
+        return "".join(n for n in REGIONS if asked[n]["late"]), asked
+    plan = PLAN % {"root": world.root} + "  rpo: 26h\n"
+    world.apply(plan)
+    check(regions()[0] == "", regions())
+    # One is away and falls behind, though a run serves the others.
+    os.rename(world.path("c"), world.path("away"))
+    world.set_clock(2 * 86400)
+    run_once(world, "partial")
+    late, asked = regions()
+    check(late == "c" and not asked["c"]["reachable"] and
+          asked["c"]["age_seconds"] >= 2 * 86400, asked)
+    check(any("web: the newest copy in region c is 2d" in m for m in told()),
+          told())
+    check("2d" in world.run("status"), world.run("status"))
+    # No run comes, as nobody wants one: that is no reason to be silent.
+    world.apply(plan + "  suspend: true\n")
+    world.set_clock(4 * 86400)
+    check(regions()[0] == "abc", regions())
+    check(any("web: the newest snapshot is 2d" in m for m in told()) and
+          any("web: the newest copy in region c is 4d" in m for m in told()),
+          told())
+    world.stop()
+
+
 snap.tell(runs_heal_what_they_find, by_hand, damage_does_not_spread,
-          the_deleted_stays_deleted, killed_it_goes_on, snapshots_go_on)
+          the_deleted_stays_deleted, killed_it_goes_on, snapshots_go_on,
+          lag_is_told_without_a_run)
