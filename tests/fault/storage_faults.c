@@ -1,10 +1,10 @@
 /*
  * Each call to the system that snapshots, restores, checks, collections,
- * copies and key changes make fails in turn, or moves half of its bytes; and
- * each allocation fails, those of libraries included.
- * Each time: what is said to have worked has; what has not is told, with the
- * cause; memory and descriptors are given back, nothing is left over, the
- * repository is sound.
+ * copies, healings and key changes make fails in turn, or moves half of its
+ * bytes; and each allocation fails, those of libraries included. Each time:
+ * what is said to have worked has; what has not is told, with the cause; memory
+ * and descriptors are given back, nothing is left over, the repository is
+ * sound.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "storage/heal.h"
 #include "storage/replicate.h"
 #include "storage/repository/check.h"
 #include "storage/repository/deletion.h"
@@ -26,6 +27,7 @@ static struct tree_list tree;
 static struct object_id first; /* what is in the repository from the start */
 static struct object_id taken; /* the newest one that was acknowledged */
 static char pristine[SCRATCH_PATH];
+static char other[SCRATCH_PATH]; /* another region, of the same */
 static unsigned int counted; /* calls, or allocations, of the last telling */
 static long lost;	     /* allocations that it did not free */
 static struct keyring_credential *second_key;
@@ -171,6 +173,24 @@ static void tell_copy(struct outcome *o)
 	(void)shut(0);
 }
 
+static void tell_heal(struct outcome *o)
+{
+	struct heal_source from = { .r = NULL };
+	const struct heal_options options = {
+		.from = &from, .n_from = 1, .now = clock_now(), .host = "host"
+	};
+	struct heal_result result = { .sound = false };
+
+	o->failed = repository_open(other, f.credential, &from.r, &e) ||
+		    heal_run(f.url, f.credential, &options, &result, &e);
+	o->partial = !o->failed && (!result.sound || from.why.code);
+	if (o->partial)
+		(void)snprintf(o->said, sizeof(o->said), "%s %s", from.why.text,
+			       result.n_failures ? result.failures[0].why : "");
+	repository_close(from.r);
+	heal_result_done(&result);
+}
+
 static void tell_keys(struct outcome *o)
 {
 	struct object_id slot;
@@ -237,6 +257,9 @@ struct story {
 	/* Of one that says that all worked. */
 	void (*after)(const char *when);
 	bool may_be_partial;
+	/* Of any, before the repository is to be sound. */
+	void (*finish)(void);
+	unsigned int part; /* of the tellings of others; 0: as many */
 };
 
 static void after_snapshot(const char *when)
@@ -258,18 +281,68 @@ static void after_copy(const char *when)
 	scratch_remove(f.to);
 }
 
+/* All but what opens it. */
+static void before_heal(void)
+{
+	static const char *const folders[] = { "data", "meta", "index",
+					       "snapshots", "receipts" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		char path[2 * SCRATCH_PATH];
+
+		(void)snprintf(path, sizeof(path), "%s/%s", f.url, folders[i]);
+		scratch_remove(path);
+	}
+}
+
+static void finish_heal(void)
+{
+	struct outcome o = { .failed = 0 };
+
+	tell_heal(&o);
+	ck_assert_msg(!o.failed && !o.partial, "%s %s", e.text, o.said);
+}
+
+static void after_heal(const char *when)
+{
+	expect_sound(f.url, when);
+	expect_restored(when);
+}
+
 static void nothing(const char *when)
 {
 	(void)when;
 }
 
 static const struct story stories[] = {
-	{ "snapshot", tell_snapshot, NULL, after_snapshot, true },
-	{ "restore", tell_restore, NULL, expect_restored, true },
-	{ "check", tell_check, NULL, nothing, true },
-	{ "copy", tell_copy, NULL, after_copy, true },
-	{ "collect", tell_collect, before_collect, nothing, false },
-	{ "keys", tell_keys, NULL, nothing, false },
+	{ .name = "snapshot",
+	  .tell = tell_snapshot,
+	  .after = after_snapshot,
+	  .may_be_partial = true },
+	{ .name = "restore",
+	  .tell = tell_restore,
+	  .after = expect_restored,
+	  .may_be_partial = true },
+	{ .name = "check",
+	  .tell = tell_check,
+	  .after = nothing,
+	  .may_be_partial = true },
+	{ .name = "copy",
+	  .tell = tell_copy,
+	  .after = after_copy,
+	  .may_be_partial = true },
+	{ .name = "collect",
+	  .tell = tell_collect,
+	  .before = before_collect,
+	  .after = nothing },
+	{ .name = "keys", .tell = tell_keys, .after = nothing },
+	{ .name = "heal",
+	  .tell = tell_heal,
+	  .before = before_heal,
+	  .after = after_heal,
+	  .may_be_partial = true,
+	  .finish = finish_heal,
+	  .part = 6 },
 };
 
 static const int errors[] = { EIO, ENOSPC, EMFILE, EDQUOT, ESTALE, EINTR };
@@ -386,6 +459,8 @@ static bool told(const struct story *s, unsigned int n, int sys)
 		s->after(when);
 	if (access(f.to, F_OK) == 0)
 		scratch_remove(f.to);
+	if (n % 4 == 0 && s->finish)
+		s->finish();
 	if (n % 4 == 0)
 		expect_sound(f.url, when);
 	return what != NULL;
@@ -401,6 +476,7 @@ static bool told(const struct story *s, unsigned int n, int sys)
  */
 static unsigned int each(const struct story *s, int sys, unsigned int tellings)
 {
+	const unsigned int some = s->part ? tellings / s->part : tellings;
 	const size_t n_errors = sizeof(errors) / sizeof(errors[0]);
 	struct random dice = random_seed();
 	unsigned int points = 0;
@@ -410,7 +486,7 @@ static unsigned int each(const struct story *s, int sys, unsigned int tellings)
 	/* Untroubled, to know how many calls there are. */
 	(void)told(s, UINT32_MAX, sys ? sys : EIO);
 	most = counted;
-	every = tellings ? most / tellings + 1 : 1;
+	every = some ? most / some + 1 : 1;
 	for (unsigned int n = 1 + (unsigned int)random_below(&dice, every);
 	     n <= most; n += every) {
 		const int now = sys ? sys
@@ -430,7 +506,7 @@ START_TEST(every_call_in_turn)
 	if (!getenv("SNAPCTL_TEST_FULL")) {
 		points = each(s, 0, TELLINGS) +
 			 each(s, CALL_SHORT, TELLINGS / 4);
-		ck_assert_uint_gt(points, 100 / CHECK_EVERY);
+		ck_assert_uint_gt(points, 100 / CHECK_EVERY / (s->part + 1));
 	} else {
 		for (size_t k = 0; k < sizeof(errors) / sizeof(errors[0]); k++)
 			points += each(s, errors[k], 0);
@@ -446,7 +522,7 @@ START_TEST(every_allocation_in_turn)
 	unsigned int points;
 
 	points = each(s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : TELLINGS);
-	ck_assert_uint_gt(points, 100 / CHECK_EVERY);
+	ck_assert_uint_gt(points, 100 / CHECK_EVERY / (s->part + 1));
 	(void)printf("%s: %u allocations failed\n", s->name, points);
 }
 END_TEST
@@ -473,7 +549,7 @@ static void set_up(void)
 {
 	struct outcome o = { .failed = 0 };
 	char path[2 * SCRATCH_PATH];
-	char other[2 * SCRATCH_PATH];
+	char linked[2 * SCRATCH_PATH];
 
 	repo_frame_init(&f, NULL);
 	(void)shut(0);
@@ -487,14 +563,16 @@ static void set_up(void)
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	write_file("folder/inner", 3000, 4, 0);
 	(void)snprintf(path, sizeof(path), "%s/small", f.from);
-	(void)snprintf(other, sizeof(other), "%s/link", f.from);
-	ck_assert_int_eq(link(path, other), 0);
-	(void)snprintf(other, sizeof(other), "%s/symlink", f.from);
-	ck_assert_int_eq(symlink("small", other), 0);
+	(void)snprintf(linked, sizeof(linked), "%s/link", f.from);
+	ck_assert_int_eq(link(path, linked), 0);
+	(void)snprintf(linked, sizeof(linked), "%s/symlink", f.from);
+	ck_assert_int_eq(symlink("small", linked), 0);
 	repo_list(&tree, f.from);
 	tell_snapshot(&o);
 	ck_assert_msg(!o.failed && !o.partial, "%s", e.text);
 	first = taken;
+	/* A region is one wherever it was copied to. */
+	copy_links(f.url, scratch_path(&f.dir, "other", other));
 	(void)scratch_path(&f.dir, "pristine", pristine);
 	ck_assert_int_eq(rename(f.url, pristine), 0);
 }
