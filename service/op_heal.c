@@ -20,6 +20,7 @@
 struct other {
 	const char *name; /* or NULL: it was given as a location */
 	const char *url;
+	uint64_t down_bytes; /* at most, a second; 0: no limit */
 	struct repository *r;
 	struct heal_source *source; /* NULL: it could not, and why */
 	struct err why;
@@ -75,9 +76,10 @@ static void add_other(struct healing *x, const struct resource_region *region,
 {
 	if (store_local_same(url, x->url))
 		return;
-	x->others[x->n++] = (struct other){ .name = region ? region->name
-							   : NULL,
-					    .url = url };
+	x->others[x->n++] =
+		(struct other){ .name = region ? region->name : NULL,
+				.url = url,
+				.down_bytes = region ? region->down_bytes : 0 };
 }
 
 /* The one that is meant, or all others that are declared, the primary first. */
@@ -136,6 +138,7 @@ static int open_others(struct healing *x, struct err *e)
 		}
 		o->source = &x->sources[x->n_sources++];
 		o->source->r = o->r;
+		o->source->read_limit = o->down_bytes;
 	}
 	if (x->n_sources)
 		return 0;

@@ -52,6 +52,7 @@ static int add_source(struct healing *x, const struct resource_region *other,
 
 	if (run_stopped(x->run, e) < 0)
 		return -1;
+	x->sources[x->n].read_limit = other->down_bytes;
 	if (run_region_open(x->run, other, &x->sources[x->n].r, &why) == 0) {
 		x->names[x->n++] = other->name;
 		return 0;

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
+#include "storage/rate.h"
 #include "storage/replicate.h"
 
 /* Each look leads at least one level further down some tree; there are a
@@ -17,6 +19,8 @@ struct healing {
 	const struct heal_options *o;
 	struct heal_result result;
 	struct check_other *others; /* as o->from */
+	struct rate *in;	    /* from each of them */
+	struct rate out;
 	bool looked;
 	bool reads; /* packs, not only their directories */
 	/* Packs that the next look reads: what the last one found damaged. */
@@ -33,6 +37,7 @@ static void healing_done(struct healing *x)
 {
 	heal_result_done(&x->result);
 	free(x->others);
+	free(x->in);
 	free(x->suspects);
 	free(x->only);
 }
@@ -78,6 +83,23 @@ static void on_progress(void *arg, const struct check_progress *p)
 	const struct healing *x = arg;
 
 	x->o->progress(x->o->arg, p);
+}
+
+/* Rest for what came, awake enough to be cancelled. */
+static int on_fetched(void *arg, size_t other, uint64_t bytes, struct err *e)
+{
+	struct healing *x = arg;
+	const int64_t now_us = clock_boot_ms() * 1000;
+	const int64_t in_us = rate_moved(&x->in[other], bytes, now_us);
+	const int64_t out_us = rate_moved(&x->out, bytes, now_us);
+
+	for (int64_t us = in_us > out_us ? in_us : out_us; us > 0;
+	     us -= 100000) {
+		if (x->o->cancel && atomic_load(x->o->cancel))
+			return err_set(e, ERR_INTERRUPTED, "interrupted");
+		clock_sleep_ms(((us < 100000 ? us : 100000) + 999) / 1000);
+	}
+	return 0;
 }
 
 static int open_region(const struct healing *x, struct repository **ret,
@@ -165,6 +187,7 @@ static int look(struct healing *x, struct err *e)
 		.scratch = x->o->scratch,
 		.cancel = x->o->cancel,
 		.progress = x->o->progress ? on_progress : NULL,
+		.fetched = on_fetched,
 		.arg = x,
 	};
 	struct check_result *ret = x->looked ? &out->left : &out->found;
@@ -312,6 +335,7 @@ static int bring_back_from(struct healing *x, struct repository *to,
 		.dry_run = x->o->dry_run,
 		.also = all,
 		.n_also = x->o->n_from,
+		.read_limit = x->source->read_limit,
 		.write_limit = x->o->write_limit,
 		.host = x->o->host,
 		.scratch = x->o->scratch,
@@ -376,8 +400,12 @@ static void conclude(struct healing *x)
 static int run(struct healing *x, struct err *e)
 {
 	x->others = calloc(x->o->n_from + 1, sizeof(*x->others));
-	if (!x->others)
+	x->in = calloc(x->o->n_from + 1, sizeof(*x->in));
+	if (!x->others || !x->in)
 		return err_oom(e);
+	for (size_t i = 0; i < x->o->n_from; i++)
+		rate_init(&x->in[i], x->o->from[i].read_limit);
+	rate_init(&x->out, x->o->write_limit);
 	for (size_t i = 0; i < x->o->n_suspects; i++)
 		if (add_id(&x->suspects, &x->n_suspects, x->o->suspects[i], e))
 			return -1;

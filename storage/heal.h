@@ -41,7 +41,8 @@
 /* Another region, and what it gave. */
 struct heal_source {
 	struct repository *r;
-	uint64_t chunks; /* with dry_run: that it would be asked for */
+	uint64_t read_limit; /* bytes a second; 0: none */
+	uint64_t chunks;     /* with dry_run: that it would be asked for */
 	uint64_t bytes;
 	uint64_t snapshots;
 	struct err why; /* what kept it from giving all it has, or none */
@@ -59,7 +60,7 @@ struct heal_options {
 	 * damaged; NULL: whatever the region lacks. */
 	const struct object_id *only;
 	size_t n_only;
-	uint64_t write_limit; /* of step 3; bytes a second, 0: none */
+	uint64_t write_limit; /* bytes a second, 0: none */
 	struct instant now;
 	const char *host;    /* said in the session; may be NULL */
 	const char *scratch; /* folder for unlinked files; NULL: default */

@@ -118,6 +118,11 @@ struct check_options {
 	/* From any thread, one at a time.  May be NULL. */
 	void (*progress)(void *arg, const struct check_progress *p);
 	/*
+	 * So many bytes came from others[other], or will be written here; who
+	 * keeps to a limit rests in it.  -1 ends the check.  May be NULL.
+	 */
+	int (*fetched)(void *arg, size_t other, uint64_t bytes, struct err *e);
+	/*
 	 * A pack of which every byte was read and is sound; from any thread,
 	 * one at a time.  May be NULL.
 	 */

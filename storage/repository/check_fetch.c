@@ -76,7 +76,11 @@ static int taken(struct fetching *x, const struct pack_entry *at, struct err *e)
 	x->other->chunks++;
 	x->other->bytes += at->place.len;
 	check_advance(x->c, 1, at->place.len);
-	return 0;
+	if (!x->c->o->fetched)
+		return 0;
+	return x->c->o->fetched(x->c->o->arg,
+				(size_t)(x->other - x->c->o->others),
+				at->place.len, e);
 }
 
 /* From any pack that holds it soundly: 0, also when there is none; 1 when the

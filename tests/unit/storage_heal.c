@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
+
 #include "storage/repository/deletion.h"
 #include "storage/stores/fault.h"
 #include "tests/support/region.h"
@@ -63,6 +65,21 @@ static void tear_down(void)
 	for (int i = 0; i < REGIONS; i++)
 		store_mem_forget(urls[i]);
 	scratch_done(&dir);
+}
+
+/* The rests that are taken, of the thread that heals; while they are counted,
+ * nobody waits for them. */
+static _Thread_local bool counts_rests;
+static int64_t rested_ms;
+
+void __real_clock_sleep_ms(int64_t ms);
+void __wrap_clock_sleep_ms(int64_t ms);
+void __wrap_clock_sleep_ms(int64_t ms)
+{
+	if (counts_rests)
+		rested_ms += ms;
+	else
+		__real_clock_sleep_ms(ms);
 }
 
 /* ---- Damage ------------------------------------------------------------- */
@@ -589,6 +606,38 @@ START_TEST(strangers_are_refused)
 }
 END_TEST
 
+/* Three megabytes, at one a second: from the region, or into this one. */
+START_TEST(limits_are_kept)
+{
+	for (int way = 0; way < 3; way++) {
+		struct heal_source from = { .r = region_open(urls[1], key),
+					    .read_limit = way == 1 ? 1000000
+								   : 0 };
+		const struct heal_options o = { .from = &from,
+						.n_from = 1,
+						.now = clock_now(),
+						.write_limit = way == 2
+								       ? 1000000
+								       : 0 };
+		struct heal_result r;
+
+		lose(urls[0], "data/");
+		counts_rests = true;
+		rested_ms = 0;
+		ck_ok(heal_run(urls[0], key, &o, &r, &e));
+		counts_rests = false;
+		ck_assert(r.sound);
+		ck_assert_uint_gt(r.bytes, 2000000);
+		if (way)
+			ck_assert_int_ge(rested_ms, 1000);
+		else
+			ck_assert_int_eq(rested_ms, 0);
+		heal_result_done(&r);
+		repository_close(from.r);
+	}
+}
+END_TEST
+
 START_TEST(can_be_cancelled)
 {
 	const atomic_bool cancel = true;
@@ -623,6 +672,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_arrived_is_not_sent_again);
 	tcase_add_test(tc, suspected_packs_are_read);
 	tcase_add_test(tc, strangers_are_refused);
+	tcase_add_test(tc, limits_are_kept);
 	tcase_add_test(tc, can_be_cancelled);
 }
 
