@@ -25,19 +25,8 @@ struct fetching {
 	void *arg;
 	struct pack_entry *batch;
 	size_t n;
+	uint8_t *run; /* PACK_RUN_BYTES, of neighbours */
 };
-
-static int by_place(const void *a, const void *b)
-{
-	const struct pack_entry *x = a;
-	const struct pack_entry *y = b;
-	const int c = object_id_compare(x->place.pack, y->place.pack);
-
-	if (c)
-		return c;
-	return (x->place.offset > y->place.offset) -
-	       (x->place.offset < y->place.offset);
-}
 
 /* What is wrong with the other region is no failure of ours: 1; else 0, -1. */
 static int theirs(struct fetching *x, const struct err *why, struct err *e)
@@ -110,15 +99,49 @@ static int get_one(struct fetching *x, const struct pack_entry *first,
 	return 0;
 }
 
+/* Neighbours, with one request: what does not come by it is asked for by
+ * itself.  As get_one(). */
+static int get_run(struct fetching *x, const struct pack_entry *v, size_t n,
+		   struct err *e)
+{
+	struct pack_place span = v[0].place;
+	struct err why = { 0 };
+	bool whole;
+	int result = 0;
+
+	span.len = v[n - 1].place.offset + v[n - 1].place.len - span.offset;
+	whole = n > 1 &&
+		pack_read(repository_store(x->other->r),
+			  chunk_kind_is_meta(v[0].seal.kind) ? OBJECT_META_PACK
+							     : OBJECT_DATA_PACK,
+			  &span, x->run, &why) == 0;
+	for (size_t i = 0; result == 0 && i < n; i++) {
+		int got = 0;
+
+		if (check_stopped(x->c, e))
+			return -1;
+		if (whole)
+			got = check_opens_read(
+				x->c, &v[i],
+				x->run + (v[i].place.offset - span.offset), e);
+		if (got < 0)
+			return -1;
+		result = got ? taken(x, &v[i], e) : get_one(x, &v[i], e);
+	}
+	return result;
+}
+
 static int get_batch(struct fetching *x, struct err *e)
 {
 	int result = 0;
+	size_t n;
 
 	if (x->n)
-		qsort(x->batch, x->n, sizeof(*x->batch), by_place);
-	for (size_t i = 0; result == 0 && i < x->n; i++)
-		result = check_stopped(x->c, e) ? -1
-						: get_one(x, &x->batch[i], e);
+		qsort(x->batch, x->n, sizeof(*x->batch), pack_by_place);
+	for (size_t i = 0; result == 0 && i < x->n; i += n) {
+		n = pack_run(&x->batch[i], x->n - i);
+		result = get_run(x, &x->batch[i], n, e);
+	}
 	x->n = 0;
 	return result;
 }
@@ -195,8 +218,12 @@ int check_fetch(struct check *c, check_take *take, void *arg, struct err *e)
 	if (!c->o->n_others || !c->out->lost)
 		return 0;
 	x.batch = calloc(BATCH, sizeof(*x.batch));
-	if (!x.batch)
+	x.run = malloc(PACK_RUN_BYTES);
+	if (!x.batch || !x.run) {
+		free(x.batch);
+		free(x.run);
 		return err_oom(e);
+	}
 	if (take)
 		check_stage(c, "fetching", 0);
 	for (size_t i = 0; !failed && i < c->o->n_others; i++) {
@@ -206,5 +233,6 @@ int check_fetch(struct check *c, check_take *take, void *arg, struct err *e)
 			failed = ask_region(&x, e);
 	}
 	free(x.batch);
+	free(x.run);
 	return failed;
 }

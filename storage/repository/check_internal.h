@@ -162,6 +162,11 @@ int check_opens(struct check *c, struct store *s,
 		const struct pack_entry *entry, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
+/* The same of bytes that were read already; c->sealed holds them then, too. */
+int check_opens_read(struct check *c, const struct pack_entry *entry,
+		     const uint8_t *sealed, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
 /* Stages. */
 int check_snapshots(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_index_list(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
