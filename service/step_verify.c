@@ -188,28 +188,52 @@ static int see_lost(void *arg, const struct catalog_replica *row, struct err *e)
 	return ids_add(&x->lost, id, e);
 }
 
+static int see_tombstone(void *arg, const struct store_entry *entry,
+			 struct err *e)
+{
+	struct object_id first, id;
+
+	return object_name_parse(OBJECT_TOMBSTONE, entry->name, &first, &id)
+		       ? ids_add(arg, first, e)
+		       : 0;
+}
+
 /* Those whose manifests a collector took are deleted, too. */
+static int leave_out_deleted(struct verifying *x, struct err *e)
+{
+	struct ids tombstones = { .n = 0 };
+	size_t n = 0;
+	int failed = store_list(repository_store(x->repository), "tombstones/",
+				see_tombstone, &tombstones, e);
+
+	ids_sort(&tombstones);
+	for (size_t i = 0; i < x->lost.n && failed >= 0; i++) {
+		const struct object_id id = x->lost.v[i];
+		/* An undelete may have revoked it. */
+		const int deleted = ids_have(&tombstones, id)
+					    ? repository_is_deleted(
+						      x->repository, id, e)
+					    : 0;
+
+		failed = deleted < 0 ? -1 : 0;
+		if (!deleted)
+			x->lost.v[n++] = id;
+	}
+	free(tombstones.v);
+	x->lost.n = n;
+	return failed < 0 ? -1 : 0;
+}
+
 static int find_lost(struct verifying *x, struct err *e)
 {
 	const struct catalog_replica_filter filter = {
 		.repository = x->run->repository->name,
 		.region = x->region->name
 	};
-	size_t n = 0;
 
 	if (catalog_replicas(x->run->catalog, &filter, see_lost, x, e) < 0)
 		return -1;
-	for (size_t i = 0; i < x->lost.n; i++) {
-		const int deleted = repository_is_deleted(x->repository,
-							  x->lost.v[i], e);
-
-		if (deleted < 0)
-			return -1;
-		if (!deleted)
-			x->lost.v[n++] = x->lost.v[i];
-	}
-	x->lost.n = n;
-	return 0;
+	return x->lost.n ? leave_out_deleted(x, e) : 0;
 }
 
 static int recall(void *arg, const struct catalog_pack_read *row, struct err *e)
