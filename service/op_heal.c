@@ -11,7 +11,6 @@
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/heal.h"
-#include "storage/replicate.h"
 
 /* What is left is named to a person; --json has all. */
 #define LEFT_SHOWN 20
@@ -144,26 +143,6 @@ static int open_others(struct healing *x, struct err *e)
 		return 0;
 	*e = x->others[0].why;
 	return err_wrap(e, "no other region can be asked");
-}
-
-/* Slots and keyrings come first: without them the region does not open. */
-static int settle_keys(struct healing *x, struct err *e)
-{
-	CLEANUP(repository_close) struct repository *r = NULL;
-	CLEANUP(store_close) struct store *s = NULL;
-	struct err why = { 0 };
-
-	if (repository_open(x->url, x->key, &r, &why) == 0)
-		return 0;
-	if (args_switch(x->call->args, "dry-run") ||
-	    (why.code != ERR_CORRUPT && why.code != ERR_NOT_FOUND)) {
-		*e = why;
-		return -1;
-	}
-	if (store_open(x->url, false, &s, e) ||
-	    replicate_settle(repository_store(x->sources[0].r), s, x->key, e))
-		return -1;
-	return 0;
 }
 
 /* ---- Telling ------------------------------------------------------------ */
@@ -363,7 +342,7 @@ static int heal(struct operation_call *call, struct err *e)
 	engine_host(host, sizeof(host));
 	if (engine_named(call, &x.named, e) < 0 ||
 	    engine_named_key(call, x.named, &x.key, e) || find_region(&x, e) ||
-	    find_others(&x, e) || open_others(&x, e) || settle_keys(&x, e))
+	    find_others(&x, e) || open_others(&x, e))
 		return -1;
 	o.from = x.sources;
 	o.n_from = x.n_sources;
@@ -415,7 +394,8 @@ const struct operation op_heal_rows[] = {
 		  "written), and comes from the first region that has it "
 		  "soundly: each chunk is opened before it is sent, sealed as "
 		  "it is. So do snapshots whose manifests were lost or are "
-		  "damaged, and lost holds, locks and receipts. What any of "
+		  "damaged, lost holds, locks and receipts, and what the region "
+		  "is opened by, where that was lost. What any of "
 		  "the regions has deleted is not made anew (deleted_there "
 		  "counts it; `snapctl replicate SNAP` from a region that "
 		  "still has it does).\n\n"

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "storage/rate.h"
 #include "storage/replicate.h"
+#include "storage/repository/seal.h"
 
 /* Each look leads at least one level further down some tree; there are a
  * handful.  More means that somebody damages it meanwhile. */
@@ -102,12 +103,105 @@ static int on_fetched(void *arg, size_t other, uint64_t bytes, struct err *e)
 	return 0;
 }
 
+/* ---- What it takes to be opened ----------------------------------------- */
+
+/* Whether anything sealed there opens with these keys. */
+struct proving {
+	struct store *s;
+	const struct keys *keys;
+	bool proven;
+	unsigned int tried;
+};
+
+/* Objects that are looked at: not all of them will be damaged. */
+#define PROOFS 64
+
+static int prove(void *arg, const struct store_entry *entry,
+		 struct err *e UNUSED)
+{
+	struct proving *p = arg;
+	CLEANUP(buf_wipe) struct buf payload;
+	struct err why = { 0 };
+
+	buf_init(&payload, SEAL_PAYLOAD_MAX);
+	p->proven = seal_box_get(p->s, p->keys, OBJECT_MANIFEST, entry->name,
+				 &payload, &why) == 1;
+	return p->proven || ++p->tried == PROOFS;
+}
+
+/*
+ * A place without a config, or with one that does not open, is this region
+ * only if its manifests say so: they are sealed with this repository's keys.
+ */
+static int mend_config(struct repository *from, struct store *to, struct err *e)
+{
+	struct proving p = { .s = to, .keys = repository_keys(from) };
+	CLEANUP(buf_done) struct buf ours;
+	CLEANUP(buf_done) struct buf theirs;
+	int found;
+
+	buf_init(&ours, SEAL_BOX_MAX);
+	buf_init(&theirs, SEAL_BOX_MAX);
+	found = store_get(to, "config", &ours, e);
+	if (found < 0 ||
+	    store_get(repository_store(from), "config", &theirs, e) <= 0)
+		return -1;
+	if (found && ours.len == theirs.len &&
+	    !memcmp(ours.data, theirs.data, ours.len))
+		return 0;
+	if (store_list(to, "snapshots/", prove, &p, e))
+		return -1;
+	if (!p.proven)
+		return err_set(e, ERR_NOT_FOUND,
+			       "nothing at %s shows that it is a region of the "
+			       "repository",
+			       text_quote_str(to->url).s);
+	return store_put(to, "config", theirs.data, theirs.len, STORE_REPLACE,
+			 e);
+}
+
+static int mend_opening(const struct healing *x, struct err *e)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct err why = { 0 };
+
+	if (store_open(x->url, false, &s, e))
+		return -1;
+	for (size_t i = 0; i < x->o->n_from; i++) {
+		struct repository *from = x->o->from[i].r;
+
+		if (mend_config(from, s, &why) == 0 &&
+		    replicate_settle(repository_store(from), s, x->credential,
+				     &why) == 0)
+			return 0;
+	}
+	*e = why;
+	return -1;
+}
+
+/* A failure to mend it tells less than why it does not open. */
+static int open_or_mend(const struct healing *x, struct repository **ret,
+			struct err *e)
+{
+	struct err ignored = { 0 };
+
+	if (repository_open(x->url, x->credential, ret, e) == 0)
+		return 0;
+	if (x->o->dry_run ||
+	    (e->code != ERR_NOT_FOUND && e->code != ERR_CORRUPT &&
+	     e->code != ERR_BAD_KEY) ||
+	    mend_opening(x, &ignored))
+		return -1;
+	err_clear(e);
+	return repository_open(x->url, x->credential, ret, e);
+}
+
 static int open_region(const struct healing *x, struct repository **ret,
 		       struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
 
-	if (repository_open(x->url, x->credential, &r, e))
+	if (open_or_mend(x, &r, e))
 		return -1;
 	for (size_t i = 0; i < x->o->n_from; i++) {
 		struct repository *from = x->o->from[i].r;

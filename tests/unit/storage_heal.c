@@ -224,9 +224,9 @@ START_TEST(any_object_may_be_lost_or_damaged)
 		for (int lost = 0; lost < 2; lost++) {
 			struct healed x;
 
-			/* Without these it opens no more. */
-			if (!strcmp(all.v[i], "config") ||
-			    !strncmp(all.v[i], "key", 3))
+			/* A keyring that does not open may be one that was
+			 * changed apart: it stays, and so do slots. */
+			if (!lost && !strncmp(all.v[i], "key", 3))
 				continue;
 			if (list(urls[0], all.v[i]).n == 0)
 				continue; /* superseded by an earlier turn */
@@ -616,6 +616,34 @@ START_TEST(suspected_packs_are_read)
 }
 END_TEST
 
+/* What is no region is not made one, and another repository's stays its. */
+START_TEST(a_place_that_proves_nothing_stays_as_it_is)
+{
+	struct repository *from = region_open(urls[1], key);
+	struct healed x;
+
+	lose(urls[0], "");
+	x = heal_from(&from, 1, plainly);
+	ck_assert_int_eq(x.failed, -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert_uint_eq(list(urls[0], "").n, 0);
+	/* Manifests of a repository with other keys, without its config. */
+	region_init(urls[0], key);
+	{
+		struct repository *r = region_open(urls[0], key);
+
+		(void)region_snapshot(r, tree, "s", 0);
+		repository_close(r);
+	}
+	lose(urls[0], "config");
+	x = heal_from(&from, 1, plainly);
+	ck_assert_int_eq(x.failed, -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert_uint_eq(list(urls[0], "config").n, 0);
+	repository_close(from);
+}
+END_TEST
+
 START_TEST(strangers_are_refused)
 {
 	struct repository *from[1];
@@ -697,6 +725,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, neighbours_come_with_one_request);
 	tcase_add_test(tc, what_arrived_is_not_sent_again);
 	tcase_add_test(tc, suspected_packs_are_read);
+	tcase_add_test(tc, a_place_that_proves_nothing_stays_as_it_is);
 	tcase_add_test(tc, strangers_are_refused);
 	tcase_add_test(tc, limits_are_kept);
 	tcase_add_test(tc, can_be_cancelled);
