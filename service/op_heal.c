@@ -1,4 +1,5 @@
 /* region heal: what a region lacks, out of the others. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,10 +47,6 @@ static void healing_done(struct healing *x)
 	free(x->sources);
 	keyring_credential_free(x->key);
 	resource_free(x->named);
-}
-static inline void cleanup_healing_done(struct healing *x)
-{
-	healing_done(x);
 }
 
 /* ---- Which regions ------------------------------------------------------ */
@@ -123,6 +120,7 @@ static int open_others(struct healing *x, struct err *e)
 
 		if (operation_stopped(x->call, e))
 			return -1;
+		assert(o->url);
 		if (repository_open(o->url, x->key, &o->r, &o->why)) {
 			/* What was asked for by name is to be there. */
 			if (x->n == 1) {
@@ -323,10 +321,10 @@ static void record(const struct healing *x, const struct heal_result *r)
 
 /* ---- The operation ------------------------------------------------------ */
 
-static int heal(struct operation_call *call, struct err *e)
+static int act(struct healing *x, struct err *e)
 {
-	CLEANUP(healing_done) struct healing x = { .call = call };
 	CLEANUP(heal_result_done) struct heal_result r = { .sound = false };
+	struct operation_call *call = x->call;
 	char host[256];
 	struct heal_options o = {
 		.dry_run = args_switch(call->args, "dry-run"),
@@ -335,28 +333,37 @@ static int heal(struct operation_call *call, struct err *e)
 		.host = host,
 		.cancel = call->stop,
 		.progress = on_progress,
-		.arg = &x,
+		.arg = x,
 	};
 	const int64_t begun_ms = clock_boot_ms();
 
 	engine_host(host, sizeof(host));
-	if (engine_named(call, &x.named, e) < 0 ||
-	    engine_named_key(call, x.named, &x.key, e) || find_region(&x, e) ||
-	    find_others(&x, e) || open_others(&x, e))
+	if (engine_named(call, &x->named, e) < 0 ||
+	    engine_named_key(call, x->named, &x->key, e) || find_region(x, e) ||
+	    find_others(x, e) || open_others(x, e))
 		return -1;
-	o.from = x.sources;
-	o.n_from = x.n_sources;
-	if (x.region)
-		o.write_limit = x.region->up_bytes;
-	if (heal_run(x.url, x.key, &o, &r, e))
+	o.from = x->sources;
+	o.n_from = x->n_sources;
+	if (x->region)
+		o.write_limit = x->region->up_bytes;
+	if (heal_run(x->url, x->key, &o, &r, e))
 		return -1;
-	record(&x, &r);
-	name_left(&x, &r);
-	name_sources(&x);
+	record(x, &r);
+	name_left(x, &r);
+	name_sources(x);
 	if (!r.sound)
 		operation_damaged(call);
-	write_healed(&x, &r, (double)(clock_boot_ms() - begun_ms) / 1000);
+	write_healed(x, &r, (double)(clock_boot_ms() - begun_ms) / 1000);
 	return 0;
+}
+
+static int heal(struct operation_call *call, struct err *e)
+{
+	struct healing x = { .call = call };
+	const int failed = act(&x, e);
+
+	healing_done(&x);
+	return failed;
 }
 
 static const struct operation_param heal_params[] = {

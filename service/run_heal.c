@@ -39,10 +39,6 @@ static void healing_done(struct healing *x)
 	keyring_credential_free(x->key);
 	heal_result_done(&x->result);
 }
-static inline void cleanup_healing_done(struct healing *x)
-{
-	healing_done(x);
-}
 
 /* A region that does not answer is left out; the catalog knows of it. */
 static int add_source(struct healing *x, const struct resource_region *other,
@@ -257,25 +253,33 @@ static int act(struct healing *x, const struct run_damage *damage,
 	return heal_run(x->region->url, x->key, &o, &x->result, e);
 }
 
-int run_heal(struct run *r, const struct resource_region *region,
-	     const struct run_damage *damage, char told[200], struct err *e)
+static int heal(struct healing *x, const struct run_damage *damage,
+		char told[200], struct err *e)
 {
-	CLEANUP(healing_done)
-	struct healing x = { .run = r,
-			     .region = region,
-			     .started = clock_now() };
 	struct err why = { 0 };
 	bool failed;
 
-	if (open_sources(&x, e) < 0)
+	if (open_sources(x, e) < 0)
 		return -1;
-	failed = act(&x, damage, &why) < 0;
-	if (failed && run_stopped(r, e) < 0)
+	failed = act(x, damage, &why) < 0;
+	if (failed && run_stopped(x->run, e) < 0)
 		return -1;
-	if (conclude(&x, failed ? &why : NULL, e) < 0)
+	if (conclude(x, failed ? &why : NULL, e) < 0)
 		return -1;
-	if (failed || !has_changed(&x.result))
+	if (failed || !has_changed(&x->result))
 		return 0;
-	say(&x, told);
+	say(x, told);
 	return 1;
+}
+
+int run_heal(struct run *r, const struct resource_region *region,
+	     const struct run_damage *damage, char told[200], struct err *e)
+{
+	struct healing x = { .run = r,
+			     .region = region,
+			     .started = clock_now() };
+	const int healed = heal(&x, damage, told, e);
+
+	healing_done(&x);
+	return healed;
 }

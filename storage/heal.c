@@ -42,10 +42,6 @@ static void healing_done(struct healing *x)
 	free(x->suspects);
 	free(x->only);
 }
-static inline void cleanup_healing_done(struct healing *x)
-{
-	healing_done(x);
-}
 
 void heal_result_done(struct heal_result *x)
 {
@@ -177,6 +173,24 @@ static int mend_opening(const struct healing *x, struct err *e)
 	}
 	*e = why;
 	return -1;
+}
+
+/*
+ * What fails is told by the opening.  Not where there is no config: settling
+ * would make a region of an empty place, which a typing error may name.
+ */
+static void bring_keys(const struct healing *x)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct err ignored = { 0 };
+	uint64_t size;
+
+	if (store_open(x->url, false, &s, &ignored) ||
+	    store_size(s, "config", &size, &ignored) <= 0)
+		return;
+	for (size_t i = 0; i < x->o->n_from; i++)
+		(void)!replicate_settle(repository_store(x->o->from[i].r), s,
+					x->credential, &ignored);
 }
 
 /* A failure to mend it tells less than why it does not open. */
@@ -504,6 +518,8 @@ static int run(struct healing *x, struct err *e)
 		if (add_id(&x->suspects, &x->n_suspects, x->o->suspects[i], e))
 			return -1;
 	x->reads = x->o->read_data || x->n_suspects;
+	if (!x->o->dry_run)
+		bring_keys(x);
 	if ((x->o->dry_run ? look(x, e) : settle(x, e)) < 0 || bring_back(x, e))
 		return -1;
 	if (!x->o->dry_run && (x->result.n_snapshots || x->result.records) &&
@@ -517,12 +533,13 @@ int heal_run(const char *url, const struct keyring_credential *c,
 	     const struct heal_options *o, struct heal_result *ret,
 	     struct err *e)
 {
-	CLEANUP(healing_done)
 	struct healing x = { .url = url, .credential = c, .o = o };
+	const int failed = run(&x, e);
 
-	if (run(&x, e))
-		return -1;
-	*ret = x.result;
-	x.result = (struct heal_result){ .sound = false };
-	return 0;
+	if (!failed) {
+		*ret = x.result;
+		x.result = (struct heal_result){ .sound = false };
+	}
+	healing_done(&x);
+	return failed;
 }

@@ -2,9 +2,10 @@
  * Healing a region from the others: what its snapshots miss, and snapshots
  * whose manifests it lost, come back from regions that have them soundly.
  *
- *  0. where the region does not open: its config, when what else it holds opens
- *     with the repository's keys, and slots and keyrings that are missing.
- *     A config that is damaged is the only object that is ever replaced; a
+ *  0. bring its keys up to date, as what comes may be sealed under an epoch
+ *     that is new.  Where the region does not open: its config, when what else
+ * it holds opens with the repository's keys, and slots and keyrings that are
+ * missing. A config that is damaged is the only object that is ever replaced; a
  *     keyring that is may be one that was changed apart, and stays
  *  1. look (check.h): by inventory, which reads no data; with read_data every
  *     stored byte, or those packs that are suspected

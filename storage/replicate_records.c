@@ -224,7 +224,7 @@ static int unite_back(const struct copying *c, enum object_kind kind,
 	return 0;
 }
 
-static int heal(const struct copying *c, struct err *e)
+static int bring_back(const struct copying *c, struct err *e)
 {
 	if (unite(c, OBJECT_HOLD, e) || unite(c, OBJECT_LOCK, e) ||
 	    unite(c, OBJECT_RECEIPT, e) || unite(c, OBJECT_SEGMENT, e))
@@ -232,13 +232,13 @@ static int heal(const struct copying *c, struct err *e)
 	return 0;
 }
 
-int replicate_records(struct repository *from, struct repository *to,
-		      bool heals, struct replicate_tally *t, struct err *e)
+int replicate_records(struct repository *from, struct repository *to, bool heal,
+		      struct replicate_tally *t, struct err *e)
 {
 	const struct copying c = { from, to, t };
 
-	if (heals)
-		return heal(&c, e);
+	if (heal)
+		return bring_back(&c, e);
 
 	/* What protects comes before what deletes. */
 	if (unite(&c, OBJECT_HOLD, e) || unite(&c, OBJECT_LOCK, e) ||

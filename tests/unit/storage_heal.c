@@ -644,6 +644,37 @@ START_TEST(a_place_that_proves_nothing_stays_as_it_is)
 }
 END_TEST
 
+/* A key was revoked, and the region was away: what came since is sealed
+ * under keys that it does not know. */
+START_TEST(keys_come_first)
+{
+	char path[SCRATCH_PATH];
+	struct keyring_credential *second = region_key(
+		scratch_path(&dir, "second", path));
+	struct repository *r = region_open(urls[1], key);
+	struct object_id slot;
+	struct object_id third;
+	struct healed x;
+
+	ck_ok(keyring_add(repository_store(r), key, second, "2", clock_now(),
+			  &slot, &e));
+	ck_ok(keyring_revoke(repository_store(r), key, slot, clock_now(), &e));
+	repository_close(r);
+	r = region_open(urls[1], key);
+	region_file(tree, "e", 300000, &dice);
+	third = region_snapshot(r, tree, "s", 0);
+	repository_close(r);
+	lose(urls[0], "data/");
+	x = heal(1, 1, thoroughly);
+	ck_assert(x.r.sound);
+	ck_assert_uint_eq(x.r.n_snapshots, 1);
+	heal_result_done(&x.r);
+	ck_assert(is_listed(urls[0], third));
+	expect_healed();
+	keyring_credential_free(second);
+}
+END_TEST
+
 START_TEST(strangers_are_refused)
 {
 	struct repository *from[1];
@@ -726,6 +757,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_arrived_is_not_sent_again);
 	tcase_add_test(tc, suspected_packs_are_read);
 	tcase_add_test(tc, a_place_that_proves_nothing_stays_as_it_is);
+	tcase_add_test(tc, keys_come_first);
 	tcase_add_test(tc, strangers_are_refused);
 	tcase_add_test(tc, limits_are_kept);
 	tcase_add_test(tc, can_be_cancelled);
