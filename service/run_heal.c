@@ -207,6 +207,7 @@ static int conclude(const struct healing *x, const struct err *why,
 
 static void say(const struct healing *x, char told[200])
 {
+	const struct heal_result *r = &x->result;
 	const char *from = NULL;
 	bool several = false;
 
@@ -215,10 +216,16 @@ static void say(const struct healing *x, char told[200])
 			several = from != NULL;
 			from = from ? from : x->names[i];
 		}
-	(void)snprintf(told, 200, "%s%s%s: %ju chunks, %zu snapshots",
-		       from ? "from " : "out of itself", from ? from : "",
-		       several ? " and others" : "",
-		       (uintmax_t)x->result.fetched, x->result.n_snapshots);
+	if (from)
+		(void)snprintf(told, 200,
+			       "from %s%s: %ju chunks, %zu snapshots", from,
+			       several ? " and others" : "",
+			       (uintmax_t)r->fetched, r->n_snapshots);
+	else
+		(void)snprintf(told, 200, "%s",
+			       r->salvaged || r->indexed
+				       ? "out of what it holds itself"
+				       : "as what was damaged is replaced");
 }
 
 /* ---- The whole ---------------------------------------------------------- */
