@@ -23,6 +23,7 @@
  *
  * A region that is damaged, or lists less than it had, is healed at once from
  * the others (run_heal.h), and looked at again: what that comes to counts.
+ * Where it is the primary, what could not be copied before is copied then.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -756,6 +757,38 @@ static int find_suspects(const struct verifying *x, struct ids *ret,
 	return 0;
 }
 
+static int see_copying(void *arg, const struct catalog_step *s,
+		       struct err *e UNUSED)
+{
+	bool *failed = arg;
+
+	*failed = *failed ||
+		  (strcmp(s->step, "replicate") == 0 && s->region[0] &&
+		   strcmp(s->state, "succeeded") != 0);
+	return 0;
+}
+
+/*
+ * What the damage kept from being copied is in the primary alone, until the
+ * next run: it is copied now.  The rows of the regions tell how that went.
+ */
+static int copy_again(struct run *r, struct err *e)
+{
+	struct run_result result = { .state = RUN_FAILED };
+	struct err why = { 0 };
+	bool wanted = false;
+	int failed;
+
+	if (catalog_steps(r->catalog, r->id, see_copying, &wanted, e) < 0)
+		return -1;
+	if (!wanted)
+		return 0;
+	buf_init(&result.details, DETAILS_MAX);
+	failed = step_replicate(r, NULL, &result, &why);
+	buf_done(&result.details);
+	return failed < 0 && run_stopped(r, e) < 0 ? -1 : 0;
+}
+
 /* As examine(), once more after what can be healed is. */
 static int heal(struct verifying *x, char message[300], bool *ret_failed,
 		struct err *e)
@@ -766,6 +799,7 @@ static int heal(struct verifying *x, char message[300], bool *ret_failed,
 	struct run_damage damage = { .lost = x->lost.v, .n_lost = x->lost.n };
 	char told[200] = "";
 	int healed = find_suspects(x, &suspects, e);
+	int sound;
 
 	damage.packs = suspects.v;
 	damage.n_packs = suspects.n;
@@ -777,7 +811,10 @@ static int heal(struct verifying *x, char message[300], bool *ret_failed,
 	(void)snprintf(message, 300, "region %.63s was damaged, and healed %s",
 		       x->region->name, told);
 	again.started = clock_now();
-	return examine(&again, message, ret_failed, e);
+	sound = examine(&again, message, ret_failed, e);
+	if (sound > 0 && x->region->primary && copy_again(x->run, e) < 0)
+		return -1;
+	return sound;
 }
 
 /* One region: 1 it is sound, 0 it is not or could not be asked, -1. */

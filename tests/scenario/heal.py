@@ -174,6 +174,9 @@ def runs_heal_what_they_find(world):
             check(all(s["state"] == "succeeded" and s["region"] == region
                       for s in steps), (what, done))
             write(world, f"new {region} {number}", 100000)
+            # Each run leaves nothing in one region alone.
+            check(listed(world, "b")[-1] == listed(world, "a")[-1] ==
+                  listed(world, "c")[-1], (what, done))
         done = run_once(world)
         check(not any(s["step"] == "heal" for s in done["steps"]), done)
         expect_sound(world)

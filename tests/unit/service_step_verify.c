@@ -9,6 +9,25 @@
 enum { DAY = 86400 };
 #define START 1700000000
 
+/* So many copyings fail, as those from a damaged primary may. */
+static int failing;
+
+int __real_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e);
+int __wrap_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e);
+int __wrap_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e)
+{
+	if (failing == 0)
+		return __real_replicate_run(from, to, o, ret, e);
+	failing--;
+	return err_set(e, ERR_CORRUPT, "it is damaged");
+}
+
 /* Regions a and b, and a floor that wants both. */
 static void begin(struct run_frame *t)
 {
@@ -266,6 +285,33 @@ START_TEST(lost_manifests_come_back)
 }
 END_TEST
 
+/* The run's own snapshot is not left in the primary alone. */
+START_TEST(what_damage_kept_from_being_copied_is_copied)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_ge(unlink_all(run_path(&t, "a/meta")), 1);
+	run_file(&t, "web/two", "two\n");
+	failing = 1;
+	ck_assert_int_eq(night(&t, 1), RUN_PARTIAL); /* it did not go at once */
+	ck_assert_int_eq(failing, 0);
+	ck_assert_int_eq(healings(&t, "succeeded"), 1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'replicate' AND region = '' AND state <> "
+				  "'succeeded'"),
+		1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'replicate' AND region = 'b' AND state = "
+				  "'succeeded' AND details ->> '$.copied' = 1"),
+		2);
+	ck_assert_int_eq(proven(&t, "b"), 1);
+}
+END_TEST
+
 START_TEST(without_another_region_nothing_heals)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -323,6 +369,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, damage_is_told_and_proves_nothing);
 	tcase_add_test(tc, what_another_region_has_heals_at_once);
 	tcase_add_test(tc, lost_manifests_come_back);
+	tcase_add_test(tc, what_damage_kept_from_being_copied_is_copied);
 	tcase_add_test(tc, without_another_region_nothing_heals);
 	tcase_add_test(tc, every_pack_has_its_turn);
 }
