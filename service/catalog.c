@@ -45,6 +45,12 @@ int catalog_open(const char *path, struct catalog **ret, struct err *e)
 	return 0;
 }
 
+int catalog_open_another(const struct catalog *c, struct catalog **ret,
+			 struct err *e)
+{
+	return catalog_open(sql_path(c->db), ret, e);
+}
+
 void catalog_close(struct catalog *c)
 {
 	if (c == NULL)

@@ -72,6 +72,9 @@ struct catalog_actor {
  */
 int catalog_open(const char *path, struct catalog **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+/* The same catalog once more, for another thread. */
+int catalog_open_another(const struct catalog *c, struct catalog **ret,
+			 struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 /* NULL-safe.  An open transaction is rolled back. */
 void catalog_close(struct catalog *c);
 DEFINE_CLEANUP(struct catalog *, catalog_close);

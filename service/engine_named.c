@@ -42,21 +42,22 @@ static int load_config(const struct operation_call *call, struct config **ret,
 	return config_load(&input, ret, &problems, e);
 }
 
-/* The reply of `get KIND [NAME]`. */
-static int ask(const struct operation_call *call, const char *kind,
-	       const char *name, struct buf *reply, struct err *e)
+/* The reply of `get KIND [NAME]`, or of `status`. */
+static int ask(const struct operation_call *call, const char *verb,
+	       const char *kind, const char *name, struct buf *reply,
+	       struct err *e)
 {
-	const struct operation *get = operation_named("get");
+	const struct operation *asked = operation_named(verb);
 	CLEANUP(config_free) struct config *config = NULL;
 	CLEANUP(args_free) struct args *args = NULL;
-	struct client_call request = { .operation = get,
+	struct client_call request = { .operation = asked,
 				       .stop = call->stop,
 				       .sink = json_to_buf,
 				       .arg = reply };
 	enum operation_outcome outcome;
 
-	if (load_config(call, &config, e) || args_new(&args, get, e) ||
-	    args_add_str(args, "kind", kind, e) ||
+	if (load_config(call, &config, e) || args_new(&args, asked, e) ||
+	    (kind && args_add_str(args, "kind", kind, e)) ||
 	    (name && args_add_str(args, "name", name, e)) ||
 	    args_finish(args, e))
 		return -1;
@@ -101,7 +102,7 @@ int engine_declared(const struct operation_call *call, const char *kind,
 	int failed = 0;
 
 	buf_init(&reply, REPLY_MAX);
-	if (ask(call, kind, name, &reply, e))
+	if (ask(call, "get", kind, name, &reply, e))
 		return -1;
 	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	/* One by its name is told as itself, a kind as a list. */
@@ -114,6 +115,51 @@ int engine_declared(const struct operation_call *call, const char *kind,
 		failed = visit_one(json_array_get(value, i), visit, arg, e);
 	json_decref(value);
 	return failed;
+}
+
+static bool is_region(const json_t *item, const char *repository,
+		      const char *region)
+{
+	const char *of = json_string_value(json_object_get(item, "repository"));
+	const char *is = json_string_value(json_object_get(item, "region"));
+
+	return of && is && strcmp(of, repository) == 0 &&
+	       strcmp(is, region) == 0;
+}
+
+int engine_known_region(const struct operation_call *call,
+			const char *repository, const char *region,
+			struct engine_known *ret, struct err *e)
+{
+	CLEANUP(buf_done) struct buf reply;
+	const json_t *item;
+	json_t *value;
+	size_t i;
+	int found = 0;
+
+	buf_init(&reply, REPLY_MAX);
+	if (ask(call, "status", NULL, NULL, &reply, e))
+		return -1;
+	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
+	json_array_foreach(json_object_get(value, "regions"), i, item)
+	{
+		const char *newest = json_string_value(
+			json_object_get(item, "newest"));
+		struct err ignored;
+
+		if (!is_region(item, repository, region))
+			continue;
+		found = 1;
+		*ret = (struct engine_known){
+			.rpo_s = json_integer_value(
+				json_object_get(item, "rpo_seconds")),
+			.late = json_is_true(json_object_get(item, "late")),
+		};
+		if (newest && instant_parse(newest, &ret->newest, &ignored) < 0)
+			ret->newest = (struct instant){ 0 };
+	}
+	json_decref(value);
+	return found;
 }
 
 /* The one Repository, made anew so that it outlives the reply. */

@@ -29,6 +29,18 @@ int engine_declared(const struct operation_call *call, const char *kind,
 		    const char *name, engine_resource *visit, void *arg,
 		    struct err *e) NONNULL(1, 2, 4, 6) MUST_CHECK;
 
+/* What the daemon knows of a region that is perhaps away. */
+struct engine_known {
+	struct instant newest; /* complete snapshot there, or 0 */
+	int64_t rpo_s;	       /* or 0: there is no target */
+	bool late;
+};
+/* 1, 0 when it knows nothing of it, -1. */
+int engine_known_region(const struct operation_call *call,
+			const char *repository, const char *region,
+			struct engine_known *ret, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+
 /*
  * The Repository that --repo names: 1, for resource_free(), or 0 when it is a
  * location.

@@ -388,6 +388,30 @@ static void write_standing(const struct origin *o, const struct standing *x,
 	json_kv_uint(j, "stored_bytes", x->stored_bytes);
 }
 
+/* As the daemon knows it: a region that is away goes on falling behind. */
+static void write_known(const struct origin *o,
+			const struct resource_region *region)
+{
+	struct json *j = o->call->reply;
+	struct engine_known known;
+	struct err ignored;
+
+	if (!o->named || !region->name ||
+	    engine_known_region(o->call, o->named->name, region->name, &known,
+				&ignored) <= 0)
+		return;
+	if (known.newest.sec) {
+		json_kv_instant(j, "received", known.newest);
+		json_kv_int(j, "age_seconds",
+			    instant_ms_between(known.newest, o->call->now) /
+				    1000);
+	}
+	if (known.rpo_s) {
+		json_kv_int(j, "rpo_seconds", known.rpo_s);
+		json_kv_bool(j, "late", known.late);
+	}
+}
+
 /* A region that cannot be had is told of; the others follow. */
 static int write_status(const struct origin *o,
 			const struct resource_region *region, struct err *e)
@@ -406,6 +430,7 @@ static int write_status(const struct origin *o,
 	json_kv_bool(j, "reachable", !failed);
 	if (failed) {
 		json_kv_str(j, "error", why.text);
+		write_known(o, region);
 		operation_partial(o->call);
 	} else {
 		write_standing(o, &x, t.rpo_ms);
@@ -526,7 +551,11 @@ const struct operation op_region_rows[] = {
 	  .view = "region url reachable newest received:age late snapshots "
 		  "missing stored_bytes:size error",
 	  .summary = "show how far each region has come",
-	  .help = "By inventory: no data is read.",
+	  .help = "By inventory: no data is read. Of a region that does not "
+		  "answer it tells what the service knows, where --repo is a "
+		  "name. Late is what is older than the tightest target (rpo) "
+		  "of a schedule that writes there, suspended or not; `snapctl "
+		  "status` tells it source by source.",
 	  .run = status },
 	{ 0 }
 };

@@ -9,14 +9,12 @@
 #include "service/args.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
+#include "service/findings.h"
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/repository/check.h"
-#include "storage/repository/entry.h"
 #include "storage/repository/stats.h"
 #include "storage/stores/store.h"
-
-#define PATH_B64 ((ENTRY_PATH_MAX / 3 + 1) * 4 + 1)
 
 static int refuse_repository(void *arg, const struct store_entry *entry,
 			     struct err *e)
@@ -196,83 +194,6 @@ static void on_progress(void *arg, const struct check_progress *p)
 	progress_set(x->call->progress, p->done, p->bytes);
 }
 
-static void write_paths(struct json *j, const struct check_finding *f)
-{
-	bool all_text = true;
-
-	json_key(j, "paths");
-	json_begin_list(j);
-	for (uint64_t i = 0; i < f->n_paths && i < CHECK_PATHS_MAX; i++) {
-		if (text_is_utf8(f->paths[i].bytes, f->paths[i].len))
-			json_strn(j, f->paths[i].bytes, f->paths[i].len);
-		else
-			all_text = false;
-	}
-	json_end_list(j);
-	if (all_text)
-		return;
-	json_key(j, "paths_b64");
-	json_begin_list(j);
-	for (uint64_t i = 0; i < f->n_paths && i < CHECK_PATHS_MAX; i++) {
-		char b64[PATH_B64];
-
-		if (text_is_utf8(f->paths[i].bytes, f->paths[i].len) ||
-		    text_base64_size(f->paths[i].len) > sizeof(b64))
-			continue;
-		text_base64(f->paths[i].bytes, f->paths[i].len, b64);
-		json_str(j, b64);
-	}
-	json_end_list(j);
-}
-
-static void write_finding(struct json *j, const struct check_finding *f)
-{
-	char id[OBJECT_ID_TEXT];
-
-	json_begin_object(j);
-	json_kv_str(j, "object", f->object);
-	json_kv_str(j, "kind", object_kind_name(f->kind));
-	json_kv_str(j, "message", f->message);
-	json_kv_uint(j, "chunks", f->chunks);
-	json_key(j, "snapshots");
-	json_begin_list(j);
-	for (uint64_t i = 0; i < f->n_snapshots && i < CHECK_SNAPSHOTS_MAX;
-	     i++) {
-		object_id_format(f->snapshots[i], id);
-		json_str(j, id);
-	}
-	json_end_list(j);
-	json_kv_uint(j, "snapshot_count", f->n_snapshots);
-	write_paths(j, f);
-	json_kv_uint(j, "path_count", f->n_paths);
-	json_end_object(j);
-}
-
-/* Given up, and nobody loses by it any more. */
-static bool is_settled(const struct check_finding *f)
-{
-	return f->quarantined && (f->n_snapshots == 0 || f->chunks == 0);
-}
-
-static void write_findings(struct json *j, const struct check_result *x,
-			   bool settled)
-{
-	json_begin_list(j);
-	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
-		if (is_settled(&x->findings[i]) == settled)
-			write_finding(j, &x->findings[i]);
-	json_end_list(j);
-}
-
-static uint64_t count_unsettled(const struct check_result *x)
-{
-	uint64_t n = x->n_findings;
-
-	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
-		n -= is_settled(&x->findings[i]);
-	return n;
-}
-
 static bool is_all_given_up(const struct check_result *x)
 {
 	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
@@ -299,7 +220,7 @@ static const char *advice(const struct check_result *x,
 
 	if (x->sound)
 		return NULL;
-	if (newer && (after || newer == count_unsettled(x)))
+	if (newer && (after || newer == findings_unsettled(x)))
 		return "a newer snapctl, or one with keys that came later, "
 		       "wrote what this one does not know: upgrade it and "
 		       "check again; no repair gives that up";
@@ -344,10 +265,10 @@ static void write_check(struct json *j, const struct check_result *x,
 	json_kv_uint(j, "returned", x->returned);
 	json_kv_double(j, "seconds", seconds);
 	json_key(j, "damaged");
-	write_findings(j, x, false);
-	json_kv_uint(j, "damaged_count", count_unsettled(x));
+	findings_write(j, x, false);
+	json_kv_uint(j, "damaged_count", findings_unsettled(x));
 	json_key(j, "quarantined");
-	write_findings(j, x, true);
+	findings_write(j, x, true);
 	if (after) {
 		json_key(j, "repaired");
 		json_begin_object(j);
@@ -404,6 +325,7 @@ static int look_again(struct operation_call *call,
 	CLEANUP(repository_close) struct repository *r = NULL;
 	struct check_options o = *was;
 
+	o.n_others = 0;
 	o.repair = false;
 	o.level = CHECK_STRUCTURE;
 	if (engine_open(call, &r, e))
@@ -418,6 +340,7 @@ static int check(struct operation_call *call, struct err *e)
 	CLEANUP(check_result_done) struct check_result result = { 0 };
 	CLEANUP(check_result_done) struct check_result after = { 0 };
 	struct checking x = { .call = call };
+	struct check_other from = { .chunks = 0 };
 	struct check_options o = {
 		.level = args_switch(call->args, "read-data") ? CHECK_DATA
 							      : CHECK_STRUCTURE,
@@ -431,9 +354,15 @@ static int check(struct operation_call *call, struct err *e)
 
 	if (engine_open(call, &r, e) || open_other(call, r, &other, e))
 		return -1;
-	o.other = other;
+	from.r = other;
+	o.others = &from;
+	o.n_others = other != NULL;
 	if (check_run(r, &o, &result, e))
 		return -1;
+	if (from.why.code) {
+		*e = from.why;
+		return -1;
+	}
 	if (o.repair && look_again(call, &o, &after, e))
 		return -1;
 	if (!result.sound)

@@ -166,53 +166,6 @@ static int find_next(const struct status *s,
 
 /* ---- One source --------------------------------------------------------- */
 
-/* Of a source: its newest snapshot, and the region that is behind. */
-struct copies {
-	const struct resource_texts *wanted; /* regions of the schedule */
-	struct instant newest;		     /* anywhere */
-	struct instant *in;		     /* each of wanted */
-	struct instant oldest;		     /* of those */
-	const char *behind;		     /* whose that is, or NULL */
-};
-
-static int read_newest(void *arg, const struct catalog_newest *n,
-		       struct err *e UNUSED)
-{
-	struct copies *c = arg;
-
-	if (instant_compare(n->received, c->newest) > 0)
-		c->newest = n->received;
-	for (size_t i = 0; i < c->wanted->count; i++)
-		if (strcmp(n->region, c->wanted->items[i]) == 0)
-			c->in[i] = n->received;
-	return 0;
-}
-
-static int find_copies(struct status *s, const struct timetable_entry *entry,
-		       const char *source, struct copies *ret, struct err *e)
-{
-	struct copies c = {
-		.wanted = &entry->resource->schedule.replicate_to,
-	};
-	int failed;
-
-	c.in = calloc(c.wanted->count + 1, sizeof(*c.in));
-	if (!c.in)
-		return err_oom(e);
-	failed = catalog_newest(s->call->catalog, entry->repository, source,
-				read_newest, &c, e) < 0;
-	c.oldest = c.newest;
-	for (size_t i = 0; i < c.wanted->count; i++)
-		if (instant_compare(c.in[i], c.oldest) < 0) {
-			c.oldest = c.in[i];
-			c.behind = c.wanted->items[i];
-		}
-	free(c.in);
-	c.in = NULL;
-	*ret = c;
-	return failed ? -1 : 0;
-}
-
 static const char *state_of(const struct status *s,
 			    const struct timetable_entry *entry,
 			    const struct ending *end,
@@ -230,32 +183,6 @@ static const char *state_of(const struct status *s,
 	    end->overlaps >= OVERLAPS)
 		return "late";
 	return "protected";
-}
-
-static void tell_late(struct status *s, const struct timetable_entry *entry,
-		      const char *source, const struct copies *copies)
-{
-	const char *region = copies->behind;
-	char age[INSTANT_TEXT];
-	char rpo[INSTANT_TEXT];
-	char text[300];
-
-	instant_duration_format(
-		instant_ms_between(copies->oldest, s->call->now) / 60000 *
-			60000,
-		age);
-	instant_duration_format(entry->rpo_ms, rpo);
-	if (copies->oldest.sec == 0)
-		(void)snprintf(text, sizeof(text),
-			       "%s: region %s has no copy, %s is the target",
-			       source, region, rpo);
-	else
-		(void)snprintf(
-			text, sizeof(text),
-			"%s: the newest %s%s is %s old, %s is the target",
-			source, region ? "copy in region " : "snapshot",
-			region ? region : "", age, rpo);
-	op_status_problem(s, text, "\"snapctl run list\" shows what happened");
 }
 
 /* Its schedule had its time, and brought nothing. */
@@ -322,7 +249,7 @@ static int write_source(struct status *s, const struct timetable_entry *entry,
 	struct copies copies;
 	const char *state;
 
-	if (find_copies(s, entry, source, &copies, e) < 0)
+	if (op_status_copies(s, entry, source, &copies, e) < 0)
 		return -1;
 	state = state_of(s, entry, end, &copies);
 	s->sources++;
@@ -332,8 +259,6 @@ static int write_source(struct status *s, const struct timetable_entry *entry,
 		tell_none(s, source, next);
 	else if (strcmp(state, "protected") != 0)
 		s->troubled++;
-	if (strcmp(state, "late") == 0 && end->overlaps < OVERLAPS)
-		tell_late(s, entry, source, &copies);
 	if (instant_compare(copies.newest, s->last_success) > 0)
 		s->last_success = copies.newest;
 	json_begin_object(j);
@@ -768,6 +693,7 @@ static int status(struct operation_call *call, struct err *e)
 	done = write_status(&s, e);
 	buf_done(&s.problems_text);
 	buf_done(&s.held_back_text);
+	free(s.lags);
 	return done;
 }
 
@@ -781,8 +707,12 @@ const struct operation op_status_rows[] = {
 	  .help = "What is not well is named, each thing on a line, with what "
 		  "retention held back: by a floor that is not met, by the "
 		  "day's budget of deletions, by the cooling-off of a change. "
-		  "For each region it tells when garbage was last collected "
-		  "there (collected), how much is marked and will be freed "
+		  "For each region it tells how old the newest copy there is "
+		  "of the source that is furthest behind (lag_seconds), and "
+		  "whether that is beyond the target of a schedule that "
+		  "writes there (rpo_seconds, late), also while that is "
+		  "suspended or the region away; when garbage was last "
+		  "collected there (collected), how much is marked and will be freed "
 		  "(bytes_pending), and whom that waits for (blocked_by, "
 		  "waits_for); a collection that failed is named until one "
 		  "succeeds. A run or a drill that somebody asked for and that failed is named "

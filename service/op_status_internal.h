@@ -17,6 +17,15 @@
  */
 enum { OVERLAPS = 2, ENDINGS_MAX = 50 };
 
+/* How far a region is behind, of the source that is furthest: its schedules
+ * say what it is measured by. */
+struct status_lag {
+	const char *repository, *region;
+	struct instant oldest; /* the newest copy there of that source, or 0 */
+	int64_t rpo_ms;	       /* the tightest; 0: none */
+	bool late;
+};
+
 struct status {
 	struct operation_call *call;
 	struct timetable *timetable;
@@ -31,6 +40,8 @@ struct status {
 	size_t troubled;
 	struct instant last_success;
 	struct instant next;
+	struct status_lag *lags; /* of the regions that schedules write to */
+	size_t n_lags;
 };
 
 void op_status_moment(struct json *j, const char *key, struct instant t)
@@ -51,6 +62,21 @@ struct ending {
 	enum catalog_run_state by_hand_state;
 	char by_hand_message[200];
 };
+
+/* In op_status_lag.c: a source's newest copies, region by region. */
+struct copies {
+	struct instant newest; /* anywhere, or 0 */
+	struct instant oldest; /* of the regions that are to have it, or 0 */
+};
+/* Alarms for each region that is beyond the target, also when no run ever came
+ * to tell: it is asked now. */
+int op_status_copies(struct status *s, const struct timetable_entry *entry,
+		     const char *source, struct copies *ret, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+/* What they came to for a region; NULL: no schedule writes there. */
+const struct status_lag *op_status_lag(const struct status *s,
+				       const char *repository,
+				       const char *region) NONNULL(1, 2, 3);
 
 /* In op_status_region.c: the regions, with what keeps their space. */
 int op_status_regions(struct status *s, struct err *e) NONNULL(1, 2) MUST_CHECK;

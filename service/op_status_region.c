@@ -45,8 +45,8 @@ static void tell_damage(struct status *s, const struct catalog_region *r)
 		       r->region, r->repository);
 	op_status_problem(
 		s, text,
-		"\"snapctl repo check --read-data\" tells all; the next "
-		"run looks again");
+		"\"snapctl region heal\" brings back what another region has; "
+		"the next run tries, too");
 	s->troubled++;
 }
 
@@ -205,6 +205,32 @@ int op_status_maintenance(struct status *s, const struct timetable_entry *entry,
 
 /* ---- All of them -------------------------------------------------------- */
 
+/* Where a schedule writes; without a target nothing is late. */
+static void write_lag(const struct status *s, const struct catalog_region *r)
+{
+	const struct status_lag *l = op_status_lag(s, r->repository, r->region);
+	struct json *j = s->call->reply;
+
+	if (!l)
+		return;
+	if (l->oldest.sec) {
+		const int64_t lag_ms = instant_ms_between(l->oldest,
+							  s->call->now);
+		char text[INSTANT_TEXT];
+
+		instant_duration_format(lag_ms / 60000 * 60000, text);
+		json_kv_str(j, "lag", lag_ms < 60000 ? NULL : text);
+		json_kv_int(j, "lag_seconds", lag_ms / 1000);
+	} else {
+		json_kv_str(j, "lag", "no copy");
+		json_kv_str(j, "lag_seconds", NULL);
+	}
+	if (!l->rpo_ms)
+		return;
+	json_kv_int(j, "rpo_seconds", l->rpo_ms / 1000);
+	json_kv_bool(j, "late", l->late);
+}
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -233,6 +259,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	json_kv_bool(j, "primary", r->primary);
 	json_kv_str(j, "state", down ? "failed" : damaged ? "damaged" : "ok");
 	op_status_moment(j, "newest", newest.newest);
+	write_lag(s, r);
 	write_collections(j, &collections);
 	json_end_object(j);
 	json_decref(collections.details);

@@ -185,6 +185,11 @@ static void forget(struct sql_stmt *s)
 	free(s);
 }
 
+const char *sql_path(const struct sql *db)
+{
+	return db->path;
+}
+
 void sql_close(struct sql *db)
 {
 	if (db == NULL)

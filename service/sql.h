@@ -33,6 +33,8 @@ struct sql_stmt;
 int sql_open(const char *path, struct sql **ret, struct err *e) NONNULL(1, 2, 3)
 	MUST_CHECK;
 void sql_close(struct sql *db);
+/* As it was given. */
+const char *sql_path(const struct sql *db) NONNULL(1) RETURNS_NONNULL;
 DEFINE_CLEANUP(struct sql *, sql_close);
 
 /* Change to write-ahead logging, which the file then remembers. */

@@ -7,8 +7,14 @@
  * What arrived stays, so that a retry goes on from there.  How far a region
  * is behind stands in the catalog, one row for each, with the RPO it is
  * measured against.
+ *
+ * Several are served at once, as one that is slow or far away mostly waits:
+ * each in a thread of its own, with a handle of its own on the catalog.  They
+ * share the source, read at its limit together.
  */
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -20,12 +26,15 @@
 #include "storage/replicate.h"
 
 #define DETAILS_MAX ((size_t)1 << 20)
+/* Each has a pipeline of its own, of a few dozen MB. */
+#define AT_ONCE 4
 
 /* One region's turn. */
 struct copying {
 	struct run *run;
 	const struct resource_region *region;
 	struct repository *from;
+	struct replicate_reading *reading;
 	struct repository *to;
 	struct replicate_result result;
 	char first_failure[300];
@@ -91,7 +100,7 @@ static int copy(struct copying *x, struct err *e)
 {
 	char host[256];
 	const struct replicate_options o = {
-		.read_limit = run_region_primary(x->run)->down_bytes,
+		.reading = x->reading,
 		.write_limit = x->region->up_bytes,
 		.host = host,
 		.cancel = x->run->stop,
@@ -203,30 +212,132 @@ static int record(const struct copying *x, struct instant started,
 	return catalog_step_put(x->run->catalog, &row, e);
 }
 
-/* One region: 1 it is up to date, 0 something is not, -1. */
-static int serve(struct run *r, struct repository *from,
-		 const struct resource_region *region,
-		 struct run_result *result, struct err *e)
+/* ---- All of them -------------------------------------------------------- */
+
+/* One region's turn, as the others see it. */
+struct turn {
+	const struct resource_region *region;
+	bool done; /* served and recorded, well or not */
+	bool well; /* it is up to date */
+	char message[300];
+	struct err e; /* when it was not done */
+};
+
+struct turns {
+	struct run *run;
+	struct repository *from;
+	struct replicate_reading *reading;
+	struct turn *v;
+	size_t n;
+	atomic_size_t next;
+};
+
+static int serve(struct run *r, const struct turns *all, struct turn *t,
+		 struct err *e)
 {
 	CLEANUP(copying_done)
-	struct copying x = { .run = r, .region = region, .from = from };
+	struct copying x = { .run = r,
+			     .region = t->region,
+			     .from = all->from,
+			     .reading = all->reading };
 	CLEANUP(buf_done) struct buf details;
 	const struct instant started = clock_now();
 	struct err why = { 0 };
 	const bool failed = copy(&x, &why) < 0 || measure(&x, &why) < 0;
 
 	buf_init(&details, DETAILS_MAX);
-	if (failed && run_stopped(r, e) < 0)
+	if ((failed && run_stopped(r, e) < 0) ||
+	    record(&x, started, failed ? &why : NULL, &details, e) < 0)
 		return -1;
-	if (record(&x, started, failed ? &why : NULL, &details, e) < 0)
-		return -1;
-	if (!failed && !x.result.failed)
-		return 1;
-	if (!*result->message)
-		(void)snprintf(result->message, sizeof(result->message),
-			       "region %.63s: %.220s", region->name,
+	t->well = !failed && !x.result.failed;
+	if (!t->well)
+		(void)snprintf(t->message, sizeof(t->message),
+			       "region %.63s: %.220s", t->region->name,
 			       failed ? why.text : x.first_failure);
 	return 0;
+}
+
+/* Until none is left: one whose turn fails for good keeps nobody waiting. */
+static void serve_some(struct run *r, struct turns *all)
+{
+	size_t i;
+
+	while ((i = atomic_fetch_add(&all->next, 1)) < all->n) {
+		struct turn *t = &all->v[i];
+
+		t->done = run_stopped(r, &t->e) == 0 &&
+			  serve(r, all, t, &t->e) == 0;
+	}
+}
+
+/* What a thread changes of the run is its own: the handle on the catalog. */
+static void *thread_main(void *arg)
+{
+	struct turns *all = arg;
+	CLEANUP(catalog_close) struct catalog *c = NULL;
+	struct run mine = *all->run;
+	struct err ignored = { 0 };
+
+	/* Without one the others do its part. */
+	if (catalog_open_another(all->run->catalog, &c, &ignored) < 0)
+		return NULL;
+	mine.catalog = c;
+	serve_some(&mine, all);
+	return NULL;
+}
+
+/* This thread is one of them, and enough where no other can be had. */
+static void serve_all(struct turns *all)
+{
+	pthread_t threads[AT_ONCE - 1];
+	size_t n = 0;
+
+	while (n < AT_ONCE - 1 && n + 1 < all->n &&
+	       pthread_create(&threads[n], NULL, thread_main, all) == 0)
+		n++;
+	serve_some(all->run, all);
+	while (n > 0)
+		(void)pthread_join(threads[--n], NULL);
+}
+
+static int sum_up(const struct turns *all, struct run_result *result,
+		  struct err *e)
+{
+	size_t well = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct turn *t = &all->v[i];
+
+		if (!t->done) {
+			*e = t->e;
+			return -1;
+		}
+		well += t->well;
+		if (*t->message && !*result->message)
+			memcpy(result->message, t->message,
+			       sizeof(result->message));
+	}
+	result->state = well == all->n ? RUN_SUCCEEDED
+			: well	       ? RUN_PARTIAL
+				       : RUN_FAILED;
+	return 0;
+}
+
+static int serve_regions(struct turns *all, struct run_result *result,
+			 struct err *e)
+{
+	CLEANUP(repository_close) struct repository *from = NULL;
+	CLEANUP(replicate_reading_free)
+	struct replicate_reading *reading = NULL;
+	const struct resource_region *primary = run_region_primary(all->run);
+
+	if (run_region_open(all->run, primary, &from, e) < 0 ||
+	    replicate_reading_new(primary->down_bytes, &reading, e) < 0)
+		return -1;
+	all->from = from;
+	all->reading = reading;
+	serve_all(all);
+	return sum_up(all, result, e);
 }
 
 int step_replicate(struct run *r, const struct resource *source UNUSED,
@@ -234,34 +345,25 @@ int step_replicate(struct run *r, const struct resource *source UNUSED,
 {
 	const struct resource_texts *names =
 		&r->schedule->schedule.replicate_to;
-	CLEANUP(repository_close) struct repository *from = NULL;
-	size_t served = 0;
-	size_t regions = 0;
+	struct turns all = { .run = r };
+	int failed;
 
 	if (names->count == 0) {
 		result->state = RUN_SKIPPED;
 		return 0;
 	}
-	if (run_region_open(r, run_region_primary(r), &from, e) < 0)
-		return -1;
+	all.v = calloc(names->count, sizeof(*all.v));
+	if (!all.v)
+		return err_oom(e);
 	for (size_t i = 0; i < names->count; i++) {
 		const struct resource_region *region = resource_region(
 			r->repository, names->items[i]);
-		int one;
 
-		if (run_stopped(r, e) < 0)
-			return -1;
 		/* Validated when it was applied; the primary has it all. */
-		if (!region || region->primary)
-			continue;
-		one = serve(r, from, region, result, e);
-		if (one < 0)
-			return -1;
-		regions++;
-		served += (size_t)one;
+		if (region && !region->primary)
+			all.v[all.n++].region = region;
 	}
-	result->state = served == regions ? RUN_SUCCEEDED
-			: served	  ? RUN_PARTIAL
-					  : RUN_FAILED;
-	return 0;
+	failed = serve_regions(&all, result, e);
+	free(all.v);
+	return failed;
 }

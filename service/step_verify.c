@@ -20,6 +20,10 @@
  * loses by damage, or that the region no longer lists, is not proven at all.
  *
  * Packs that were read stay read when the run is stopped halfway.
+ *
+ * A region that is damaged, or lists less than it had, is healed at once from
+ * the others (run_heal.h), and looked at again: what that comes to counts.
+ * Where it is the primary, what could not be copied before is copied then.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +34,8 @@
 #include "base/text.h"
 #include "schedules/cron.h"
 #include "service/catalog_keep.h"
+#include "service/findings.h"
+#include "service/run_heal.h"
 #include "service/run_region.h"
 #include "service/step.h"
 #include "service/zoneinfo.h"
@@ -66,7 +72,9 @@ struct verifying {
 	size_t n, room;
 	struct ids gone;      /* were read once, and are not there now */
 	struct ids snapshots; /* listed before the packs were */
-	struct ids losers;    /* of those, what loses by damage */
+	struct ids deleted;   /* so are these */
+	struct ids lost;      /* it had them, and nobody deleted them */
+	struct ids losers;    /* of those listed, what loses by damage */
 	bool all_lose;	      /* more than are named */
 	struct check_result result;
 	uint64_t unread; /* bytes that were never read */
@@ -79,6 +87,8 @@ static void verifying_done(struct verifying *x)
 	free(x->packs);
 	free(x->gone.v);
 	free(x->snapshots.v);
+	free(x->deleted.v);
+	free(x->lost.v);
 	free(x->losers.v);
 	repository_close(x->repository);
 }
@@ -161,7 +171,70 @@ static int add_snapshot(void *arg, struct repository_snapshot *s, struct err *e)
 {
 	struct verifying *x = arg;
 
-	return ids_add(&x->snapshots, s->manifest.snapshot, e);
+	return ids_add(s->deleted ? &x->deleted : &x->snapshots,
+		       s->manifest.snapshot, e);
+}
+
+/* A copy that the region had, and does not list; nor is it on its way. */
+static int see_lost(void *arg, const struct catalog_replica *row, struct err *e)
+{
+	struct verifying *x = arg;
+	struct object_id id;
+
+	if (strcmp(row->state, "complete") != 0 ||
+	    !object_id_parse(row->snapshot, &id) ||
+	    instant_compare(row->completed, x->started) >= 0 ||
+	    ids_have(&x->snapshots, id) || ids_have(&x->deleted, id))
+		return 0;
+	return ids_add(&x->lost, id, e);
+}
+
+static int see_tombstone(void *arg, const struct store_entry *entry,
+			 struct err *e)
+{
+	struct object_id first, id;
+
+	return object_name_parse(OBJECT_TOMBSTONE, entry->name, &first, &id)
+		       ? ids_add(arg, first, e)
+		       : 0;
+}
+
+/* Those whose manifests a collector took are deleted, too. */
+static int leave_out_deleted(struct verifying *x, struct err *e)
+{
+	struct ids tombstones = { .n = 0 };
+	size_t n = 0;
+	int failed = store_list(repository_store(x->repository), "tombstones/",
+				see_tombstone, &tombstones, e);
+
+	ids_sort(&tombstones);
+	for (size_t i = 0; i < x->lost.n && failed >= 0; i++) {
+		const struct object_id id = x->lost.v[i];
+		/* An undelete may have revoked it. */
+		const int deleted = ids_have(&tombstones, id)
+					    ? repository_is_deleted(
+						      x->repository, id, e)
+					    : 0;
+
+		failed = deleted < 0 ? -1 : 0;
+		if (!deleted)
+			x->lost.v[n++] = id;
+	}
+	free(tombstones.v);
+	x->lost.n = n;
+	return failed < 0 ? -1 : 0;
+}
+
+static int find_lost(struct verifying *x, struct err *e)
+{
+	const struct catalog_replica_filter filter = {
+		.repository = x->run->repository->name,
+		.region = x->region->name
+	};
+
+	if (catalog_replicas(x->run->catalog, &filter, see_lost, x, e) < 0)
+		return -1;
+	return x->lost.n ? leave_out_deleted(x, e) : 0;
 }
 
 static int recall(void *arg, const struct catalog_pack_read *row, struct err *e)
@@ -186,12 +259,15 @@ static int list(struct verifying *x, struct err *e)
 {
 	struct store *s = repository_store(x->repository);
 
-	if (repository_snapshots(x->repository, false, add_snapshot, NULL, x,
+	if (repository_snapshots(x->repository, true, add_snapshot, NULL, x,
 				 e) < 0 ||
 	    store_list(s, "data/", add_pack, x, e) < 0 ||
 	    store_list(s, "meta/", add_pack, x, e) < 0)
 		return -1;
 	ids_sort(&x->snapshots);
+	ids_sort(&x->deleted);
+	if (find_lost(x, e) < 0)
+		return -1;
 	if (x->n)
 		qsort(x->packs, x->n, sizeof(*x->packs), compare_ids);
 	return catalog_pack_reads(x->run->catalog, x->run->repository->name,
@@ -322,12 +398,6 @@ static uint64_t findings_kept(const struct check_result *r)
 						  : CHECK_FINDINGS_MAX;
 }
 
-/* Given up by an earlier repair, and nobody loses by it any more. */
-static bool is_settled(const struct check_finding *f)
-{
-	return f->quarantined && (f->n_snapshots == 0 || f->chunks == 0);
-}
-
 static int note_finding(struct verifying *x, const struct check_finding *f,
 			struct err *e)
 {
@@ -339,7 +409,7 @@ static int note_finding(struct verifying *x, const struct check_finding *f,
 		p = find_pack(x, id);
 	if (p)
 		p->damaged = true;
-	if (is_settled(f))
+	if (findings_settled(f))
 		return 0;
 	x->all_lose = x->all_lose || f->n_snapshots > CHECK_SNAPSHOTS_MAX;
 	for (uint64_t i = 0; i < f->n_snapshots && i < CHECK_SNAPSHOTS_MAX; i++)
@@ -493,13 +563,9 @@ static int date_copies(struct verifying *x, struct err *e)
 
 /* ---- Telling ------------------------------------------------------------ */
 
-static uint64_t count_unsettled(const struct check_result *r)
+static bool is_sound(const struct verifying *x)
 {
-	uint64_t n = r->n_findings;
-
-	for (uint64_t i = 0; i < findings_kept(r); i++)
-		n -= is_settled(&r->findings[i]);
-	return n;
+	return x->result.sound && x->lost.n == 0;
 }
 
 static void write_findings(struct json *j, const struct check_result *r)
@@ -512,7 +578,7 @@ static void write_findings(struct json *j, const struct check_result *r)
 	     i++) {
 		const struct check_finding *f = &r->findings[i];
 
-		if (is_settled(f))
+		if (findings_settled(f))
 			continue;
 		told++;
 		json_begin_object(j);
@@ -533,8 +599,9 @@ static int write_details(const struct verifying *x, struct buf *out,
 	json_init(&j, json_to_buf, out);
 	json_begin_object(&j);
 	json_kv_str(&j, "region", x->region->name);
-	json_kv_bool(&j, "sound", r->sound);
+	json_kv_bool(&j, "sound", is_sound(x));
 	json_kv_uint(&j, "snapshots", r->snapshots);
+	json_kv_uint(&j, "lost_snapshots", x->lost.n);
 	json_kv_uint(&j, "packs", r->packs);
 	json_kv_uint(&j, "packs_read", r->packs_read);
 	json_kv_uint(&j, "bytes", r->bytes);
@@ -549,10 +616,18 @@ static int write_details(const struct verifying *x, struct buf *out,
 
 static void write_damage(const struct verifying *x, char out[300])
 {
+	if (x->result.sound) {
+		(void)snprintf(out, 300,
+			       "region %.63s does not list %zu snapshots that "
+			       "it had",
+			       x->region->name, x->lost.n);
+		return;
+	}
 	(void)snprintf(out, 300,
 		       "region %.63s is damaged in %ju objects: `snapctl repo "
 		       "check --read-data --repo %.120s` names them",
-		       x->region->name, (uintmax_t)count_unsettled(&x->result),
+		       x->region->name,
+		       (uintmax_t)findings_unsettled(&x->result),
 		       x->region->url);
 }
 
@@ -567,21 +642,22 @@ static int record(struct verifying *x, const struct err *why,
 				       .snapshot = "",
 				       .run = x->run->id,
 				       .level = "data",
-				       .result = why		   ? "failed"
-						 : x->result.sound ? "sound"
-								   : "damaged",
+				       .result = why	       ? "failed"
+						 : is_sound(x) ? "sound"
+							       : "damaged",
 				       .started = x->started,
 				       .finished = now,
 				       .objects = x->result.objects,
 				       .bytes = x->result.bytes,
-				       .damaged = count_unsettled(&x->result) };
+				       .damaged = findings_unsettled(
+					       &x->result) };
 	struct catalog_step row = { .run = x->run->id,
 				    .source = "",
 				    .step = "verify",
 				    .region = x->region->name,
-				    .state = why	       ? "failed"
-					     : x->result.sound ? "succeeded"
-							       : "partial",
+				    .state = why	   ? "failed"
+					     : is_sound(x) ? "succeeded"
+							   : "partial",
 				    .started = x->started,
 				    .finished = now,
 				    .message = message };
@@ -646,6 +722,101 @@ static int look(struct verifying *x, struct err *e)
 	return judge(x, e);
 }
 
+/*
+ * Look, and write down what is known then: 1 it is sound, 0 it is not or could
+ * not be asked (*ret_failed), -1.  message says which, or what was healed.
+ */
+static int examine(struct verifying *x, char message[300], bool *ret_failed,
+		   struct err *e)
+{
+	struct err why = { 0 };
+	const bool failed = look(x, &why) < 0;
+
+	if (failed && run_stopped(x->run, e) < 0) {
+		keep_reads(x);
+		return -1;
+	}
+	if (failed)
+		(void)snprintf(message, 300, "region %.63s: %.220s",
+			       x->region->name, why.text);
+	else if (!is_sound(x))
+		write_damage(x, message);
+	*ret_failed = failed;
+	if (conclude(x, failed ? &why : NULL, message, e) < 0)
+		return -1;
+	return !failed && is_sound(x);
+}
+
+/* The packs that are to be read again. */
+static int find_suspects(const struct verifying *x, struct ids *ret,
+			 struct err *e)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->packs[i].damaged && ids_add(ret, x->packs[i].id, e) < 0)
+			return -1;
+	return 0;
+}
+
+static int see_copying(void *arg, const struct catalog_step *s,
+		       struct err *e UNUSED)
+{
+	bool *failed = arg;
+
+	*failed = *failed ||
+		  (strcmp(s->step, "replicate") == 0 && s->region[0] &&
+		   strcmp(s->state, "succeeded") != 0);
+	return 0;
+}
+
+/*
+ * What the damage kept from being copied is in the primary alone, until the
+ * next run: it is copied now.  The rows of the regions tell how that went.
+ */
+static int copy_again(struct run *r, struct err *e)
+{
+	struct run_result result = { .state = RUN_FAILED };
+	struct err why = { 0 };
+	bool wanted = false;
+	int failed;
+
+	if (catalog_steps(r->catalog, r->id, see_copying, &wanted, e) < 0)
+		return -1;
+	if (!wanted)
+		return 0;
+	buf_init(&result.details, DETAILS_MAX);
+	failed = step_replicate(r, NULL, &result, &why);
+	buf_done(&result.details);
+	return failed < 0 && run_stopped(r, e) < 0 ? -1 : 0;
+}
+
+/* As examine(), once more after what can be healed is. */
+static int heal(struct verifying *x, char message[300], bool *ret_failed,
+		struct err *e)
+{
+	CLEANUP(verifying_done)
+	struct verifying again = { .run = x->run, .region = x->region };
+	struct ids suspects = { .n = 0 };
+	struct run_damage damage = { .lost = x->lost.v, .n_lost = x->lost.n };
+	char told[200] = "";
+	int healed = find_suspects(x, &suspects, e);
+	int sound;
+
+	damage.packs = suspects.v;
+	damage.n_packs = suspects.n;
+	if (healed == 0)
+		healed = run_heal(x->run, x->region, &damage, told, e);
+	free(suspects.v);
+	if (healed <= 0)
+		return healed;
+	(void)snprintf(message, 300, "region %.63s was damaged, and healed %s",
+		       x->region->name, told);
+	again.started = clock_now();
+	sound = examine(&again, message, ret_failed, e);
+	if (sound > 0 && x->region->primary && copy_again(x->run, e) < 0)
+		return -1;
+	return sound;
+}
+
 /* One region: 1 it is sound, 0 it is not or could not be asked, -1. */
 static int verify(struct run *r, const struct resource_region *region,
 		  struct run_result *result, bool *ret_answered, struct err *e)
@@ -655,25 +826,18 @@ static int verify(struct run *r, const struct resource_region *region,
 			       .region = region,
 			       .started = clock_now() };
 	char message[300] = "";
-	struct err why = { 0 };
-	const bool failed = look(&x, &why) < 0;
+	bool failed = false;
+	int sound = examine(&x, message, &failed, e);
 
-	if (failed && run_stopped(r, e) < 0) {
-		keep_reads(&x);
-		return -1;
-	}
-	if (failed)
-		(void)snprintf(message, sizeof(message), "region %.63s: %.220s",
-			       region->name, why.text);
-	else if (!x.result.sound)
-		write_damage(&x, message);
-	if (conclude(&x, failed ? &why : NULL, message, e) < 0)
+	if (sound == 0 && !failed && r->repository->repository.region_count > 1)
+		sound = heal(&x, message, &failed, e);
+	if (sound < 0)
 		return -1;
 	if (*message && !*result->message)
 		(void)snprintf(result->message, sizeof(result->message), "%s",
 			       message);
 	*ret_answered = !failed;
-	return !failed && x.result.sound;
+	return sound;
 }
 
 int step_verify(struct run *r, const struct resource *source UNUSED,

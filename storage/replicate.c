@@ -62,7 +62,7 @@ static int check_wanted(const struct replication *x, struct err *e)
 	const struct replicate_plan *p = &x->plan;
 	char hex[OBJECT_ID_TEXT];
 
-	for (size_t i = 0; i < x->o->n_only; i++) {
+	for (size_t i = 0; !x->o->heal && i < x->o->n_only; i++) {
 		size_t at = 0;
 
 		while (at < p->n &&
@@ -326,6 +326,20 @@ static int copy_next(struct replication *x, size_t at, struct err *e)
 	return x->o->done ? x->o->done(x->o->arg, &one, e) : 0;
 }
 
+static int tell_all(struct replication *x, struct err *e)
+{
+	for (size_t i = 0; i < x->n_order; i++) {
+		const struct replicate_one one = {
+			.snapshot = &x->plan.v[x->order[i]].s
+		};
+
+		x->result.copied++;
+		if (x->o->done && x->o->done(x->o->arg, &one, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int copy_all(struct replication *x, struct err *e)
 {
 	for (size_t i = 0; i < x->n_order; i++) {
@@ -337,16 +351,28 @@ static int copy_all(struct replication *x, struct err *e)
 	return 0;
 }
 
+/* What another region deleted; it need not know that the target has it. */
+static int refuse_deleted(struct replication *x, struct err *e)
+{
+	for (size_t i = 0; i < x->o->n_also; i++)
+		if (replicate_plan_refuse(&x->plan, x->o->also[i], e))
+			return -1;
+	return 0;
+}
+
 static int run(struct replication *x, struct repository *from,
 	       struct repository *to, struct err *e)
 {
 	int failed;
 
 	if (replicate_limits_new(x->o, &x->limits, e) ||
-	    replicate_records(from, to, &x->tally, e) ||
+	    (!x->o->dry_run &&
+	     replicate_records(from, to, x->o->heal, &x->tally, e)) ||
 	    replicate_plan_make(&x->plan, from, to, e) || check_wanted(x, e) ||
-	    put_in_order(x, e))
+	    refuse_deleted(x, e) || put_in_order(x, e))
 		return -1;
+	if (x->o->dry_run)
+		return tell_all(x, e);
 	if (pin(x, e))
 		return -1;
 	tick(x);

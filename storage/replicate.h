@@ -51,6 +51,13 @@ int replicate_settle(struct store *from, struct store *to,
 		     const struct keyring_credential *c, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
+/* What several runs read from one source together; any threads. */
+struct replicate_reading;
+int replicate_reading_new(uint64_t limit, struct replicate_reading **ret,
+			  struct err *e) NONNULL(2, 3) MUST_CHECK;
+void replicate_reading_free(struct replicate_reading *x);
+DEFINE_CLEANUP(struct replicate_reading *, replicate_reading_free);
+
 struct replicate_progress {
 	uint64_t snapshots;	  /* copied so far */
 	uint64_t snapshots_total; /* to be copied */
@@ -72,10 +79,22 @@ typedef int replicate_done(void *arg, const struct replicate_one *one,
 struct replicate_options {
 	const struct object_id *only; /* NULL: everything that is missing */
 	size_t n_only;
-	uint64_t read_limit;  /* bytes a second from the source; 0: none */
-	uint64_t write_limit; /* bytes a second to the target */
-	const char *host;     /* said in the session; may be NULL */
-	const char *scratch;  /* folder for unlinked files; NULL: default */
+	/*
+	 * To bring back what the target lost, from a region that may well keep
+	 * less than it does, or be behind: deletions do not follow, the source
+	 * gets nothing but a pin, what is in `only` and not there is left out,
+	 * and so is what any of `also`, further regions, has deleted.  Receipts
+	 * that were lost come along.
+	 */
+	bool heal;
+	struct repository *const *also;
+	size_t n_also;
+	bool dry_run; /* give done() what would be copied; change nothing */
+	uint64_t read_limit; /* bytes a second from the source; 0: none */
+	struct replicate_reading *reading; /* instead of it; or NULL */
+	uint64_t write_limit;		   /* bytes a second to the target */
+	const char *host;    /* said in the session; may be NULL */
+	const char *scratch; /* folder for unlinked files; NULL: default */
 	/* Polled; true ends the run with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
 	/* From the caller's thread, now and then.  May be NULL. */
@@ -87,7 +106,7 @@ struct replicate_options {
 struct replicate_result {
 	uint64_t copied;
 	uint64_t present; /* of the source's snapshots: there already */
-	uint64_t deleted; /* deleted there: left alone */
+	uint64_t deleted; /* deleted there, or in one of also: left alone */
 	uint64_t failed;  /* given to done() with a reason */
 	uint64_t damaged; /* manifests and records that do not open */
 	uint64_t records; /* copied, both ways */

@@ -30,12 +30,7 @@
 #include "storage/repository/tree.h"
 
 /* Places gathered before they are sorted: 5 MB, and order over some 60 GB. */
-#define BATCH 65536
-/* Bytes read at once.  A single chunk may be longer. */
-#define RUN_BYTES (4U << 20)
-/* What lies between two chunks is read along when it is less than this: a
- * request to a remote store costs about as much. */
-#define RUN_GAP	    (64U << 10)
+#define BATCH	    65536
 #define RUNS	    4
 #define WORKERS_MAX 8
 #define CACHE_BYTES (4U << 20)
@@ -44,11 +39,43 @@
 /* What is lost must not cost a listing again and again. */
 #define FUTILE_MAX 64
 
-struct replicate_limits {
+struct replicate_reading {
 	pthread_mutex_t lock;
 	struct rate in;
+};
+
+struct replicate_limits {
+	struct replicate_reading own;
+	struct replicate_reading *in; /* own, or shared with other runs */
+	pthread_mutex_t lock;
 	struct rate out;
 };
+
+static void reading_init(struct replicate_reading *x, uint64_t limit)
+{
+	(void)pthread_mutex_init(&x->lock, NULL);
+	rate_init(&x->in, limit);
+}
+
+int replicate_reading_new(uint64_t limit, struct replicate_reading **ret,
+			  struct err *e)
+{
+	struct replicate_reading *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return err_oom(e);
+	reading_init(x, limit);
+	*ret = x;
+	return 0;
+}
+
+void replicate_reading_free(struct replicate_reading *x)
+{
+	if (!x)
+		return;
+	(void)pthread_mutex_destroy(&x->lock);
+	free(x);
+}
 
 int replicate_limits_new(const struct replicate_options *o,
 			 struct replicate_limits **ret, struct err *e)
@@ -57,8 +84,9 @@ int replicate_limits_new(const struct replicate_options *o,
 
 	if (!l)
 		return err_oom(e);
+	reading_init(&l->own, o->read_limit);
+	l->in = o->reading ? o->reading : &l->own;
 	(void)pthread_mutex_init(&l->lock, NULL);
-	rate_init(&l->in, o->read_limit);
 	rate_init(&l->out, o->write_limit);
 	*ret = l;
 	return 0;
@@ -68,6 +96,7 @@ void replicate_limits_free(struct replicate_limits *l)
 {
 	if (!l)
 		return;
+	(void)pthread_mutex_destroy(&l->own.lock);
 	(void)pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -164,8 +193,10 @@ static int rest(struct pipeline *p, uint64_t in, uint64_t out, struct err *e)
 	int64_t us;
 	int64_t us_out;
 
+	(void)pthread_mutex_lock(&l->in->lock);
+	us = rate_moved(&l->in->in, in, now_us());
+	(void)pthread_mutex_unlock(&l->in->lock);
 	(void)pthread_mutex_lock(&l->lock);
-	us = rate_moved(&l->in, in, now_us());
 	us_out = rate_moved(&l->out, out, now_us());
 	(void)pthread_mutex_unlock(&l->lock);
 	us = us > us_out ? us : us_out;
@@ -383,39 +414,6 @@ static void *worker_main(void *arg)
 /*
  * The caller's thread.
  */
-static int by_place(const void *a, const void *b)
-{
-	const struct pack_entry *x = (const struct pack_entry *)a;
-	const struct pack_entry *y = (const struct pack_entry *)b;
-	const int c = object_id_compare(x->place.pack, y->place.pack);
-
-	if (c)
-		return c;
-	return (x->place.offset > y->place.offset) -
-	       (x->place.offset < y->place.offset);
-}
-
-/* How many of the n entries one request reads well. */
-static size_t run_length(const struct pack_entry *v, size_t n)
-{
-	const uint64_t begin = v[0].place.offset;
-	uint64_t end = begin + v[0].place.len;
-	size_t i;
-
-	for (i = 1; i < n; i++) {
-		const struct pack_place *next = &v[i].place;
-		const uint64_t next_end = (uint64_t)next->offset + next->len;
-
-		if (!object_id_equal(next->pack, v[0].place.pack) ||
-		    pack_kind(&v[i]) != pack_kind(&v[0]) ||
-		    next->offset < end || next->offset - end > RUN_GAP ||
-		    next_end - begin > RUN_BYTES)
-			break;
-		end = next_end;
-	}
-	return i;
-}
-
 static int pipeline_failure(struct pipeline *p, struct err *e)
 {
 	bool failed;
@@ -433,10 +431,10 @@ static int send_batch(struct pipeline *p, struct err *e)
 	size_t done = 0;
 
 	if (p->n_batch)
-		qsort(p->batch, p->n_batch, sizeof(*p->batch), by_place);
+		qsort(p->batch, p->n_batch, sizeof(*p->batch), pack_by_place);
 	while (done < p->n_batch) {
 		const struct pack_entry *v = p->batch + done;
-		const size_t n = run_length(v, p->n_batch - done);
+		const size_t n = pack_run(v, p->n_batch - done);
 		struct run *r = malloc(sizeof(*r) + n * sizeof(*v));
 
 		if (!r)

@@ -40,6 +40,9 @@ struct replicate_plan {
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 			struct repository *to, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
+/* Refuse, too, what r has deleted; the plan is made. */
+int replicate_plan_refuse(struct replicate_plan *p, struct repository *r,
+			  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 void replicate_plan_done(struct replicate_plan *p) NONNULL(1);
 /*
  * Whether r has a tombstone of the snapshot that nothing in the plan revokes:
@@ -54,10 +57,13 @@ struct replicate_tally {
 	uint64_t copied;
 	uint64_t damaged;
 };
-/* The union of what is not about a snapshot that is still to be copied. */
-int replicate_records(struct repository *from, struct repository *to,
+/*
+ * The union of what is not about a snapshot that is still to be copied.  With
+ * heal only what the target may have lost and lasts, but for deletions.
+ */
+int replicate_records(struct repository *from, struct repository *to, bool heal,
 		      struct replicate_tally *t, struct err *e)
-	NONNULL(1, 2, 3, 4) MUST_CHECK;
+	NONNULL(1, 2, 4, 5) MUST_CHECK;
 /*
  * Revoke what the source's undeletes of a snapshot revoke, once w has published
  * it, so that the target has all it reaches: by an undelete of that session,

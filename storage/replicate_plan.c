@@ -180,11 +180,12 @@ static int add_refused(void *arg, const char *name, const struct record *r,
 	return replicate_ids_add(&x->snapshots, snapshot, e);
 }
 
-static int mark_refused(struct replicate_plan *p, struct err *e)
+static int mark_refused(struct replicate_plan *p, struct repository *r,
+			struct err *e)
 {
 	struct refusing x = { .plan = p };
 
-	if (record_list(repository_store(p->to), repository_keys(p->to),
+	if (record_list(repository_store(r), repository_keys(r),
 			OBJECT_TOMBSTONE, add_refused, &x, e)) {
 		replicate_ids_done(&x.snapshots);
 		return -1;
@@ -213,7 +214,7 @@ int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 		goto failed;
 	replicate_ids_sort(&p->revoked);
 	unite(p);
-	if (mark_refused(p, e))
+	if (mark_refused(p, to, e))
 		goto failed;
 	if (p->n)
 		qsort(p->v, p->n, sizeof(*p->v), by_receipt);
@@ -221,6 +222,15 @@ int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 failed:
 	replicate_plan_done(p);
 	return -1;
+}
+
+int replicate_plan_refuse(struct replicate_plan *p, struct repository *r,
+			  struct err *e)
+{
+	if (list_revoked(p, r, e))
+		return -1;
+	replicate_ids_sort(&p->revoked);
+	return mark_refused(p, r, e);
 }
 
 void replicate_plan_done(struct replicate_plan *p)

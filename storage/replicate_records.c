@@ -224,10 +224,21 @@ static int unite_back(const struct copying *c, enum object_kind kind,
 	return 0;
 }
 
-int replicate_records(struct repository *from, struct repository *to,
+static int bring_back(const struct copying *c, struct err *e)
+{
+	if (unite(c, OBJECT_HOLD, e) || unite(c, OBJECT_LOCK, e) ||
+	    unite(c, OBJECT_RECEIPT, e) || unite(c, OBJECT_SEGMENT, e))
+		return err_wrap(e, "cannot bring records back");
+	return 0;
+}
+
+int replicate_records(struct repository *from, struct repository *to, bool heal,
 		      struct replicate_tally *t, struct err *e)
 {
 	const struct copying c = { from, to, t };
+
+	if (heal)
+		return bring_back(&c, e);
 
 	/* What protects comes before what deletes. */
 	if (unite(&c, OBJECT_HOLD, e) || unite(&c, OBJECT_LOCK, e) ||

@@ -156,27 +156,57 @@ bool check_given_up(struct check *c, const struct chunk_id *chunk,
 	return filemap_find(c->given_up, k.b) != NULL;
 }
 
+/* What the chunk's own tag, and its id, say of c->sealed. */
+static int judge(struct check *c, const struct pack_entry *entry,
+		 struct err *why)
+{
+	if (!c->worker && chunk_worker_new(c->keys, &c->worker, why))
+		return -1;
+	return buf_reserve(&c->plain, entry->seal.plain_len, why) ||
+			       chunk_open(c->worker, &entry->seal,
+					  c->sealed.data, entry->place.len,
+					  c->plain.data, why) ||
+			       chunk_verify(c->worker, &entry->seal,
+					    c->plain.data, why)
+		       ? -1
+		       : 0;
+}
+
+/* 0 when that is damage, or there is none; else it failed, -1. */
+static int no_chunk(const struct err *why, struct err *e)
+{
+	if (check_is_damage(why) || why->code == ERR_NOT_FOUND)
+		return 0;
+	*e = *why;
+	return -1;
+}
+
 int check_opens(struct check *c, struct store *s,
 		const struct pack_entry *entry, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (!c->worker && chunk_worker_new(c->keys, &c->worker, e))
-		return -1;
 	if (buf_reserve(&c->sealed, entry->place.len, &why) == 0 &&
-	    buf_reserve(&c->plain, entry->seal.plain_len, &why) == 0 &&
 	    pack_read(s,
 		      chunk_kind_is_meta(entry->seal.kind) ? OBJECT_META_PACK
 							   : OBJECT_DATA_PACK,
 		      &entry->place, c->sealed.data, &why) == 0 &&
-	    chunk_open(c->worker, &entry->seal, c->sealed.data,
-		       entry->place.len, c->plain.data, &why) == 0 &&
-	    chunk_verify(c->worker, &entry->seal, c->plain.data, &why) == 0)
+	    judge(c, entry, &why) == 0)
 		return 1;
-	if (check_is_damage(&why) || why.code == ERR_NOT_FOUND)
-		return 0;
-	*e = why;
-	return -1;
+	return no_chunk(&why, e);
+}
+
+int check_opens_read(struct check *c, const struct pack_entry *entry,
+		     const uint8_t *sealed, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (buf_reserve(&c->sealed, entry->place.len, &why) == 0) {
+		memcpy(c->sealed.data, sealed, entry->place.len);
+		if (judge(c, entry, &why) == 0)
+			return 1;
+	}
+	return no_chunk(&why, e);
 }
 
 void check_stage(struct check *c, const char *stage, uint64_t bytes_total)
@@ -480,7 +510,8 @@ static int examine(struct check *c, struct err *e)
 	if (check_moved(c, e))
 		return -1;
 	conclude(c);
-	return c->o->repair ? check_repair(c, e) : 0;
+	return c->o->repair ? check_repair(c, e)
+			    : check_fetch(c, NULL, NULL, e);
 }
 
 static int run(struct check *c, struct err *e)

@@ -11,7 +11,7 @@
  * look at it: the next repair copies what snapshots miss out of it.
  *
  * Repairing only adds: an index object for what no sound one names, copies of
- * what can still be read in damaged packs, or in another region, and a
+ * what can still be read in damaged packs, or in other regions, and a
  * quarantine record for what cannot be trusted, so that it counts as absent and
  * the next snapshot stores it again.  Nothing is ever deleted or overwritten,
  * and nothing given up that a newer program, or a keyring that came later, may
@@ -78,14 +78,29 @@ struct check_progress {
 	uint64_t bytes_total; /* of this stage; 0: not known */
 };
 
+/* Another region of the repository, and what became of asking it. */
+struct check_other {
+	struct repository *r; /* read, and pinned meanwhile where that can be */
+	uint64_t chunks;      /* that came from it; without repair: it lists */
+	uint64_t bytes;
+	struct err why; /* what kept it from being asked to the end, or none */
+};
+
 struct check_options {
 	enum check_level level;
 	bool repair;
 	/*
-	 * With repair: another region of the repository, out of which comes
-	 * what snapshots miss here.  Only read.  May be NULL.
+	 * Where what snapshots miss here comes from, in this order; each chunk
+	 * is opened before it is taken.  Without repair they are asked, by
+	 * their index, what they have of it.
 	 */
-	struct repository *other;
+	struct check_other *others;
+	size_t n_others;
+	/*
+	 * With repair: give up nothing but what is in its place again, so that
+	 * what is still lost goes on keeping collectors from what it led to.
+	 */
+	bool only_replaced;
 	/*
 	 * Level `data` reads the packs whose id falls into part (from 0) of
 	 * parts; 0 parts: all.  A pack is always in the same part, so parts
@@ -102,6 +117,11 @@ struct check_options {
 	const atomic_bool *cancel;
 	/* From any thread, one at a time.  May be NULL. */
 	void (*progress)(void *arg, const struct check_progress *p);
+	/*
+	 * So many bytes came from others[other], or will be written here; who
+	 * keeps to a limit rests in it.  -1 ends the check.  May be NULL.
+	 */
+	int (*fetched)(void *arg, size_t other, uint64_t bytes, struct err *e);
 	/*
 	 * A pack of which every byte was read and is sound; from any thread,
 	 * one at a time.  May be NULL.
@@ -124,12 +144,14 @@ struct check_result {
 	uint64_t unindexed;  /* chunks that no index names: no damage */
 	uint64_t lost;	     /* chunks that a snapshot misses */
 	uint64_t returned;   /* given up, and a repair would bring them back */
+	uint64_t offered;    /* of the lost, listed by another region */
 	uint64_t n_findings; /* may be more than are kept */
 	struct check_finding *findings;
 	/* With repair. */
 	uint64_t indexed;     /* entries written into a new index */
 	uint64_t salvaged;    /* chunks copied out of damaged packs */
-	uint64_t fetched;     /* chunks copied out of the other region */
+	uint64_t fetched;     /* chunks copied out of other regions */
+	uint64_t left;	      /* of the lost: nowhere to be had */
 	uint64_t quarantined; /* chunks and objects */
 };
 

@@ -8,7 +8,7 @@
  *	folders   entries are in order, each in a folder that is one
  *	returned  only after losses: what was given up and opens again
  *	losses    only after damage: which snapshots, which paths
- *	repair
+ *	repair    with what other regions have of it; without: whether they do
  *
  * Snapshots are listed first, then the index, then packs, so that what a
  * writer adds meanwhile is never referred to by what was listed before.
@@ -39,6 +39,7 @@ struct check_pack {
 	bool quarantined; /* wholly */
 	bool newer;	  /* unusable to this program or with these keys */
 	bool marked;	  /* a collector may remove it */
+	bool missed;	  /* a snapshot still needs what only it held */
 };
 
 /* Key: chunk id, pack id. */
@@ -67,6 +68,7 @@ struct check_chunk {
 	uint8_t kind;
 	bool seen; /* a node that was walked, or a chunk that was looked at */
 	bool lost; /* a snapshot reaches it and has no sound place of it */
+	bool offered; /* by another region's index */
 };
 
 struct check_key {
@@ -160,6 +162,11 @@ int check_opens(struct check *c, struct store *s,
 		const struct pack_entry *entry, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
+/* The same of bytes that were read already; c->sealed holds them then, too. */
+int check_opens_read(struct check *c, const struct pack_entry *entry,
+		     const uint8_t *sealed, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
 /* Stages. */
 int check_snapshots(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_index_list(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
@@ -171,6 +178,16 @@ int check_folders(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_returned(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_losses(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_repair(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+
+/*
+ * check_fetch.c: what snapshots miss, out of the other regions.  take() gets
+ * each chunk that opened, whose sealed bytes are in c->sealed.  With take NULL
+ * only their index is asked.
+ */
+typedef int check_take(void *arg, const struct pack_entry *entry,
+		       struct err *e);
+int check_fetch(struct check *c, check_take *take, void *arg, struct err *e)
+	NONNULL(1, 4) MUST_CHECK;
 
 /*
  * Note damage of one chunk in its pack (under the lock).  why is told with

@@ -2,7 +2,7 @@
  * Repairing, which only adds.  The order makes a kill anywhere harmless:
  *
  *  1. copy what can still be opened in unusable packs, and what opens again
- *     of what was given up, and what another region has of the rest, into new
+ *     of what was given up, and what other regions have of the rest, into new
  *     packs
  *  2. write index objects for those, and for everything in sound packs that
  *     no sound index object names; the last of them supersedes the broken
@@ -119,6 +119,20 @@ static int note_sound_objects(struct check *c, struct err *e)
 	return 0;
 }
 
+/* Whether it is to get an index object: nothing is wrong but that it has none.
+ */
+static bool is_unindexed(const struct check *c, const struct pack_entry *entry,
+			 const struct check_place *p)
+{
+	const struct check_pack *pack;
+	const bool named = c->n_broken_index ? p->indexed_soundly : p->indexed;
+
+	if (!p->in_directory || p->damaged || p->quarantined || named)
+		return false;
+	pack = filemap_find(c->packs, entry->place.pack.b);
+	return pack && !pack->unusable && !pack->marked;
+}
+
 /* What sound packs hold and no sound index object names. */
 static int index_places(struct repair *x, struct err *e)
 {
@@ -129,18 +143,8 @@ static int index_places(struct repair *x, struct err *e)
 	void *value;
 
 	while (filemap_next(c->places, &pos, &key, &value)) {
-		const struct check_place *p = value;
-		const struct check_pack *pack;
-		const bool named = c->n_broken_index ? p->indexed_soundly
-						     : p->indexed;
-
-		if (!p->in_directory || p->damaged || p->quarantined || named)
-			continue;
-		entry = check_entry(key, p);
-		pack = filemap_find(c->packs, entry.place.pack.b);
-		if (!pack || pack->unusable || pack->marked)
-			continue;
-		if (add_fresh(x, &entry, e))
+		entry = check_entry(key, value);
+		if (is_unindexed(c, &entry, value) && add_fresh(x, &entry, e))
 			return -1;
 	}
 	return 0;
@@ -186,6 +190,29 @@ static int copy_chunk(struct repair *x, const struct pack_entry *entry,
 			       entry->place.len, e);
 }
 
+/*
+ * What lies here and will be indexed need not come from anywhere: after the
+ * index was lost, and when an earlier repair was cut off.
+ */
+static int note_unindexed(struct check *c, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (c->out->lost && filemap_next(c->places, &pos, &key, &value)) {
+		const struct pack_entry entry = check_entry(key, value);
+		struct check_chunk *chunk = filemap_find(c->chunks,
+							 entry.seal.id.b);
+
+		if (check_stopped(c, e))
+			return -1;
+		if (chunk && is_unindexed(c, &entry, value))
+			chunk->sound++;
+	}
+	return 0;
+}
+
 static int salvage(struct repair *x, struct err *e)
 {
 	struct check *c = x->c;
@@ -216,67 +243,16 @@ static int salvage(struct repair *x, struct err *e)
 	return 0;
 }
 
-/* Packs of the other region that are tried for one chunk. */
-#define HOLDERS 8
-
-/* 1 when it was there and is copied, 0, -1. */
-static int fetch_chunk(struct repair *x, struct index_set *index,
-		       const struct chunk_id *id, struct err *e)
+static int take(void *arg, const struct pack_entry *entry, struct err *e)
 {
-	struct store *s = repository_store(x->c->o->other);
-	struct object_id tried[HOLDERS];
-	struct pack_entry entry;
-
-	for (size_t n = 0; n < HOLDERS; n++) {
-		int got = n ? index_set_find_other(index, id, tried, n, &entry,
-						   e)
-			    : index_set_find(index, id, &entry, e);
-
-		if (got > 0)
-			got = check_opens(x->c, s, &entry, e);
-		else
-			return got;
-		if (got)
-			return got < 0 || copy_chunk(x, &entry, e) ? -1 : 1;
-		tried[n] = entry.place.pack;
-	}
-	return 0;
-}
-
-/* What snapshots miss. */
-static int fetch(struct repair *x, struct err *e)
-{
-	struct check *c = x->c;
-	struct index_set *index;
-	uint64_t pos = 0;
-	const void *key;
-	void *value;
-
-	if (!c->o->other || !c->out->lost)
-		return 0;
-	if (repository_index(c->o->other, &index, e))
-		return -1;
-	while (filemap_next(c->chunks, &pos, &key, &value)) {
-		struct check_chunk *chunk = value;
-		struct chunk_id id;
-		int got;
-
-		if (!chunk->lost || chunk->sound)
-			continue;
-		memcpy(id.b, key, sizeof(id.b));
-		got = check_stopped(c, e) ? -1 : fetch_chunk(x, index, &id, e);
-		if (got < 0)
-			return -1;
-		chunk->sound += (uint32_t)got;
-		c->out->fetched += (uint64_t)got;
-	}
-	return 0;
+	return copy_chunk(arg, entry, e);
 }
 
 static int copy(struct repair *x, struct err *e)
 {
-	return salvage(x, e) || fetch(x, e) || close_pack(x, 0, e) ||
-			       close_pack(x, 1, e)
+	return note_unindexed(x->c, e) || salvage(x, e) ||
+			       check_fetch(x->c, take, x, e) ||
+			       close_pack(x, 0, e) || close_pack(x, 1, e)
 		       ? -1
 		       : 0;
 }
@@ -309,6 +285,40 @@ static int give_up(struct repair *x, const struct chunk_id *chunk,
 	return record_add_chunk(&x->record, chunk, id, e);
 }
 
+/* A snapshot needs it, and it is not in its place again. */
+static bool is_missed(struct check *c, const struct chunk_id *id)
+{
+	const struct check_chunk *chunk = filemap_find(c->chunks, id->b);
+
+	return chunk && chunk->lost && !chunk->sound;
+}
+
+/* What is left, and which packs held it. */
+static int note_missed(struct check *c, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (c->out->lost && filemap_next(c->chunks, &pos, &key, &value)) {
+		const struct check_chunk *chunk = value;
+
+		c->out->left += chunk->lost && !chunk->sound;
+	}
+	pos = 0;
+	while (c->out->left && filemap_next(c->places, &pos, &key, &value)) {
+		const struct pack_entry entry = check_entry(key, value);
+		struct check_pack *pack = filemap_find(c->packs,
+						       entry.place.pack.b);
+
+		if (check_stopped(c, e))
+			return -1;
+		if (pack && is_missed(c, &entry.seal.id))
+			pack->missed = true;
+	}
+	return 0;
+}
+
 static int give_up_chunks(struct repair *x, struct err *e)
 {
 	struct check *c = x->c;
@@ -323,6 +333,8 @@ static int give_up_chunks(struct repair *x, struct err *e)
 		if (!p->damaged)
 			continue;
 		entry = check_entry(key, p);
+		if (c->o->only_replaced && is_missed(c, &entry.seal.id))
+			continue;
 		if (give_up(x, &entry.seal.id, entry.place.pack, e))
 			return -1;
 	}
@@ -428,13 +440,24 @@ static int give_up_packs(struct repair *x, struct err *e)
 	while (filemap_next(c->packs, &pos, &key, &value)) {
 		const struct check_pack *p = value;
 
-		if (!p->unusable || p->quarantined || p->marked || p->newer)
+		if (!p->unusable || p->quarantined || p->marked || p->newer ||
+		    (c->o->only_replaced && p->missed))
 			continue;
 		memcpy(id.b, key, sizeof(id.b));
 		if (give_up(x, &whole, id, e))
 			return -1;
 	}
 	return 0;
+}
+
+/* A manifest beside which another of the same snapshot is sound. */
+static bool is_replaced(const struct check *c, enum object_kind kind,
+			struct object_id snapshot)
+{
+	for (size_t i = 0; kind == OBJECT_MANIFEST && i < c->n_snapshots; i++)
+		if (object_id_equal(c->snapshots[i].id, snapshot))
+			return true;
+	return false;
 }
 
 /* Small objects: nothing brings them back, but they are known from now on. */
@@ -451,7 +474,9 @@ static int give_up_objects(struct repair *x, struct err *e)
 		if (f->quarantined || f->newer || f->chunks ||
 		    f->kind == OBJECT_DATA_PACK ||
 		    f->kind == OBJECT_META_PACK || f->kind == OBJECT_INDEX ||
-		    !object_name_parse(f->kind, f->object, &first, &id))
+		    !object_name_parse(f->kind, f->object, &first, &id) ||
+		    (x->c->o->only_replaced &&
+		     !is_replaced(x->c, f->kind, first)))
 			continue;
 		if (give_up(x, &whole, id, e))
 			return -1;
@@ -474,13 +499,16 @@ static int run(struct repair *x, struct err *e)
 		return -1;
 	if ((x->n_fresh || c->n_broken_index) && write_index(x, true, e))
 		return -1;
-	if (check_fenced(c, e) || give_up_lost(x, e))
+	if (check_fenced(c, e) || note_missed(c, e))
 		return -1;
-	if (give_up_chunks(x, e) || give_up_marked(x, e) ||
-	    give_up_packs(x, e) || give_up_objects(x, e) || write_record(x, e))
+	if (!c->o->only_replaced &&
+	    (give_up_lost(x, e) || give_up_marked(x, e)))
+		return -1;
+	if (give_up_chunks(x, e) || give_up_packs(x, e) ||
+	    give_up_objects(x, e) || write_record(x, e))
 		return -1;
 	/* What is gone is gone: garbage can be collected again. */
-	return c->is_short
+	return c->is_short && !c->o->only_replaced
 		       ? inventory_put(c->store, c->keys, c->o->now, true, e)
 		       : 0;
 }

@@ -216,7 +216,8 @@ static int remove_revoked(const struct following *f, struct err *e)
 
 /*
  * 1. look at every generation there: all are ours or came before it
- * 2. copy what is missing: slots, then generations in order
+ * 2. copy what is missing, also of what was lost there: slots, then
+ *    generations in order
  * 3. as a revocation does, remove older generations and then slots, of those
  *    that were looked at; also when nothing was missing, as the last time may
  *    have been cut off
@@ -226,11 +227,9 @@ static int follow(struct following *f, struct err *e)
 	const struct copying *c = f->c;
 
 	if (store_list(c->to, "keyring/", visit_generation, f, e) ||
-	    store_list(c->to, "keys/", visit_slot, f, e))
-		return -1;
-	if (f->theirs < c->ring->generation &&
-	    (copy_slots(c, e) || store_list(c->from, "keyring/", copy_if_absent,
-					    (void *)(uintptr_t)c, e)))
+	    store_list(c->to, "keys/", visit_slot, f, e) || copy_slots(c, e) ||
+	    store_list(c->from, "keyring/", copy_if_absent,
+		       (void *)(uintptr_t)c, e))
 		return -1;
 	return remove_revoked(f, e);
 }

@@ -289,3 +289,36 @@ int pack_read(struct store *s, enum object_kind kind,
 				text_quote_str(name.s).s);
 	return 0;
 }
+
+int pack_by_place(const void *a, const void *b)
+{
+	const struct pack_entry *x = a;
+	const struct pack_entry *y = b;
+	const int c = object_id_compare(x->place.pack, y->place.pack);
+
+	if (c)
+		return c;
+	return (x->place.offset > y->place.offset) -
+	       (x->place.offset < y->place.offset);
+}
+
+size_t pack_run(const struct pack_entry *v, size_t n)
+{
+	const bool is_meta = chunk_kind_is_meta(v[0].seal.kind);
+	const uint64_t begin = v[0].place.offset;
+	uint64_t end = begin + v[0].place.len;
+	size_t i;
+
+	for (i = 1; i < n; i++) {
+		const struct pack_place *next = &v[i].place;
+		const uint64_t next_end = (uint64_t)next->offset + next->len;
+
+		if (!object_id_equal(next->pack, v[0].place.pack) ||
+		    chunk_kind_is_meta(v[i].seal.kind) != is_meta ||
+		    next->offset < end || next->offset - end > PACK_RUN_GAP ||
+		    next_end - begin > PACK_RUN_BYTES)
+			break;
+		end = next_end;
+	}
+	return i;
+}

@@ -93,4 +93,17 @@ int pack_read(struct store *s, enum object_kind kind,
 	      const struct pack_place *place, uint8_t *out, struct err *e)
 	NONNULL(1, 3, 4, 5) MUST_CHECK;
 
+/* For qsort(), of struct pack_entry: as they lie, pack by pack. */
+int pack_by_place(const void *a, const void *b) NONNULL(1, 2);
+/*
+ * Bytes that are read at once; a single chunk may be longer.  What lies between
+ * two chunks is read along when it is less than the gap: a request to a remote
+ * store costs about as much.
+ */
+#define PACK_RUN_BYTES (4U << 20)
+#define PACK_RUN_GAP   (64U << 10)
+/* How many of n > 0 entries, in that order, one request reads well: 1 or more.
+ * They are of one pack, and do not overlap. */
+size_t pack_run(const struct pack_entry *v, size_t n) NONNULL(1);
+
 #endif

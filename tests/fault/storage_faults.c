@@ -1,10 +1,10 @@
 /*
  * Each call to the system that snapshots, restores, checks, collections,
- * copies and key changes make fails in turn, or moves half of its bytes; and
- * each allocation fails, those of libraries included.
- * Each time: what is said to have worked has; what has not is told, with the
- * cause; memory and descriptors are given back, nothing is left over, the
- * repository is sound.
+ * copies, healings and key changes make fails in turn, or moves half of its
+ * bytes; and each allocation fails, those of libraries included. Each time:
+ * what is said to have worked has; what has not is told, with the cause; memory
+ * and descriptors are given back, nothing is left over, the repository is
+ * sound.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "storage/heal.h"
 #include "storage/replicate.h"
 #include "storage/repository/check.h"
 #include "storage/repository/deletion.h"
@@ -25,6 +26,7 @@ static struct tree_list tree;
 static struct object_id first; /* what is in the repository from the start */
 static struct object_id taken; /* the newest one that was acknowledged */
 static char pristine[SCRATCH_PATH];
+static char other[SCRATCH_PATH]; /* another region, of the same */
 static struct keyring_credential *second_key;
 static struct err e;
 
@@ -168,6 +170,24 @@ static void tell_copy(struct outcome *o)
 	(void)shut(0);
 }
 
+static void tell_heal(struct outcome *o)
+{
+	struct heal_source from = { .r = NULL };
+	const struct heal_options options = {
+		.from = &from, .n_from = 1, .now = clock_now(), .host = "host"
+	};
+	struct heal_result result = { .sound = false };
+
+	o->failed = repository_open(other, f.credential, &from.r, &e) ||
+		    heal_run(f.url, f.credential, &options, &result, &e);
+	o->partial = !o->failed && (!result.sound || from.why.code);
+	if (o->partial)
+		(void)snprintf(o->said, sizeof(o->said), "%s %s", from.why.text,
+			       result.n_failures ? result.failures[0].why : "");
+	repository_close(from.r);
+	heal_result_done(&result);
+}
+
 static void tell_keys(struct outcome *o)
 {
 	struct object_id slot;
@@ -243,6 +263,34 @@ static void after_copy(const char *when)
 	scratch_remove(f.to);
 }
 
+/* All but what opens it. */
+static void before_heal(void)
+{
+	static const char *const folders[] = { "data", "meta", "index",
+					       "snapshots", "receipts" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		char path[2 * SCRATCH_PATH];
+
+		(void)snprintf(path, sizeof(path), "%s/%s", f.url, folders[i]);
+		scratch_remove(path);
+	}
+}
+
+static void finish_heal(void)
+{
+	struct outcome o = { .failed = 0 };
+
+	tell_heal(&o);
+	ck_assert_msg(!o.failed && !o.partial, "%s %s", e.text, o.said);
+}
+
+static void after_heal(const char *when)
+{
+	expect_sound(f.url, when);
+	expect_restored(when);
+}
+
 static void nothing(const char *when)
 {
 	(void)when;
@@ -288,6 +336,9 @@ struct story {
 	/* Of one that says that all worked. */
 	void (*after)(const char *when);
 	bool may_be_partial;
+	/* Of any, before the repository is to be sound; or NULL. */
+	void (*finish)(void);
+	unsigned int part; /* of the tellings of others; 0: as many */
 };
 
 static const struct story *story;
@@ -338,6 +389,8 @@ static void judge_story(const struct fault *x)
 		story->after(x->when);
 	if (access(f.to, F_OK) == 0)
 		scratch_remove(f.to);
+	if (x->n % 4 == 0 && story->finish)
+		story->finish();
 	if (x->n % 4 == 0)
 		expect_sound(f.url, x->when);
 }
@@ -348,31 +401,47 @@ static void judge_story(const struct fault *x)
 	}
 
 static const struct story stories[] = {
-	{ FRAME("snapshot"), tell_snapshot, NULL, after_snapshot, true },
-	{ FRAME("restore"), tell_restore, NULL, expect_restored, true },
-	{ FRAME("check"), tell_check, NULL, nothing, true },
-	{ FRAME("copy"), tell_copy, NULL, after_copy, true },
-	{ FRAME("collect"), tell_collect, before_collect, nothing, false },
-	{ FRAME("keys"), tell_keys, NULL, nothing, false },
+	{ FRAME("snapshot"), tell_snapshot, NULL, after_snapshot, true, NULL,
+	  0 },
+	{ FRAME("restore"), tell_restore, NULL, expect_restored, true, NULL,
+	  0 },
+	{ FRAME("check"), tell_check, NULL, nothing, true, NULL, 0 },
+	{ FRAME("copy"), tell_copy, NULL, after_copy, true, NULL, 0 },
+	{ FRAME("collect"), tell_collect, before_collect, nothing, false, NULL,
+	  0 },
+	/* It allocates about as often as others are told at least. */
+	{ FRAME("keys"), tell_keys, NULL, nothing, false, NULL, 1 },
+	{ FRAME("heal"), tell_heal, before_heal, after_heal, true, finish_heal,
+	  6 },
 };
 #define STORIES (sizeof(stories) / sizeof(stories[0]))
 
 /* So many tellings of a story with each kind of failure, unless all are. */
 #define TELLINGS (300 / CHECK_EVERY)
 
+/* It fails in as many tellings as are its part, and in most of them. */
+static unsigned int part_of(unsigned int n)
+{
+	return n / (story->part + 1);
+}
+
 START_TEST(every_call_in_turn)
 {
 	story = &stories[_i];
-	ck_assert_uint_gt(fault_each_call(&story->frame, TELLINGS),
-			  100 / CHECK_EVERY);
+	ck_assert_uint_gt(
+		fault_each_call(&story->frame,
+				TELLINGS / (story->part ? story->part : 1)),
+		part_of(100 / CHECK_EVERY));
 }
 END_TEST
 
 START_TEST(every_allocation_in_turn)
 {
 	story = &stories[_i];
-	ck_assert_uint_gt(fault_each_allocation(&story->frame, TELLINGS),
-			  100 / CHECK_EVERY);
+	ck_assert_uint_gt(fault_each_allocation(
+				  &story->frame,
+				  TELLINGS / (story->part ? story->part : 1)),
+			  part_of(100 / CHECK_EVERY));
 }
 END_TEST
 
@@ -398,7 +467,7 @@ static void set_up(void)
 {
 	struct outcome o = { .failed = 0 };
 	char path[2 * SCRATCH_PATH];
-	char other[2 * SCRATCH_PATH];
+	char linked[2 * SCRATCH_PATH];
 
 	repo_frame_init(&f, NULL);
 	(void)shut(0);
@@ -412,14 +481,16 @@ static void set_up(void)
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	write_file("folder/inner", 3000, 4, 0);
 	(void)snprintf(path, sizeof(path), "%s/small", f.from);
-	(void)snprintf(other, sizeof(other), "%s/link", f.from);
-	ck_assert_int_eq(link(path, other), 0);
-	(void)snprintf(other, sizeof(other), "%s/symlink", f.from);
-	ck_assert_int_eq(symlink("small", other), 0);
+	(void)snprintf(linked, sizeof(linked), "%s/link", f.from);
+	ck_assert_int_eq(link(path, linked), 0);
+	(void)snprintf(linked, sizeof(linked), "%s/symlink", f.from);
+	ck_assert_int_eq(symlink("small", linked), 0);
 	repo_list(&tree, f.from);
 	tell_snapshot(&o);
 	ck_assert_msg(!o.failed && !o.partial, "%s", e.text);
 	first = taken;
+	/* A region is one wherever it was copied to. */
+	copy_links(f.url, scratch_path(&f.dir, "other", other));
 	(void)scratch_path(&f.dir, "pristine", pristine);
 	ck_assert_int_eq(rename(f.url, pristine), 0);
 }

@@ -585,6 +585,34 @@ START_TEST(cancelling_says_what_it_does_not_do)
 }
 END_TEST
 
+/* That it failed is one thing, that the target is missed since is another. */
+START_TEST(a_miss_does_not_hide_that_all_is_late)
+{
+	CLEANUP(frame_done) struct frame f;
+	static const char old[] = "33333333333333333333333333333333";
+	struct catalog_snapshot s = snapshot_of(old, "web", NOW - 7200);
+	struct catalog_occurrence o = occurrence_at(NOW - 60);
+	struct catalog_uid uid;
+	int64_t id;
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, "us", old, "complete", NOW - 7100);
+	copied(&f, "eu", old, "complete", NOW - 7200);
+	ck_assert_int_eq(catalog_resource_get(f.c, "Schedule", "nightly",
+					      keep_uid, &uid, &f.e),
+			 1);
+	o.schedule_uid = uid.s;
+	o.state = CATALOG_MISSED;
+	ok(&f, catalog_occurrence_note(f.c, &o, &id, &f.e));
+	status_tells(&f, "nightly: the last run was missed");
+	status_tells(&f, "\"state\":\"failed\"");
+	status_tells(&f,
+		     "web: the newest snapshot is 2h old, 1h is the target");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, runs_are_every_expected_one);
@@ -598,6 +626,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_waits_for_its_first_run_is_told);
 	tcase_add_test(tc, cancelling_says_what_it_does_not_do);
 	tcase_add_test(tc, a_failure_by_hand_is_told_until_a_success);
+	tcase_add_test(tc, a_miss_does_not_hide_that_all_is_late);
 }
 
 CHECK_MAIN("service/report", cases)

@@ -1,7 +1,53 @@
 /* The step "replicate", between folders, without a daemon. */
 #include "storage/replicate.h"
+
+#include <pthread.h>
+
 #include "tests/support/check_main.h"
 #include "tests/support/run_frame.h"
+
+/*
+ * Where two copyings meet: each waits until the other is under way, as long as
+ * a test may wait for anything.
+ */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t met;
+	int wanted; /* 0: nobody waits */
+	int there;
+	bool failed;
+} meeting = { .lock = PTHREAD_MUTEX_INITIALIZER,
+	      .met = PTHREAD_COND_INITIALIZER };
+
+static void meet(void)
+{
+	struct timespec until;
+
+	ck_assert_int_eq(clock_gettime(CLOCK_REALTIME, &until), 0);
+	until.tv_sec += 60;
+	(void)pthread_mutex_lock(&meeting.lock);
+	meeting.there++;
+	(void)pthread_cond_broadcast(&meeting.met);
+	while (meeting.there < meeting.wanted && !meeting.failed)
+		meeting.failed = pthread_cond_timedwait(&meeting.met,
+							&meeting.lock,
+							&until) != 0;
+	(void)pthread_mutex_unlock(&meeting.lock);
+}
+
+int __real_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e);
+int __wrap_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e);
+int __wrap_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e)
+{
+	meet();
+	return __real_replicate_run(from, to, o, ret, e);
+}
 
 /* Make <root>/name a region of the repository. */
 static void settle(struct run_frame *t, const char *name)
@@ -54,7 +100,10 @@ START_TEST(every_region_gets_it)
 
 	begin(&t);
 	settle(&t, "c");
+	meeting.wanted = 2; /* at once: else the first waits in vain */
 	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_SUCCEEDED);
+	ck_assert(!meeting.failed);
+	meeting.wanted = 0;
 	ck_assert_int_eq(run_counts(&t, "b").live, 1);
 	ck_assert_int_eq(run_counts(&t, "c").live, 1);
 	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM replicas "

@@ -9,6 +9,25 @@
 enum { DAY = 86400 };
 #define START 1700000000
 
+/* So many copyings fail, as those from a damaged primary may. */
+static int failing;
+
+int __real_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e);
+int __wrap_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e);
+int __wrap_replicate_run(struct repository *from, struct repository *to,
+			 const struct replicate_options *o,
+			 struct replicate_result *ret, struct err *e)
+{
+	if (failing == 0)
+		return __real_replicate_run(from, to, o, ret, e);
+	failing--;
+	return err_set(e, ERR_CORRUPT, "it is damaged");
+}
+
 /* Regions a and b, and a floor that wants both. */
 static void begin(struct run_frame *t)
 {
@@ -97,6 +116,34 @@ static int damage(const char *folder)
 	return n;
 }
 
+/* Remove every file below a folder, not the folders. */
+static int unlink_all(const char *folder)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+	int n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while ((entry = readdir(d))) {
+		char path[4096];
+		struct stat st;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", folder,
+			       entry->d_name);
+		ck_assert_int_eq(stat(path, &st), 0);
+		if (S_ISDIR(st.st_mode)) {
+			n += unlink_all(path);
+		} else {
+			ck_assert_int_eq(unlink(path), 0);
+			n++;
+		}
+	}
+	ck_assert_int_eq(closedir(d), 0);
+	return n;
+}
+
 static int64_t proven(struct run_frame *t, const char *region)
 {
 	char sql[200];
@@ -137,15 +184,16 @@ START_TEST(damage_is_told_and_proves_nothing)
 
 	begin(&t);
 	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	/* In both, so that there is nothing to heal either from. */
+	ck_assert_int_ge(damage(run_path(&t, "a/data")), 1);
 	ck_assert_int_ge(damage(run_path(&t, "b/data")), 1);
 	/* Long enough for each pack to have had its turn. */
 	ck_assert_int_eq(night(&t, 29), RUN_PARTIAL);
-	ck_assert_int_eq(proven(&t, "b"), 0);
-	ck_assert_int_eq(proven(&t, "a"), 2);
+	ck_assert_int_eq(proven(&t, "a") + proven(&t, "b"), 0);
 	ck_assert_int_eq(
 		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
 				  "'verify' AND region = '' AND state = "
-				  "'partial' AND message LIKE 'region b is "
+				  "'partial' AND message LIKE 'region a is "
 				  "damaged in %snapctl repo check%file://%'"),
 		1);
 	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM checks WHERE "
@@ -159,6 +207,129 @@ START_TEST(damage_is_told_and_proves_nothing)
 					   "'damaged'"),
 			 2);
 	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+}
+END_TEST
+
+static int64_t healings(struct run_frame *t, const char *state)
+{
+	char sql[200];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM run_steps WHERE step = 'heal' AND "
+		       "state = '%s'",
+		       state);
+	return frame_count(&t->f, sql);
+}
+
+/* One bit of each pack, found by the cycle, in either region. */
+START_TEST(what_another_region_has_heals_at_once)
+{
+	static const char *const regions[] = { "a", "b" };
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	for (int i = 0; i < 2; i++) {
+		char data[40];
+
+		(void)snprintf(data, sizeof(data), "%s/data", regions[i]);
+		ck_assert_int_ge(damage(run_path(&t, data)), 1);
+		ck_assert_int_eq(night(&t, 29 * (i + 1)), RUN_SUCCEEDED);
+		ck_assert_int_eq(healings(&t, "succeeded"), i + 1);
+		ck_assert_int_eq(proven(&t, regions[i]), 1);
+		ck_assert_int_eq(
+			frame_count(&t.f,
+				    "SELECT count(*) FROM audit WHERE action = "
+				    "'region.heal' AND object = "
+				    "'Repository/main' AND details ->> "
+				    "'$.sound' AND details ->> '$.chunks' > "
+				    "0"),
+			i + 1);
+	}
+	/* Both looks are evidence: what was wrong, and that it is no more. */
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM checks WHERE "
+					   "result = 'damaged'"),
+			 2);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'verify' AND state = 'succeeded' AND "
+				  "message LIKE '%damaged, and healed from%'"),
+		4);
+	/* Now nothing is wrong any more. */
+	ck_assert_int_eq(night(&t, 59), RUN_SUCCEEDED);
+	ck_assert_int_eq(healings(&t, "succeeded"), 2);
+}
+END_TEST
+
+/* A primary that lists nothing any more gets back what nobody deleted. */
+START_TEST(lost_manifests_come_back)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	run_file(&t, "web/two", "two\n");
+	ck_assert_int_eq(night(&t, 1), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
+	ck_assert_int_ge(unlink_all(run_path(&t, "a/snapshots")), 2);
+	ck_assert_int_eq(night(&t, 2), RUN_SUCCEEDED);
+	ck_assert_int_eq(healings(&t, "succeeded"), 1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT details ->> '$.snapshot_count' FROM "
+				  "audit WHERE action = 'region.heal'"),
+		1);
+	/* Last night's, which came back, gives way to this one's. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
+}
+END_TEST
+
+/* The run's own snapshot is not left in the primary alone. */
+START_TEST(what_damage_kept_from_being_copied_is_copied)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_ge(unlink_all(run_path(&t, "a/meta")), 1);
+	run_file(&t, "web/two", "two\n");
+	failing = 1;
+	ck_assert_int_eq(night(&t, 1), RUN_PARTIAL); /* it did not go at once */
+	ck_assert_int_eq(failing, 0);
+	ck_assert_int_eq(healings(&t, "succeeded"), 1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'replicate' AND region = '' AND state <> "
+				  "'succeeded'"),
+		1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'replicate' AND region = 'b' AND state = "
+				  "'succeeded' AND details ->> '$.copied' = 1"),
+		2);
+	ck_assert_int_eq(proven(&t, "b"), 1);
+}
+END_TEST
+
+START_TEST(without_another_region_nothing_heals)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_ge(damage(run_path(&t, "a/data")), 1);
+	ck_assert_int_eq(rename(run_path(&t, "b"), run_path(&t, "away")), 0);
+	ck_assert_int_eq(night(&t, 29), RUN_PARTIAL);
+	ck_assert_int_eq(healings(&t, "failed"), 1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'heal' AND message LIKE '%no other region "
+				  "answers%'"),
+		1);
+	ck_assert_int_eq(rename(run_path(&t, "away"), run_path(&t, "b")), 0);
+	ck_assert_int_eq(night(&t, 30), RUN_SUCCEEDED);
+	ck_assert_int_eq(healings(&t, "succeeded"), 1);
 }
 END_TEST
 
@@ -196,6 +367,10 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_new_copy_is_proven_at_once);
 	tcase_add_test(tc, damage_is_told_and_proves_nothing);
+	tcase_add_test(tc, what_another_region_has_heals_at_once);
+	tcase_add_test(tc, lost_manifests_come_back);
+	tcase_add_test(tc, what_damage_kept_from_being_copied_is_copied);
+	tcase_add_test(tc, without_another_region_nothing_heals);
 	tcase_add_test(tc, every_pack_has_its_turn);
 }
 
