@@ -1,0 +1,124 @@
+/* What the catalog knows of a repository's regions, without asking them. */
+#include <string.h>
+
+#include "service/args.h"
+#include "service/catalog_keep.h"
+#include "service/op.h"
+#include "service/op_known.h"
+#include "service/region_health.h"
+
+struct newest_of {
+	struct json *j;
+	const char *region;
+};
+
+static int write_newest(void *arg, const struct catalog_newest *n,
+			struct err *e UNUSED)
+{
+	const struct newest_of *of = arg;
+
+	if (strcmp(n->region, of->region) != 0 || !n->snapshot[0])
+		return 0;
+	json_begin_object(of->j);
+	json_kv_str(of->j, "source", n->source);
+	json_kv_str(of->j, "snapshot", n->snapshot);
+	json_kv_instant(of->j, "received", n->received);
+	json_kv_uint(of->j, "snapshots", n->snapshots);
+	json_end_object(of->j);
+	return 0;
+}
+
+static int read_check(void *arg, const struct catalog_check_row *k,
+		      struct err *e UNUSED)
+{
+	bool *sound = arg;
+
+	if (strcmp(k->result, "failed") == 0)
+		return 0;
+	*sound = strcmp(k->result, "sound") == 0;
+	return 1;
+}
+
+static void write_moment(struct json *j, const char *key, struct instant t)
+{
+	if (t.sec)
+		json_kv_instant(j, key, t);
+	else
+		json_kv_str(j, key, NULL);
+}
+
+static int write_region(void *arg, const struct catalog_region *r,
+			struct err *e)
+{
+	struct operation_call *call = arg;
+	const struct catalog_check_filter checks = {
+		.repository = r->repository, .region = r->region, .limit = 20
+	};
+	struct newest_of of = { .j = call->reply, .region = r->region };
+	struct region_fact fact = { .primary = r->primary };
+	struct json *j = call->reply;
+	bool sound = true;
+
+	(void)region_health_read(r->inventory_json, &fact);
+	if (catalog_checks(call->catalog, &checks, read_check, &sound, e) < 0)
+		return -1;
+	json_begin_object(j);
+	json_kv_str(j, "region", r->region);
+	json_kv_bool(j, "primary", r->primary);
+	json_kv_bool(j, "answers", instant_compare(r->failed, r->seen_ok) <= 0);
+	json_kv_bool(j, "sound", sound);
+	json_kv_double(j, "failures", (double)fact.failures / 1000);
+	json_kv_int(j, "latency_ms", fact.latency_ms);
+	write_moment(j, "answered", r->seen_ok);
+	write_moment(j, "failed", r->failed);
+	json_kv_str(j, "message", r->message);
+	json_key(j, "newest");
+	json_begin_list(j);
+	if (catalog_newest(call->catalog, r->repository, NULL, write_newest,
+			   &of, e) < 0)
+		return -1;
+	json_end_list(j);
+	json_end_object(j);
+	return 0;
+}
+
+static int health(struct operation_call *call, struct err *e)
+{
+	const char *name = args_text(call->args, "repository");
+	const int known = op_known(call, "Repository", name, e);
+
+	if (known <= 0)
+		return known < 0 ? -1
+				 : op_known_refuse(call, "Repository", name, e);
+	json_begin_list(call->reply);
+	if (catalog_regions(call->catalog, name, write_region, call, e) < 0)
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
+static const struct operation_param params[] = { { .name = "repository",
+						   .kind = PARAM_POSITIONAL,
+						   .required = true,
+						   .value = "REPOSITORY",
+						   .help = "its name" },
+						 { 0 } };
+
+const struct operation op_region_health_rows[] = {
+	{ .verb = "region health",
+	  .method = "GET",
+	  .route = "/repositories/{repository}/regions",
+	  .flags = OPERATION_DAEMON,
+	  .params = params,
+	  .view = "region primary:yesno answers:yesno sound:yesno failures "
+		  "latency_ms answered:age failed:age message",
+	  .summary = "show how well each region answered the service",
+	  .help = "What is known from the service's own runs, and nothing is "
+		  "asked now: whether the last contact succeeded, whether the "
+		  "last check was sound, the share of the last dozen contacts "
+		  "that failed, how long one takes, and what is newest there. "
+		  "When the primary region is away, this decides which other "
+		  "one is read.",
+	  .run = health },
+	{ 0 },
+};

@@ -1,0 +1,274 @@
+#!/usr/bin/python3
+"""Goal of this test: a region that is away stops neither restores nor runs.
+
+A daemon with three regions that are folders. The primary one is taken away, is
+an empty mount point, may not be read, is damaged or goes while it is read:
+whoever reads is served by another, and told so.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import snap
+from snap import LIMIT, SNAPCTL, check, wait_for
+
+PLAN = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  regions:
+    - {name: here, url: "file://%(root)s/here"}
+    - {name: there, url: "file://%(root)s/there"}
+    - {name: yonder, url: "file://%(root)s/yonder"}
+  gc: {every: 0s}
+%(more)s
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: etc}
+spec: {type: files, paths: ["%(root)s/tree"]}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: nightly}
+spec:
+  cron: "0 0 29 2 *"
+  sources: {names: [etc]}
+  repository: main
+  replicateTo: [there, yonder]
+  retries: 0
+"""
+
+
+# Which of two that are as good is read, a busy machine decides.
+OTHERS = ("there", "yonder")
+
+
+def begin(world, more="", plan=PLAN):
+    """A repository in three regions, of a tree with one file."""
+    world.env.pop("SNAPCTL_TEST_RUN", None)
+    os.mkdir(world.path("keys"), 0o700)
+    os.mkdir(world.path("tree"))
+    world.key = ("--key-file", world.path("keys/main.key"))
+    world.run("repo", "init", world.path("here"), *world.key)
+    for region in "there", "yonder":
+        world.run("region", "add", region, world.path(region), "--repo",
+                  world.path("here"), *world.key)
+    world.start()
+    world.apply(plan % {"root": world.root, "more": more})
+    write(world, "a", "first\n")
+
+
+def write(world, name, text):
+    with open(world.path("tree/" + name), "w") as f:
+        f.write(text)
+
+
+def run_once(world, state="succeeded", schedule="nightly"):
+    run = world.json("run", "start", schedule)["id"]
+
+    def ended():
+        row = world.json("run", "show", str(run))
+        return row if row["state"] not in ("queued", "running") else None
+    done = wait_for("the run", ended)
+    check(done["state"] == state, done)
+    return done
+
+
+def away(world, region):
+    os.rename(world.path(region), world.path(region + ".away"))
+
+
+def back(world, region):
+    shutil.rmtree(world.path(region), ignore_errors=True)
+    os.rename(world.path(region + ".away"), world.path(region))
+
+
+def ids(world, *of):
+    return [s["id"] for s in world.json("snapshot", "list", *of)]
+
+
+def at(world, region):
+    return ("--repo", world.path(region), *world.key)
+
+
+def restored(world, name, status=0, snapshot="latest", more=()):
+    """The reply to a restore, the file's text and what was said."""
+    place = world.path(name)
+    got = world.json("restore", snapshot + ":" + world.path("tree"), "--to",
+                     place, "--repo", "main", *more, status=status)
+    try:
+        with open(os.path.join(place, "a")) as f:
+            text = f.read()
+    except FileNotFoundError:
+        text = None
+    return got, text, world.err
+
+
+def others_are_read(world):
+    begin(world)
+    first = run_once(world)["snapshot"][0]
+    got, text, said = restored(world, "r0")
+    check(got["region"] == "here" and text == "first\n" and "note" not in
+          said, (got, said))
+    rows = world.json("region", "health", "main")
+    check([(r["region"], r["primary"], r["answers"], r["sound"],
+            r["failures"]) for r in rows] ==
+          [("here", True, True, True, 0.0), ("there", False, True, True, 0.0),
+           ("yonder", False, True, True, 0.0)], rows)
+    check(all(n["snapshot"] == first and n["source"] == "etc"
+              for r in rows for n in r["newest"]), rows)
+    # Gone, an empty mount point, somebody else's file, not to be read.
+    away(world, "here")
+    got, text, said = restored(world, "r1")
+    check(got["region"] in OTHERS and text == "first\n", got)
+    check('region "here" cannot be reached' in said and 'reading from "%s", '
+          "whose newest snapshot is" % got["region"] in said, said)
+    os.mkdir(world.path("here"))
+    got, text, _ = restored(world, "r2", snapshot=first[:8])
+    check(got["region"] in OTHERS and text == "first\n", got)
+    check(os.listdir(world.path("here")) == [], "something was put there")
+    os.rmdir(world.path("here"))
+    open(world.path("here"), "w").close()
+    got, text, _ = restored(world, "r3")
+    check(got["region"] in OTHERS and text == "first\n", got)
+    os.unlink(world.path("here"))
+    # All that reads, and nothing that writes.
+    for words in (("ls", "latest"), ("snapshot", "list"),
+                  ("snapshot", "show", first), ("repo", "stats"),
+                  ("snapshot", "find", "a"), ("hold", "list"),
+                  ("snapshot", "diff", first, "latest"),
+                  ("snapshot", "verify", first)):
+        world.run("--json", *words, "--repo", "main")
+        check('; reading from "' in world.err, (words, world.err))
+    check(world.run("cat", "latest:" + world.path("tree/a"), "--repo",
+                    "main") == "first\n", "cat")
+    world.run("snapshot", "create", world.path("tree"), "--repo", "main",
+              status=5)
+    world.run("snapshot", "delete", first, "--repo", "main", status=5)
+    # Named, it is that one or none.
+    got, text, said = restored(world, "r4", more=("--region", "yonder"))
+    check(got["region"] == "yonder" and "note" not in said, (got, said))
+    restored(world, "r5", 5, more=("--region", "here"))
+    restored(world, "r5", 5, more=("--region", "nowhere"))
+    world.run("ls", "latest", "--region", "there", *at(world, "there"),
+              status=2)
+    # What is known to fail comes last; then none is left.
+    away(world, "there")
+    run_once(world, "failed")
+    got, text, said = restored(world, "r6")
+    check(got["region"] == "yonder" and text == "first\n", got)
+    away(world, "yonder")
+    got, _, _ = restored(world, "r7", 5)
+    check("/here" in got["error"]["message"], got)
+    for region in "here", "there", "yonder":
+        back(world, region)
+    # What is nowhere is not found, wherever it is looked for.
+    world.run("ls", "0" * 32, "--repo", "main", status=5)
+    check("note" not in world.err, world.err)
+    world.stop()
+
+
+def damage(world, region, kind):
+    for folder, _, names in os.walk(world.path(region + "/" + kind)):
+        for name in names:
+            with open(os.path.join(folder, name), "r+b") as f:
+                data = bytearray(f.read())
+                for i in range(64, len(data), 97):
+                    data[i] ^= 1
+                f.seek(0)
+                f.write(data)
+
+
+def damage_is_made_good(world):
+    begin(world)
+    for n in range(40):
+        write(world, "n%d" % n, os.urandom(3000).hex())
+    first = run_once(world)["snapshot"][0]
+    damage(world, "here", "data")
+    got, text, said = restored(world, "r0")
+    check(got["region"] in OTHERS and text == "first\n" and
+          got["errors"] == [] and got["files"] == 41, got)
+    check('region "here" is damaged' in said, said)
+    # Named, its damage is told.
+    got, text, _ = restored(world, "r1", 4, more=("--region", "here"))
+    check(got["region"] == "here" and got["errors"], got)
+    # Wherever the damage is; but a proof is of what was asked.
+    damage(world, "here", "meta")
+    damage(world, "here", "snapshots")
+    got, text, said = restored(world, "r2", snapshot=first)
+    check(got["region"] in OTHERS and text == "first\n", got)
+    world.run("snapshot", "verify", first, "--repo", "main", status=4)
+    # Each gives what it can: the third has what the second lost.
+    damage(world, got["region"], "data")
+    last = OTHERS[got["region"] == OTHERS[0]]
+    got, text, said = restored(world, "r3")
+    check(got["region"] == last and text == "first\n" and
+          got["errors"] == [], got)
+    damage(world, last, "data")
+    got, text, _ = restored(world, "r4", 4)
+    check(got["errors"], got)
+    world.stop()
+
+
+def latest_is_the_newest(world):
+    """Of those that can be reached, and what is behind is told."""
+    begin(world)
+    first = run_once(world)["snapshot"][0]
+    away(world, "there")
+    write(world, "a", "second\n")
+    second = run_once(world, "partial")["snapshot"][0]
+    back(world, "there")
+    away(world, "here")
+    got, text, said = restored(world, "r0")
+    check(got["region"] == "yonder" and text == "second\n", got)
+    away(world, "yonder")
+    got, text, said = restored(world, "r1")
+    check(got["region"] == "there" and text == "first\n", got)
+    check("a newer snapshot is known, " + second[:8] in said, said)
+    got, text, _ = restored(world, "r2", snapshot=first)
+    check(text == "first\n" and "newer" not in world.err, world.err)
+    back(world, "here")
+    back(world, "yonder")
+    # Taken elsewhere, while the primary was away: as the catalog knows.
+    got, text, said = restored(world, "r3")
+    check(got["region"] == "here" and "note" not in said, said)
+    world.stop()
+
+
+def it_goes_meanwhile(world):
+    """The primary goes for good while it is read; what was written counts."""
+    begin(world)
+    for n in range(60):
+        write(world, "n%02d" % n, os.urandom(30_000).hex())
+    run_once(world)
+    place = world.path("r0")
+    p = subprocess.Popen(
+        [SNAPCTL, "--json", "restore", "latest:" + world.path("tree"), "--to",
+         place, "--repo", "main"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+        env={**world.env, "SNAPCTL_TEST_SEAM": "stop:60"})
+    done = os.waitid(os.P_PID, p.pid,
+                     os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    check(done.si_code == os.CLD_STOPPED, done)
+    shutil.rmtree(world.path("here"))
+    p.send_signal(signal.SIGCONT)
+    out, said = p.communicate(timeout=LIMIT)
+    check(p.returncode == 0, (p.returncode, out, said))
+    got = json.loads(out)
+    check(got["region"] in OTHERS and got["files"] == 61 and
+          0 < got["reused"] < 61 and got["errors"] == [], got)
+    check('; reading from "' in said, said)
+    for name in os.listdir(world.path("tree")):
+        with open(world.path("tree/" + name)) as a, \
+                open(os.path.join(place, name)) as b:
+            check(a.read() == b.read(), name)
+    world.stop()
+
+
+snap.tell(others_are_read, damage_is_made_good, latest_is_the_newest,
+          it_goes_meanwhile)
