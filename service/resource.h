@@ -72,6 +72,8 @@ struct resource_repository {
 	const char *key_file; /* relative to the keys folder, stays inside */
 	struct resource_region *regions; /* at least one */
 	size_t region_count;
+	/* Runs write to another region while the primary is away. */
+	bool failover;
 	int64_t concurrency;
 	int64_t verify_every_ms;
 	int64_t gc_every_ms; /* 0: the service collects no garbage */

@@ -58,6 +58,11 @@ struct run {
 	struct resource **sources;
 	size_t source_count;
 
+	/* The region that it writes to, once that is settled (run_region.h);
+	 * and why that is not the primary, or "". */
+	const struct resource_region *written;
+	char not_primary[300];
+
 	struct catalog *catalog;
 	const struct config *config;
 	const atomic_bool *stop;

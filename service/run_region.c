@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "service/catalog_keep.h"
 #include "service/region_health.h"
@@ -109,4 +110,50 @@ int run_region_open(struct run *r, const struct resource_region *region,
 		return -1;
 	*ret = TAKE(opened);
 	return 0;
+}
+
+/* ---- When the primary is away ------------------------------------------- */
+
+static int open_another(struct run *r, const struct err *why,
+			struct repository **ret)
+{
+	const struct resource_texts *names =
+		&r->schedule->schedule.replicate_to;
+
+	for (size_t i = 0; i < names->count; i++) {
+		const struct resource_region *region = resource_region(
+			r->repository, names->items[i]);
+		struct err ignored = { 0 };
+
+		if (!region || region->primary ||
+		    run_region_open(r, region, ret, &ignored) < 0)
+			continue;
+		r->written = region;
+		(void)snprintf(r->not_primary, sizeof(r->not_primary), "%.299s",
+			       why->text);
+		log_event(LOG_LEVEL_WARN,
+			  "the run writes to region %s, as the primary is "
+			  "away: %s",
+			  region->name, why->text);
+		return 0;
+	}
+	return -1;
+}
+
+int run_region_written(struct run *r, struct repository **ret, struct err *e)
+{
+	const struct resource_region *region = r->written
+						       ? r->written
+						       : run_region_primary(r);
+
+	if (run_region_open(r, region, ret, e) == 0) {
+		r->written = region;
+		return 0;
+	}
+	/* Something else than a folder may be where it should be. */
+	if (!region->primary || !r->repository->repository.failover ||
+	    !r->schedule || r->drill ||
+	    (e->code != ERR_USAGE && !region_choice_is_away(e)))
+		return -1;
+	return open_another(r, e, ret);
 }

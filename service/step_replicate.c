@@ -3,15 +3,26 @@
  * date, the run's new snapshots first (they are the newest of their sources),
  * then what it missed before.
  *
+ * Before that the primary gets what only the others have: what runs wrote
+ * there while it was away, or what a region that is the primary no more had
+ * not passed on.  Nothing is known of how that came about, nor needs to be: by
+ * inventory it is what another region lists, and the primary neither has nor
+ * has deleted.  A run that wrote elsewhere, because the primary is away,
+ * copies from there, to the primary as well, should it be back.
+ *
+ * Deletions spread from the primary only.
+ *
  * Regions are independent: one that fails is told of, and the others go on.
  * What arrived stays, so that a retry goes on from there.  How far a region
  * is behind stands in the catalog, one row for each, with the RPO it is
  * measured against.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "service/engine.h"
 #include "service/mirror.h"
@@ -24,9 +35,11 @@
 /* One region's turn. */
 struct copying {
 	struct run *run;
+	const struct resource_region *source; /* what `from` is */
 	const struct resource_region *region;
 	struct repository *from;
 	struct repository *to;
+	bool is_catching_up; /* to the primary, of what it missed */
 	struct replicate_result result;
 	char first_failure[300];
 	uint64_t missing; /* after the copying */
@@ -87,11 +100,16 @@ static int on_done(void *arg, const struct replicate_one *one, struct err *e)
 			   x->region->name, one->snapshot, clock_now(), e);
 }
 
-static int copy(struct copying *x, struct err *e)
+static int copy(struct copying *x, const struct object_id *only, size_t n,
+		struct err *e)
 {
 	char host[256];
 	const struct replicate_options o = {
-		.read_limit = run_region_primary(x->run)->down_bytes,
+		.only = only,
+		.n_only = n,
+		.without_tombstones = x->is_catching_up ||
+				      !x->run->written->primary,
+		.read_limit = x->source->down_bytes,
 		.write_limit = x->region->up_bytes,
 		.host = host,
 		.cancel = x->run->stop,
@@ -100,56 +118,95 @@ static int copy(struct copying *x, struct err *e)
 	};
 
 	engine_host(host, sizeof(host));
-	if (open_target(x, e) < 0 ||
-	    run_region_open(x->run, x->region, &x->to, e) < 0)
-		return -1;
 	return replicate_run(x->from, x->to, &o, &x->result, e);
 }
 
-/* The newest complete snapshot of one source in the region. */
+/* ---- What the primary missed -------------------------------------------- */
+
+struct missed {
+	struct object_id *v;
+	size_t n, room;
+};
+
+static int see_missed(void *arg, const struct repository_snapshot *s,
+		      unsigned int where, struct err *e)
+{
+	struct missed *m = arg;
+
+	if (where != REPLICATE_FROM)
+		return 0;
+	if (m->n == m->room) {
+		const size_t room = m->room ? 2 * m->room : 64;
+		struct object_id *more = reallocarray(m->v, room,
+						      sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		m->v = more;
+		m->room = room;
+	}
+	m->v[m->n++] = s->manifest.snapshot;
+	return 0;
+}
+
+/* *ret: how many there were. */
+static int catch_up(struct copying *x, size_t *ret, struct err *e)
+{
+	struct missed m = { .n = 0 };
+	int failed = replicate_compare(x->from, x->to, see_missed, &m, NULL, e);
+
+	*ret = m.n;
+	if (!failed && m.n)
+		failed = copy(x, m.v, m.n, e);
+	free(m.v);
+	return failed;
+}
+
+/* ---- How far a region is ------------------------------------------------ */
+
+/* The newest complete snapshot of each of the run's sources in the region. */
 struct newest {
 	struct copying *x;
-	const char *source;
-	struct instant received;
-	bool found;
+	struct instant *received; /* or 0 */
 };
 
 static int see(void *arg, const struct repository_snapshot *s,
 	       unsigned int where, struct err *e UNUSED)
 {
 	struct newest *n = arg;
+	const struct run *r = n->x->run;
 
 	if (where == REPLICATE_FROM)
-		n->x->missing += n->source == NULL;
-	if ((where & REPLICATE_TO) && n->source &&
-	    s->manifest.state == MANIFEST_COMPLETE &&
-	    strcmp(s->manifest.source, n->source) == 0) {
-		n->received = s->received;
-		n->found = true;
-	}
+		n->x->missing++;
+	if (!(where & REPLICATE_TO) || s->manifest.state != MANIFEST_COMPLETE)
+		return 0;
+	for (size_t i = 0; i < r->source_count; i++)
+		if (strcmp(s->manifest.source, r->sources[i]->name) == 0)
+			n->received[i] = s->received;
 	return 0;
 }
 
 static int measure(struct copying *x, struct err *e)
 {
-	struct newest all = { .x = x };
+	const size_t count = x->run->source_count;
+	struct newest n = { .x = x };
+	int failed;
 
-	if (replicate_compare(x->from, x->to, see, &all, NULL, e) < 0)
-		return -1;
-	for (size_t i = 0; i < x->run->source_count; i++) {
-		struct newest n = { .x = x,
-				    .source = x->run->sources[i]->name };
+	n.received = calloc(count + 1, sizeof(*n.received));
+	if (!n.received)
+		return err_oom(e);
+	failed = replicate_compare(x->from, x->to, see, &n, NULL, e);
+	for (size_t i = 0; !failed && i < count; i++) {
+		const struct instant t = n.received[i];
 
-		if (replicate_compare(x->from, x->to, see, &n, NULL, e) < 0)
-			return -1;
-		x->bare = x->bare || !n.found;
-		if (n.found && (!x->has_oldest ||
-				instant_compare(n.received, x->oldest) < 0)) {
-			x->oldest = n.received;
-			x->has_oldest = true;
-		}
+		if (t.sec == 0)
+			x->bare = true;
+		else if (!x->has_oldest || instant_compare(t, x->oldest) < 0)
+			x->oldest = t;
+		x->has_oldest = x->has_oldest || t.sec != 0;
 	}
-	return 0;
+	free(n.received);
+	return failed ? -1 : 0;
 }
 
 static void write_details(const struct copying *x, struct instant now,
@@ -203,47 +260,140 @@ static int record(const struct copying *x, struct instant started,
 	return catalog_step_put(x->run->catalog, &row, e);
 }
 
-/* One region: 1 it is up to date, 0 something is not, -1. */
-static int serve(struct run *r, struct repository *from,
-		 const struct resource_region *region,
-		 struct run_result *result, struct err *e)
+/* What came of a region: 1 it is up to date, 0 something is not, -1. */
+static int conclude(struct copying *x, struct instant started,
+		    const struct err *why, struct run_result *result,
+		    struct err *e)
 {
-	CLEANUP(copying_done)
-	struct copying x = { .run = r, .region = region, .from = from };
 	CLEANUP(buf_done) struct buf details;
-	const struct instant started = clock_now();
-	struct err why = { 0 };
-	const bool failed = copy(&x, &why) < 0 || measure(&x, &why) < 0;
 
 	buf_init(&details, DETAILS_MAX);
-	if (failed && run_stopped(r, e) < 0)
+	if (why && run_stopped(x->run, e) < 0)
 		return -1;
-	if (record(&x, started, failed ? &why : NULL, &details, e) < 0)
+	if (record(x, started, why, &details, e) < 0)
 		return -1;
-	if (!failed && !x.result.failed)
+	if (!why && !x->result.failed)
 		return 1;
 	if (!*result->message)
 		(void)snprintf(result->message, sizeof(result->message),
-			       "region %.63s: %.220s", region->name,
-			       failed ? why.text : x.first_failure);
+			       "region %.63s: %.220s", x->region->name,
+			       why ? why->text : x->first_failure);
 	return 0;
 }
 
-int step_replicate(struct run *r, const struct resource *source UNUSED,
-		   struct run_result *result, struct err *e)
+static int open_to(struct copying *x, struct err *e)
 {
+	return open_target(x, e) < 0 ||
+			       run_region_open(x->run, x->region, &x->to, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* The step as a whole. */
+struct turns {
+	struct run *run;
+	struct repository *from; /* the region that the run writes to */
+	struct run_result *result;
+	size_t regions, served;
+	struct replicate_result caught_up; /* of all regions */
+};
+
+/* Bring a region up to date. */
+static int serve(struct turns *t, const struct resource_region *region,
+		 struct err *e)
+{
+	CLEANUP(copying_done)
+	struct copying x = { .run = t->run,
+			     .source = t->run->written,
+			     .region = region,
+			     .from = t->from };
+	const struct instant started = clock_now();
+	struct err why = { 0 };
+	const bool failed = open_to(&x, &why) < 0 ||
+			    copy(&x, NULL, 0, &why) < 0 ||
+			    measure(&x, &why) < 0;
+
+	return conclude(&x, started, failed ? &why : NULL, t->result, e);
+}
+
+/* One row for the primary, of what it got from all of them. */
+static void add_up(struct turns *t, struct copying *x)
+{
+	x->result.copied += t->caught_up.copied;
+	x->result.failed += t->caught_up.failed;
+	x->result.records += t->caught_up.records;
+	x->result.chunks += t->caught_up.chunks;
+	x->result.bytes += t->caught_up.bytes;
+	t->caught_up = x->result;
+}
+
+/*
+ * Bring to the primary what region has of what it missed.  One that is away
+ * is told of when it is served.
+ */
+static int fetch_missed(struct turns *t, const struct resource_region *region,
+			struct err *e)
+{
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct copying x = { .run = t->run,
+			     .source = region,
+			     .region = t->run->written,
+			     .to = t->from,
+			     .is_catching_up = true };
+	const struct instant started = clock_now();
+	struct err why = { 0 };
+	size_t missed = 0;
+	bool failed;
+
+	if (run_region_open(t->run, region, &from, &why) < 0)
+		return 1;
+	x.from = from;
+	failed = catch_up(&x, &missed, &why) < 0;
+	if (missed == 0 && !failed)
+		return 1;
+	log_event(LOG_LEVEL_INFO,
+		  "region %s missed %zu snapshots that region %s has",
+		  x.region->name, missed, region->name);
+	add_up(t, &x);
+	return conclude(&x, started, failed ? &why : NULL, t->result, e);
+}
+
+/* The primary is away: should it be back, it is brought up to date now. */
+static int serve_primary(struct turns *t, struct err *e)
+{
+	struct run *r = t->run;
+	CLEANUP(copying_done)
+	struct copying x = { .run = r,
+			     .source = r->written,
+			     .region = run_region_primary(r),
+			     .from = t->from,
+			     .is_catching_up = true };
+	const struct instant started = clock_now();
+	struct err why = { 0 };
+	size_t missed = 0;
+	const bool failed = run_region_open(r, x.region, &x.to, &why) < 0 ||
+			    catch_up(&x, &missed, &why) < 0 ||
+			    measure(&x, &why) < 0;
+
+	if (!failed)
+		return conclude(&x, started, NULL, t->result, e);
+	(void)snprintf(t->result->message, sizeof(t->result->message),
+		       "the primary is away, and snapshots went to region "
+		       "%.63s: %.150s",
+		       r->written->name, why.text);
+	return conclude(&x, started, &why, t->result, e);
+}
+
+typedef int do_region(struct turns *t, const struct resource_region *region,
+		      struct err *e);
+
+/* With each region of replicateTo that the run does not write to. */
+static int for_each(struct turns *t, do_region *act, struct err *e)
+{
+	const struct run *r = t->run;
 	const struct resource_texts *names =
 		&r->schedule->schedule.replicate_to;
-	CLEANUP(repository_close) struct repository *from = NULL;
-	size_t served = 0;
-	size_t regions = 0;
 
-	if (names->count == 0) {
-		result->state = RUN_SKIPPED;
-		return 0;
-	}
-	if (run_region_open(r, run_region_primary(r), &from, e) < 0)
-		return -1;
 	for (size_t i = 0; i < names->count; i++) {
 		const struct resource_region *region = resource_region(
 			r->repository, names->items[i]);
@@ -251,17 +401,48 @@ int step_replicate(struct run *r, const struct resource *source UNUSED,
 
 		if (run_stopped(r, e) < 0)
 			return -1;
-		/* Validated when it was applied; the primary has it all. */
-		if (!region || region->primary)
+		/* Validated when it was applied. */
+		if (!region || region->primary || region == r->written)
 			continue;
-		one = serve(r, from, region, result, e);
+		one = act(t, region, e);
 		if (one < 0)
 			return -1;
-		regions++;
-		served += (size_t)one;
+		t->regions++;
+		t->served += (size_t)one;
 	}
-	result->state = served == regions ? RUN_SUCCEEDED
-			: served	  ? RUN_PARTIAL
-					  : RUN_FAILED;
+	return 0;
+}
+
+/* Before the others are served from it, or to it. */
+static int do_primary(struct turns *t, struct err *e)
+{
+	int one;
+
+	if (t->run->written->primary)
+		return for_each(t, fetch_missed, e);
+	one = serve_primary(t, e);
+	t->regions++;
+	t->served += one > 0;
+	return one < 0 ? -1 : 0;
+}
+
+int step_replicate(struct run *r, const struct resource *source UNUSED,
+		   struct run_result *result, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct turns t = { .run = r, .result = result };
+
+	if (r->schedule->schedule.replicate_to.count == 0) {
+		result->state = RUN_SKIPPED;
+		return 0;
+	}
+	if (run_region_written(r, &from, e) < 0)
+		return -1;
+	t.from = from;
+	if (do_primary(&t, e) < 0 || for_each(&t, serve, e) < 0)
+		return -1;
+	result->state = t.served == t.regions ? RUN_SUCCEEDED
+			: t.served	      ? RUN_PARTIAL
+					      : RUN_FAILED;
 	return 0;
 }

@@ -343,7 +343,8 @@ static int run(struct replication *x, struct repository *from,
 	int failed;
 
 	if (replicate_limits_new(x->o, &x->limits, e) ||
-	    replicate_records(from, to, &x->tally, e) ||
+	    replicate_records(from, to, !x->o->without_tombstones, &x->tally,
+			      e) ||
 	    replicate_plan_make(&x->plan, from, to, e) || check_wanted(x, e) ||
 	    put_in_order(x, e))
 		return -1;

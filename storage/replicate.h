@@ -72,6 +72,9 @@ typedef int replicate_done(void *arg, const struct replicate_one *one,
 struct replicate_options {
 	const struct object_id *only; /* NULL: everything that is missing */
 	size_t n_only;
+	/* The source's tombstones stay its own: it is not the region whose
+	 * deletions count in others. */
+	bool without_tombstones;
 	uint64_t read_limit;  /* bytes a second from the source; 0: none */
 	uint64_t write_limit; /* bytes a second to the target */
 	const char *host;     /* said in the session; may be NULL */

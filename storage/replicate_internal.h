@@ -54,10 +54,13 @@ struct replicate_tally {
 	uint64_t copied;
 	uint64_t damaged;
 };
-/* The union of what is not about a snapshot that is still to be copied. */
+/*
+ * The union of what is not about a snapshot that is still to be copied; with
+ * what was deleted, or undeleted, in the source.
+ */
 int replicate_records(struct repository *from, struct repository *to,
-		      struct replicate_tally *t, struct err *e)
-	NONNULL(1, 2, 3, 4) MUST_CHECK;
+		      bool with_deletions, struct replicate_tally *t,
+		      struct err *e) NONNULL(1, 2, 4, 5) MUST_CHECK;
 /*
  * Revoke what the source's undeletes of a snapshot revoke, once w has published
  * it, so that the target has all it reaches: by an undelete of that session,

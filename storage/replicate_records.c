@@ -225,14 +225,16 @@ static int unite_back(const struct copying *c, enum object_kind kind,
 }
 
 int replicate_records(struct repository *from, struct repository *to,
-		      struct replicate_tally *t, struct err *e)
+		      bool with_deletions, struct replicate_tally *t,
+		      struct err *e)
 {
 	const struct copying c = { from, to, t };
 
 	/* What protects comes before what deletes. */
 	if (unite(&c, OBJECT_HOLD, e) || unite(&c, OBJECT_LOCK, e) ||
 	    unite_back(&c, OBJECT_HOLD, e) || unite_back(&c, OBJECT_LOCK, e) ||
-	    copy_deletions(&c, e) || unite(&c, OBJECT_SEGMENT, e))
+	    (with_deletions && copy_deletions(&c, e)) ||
+	    unite(&c, OBJECT_SEGMENT, e))
 		return err_wrap(e, "cannot bring the records up to date");
 	return 0;
 }

@@ -270,5 +270,66 @@ def it_goes_meanwhile(world):
     world.stop()
 
 
+def same_everywhere(world, *regions):
+    """All list the same snapshots, and are sound."""
+    listed = [sorted(ids(world, *at(world, r))) for r in regions]
+    check(all(one == listed[0] for one in listed), listed)
+    for region in regions:
+        world.run("repo", "check", "--read-data", *at(world, region))
+    return listed[0]
+
+
+def runs_go_elsewhere(world):
+    begin(world, "  failover: true")
+    run_once(world)
+    away(world, "here")
+    write(world, "a", "second\n")
+    done = run_once(world, "partial")
+    check("the primary is away, and snapshots went to region there" in
+          done["message"], done)
+    second = done["snapshot"][0]
+    told = {p["message"]: p["hint"]
+            for p in world.json("status")["problems"]}
+    check(any("region here of main does not work" in m and
+              "runs write to another region" in h for m, h in told.items()
+              if h), told)
+    got, text, said = restored(world, "r0")
+    check(text == "second\n" and got["region"] == "there", got)
+    os.mkdir(world.path("here"))
+    write(world, "a", "third\n")
+    third = run_once(world, "partial")["snapshot"][0]
+    check(os.listdir(world.path("here")) == [], "something was put there")
+    back(world, "here")
+    # Before it caught up it is behind, and is not taken for the newest.
+    got, text, said = restored(world, "r1")
+    check(text == "third\n" and got["region"] in OTHERS and
+          "does not have the newest" in said, (got, said))
+    got, text, said = restored(world, "r2", snapshot=second)
+    check(text == "second\n" and got["region"] in OTHERS and
+          "lacks it" in said, (got, said))
+    write(world, "a", "fourth\n")
+    run_once(world)
+    listed = same_everywhere(world, "here", "there", "yonder")
+    check(len(listed) == 4 and {second, third} <= set(listed), listed)
+    got, text, said = restored(world, "r3")
+    check(text == "fourth\n" and got["region"] == "here" and
+          "note" not in said, (got, said))
+    check(world.json("status")["problems"] == [], world.json("status"))
+    # What was written down in between is in the primary, too.
+    world.stop()
+    shutil.rmtree(world.path("state"))
+    world.run("catalog", "rebuild", *at(world, "here"))
+    world.start()
+    states = [r["state"] for r in world.json("run", "list")]
+    # (How the last one ended comes with the next segment.)
+    check(states[1:] == ["partial", "partial", "succeeded"], states)
+    # Unless it is wanted, they fail.
+    world.apply(PLAN % {"root": world.root, "more": ""})
+    away(world, "here")
+    run_once(world, "failed")
+    back(world, "here")
+    world.stop()
+
+
 snap.tell(others_are_read, damage_is_made_good, latest_is_the_newest,
-          it_goes_meanwhile)
+          it_goes_meanwhile, runs_go_elsewhere)
