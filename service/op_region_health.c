@@ -1,4 +1,5 @@
 /* What the catalog knows of a repository's regions, without asking them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "service/args.h"
@@ -39,6 +40,26 @@ static int read_check(void *arg, const struct catalog_check_row *k,
 	return 1;
 }
 
+/* How many live snapshots have a copy somewhere, and in this region. */
+struct copies {
+	const char *region;
+	char snapshot[33]; /* that was seen last */
+	uint64_t all, here;
+};
+
+static int count_copy(void *arg, const struct catalog_replica *r,
+		      struct err *e UNUSED)
+{
+	struct copies *c = arg;
+
+	if (strcmp(r->state, "complete") != 0)
+		return 0;
+	c->all += strcmp(c->snapshot, r->snapshot) != 0;
+	c->here += strcmp(c->region, r->region) == 0;
+	(void)snprintf(c->snapshot, sizeof(c->snapshot), "%s", r->snapshot);
+	return 0;
+}
+
 static void write_moment(struct json *j, const char *key, struct instant t)
 {
 	if (t.sec)
@@ -57,10 +78,15 @@ static int write_region(void *arg, const struct catalog_region *r,
 	struct newest_of of = { .j = call->reply, .region = r->region };
 	struct region_fact fact = { .primary = r->primary };
 	struct json *j = call->reply;
+	const struct catalog_replica_filter filter = { .repository =
+							       r->repository };
+	struct copies copies = { .region = r->region };
 	bool sound = true;
 
 	(void)region_health_read(r->inventory_json, &fact);
-	if (catalog_checks(call->catalog, &checks, read_check, &sound, e) < 0)
+	if (catalog_checks(call->catalog, &checks, read_check, &sound, e) < 0 ||
+	    catalog_replicas(call->catalog, &filter, count_copy, &copies, e) <
+		    0)
 		return -1;
 	json_begin_object(j);
 	json_kv_str(j, "region", r->region);
@@ -72,6 +98,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	write_moment(j, "answered", r->seen_ok);
 	write_moment(j, "failed", r->failed);
 	json_kv_str(j, "message", r->message);
+	json_kv_uint(j, "missing", copies.all - copies.here);
 	json_key(j, "newest");
 	json_begin_list(j);
 	if (catalog_newest(call->catalog, r->repository, NULL, write_newest,
@@ -111,12 +138,13 @@ const struct operation op_region_health_rows[] = {
 	  .flags = OPERATION_DAEMON,
 	  .params = params,
 	  .view = "region primary:yesno answers:yesno sound:yesno failures "
-		  "latency_ms answered:age failed:age message",
+		  "latency_ms missing:count answered:age failed:age message",
 	  .summary = "show how well each region answered the service",
 	  .help = "What is known from the service's own runs, and nothing is "
 		  "asked now: whether the last contact succeeded, whether the "
 		  "last check was sound, the share of the last dozen contacts "
-		  "that failed, how long one takes, and what is newest there. "
+		  "that failed, how long one takes, how many snapshots that "
+		  "others have it lacks, and what is newest there. "
 		  "When the primary region is away, this decides which other "
 		  "one is read.",
 	  .run = health },

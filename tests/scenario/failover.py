@@ -331,5 +331,114 @@ def runs_go_elsewhere(world):
     world.stop()
 
 
+SLOW = """\
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: slow}
+spec:
+  type: command
+  argv: [/bin/sh, -c, "while ! [ -e %(root)s/go ]; do sleep 0.05; done; echo x"]
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: slowly}
+spec:
+  cron: "0 0 29 2 *"
+  sources: {names: [slow]}
+  repository: main
+  replicateTo: [there]
+"""
+
+
+def promote(world, region, *more, status=0):
+    return world.json("region", "promote", region, "--repo", "main", *more,
+                      status=status)
+
+
+def declared(world):
+    """The primary region, and where the schedule copies to."""
+    spec = world.json("get", "repository", "main")["spec"]
+    first = [r["name"] for r in spec["regions"] if r.get("primary")]
+    return first, world.json("get", "schedule", "nightly")["spec"][
+        "replicateTo"]
+
+
+def another_is_promoted(world):
+    begin(world, plan=PLAN + SLOW)
+    run_once(world)
+    check(declared(world) == (["here"], ["there", "yonder"]), declared(world))
+    # What it lacks is counted, and told; what is no region is refused.
+    away(world, "yonder")
+    write(world, "a", "second\n")
+    second = run_once(world, "partial")["snapshot"][0]
+    promote(world, "yonder", "--force", status=5)
+    back(world, "yonder")
+    got = promote(world, "yonder", status=7)["error"]
+    check("lacks 1 snapshot that" in got["message"] and "--force" in
+          got["hint"], got)
+    away(world, "here")
+    got = promote(world, "yonder", status=7)["error"]
+    check("lacks 1 snapshot that" in got["message"] and "as far as is known"
+          in got["message"], got)
+    promote(world, "nowhere", status=5)
+    world.run("region", "promote", "there", *at(world, "there"), status=2)
+    check(declared(world) == (["here"], ["there", "yonder"]), declared(world))
+    back(world, "here")
+    # A run that is under way keeps to its region.
+    slow = world.json("run", "start", "slowly")["id"]
+    wait_for("the run", lambda: any(
+        s["step"] == "snapshot" for s in
+        world.json("run", "show", str(slow))["steps"]))
+    got = promote(world, "there")
+    check(got["missing"] == 0 and got["was"] == "here" and
+          [(c["kind"], c["name"]) for c in got["changed"]] ==
+          [("Repository", "main"), ("Schedule", "nightly"),
+           ("Schedule", "slowly")] and "manifest" in got["note"], got)
+    paths = [d["path"] for c in got["changed"] for d in c["difference"]]
+    check("/spec/regions/1/primary" in paths or "/spec/regions" in paths,
+          paths)
+    check(declared(world) == (["there"], ["here", "yonder"]), declared(world))
+    rows = [(r["region"], r["primary"])
+            for r in world.json("region", "health", "main")]
+    check(rows == [("there", True), ("here", False), ("yonder", False)], rows)
+    audit = world.json("audit", "log", "--action", "region.promote")
+    check(len(audit) == 1 and audit[0]["object"] == "Repository/main" and
+          audit[0]["details"] == {"repository": "main", "region": "there",
+                                  "was": "here"}, audit)
+    check(promote(world, "there")["changed"] == [], "twice")
+    with open(world.path("go"), "w"):
+        pass
+
+    def ended():
+        row = world.json("run", "show", str(slow))
+        return row if row["state"] not in ("queued", "running") else None
+    done = wait_for("the run", ended)
+    check(done["state"] == "succeeded", done)
+    check(done["snapshot"][0] in ids(world, *at(world, "here")), done)
+    # The next ones write to the new primary; nothing was lost or doubled.
+    write(world, "a", "third\n")
+    third = run_once(world)["snapshot"][0]
+    listed = same_everywhere(world, "here", "there", "yonder")
+    check(len(listed) == 4 and {second, third, done["snapshot"][0]} <=
+          set(listed), listed)
+    # By force, with the primary gone; what it had comes when it is back.
+    away(world, "here")
+    away(world, "there")
+    promote(world, "yonder")
+    back(world, "here")
+    write(world, "a", "fourth\n")
+    run_once(world, "partial")
+    back(world, "there")
+    # As the manifest says it still: it is turned back, which is told.
+    changed = {c["name"]: c["result"] for c in
+               world.apply((PLAN + SLOW) % {"root": world.root, "more": ""})}
+    check(changed["main"] == changed["nightly"] == "changed", changed)
+    run_once(world)
+    check(len(same_everywhere(world, "here", "there", "yonder")) == 6, "six")
+    world.run("audit", "verify")
+    world.stop()
+
+
 snap.tell(others_are_read, damage_is_made_good, latest_is_the_newest,
-          it_goes_meanwhile, runs_go_elsewhere)
+          it_goes_meanwhile, runs_go_elsewhere, another_is_promoted)
