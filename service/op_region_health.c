@@ -29,17 +29,6 @@ static int write_newest(void *arg, const struct catalog_newest *n,
 	return 0;
 }
 
-static int read_check(void *arg, const struct catalog_check_row *k,
-		      struct err *e UNUSED)
-{
-	bool *sound = arg;
-
-	if (strcmp(k->result, "failed") == 0)
-		return 0;
-	*sound = strcmp(k->result, "sound") == 0;
-	return 1;
-}
-
 /* How many live snapshots have a copy somewhere, and in this region. */
 struct copies {
 	const char *region;
@@ -72,27 +61,23 @@ static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
 	struct operation_call *call = arg;
-	const struct catalog_check_filter checks = {
-		.repository = r->repository, .region = r->region, .limit = 20
-	};
 	struct newest_of of = { .j = call->reply, .region = r->region };
-	struct region_fact fact = { .primary = r->primary };
+	struct region_fact fact;
 	struct json *j = call->reply;
 	const struct catalog_replica_filter filter = { .repository =
 							       r->repository };
 	struct copies copies = { .region = r->region };
-	bool sound = true;
 
-	(void)region_health_read(r->inventory_json, &fact);
-	if (catalog_checks(call->catalog, &checks, read_check, &sound, e) < 0 ||
+	if (region_health_get(call->catalog, r->repository, r->region, &fact,
+			      e) < 0 ||
 	    catalog_replicas(call->catalog, &filter, count_copy, &copies, e) <
 		    0)
 		return -1;
 	json_begin_object(j);
 	json_kv_str(j, "region", r->region);
 	json_kv_bool(j, "primary", r->primary);
-	json_kv_bool(j, "answers", instant_compare(r->failed, r->seen_ok) <= 0);
-	json_kv_bool(j, "sound", sound);
+	json_kv_bool(j, "answers", !fact.failed);
+	json_kv_bool(j, "sound", !fact.damaged);
 	json_kv_double(j, "failures", (double)fact.failures / 1000);
 	json_kv_int(j, "latency_ms", fact.latency_ms);
 	write_moment(j, "answered", r->seen_ok);

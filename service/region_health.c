@@ -1,8 +1,10 @@
 #include "service/region_health.h"
 
 #include <jansson.h>
+#include <string.h>
 
 #include "base/json.h"
+#include "service/catalog_keep.h"
 
 bool region_health_read(const char *json, struct region_fact *ret)
 {
@@ -27,4 +29,50 @@ int region_health_write(const struct region_fact *fact, struct buf *out,
 {
 	return buf_addf(out, e, "{\"failures\":%u,\"latency_ms\":%lld}",
 			fact->failures, (long long)fact->latency_ms);
+}
+
+struct known {
+	const char *region;
+	struct region_fact *fact;
+};
+
+static int read_row(void *arg, const struct catalog_region *r,
+		    struct err *e UNUSED)
+{
+	struct known *k = arg;
+
+	if (strcmp(r->region, k->region) != 0)
+		return 0;
+	k->fact->primary = r->primary;
+	k->fact->failed = instant_compare(r->failed, r->seen_ok) > 0;
+	(void)region_health_read(r->inventory_json, k->fact);
+	return 0;
+}
+
+/* Of the newest check that came to an end. */
+static int read_check(void *arg, const struct catalog_check_row *row,
+		      struct err *e UNUSED)
+{
+	struct known *k = arg;
+
+	if (strcmp(row->result, "failed") == 0)
+		return 0;
+	k->fact->damaged = strcmp(row->result, "sound") != 0;
+	return 1;
+}
+
+int region_health_get(struct catalog *c, const char *repository,
+		      const char *region, struct region_fact *ret,
+		      struct err *e)
+{
+	const struct catalog_check_filter checks = { .repository = repository,
+						     .region = region,
+						     .limit = 20 };
+	struct known k = { region, ret };
+
+	*ret = (struct region_fact){ .primary = false };
+	return catalog_regions(c, repository, read_row, &k, e) < 0 ||
+			       catalog_checks(c, &checks, read_check, &k, e) < 0
+		       ? -1
+		       : 0;
 }

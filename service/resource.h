@@ -164,7 +164,10 @@ struct resource_drill {
 	const char *cron;
 	const char *time_zone;
 	const char *schedule;
-	const char *region;	       /* NULL: the repository's primary */
+	/* NULL: the repository's primary or, if that is shut away, the best
+	 * of those that the schedule copies to. */
+	const char *region;
+	struct resource_texts without; /* regions that are shut away */
 	int64_t rto_ms;		       /* 0: no target */
 	struct resource_check *checks; /* at least one: tree, if none named */
 	size_t check_count;

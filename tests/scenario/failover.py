@@ -5,11 +5,13 @@ A daemon with three regions that are folders. The primary one is taken away, is
 an empty mount point, may not be read, is damaged or goes while it is read:
 whoever reads is served by another, and told so.
 """
+import ctypes
 import json
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import snap
 from snap import LIMIT, SNAPCTL, check, wait_for
@@ -440,5 +442,80 @@ def another_is_promoted(world):
     world.stop()
 
 
+DRILL = """\
+---
+apiVersion: snapctl.io/v1
+kind: Drill
+metadata: {name: weekly}
+spec: {cron: "0 6 * * SUN", schedule: nightly, without: [%s], rto: 1h}
+"""
+
+IN_OPEN = 0x20
+
+
+class Watch:
+    """Who opens something in a folder, as inotify(7) tells."""
+
+    def __init__(self, folder):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        check(self.fd >= 0, "inotify")
+        for where in [w for w, _, _ in os.walk(folder)]:
+            check(libc.inotify_add_watch(self.fd, os.fsencode(where),
+                                         IN_OPEN) >= 0, where)
+
+    def saw(self):
+        try:
+            return len(os.read(self.fd, 4096)) > 0
+        except BlockingIOError:
+            return False
+
+
+def drills_do_without(world):
+    # Elsewhere: a run may read the folder of the clock, which is the world's.
+    with tempfile.TemporaryDirectory(prefix="snapctl-scenario-") as place:
+        tell_drills(world, place)
+
+
+def tell_drills(world, place):
+    begin(world)
+    os.rename(world.path("here"), os.path.join(place, "here"))
+    plan = PLAN.replace("%(root)s/here", place + "/here") + DRILL
+    world.apply(plan.replace("[%s]", "[here]") % {"root": world.root,
+                                                 "more": ""})
+    run_once(world)
+    seen = Watch(place)
+    got = world.json("drill", "run", "weekly")
+    check(not seen.saw(), "the region that was shut away was opened")
+    check(got["passed"] and got["region"] in OTHERS, got)
+    told = got["evidence"]
+    # The kernel keeps it out, where it can.
+    kernel = "Landlock" in open(world.path("log")).read()
+    check(told["without"] == [
+        {"region": "here", "url": f"file://{place}/here",
+         "kept_out": kernel}] and told["region"] == got["region"] and
+          told["rto_seconds"] == got["rto_seconds"] >= 0 and
+          told["rpo_seconds"] == got["rpo_seconds"] >= 0 and
+          told["rto_target_seconds"] == 3600, told)
+    text = world.run("drill", "show", str(got["id"]))
+    check("without here" in text and "region " + got["region"] in text, text)
+    with open(os.path.join(place, "here/config"), "rb"):
+        check(seen.saw(), "the watch sees nothing")
+    # What is asked must be possible.
+    for without, status in (("nowhere", 2), ("here, there, yonder", 2),
+                            ("here, there", 0)):
+        world.run("apply", "-f", "-", status=status, stdin=plan.replace(
+            "[%s]", "[" + without + "]") % {"root": world.root, "more": ""})
+    got = world.json("drill", "run", "weekly")
+    check(got["passed"] and got["region"] == "yonder" and
+          len(got["evidence"]["without"]) == 2, got)
+    # From what is left, whatever is shut away, and whatever is gone.
+    away(world, "yonder")
+    got = world.json("drill", "run", "weekly", status=1)
+    check(not got["passed"] and got["rto_seconds"] is None, got)
+    world.stop()
+
+
 snap.tell(others_are_read, damage_is_made_good, latest_is_the_newest,
-          it_goes_meanwhile, runs_go_elsewhere, another_is_promoted)
+          it_goes_meanwhile, runs_go_elsewhere, another_is_promoted,
+          drills_do_without)

@@ -246,6 +246,104 @@ START_TEST(an_attempt_elsewhere_is_found)
 }
 END_TEST
 
+/* ---- Drills ------------------------------------------------------------- */
+
+static enum run_state drill(struct run_frame *t, const char *more)
+{
+	char spec[600];
+	char uid[33] = "";
+	const struct instant now = clock_now();
+	const struct catalog_run r = { .kind = "Drill",
+				       .schedule_uid = uid,
+				       .schedule = "weekly",
+				       .repository = "main",
+				       .queued = now,
+				       .requested_by = "tester" };
+	int64_t id = 0;
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"cron\":\"0 6 * * SUN\",\"schedule\":\"nightly\"%s}",
+		       more);
+	run_apply(t, "Drill", "weekly", NULL, spec);
+	ck_assert_int_eq(catalog_resource_get(t->f.c, "Drill", "weekly",
+					      copy_uid, uid, &t->f.e),
+			 1);
+	ok(&t->f, catalog_run_queue(t->f.c, &r, &id, &t->f.e));
+	ck_assert_int_eq(claim_run(&t->f, id, now.sec), CATALOG_CLAIMED);
+	return run_do(t, id);
+}
+
+/* How many drills, of all, are so. */
+static int64_t drills(struct run_frame *t, const char *where)
+{
+	char sql[600];
+
+	(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM drills WHERE %s",
+		       where);
+	return frame_count(&t->f, sql);
+}
+
+START_TEST(a_drill_does_without)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(drill(&t, ""), RUN_SUCCEEDED);
+	ck_assert_int_eq(drills(&t, "region = 'a' AND passed AND "
+				    "evidence ->> '$.without' = '[]'"),
+			 1);
+	/* Which of two that are as good, their latencies decide. */
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"],\"rto\":\"1h\""),
+			 RUN_SUCCEEDED);
+	ck_assert_int_eq(
+		drills(&t, "region IN ('b', 'c') AND passed AND "
+			   "evidence ->> '$.region' = region AND "
+			   "evidence ->> '$.without[0].region' = 'a' AND "
+			   "NOT evidence ->> '$.without[0].kept_out' AND "
+			   "round(evidence ->> '$.rto_seconds' * 1000) = "
+			   "rto_ms AND "
+			   "evidence ->> '$.rto_target_seconds' = 3600 AND "
+			   "round(evidence ->> '$.rpo_seconds' * 1000) = "
+			   "rpo_ms AND "
+			   "evidence ->> '$.rpo_target_seconds' IS NULL"),
+		1);
+	/* It goes on to the next one by itself, not to what is shut away. */
+	move(&t, "b", "b.away");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"]"), RUN_SUCCEEDED);
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\",\"b\"]"),
+			 RUN_SUCCEEDED);
+	ck_assert_int_ge(drills(&t, "region = 'c' AND passed"), 2);
+	move(&t, "c", "c.away");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"]"), RUN_FAILED);
+	ck_assert_int_eq(drills(&t, "NOT passed"), 1);
+	/* The one that is named is the one. */
+	move(&t, "c.away", "c");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"],\"region\":\"b\""),
+			 RUN_FAILED);
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"b\"],\"region\":\"c\""),
+			 RUN_SUCCEEDED);
+}
+END_TEST
+
+/* What it holds is older: that is what would be lost. */
+START_TEST(a_drill_takes_the_newest_that_is_left)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "b", "b.away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "b.away", "b");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"]"), RUN_SUCCEEDED);
+	ck_assert_int_eq(drills(&t, "region = 'c' AND rpo_ms < 43200000"), 1);
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\",\"c\"]"),
+			 RUN_SUCCEEDED);
+	ck_assert_int_eq(drills(&t, "region = 'b' AND rpo_ms > 43200000"), 1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, it_is_asked_for);
@@ -253,6 +351,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, deletions_are_the_primarys);
 	tcase_add_test(tc, the_next_primary_catches_up);
 	tcase_add_test(tc, an_attempt_elsewhere_is_found);
+	tcase_add_test(tc, a_drill_does_without);
+	tcase_add_test(tc, a_drill_takes_the_newest_that_is_left);
 }
 
 CHECK_MAIN("service/failover", cases)
