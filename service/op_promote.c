@@ -406,6 +406,7 @@ static void read_known(struct promoting *p, const json_t *row)
 static int recall(struct promoting *p, struct err *e)
 {
 	const char *const params[][2] = { { "repository", p->named->name },
+					  { "missing", "true" },
 					  { NULL, NULL } };
 	CLEANUP(buf_done) struct buf reply;
 	const json_t *row;

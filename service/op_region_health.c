@@ -57,6 +57,22 @@ static void write_moment(struct json *j, const char *key, struct instant t)
 		json_kv_str(j, key, NULL);
 }
 
+static int write_missing(struct operation_call *call,
+			 const struct catalog_region *r, struct err *e)
+{
+	const struct catalog_replica_filter filter = { .repository =
+							       r->repository };
+	struct copies copies = { .region = r->region };
+
+	if (!args_switch(call->args, "missing"))
+		return 0;
+	if (catalog_replicas(call->catalog, &filter, count_copy, &copies, e) <
+	    0)
+		return -1;
+	json_kv_uint(call->reply, "missing", copies.all - copies.here);
+	return 0;
+}
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -64,14 +80,9 @@ static int write_region(void *arg, const struct catalog_region *r,
 	struct newest_of of = { .j = call->reply, .region = r->region };
 	struct region_fact fact;
 	struct json *j = call->reply;
-	const struct catalog_replica_filter filter = { .repository =
-							       r->repository };
-	struct copies copies = { .region = r->region };
 
 	if (region_health_get(call->catalog, r->repository, r->region, &fact,
-			      e) < 0 ||
-	    catalog_replicas(call->catalog, &filter, count_copy, &copies, e) <
-		    0)
+			      e) < 0)
 		return -1;
 	json_begin_object(j);
 	json_kv_str(j, "region", r->region);
@@ -83,7 +94,8 @@ static int write_region(void *arg, const struct catalog_region *r,
 	write_moment(j, "answered", r->seen_ok);
 	write_moment(j, "failed", r->failed);
 	json_kv_str(j, "message", r->message);
-	json_kv_uint(j, "missing", copies.all - copies.here);
+	if (write_missing(call, r, e) < 0)
+		return -1;
 	json_key(j, "newest");
 	json_begin_list(j);
 	if (catalog_newest(call->catalog, r->repository, NULL, write_newest,
@@ -109,12 +121,22 @@ static int health(struct operation_call *call, struct err *e)
 	return 0;
 }
 
-static const struct operation_param params[] = { { .name = "repository",
-						   .kind = PARAM_POSITIONAL,
-						   .required = true,
-						   .value = "REPOSITORY",
-						   .help = "its name" },
-						 { 0 } };
+#define HEALTH_VIEW                                                           \
+	"region primary:yesno answers:yesno sound:yesno failures latency_ms " \
+	"answered:age failed:age message"
+
+static const struct operation_param params[] = {
+	{ .name = "repository",
+	  .kind = PARAM_POSITIONAL,
+	  .required = true,
+	  .value = "REPOSITORY",
+	  .help = "its name" },
+	{ .name = "missing",
+	  .kind = PARAM_SWITCH,
+	  .view = HEALTH_VIEW " missing:count",
+	  .help = "count the snapshots that others have and it lacks, too" },
+	{ 0 }
+};
 
 const struct operation op_region_health_rows[] = {
 	{ .verb = "region health",
@@ -122,14 +144,12 @@ const struct operation op_region_health_rows[] = {
 	  .route = "/repositories/{repository}/regions",
 	  .flags = OPERATION_DAEMON,
 	  .params = params,
-	  .view = "region primary:yesno answers:yesno sound:yesno failures "
-		  "latency_ms missing:count answered:age failed:age message",
+	  .view = HEALTH_VIEW,
 	  .summary = "show how well each region answered the service",
 	  .help = "What is known from the service's own runs, and nothing is "
 		  "asked now: whether the last contact succeeded, whether the "
 		  "last check was sound, the share of the last dozen contacts "
-		  "that failed, how long one takes, how many snapshots that "
-		  "others have it lacks, and what is newest there. "
+		  "that failed, how long one takes, and what is newest there. "
 		  "When the primary region is away, this decides which other "
 		  "one is read.",
 	  .run = health },
