@@ -151,11 +151,12 @@ struct catalog_region {
 	const char *repository, *region;
 	const char *url; /* without credentials */
 	bool primary;
-	struct instant seen_ok;	    /* last successful contact, or 0 */
-	struct instant failed;	    /* last failed contact, or 0 */
-	const char *message;	    /* of that failure */
-	struct instant listed;	    /* last inventory, or 0 */
-	const char *inventory_json; /* {"packs":N,…}; NULL: {} */
+	struct instant seen_ok; /* last successful contact, or 0 */
+	struct instant failed;	/* last failed contact, or 0 */
+	const char *message;	/* of that failure */
+	struct instant listed;	/* last inventory, or 0 */
+	/* How it answers, as service/region_health.h has it; NULL: {} */
+	const char *inventory_json;
 };
 int catalog_region_put(struct catalog *c, const struct catalog_region *r,
 		       struct err *e) NONNULL(1, 2, 3) MUST_CHECK;

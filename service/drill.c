@@ -139,7 +139,7 @@ static int find_snapshot(struct drill *d, const char *source,
 	if (!c.has_any)
 		return err_set(e, ERR_NOT_FOUND,
 			       "region %s has no snapshot of %s",
-			       d->plan->region, source);
+			       d->out->region->name, source);
 	object_id_format(c.has_complete ? c.complete : c.any, id);
 	if (repository_find(d->repository, id, NULL, false, ret, NULL, e))
 		return -1;
@@ -469,13 +469,26 @@ static void measure(struct drill *d)
 
 /* ---- The whole ---------------------------------------------------------- */
 
+/* The failure that is told is that of the first. */
 static int open_region(struct drill *d, struct err *e)
 {
+	const struct drill_plan *p = d->plan;
 	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
 
-	if (keyring_credential_key_file(d->plan->key_file, &key, e))
+	d->out->region = p->regions[0];
+	if (keyring_credential_key_file(p->key_file, &key, e))
 		return -1;
-	return repository_open(d->plan->url, key, &d->repository, e);
+	for (size_t i = 0; i < p->region_count; i++) {
+		struct err ignored = { 0 };
+
+		if (repository_open(p->regions[i]->url, key, &d->repository,
+				    i ? &ignored : e))
+			continue;
+		d->out->region = p->regions[i];
+		err_clear(e);
+		return 0;
+	}
+	return -1;
 }
 
 /* A place to restore to, and the region: 1, 0 when there is no going on. */
@@ -484,7 +497,7 @@ static int begin(struct drill *d, struct err *e)
 	struct err why = { 0 };
 	struct check c;
 
-	check_begin(&c, "region", d->plan->region);
+	check_begin(&c, "region", d->plan->regions[0]->name);
 	if (open_region(d, &why) == 0 &&
 	    drill_scratch_make(&d->scratch, d->plan->folder, d->plan->run,
 			       &why) == 0)

@@ -2,8 +2,9 @@
  * A drill: what a schedule protects is restored from one region, and looked
  * at, as on the day on which nothing else is left.
  *
- * The catalog is shut away: a drill knows a region's URL, the key and the
- * names of the sources, and finds everything else there.  Nothing in here
+ * The catalog is shut away: a drill knows a region's URL, or some of which the
+ * first is taken that can be had, the key and the names of the sources, and
+ * finds everything else there.  Nothing in here
  * includes or is handed the catalog; the caller records what came out.
  *
  * All sources are restored, whole, below one private folder, as they would
@@ -29,8 +30,9 @@
 #include "service/resource.h"
 
 struct drill_plan {
-	const char *region; /* its name, for messages */
-	const char *url;
+	/* Asked in this order: the first that opens is drilled. */
+	const struct resource_region *const *regions;
+	size_t region_count; /* at least one */
 	const char *key_file;
 	const char *const *sources;
 	size_t source_count;
@@ -43,6 +45,7 @@ struct drill_plan {
 };
 
 struct drill_outcome {
+	const struct resource_region *region; /* of the plan */
 	bool passed;
 	/* A source had no complete snapshot: a partial one was drilled. */
 	bool partial;

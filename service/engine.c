@@ -285,7 +285,8 @@ static int write_errors(struct json *j, struct repository *r,
 }
 
 int engine_write_details(struct operation_call *call, struct repository *r,
-			 const struct repository_snapshot *s, struct err *e)
+			 const struct repository_snapshot *s,
+			 const char *region, struct err *e)
 {
 	const struct manifest *m = &s->manifest;
 	struct json *j = call->reply;
@@ -293,6 +294,8 @@ int engine_write_details(struct operation_call *call, struct repository *r,
 
 	json_begin_object(j);
 	write_summary(j, s);
+	if (region)
+		json_kv_str(j, "region", region);
 	json_kv_str(j, "type", m->type);
 	json_kv_str(j, "user", m->user);
 	json_kv_str(j, "program", m->program);

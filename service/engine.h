@@ -64,10 +64,14 @@ int engine_split(const char *text, struct buf *snap, struct buf *path,
 void engine_write_snapshot(struct json *j, const struct repository_snapshot *s)
 	NONNULL(1, 2);
 
-/* Everything that is known of one, as the reply of the call. */
+/*
+ * Everything that is known of one, read in that region (NULL: --repo is a
+ * location), as the reply of the call.
+ */
 int engine_write_details(struct operation_call *call, struct repository *r,
-			 const struct repository_snapshot *s, struct err *e)
-	NONNULL(1, 2, 3, 4) MUST_CHECK;
+			 const struct repository_snapshot *s,
+			 const char *region, struct err *e) NONNULL(1, 2, 3, 5)
+	MUST_CHECK;
 
 /* Who asks, for the records: "user@host". */
 void engine_who(const struct operation_call *call, char *out, size_t n)

@@ -42,24 +42,25 @@ static int load_config(const struct operation_call *call, struct config **ret,
 	return config_load(&input, ret, &problems, e);
 }
 
-/* The reply of `get KIND [NAME]`, or of `status`. */
-static int ask(const struct operation_call *call, const char *verb,
-	       const char *kind, const char *name, struct buf *reply,
-	       struct err *e)
+int engine_ask(const struct operation_call *call, const char *verb,
+	       const char *const params[][2], struct buf *reply, struct err *e)
 {
-	const struct operation *asked = operation_named(verb);
+	const struct operation *op = operation_named(verb);
 	CLEANUP(config_free) struct config *config = NULL;
 	CLEANUP(args_free) struct args *args = NULL;
-	struct client_call request = { .operation = asked,
+	struct client_call request = { .operation = op,
 				       .stop = call->stop,
 				       .sink = json_to_buf,
 				       .arg = reply };
 	enum operation_outcome outcome;
 
-	if (load_config(call, &config, e) || args_new(&args, asked, e) ||
-	    (kind && args_add_str(args, "kind", kind, e)) ||
-	    (name && args_add_str(args, "name", name, e)) ||
-	    args_finish(args, e))
+	if (load_config(call, &config, e) || args_new(&args, op, e))
+		return -1;
+	for (size_t i = 0; params[i][0]; i++)
+		if (params[i][1] &&
+		    args_add_str(args, params[i][0], params[i][1], e))
+			return -1;
+	if (args_finish(args, e))
 		return -1;
 	request.socket = config_text(config, CONFIG_SOCKET);
 	request.args = args;
@@ -97,12 +98,15 @@ int engine_declared(const struct operation_call *call, const char *kind,
 		    const char *name, engine_resource *visit, void *arg,
 		    struct err *e)
 {
+	const char *const params[][2] = { { "kind", kind },
+					  { "name", name },
+					  { NULL, NULL } };
 	CLEANUP(buf_done) struct buf reply;
 	json_t *value;
 	int failed = 0;
 
 	buf_init(&reply, REPLY_MAX);
-	if (ask(call, "get", kind, name, &reply, e))
+	if (engine_ask(call, "get", params, &reply, e))
 		return -1;
 	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	/* One by its name is told as itself, a kind as a list. */
@@ -131,6 +135,7 @@ int engine_known_region(const struct operation_call *call,
 			const char *repository, const char *region,
 			struct engine_known *ret, struct err *e)
 {
+	static const char *const none[][2] = { { NULL, NULL } };
 	CLEANUP(buf_done) struct buf reply;
 	const json_t *item;
 	json_t *value;
@@ -138,7 +143,7 @@ int engine_known_region(const struct operation_call *call,
 	int found = 0;
 
 	buf_init(&reply, REPLY_MAX);
-	if (ask(call, "status", NULL, NULL, &reply, e))
+	if (engine_ask(call, "status", none, &reply, e))
 		return -1;
 	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	json_array_foreach(json_object_get(value, "regions"), i, item)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "service/operation.h"
 #include "service/resource.h"
@@ -19,6 +20,14 @@
 
 /* Whether text is a location (design §10), not a name. */
 bool engine_is_location(const char *text) NONNULL(1);
+
+/*
+ * The daemon's reply to an operation; params end with a NULL name, and those
+ * whose value is NULL are left out.  ERR_BUSY when there is no daemon.
+ */
+int engine_ask(const struct operation_call *call, const char *verb,
+	       const char *const params[][2], struct buf *reply, struct err *e)
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 
 /*
  * The declared resources of a kind, or the one of that name; visited in the

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_read.h"
 #include "service/notes.h"
 #include "service/op.h"
 #include "service/progress.h"
@@ -82,7 +83,7 @@ static int find(struct operation_call *call, struct err *e)
 
 	if (exclude_new(&pattern, e) ||
 	    exclude_add(pattern, args_text(call->args, "pattern"), e) ||
-	    engine_open(call, &r, e))
+	    engine_read(call, &r, e))
 		return -1;
 	f.repository = r;
 	f.pattern = pattern;
@@ -173,13 +174,15 @@ static int verify(struct operation_call *call, struct err *e)
 	CLEANUP(repository_close) struct repository *r = NULL;
 	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
 	CLEANUP(reader_free) struct reader *x = NULL;
+	CLEANUP(engine_reading_free) struct engine_reading *reading = NULL;
 	struct verifying v = { .call = call };
 	const int64_t begun_ms = clock_boot_ms();
 	struct json *j = call->reply;
 	char id[OBJECT_ID_TEXT];
 
 	manifest_init(&s.manifest);
-	if (engine_open(call, &r, e) ||
+	if (engine_reading_new(call, &reading, e) ||
+	    engine_reading_open(reading, NULL, &r, NULL, e) ||
 	    engine_snapshot(call, r, args_text(call->args, "snapshot"), &s,
 			    e) ||
 	    repository_index(r, &v.index, e) ||
@@ -198,6 +201,7 @@ static int verify(struct operation_call *call, struct err *e)
 	object_id_format(s.manifest.snapshot, id);
 	json_begin_object(j);
 	json_kv_str(j, "snapshot", id);
+	engine_reading_write(reading, j);
 	json_kv_bool(j, "sound", v.damaged == 0);
 	json_kv_uint(j, "chunks", v.chunks);
 	json_kv_uint(j, "stored_bytes_read", reader_bytes(x));
@@ -239,14 +243,14 @@ static const struct operation_param verify_params[] = {
 
 const struct operation op_compare_rows[] = {
 	{ .verb = "snapshot find",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .params = find_params,
 	  .view = "snapshot:short received:time path type size:size "
 		  "mtime:time",
 	  .summary = "find files in all snapshots",
 	  .run = find },
 	{ .verb = "snapshot verify",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .params = verify_params,
 	  .view = "snapshot sound:yesno chunks:count "
 		  "stored_bytes_read:size=read seconds:seconds damaged",

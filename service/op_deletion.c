@@ -7,6 +7,7 @@
 #include "service/args.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
+#include "service/engine_read.h"
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/repository/deletion.h"
@@ -334,7 +335,7 @@ static int hold_list(struct operation_call *call, struct err *e)
 	struct holds x = { .call = call };
 	int failed;
 
-	if (engine_open(call, &r, e))
+	if (engine_read(call, &r, e))
 		return -1;
 	json_begin_list(call->reply);
 	failed = record_list(repository_store(r), repository_keys(r),
@@ -427,7 +428,7 @@ const struct operation op_deletion_rows[] = {
 	  .help = ENGINE_RECORD_HELP,
 	  .run = hold_release },
 	{ .verb = "hold list",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .view = "id time:time by case custodian source snapshots:list",
 	  .summary = "list the legal holds in force",
 	  .run = hold_list },

@@ -7,10 +7,12 @@
 #include "service/config.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
+#include "service/engine_read.h"
 #include "service/mask.h"
 #include "service/op.h"
 #include "service/own_folders.h"
 #include "service/progress.h"
+#include "service/region_choice.h"
 #include "service/resource.h"
 #include "service/unified.h"
 #include "storage/diff_live.h"
@@ -253,6 +255,38 @@ static int check_live(const struct args *args, bool live, struct err *e)
 	return 0;
 }
 
+/*
+ * Both in one region; it is chosen by the one that says "latest", if one does.
+ */
+static int open_both(struct diffing *x, bool live, struct err *e)
+{
+	const char *before = args_text(x->call->args, "before");
+	const char *after = args_text(x->call->args, "after");
+	const bool by_after = strcmp(after, "latest") == 0;
+	const char *other = by_after ? before : live ? NULL : after;
+	struct repository_snapshot *first = by_after ? &x->b : &x->a;
+	struct repository_snapshot *second = by_after ? &x->a : &x->b;
+	CLEANUP(engine_reading_free) struct engine_reading *reading = NULL;
+
+	if (engine_reading_new(x->call, &reading, e))
+		return -1;
+	for (;;) {
+		if (engine_reading_open(reading, by_after ? after : before,
+					&x->repository, first, e))
+			return -1;
+		if (!other || engine_snapshot(x->call, x->repository, other,
+					      second, e) == 0)
+			return 0;
+		if (!region_choice_is_away(e) || !engine_reading_other(reading))
+			return -1;
+		engine_reading_leave(reading, e);
+		repository_close(x->repository);
+		x->repository = NULL;
+		repository_snapshot_done(second);
+		manifest_init(&second->manifest);
+	}
+}
+
 static int diff(struct operation_call *call, struct err *e)
 {
 	CLEANUP(diffing_done) struct diffing x;
@@ -261,11 +295,7 @@ static int diff(struct operation_call *call, struct err *e)
 
 	diffing_init(&x, call);
 	if (check_live(call->args, live, e) || read_paths(&x, e) ||
-	    read_masks(&x, e) || engine_open(call, &x.repository, e) ||
-	    engine_snapshot(call, x.repository, args_text(call->args, "before"),
-			    &x.a, e) ||
-	    (!live && engine_snapshot(call, x.repository, after, &x.b, e)) ||
-	    mask_declared(&x, e))
+	    read_masks(&x, e) || open_both(&x, live, e) || mask_declared(&x, e))
 		return -1;
 	json_begin_list(call->reply);
 	if (live ? compare_live(&x, e)
@@ -317,7 +347,7 @@ static const struct operation_param params[] = {
 
 const struct operation op_diff_rows[] = {
 	{ .verb = "snapshot diff",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .params = params,
 	  .view = "change:state path type what:list size_before:size=before "
 		  "size_after:size=after",

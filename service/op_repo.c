@@ -9,6 +9,7 @@
 #include "service/args.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
+#include "service/engine_read.h"
 #include "service/findings.h"
 #include "service/op.h"
 #include "service/progress.h"
@@ -160,7 +161,7 @@ static int stats(struct operation_call *call, struct err *e)
 	struct stats x;
 	struct json *j = call->reply;
 
-	if (engine_open(call, &r, e) ||
+	if (engine_read(call, &r, e) ||
 	    stats_count(r, count_without, &c, &x, e))
 		return -1;
 	json_begin_object(j);
@@ -453,7 +454,7 @@ const struct operation op_repo_rows[] = {
 		  "given up.",
 	  .run = check },
 	{ .verb = "repo stats",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .view = "snapshots:count packs:count chunks:count "
 		  "index_entries:count stored_bytes:size logical_bytes:size "
 		  "left_out:count",

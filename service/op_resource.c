@@ -11,6 +11,7 @@
 #include "service/config.h"
 #include "service/op.h"
 #include "service/op_actor.h"
+#include "service/op_resource.h"
 #include "service/resource.h"
 #include "service/yaml.h"
 
@@ -18,29 +19,6 @@
 #define FORM_MAX YAML_BYTES
 
 /* ---- apply -------------------------------------------------------------- */
-
-/* What the catalog takes, made from a set; texts are owned. */
-struct documents {
-	struct catalog_document *docs;
-	struct catalog_applied *applied;
-	struct catalog_ref **refs;
-	size_t n;
-};
-
-static void documents_done(struct documents *d)
-{
-	for (size_t i = 0; i < d->n; i++) {
-		free((char *)(uintptr_t)d->docs[i].labels_json);
-		free((char *)(uintptr_t)d->docs[i].spec_json);
-		free((char *)(uintptr_t)d->docs[i].where);
-		free(d->refs[i]);
-	}
-	if (d->applied)
-		catalog_applied_done(d->applied, d->n);
-	free(d->applied);
-	free(d->refs);
-	free(d->docs);
-}
 
 typedef void write_part(const struct resource *r, struct json *j);
 
@@ -67,6 +45,63 @@ static int form_of(const struct resource *r, write_part *write,
 	return *ret ? 0 : err_oom(e);
 }
 
+static int refs_of(const struct resource *r, struct op_document *d,
+		   struct err *e)
+{
+	d->refs = calloc(r->ref_count + 1, sizeof(*d->refs));
+	if (!d->refs)
+		return err_oom(e);
+	for (size_t i = 0; i < r->ref_count; i++)
+		d->refs[i] = (struct catalog_ref){ .kind = resource_kind_name(
+							   r->refs[i].kind),
+						   .name = r->refs[i].name };
+	d->doc.refs = d->refs;
+	d->doc.n_refs = r->ref_count;
+	return 0;
+}
+
+int op_document_init(struct op_document *ret, const struct resource *r,
+		     struct err *e)
+{
+	*ret = (struct op_document){
+		.doc = { .kind = resource_kind_name(r->kind), .name = r->name }
+	};
+	return form_of(r, resource_write_labels, &ret->doc.labels_json, e) <
+				       0 ||
+			       form_of(r, resource_write_spec,
+				       &ret->doc.spec_json, e) < 0 ||
+			       refs_of(r, ret, e) < 0
+		       ? -1
+		       : 0;
+}
+
+void op_document_done(struct op_document *d)
+{
+	free((char *)(uintptr_t)d->doc.labels_json);
+	free((char *)(uintptr_t)d->doc.spec_json);
+	free((char *)(uintptr_t)d->doc.where);
+	free(d->refs);
+}
+
+/* What the catalog takes, made from a set. */
+struct documents {
+	struct op_document *made;
+	struct catalog_document *docs; /* the same, in a row */
+	struct catalog_applied *applied;
+	size_t n;
+};
+
+static void documents_done(struct documents *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		op_document_done(&d->made[i]);
+	if (d->applied)
+		catalog_applied_done(d->applied, d->n);
+	free(d->applied);
+	free(d->made);
+	free(d->docs);
+}
+
 static int where_of(struct problem_place place, const char **ret, struct err *e)
 {
 	char *text;
@@ -78,47 +113,25 @@ static int where_of(struct problem_place place, const char **ret, struct err *e)
 	return 0;
 }
 
-static int refs_of(const struct resource *r, struct catalog_document *doc,
-		   struct catalog_ref **ret, struct err *e)
-{
-	*ret = calloc(r->ref_count + 1, sizeof(**ret));
-	if (!*ret)
-		return err_oom(e);
-	for (size_t i = 0; i < r->ref_count; i++)
-		(*ret)[i] = (struct catalog_ref){ .kind = resource_kind_name(
-							  r->refs[i].kind),
-						  .name = r->refs[i].name };
-	doc->refs = *ret;
-	doc->n_refs = r->ref_count;
-	return 0;
-}
-
 static int make_documents(const struct resource_set *set, struct documents *d,
 			  struct err *e)
 {
 	const size_t n = resource_set_count(set);
 
+	d->made = calloc(n + 1, sizeof(*d->made));
 	d->docs = calloc(n + 1, sizeof(*d->docs));
 	d->applied = calloc(n + 1, sizeof(*d->applied));
-	d->refs = calloc(n + 1, sizeof(*d->refs));
-	if (!d->docs || !d->applied || !d->refs)
+	if (!d->made || !d->docs || !d->applied)
 		return err_oom(e);
 	for (; d->n < n;) {
-		const struct resource *r = resource_set_get(set, d->n);
-		struct catalog_document *doc = &d->docs[d->n];
-		struct catalog_ref **refs = &d->refs[d->n];
-		const struct problem_place place = resource_set_place(set,
-								      d->n);
+		struct op_document *made = &d->made[d->n];
+		const size_t i = d->n++;
 
-		d->n++;
-		doc->kind = resource_kind_name(r->kind);
-		doc->name = r->name;
-		if (form_of(r, resource_write_labels, &doc->labels_json, e) <
-			    0 ||
-		    form_of(r, resource_write_spec, &doc->spec_json, e) < 0 ||
-		    where_of(place, &doc->where, e) < 0 ||
-		    refs_of(r, doc, refs, e) < 0)
+		if (op_document_init(made, resource_set_get(set, i), e) < 0 ||
+		    where_of(resource_set_place(set, i), &made->doc.where, e) <
+			    0)
 			return -1;
+		d->docs[i] = made->doc;
 	}
 	return 0;
 }

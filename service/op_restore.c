@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_read.h"
 #include "service/notes.h"
 #include "service/op.h"
 #include "service/progress.h"
@@ -18,6 +19,7 @@
 
 /* A snapshot and a path in it, opened for reading. */
 struct place {
+	struct engine_reading *reading;
 	struct repository *repository;
 	struct repository_snapshot snapshot;
 	struct reader *reader;
@@ -32,6 +34,7 @@ static void place_done(struct place *p)
 	reader_free(p->reader);
 	repository_snapshot_done(&p->snapshot);
 	repository_close(p->repository);
+	engine_reading_free(p->reading);
 	buf_done(&p->snap);
 	buf_done(&p->path);
 }
@@ -53,10 +56,10 @@ static int place_open(struct place *p, const struct operation_call *call,
 {
 	if (engine_split(args_text(call->args, "snapshot"), &p->snap, &p->path,
 			 e) ||
-	    engine_open(call, &p->repository, e))
+	    engine_reading_new(call, &p->reading, e))
 		return -1;
-	return engine_snapshot(call, p->repository, buf_str(&p->snap),
-			       &p->snapshot, e);
+	return engine_reading_open(p->reading, buf_str(&p->snap),
+				   &p->repository, &p->snapshot, e);
 }
 
 static int place_seek(struct place *p, struct err *e)
@@ -291,12 +294,13 @@ static enum restore_overwrite overwrite_of(const struct args *args)
 	return strcmp(text, "never") == 0 ? RESTORE_NEVER : RESTORE_CHANGED;
 }
 
-static void write_result(struct restoring *x, const struct restore_result *r,
-			 int64_t ms)
+static void write_result(struct restoring *x, const struct place *p,
+			 const struct restore_result *r, int64_t ms)
 {
 	struct json *j = x->call->reply;
 
 	json_begin_object(j);
+	engine_reading_write(p->reading, j);
 	json_kv_uint(j, "files", r->files);
 	json_kv_uint(j, "folders", r->folders);
 	json_kv_uint(j, "bytes", r->bytes);
@@ -308,34 +312,100 @@ static void write_result(struct restoring *x, const struct restore_result *r,
 	json_end_object(j);
 }
 
-static int restore_with(struct restoring *x, struct place *p, struct err *e)
+static int restore_once(struct restoring *x, const struct place *p,
+			struct restore_result *ret, struct err *e)
 {
-	struct operation_call *call = x->call;
-	const int64_t begun_ms = clock_boot_ms();
-	const bool filtered = args_count(call->args, "include") ||
-			      args_count(call->args, "exclude");
+	const struct args *args = x->call->args;
+	const bool filtered = args_count(args, "include") ||
+			      args_count(args, "exclude");
 	const struct restore_options o = {
-		.to = args_text(call->args, "to"),
+		.to = args_text(args, "to"),
 		.path = p->path.len ? buf_str(&p->path) : NULL,
 		.path_len = p->path.len,
-		.overwrite = overwrite_of(call->args),
-		.dry_run = args_switch(call->args, "dry-run"),
-		.no_privileged = args_switch(call->args, "no-privileged"),
+		.overwrite = overwrite_of(args),
+		.dry_run = args_switch(args, "dry-run"),
+		.no_privileged = args_switch(args, "no-privileged"),
 		.wanted = filtered ? wanted : NULL,
 		.failed = on_error,
 		.left_out = on_left_out,
 		.progress = on_progress,
-		.cancel = call->stop,
+		.cancel = x->call->stop,
 		.arg = x,
 	};
+
+	progress_stage(x->call->progress, "restoring", 0);
+	return restore_run(p->repository, &p->snapshot.manifest, &o, ret, e);
+}
+
+/* The same snapshot in another region: 1, or 0 when none has it. */
+static int move_on(struct restoring *x, struct place *p, const struct err *why)
+{
+	CLEANUP(repository_close) struct repository *other = NULL;
+	struct repository_snapshot s;
+	struct err ignored = { 0 };
+	char id[OBJECT_ID_TEXT];
+
+	if (!engine_reading_other(p->reading))
+		return 0;
+	object_id_format(p->snapshot.manifest.snapshot, id);
+	engine_reading_leave(p->reading, why);
+	manifest_init(&s.manifest);
+	if (engine_reading_open(p->reading, id, &other, &s, &ignored)) {
+		repository_snapshot_done(&s);
+		return 0;
+	}
+	repository_snapshot_done(&p->snapshot);
+	p->snapshot = s;
+	repository_close(p->repository);
+	p->repository = TAKE(other);
+	notes_done(&x->errors);
+	notes_init(&x->errors);
+	notes_done(&x->left_out);
+	notes_init(&x->left_out);
+	return 1;
+}
+
+/*
+ * From as many regions as it takes: what one could not give, the next one
+ * does.  What is there by then is not written again (but for --overwrite
+ * always, which goes by nothing that is there).
+ */
+static int restore_from_any(struct restoring *x, struct place *p,
+			    struct restore_result *ret, struct err *e)
+{
+	for (;;) {
+		const int failed = restore_once(x, p, ret, e);
+		struct err why = { 0 };
+
+		if (failed) {
+			if (!ret->unread && e->code != ERR_CORRUPT)
+				return -1;
+			why = *e;
+		} else if (ret->damaged || ret->unread) {
+			(void)err_set(&why, ret->damaged ? ERR_CORRUPT : ERR_IO,
+				      "%ju of what is restored",
+				      (uintmax_t)ret->errors);
+		} else {
+			return 0;
+		}
+		if (!move_on(x, p, &why))
+			return failed;
+		err_clear(e);
+	}
+}
+
+static int restore_with(struct restoring *x, struct place *p, struct err *e)
+{
+	struct operation_call *call = x->call;
+	const int64_t begun_ms = clock_boot_ms();
+	const bool is_dry = args_switch(call->args, "dry-run");
 	struct restore_result result;
 
-	progress_stage(call->progress, "restoring", 0);
-	if (restore_run(p->repository, &p->snapshot.manifest, &o, &result, e))
+	if (restore_from_any(x, p, &result, e))
 		return -1;
-	if (!result.pinned && !o.dry_run)
+	if (!result.pinned && !is_dry)
 		progress_note(call->progress, "%s", not_pinned);
-	if (o.dry_run)
+	if (is_dry)
 		progress_note(call->progress,
 			      "note: a dry run: nothing was written");
 	/* A mistyped pattern must not look like a restore. */
@@ -347,7 +417,7 @@ static int restore_with(struct restoring *x, struct place *p, struct err *e)
 		operation_damaged(call);
 	else if (result.errors || result.left_out)
 		operation_partial(call);
-	write_result(x, &result, clock_boot_ms() - begun_ms);
+	write_result(x, p, &result, clock_boot_ms() - begun_ms);
 	return 0;
 }
 
@@ -396,6 +466,27 @@ static int check_output(const struct args *args, struct err *e)
 	return 0;
 }
 
+/* What was written of it is not taken for right by another restore. */
+static int advise_other(const struct place *p, struct err *e)
+{
+	const char *other = engine_reading_other(p->reading);
+
+	if (!other || (e->code != ERR_BUSY && e->code != ERR_CORRUPT))
+		return -1;
+	return err_hint(e, "another region may have it: --region %s", other);
+}
+
+static void note_other(const struct operation_call *call, const struct place *p)
+{
+	const char *other = engine_reading_other(p->reading);
+
+	if (other)
+		progress_note(call->progress,
+			      "note: another region may have what is damaged: "
+			      "--region %s --overwrite always",
+			      other);
+}
+
 static int restore_to_output(struct restoring *x, struct place *p,
 			     struct err *e)
 {
@@ -421,12 +512,15 @@ static int restore_to_output(struct restoring *x, struct place *p,
 	}
 	progress_stage(call->progress, "restoring", 0);
 	if (restore_output(p->repository, &p->snapshot.manifest, &o, &r, e))
-		return -1;
+		return advise_other(p, e);
 	if (!r.pinned)
 		progress_note(call->progress, "%s", not_pinned);
-	if (r.lost)
+	if (r.lost) {
 		operation_damaged(call);
+		note_other(call, p);
+	}
 	json_begin_object(j);
+	engine_reading_write(p->reading, j);
 	json_kv_uint(j, "files", 1);
 	json_kv_uint(j, "bytes", r.bytes);
 	json_kv_uint(j, "bytes_written", r.written);
@@ -535,18 +629,19 @@ static const struct operation_param restore_params[] = {
 
 const struct operation op_restore_rows[] = {
 	{ .verb = "ls",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .params = ls_params,
 	  .view = "type mode:mode uid gid size:size mtime:time path link",
 	  .summary = "list the entries of a snapshot",
 	  .run = ls },
 	{ .verb = "cat",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_BYTES,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS |
+		   OPERATION_BYTES,
 	  .params = cat_params,
 	  .summary = "write a file of a snapshot to standard output",
 	  .run = cat },
 	{ .verb = "restore",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .params = restore_params,
 	  .view = "files:count bytes:size reused:count skipped:count "
 		  "seconds:seconds left_out errors",
@@ -563,6 +658,10 @@ const struct operation op_restore_rows[] = {
 		  "content of a block device, of which only what differs is "
 		  "written. --overwrite always allows a file that is there, "
 		  "and a device that is in use.\n\n"
+		  "With --repo by name and the primary region away, another "
+		  "one is read, and a note says so; what one region cannot "
+		  "give, because it is damaged or went away meanwhile, comes "
+		  "from the next. --region names one.\n\n"
 		  "As root, owners, devices, setuid bits and capabilities come "
 		  "back; for others, and with --no-privileged, what was left "
 		  "out is listed and the exit status is 3.",

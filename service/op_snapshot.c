@@ -11,6 +11,7 @@
 #include "service/driver.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
+#include "service/engine_read.h"
 #include "service/notes.h"
 #include "service/op.h"
 #include "service/own_folders.h"
@@ -458,7 +459,7 @@ static int list(struct operation_call *call, struct err *e)
 	struct listing l = { .call = call,
 			     .source = args_text(call->args, "source") };
 
-	if (engine_open(call, &r, e))
+	if (engine_read(call, &r, e))
 		return -1;
 	if (repository_snapshots(r, args_switch(call->args, "deleted"),
 				 list_one, list_damaged, &l, e))
@@ -475,12 +476,14 @@ static int show(struct operation_call *call, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
 	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	CLEANUP(engine_reading_free) struct engine_reading *x = NULL;
 
 	manifest_init(&s.manifest);
-	if (engine_open(call, &r, e) ||
-	    engine_snapshot(call, r, args_text(call->args, "snapshot"), &s, e))
+	if (engine_reading_new(call, &x, e) ||
+	    engine_reading_open(x, args_text(call->args, "snapshot"), &r, &s,
+				e))
 		return -1;
-	return engine_write_details(call, r, &s, e);
+	return engine_write_details(call, r, &s, engine_reading_region(x), e);
 }
 
 #define SNAPSHOT_PARAM                                        \
@@ -625,14 +628,14 @@ const struct operation op_snapshot_rows[] = {
 		  "and named. It takes root.",
 	  .run = create },
 	{ .verb = "snapshot list",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .params = list_params,
 	  .view = "id received:time source host state:state files:count "
 		  "bytes:size paths:list",
 	  .summary = "list the snapshots of a repository",
 	  .run = list },
 	{ .verb = "snapshot show",
-	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
+	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,
 	  .params = show_params,
 	  .view = NULL,
 	  .summary = "show everything that is known of a snapshot",

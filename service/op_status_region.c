@@ -231,6 +231,23 @@ static void write_lag(const struct status *s, const struct catalog_region *r)
 	json_kv_bool(j, "late", l->late);
 }
 
+/* What becomes of runs while the primary is away. */
+static const char *primary_hint(const struct status *s, const char *repository)
+{
+	const struct timetable_entry *entry = timetable_named(
+		s->timetable, "Maintenance", repository);
+	const struct resource *r = entry ? entry->resource : NULL;
+
+	if (!r || r->repository.region_count < 2)
+		return NULL;
+	return r->repository.failover
+		       ? "runs write to another region until it is back; "
+			 "\"snapctl region promote\" makes another the "
+			 "primary"
+		       : "runs fail until it is back; \"snapctl region "
+			 "promote\" makes another the primary";
+}
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -273,7 +290,9 @@ static int write_region(void *arg, const struct catalog_region *r,
 		(void)snprintf(text, sizeof(text),
 			       "region %s of %s does not work: %.200s",
 			       r->region, r->repository, r->message);
-		op_status_problem(s, text, NULL);
+		op_status_problem(s, text,
+				  r->primary ? primary_hint(s, r->repository)
+					     : NULL);
 		s->troubled++;
 	}
 	return 0;

@@ -10,12 +10,14 @@
 
 /* The order of the help. */
 static const struct operation *const tables[] = {
-	op_status_rows, op_resource_rows, op_snapshot_rows, op_restore_rows,
-	op_diff_rows,	op_compare_rows,  op_undelete_rows, op_deletion_rows,
-	op_repo_rows,	op_gc_rows,	  op_key_rows,	    op_region_rows,
-	op_heal_rows,	op_schedule_rows, op_run_rows,	    op_drill_rows,
-	op_report_rows, op_policy_rows,	  op_audit_rows,    op_catalog_rows,
-	op_config_rows, op_program_rows,
+	op_status_rows,	  op_resource_rows,	 op_snapshot_rows,
+	op_restore_rows,  op_diff_rows,		 op_compare_rows,
+	op_undelete_rows, op_deletion_rows,	 op_repo_rows,
+	op_gc_rows,	  op_key_rows,		 op_region_rows,
+	op_heal_rows,	  op_region_health_rows, op_promote_rows,
+	op_schedule_rows, op_run_rows,		 op_drill_rows,
+	op_report_rows,	  op_policy_rows,	 op_audit_rows,
+	op_catalog_rows,  op_config_rows,	 op_program_rows,
 };
 
 /* What every operation with OPERATION_NEEDS_REPO takes besides its own. */
@@ -39,6 +41,15 @@ static const struct operation_param repo_params[] = {
 	  .value = "FILE",
 	  .help = "a file whose first line is the passphrase" },
 	{ 0 }
+};
+
+/* What every operation with OPERATION_READS takes. */
+static const struct operation_param region_param = {
+	.name = "region",
+	.kind = PARAM_OPTION,
+	.value = "NAME",
+	.help = "read this region, where --repo is a name; else the primary "
+		"one or, when that is away, another"
 };
 
 void operation_partial(struct operation_call *call)
@@ -107,6 +118,8 @@ const struct operation_param *operation_param(const struct operation *op,
 	for (const struct operation_param *p = op->params; p && p->name; p++)
 		if (own++ == n)
 			return p;
+	if (op->flags & OPERATION_READS && own++ == n)
+		return &region_param;
 	if (!(op->flags & OPERATION_NEEDS_REPO) ||
 	    n - own >= sizeof(repo_params) / sizeof(repo_params[0]) - 1)
 		return NULL;

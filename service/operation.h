@@ -76,6 +76,9 @@ enum operation_flag {
 	OPERATION_FORMATS = 32,
 	/* Its reply is JSON also without --json: it is for programs. */
 	OPERATION_JSON = 64,
+	/* It reads a repository, so any region will do (service/engine_read.h):
+	 * it takes --region as well. */
+	OPERATION_READS = 128,
 };
 
 enum param_kind {

@@ -114,19 +114,25 @@ int own_folders_move(struct own_folders *x, const struct own_folders *from,
 	return failed;
 }
 
+int own_folders_add_region(struct own_folders *x,
+			   const struct resource_region *region, struct err *e)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct err why = { 0 };
+
+	/* One that is not there, or away, lies in nobody's way. */
+	return store_open(region->url, false, &s, &why) == 0
+		       ? own_folders_add_store(x, s, e)
+		       : 0;
+}
+
 int own_folders_add_regions(struct own_folders *x,
 			    const struct resource *repository, struct err *e)
 {
 	const struct resource_repository *r = &repository->repository;
 
-	for (size_t i = 0; i < r->region_count; i++) {
-		CLEANUP(store_close) struct store *s = NULL;
-		struct err why = { 0 };
-
-		/* One that is not there, or away, lies in nobody's way. */
-		if (store_open(r->regions[i].url, false, &s, &why) == 0 &&
-		    own_folders_add_store(x, s, e) < 0)
+	for (size_t i = 0; i < r->region_count; i++)
+		if (own_folders_add_region(x, &r->regions[i], e) < 0)
 			return -1;
-	}
 	return 0;
 }

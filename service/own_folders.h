@@ -36,7 +36,11 @@ int own_folders_add_store(struct own_folders *x, const struct store *s,
 int own_folders_move(struct own_folders *x, const struct own_folders *from,
 		     const char *path, const char *copy, struct err *e)
 	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
-/* Each region of a Repository that can be reached on this machine. */
+/* A region, if it can be reached on this machine. */
+int own_folders_add_region(struct own_folders *x,
+			   const struct resource_region *region, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* Each region of a Repository. */
 int own_folders_add_regions(struct own_folders *x,
 			    const struct resource *repository, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;

@@ -3,6 +3,7 @@
  * each check, and what was found.
  *
  *	✓ weekly-dr passed: restored from us-east in 1.2 s, data 3 h old
+ *	  without eu-west
  *	  etc (5f2c9a01, complete), 812 files, 3.4 MiB
  *
  *	  ✓ tree etc         0.2 s  1014 entries and 3.4 MiB are as they were
@@ -67,6 +68,20 @@ static int add_head(struct buf *b, const struct render_style *style,
 		       " old", e) < 0)
 		return -1;
 	return buf_add_byte(b, '\n', e);
+}
+
+/* "  without eu-west, eu-north" */
+static int add_without(struct buf *b, const json_t *d, struct err *e)
+{
+	const json_t *list = json_object_get(json_object_get(d, "evidence"),
+					     "without");
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (buf_add_str(b, i ? ", " : "  without ", e) < 0 ||
+		    add_text(b, text_of(json_array_get(list, i), "region"), e) <
+			    0)
+			return -1;
+	return json_array_size(list) ? buf_add_byte(b, '\n', e) : 0;
 }
 
 static int add_snapshot(struct buf *b, const struct render_style *style,
@@ -172,7 +187,8 @@ static int draw(struct buf *b, const struct render_style *style,
 	const json_t *checks = json_object_get(d, "checks");
 	const size_t width = widest(checks);
 
-	if (add_head(b, style, d, e) < 0 || add_snapshots(b, style, d, e) < 0)
+	if (add_head(b, style, d, e) < 0 || add_without(b, d, e) < 0 ||
+	    add_snapshots(b, style, d, e) < 0)
 		return -1;
 	for (size_t i = 0; i < json_array_size(checks); i++)
 		if (add_check(b, style, json_array_get(checks, i), width, e) <

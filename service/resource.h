@@ -72,6 +72,8 @@ struct resource_repository {
 	const char *key_file; /* relative to the keys folder, stays inside */
 	struct resource_region *regions; /* at least one */
 	size_t region_count;
+	/* Runs write to another region while the primary is away. */
+	bool failover;
 	int64_t concurrency;
 	int64_t verify_every_ms;
 	int64_t gc_every_ms; /* 0: the service collects no garbage */
@@ -162,7 +164,10 @@ struct resource_drill {
 	const char *cron;
 	const char *time_zone;
 	const char *schedule;
-	const char *region;	       /* NULL: the repository's primary */
+	/* NULL: the repository's primary or, if that is shut away, the best
+	 * of those that the schedule copies to. */
+	const char *region;
+	struct resource_texts without; /* regions that are shut away */
 	int64_t rto_ms;		       /* 0: no target */
 	struct resource_check *checks; /* at least one: tree, if none named */
 	size_t check_count;

@@ -61,7 +61,14 @@ static const struct field fields[] = {
 	  .type = FIELD_TEXT,
 	  .offset = MEMBER(region),
 	  .check = resource_field_check_name,
-	  .doc = "restore from this region; the primary when absent" },
+	  .doc = "restore from this region; when absent from the primary or, "
+		 "if that is shut away, from the best of the others" },
+	{ .key = "without",
+	  .type = FIELD_TEXTS,
+	  .offset = MEMBER(without),
+	  .check = resource_field_check_name,
+	  .doc = "regions that are shut away meanwhile: it has to do without "
+		 "them" },
 	{ .key = "rto",
 	  .type = FIELD_CLOCK,
 	  .offset = MEMBER(rto_ms),

@@ -216,6 +216,12 @@ static const struct field fields[] = {
 	  .fields = region_fields,
 	  .size = sizeof(struct resource_region),
 	  .doc = "the places that each hold a full copy" },
+	{ .key = "failover",
+	  .type = FIELD_BOOL,
+	  .offset = MEMBER(failover),
+	  .fallback = "false",
+	  .doc = "while the primary is away, runs write to the first region "
+		 "of the schedule's replicateTo that can be had" },
 	{ .key = "concurrency",
 	  .type = FIELD_COUNT,
 	  .offset = MEMBER(concurrency),

@@ -344,6 +344,45 @@ static void check_schedule(struct checking *c, const struct after *of)
 		check_floor(c, of, repo, rules);
 }
 
+static bool has_text(const struct resource_texts *texts, const char *text)
+{
+	for (size_t i = 0; i < texts->count; i++)
+		if (strcmp(texts->items[i], text) == 0)
+			return true;
+	return false;
+}
+
+/* What is shut away must be there, and something else must be left. */
+static void check_without(struct checking *c, const struct after *of,
+			  const struct after *schedule,
+			  const struct after *repo)
+{
+	const struct resource_drill *d = &of->resource->drill;
+	const struct resource_texts *to =
+		&schedule->resource->schedule.replicate_to;
+	const struct resource_region *primary = resource_region(repo->resource,
+								NULL);
+	const struct spot at = { { "without" }, -1 };
+	bool is_left = d->region ? !has_text(&d->without, d->region)
+				 : primary && !has_text(&d->without,
+							primary->name);
+
+	for (size_t i = 0; i < d->without.count; i++) {
+		const struct spot spot = { { "without" }, (int64_t)i };
+
+		check_region(c, of, repo, d->without.items[i], &spot);
+	}
+	for (size_t i = 0; !d->region && i < to->count; i++)
+		is_left = is_left || !has_text(&d->without, to->items[i]);
+	if (is_left || d->without.count == 0)
+		return;
+	if (report(c, of, schedule->item ? schedule : repo, &at,
+		   "found no region that is left to restore from"))
+		problem_mend(c->problems,
+			     "shut fewer away, or name more regions in the "
+			     "schedule's replicateTo");
+}
+
 static void check_drill(struct checking *c, const struct after *of)
 {
 	const struct resource_drill *d = &of->resource->drill;
@@ -355,19 +394,20 @@ static void check_drill(struct checking *c, const struct after *of)
 	char what[800];
 
 	schedule = need(c, of, RESOURCE_SCHEDULE, d->schedule, &schedule_at);
-	if (schedule == NULL || d->region == NULL)
+	if (schedule == NULL)
 		return;
 	s = &schedule->resource->schedule;
 	repo = find(c, RESOURCE_REPOSITORY, s->repository);
 	if (repo == NULL)
 		return;
+	check_without(c, of, schedule, repo);
+	if (d->region == NULL)
+		return;
 	check_region(c, of, repo, d->region, &region_at);
 	region = resource_region(repo->resource, d->region);
-	if (region == NULL || region->primary)
+	if (region == NULL || region->primary ||
+	    has_text(&s->replicate_to, d->region))
 		return;
-	for (size_t i = 0; i < s->replicate_to.count; i++)
-		if (strcmp(s->replicate_to.items[i], d->region) == 0)
-			return;
 	(void)snprintf(what, sizeof(what),
 		       "found region %s, to which Schedule %s copies nothing",
 		       text_quote_str(d->region).s,

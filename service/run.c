@@ -43,6 +43,17 @@ int run_clock_is_sure(const struct run *r, struct run_result *result,
 	return 0;
 }
 
+bool run_is_without(const struct run *r, const char *region)
+{
+	const struct resource_texts *names = r->drill ? &r->drill->drill.without
+						      : NULL;
+
+	for (size_t i = 0; names && i < names->count; i++)
+		if (strcmp(names->items[i], region) == 0)
+			return true;
+	return false;
+}
+
 static const char *state_name(enum run_state state)
 {
 	static const char *const names[] = { [RUN_SUCCEEDED] = "succeeded",

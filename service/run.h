@@ -58,12 +58,22 @@ struct run {
 	struct resource **sources;
 	size_t source_count;
 
+	/* The region that it writes to, once that is settled (run_region.h);
+	 * and why that is not the primary, or "". */
+	const struct resource_region *written;
+	char not_primary[300];
+
 	struct catalog *catalog;
 	const struct config *config;
 	const atomic_bool *stop;
 	bool confines; /* its process is its own, and gives up what it can */
 	enum run_confinement confinement;
+	/* The kernel keeps it from the regions that its drill shuts away. */
+	bool shuts_away;
 };
+
+/* Whether the run is a drill that does without that region. */
+bool run_is_without(const struct run *r, const char *region) NONNULL(1, 2);
 
 enum run_state {
 	RUN_SUCCEEDED,

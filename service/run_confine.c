@@ -163,7 +163,58 @@ static int add_subvolumes(struct places *p, const struct run *r, struct err *e)
 	return 0;
 }
 
+/* ---- What a drill shuts away -------------------------------------------- */
+
+/* Whether path lies in one of the places that may be read, by their names. */
+static bool is_open_to(const struct places *p, const char *path)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const size_t n = strlen(p->v[i].path);
+
+		if ((p->v[i].rights & SANDBOX_READ) &&
+		    strncmp(path, p->v[i].path, n) == 0 &&
+		    (path[n] == '/' || path[n] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether none of the regions can be read: a folder that is in none of the
+ * places, or one that is elsewhere, while there is no connecting.  They are not
+ * touched to find out: one may hang.
+ */
+static bool are_shut_away(const struct run *r, const struct places *p,
+			  const struct sandbox *s)
+{
+	const struct resource_repository *all = &r->repository->repository;
+
+	for (size_t i = 0; i < all->region_count; i++) {
+		const char *url = all->regions[i].url;
+		const bool local = strncmp(url, "file:///", 8) == 0;
+
+		if (!run_is_without(r, all->regions[i].name))
+			continue;
+		if (local ? strchr(url, '%') || is_open_to(p, url + 7)
+			  : s->connects)
+			return false;
+	}
+	return !s->reads;
+}
+
 /* ---- Giving it up ------------------------------------------------------- */
+
+static int find_regions(const struct run *r, struct own_folders *own,
+			struct err *e)
+{
+	const struct resource_repository *all = &r->repository->repository;
+
+	for (size_t i = 0; i < all->region_count; i++)
+		if (!run_is_without(r, all->regions[i].name) &&
+		    own_folders_add_region(own, &all->regions[i], e) < 0)
+			return -1;
+	return 0;
+}
 
 /* State, cache and regions; those that are on this machine. */
 static int find_own(const struct run *r, struct own_folders *own, struct err *e)
@@ -176,14 +227,14 @@ static int find_own(const struct run *r, struct own_folders *own, struct err *e)
 	return own_folders_add_path(own, config_text(r->config, CONFIG_STATE),
 				    e) < 0 ||
 			       own_folders_add_path(own, cache, e) < 0 ||
-			       own_folders_add_regions(own, r->repository, e) <
-				       0
+			       find_regions(r, own, e) < 0
 		       ? -1
 		       : 0;
 }
 
 /* Whether it holds; if not, the next step tries again. */
-static bool enter(const struct run *r, const struct sandbox *s)
+static bool enter(struct run *r, const struct sandbox *s,
+		  const struct places *p)
 {
 	struct sandbox_state state = { 0 };
 	struct err e = { 0 };
@@ -195,6 +246,7 @@ static bool enter(const struct run *r, const struct sandbox *s)
 			    "the run is not confined as it "
 			    "should be",
 			    &e);
+	r->shuts_away = entered && state.landlock > 0 && are_shut_away(r, p, s);
 	sandbox_tell(&state, text);
 	log_event(r->confinement == RUN_FREE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
 		  "confined by %s: it writes to its own folders%s%s", text,
@@ -208,13 +260,15 @@ static int confine(struct run *r, enum run_confinement level,
 {
 	struct places p = { 0 };
 	char folder[4096], key[4096], drills[4096];
+	const size_t without = r->drill ? r->drill->drill.without.count : 0;
 	struct sandbox s = {
 		.reads = level == RUN_READS,
 		.executes = has_commands(r->drill),
 		.attributes = r->drill != NULL,
 		/* A region that is elsewhere, or cannot be asked now. */
 		.connects = own->count <
-			    2 + r->repository->repository.region_count,
+			    2 + r->repository->repository.region_count -
+				    without,
 	};
 	const int failed = add_own(&p, own, e) < 0 ||
 			   (r->drill && add_drills(&p, r, drills, e) < 0) ||
@@ -226,7 +280,7 @@ static int confine(struct run *r, enum run_confinement level,
 	s.places = p.v;
 	s.place_count = p.n;
 	if (!failed)
-		entered = enter(r, &s);
+		entered = enter(r, &s, &p);
 	free(p.v);
 	if (entered)
 		r->confinement = level;

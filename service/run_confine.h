@@ -12,7 +12,7 @@
  *	replicate, verify, retain, report, gc
  *			read those, the system's own folders and the keys only
  *	drill		so, too, and gives owners, modes and devices, below the
- *			state folder
+ *			state folder; not the regions that it shuts away
  *
  * None of them starts programs, but for two. What hooks, commands and
  * providers of volumes need is the administrator's to say, sudo or mount among

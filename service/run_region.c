@@ -6,8 +6,10 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "service/catalog_keep.h"
+#include "service/region_health.h"
 
 const struct resource_region *run_region_primary(const struct run *r)
 {
@@ -22,10 +24,12 @@ const struct resource_region *run_region_primary(const struct run *r)
 struct known {
 	const char *region;
 	struct instant seen_ok, failed, listed;
-	struct buf inventory;
+	struct region_fact fact;
+	bool is_first;
 };
 
-static int recall(void *arg, const struct catalog_region *row, struct err *e)
+static int recall(void *arg, const struct catalog_region *row,
+		  struct err *e UNUSED)
 {
 	struct known *k = arg;
 
@@ -34,34 +38,34 @@ static int recall(void *arg, const struct catalog_region *row, struct err *e)
 	k->seen_ok = row->seen_ok;
 	k->failed = row->failed;
 	k->listed = row->listed;
-	buf_clear(&k->inventory);
-	return buf_add_str(&k->inventory, row->inventory_json, e);
+	k->is_first = !region_health_read(row->inventory_json, &k->fact);
+	return 0;
 }
 
-/* Note whether the region answered; why NULL when it did. */
+/* Note how the region answered; why NULL when it did. */
 static int note(struct run *r, const struct resource_region *region,
-		const struct err *why, struct err *e)
+		const struct err *why, int64_t took_ms, struct err *e)
 {
-	struct known known = { .region = region->name };
+	struct known known = { .region = region->name, .is_first = true };
 	struct catalog_region row = { .repository = r->repository->name,
 				      .region = region->name,
 				      .url = region->url,
 				      .primary = region->primary };
-	int failed;
+	CLEANUP(buf_done) struct buf health;
 
-	buf_init(&known.inventory, (size_t)16 << 20);
-	failed = catalog_regions(r->catalog, r->repository->name, recall,
-				 &known, e);
+	buf_init(&health, 256);
+	if (catalog_regions(r->catalog, r->repository->name, recall, &known,
+			    e) < 0)
+		return -1;
+	region_choice_learn(&known.fact, known.is_first, why ? -1 : took_ms);
+	if (region_health_write(&known.fact, &health, e) < 0)
+		return -1;
 	row.seen_ok = why ? known.seen_ok : clock_now();
 	row.failed = why ? clock_now() : known.failed;
 	row.message = why ? why->text : "";
 	row.listed = known.listed;
-	row.inventory_json = known.inventory.len ? buf_str(&known.inventory)
-						 : NULL;
-	if (failed >= 0)
-		failed = catalog_region_put(r->catalog, &row, e);
-	buf_done(&known.inventory);
-	return failed < 0 ? -1 : 0;
+	row.inventory_json = buf_str(&health);
+	return catalog_region_put(r->catalog, &row, e) < 0 ? -1 : 0;
 }
 
 int run_region_key(const struct run *r, struct keyring_credential **ret,
@@ -91,18 +95,65 @@ int run_region_open(struct run *r, const struct resource_region *region,
 		    struct repository **ret, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *opened = NULL;
+	const int64_t began_ms = clock_boot_ms();
 	struct err why = { 0 };
 
 	if (open_region(r, region, &opened, &why) < 0) {
-		if (note(r, region, &why, e) < 0)
+		if (note(r, region, &why, 0, e) < 0)
 			return -1;
 		*e = why;
 		return err_wrap(e, "region %s of repository %s",
 				text_quote_str(region->name).s,
 				text_quote_str(r->repository->name).s);
 	}
-	if (note(r, region, NULL, e) < 0)
+	if (note(r, region, NULL, clock_boot_ms() - began_ms, e) < 0)
 		return -1;
 	*ret = TAKE(opened);
 	return 0;
+}
+
+/* ---- When the primary is away ------------------------------------------- */
+
+static int open_another(struct run *r, const struct err *why,
+			struct repository **ret)
+{
+	const struct resource_texts *names =
+		&r->schedule->schedule.replicate_to;
+
+	for (size_t i = 0; i < names->count; i++) {
+		const struct resource_region *region = resource_region(
+			r->repository, names->items[i]);
+		struct err ignored = { 0 };
+
+		if (!region || region->primary ||
+		    run_region_open(r, region, ret, &ignored) < 0)
+			continue;
+		r->written = region;
+		(void)snprintf(r->not_primary, sizeof(r->not_primary), "%.299s",
+			       why->text);
+		log_event(LOG_LEVEL_WARN,
+			  "the run writes to region %s, as the primary is "
+			  "away: %s",
+			  region->name, why->text);
+		return 0;
+	}
+	return -1;
+}
+
+int run_region_written(struct run *r, struct repository **ret, struct err *e)
+{
+	const struct resource_region *region = r->written
+						       ? r->written
+						       : run_region_primary(r);
+
+	if (run_region_open(r, region, ret, e) == 0) {
+		r->written = region;
+		return 0;
+	}
+	/* Something else than a folder may be where it should be. */
+	if (!region->primary || !r->repository->repository.failover ||
+	    !r->schedule || r->drill ||
+	    (e->code != ERR_USAGE && !region_choice_is_away(e)))
+		return -1;
+	return open_another(r, e, ret);
 }

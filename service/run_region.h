@@ -25,6 +25,15 @@ int run_region_open(struct run *r, const struct resource_region *region,
 int run_region_key(const struct run *r, struct keyring_credential **ret,
 		   struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 
+/*
+ * Open the region that the run writes to, which is then r->written: the
+ * primary or, when that is away and the Repository says `failover`, the first
+ * of the schedule's replicateTo that opens.  A run does not go back to the
+ * primary: the next one does, and brings it what it missed (step_replicate.c).
+ */
+int run_region_written(struct run *r, struct repository **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
 /* The region that is written first. */
 const struct resource_region *run_region_primary(const struct run *r) NONNULL(1)
 	RETURNS_NONNULL;

@@ -22,7 +22,8 @@ static int put(struct run *r, const char *source, struct object_id id,
 		.run = r->id,
 		.source = source,
 		.step = "snapshot",
-		.region = run_region_primary(r)->name,
+		.region =
+			(r->written ? r->written : run_region_primary(r))->name,
 		.state = state,
 		.started = now,
 		.message = "",
@@ -53,7 +54,7 @@ struct search {
 	const char *source;
 	bool finished_only;
 	bool found;
-	struct object_id id;
+	struct run_snapshot snapshot;
 };
 
 static int look(void *arg, const struct catalog_step *row, struct err *e UNUSED)
@@ -69,7 +70,9 @@ static int look(void *arg, const struct catalog_step *row, struct err *e UNUSED)
 		return 0;
 	details = json_loads(row->details_json, 0, NULL);
 	id = json_string_value(json_object_get(details, "snapshot"));
-	s->found = id && object_id_parse(id, &s->id);
+	s->found = id && object_id_parse(id, &s->snapshot.id);
+	(void)snprintf(s->snapshot.region, sizeof(s->snapshot.region), "%s",
+		       row->region);
 	json_decref(details);
 	return 0;
 }
@@ -83,7 +86,7 @@ int run_snapshot_get(struct run *r, const char *source, struct object_id *ret,
 		return -1;
 	if (!s.found)
 		return 0;
-	*ret = s.id;
+	*ret = s.snapshot.id;
 	return 1;
 }
 
@@ -103,12 +106,12 @@ static int add_attempt(void *arg, const struct catalog_run *row,
 }
 
 int run_snapshot_begun(struct run *r, const char *source,
-		       struct object_id **ret, size_t *ret_n, struct err *e)
+		       struct run_snapshot **ret, size_t *ret_n, struct err *e)
 {
 	const struct catalog_run_filter filter = { .occurrence = r->occurrence,
 						   .limit = ATTEMPTS_MAX };
 	struct attempts a = { .runs = { r->id }, .n = 1 };
-	struct object_id *ids;
+	struct run_snapshot *all;
 	size_t n = 0;
 
 	if (r->occurrence) {
@@ -116,20 +119,20 @@ int run_snapshot_begun(struct run *r, const char *source,
 		if (catalog_runs(r->catalog, &filter, add_attempt, &a, e) < 0)
 			return -1;
 	}
-	ids = calloc(a.n + 1, sizeof(*ids));
-	if (!ids)
+	all = calloc(a.n + 1, sizeof(*all));
+	if (!all)
 		return err_oom(e);
 	for (size_t i = 0; i < a.n; i++) {
 		struct search s = { .source = source };
 
 		if (catalog_steps(r->catalog, a.runs[i], look, &s, e) < 0) {
-			free(ids);
+			free(all);
 			return -1;
 		}
 		if (s.found)
-			ids[n++] = s.id;
+			all[n++] = s.snapshot;
 	}
-	*ret = ids;
+	*ret = all;
 	*ret_n = n;
 	return 0;
 }

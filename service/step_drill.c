@@ -11,12 +11,17 @@
 #include "service/catalog_keep.h"
 #include "service/drill.h"
 #include "service/engine.h"
+#include "service/region_health.h"
 #include "service/step.h"
 
 #define EVIDENCE_BYTES ((size_t)16 << 20)
+/* As many as a Repository may declare. */
+#define REGIONS_MAX 16
 
 /* What the plan points at. */
 struct papers {
+	const struct resource_region *regions[REGIONS_MAX];
+	size_t region_count;
 	char key_file[PATH_MAX];
 	char folder[PATH_MAX];
 	const char **sources;
@@ -55,17 +60,89 @@ static int join(char out[PATH_MAX], const char *folder, const char *name,
 	return 0;
 }
 
-static int plan(const struct run *r, struct papers *p, struct drill_plan *ret,
-		struct err *e)
+/* ---- From where --------------------------------------------------------- */
+
+/* How old what a region has of the run's sources would be: as of the catalog.
+ */
+struct newest {
+	const struct run *run;
+	const char *region;
+	struct region_fact *fact;
+};
+
+static int see_newest(void *arg, const struct catalog_newest *row,
+		      struct err *e UNUSED)
 {
-	const struct resource_drill *d = &r->drill->drill;
+	const struct newest *n = arg;
+	struct instant *oldest = &n->fact->received;
+
+	if (strcmp(row->region, n->region) != 0)
+		return 0;
+	for (size_t i = 0; i < n->run->source_count; i++)
+		if (strcmp(row->source, n->run->sources[i]->name) == 0 &&
+		    (oldest->sec == 0 ||
+		     instant_compare(row->received, *oldest) < 0))
+			*oldest = row->received;
+	return 0;
+}
+
+/* Those that the schedule copies to, in the order of what is known of them. */
+static int find_others(const struct run *r, struct papers *p, struct err *e)
+{
+	const struct resource_texts *names =
+		&r->schedule->schedule.replicate_to;
+	const struct resource_region *all[REGIONS_MAX];
+	struct region_fact facts[REGIONS_MAX];
+	size_t order[REGIONS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < names->count && n < REGIONS_MAX; i++) {
+		const struct resource_region *region = resource_region(
+			r->repository, names->items[i]);
+		struct newest newest = { r, names->items[i], &facts[n] };
+
+		if (!region || run_is_without(r, region->name))
+			continue;
+		if (region_health_get(r->catalog, r->repository->name,
+				      region->name, &facts[n], e) < 0 ||
+		    catalog_newest(r->catalog, r->repository->name, NULL,
+				   see_newest, &newest, e) < 0)
+			return -1;
+		all[n++] = region;
+	}
+	region_choice_order(facts, n, true, order);
+	for (size_t i = 0; i < n; i++)
+		p->regions[p->region_count++] = all[order[i]];
+	return 0;
+}
+
+/* The one that is named; else the primary, unless that is shut away. */
+static int find_regions(const struct run *r, struct papers *p, struct err *e)
+{
+	const char *name = r->drill->drill.region;
 	const struct resource_region *region = resource_region(r->repository,
-							       d->region);
+							       name);
 
 	if (!region)
 		return err_set(e, ERR_NOT_FOUND,
 			       "repository %s has no region %s",
-			       r->repository->name, d->region);
+			       r->repository->name, name);
+	if (!run_is_without(r, region->name))
+		p->regions[p->region_count++] = region;
+	else if (!name && find_others(r, p, e) < 0)
+		return -1;
+	return p->region_count ? 0
+			       : err_set(e, ERR_NOT_FOUND,
+					 "no region is left to restore from");
+}
+
+static int plan(const struct run *r, struct papers *p, struct drill_plan *ret,
+		struct err *e)
+{
+	const struct resource_drill *d = &r->drill->drill;
+
+	if (find_regions(r, p, e) < 0)
+		return -1;
 	p->sources = calloc(r->source_count + 1, sizeof(*p->sources));
 	if (!p->sources)
 		return err_oom(e);
@@ -80,8 +157,8 @@ static int plan(const struct run *r, struct papers *p, struct drill_plan *ret,
 	    join(p->folder, config_text(r->config, CONFIG_STATE), "drills", e) <
 		    0)
 		return -1;
-	*ret = (struct drill_plan){ .region = region->name,
-				    .url = region->url,
+	*ret = (struct drill_plan){ .regions = p->regions,
+				    .region_count = p->region_count,
 				    .key_file = p->key_file,
 				    .sources = p->sources,
 				    .source_count = r->source_count,
@@ -95,8 +172,39 @@ static int plan(const struct run *r, struct papers *p, struct drill_plan *ret,
 	return 0;
 }
 
-/* {"url","host","root","program","snapshots"} */
-static int write_evidence(struct papers *p, const struct drill_plan *plan,
+/* ---- The evidence ------------------------------------------------------- */
+
+static void write_seconds(struct json *j, const char *key, int64_t ms,
+			  bool known)
+{
+	if (known)
+		json_kv_double(j, key, (double)ms / 1000.0);
+	else
+		json_kv_str(j, key, NULL);
+}
+
+/* What it had to do without, and whether the kernel saw to that. */
+static void write_without(const struct run *r, struct json *j)
+{
+	const struct resource_repository *all = &r->repository->repository;
+
+	json_key(j, "without");
+	json_begin_list(j);
+	for (size_t i = 0; i < all->region_count; i++) {
+		if (!run_is_without(r, all->regions[i].name))
+			continue;
+		json_begin_object(j);
+		json_kv_str(j, "region", all->regions[i].name);
+		json_kv_str(j, "url", all->regions[i].url);
+		json_kv_bool(j, "kept_out", r->shuts_away);
+		json_end_object(j);
+	}
+	json_end_list(j);
+}
+
+/* {"region","url","without","rto_seconds",…,"host",…,"snapshots"} */
+static int write_evidence(const struct run *r, struct papers *p,
+			  const struct drill_plan *plan,
 			  const struct drill_outcome *o, struct err *e)
 {
 	char host[256];
@@ -105,7 +213,13 @@ static int write_evidence(struct papers *p, const struct drill_plan *plan,
 	engine_host(host, sizeof(host));
 	json_init(&j, json_to_buf, &p->evidence);
 	json_begin_object(&j);
-	json_kv_str(&j, "url", plan->url);
+	json_kv_str(&j, "region", o->region->name);
+	json_kv_str(&j, "url", o->region->url);
+	write_without(r, &j);
+	write_seconds(&j, "rto_seconds", o->rto_ms, o->rto_ms >= 0);
+	write_seconds(&j, "rto_target_seconds", plan->rto_ms, plan->rto_ms > 0);
+	write_seconds(&j, "rpo_seconds", o->rpo_ms, o->rpo_ms >= 0);
+	write_seconds(&j, "rpo_target_seconds", plan->rpo_ms, plan->rpo_ms > 0);
 	json_kv_str(&j, "host", host);
 	json_kv_bool(&j, "root", geteuid() == 0);
 	json_kv_str(&j, "program", "snapctld " SNAPCTL_VERSION);
@@ -117,7 +231,6 @@ static int write_evidence(struct papers *p, const struct drill_plan *plan,
 
 /* What the step and the audit record say of it. */
 static int write_details(struct papers *p, int64_t id,
-			 const struct drill_plan *plan,
 			 const struct drill_outcome *o, struct err *e)
 {
 	struct json j;
@@ -126,7 +239,7 @@ static int write_details(struct papers *p, int64_t id,
 	json_begin_object(&j);
 	json_kv_int(&j, "drill", id);
 	json_kv_bool(&j, "passed", o->passed);
-	json_kv_str(&j, "region", plan->region);
+	json_kv_str(&j, "region", o->region->name);
 	json_kv_str(&j, "snapshot", o->snapshot);
 	json_kv_int(&j, "rto_ms", o->rto_ms);
 	json_kv_int(&j, "rpo_ms", o->rpo_ms);
@@ -141,7 +254,7 @@ static int put(struct run *r, struct papers *p, const struct drill_plan *plan,
 		.drill = r->name,
 		.schedule = r->schedule->name,
 		.repository = r->repository->name,
-		.region = plan->region,
+		.region = o->region->name,
 		.source = buf_str(&p->source_names),
 		.snapshot = o->snapshot,
 		.run = r->id,
@@ -166,7 +279,7 @@ static int put(struct run *r, struct papers *p, const struct drill_plan *plan,
 
 	(void)snprintf(object, sizeof(object), "Drill/%s", r->name);
 	if (catalog_drill_put(r->catalog, &row, &id, e) < 0 ||
-	    write_details(p, id, plan, o, e) < 0)
+	    write_details(p, id, o, e) < 0)
 		return -1;
 	return catalog_audit_add(r->catalog, &actor, "drill.run", object,
 				 buf_str(&p->details), e);
@@ -177,7 +290,7 @@ static int record(struct run *r, struct papers *p,
 		  const struct drill_plan *plan, const struct drill_outcome *o,
 		  struct err *e)
 {
-	if (write_evidence(p, plan, o, e) < 0 ||
+	if (write_evidence(r, p, plan, o, e) < 0 ||
 	    catalog_begin(r->catalog, e) < 0)
 		return -1;
 	if (put(r, p, plan, o, e) == 0)

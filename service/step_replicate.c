@@ -3,6 +3,15 @@
  * date, the run's new snapshots first (they are the newest of their sources),
  * then what it missed before.
  *
+ * Before that the primary gets what only the others have: what runs wrote
+ * there while it was away, or what a region that is the primary no more had
+ * not passed on.  Nothing is known of how that came about, nor needs to be: by
+ * inventory it is what another region lists, and the primary neither has nor
+ * has deleted.  A run that wrote elsewhere, because the primary is away,
+ * copies from there, to the primary as well, should it be back.
+ *
+ * Deletions spread from the primary only.
+ *
  * Regions are independent: one that fails is told of, and the others go on.
  * What arrived stays, so that a retry goes on from there.  How far a region
  * is behind stands in the catalog, one row for each, with the RPO it is
@@ -18,6 +27,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "service/engine.h"
 #include "service/mirror.h"
@@ -26,16 +36,19 @@
 #include "storage/replicate.h"
 
 #define DETAILS_MAX ((size_t)1 << 20)
+#define MESSAGE_MAX sizeof(((struct run_result *)NULL)->message)
 /* Each has a pipeline of its own, of a few dozen MB. */
 #define AT_ONCE 4
 
 /* One region's turn. */
 struct copying {
 	struct run *run;
+	const struct resource_region *source; /* what `from` is */
 	const struct resource_region *region;
 	struct repository *from;
 	struct replicate_reading *reading;
 	struct repository *to;
+	bool is_catching_up; /* to the primary, of what it missed */
 	struct replicate_result result;
 	char first_failure[300];
 	uint64_t missing; /* after the copying */
@@ -96,10 +109,16 @@ static int on_done(void *arg, const struct replicate_one *one, struct err *e)
 			   x->region->name, one->snapshot, clock_now(), e);
 }
 
-static int copy(struct copying *x, struct err *e)
+static int copy(struct copying *x, const struct object_id *only, size_t n,
+		struct err *e)
 {
 	char host[256];
 	const struct replicate_options o = {
+		.only = only,
+		.n_only = n,
+		.without_tombstones = x->is_catching_up ||
+				      !x->run->written->primary,
+		.read_limit = x->source->down_bytes,
 		.reading = x->reading,
 		.write_limit = x->region->up_bytes,
 		.host = host,
@@ -109,56 +128,95 @@ static int copy(struct copying *x, struct err *e)
 	};
 
 	engine_host(host, sizeof(host));
-	if (open_target(x, e) < 0 ||
-	    run_region_open(x->run, x->region, &x->to, e) < 0)
-		return -1;
 	return replicate_run(x->from, x->to, &o, &x->result, e);
 }
 
-/* The newest complete snapshot of one source in the region. */
+/* ---- What the primary missed -------------------------------------------- */
+
+struct missed {
+	struct object_id *v;
+	size_t n, room;
+};
+
+static int see_missed(void *arg, const struct repository_snapshot *s,
+		      unsigned int where, struct err *e)
+{
+	struct missed *m = arg;
+
+	if (where != REPLICATE_FROM)
+		return 0;
+	if (m->n == m->room) {
+		const size_t room = m->room ? 2 * m->room : 64;
+		struct object_id *more = reallocarray(m->v, room,
+						      sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		m->v = more;
+		m->room = room;
+	}
+	m->v[m->n++] = s->manifest.snapshot;
+	return 0;
+}
+
+/* *ret: how many there were. */
+static int catch_up(struct copying *x, size_t *ret, struct err *e)
+{
+	struct missed m = { .n = 0 };
+	int failed = replicate_compare(x->from, x->to, see_missed, &m, NULL, e);
+
+	*ret = m.n;
+	if (!failed && m.n)
+		failed = copy(x, m.v, m.n, e);
+	free(m.v);
+	return failed;
+}
+
+/* ---- How far a region is ------------------------------------------------ */
+
+/* The newest complete snapshot of each of the run's sources in the region. */
 struct newest {
 	struct copying *x;
-	const char *source;
-	struct instant received;
-	bool found;
+	struct instant *received; /* or 0 */
 };
 
 static int see(void *arg, const struct repository_snapshot *s,
 	       unsigned int where, struct err *e UNUSED)
 {
 	struct newest *n = arg;
+	const struct run *r = n->x->run;
 
 	if (where == REPLICATE_FROM)
-		n->x->missing += n->source == NULL;
-	if ((where & REPLICATE_TO) && n->source &&
-	    s->manifest.state == MANIFEST_COMPLETE &&
-	    strcmp(s->manifest.source, n->source) == 0) {
-		n->received = s->received;
-		n->found = true;
-	}
+		n->x->missing++;
+	if (!(where & REPLICATE_TO) || s->manifest.state != MANIFEST_COMPLETE)
+		return 0;
+	for (size_t i = 0; i < r->source_count; i++)
+		if (strcmp(s->manifest.source, r->sources[i]->name) == 0)
+			n->received[i] = s->received;
 	return 0;
 }
 
 static int measure(struct copying *x, struct err *e)
 {
-	struct newest all = { .x = x };
+	const size_t count = x->run->source_count;
+	struct newest n = { .x = x };
+	int failed;
 
-	if (replicate_compare(x->from, x->to, see, &all, NULL, e) < 0)
-		return -1;
-	for (size_t i = 0; i < x->run->source_count; i++) {
-		struct newest n = { .x = x,
-				    .source = x->run->sources[i]->name };
+	n.received = calloc(count + 1, sizeof(*n.received));
+	if (!n.received)
+		return err_oom(e);
+	failed = replicate_compare(x->from, x->to, see, &n, NULL, e);
+	for (size_t i = 0; !failed && i < count; i++) {
+		const struct instant t = n.received[i];
 
-		if (replicate_compare(x->from, x->to, see, &n, NULL, e) < 0)
-			return -1;
-		x->bare = x->bare || !n.found;
-		if (n.found && (!x->has_oldest ||
-				instant_compare(n.received, x->oldest) < 0)) {
-			x->oldest = n.received;
-			x->has_oldest = true;
-		}
+		if (t.sec == 0)
+			x->bare = true;
+		else if (!x->has_oldest || instant_compare(t, x->oldest) < 0)
+			x->oldest = t;
+		x->has_oldest = x->has_oldest || t.sec != 0;
 	}
-	return 0;
+	free(n.received);
+	return failed ? -1 : 0;
 }
 
 static void write_details(const struct copying *x, struct instant now,
@@ -212,49 +270,199 @@ static int record(const struct copying *x, struct instant started,
 	return catalog_step_put(x->run->catalog, &row, e);
 }
 
-/* ---- All of them -------------------------------------------------------- */
+/*
+ * What came of a region: 1 it is up to date, 0 something is not, which message
+ * says unless it says something already; -1.
+ */
+static int conclude(struct copying *x, struct instant started,
+		    const struct err *why, char message[MESSAGE_MAX],
+		    struct err *e)
+{
+	CLEANUP(buf_done) struct buf details;
+
+	buf_init(&details, DETAILS_MAX);
+	if (why && run_stopped(x->run, e) < 0)
+		return -1;
+	if (record(x, started, why, &details, e) < 0)
+		return -1;
+	if (!why && !x->result.failed)
+		return 1;
+	if (!*message)
+		(void)snprintf(message, MESSAGE_MAX, "region %.63s: %.220s",
+			       x->region->name,
+			       why ? why->text : x->first_failure);
+	return 0;
+}
+
+static int open_to(struct copying *x, struct err *e)
+{
+	return open_target(x, e) < 0 ||
+			       run_region_open(x->run, x->region, &x->to, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* ---- The primary, first ------------------------------------------------- */
+
+/* The step as a whole. */
+struct step {
+	struct run *run;
+	struct repository *from; /* the region that the run writes to */
+	struct replicate_reading *reading;
+	struct run_result *result;
+	size_t regions, served;
+	struct replicate_result caught_up; /* of all regions */
+};
+
+/* One row for the primary, of what it got from all of them. */
+static void add_up(struct step *t, struct copying *x)
+{
+	x->result.copied += t->caught_up.copied;
+	x->result.failed += t->caught_up.failed;
+	x->result.records += t->caught_up.records;
+	x->result.chunks += t->caught_up.chunks;
+	x->result.bytes += t->caught_up.bytes;
+	t->caught_up = x->result;
+}
+
+/*
+ * Bring to the primary what region has of what it missed.  One that is away
+ * is told of when it is served.
+ */
+static int fetch_missed(struct step *t, const struct resource_region *region,
+			struct err *e)
+{
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct copying x = { .run = t->run,
+			     .source = region,
+			     .region = t->run->written,
+			     .to = t->from,
+			     .is_catching_up = true };
+	const struct instant started = clock_now();
+	struct err why = { 0 };
+	size_t missed = 0;
+	bool failed;
+
+	if (run_region_open(t->run, region, &from, &why) < 0)
+		return 1;
+	x.from = from;
+	failed = catch_up(&x, &missed, &why) < 0;
+	if (missed == 0 && !failed)
+		return 1;
+	log_event(LOG_LEVEL_INFO,
+		  "region %s missed %zu snapshots that region %s has",
+		  x.region->name, missed, region->name);
+	add_up(t, &x);
+	return conclude(&x, started, failed ? &why : NULL, t->result->message,
+			e);
+}
+
+/* The primary is away: should it be back, it is brought up to date now. */
+static int serve_primary(struct step *t, struct err *e)
+{
+	struct run *r = t->run;
+	CLEANUP(copying_done)
+	struct copying x = { .run = r,
+			     .source = r->written,
+			     .region = run_region_primary(r),
+			     .from = t->from,
+			     .reading = t->reading,
+			     .is_catching_up = true };
+	const struct instant started = clock_now();
+	struct err why = { 0 };
+	size_t missed = 0;
+	const bool failed = run_region_open(r, x.region, &x.to, &why) < 0 ||
+			    catch_up(&x, &missed, &why) < 0 ||
+			    measure(&x, &why) < 0;
+
+	if (!failed)
+		return conclude(&x, started, NULL, t->result->message, e);
+	(void)snprintf(t->result->message, sizeof(t->result->message),
+		       "the primary is away, and snapshots went to region "
+		       "%.63s: %.150s",
+		       r->written->name, why.text);
+	return conclude(&x, started, &why, t->result->message, e);
+}
+
+/* The nth of replicateTo, if the run does not write to it; or NULL. */
+static const struct resource_region *other_region(const struct run *r, size_t n)
+{
+	const struct resource_texts *names =
+		&r->schedule->schedule.replicate_to;
+	/* Validated when it was applied. */
+	const struct resource_region *region = resource_region(r->repository,
+							       names->items[n]);
+
+	return region && !region->primary && region != r->written ? region
+								  : NULL;
+}
+
+/* Before the others are served from it, or to it. */
+static int do_primary(struct step *t, struct err *e)
+{
+	const struct run *r = t->run;
+	int one;
+
+	if (!r->written->primary) {
+		one = serve_primary(t, e);
+		t->regions++;
+		t->served += one > 0;
+		return one < 0 ? -1 : 0;
+	}
+	for (size_t i = 0; i < r->schedule->schedule.replicate_to.count; i++) {
+		const struct resource_region *region = other_region(r, i);
+
+		if (run_stopped(r, e) < 0)
+			return -1;
+		if (!region)
+			continue;
+		one = fetch_missed(t, region, e);
+		if (one < 0)
+			return -1;
+		t->regions++;
+		t->served += (size_t)one;
+	}
+	return 0;
+}
+
+/* ---- All others, at once ------------------------------------------------ */
 
 /* One region's turn, as the others see it. */
 struct turn {
 	const struct resource_region *region;
 	bool done; /* served and recorded, well or not */
 	bool well; /* it is up to date */
-	char message[300];
+	char message[MESSAGE_MAX];
 	struct err e; /* when it was not done */
 };
 
 struct turns {
-	struct run *run;
-	struct repository *from;
-	struct replicate_reading *reading;
+	struct step *step;
 	struct turn *v;
 	size_t n;
 	atomic_size_t next;
 };
 
-static int serve(struct run *r, const struct turns *all, struct turn *t,
+/* Bring a region up to date. */
+static int serve(struct run *r, const struct step *step, struct turn *t,
 		 struct err *e)
 {
 	CLEANUP(copying_done)
 	struct copying x = { .run = r,
+			     .source = r->written,
 			     .region = t->region,
-			     .from = all->from,
-			     .reading = all->reading };
-	CLEANUP(buf_done) struct buf details;
+			     .from = step->from,
+			     .reading = step->reading };
 	const struct instant started = clock_now();
 	struct err why = { 0 };
-	const bool failed = copy(&x, &why) < 0 || measure(&x, &why) < 0;
+	const bool failed = open_to(&x, &why) < 0 ||
+			    copy(&x, NULL, 0, &why) < 0 ||
+			    measure(&x, &why) < 0;
+	const int one = conclude(&x, started, failed ? &why : NULL, t->message,
+				 e);
 
-	buf_init(&details, DETAILS_MAX);
-	if ((failed && run_stopped(r, e) < 0) ||
-	    record(&x, started, failed ? &why : NULL, &details, e) < 0)
-		return -1;
-	t->well = !failed && !x.result.failed;
-	if (!t->well)
-		(void)snprintf(t->message, sizeof(t->message),
-			       "region %.63s: %.220s", t->region->name,
-			       failed ? why.text : x.first_failure);
-	return 0;
+	t->well = one > 0;
+	return one < 0 ? -1 : 0;
 }
 
 /* Until none is left: one whose turn fails for good keeps nobody waiting. */
@@ -266,7 +474,7 @@ static void serve_some(struct run *r, struct turns *all)
 		struct turn *t = &all->v[i];
 
 		t->done = run_stopped(r, &t->e) == 0 &&
-			  serve(r, all, t, &t->e) == 0;
+			  serve(r, all->step, t, &t->e) == 0;
 	}
 }
 
@@ -275,11 +483,11 @@ static void *thread_main(void *arg)
 {
 	struct turns *all = arg;
 	CLEANUP(catalog_close) struct catalog *c = NULL;
-	struct run mine = *all->run;
+	struct run mine = *all->step->run;
 	struct err ignored = { 0 };
 
 	/* Without one the others do its part. */
-	if (catalog_open_another(all->run->catalog, &c, &ignored) < 0)
+	if (catalog_open_another(all->step->run->catalog, &c, &ignored) < 0)
 		return NULL;
 	mine.catalog = c;
 	serve_some(&mine, all);
@@ -295,16 +503,13 @@ static void serve_all(struct turns *all)
 	while (n < AT_ONCE - 1 && n + 1 < all->n &&
 	       pthread_create(&threads[n], NULL, thread_main, all) == 0)
 		n++;
-	serve_some(all->run, all);
+	serve_some(all->step->run, all);
 	while (n > 0)
 		(void)pthread_join(threads[--n], NULL);
 }
 
-static int sum_up(const struct turns *all, struct run_result *result,
-		  struct err *e)
+static int sum_up(const struct turns *all, struct step *step, struct err *e)
 {
-	size_t well = 0;
-
 	for (size_t i = 0; i < all->n; i++) {
 		const struct turn *t = &all->v[i];
 
@@ -312,58 +517,58 @@ static int sum_up(const struct turns *all, struct run_result *result,
 			*e = t->e;
 			return -1;
 		}
-		well += t->well;
-		if (*t->message && !*result->message)
-			memcpy(result->message, t->message,
-			       sizeof(result->message));
+		step->regions++;
+		step->served += t->well;
+		if (*t->message && !*step->result->message)
+			memcpy(step->result->message, t->message,
+			       sizeof(t->message));
 	}
-	result->state = well == all->n ? RUN_SUCCEEDED
-			: well	       ? RUN_PARTIAL
-				       : RUN_FAILED;
 	return 0;
 }
 
-static int serve_regions(struct turns *all, struct run_result *result,
-			 struct err *e)
+static int do_others(struct step *step, struct err *e)
 {
-	CLEANUP(repository_close) struct repository *from = NULL;
-	CLEANUP(replicate_reading_free)
-	struct replicate_reading *reading = NULL;
-	const struct resource_region *primary = run_region_primary(all->run);
+	const size_t n = step->run->schedule->schedule.replicate_to.count;
+	struct turns all = { .step = step };
+	int failed;
 
-	if (run_region_open(all->run, primary, &from, e) < 0 ||
-	    replicate_reading_new(primary->down_bytes, &reading, e) < 0)
-		return -1;
-	all->from = from;
-	all->reading = reading;
-	serve_all(all);
-	return sum_up(all, result, e);
+	all.v = calloc(n, sizeof(*all.v));
+	if (!all.v)
+		return err_oom(e);
+	for (size_t i = 0; i < n; i++) {
+		const struct resource_region *region = other_region(step->run,
+								    i);
+
+		if (region)
+			all.v[all.n++].region = region;
+	}
+	serve_all(&all);
+	failed = sum_up(&all, step, e);
+	free(all.v);
+	return failed;
 }
 
 int step_replicate(struct run *r, const struct resource *source UNUSED,
 		   struct run_result *result, struct err *e)
 {
-	const struct resource_texts *names =
-		&r->schedule->schedule.replicate_to;
-	struct turns all = { .run = r };
-	int failed;
+	CLEANUP(repository_close) struct repository *from = NULL;
+	CLEANUP(replicate_reading_free)
+	struct replicate_reading *reading = NULL;
+	struct step step = { .run = r, .result = result };
 
-	if (names->count == 0) {
+	if (r->schedule->schedule.replicate_to.count == 0) {
 		result->state = RUN_SKIPPED;
 		return 0;
 	}
-	all.v = calloc(names->count, sizeof(*all.v));
-	if (!all.v)
-		return err_oom(e);
-	for (size_t i = 0; i < names->count; i++) {
-		const struct resource_region *region = resource_region(
-			r->repository, names->items[i]);
-
-		/* Validated when it was applied; the primary has it all. */
-		if (region && !region->primary)
-			all.v[all.n++].region = region;
-	}
-	failed = serve_regions(&all, result, e);
-	free(all.v);
-	return failed;
+	if (run_region_written(r, &from, e) < 0 ||
+	    replicate_reading_new(r->written->down_bytes, &reading, e) < 0)
+		return -1;
+	step.from = from;
+	step.reading = reading;
+	if (do_primary(&step, e) < 0 || do_others(&step, e) < 0)
+		return -1;
+	result->state = step.served == step.regions ? RUN_SUCCEEDED
+			: step.served		    ? RUN_PARTIAL
+						    : RUN_FAILED;
+	return 0;
 }

@@ -3,7 +3,7 @@
  * it, as a sealed segment, so that a region and the key bring it back.
  *
  *  1. export the rows that are new since the last acknowledged segment,
- *  2. put them into the primary region,
+ *  2. put them into the region that the run writes to, the primary,
  *  3. acknowledge, so that they are not exported again,
  *  4. copy to every other region the segments that it lacks.
  *
@@ -143,18 +143,17 @@ int step_report(struct run *r, const struct resource *source UNUSED,
 		struct run_result *result, struct err *e)
 {
 	const struct resource_repository *all = &r->repository->repository;
-	const struct resource_region *first = run_region_primary(r);
 	CLEANUP(repository_close) struct repository *primary = NULL;
 	struct catalog_segment segment = { .number = 0 };
 
-	if (run_region_open(r, first, &primary, e) < 0 ||
+	if (run_region_written(r, &primary, e) < 0 ||
 	    export_rows(r, primary, &segment, e) < 0)
 		return -1;
 	result->state = RUN_SUCCEEDED;
 	for (size_t i = 0; i < all->region_count; i++) {
 		struct err why = { 0 };
 
-		if (&all->regions[i] == first ||
+		if (&all->regions[i] == r->written ||
 		    copy_to(r, primary, &all->regions[i], &why) == 0)
 			continue;
 		if (why.code == ERR_INTERRUPTED) {

@@ -1,16 +1,16 @@
 /*
  * The step "snapshot": take one snapshot of one source into the primary
- * region.
+ * region, or into another one while that is away (run_region_written()).
  *
  * In order, so that a kill between any two leaves nothing done twice:
  *
  *  1. look whether this run, or an earlier attempt of its occurrence, wrote
- *     an id down under which the repository has a snapshot, of a session that
+ *     an id down under which its region has a snapshot, of a session that
  *     no collector fenced: then it is that,
  *  2. else write a fresh id down,
  *  3. take the snapshot under that id,
  *  4. lock it for as long as the policy says,
- *  5. mirror it, and its copy in the primary region, in the catalog,
+ *  5. mirror it, and its copy in that region, in the catalog,
  *  6. write down that the id is finished.
  *
  * 4 to 6 may be done again without effect.
@@ -281,20 +281,55 @@ static int was_made(struct taking *x, struct err *e)
 	return fenced < 0 ? -1 : !fenced;
 }
 
+static int find_made(struct taking *x, struct object_id id, struct err *e)
+{
+	const int found = find(x, id, e);
+
+	return found > 0 ? was_made(x, e) : found;
+}
+
+/*
+ * It was begun in another region, as that was the primary or the primary was
+ * away: when it is there, the run has to do with that region.  One that is
+ * away now may have it: another is taken, since nobody knows for how long.
+ */
+static int find_elsewhere(struct taking *x, const struct run_snapshot *begun,
+			  struct err *e)
+{
+	const struct resource_region *here = x->run->written;
+	const struct resource_region *there = resource_region(
+		x->run->repository, begun->region);
+	struct repository *own = x->repository;
+	struct err why = { 0 };
+	int found;
+
+	if (!there || run_region_open(x->run, there, &x->repository, &why) < 0)
+		return 0;
+	x->run->written = there;
+	found = find_made(x, begun->id, e);
+	if (found > 0) {
+		repository_close(own);
+		return found;
+	}
+	x->run->written = here;
+	repository_close(x->repository);
+	x->repository = own;
+	return found;
+}
+
 static int find_begun(struct taking *x, struct err *e)
 {
-	struct object_id *ids = NULL;
+	struct run_snapshot *all = NULL;
 	size_t n = 0;
 	int found = 0;
 
-	if (run_snapshot_begun(x->run, x->declared->name, &ids, &n, e) < 0)
+	if (run_snapshot_begun(x->run, x->declared->name, &all, &n, e) < 0)
 		return -1;
-	for (size_t i = 0; i < n && found == 0; i++) {
-		found = find(x, ids[i], e);
-		if (found > 0)
-			found = was_made(x, e);
-	}
-	free(ids);
+	for (size_t i = 0; i < n && found == 0; i++)
+		found = strcmp(all[i].region, x->run->written->name) == 0
+				? find_made(x, all[i].id, e)
+				: find_elsewhere(x, &all[i], e);
+	free(all);
 	return found;
 }
 
@@ -383,9 +418,8 @@ static int record(struct taking *x, struct err *e)
 	};
 
 	if (mirror_snapshot(r->catalog, &origin, &x->snapshot, e) < 0 ||
-	    mirror_copy(r->catalog, r->repository->name,
-			run_region_primary(r)->name, &x->snapshot,
-			x->snapshot.received, e) < 0)
+	    mirror_copy(r->catalog, r->repository->name, r->written->name,
+			&x->snapshot, x->snapshot.received, e) < 0)
 		return -1;
 	return run_snapshot_end(
 		r, x->declared->name, x->snapshot.manifest.snapshot,
@@ -439,6 +473,10 @@ static void tell_message(struct taking *x, bool found,
 	else if (found)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "an earlier attempt had taken it");
+	else if (x->run->not_primary[0])
+		(void)snprintf(result->message, sizeof(result->message),
+			       "in region %.63s, as the primary is away",
+			       x->run->written->name);
 	else
 		tell_drift(x, result);
 }
@@ -461,6 +499,7 @@ static void write_taken(struct taking *x, struct json *j)
 
 	object_id_format(m->snapshot, id);
 	json_kv_str(j, "snapshot", id);
+	json_kv_str(j, "region", x->run->written->name);
 	json_kv_str(j, "state",
 		    m->state == MANIFEST_COMPLETE ? "complete" : "partial");
 	json_kv_uint(j, "files", m->files);
@@ -524,7 +563,7 @@ int step_snapshot(struct run *r, const struct resource *source,
 	int found;
 
 	taking_init(&x, r, source);
-	if (run_region_open(r, run_region_primary(r), &x.repository, e) < 0)
+	if (run_region_written(r, &x.repository, e) < 0)
 		return -1;
 	found = find_begun(&x, e);
 	if (found < 0 || (found == 0 && take_fresh(&x, e) < 0) ||

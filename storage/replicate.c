@@ -367,7 +367,7 @@ static int run(struct replication *x, struct repository *from,
 
 	if (replicate_limits_new(x->o, &x->limits, e) ||
 	    (!x->o->dry_run &&
-	     replicate_records(from, to, x->o->heal, &x->tally, e)) ||
+	     replicate_records(from, to, x->o, &x->tally, e)) ||
 	    replicate_plan_make(&x->plan, from, to, e) || check_wanted(x, e) ||
 	    refuse_deleted(x, e) || put_in_order(x, e))
 		return -1;

@@ -79,6 +79,9 @@ typedef int replicate_done(void *arg, const struct replicate_one *one,
 struct replicate_options {
 	const struct object_id *only; /* NULL: everything that is missing */
 	size_t n_only;
+	/* The source's tombstones stay its own: it is not the region whose
+	 * deletions count in others. */
+	bool without_tombstones;
 	/*
 	 * To bring back what the target lost, from a region that may well keep
 	 * less than it does, or be behind: deletions do not follow, the source

@@ -59,11 +59,14 @@ struct replicate_tally {
 };
 /*
  * The union of what is not about a snapshot that is still to be copied.  With
- * heal only what the target may have lost and lasts, but for deletions.
+ * o->heal only what the target may have lost and lasts, but for deletions; else
+ * with what was deleted, or undeleted, in the source, unless
+ * o->without_tombstones.
  */
-int replicate_records(struct repository *from, struct repository *to, bool heal,
+int replicate_records(struct repository *from, struct repository *to,
+		      const struct replicate_options *o,
 		      struct replicate_tally *t, struct err *e)
-	NONNULL(1, 2, 4, 5) MUST_CHECK;
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 /*
  * Revoke what the source's undeletes of a snapshot revoke, once w has published
  * it, so that the target has all it reaches: by an undelete of that session,

@@ -232,18 +232,20 @@ static int bring_back(const struct copying *c, struct err *e)
 	return 0;
 }
 
-int replicate_records(struct repository *from, struct repository *to, bool heal,
+int replicate_records(struct repository *from, struct repository *to,
+		      const struct replicate_options *o,
 		      struct replicate_tally *t, struct err *e)
 {
 	const struct copying c = { from, to, t };
 
-	if (heal)
+	if (o->heal)
 		return bring_back(&c, e);
 
 	/* What protects comes before what deletes. */
 	if (unite(&c, OBJECT_HOLD, e) || unite(&c, OBJECT_LOCK, e) ||
 	    unite_back(&c, OBJECT_HOLD, e) || unite_back(&c, OBJECT_LOCK, e) ||
-	    copy_deletions(&c, e) || unite(&c, OBJECT_SEGMENT, e))
+	    (!o->without_tombstones && copy_deletions(&c, e)) ||
+	    unite(&c, OBJECT_SEGMENT, e))
 		return err_wrap(e, "cannot bring the records up to date");
 	return 0;
 }

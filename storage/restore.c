@@ -73,10 +73,22 @@ bool restore_failed(struct restore_run *r)
 	return failed;
 }
 
+void restore_note_unread(struct restore_run *r, const struct err *why)
+{
+	if (why->code == ERR_CORRUPT || why->code == ERR_NO_MEMORY ||
+	    why->code == ERR_INTERRUPTED)
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	r->result.unread = true;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (why->code == ERR_BUSY)
+		restore_fail(r, why);
+}
+
 void restore_error(struct restore_run *r, const struct entry *en,
 		   const struct err *why)
 {
-	/* A full disk or a lost region does not get better with the next. */
+	/* A full disk does not get better with the next. */
 	const bool hopeless = why->code == ERR_FULL ||
 			      why->code == ERR_NO_MEMORY ||
 			      why->code == ERR_INTERRUPTED || why->sys == EROFS;
@@ -114,6 +126,7 @@ static void *worker(void *arg)
 	void *item;
 
 	if (reader_new(r->repository, RESTORE_CACHE_BYTES, &x, &e)) {
+		restore_note_unread(r, &e);
 		restore_fail(r, &e);
 		queue_abort(r->work);
 		return NULL;
@@ -239,6 +252,7 @@ static int write_file(struct walk *w, struct restore_file *file,
 			(void)pthread_mutex_unlock(&w->run->lock);
 			result = -1;
 		} else {
+			restore_note_unread(w->run, &own);
 			restore_file_error(w->run, file, &own);
 		}
 	}
@@ -662,6 +676,7 @@ static int walk_tree(struct walk *w, struct tree *t, struct err *e)
 
 	while ((got = tree_next(t, &en, &content, &why)) != 0) {
 		if (got < 0 && why.code != ERR_CORRUPT) {
+			restore_note_unread(w->run, &why);
 			*e = why;
 			return -1;
 		}
@@ -757,6 +772,7 @@ static int seek_path(struct walk *w, struct tree *t, struct err *e)
 	if (!w->o->path || !tree_seek(t, w->o->path, w->o->path_len, &why))
 		return 0;
 	if (why.code != ERR_CORRUPT) {
+		restore_note_unread(w->run, &why);
 		*e = why;
 		return -1;
 	}
@@ -798,8 +814,10 @@ static int run_walk(struct restore_run *r, const struct manifest *m,
 
 	buf_init(&w.open, ENTRY_PATH_MAX);
 	if (reader_new(r->repository, WALK_CACHE_BYTES, &reader, e) ||
-	    tree_open(reader, &m->tree, NULL, &t, e))
+	    tree_open(reader, &m->tree, NULL, &t, e)) {
+		restore_note_unread(r, e);
 		return -1;
+	}
 	w.reader = reader;
 	w.bytes_total = r->o->path || r->o->wanted ? 0 : m->bytes;
 	w.strip = r->o->path && r->o->path_len > 1 ? r->o->path_len : 0;
@@ -860,7 +878,10 @@ int restore_run(struct repository *r, const struct manifest *m,
 	run.privileged = run.uid == 0 && !o->no_privileged;
 	(void)pthread_mutex_init(&run.lock, NULL);
 	allow_descriptors();
-	failed = (!o->dry_run && pin(&run, m, &b, e)) || run_walk(&run, m, e);
+	failed = !o->dry_run && pin(&run, m, &b, e);
+	if (failed)
+		restore_note_unread(&run, e);
+	failed = failed || run_walk(&run, m, e);
 	if (failed ? e->code == ERR_CORRUPT : run.result.damaged)
 		failed = judge_missing(r, m, e) ||
 			 beat_judge(b, "the restore", e) || failed;

@@ -75,14 +75,18 @@ struct restore_result {
 	uint64_t left_out;
 	uint64_t errors;
 	bool damaged; /* some errors are damage of the repository */
-	bool pinned;  /* collectors knew about us */
+	/* Something could not be read there for another reason: also of a
+	 * restore that this ended.  Another region may have it. */
+	bool unread;
+	bool pinned; /* collectors knew about us */
 };
 
 /*
  * 0 when everything that could be restored was: result tells of errors.
  * ERR_NOT_FOUND when path is not in the snapshot, or the snapshot was deleted
  * and collected meanwhile; ERR_USAGE when the target is no folder; ERR_FULL,
- * ERR_INTERRUPTED and failures that concern more than one entry end it at once.
+ * ERR_INTERRUPTED and failures that concern more than one entry end it at once,
+ * ERR_BUSY of a store that does not answer any more among them.
  * Durable (syncfs) when 0.  Whenever the power goes, no file has both its size
  * and its mtime without its content, whatever the file system: the next run
  * goes by them, and begins again with what had no time yet.

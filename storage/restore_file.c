@@ -329,14 +329,16 @@ void restore_file_unref(struct restore_run *r, struct restore_file *file)
 		restore_file_free(file);
 }
 
-static int write_piece(struct reader *x, const struct restore_piece *p,
-		       struct err *e)
+static int write_piece(struct restore_run *r, struct reader *x,
+		       const struct restore_piece *p, struct err *e)
 {
 	const uint8_t *plain;
 	size_t n;
 
-	if (reader_get(x, &p->extent.id, CHUNK_DATA, &plain, &n, e))
+	if (reader_get(x, &p->extent.id, CHUNK_DATA, &plain, &n, e)) {
+		restore_note_unread(r, e);
 		return -1;
+	}
 	if (p->extent.offset > n || p->extent.len > n - p->extent.offset)
 		return err_set(e, ERR_CORRUPT,
 			       "it refers to bytes beyond its chunk");
@@ -397,7 +399,8 @@ void restore_job_write(struct restore_run *r, struct reader *x,
 		struct restore_file *file = job->pieces[i].file;
 		struct err e = { 0 };
 
-		if (!has_failed(r, file) && write_piece(x, &job->pieces[i], &e))
+		if (!has_failed(r, file) &&
+		    write_piece(r, x, &job->pieces[i], &e))
 			restore_file_error(r, file, &e);
 		if (i + 1 < job->n && job->pieces[i + 1].file == file)
 			continue;

@@ -114,6 +114,12 @@ void restore_file_error(struct restore_run *r, struct restore_file *file,
 			const struct err *why) NONNULL(1, 2, 3);
 void restore_leave_out(struct restore_run *r, const struct entry *en,
 		       const char *what) NONNULL(1, 2, 3);
+/*
+ * Reading the repository failed.  One that does not answer does not with the
+ * next file either, and ends the run.
+ */
+void restore_note_unread(struct restore_run *r, const struct err *why)
+	NONNULL(1, 2);
 /* The first failure that concerns everything ends the run. */
 void restore_fail(struct restore_run *r, const struct err *why) NONNULL(1, 2);
 bool restore_failed(struct restore_run *r) NONNULL(1);

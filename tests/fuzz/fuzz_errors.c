@@ -83,7 +83,7 @@ static void tell(const struct repository_snapshot *s)
 	call.reply = &j;
 	FUZZ_PROMISE(engine_write_details(&call,
 					  (struct repository *)(void *)&nobody,
-					  s, &e) == 0);
+					  s, NULL, &e) == 0);
 	FUZZ_PROMISE(json_finish(&j, &e) == 0);
 	v = json_loadb(buf_str(&out), out.len, JSON_ALLOW_NUL, NULL);
 	FUZZ_PROMISE(json_is_object(v));

@@ -124,6 +124,42 @@ def ran(db):
         count(db, "snapshots") > 0
 
 
+def prepare_promote(world):
+    """Another region, to which two schedules copy."""
+    world.run("region", "add", "there", world.path("there"), "--repo",
+              world.path("here"), "--key-file", world.path("keys/main.key"))
+    first = f'regions: [{{name: here, url: "file://{world.root}/here"}}'
+    manifest = world.manifest()
+    check(first in manifest, manifest)
+    manifest = manifest.replace(
+        first, f'{first}, {{name: there, url: "file://{world.root}/there"}}')
+    for name in "yearly", "rarely":
+        manifest += snap.SCHEDULE % (name, "0 0 1 1 *",
+                                     "  replicateTo: [there]\n")
+    p = world.ask("apply", "-f", "-", stdin=manifest.replace(
+        snap.SCHEDULE % ("yearly", "0 0 1 1 *", "  policy: gold\n"), ""))
+    check(p.returncode == 0, p.stdout)
+
+
+def promote(world):
+    return world.ask("region", "promote", "there", "--repo",
+                     "main").returncode == 0
+
+
+def promoted(db):
+    """All of it or nothing."""
+    specs = [json.loads(r[0]) for r in db.execute(
+        "select spec from resources where kind in ('Repository', 'Schedule')")]
+    first = [r["name"] for s in specs for r in s.get("regions", [])
+             if r.get("primary")]
+    copied = sorted(t for s in specs for t in s.get("replicateTo", []))
+    told = count(db, "audit where action = 'region.promote'")
+    check((first, copied, told) in ((["here"], ["there", "there"], 0),
+                                    (["there"], ["here", "here"], 1)),
+          (first, copied, told))
+    return told == 1
+
+
 def count(db, what):
     return db.execute(f"select count(*) from {what}").fetchone()[0]
 
@@ -136,6 +172,7 @@ STORIES = (
     # The migrations of a first opening are among its calls.
     Story("apply", nothing, apply, applied),
     Story("run", prepare_run, run, ran),
+    Story("promote", prepare_promote, promote, promoted),
 )
 
 
@@ -209,8 +246,9 @@ def one_round(story, k):
 
 
 def judge(story, db, said, audit):
-    if said:
-        check(story.done(db), "what was acknowledged is not there")
+    if said or audit:
+        check(story.done(db) or not said,
+              "what was acknowledged is not there")
     if audit:
         check(count(db, "audit") >= audit, "records of the audit log are lost")
 

@@ -377,6 +377,38 @@ START_TEST(references_are_checked_in_the_apply)
 		      "\"n\" copies nothing; name it in the schedule's "
 		      "replicateTo\n");
 	check_against("",
+		      REPO("r", A ", " B) SOURCE("s")
+			      SCHEDULE("n", "r, replicateTo: [b]")
+				      MANIFEST("Drill", "d",
+					       "{cron: '@daily', schedule: n, "
+					       "without: [a, c]}"),
+		      "f.yaml:20:50: found region \"c\", which Repository "
+		      "\"r\" does not have; did you mean \"a\"?\n");
+	check_against("",
+		      REPO("r", A ", " B) SOURCE("s")
+			      SCHEDULE("n", "r, replicateTo: [b]")
+				      MANIFEST("Drill", "d",
+					       "{cron: '@daily', schedule: n, "
+					       "region: b, without: [b]}"),
+		      "f.yaml:20:57: found no region that is left to restore "
+		      "from; shut fewer away, or name more regions in the "
+		      "schedule's replicateTo\n");
+	check_against("",
+		      REPO("r", A ", " B) SOURCE("s") SCHEDULE("n", "r")
+			      MANIFEST("Drill", "d",
+				       "{cron: '@daily', schedule: n, "
+				       "without: [a]}"),
+		      "f.yaml:20:46: found no region that is left to restore "
+		      "from; shut fewer away, or name more regions in the "
+		      "schedule's replicateTo\n");
+	check_against("",
+		      REPO("r", A ", " B) SOURCE("s")
+			      SCHEDULE("n", "r, replicateTo: [b]")
+				      MANIFEST("Drill", "d",
+					       "{cron: '@daily', schedule: n, "
+					       "without: [a]}"),
+		      "");
+	check_against("",
 		      REPO("r", A) SOURCE("s") MANIFEST(
 			      "Policy", "p",
 			      "{floor: {snapshots: 1, verifiedWithin: 1d, "

@@ -356,8 +356,8 @@ static const struct {
 	  "  regions: [{name: a, url: /a}]\n"
 	  "  colour: red\n",
 	  "f.yaml:7:3: found the key \"colour\", which spec does no"
-	  "t have; it has keyFile, regions, concurrency, verifyEver"
-	  "y, gc\n" },
+	  "t have; it has keyFile, regions, failover, concurrency, "
+	  "verifyEvery, gc\n" },
 	{ "Repository",
 	  "  keyFile: k\n"
 	  "  regions: [{name: a, url: /a}]\n"

@@ -14,6 +14,7 @@
 #include "storage/repository/reader.h"
 #include "storage/repository/tree.h"
 #include "storage/repository/writer.h"
+#include "storage/stores/fault.h"
 #include "tests/support/repo_store.h"
 #include "tests/support/restore_frame.h"
 
@@ -677,6 +678,58 @@ START_TEST(what_is_in_the_way_stays)
 }
 END_TEST
 
+/* From the nth read of a data pack on, the repository fails so. */
+static void read_fails(uint64_t nth, enum err_code code)
+{
+	const struct fault fault = { .call = FAULT_READ,
+				     .action = FAULT_FAIL,
+				     .prefix = "data/",
+				     .nth = nth,
+				     .everyone = true,
+				     .code = code };
+	struct store *s = NULL;
+
+	repository_close(f.r);
+	f.r = NULL;
+	ck_ok(store_open(f.url, false, &s, &e));
+	ck_ok(fault_wrap(s, &s, &e));
+	fault_add(s, &fault);
+	ck_ok(repository_open_on(s, f.credential, &f.r, &e));
+}
+
+/*
+ * Who does not answer any more ends it; what only fails costs what it fails
+ * for. Either way it is no damage, and another region may have it.
+ */
+START_TEST(a_lost_repository_is_told)
+{
+	struct restore_result got;
+	struct object_id id;
+	char name[100];
+
+	for (uint64_t i = 0; i < 40; i++) {
+		(void)snprintf(name, sizeof(name), "f%02ju", (uintmax_t)i);
+		write_bytes(at(f.from, name), 300000, i);
+	}
+	id = repo_take(&f).id;
+	read_fails(1, ERR_IO);
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	ck_assert(got.unread && !got.damaged);
+	ck_assert_uint_eq(got.errors, 40);
+	read_fails(5, ERR_BUSY);
+	ck_assert_int_lt(restore(id, RESTORE_CHANGED, &got), 0);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert(got.unread && !got.damaged);
+	ck_assert_uint_gt(got.files, 0);
+	ck_assert_uint_lt(got.errors, 30);
+	repo_frame_reopen(&f);
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	ck_assert(!got.unread);
+	ck_assert_uint_eq(got.files, 40);
+	ck_assert_uint_gt(got.reused, 0);
+}
+END_TEST
+
 START_TEST(the_target_must_be_a_folder)
 {
 	struct restore_result got;
@@ -711,6 +764,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_read_only_acl_is_set_after_other_attributes);
 	tcase_add_test(tc, what_is_in_the_way_stays);
 	tcase_add_test(tc, the_target_must_be_a_folder);
+	tcase_add_test(tc, a_lost_repository_is_told);
 }
 
 CHECK_MAIN("storage/restore", cases)

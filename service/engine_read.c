@@ -1,0 +1,409 @@
+#include "service/engine_read.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "service/args.h"
+#include "service/engine.h"
+#include "service/engine_named.h"
+#include "service/progress.h"
+#include "service/region_choice.h"
+
+#define REPLY_MAX ((size_t)64 << 20)
+
+struct candidate {
+	const struct resource_region *region;
+	struct region_fact fact;
+	char newest[OBJECT_ID_TEXT]; /* of what is asked for, or "" */
+};
+
+struct engine_reading {
+	const struct operation_call *call;
+	struct resource *named; /* or NULL: a location */
+	struct keyring_credential *key;
+	struct candidate *all;
+	size_t *order;
+	size_t n, next;
+	bool asked; /* the daemon, for what it knows */
+	const struct candidate *opened;
+	struct err first; /* of the region that was asked first */
+	char why[400];	  /* what was wrong with those before, or "" */
+};
+
+void engine_reading_free(struct engine_reading *x)
+{
+	if (!x)
+		return;
+	keyring_credential_free(x->key);
+	resource_free(x->named);
+	free(x->all);
+	free(x->order);
+	free(x);
+}
+
+/* ---- What there is ------------------------------------------------------ */
+
+static int find_candidates(struct engine_reading *x, const char *region,
+			   struct err *e)
+{
+	const struct resource_region *one = NULL;
+	const size_t n = x->named && !region ? x->named->repository.region_count
+					     : 1;
+	const char *url;
+
+	if (region && engine_is_location(region))
+		return err_set(e, ERR_USAGE,
+			       "--region takes a name; --repo takes locations");
+	if (region && engine_named_region(x->named, region, &one, &url, e))
+		return -1;
+	x->all = calloc(n, sizeof(*x->all));
+	x->order = calloc(n, sizeof(*x->order));
+	if (!x->all || !x->order)
+		return err_oom(e);
+	x->n = n;
+	for (size_t i = 0; i < n; i++) {
+		const struct resource_region *r =
+			one	   ? one
+			: x->named ? &x->named->repository.regions[i]
+				   : NULL;
+
+		x->all[i].region = r;
+		x->all[i].fact.primary = r && r->primary;
+	}
+	return 0;
+}
+
+static int settle(struct engine_reading *x, struct err *e)
+{
+	return engine_named(x->call, &x->named, e) < 0 ||
+			       engine_named_key(x->call, x->named, &x->key,
+						e) ||
+			       find_candidates(
+				       x, args_text(x->call->args, "region"), e)
+		       ? -1
+		       : 0;
+}
+
+/* What is not tried yet, in the order of what is known. */
+static int put_in_order(struct engine_reading *x, bool is_latest, struct err *e)
+{
+	struct region_fact *facts = calloc(x->n, sizeof(*facts));
+
+	if (!facts)
+		return err_oom(e);
+	for (size_t i = 0; i < x->n; i++)
+		facts[i] = x->all[i].fact;
+	region_choice_order(facts, x->n, is_latest, x->order);
+	free(facts);
+	return 0;
+}
+
+int engine_reading_new(const struct operation_call *call,
+		       struct engine_reading **ret, struct err *e)
+{
+	CLEANUP(engine_reading_free)
+	struct engine_reading *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return err_oom(e);
+	x->call = call;
+	if (settle(x, e) || put_in_order(x, false, e))
+		return -1;
+	*ret = x;
+	x = NULL;
+	return 0;
+}
+
+/* ---- What is known ------------------------------------------------------ */
+
+static void see_newest(struct candidate *c, const json_t *list,
+		       const char *source)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(list, i, row)
+	{
+		const char *of = json_string_value(
+			json_object_get(row, "source"));
+		const char *id = json_string_value(
+			json_object_get(row, "snapshot"));
+		const char *text = json_string_value(
+			json_object_get(row, "received"));
+		struct instant received;
+		struct err ignored;
+
+		if (!id || !text ||
+		    (source && (!of || strcmp(of, source) != 0)) ||
+		    instant_parse(text, &received, &ignored) < 0 ||
+		    instant_compare(received, c->fact.received) <= 0)
+			continue;
+		c->fact.received = received;
+		(void)snprintf(c->newest, sizeof(c->newest), "%s", id);
+	}
+}
+
+static void see_region(struct engine_reading *x, const json_t *row,
+		       const char *source)
+{
+	const char *name = json_string_value(json_object_get(row, "region"));
+
+	for (size_t i = 0; name && i < x->n; i++) {
+		struct candidate *c = &x->all[i];
+
+		if (strcmp(c->region->name, name) != 0)
+			continue;
+		c->fact.failed = json_is_false(json_object_get(row, "answers"));
+		c->fact.damaged = json_is_false(json_object_get(row, "sound"));
+		c->fact.failures =
+			(unsigned int)(1000 * json_number_value(json_object_get(
+						      row, "failures")));
+		c->fact.latency_ms = json_integer_value(
+			json_object_get(row, "latency_ms"));
+		see_newest(c, json_object_get(row, "newest"), source);
+	}
+}
+
+/* Without the daemon's word the order is that of the manifest. */
+static void ask(struct engine_reading *x)
+{
+	const char *const params[][2] = { { "repository", x->named->name },
+					  { NULL, NULL } };
+	const char *source = operation_param_named(x->call->operation, "source")
+				     ? args_text(x->call->args, "source")
+				     : NULL;
+	CLEANUP(buf_done) struct buf reply;
+	struct err ignored = { 0 };
+	const json_t *row;
+	json_t *value;
+	size_t i;
+
+	x->asked = true;
+	buf_init(&reply, REPLY_MAX);
+	if (engine_ask(x->call, "region health", params, &reply, &ignored))
+		return;
+	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
+	json_array_foreach(value, i, row) see_region(x, row, source);
+	json_decref(value);
+}
+
+/* ---- One after the other ------------------------------------------------ */
+
+static const char *name_of(const struct candidate *c)
+{
+	return c->region ? c->region->name : "";
+}
+
+static void leave_for(struct engine_reading *x, const struct err *why,
+		      bool is_open)
+{
+	const size_t used = strlen(x->why);
+	const char *what = why->code == ERR_CORRUPT ? "is damaged"
+			   : is_open && why->code == ERR_NOT_FOUND ? "lacks it"
+			   : is_open ? "cannot be read"
+				     : "cannot be reached";
+
+	if (x->first.code == ERR_NONE)
+		x->first = *why;
+	(void)snprintf(x->why + used, sizeof(x->why) - used,
+		       "%sregion \"%s\" %s (%.240s)", used ? "; " : "",
+		       name_of(x->opened), what, why->text);
+}
+
+void engine_reading_leave(struct engine_reading *x, const struct err *why)
+{
+	leave_for(x, why, true);
+}
+
+/* "26h old", to the hour when it is days. */
+static void tell_age(const struct engine_reading *x, struct instant received,
+		     char out[80])
+{
+	const int64_t ms = instant_ms_between(received, x->call->now);
+	const int64_t unit = ms >= INT64_C(86400000)  ? 3600000
+			     : ms >= INT64_C(3600000) ? 60000
+						      : 1000;
+	char text[INSTANT_TEXT];
+
+	instant_duration_format(ms - ms % unit, text);
+	(void)snprintf(out, 80, ", whose newest snapshot is %s old", text);
+}
+
+/* That it is not the one that was meant, and what that means. */
+static void tell(struct engine_reading *x)
+{
+	const struct candidate *c = x->opened;
+	char age[80] = "";
+
+	if (!x->why[0] && (x->n == 1 || c->fact.primary))
+		return;
+	if (!x->why[0])
+		(void)snprintf(x->why, sizeof(x->why),
+			       "the primary region does not have the newest "
+			       "snapshot yet");
+	if (c->newest[0])
+		tell_age(x, c->fact.received, age);
+	progress_note(x->call->progress, "note: %s; reading from \"%s\"%s",
+		      x->why, name_of(c), age);
+	x->why[0] = '\0';
+}
+
+/* Whether "latest" is behind what is known of the regions. */
+static void tell_behind(const struct engine_reading *x, struct instant received)
+{
+	const struct candidate *best = NULL;
+	char text[INSTANT_TEXT];
+
+	for (size_t i = 0; i < x->n; i++) {
+		const struct candidate *c = &x->all[i];
+
+		if (c != x->opened &&
+		    instant_compare(c->fact.received, received) > 0 &&
+		    (!best || instant_compare(c->fact.received,
+					      best->fact.received) > 0))
+			best = c;
+	}
+	/* One that it had, and has no more, was deleted since. */
+	if (!best || instant_compare(x->opened->fact.received, received) > 0)
+		return;
+	instant_format(best->fact.received, text);
+	progress_note(x->call->progress,
+		      "note: a newer snapshot is known, %.8s of %s, in region "
+		      "\"%s\"",
+		      best->newest, text, name_of(best));
+}
+
+static int open_one(struct engine_reading *x, struct repository **ret,
+		    struct err *e)
+{
+	const struct resource_region *r = x->opened->region;
+
+	return repository_open(r ? r->url : args_text(x->call->args, "repo"),
+			       x->key, ret, e);
+}
+
+/* 1 it is open and has it; 0 it does not, and *why says why; -1. */
+static int try(struct engine_reading *x, const char *text,
+	       struct repository **ret,
+	       struct repository_snapshot *ret_snapshot, struct err *why,
+	       struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	bool is_open = false;
+
+	if (open_one(x, &r, why) == 0) {
+		is_open = true;
+		if (!text ||
+		    engine_snapshot(x->call, r, text, ret_snapshot, why) == 0) {
+			*ret = TAKE(r);
+			return 1;
+		}
+	}
+	/* Something else than a folder may be where it should be. */
+	if (x->n > 1 && (region_choice_is_away(why) ||
+			 (!is_open && why->code == ERR_USAGE))) {
+		leave_for(x, why, is_open);
+		return 0;
+	}
+	*e = *why;
+	return -1;
+}
+
+const char *engine_reading_other(const struct engine_reading *x)
+{
+	return x->next < x->n ? name_of(&x->all[x->order[x->next]]) : NULL;
+}
+
+/* None is left: what the first said, and who was asked besides. */
+static int give_up(const struct engine_reading *x, struct err *e)
+{
+	if (x->first.code == ERR_NONE)
+		return err_set(e, ERR_NOT_FOUND, "there is no other region");
+	*e = x->first;
+	if (x->n > 1 && !e->hint[0])
+		return err_hint(e,
+				"none of the %zu regions of %s could give "
+				"it: \"snapctl region status\"",
+				x->n, text_quote_str(x->named->name).s);
+	return -1;
+}
+
+/* Once the first one failed, and for "latest", what is known counts. */
+static int look_around(struct engine_reading *x, bool is_latest, struct err *e)
+{
+	const size_t done = x->next ? x->order[0] : x->n;
+
+	if (x->asked || x->n < 2 || !(is_latest || x->next))
+		return 0;
+	ask(x);
+	if (put_in_order(x, is_latest, e))
+		return -1;
+	/* What was tried stays in front. */
+	for (size_t i = 0, last = done; done < x->n && i < x->n; i++) {
+		const size_t here = x->order[i];
+
+		x->order[i] = last;
+		if (here == done)
+			break;
+		last = here;
+	}
+	return 0;
+}
+
+int engine_reading_open(struct engine_reading *x, const char *text,
+			struct repository **ret,
+			struct repository_snapshot *ret_snapshot, struct err *e)
+{
+	const bool is_latest = text && strcmp(text, "latest") == 0;
+
+	for (;;) {
+		struct err why = { 0 };
+		int found;
+
+		if (look_around(x, is_latest, e))
+			return -1;
+		if (x->next == x->n)
+			return give_up(x, e);
+		x->opened = &x->all[x->order[x->next++]];
+		if (ret_snapshot) {
+			repository_snapshot_done(ret_snapshot);
+			manifest_init(&ret_snapshot->manifest);
+		}
+		found = try(x, text, ret, ret_snapshot, &why, e);
+		if (found < 0)
+			return -1;
+		if (found) {
+			tell(x);
+			if (is_latest)
+				tell_behind(x, ret_snapshot->received);
+			return 0;
+		}
+		if (operation_stopped(x->call, e))
+			return -1;
+	}
+}
+
+const char *engine_reading_region(const struct engine_reading *x)
+{
+	return x->opened && x->opened->region ? x->opened->region->name : NULL;
+}
+
+void engine_reading_write(const struct engine_reading *x, struct json *j)
+{
+	if (engine_reading_region(x))
+		json_kv_str(j, "region", engine_reading_region(x));
+}
+
+int engine_read(const struct operation_call *call, struct repository **ret,
+		struct err *e)
+{
+	CLEANUP(engine_reading_free) struct engine_reading *x = NULL;
+
+	return engine_reading_new(call, &x, e) ||
+			       engine_reading_open(x, NULL, ret, NULL, e)
+		       ? -1
+		       : 0;
+}

@@ -1,0 +1,157 @@
+/* What the catalog knows of a repository's regions, without asking them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "service/args.h"
+#include "service/catalog_keep.h"
+#include "service/op.h"
+#include "service/op_known.h"
+#include "service/region_health.h"
+
+struct newest_of {
+	struct json *j;
+	const char *region;
+};
+
+static int write_newest(void *arg, const struct catalog_newest *n,
+			struct err *e UNUSED)
+{
+	const struct newest_of *of = arg;
+
+	if (strcmp(n->region, of->region) != 0 || !n->snapshot[0])
+		return 0;
+	json_begin_object(of->j);
+	json_kv_str(of->j, "source", n->source);
+	json_kv_str(of->j, "snapshot", n->snapshot);
+	json_kv_instant(of->j, "received", n->received);
+	json_kv_uint(of->j, "snapshots", n->snapshots);
+	json_end_object(of->j);
+	return 0;
+}
+
+/* How many live snapshots have a copy somewhere, and in this region. */
+struct copies {
+	const char *region;
+	char snapshot[33]; /* that was seen last */
+	uint64_t all, here;
+};
+
+static int count_copy(void *arg, const struct catalog_replica *r,
+		      struct err *e UNUSED)
+{
+	struct copies *c = arg;
+
+	if (strcmp(r->state, "complete") != 0)
+		return 0;
+	c->all += strcmp(c->snapshot, r->snapshot) != 0;
+	c->here += strcmp(c->region, r->region) == 0;
+	(void)snprintf(c->snapshot, sizeof(c->snapshot), "%s", r->snapshot);
+	return 0;
+}
+
+static void write_moment(struct json *j, const char *key, struct instant t)
+{
+	if (t.sec)
+		json_kv_instant(j, key, t);
+	else
+		json_kv_str(j, key, NULL);
+}
+
+static int write_missing(struct operation_call *call,
+			 const struct catalog_region *r, struct err *e)
+{
+	const struct catalog_replica_filter filter = { .repository =
+							       r->repository };
+	struct copies copies = { .region = r->region };
+
+	if (!args_switch(call->args, "missing"))
+		return 0;
+	if (catalog_replicas(call->catalog, &filter, count_copy, &copies, e) <
+	    0)
+		return -1;
+	json_kv_uint(call->reply, "missing", copies.all - copies.here);
+	return 0;
+}
+
+static int write_region(void *arg, const struct catalog_region *r,
+			struct err *e)
+{
+	struct operation_call *call = arg;
+	struct newest_of of = { .j = call->reply, .region = r->region };
+	struct region_fact fact;
+	struct json *j = call->reply;
+
+	if (region_health_get(call->catalog, r->repository, r->region, &fact,
+			      e) < 0)
+		return -1;
+	json_begin_object(j);
+	json_kv_str(j, "region", r->region);
+	json_kv_bool(j, "primary", r->primary);
+	json_kv_bool(j, "answers", !fact.failed);
+	json_kv_bool(j, "sound", !fact.damaged);
+	json_kv_double(j, "failures", (double)fact.failures / 1000);
+	json_kv_int(j, "latency_ms", fact.latency_ms);
+	write_moment(j, "answered", r->seen_ok);
+	write_moment(j, "failed", r->failed);
+	json_kv_str(j, "message", r->message);
+	if (write_missing(call, r, e) < 0)
+		return -1;
+	json_key(j, "newest");
+	json_begin_list(j);
+	if (catalog_newest(call->catalog, r->repository, NULL, write_newest,
+			   &of, e) < 0)
+		return -1;
+	json_end_list(j);
+	json_end_object(j);
+	return 0;
+}
+
+static int health(struct operation_call *call, struct err *e)
+{
+	const char *name = args_text(call->args, "repository");
+	const int known = op_known(call, "Repository", name, e);
+
+	if (known <= 0)
+		return known < 0 ? -1
+				 : op_known_refuse(call, "Repository", name, e);
+	json_begin_list(call->reply);
+	if (catalog_regions(call->catalog, name, write_region, call, e) < 0)
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
+#define HEALTH_VIEW                                                           \
+	"region primary:yesno answers:yesno sound:yesno failures latency_ms " \
+	"answered:age failed:age message"
+
+static const struct operation_param params[] = {
+	{ .name = "repository",
+	  .kind = PARAM_POSITIONAL,
+	  .required = true,
+	  .value = "REPOSITORY",
+	  .help = "its name" },
+	{ .name = "missing",
+	  .kind = PARAM_SWITCH,
+	  .view = HEALTH_VIEW " missing:count",
+	  .help = "count the snapshots that others have and it lacks, too" },
+	{ 0 }
+};
+
+const struct operation op_region_health_rows[] = {
+	{ .verb = "region health",
+	  .method = "GET",
+	  .route = "/repositories/{repository}/regions",
+	  .flags = OPERATION_DAEMON,
+	  .params = params,
+	  .view = HEALTH_VIEW,
+	  .summary = "show how well each region answered the service",
+	  .help = "What is known from the service's own runs, and nothing is "
+		  "asked now: whether the last contact succeeded, whether the "
+		  "last check was sound, the share of the last dozen contacts "
+		  "that failed, how long one takes, and what is newest there. "
+		  "When the primary region is away, this decides which other "
+		  "one is read.",
+	  .run = health },
+	{ 0 },
+};

@@ -1,0 +1,358 @@
+/* Runs while the primary region is away, between folders, without a daemon. */
+#include "storage/replicate.h"
+#include "storage/repository/deletion.h"
+#include "tests/support/check_main.h"
+#include "tests/support/run_frame.h"
+
+#define DAY INT64_C(86400)
+
+/* Make <root>/name a region of the repository. */
+static void settle(struct run_frame *t, const char *name)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	CLEANUP(store_close) struct store *from = NULL;
+	CLEANUP(store_close) struct store *to = NULL;
+
+	ok(&t->f, keyring_credential_key_file(run_path(t, "keys/main.key"),
+					      &key, &t->f.e));
+	ok(&t->f, store_open(run_path(t, "a"), false, &from, &t->f.e));
+	ok(&t->f, store_open(run_path(t, name), true, &to, &t->f.e));
+	ok(&t->f, replicate_settle(from, to, key, &t->f.e));
+}
+
+static void declare(struct run_frame *t, const char *primary, bool failover)
+{
+	char spec[4 * SCRATCH_PATH];
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"failover\":%s,\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"primary\":%s,\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"primary\":%s,\"url\":\"file://%s\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
+		       failover ? "true" : "false",
+		       *primary == 'a' ? "true" : "false", run_path(t, "a"),
+		       *primary == 'b' ? "true" : "false", run_path(t, "b"),
+		       run_path(t, "c"));
+	run_apply(t, "Repository", "main", NULL, spec);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		       "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		       "\"gold\",\"replicateTo\":[\"%s\",\"c\"]}",
+		       *primary == 'a' ? "b" : "a");
+	run_apply(t, "Schedule", "nightly", NULL, spec);
+}
+
+/* Regions a, b and c; a is the primary. */
+static void begin(struct run_frame *t, bool failover)
+{
+	run_open(t);
+	run_apply(t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":50}}");
+	declare(t, "a", failover);
+	settle(t, "b");
+	settle(t, "c");
+}
+
+static void move(struct run_frame *t, const char *from, const char *to)
+{
+	ck_assert_int_eq(rename(run_path(t, from), run_path(t, to)), 0);
+}
+
+/* A run on the nth day, of a tree that differs. */
+static enum run_state day(struct run_frame *t, int n)
+{
+	char text[32];
+
+	run_clock(t, 1700000000 + n * DAY);
+	(void)snprintf(text, sizeof(text), "%d\n", n);
+	run_file(t, "web/one", text);
+	return run_do(t, run_attempt(t, 0));
+}
+
+static int64_t steps(struct run_frame *t, const char *where)
+{
+	char sql[400];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM run_steps WHERE %s", where);
+	return frame_count(&t->f, sql);
+}
+
+static void expect_live(struct run_frame *t, int a, int b, int c)
+{
+	ck_assert_int_eq(run_counts(t, "a").live, a);
+	ck_assert_int_eq(run_counts(t, "b").live, b);
+	ck_assert_int_eq(run_counts(t, "c").live, c);
+}
+
+START_TEST(it_is_asked_for)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, false);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	ck_assert_int_eq(day(&t, 1), RUN_FAILED);
+	move(&t, "away", "a");
+	expect_live(&t, 1, 1, 1);
+}
+END_TEST
+
+START_TEST(the_primary_catches_up)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	/* An empty mount point is no region, and becomes none. */
+	ck_assert_int_eq(mkdir(run_path(&t, "a"), 0700), 0);
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	ck_assert_int_eq(rmdir(run_path(&t, "a")), 0);
+	ck_assert_int_eq(run_counts(&t, "b").live, 3);
+	ck_assert_int_eq(run_counts(&t, "c").live, 3);
+	/* What says where it went: the rows, and the run. */
+	ck_assert_int_eq(steps(&t, "step = 'snapshot' AND region = 'b' AND "
+				   "state = 'succeeded'"),
+			 2);
+	ck_assert_int_eq(steps(&t, "step = 'snapshot' AND region = '' AND "
+				   "details ->> '$.region' = 'b' AND "
+				   "message LIKE 'in region b, as%'"),
+			 2);
+	ck_assert_int_eq(steps(&t, "step = 'run' AND state = 'partial' AND "
+				   "message LIKE 'replicate: the primary is "
+				   "away, and snapshots went to region b%'"),
+			 2);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM replicas "
+					   "WHERE region = 'a'"),
+			 1);
+	/* The second in order serves when the first is away, too. */
+	move(&t, "b", "b.away");
+	ck_assert_int_eq(day(&t, 3), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "c").live, 4);
+	move(&t, "b.away", "b");
+	move(&t, "away", "a");
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	ck_assert_int_eq(day(&t, 4), RUN_SUCCEEDED);
+	expect_live(&t, 5, 5, 5);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM snapshots"),
+			 5);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM replicas "
+					   "WHERE state = 'complete'"),
+			 15);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'a' AND "
+				   "state = 'succeeded' AND "
+				   "details ->> '$.copied' = 3"),
+			 1);
+	/* Once. */
+	ck_assert_int_eq(day(&t, 5), RUN_SUCCEEDED);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'a' AND "
+				   "state = 'succeeded'"),
+			 1);
+	expect_live(&t, 6, 6, 6);
+}
+END_TEST
+
+static void delete_in(struct run_frame *t, const char *region)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct deletion d = { .by = "tester",
+			      .reason = "",
+			      .now = clock_now(),
+			      .grace_ms = DAY * 1000 };
+
+	manifest_init(&s.manifest);
+	ok(&t->f,
+	   repository_find(r, "latest", "web", false, &s, NULL, &t->f.e));
+	ok(&t->f, deletion_delete(r, &s, &d, &t->f.e));
+}
+
+/* What another region deleted, it deleted for itself; and the primary's
+ * deletions hold, whoever has the snapshot still. */
+START_TEST(deletions_are_the_primarys)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	delete_in(&t, "b");
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "b").live, 2);
+	ck_assert_int_eq(run_counts(&t, "c").live, 3);
+	move(&t, "away", "a");
+	delete_in(&t, "a");
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
+	/* Of days 0, 2 and 3. */
+	expect_live(&t, 3, 3, 3);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
+}
+END_TEST
+
+/* Another is the primary now: what the old one alone has comes along. */
+START_TEST(the_next_primary_catches_up)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, false);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "b", "away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "away", "b");
+	move(&t, "a", "away");
+	declare(&t, "b", false);
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	/* From c, which had it. */
+	ck_assert_int_eq(run_counts(&t, "b").live, 3);
+	ck_assert_int_eq(run_counts(&t, "c").live, 3);
+	move(&t, "away", "a");
+	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
+	expect_live(&t, 4, 4, 4);
+}
+END_TEST
+
+/*
+ * An attempt that died after it had published where the next one does not
+ * write: it is found there, and not taken twice.
+ */
+START_TEST(an_attempt_elsewhere_is_found)
+{
+	CLEANUP(run_done) struct run_frame t;
+	int64_t run;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "away", "a");
+	run = frame_count(&t.f, "SELECT max(id) FROM runs");
+	/* As if nothing after the publishing had been written down. */
+	frame_sql(&t.f, "DELETE FROM run_steps WHERE run = (SELECT max(id) "
+			"FROM runs) AND NOT (step = 'snapshot' AND region = "
+			"'b')");
+	frame_sql(&t.f, "UPDATE run_steps SET state = 'running' WHERE run = "
+			"(SELECT max(id) FROM runs)");
+	ck_assert_int_eq(run_do(&t, run), RUN_SUCCEEDED);
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(steps(&t, "step = 'snapshot' AND region = '' AND "
+				   "message = 'an earlier attempt had taken "
+				   "it'"),
+			 1);
+}
+END_TEST
+
+/* ---- Drills ------------------------------------------------------------- */
+
+static enum run_state drill(struct run_frame *t, const char *more)
+{
+	char spec[600];
+	char uid[33] = "";
+	const struct instant now = clock_now();
+	const struct catalog_run r = { .kind = "Drill",
+				       .schedule_uid = uid,
+				       .schedule = "weekly",
+				       .repository = "main",
+				       .queued = now,
+				       .requested_by = "tester" };
+	int64_t id = 0;
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"cron\":\"0 6 * * SUN\",\"schedule\":\"nightly\"%s}",
+		       more);
+	run_apply(t, "Drill", "weekly", NULL, spec);
+	ck_assert_int_eq(catalog_resource_get(t->f.c, "Drill", "weekly",
+					      copy_uid, uid, &t->f.e),
+			 1);
+	ok(&t->f, catalog_run_queue(t->f.c, &r, &id, &t->f.e));
+	ck_assert_int_eq(claim_run(&t->f, id, now.sec), CATALOG_CLAIMED);
+	return run_do(t, id);
+}
+
+/* How many drills, of all, are so. */
+static int64_t drills(struct run_frame *t, const char *where)
+{
+	char sql[600];
+
+	(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM drills WHERE %s",
+		       where);
+	return frame_count(&t->f, sql);
+}
+
+START_TEST(a_drill_does_without)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(drill(&t, ""), RUN_SUCCEEDED);
+	ck_assert_int_eq(drills(&t, "region = 'a' AND passed AND "
+				    "evidence ->> '$.without' = '[]'"),
+			 1);
+	/* Which of two that are as good, their latencies decide. */
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"],\"rto\":\"1h\""),
+			 RUN_SUCCEEDED);
+	ck_assert_int_eq(
+		drills(&t, "region IN ('b', 'c') AND passed AND "
+			   "evidence ->> '$.region' = region AND "
+			   "evidence ->> '$.without[0].region' = 'a' AND "
+			   "NOT evidence ->> '$.without[0].kept_out' AND "
+			   "round(evidence ->> '$.rto_seconds' * 1000) = "
+			   "rto_ms AND "
+			   "evidence ->> '$.rto_target_seconds' = 3600 AND "
+			   "round(evidence ->> '$.rpo_seconds' * 1000) = "
+			   "rpo_ms AND "
+			   "evidence ->> '$.rpo_target_seconds' IS NULL"),
+		1);
+	/* It goes on to the next one by itself, not to what is shut away. */
+	move(&t, "b", "b.away");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"]"), RUN_SUCCEEDED);
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\",\"b\"]"),
+			 RUN_SUCCEEDED);
+	ck_assert_int_ge(drills(&t, "region = 'c' AND passed"), 2);
+	move(&t, "c", "c.away");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"]"), RUN_FAILED);
+	ck_assert_int_eq(drills(&t, "NOT passed"), 1);
+	/* The one that is named is the one. */
+	move(&t, "c.away", "c");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"],\"region\":\"b\""),
+			 RUN_FAILED);
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"b\"],\"region\":\"c\""),
+			 RUN_SUCCEEDED);
+}
+END_TEST
+
+/* What it holds is older: that is what would be lost. */
+START_TEST(a_drill_takes_the_newest_that_is_left)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "b", "b.away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "b.away", "b");
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"]"), RUN_SUCCEEDED);
+	ck_assert_int_eq(drills(&t, "region = 'c' AND rpo_ms < 43200000"), 1);
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\",\"c\"]"),
+			 RUN_SUCCEEDED);
+	ck_assert_int_eq(drills(&t, "region = 'b' AND rpo_ms > 43200000"), 1);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, it_is_asked_for);
+	tcase_add_test(tc, the_primary_catches_up);
+	tcase_add_test(tc, deletions_are_the_primarys);
+	tcase_add_test(tc, the_next_primary_catches_up);
+	tcase_add_test(tc, an_attempt_elsewhere_is_found);
+	tcase_add_test(tc, a_drill_does_without);
+	tcase_add_test(tc, a_drill_takes_the_newest_that_is_left);
+}
+
+CHECK_MAIN("service/failover", cases)
