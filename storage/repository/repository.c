@@ -585,7 +585,7 @@ static int gather(struct gathered *g, struct err *e)
 	const struct keys *k = g->r->keys;
 
 	if (voids_read(s, k, &g->voids, e) ||
-	    store_list(s, "snapshots/", add_manifest, g, e) ||
+	    store_list_reading(s, "snapshots/", add_manifest, g, e) ||
 	    record_list_some(s, k, OBJECT_RECEIPT, is_gathered, add_receipt, g,
 			     e) ||
 	    record_list_some(s, k, OBJECT_LOCK, is_gathered, add_lock, g, e) ||
