@@ -175,6 +175,33 @@ static int check_url(struct reading *r, const struct yaml_node *node,
 	return 0;
 }
 
+#define DAYS(n)	  (INT64_C(n) * 86400 * 1000)
+#define WINDOW(m) offsetof(struct resource_bandwidth, m)
+static const struct field window_fields[] = {
+	{ .key = "cron",
+	  .type = FIELD_TEXT,
+	  .required = true,
+	  .offset = WINDOW(cron),
+	  .check = resource_field_check_cron,
+	  .doc = "when it begins" },
+	{ .key = "for",
+	  .type = FIELD_CLOCK,
+	  .required = true,
+	  .offset = WINDOW(for_ms),
+	  .min = INT64_C(60) * 1000,
+	  .max = DAYS(31),
+	  .doc = "how long it lasts" },
+	{ .key = "up",
+	  .type = FIELD_RATE,
+	  .offset = WINDOW(up_bytes),
+	  .doc = "what takes the place of up meanwhile" },
+	{ .key = "down",
+	  .type = FIELD_RATE,
+	  .offset = WINDOW(down_bytes),
+	  .doc = "what takes the place of down meanwhile" },
+	{ 0 }
+};
+
 #define BANDWIDTH(m) offsetof(struct resource_region, m)
 static const struct field bandwidth_fields[] = {
 	{ .key = "up",
@@ -185,6 +212,20 @@ static const struct field bandwidth_fields[] = {
 	  .type = FIELD_RATE,
 	  .offset = BANDWIDTH(down_bytes),
 	  .doc = "at most so many bytes a second from the region" },
+	{ .key = "timeZone",
+	  .type = FIELD_TEXT,
+	  .fallback = "UTC",
+	  .offset = BANDWIDTH(time_zone),
+	  .check = resource_field_check_zone,
+	  .doc = "of its windows" },
+	{ .key = "windows",
+	  .type = FIELD_MAPS,
+	  .offset = BANDWIDTH(windows),
+	  .count_offset = BANDWIDTH(window_count),
+	  .fields = window_fields,
+	  .size = sizeof(struct resource_bandwidth),
+	  .doc = "other limits for a while, as {cron: \"0 8 * * MON-FRI\", "
+		 "for: 10h, up: 5M}; the first that holds" },
 	{ 0 }
 };
 
@@ -200,7 +241,8 @@ static const struct field region_fields[] = {
 	  .required = true,
 	  .offset = offsetof(struct resource_region, url),
 	  .check = check_url,
-	  .doc = "where it is: file:///DIR, or the path alone" },
+	  .doc = "where it is: file:///DIR, or the path alone; "
+		 "s3://BUCKET/PREFIX?region=NAME" },
 	{ .key = "primary",
 	  .type = FIELD_BOOL,
 	  .fallback = "false",
