@@ -9,43 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/stores/fault.h"
-#include "storage/stores/store.h"
-#include "tests/support/check_main.h"
-#include "tests/support/scratch.h"
-
-enum backend { MEM, LOCAL, MEM_FAULTY, LOCAL_FAULTY, N_BACKENDS };
-
-static struct scratch dir;
-static struct store *store;
-static struct err e;
-
-static void set_up(int backend)
-{
-	char url[SCRATCH_PATH + 16];
-	struct store *inner = NULL;
-
-	err_clear(&e);
-	if (backend == MEM || backend == MEM_FAULTY) {
-		ck_ok(store_open("mem:contract", true, &inner, &e));
-	} else {
-		scratch_init(&dir);
-		(void)snprintf(url, sizeof(url), "%s/store", dir.path);
-		ck_ok(store_open(url, true, &inner, &e));
-	}
-	store = inner;
-	if (backend >= MEM_FAULTY)
-		ck_ok(fault_wrap(inner, &store, &e));
-}
-
-static void tear_down(int backend)
-{
-	store_close(store);
-	if (backend == MEM || backend == MEM_FAULTY)
-		store_mem_forget("mem:contract");
-	else
-		scratch_done(&dir);
-}
+#include "tests/support/store_backends.h"
 
 /* Each case runs once for each backend. */
 #define EACH(name) START_TEST(name)
@@ -471,7 +435,7 @@ EACH(only_a_folder_tells_which_it_is)
 	struct stat st;
 
 	BEGIN;
-	if (_i == LOCAL || _i == LOCAL_FAULTY) {
+	if (is_local(_i)) {
 		char path[SCRATCH_PATH];
 
 		ck_assert_int_eq(stat(scratch_path(&dir, "store", path), &st),
@@ -572,10 +536,22 @@ static int in_order(void *arg, const struct store_entry *entry, struct err *err)
 	return 0;
 }
 
+/*
+ * Once is enough of twenty thousand syncs; of S3's two requests for each name,
+ * a page of a listing and some of the next.
+ */
+static unsigned int many(int backend)
+{
+	if (backend == S3)
+		return 1020;
+	if (is_s3(backend))
+		return 40;
+	return backend == LOCAL_FAULTY ? 1000 : 10000;
+}
+
 EACH(many_names)
 {
-	/* Once is enough of twenty thousand syncs. */
-	const unsigned int total = _i == LOCAL_FAULTY ? 1000 : 10000;
+	const unsigned int total = many(_i);
 	struct count c = { .n = 0 };
 	char name[64];
 
@@ -688,7 +664,12 @@ EACH(threads_do_not_disturb_one_another)
 			ck_abort_msg("%s", workers[i].e.text);
 		won += workers[i].won;
 	}
-	ck_assert_uint_eq(won, ROUNDS);
+	/* Where the server does not know of the condition that a name be free,
+	 * of two at the same moment both may be told that they have it. */
+	if (_i == S3_CARELESS)
+		ck_assert_uint_ge(won, ROUNDS);
+	else
+		ck_assert_uint_eq(won, ROUNDS);
 	ck_ok(store_list(store, "", in_order, &c, &e));
 	ck_assert_uint_eq(c.n, 6 * ROUNDS / 2 + ROUNDS + 1);
 	END;
@@ -697,6 +678,7 @@ END_TEST
 
 static void cases(TCase *tc)
 {
+	tcase_add_unchecked_fixture(tc, backends_start, backends_stop);
 #define ADD(name) tcase_add_loop_test(tc, name, 0, N_BACKENDS)
 	ADD(what_was_put_is_got);
 	ADD(an_empty_object_is_an_object);
