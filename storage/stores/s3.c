@@ -165,8 +165,12 @@ static int s3_remove(struct store *s, const char *name, struct err *e)
 				.right = "s3:DeleteObject",
 				.name = name };
 
+	const int r = s3_call(x->client, &call, e);
+
+	/* Not before: who reads meanwhile would have it kept. */
 	s3_ahead_forget(x->ahead, name);
-	if (s3_call(x->client, &call, e))
+	s3_forget_fetched(x, name);
+	if (r)
 		return -1;
 	if (call.verdict != S3_DONE && call.verdict != S3_ABSENT)
 		return s3_unexpected(&call, e);

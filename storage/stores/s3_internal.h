@@ -46,6 +46,8 @@ int s3_pure(struct store *s, struct err *e);
  */
 int s3_fetched_ahead(struct s3 *s, const char *name, void *out, size_t n,
 		     size_t *ret_got) NONNULL(1, 2, 5);
+/* It was removed: what listings have fetched of it is not to be read. */
+void s3_forget_fetched(struct s3 *s, const char *name) NONNULL(1, 2);
 
 int s3_begin(struct store *s, const char *name, uint64_t size,
 	     unsigned int flags, struct store_upload **ret, struct err *e);

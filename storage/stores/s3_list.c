@@ -34,6 +34,7 @@ struct ahead_key {
 	char *name;
 	uint64_t size;
 	enum ahead_state state;
+	bool removed; /* what comes is not to be used */
 	struct buf bytes;
 };
 
@@ -48,6 +49,7 @@ struct s3_batch {
 	size_t n, room;
 	size_t fetched; /* the next one to fetch */
 	size_t visited; /* the one that is visited */
+	bool visiting;	/* keys[] stays as it is */
 	bool ending;
 	pthread_t threads[FETCHERS];
 	size_t n_threads;
@@ -103,7 +105,7 @@ static void *fetcher(void *arg)
 		const bool there = fetch_key(b, k);
 
 		(void)pthread_mutex_lock(&b->lock);
-		k->state = there ? AHEAD_THERE : AHEAD_FAILED;
+		k->state = there && !k->removed ? AHEAD_THERE : AHEAD_FAILED;
 		(void)pthread_cond_broadcast(&b->changed);
 		(void)pthread_mutex_unlock(&b->lock);
 	}
@@ -134,6 +136,9 @@ static void start_fetchers(struct s3_batch *b)
 {
 	const size_t most = b->n / 2 < FETCHERS ? b->n / 2 : FETCHERS;
 
+	(void)pthread_mutex_lock(&b->lock);
+	b->visiting = true;
+	(void)pthread_mutex_unlock(&b->lock);
 	while (b->n_threads < most &&
 	       pthread_create(&b->threads[b->n_threads], NULL, fetcher, b) == 0)
 		b->n_threads++;
@@ -143,6 +148,7 @@ static void end_fetchers(struct s3_batch *b)
 {
 	(void)pthread_mutex_lock(&b->lock);
 	b->ending = true;
+	b->visiting = false;
 	(void)pthread_cond_broadcast(&b->changed);
 	(void)pthread_mutex_unlock(&b->lock);
 	for (size_t i = 0; i < b->n_threads; i++)
@@ -223,7 +229,10 @@ static int take_from(struct s3_batch *b, const char *name, void *out, size_t n,
 		k = &b->keys[b->visited];
 	while (k && k->state == AHEAD_COMING)
 		(void)pthread_cond_wait(&b->changed, &b->lock);
-	if (k && k->state != AHEAD_THERE)
+	/* It is read now: no need to fetch it once more. */
+	if (k && k->state == AHEAD_WAITING)
+		k->state = AHEAD_FAILED;
+	if (k && (k->removed || k->state != AHEAD_THERE))
 		k = NULL;
 	if (k) {
 		*ret_got = k->bytes.len < n ? k->bytes.len : n;
@@ -245,6 +254,19 @@ int s3_fetched_ahead(struct s3 *s, const char *name, void *out, size_t n,
 		b = b->next;
 	(void)pthread_mutex_unlock(&s->lock);
 	return b ? take_from(b, name, out, n, ret_got) : 0;
+}
+
+void s3_forget_fetched(struct s3 *s, const char *name)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	for (struct s3_batch *b = s->batches; b; b = b->next) {
+		(void)pthread_mutex_lock(&b->lock);
+		for (size_t i = b->visited; b->visiting && i < b->n; i++)
+			b->keys[i].removed |= strcmp(b->keys[i].name, name) ==
+					      0;
+		(void)pthread_mutex_unlock(&b->lock);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- listing ------------------------------------------------------------ */

@@ -2,6 +2,7 @@
  * Listings whose visitor reads (store_list_reading()): nobody can tell them
  * from others.  And which files a store reads (store_reads()).  Every backend.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,6 +235,44 @@ START_TEST(the_visitor_may_read_what_it_likes)
 }
 END_TEST
 
+/* Of what it removed it may be told, but reads it no more. */
+static int visit_and_remove(void *arg, const struct store_entry *entry,
+			    struct err *err)
+{
+	struct seen *s = arg;
+	const unsigned int i = number_of(entry);
+	char name[16];
+
+	s->n++;
+	if (read_right(i, err) != (i % 3 != 0 || i == 0))
+		return err->code ? -1 : err_set(err, ERR_BUG, "number %u", i);
+	if (i + 1 < OBJECTS && (i + 1) % 3 == 0) {
+		name_of(i + 1, name);
+		if (store_remove(store, name, err))
+			return -1;
+	}
+	name_of(i, name);
+	if (store_remove(store, name, err))
+		return -1;
+	return read_right(i, err) == 0 ? 0
+				       : err_set(err, ERR_BUG, "still %u", i);
+}
+
+START_TEST(what_the_visitor_removed_is_gone)
+{
+	struct seen s = { .n = 0 };
+	unsigned int left = 0;
+
+	set_up(_i);
+	put_objects(OBJECTS);
+	ck_ok(store_list_reading(store, "k/", visit_and_remove, &s, &e));
+	for (unsigned int i = 0; i < OBJECTS; i++)
+		left += read_right(i, &e) == 1;
+	ck_assert_uint_eq(left, 0);
+	tear_down(_i);
+}
+END_TEST
+
 /* Somebody else removes what was not visited yet: bytes, or none. */
 static int visit_removed(void *arg, const struct store_entry *entry,
 			 struct err *err)
@@ -263,6 +302,58 @@ START_TEST(what_others_remove_is_whole_or_gone)
 	ck_ok(store_list_reading(store, "k/", visit_removed, &s, &e));
 	ck_assert_uint_eq(s.n, OBJECTS);
 	ck_assert_int_eq(read_right(5, &e), 0);
+	tear_down(S3);
+}
+END_TEST
+
+static void *remove_slowly(void *arg)
+{
+	struct err ignored;
+
+	return store_remove(arg, "data/x", &ignored) ? arg : NULL;
+}
+
+/* Reading on until the removal has ended, for which the server takes long. */
+START_TEST(what_is_read_while_it_is_removed_is_not_kept)
+{
+	static char bytes[400000];
+	pthread_t thread;
+	void *failed;
+	size_t got = 0;
+
+	set_up(S3);
+	ck_ok(store_put(store, "data/x", bytes, sizeof(bytes), 0, &e));
+	ck_ok(store_read(store, "data/x", 0, bytes, 10, &got, &e));
+	(void)s3_server_tell(&server,
+			     "{\"do\": \"fault\", \"match\": \"DeleteObject\","
+			     " \"kind\": \"hang\", \"seconds\": 0.5}");
+	ck_assert_int_eq(pthread_create(&thread, NULL, remove_slowly, store),
+			 0);
+	while (!strstr(s3_server_tell(&server, "{\"do\": \"faults\"}"),
+		       "\"struck\": 1"))
+		continue;
+	ck_ok(store_read(store, "data/x", 10, bytes, 10, &got, &e));
+	ck_assert_int_eq(pthread_join(thread, &failed), 0);
+	ck_assert_ptr_null(failed);
+	ck_assert_int_eq(store_read(store, "data/x", 20, bytes, 10, &got, &e),
+			 0);
+	(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
+	tear_down(S3);
+}
+END_TEST
+
+START_TEST(small_objects_are_fetched_ahead_and_once)
+{
+	struct seen s = { .reads = true };
+
+	set_up(S3);
+	put_objects(OBJECTS);
+	(void)s3_server_tell(&server, "{\"do\": \"counts\", \"reset\": true}");
+	ck_ok(store_list_reading(store, "k/", visit, &s, &e));
+	/* One request for each: of three objects 65536 bytes or more, which
+	 * store_get() asks for twice. */
+	ck_assert_int_le(s3_server_count(&server, "GetObject"), OBJECTS + 3);
+	ck_assert_int_ge(s3_server_count(&server, "peak"), 3);
 	tear_down(S3);
 }
 END_TEST
@@ -354,7 +445,10 @@ static void cases(TCase *tc)
 	ADD(the_visitor_need_not_read_nor_go_on);
 	ADD(listings_nest);
 	ADD(the_visitor_may_read_what_it_likes);
+	ADD(what_the_visitor_removed_is_gone);
 	tcase_add_test(tc, what_others_remove_is_whole_or_gone);
+	tcase_add_test(tc, what_is_read_while_it_is_removed_is_not_kept);
+	tcase_add_test(tc, small_objects_are_fetched_ahead_and_once);
 	tcase_add_test(tc, what_fails_ahead_is_asked_for_again);
 	ADD(only_s3_reads_files);
 	tcase_add_test(tc, s3_tells_of_each_file_that_it_may_read);
