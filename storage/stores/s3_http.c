@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <curl/curl.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,6 +44,7 @@ struct under_way {
 	CURL *easy;
 	struct curl_slist *lines;
 	size_t headers_len;
+	bool head_ended; /* of the reply; not so when it was cut */
 	bool too_large;
 	bool no_memory;
 	bool cancelled; /* under the lock */
@@ -208,6 +210,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 		u->too_large = true;
 		return 0;
 	}
+	u->head_ended = line[0] == '\r' || line[0] == '\n';
 	take_line(&u->x->reply, line, n);
 	return n;
 }
@@ -218,7 +221,7 @@ static bool is_wanted(const struct under_way *u)
 	long status = 0;
 
 	(void)curl_easy_getinfo(u->easy, CURLINFO_RESPONSE_CODE, &status);
-	return status == 206 || (status == 200 && u->x->room);
+	return status >= 200 && status < 300;
 }
 
 static bool add_to_room(struct s3_exchange *x, const char *bytes, size_t n)
@@ -231,28 +234,28 @@ static bool add_to_room(struct s3_exchange *x, const char *bytes, size_t n)
 }
 
 /* An error's text is cut; anything else must be whole. */
-static bool add_to_buf(struct under_way *u, const char *bytes, size_t n)
+static bool add_to_buf(struct under_way *u, const char *bytes, size_t n,
+		       bool whole)
 {
 	struct buf *b = u->x->body_buf;
+	const size_t room = b ? b->max - b->len : 0;
 	struct err ignored;
 
-	if (!b)
-		return u->x->room != NULL;
-	if (n > b->max - b->len) {
-		if (!u->x->room)
-			return false;
-		n = b->max - b->len;
-	}
-	u->no_memory = n && buf_add(b, bytes, n, &ignored) < 0;
+	if (n > room && whole)
+		return false;
+	if (n > room)
+		n = room;
+	u->no_memory = b && n && buf_add(b, bytes, n, &ignored) < 0;
 	return !u->no_memory;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 {
 	struct under_way *u = arg;
-	const bool fits = u->x->room && is_wanted(u)
+	const bool wanted = is_wanted(u);
+	const bool fits = u->x->room && wanted
 				  ? add_to_room(u->x, bytes, n)
-				  : add_to_buf(u, bytes, n);
+				  : add_to_buf(u, bytes, n, wanted);
 
 	assert(size == 1);
 	u->x->received += n;
@@ -267,8 +270,14 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 /* libcurl's words begin with a capital and may hold a server's. */
 static void say(struct s3_exchange *x, const char *words)
 {
+	size_t small = 0;
+
 	copy_value(words, strlen(words), x->why, sizeof(x->why));
-	if (x->why[0] >= 'A' && x->why[0] <= 'Z' && x->why[1] >= 'a')
+	while (x->why[1 + small] >= 'a' && x->why[1 + small] <= 'z')
+		small++;
+	/* But not a name's: "OpenSSL". */
+	if (x->why[0] >= 'A' && x->why[0] <= 'Z' && small &&
+	    (x->why[1 + small] < 'A' || x->why[1 + small] > 'Z'))
 		x->why[0] = (char)(x->why[0] | 0x20);
 }
 
@@ -281,12 +290,13 @@ static bool was_connected(CURL *easy)
 	return at > 0;
 }
 
-static bool was_distrusted(CURL *easy)
+/* What the certificate's verification found; X509_V_OK: nothing, or none. */
+static long verdict_of(CURL *easy)
 {
-	long verdict = 0;
+	long verdict = X509_V_OK;
 
 	(void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-	return verdict != 0;
+	return verdict;
 }
 
 static enum s3_http_outcome judge(const struct under_way *u, CURLcode code)
@@ -297,7 +307,7 @@ static enum s3_http_outcome judge(const struct under_way *u, CURLcode code)
 		return S3_HTTP_REFUSED;
 	switch (code) {
 	case CURLE_OK:
-		return S3_HTTP_REPLIED;
+		return u->head_ended ? S3_HTTP_REPLIED : S3_HTTP_BROKEN;
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_CONNECT:
@@ -311,17 +321,20 @@ static enum s3_http_outcome judge(const struct under_way *u, CURLcode code)
 	case CURLE_OPERATION_TIMEDOUT:
 		return was_connected(u->easy) ? S3_HTTP_TIMEOUT
 					      : S3_HTTP_UNREACHED;
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		/* Of the URL; or what came is no HTTP. */
+		return was_connected(u->easy) ? S3_HTTP_BROKEN
+					      : S3_HTTP_REFUSED;
 	case CURLE_FAILED_INIT:
 	case CURLE_OUT_OF_MEMORY:
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_BAD_FUNCTION_ARGUMENT:
 	case CURLE_UNKNOWN_OPTION:
 		return S3_HTTP_REFUSED;
 	case CURLE_SSL_CONNECT_ERROR:
 		/* A forged signature ends the handshake itself. */
-		return was_distrusted(u->easy) ? S3_HTTP_UNTRUSTED
-					       : S3_HTTP_BROKEN;
+		return verdict_of(u->easy) != X509_V_OK ? S3_HTTP_UNTRUSTED
+							: S3_HTTP_BROKEN;
 	default:
 		return S3_HTTP_BROKEN;
 	}
@@ -352,6 +365,11 @@ static void conclude(struct under_way *u, CURLcode code)
 		say(x, "the reply is larger than it can be");
 	else if (u->no_memory)
 		say(x, "out of memory");
+	else if (x->outcome == S3_HTTP_UNTRUSTED &&
+		 code == CURLE_SSL_CONNECT_ERROR)
+		say(x, X509_verify_cert_error_string(verdict_of(u->easy)));
+	else if (code == CURLE_OK && x->outcome != S3_HTTP_REPLIED)
+		say(x, "the reply ends within its head");
 	else if (x->outcome != S3_HTTP_REPLIED)
 		say(x, u->why[0] ? u->why : curl_easy_strerror(code));
 }

@@ -84,9 +84,9 @@ struct s3_exchange {
 	int64_t stall_ms; /* without a byte either way */
 	int64_t whole_ms;
 	/*
-	 * Where the reply's body goes: of status 206, and 200 to a GET, to
-	 * room when that is not NULL; all else to body_buf, whose ceiling
-	 * bounds it (no more than its first bytes are kept of an error's).
+	 * Where the reply's body goes: a success's (2xx) to room when that is
+	 * not NULL; all else to body_buf, whose ceiling bounds it (no more than
+	 * its first bytes are kept of an error's).
 	 */
 	void *room;
 	size_t room_len;
