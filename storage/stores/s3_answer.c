@@ -33,6 +33,7 @@ static const struct meaning meanings[] = {
 	  "there is no such bucket",
 	  "mend the URL, or make the bucket first: snapctl makes none" },
 	/* Who asks. */
+	{ "AccessDenied", 0, S3_FAILED, ERR_DENIED, "access denied", NULL },
 	{ "InvalidAccessKeyId", 0, S3_NEW_KEYS, ERR_DENIED,
 	  "the server does not know the access key", NULL },
 	{ "SignatureDoesNotMatch", 0, S3_NEW_KEYS, ERR_DENIED,

@@ -417,8 +417,11 @@ void s3_abort(struct store_upload *upload)
 	free_upload(u);
 }
 
-/* 0 when the object that is there is this upload's; else ERR_EXISTS. */
-static int is_ours(struct s3_upload *u, struct err *e)
+/*
+ * 0 when the object that is there is this upload's; ERR_EXISTS when it is
+ * another's, ERR_BUSY and these words when there is none.
+ */
+static int is_ours(struct s3_upload *u, const char *none, struct err *e)
 {
 	struct s3_http_reply reply;
 	const int there = s3_head(u->s, u->name, &reply, e);
@@ -426,9 +429,7 @@ static int is_ours(struct s3_upload *u, struct err *e)
 	if (there < 0)
 		return -1;
 	if (!there)
-		return err_set(e, ERR_BUSY,
-			       "the server says that it exists, and that it "
-			       "does not");
+		return err_set(e, ERR_BUSY, "%s", none);
 	if (strcmp(reply.upload_tag, u->tag) == 0)
 		return 0;
 	return err_set(e, ERR_EXISTS, "it exists already");
@@ -469,6 +470,9 @@ static int make(struct s3_upload *u, struct s3_call *call, struct err *e)
 	return s3_call(u->s->client, call, e);
 }
 
+static const char contradiction[] =
+	"the server says that it exists, and that it does not";
+
 static int put_whole(struct s3_upload *u, struct err *e)
 {
 	struct making m;
@@ -482,7 +486,7 @@ static int put_whole(struct s3_upload *u, struct err *e)
 	if (make(u, &call, e))
 		return -1;
 	if (call.verdict == S3_TAKEN)
-		return is_ours(u, e);
+		return is_ours(u, contradiction, e);
 	return call.verdict == S3_DONE ? 0 : s3_unexpected(&call, e);
 }
 
@@ -521,14 +525,21 @@ static int complete(struct s3_upload *u, struct err *e)
 	call.body_len = body.len;
 	if (make(u, &call, e))
 		return -1;
-	if (call.verdict == S3_TAKEN || call.verdict == S3_ABSENT)
-		return is_ours(u, e);
+	if (call.verdict == S3_TAKEN)
+		return is_ours(u, contradiction, e);
+	if (call.verdict == S3_ABSENT)
+		return is_ours(u, "somebody removed the unfinished upload", e);
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	/* A reply that ends early may be that of a failure.  Ceph's has an
-	 * empty ETag. */
-	return s3_xml_text(xml.data, xml.len, "CompleteMultipartUploadResult",
-			   "Key", key, sizeof(key), e);
+	if (s3_xml_text(xml.data, xml.len, "CompleteMultipartUploadResult",
+			"Key", key, sizeof(key), e) == 0)
+		return 0;
+	/* A reply that ends early may be that of a failure; what is there
+	 * tells.  (Ceph's has an empty ETag.) */
+	return is_ours(u,
+		       "the server's reply makes no sense, and nothing is "
+		       "there",
+		       e);
 }
 
 static int commit(struct s3_upload *u, struct err *e)
