@@ -349,11 +349,17 @@ START_TEST(small_objects_are_fetched_ahead_and_once)
 	set_up(S3);
 	put_objects(OBJECTS);
 	(void)s3_server_tell(&server, "{\"do\": \"counts\", \"reset\": true}");
+	/* Each takes long enough for others to be under way besides. */
+	(void)s3_server_tell(&server,
+			     "{\"do\": \"fault\", \"match\": \"GetObject\", "
+			     "\"kind\": \"hang\", \"seconds\": 0.2, "
+			     "\"every\": 1}");
 	ck_ok(store_list_reading(store, "k/", visit, &s, &e));
 	/* One request for each: of three objects 65536 bytes or more, which
 	 * store_get() asks for twice. */
 	ck_assert_int_le(s3_server_count(&server, "GetObject"), OBJECTS + 3);
 	ck_assert_int_ge(s3_server_count(&server, "peak"), 3);
+	(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
 	tear_down(S3);
 }
 END_TEST
