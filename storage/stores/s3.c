@@ -89,8 +89,12 @@ static int check_range(const struct s3_call *call, uint64_t offset, size_t n,
 
 	/* The whole object, from a server that found the range to be that or
 	 * knows no ranges. */
-	if (r->status == 200 && offset == 0)
-		return 0;
+	if (r->status == 200 && offset == 0) {
+		if (r->length == r->body_len)
+			return 0;
+		return err_set(e, ERR_IO,
+			       "the server does not say how large it is");
+	}
 	if (r->status != 206 || r->total == UINT64_MAX ||
 	    r->range_at != offset || offset > r->total)
 		return err_set(e, ERR_IO,

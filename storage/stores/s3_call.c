@@ -368,15 +368,18 @@ static int try_once(struct s3_client *c, struct s3_call *call,
 	return 0;
 }
 
+/* Whether another try may. */
+static bool may_help(enum s3_verdict v)
+{
+	return v == S3_AGAIN || v == S3_SLOWER || v == S3_NEW_KEYS;
+}
+
 static bool is_over(const struct s3_call *call, enum s3_verdict v,
 		    int64_t began_ms)
 {
 	const bool mute = call->reply.status == 0;
 
-	if (v != S3_AGAIN && v != S3_SLOWER && v != S3_NEW_KEYS)
-		return true;
-	return store_is_stopping() ||
-	       call->attempts >= (mute ? TRIES_MUTE : TRIES) ||
+	return !may_help(v) || call->attempts >= (mute ? TRIES_MUTE : TRIES) ||
 	       clock_boot_ms() - began_ms > TRYING_MS;
 }
 
@@ -418,11 +421,17 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 		if (call->verdict != S3_NEW_KEYS)
 			rest(s3_delay_ms(call->attempts, chance,
 					 call->reply.retry_after_s));
+		if (store_is_stopping())
+			break;
 	}
 	if (call->verdict <= S3_BEYOND)
 		return 0;
-	call->verdict = S3_FAILED;
 	say_tries(call, &why);
+	if (may_help(call->verdict) && store_is_stopping()) {
+		(void)err_wrap(&why, "stopped as asked");
+		why.code = ERR_INTERRUPTED;
+	}
+	call->verdict = S3_FAILED;
 	*e = why;
 	return -1;
 }

@@ -470,18 +470,22 @@ class Connection:
             fault = s.faults.pick(request.text())
             s.counts.now += 1
             s.counts.peak = max(s.counts.peak, s.counts.now)
-        status = 0
+        status, lost = 0, False
         try:
-            status, headers, body = self.work(request, fault)
-            if fault and fault.kind in ("lost_reply", "dropped"):
-                status = 0
+            try:
+                status, headers, body = self.work(request, fault)
+                lost = fault and fault.kind in ("lost_reply", "dropped")
+            finally:
+                # Before the reply: who has it finds itself counted.
+                with s.lock:
+                    s.counts.answered(request, 0 if lost else status)
+            if lost:
                 self.close(reset=bool(fault.reset))
                 raise Ended
             self.reply(request, status, headers, body, fault)
         finally:
             with s.lock:
                 s.counts.now -= 1
-                s.counts.answered(request, status)
                 s.counts.bytes_in += self.read
                 s.counts.bytes_out += self.sent
                 self.read = self.sent = 0
