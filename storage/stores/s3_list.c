@@ -328,7 +328,7 @@ static int list_page(struct listing *l, const char *prefix, const char *most,
 		return -1;
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	r = s3_xml_list(xml->data, xml->len, on_item, l, page, e);
+	r = s3_xml_list(buf_str(xml), xml->len, on_item, l, page, e);
 	if (r == 0 && l->batch)
 		r = visit_batch(l->batch, l->visit, l->arg, e);
 	return r < 0 ? -1 : r || !page->more;
@@ -438,7 +438,7 @@ int s3_probe(struct s3 *s, struct s3_http_reply *ret, struct err *e)
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
 	/* Whatever else says 200 is no S3 server. */
-	if (s3_xml_list(xml.data, xml.len, on_item, &l, &page, e) < 0)
+	if (s3_xml_list(buf_str(&xml), xml.len, on_item, &l, &page, e) < 0)
 		return err_hint(e, "is it an S3 server?");
 	*ret = call.reply;
 	return 0;

@@ -195,7 +195,8 @@ static void sweep(struct s3 *s)
 	    !call.reply.has_date)
 		return;
 	x.now = call.reply.date; /* it wrote down when they began */
-	if (s3_xml_uploads(xml.data, xml.len, drop_stale, &x, &page, &ignored))
+	if (s3_xml_uploads(buf_str(&xml), xml.len, drop_stale, &x, &page,
+			   &ignored))
 		return;
 }
 
@@ -300,8 +301,9 @@ static int initiate(struct s3_upload *u, struct err *e)
 		return -1;
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	return s3_xml_text(xml.data, xml.len, "InitiateMultipartUploadResult",
-			   "UploadId", u->id, sizeof(u->id), e);
+	return s3_xml_text(buf_str(&xml), xml.len,
+			   "InitiateMultipartUploadResult", "UploadId", u->id,
+			   sizeof(u->id), e);
 }
 
 static int room_for_etag(struct s3_upload *u, struct err *e)
@@ -531,7 +533,7 @@ static int complete(struct s3_upload *u, struct err *e)
 		return is_ours(u, "somebody removed the unfinished upload", e);
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	if (s3_xml_text(xml.data, xml.len, "CompleteMultipartUploadResult",
+	if (s3_xml_text(buf_str(&xml), xml.len, "CompleteMultipartUploadResult",
 			"Key", key, sizeof(key), e) == 0)
 		return 0;
 	/* A reply that ends early may be that of a failure; what is there

@@ -349,6 +349,8 @@ START_TEST(what_is_no_s3_server_is_not_taken_for_one)
 	fault("ListObjectsV2", "garbage", "");
 	ck_assert_int_eq(store_now(store, &now, &e), -1);
 	ck_assert_ptr_nonnull(strstr(e.hint, "is it an S3 server?"));
+	fault("ListObjectsV2", "cut_body", ", \"bytes\": 0");
+	ck_assert_int_eq(store_now(store, &now, &e), -1);
 	ck_ok(store_now(store, &now, &e));
 	tear_down();
 }

@@ -235,6 +235,9 @@ START_TEST(an_upload_that_does_not_begin_leaves_nothing)
 	fault("CreateMultipartUpload", "garbage", "");
 	ck_assert_int_eq(put("o", 9 * MIB), -1);
 	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	fault("CreateMultipartUpload", "cut_body", ", \"bytes\": 0");
+	ck_assert_int_eq(put("o", 9 * MIB), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
 	expect_none("o");
 	tear_down();
 }
@@ -515,6 +518,10 @@ START_TEST(uploads_older_than_a_day_are_given_up)
 	store = opened("");
 	fault("ListMultipartUploads", "garbage", "");
 	ck_ok(put("o/4", 9 * MIB));
+	store_close(store);
+	store = opened("");
+	fault("ListMultipartUploads", "cut_body", ", \"bytes\": 0");
+	ck_ok(put("o/5", 9 * MIB));
 	tear_down();
 }
 END_TEST
