@@ -137,7 +137,7 @@ configuration() {
 	mon max pg per osd = 1000
 	osd memory target = 939524096
 	[client.rgw]
-	rgw frontends = beast endpoint=127.0.0.1:$1
+	rgw frontends = beast endpoint=127.0.0.1:$1 tcp_nodelay=1
 	rgw data = $dir/rgw
 	rgw thread pool size = 64
 	rgw enable usage log = false
