@@ -566,14 +566,20 @@ static int apply_holds(struct gathered *g, struct err *e)
 	return 0;
 }
 
+/*
+ * A store's clock may know seconds only (S3's does).  Which of two received in
+ * the same one is the later, their writers' clocks say.
+ */
 static int by_receipt(const void *a, const void *b)
 {
 	const struct repository_snapshot *x =
 		(const struct repository_snapshot *)a;
 	const struct repository_snapshot *y =
 		(const struct repository_snapshot *)b;
-	const int c = instant_compare(x->received, y->received);
+	int c = instant_compare(x->received, y->received);
 
+	if (c == 0)
+		c = instant_compare(x->manifest.ended, y->manifest.ended);
 	return c ? c
 		 : object_id_compare(x->manifest.snapshot,
 				     y->manifest.snapshot);
