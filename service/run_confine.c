@@ -144,26 +144,56 @@ static int add_own(struct places *p, const struct own_folders *own,
 		       : 0;
 }
 
+static int add_copy(struct places *p, const char *path, struct err *e)
+{
+	if (p->n_copies == sizeof(p->copies) / sizeof(p->copies[0]))
+		return 0; /* more than any region has: it says what it lacks */
+	p->copies[p->n_copies] = strdup(path);
+	if (!p->copies[p->n_copies])
+		return err_oom(e);
+	return add(p, p->copies[p->n_copies++], SANDBOX_READ, e);
+}
+
+/* A folder that holds more than what belongs to a file in it. */
+static bool is_everybodys(const char *folder)
+{
+	const char *home = getenv("HOME");
+
+	if (!*folder || strchr(folder + 1, '/') == NULL)
+		return true;
+	if (strncmp(folder, "/home/", 6) == 0 && !strchr(folder + 6, '/'))
+		return true;
+	return home && strcmp(folder, home) == 0;
+}
+
 /*
  * Its folder, too: what is renewed there takes another's place, and in a
- * Kubernetes volume it is a link to a folder that changes.
+ * Kubernetes volume it is a link to a folder that changes.  But not one that is
+ * a home, or as large: then it is the file alone, as it is now.
  */
-static int add_file(void *arg, const char *path, struct err *e)
+static int add_with_folder(struct places *p, const char *path, struct err *e)
 {
-	struct places *p = arg;
 	char folder[4096];
 	char *slash;
 
 	(void)snprintf(folder, sizeof(folder), "%s", path);
 	slash = strrchr(folder, '/');
-	if (slash && slash != folder)
-		*slash = '\0';
-	if (p->n_copies == sizeof(p->copies) / sizeof(p->copies[0]))
-		return 0; /* more than any region has: it says what it lacks */
-	p->copies[p->n_copies] = strdup(folder);
-	if (!p->copies[p->n_copies])
-		return err_oom(e);
-	return add(p, p->copies[p->n_copies++], SANDBOX_READ, e);
+	if (!slash)
+		return 0;
+	*slash = '\0';
+	return add_copy(p, is_everybodys(folder) ? path : folder, e);
+}
+
+static int add_file(void *arg, const char *path, struct err *e)
+{
+	struct places *p = arg;
+	char *real = realpath(path, NULL);
+	const int failed = add_with_folder(p, path, e) < 0 ||
+			   (real && strcmp(real, path) != 0 &&
+			    add_with_folder(p, real, e) < 0);
+
+	free(real);
+	return failed ? -1 : 0;
 }
 
 /* Credentials and certificates of regions that are elsewhere. */

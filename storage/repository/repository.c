@@ -243,6 +243,26 @@ static int read_manifest(struct repository *r, const char *name,
 		       "manifest \"%s\" speaks of another snapshot", name);
 }
 
+static int still_there(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	const char *name = arg;
+
+	if (strcmp(entry->name, name) != 0)
+		return 0;
+	return err_set(e, ERR_BUSY,
+		       "object \"%s\" is listed, and cannot be read", name);
+}
+
+/*
+ * A manifest that was listed and is not there: somebody has removed it since.
+ * One that is listed still is none to pass over, for a collector least of all.
+ */
+static int expect_removed(struct store *s, const char *name, struct err *e)
+{
+	return store_list(s, name, still_there, (void *)(uintptr_t)name, e);
+}
+
 static int add_manifest(void *arg, const struct store_entry *entry,
 			struct err *e)
 {
@@ -255,7 +275,7 @@ static int add_manifest(void *arg, const struct store_entry *entry,
 
 	switch (read_manifest(g->r, entry->name, &m, &why)) {
 	case 0:
-		return 0;
+		return expect_removed(g->r->store, entry->name, e);
 	case -1:
 		if (!object_is_damage(&why) && why.code != ERR_NEWER) {
 			*e = why;

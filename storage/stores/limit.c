@@ -11,6 +11,8 @@
 
 #define ASK_MS	INT64_C(1000)
 #define REST_MS INT64_C(100) /* how soon a rest notices that it is to end */
+/* What is smaller is counted, and does not rest: records, a session's beats. */
+#define SMALL ((uint64_t)16 << 10)
 
 struct limited {
 	struct store store;
@@ -19,6 +21,7 @@ struct limited {
 	pthread_mutex_t lock; /* of what follows */
 	bool asked;
 	int64_t asked_ms;
+	uint64_t generation; /* one more each time that a limit is raised */
 	struct rate up;
 	struct rate down;
 };
@@ -33,36 +36,55 @@ static struct limited *of(const struct store *s)
 	return (struct limited *)(uintptr_t)s;
 }
 
-/* n bytes were moved; how long to rest. */
-static int64_t moved(struct limited *l, struct rate *r, uint64_t n)
+/* With the lock held: a rate that is higher forgets what a lower one cost. */
+static void set_rate(struct rate *r, uint64_t bytes_per_s, uint64_t *generation)
 {
-	const int64_t now_ms = clock_boot_ms();
-	struct limit_rates rates = { 0 };
-	int64_t rest_us;
+	const uint64_t before = r->bytes_per_s;
 
-	(void)pthread_mutex_lock(&l->lock);
-	if (!l->asked || now_ms - l->asked_ms >= ASK_MS) {
-		l->o.ask(l->o.arg, &rates);
-		l->up.bytes_per_s = rates.up;
-		l->down.bytes_per_s = rates.down;
-		l->asked = true;
-		l->asked_ms = now_ms;
-	}
-	rest_us = rate_moved(r, n, now_ms * 1000);
-	(void)pthread_mutex_unlock(&l->lock);
-	return (rest_us + 999) / 1000;
+	if (bytes_per_s == before)
+		return;
+	rate_init(r, bytes_per_s);
+	if (before && (bytes_per_s == 0 || bytes_per_s > before))
+		++*generation;
 }
 
+/* With the lock held. */
+static void ask_rates(struct limited *l, int64_t now_ms)
+{
+	struct limit_rates rates = { 0 };
+
+	if (l->asked && now_ms - l->asked_ms < ASK_MS)
+		return;
+	l->o.ask(l->o.arg, &rates);
+	set_rate(&l->up, rates.up, &l->generation);
+	set_rate(&l->down, rates.down, &l->generation);
+	l->asked = true;
+	l->asked_ms = now_ms;
+}
+
+/* n bytes were moved: rest for what they cost, or until a limit is raised. */
 static void pace(struct limited *l, struct rate *r, uint64_t n)
 {
-	const int64_t until = moved(l, r, n) + clock_boot_ms();
+	int64_t now_ms = clock_boot_ms();
+	uint64_t generation;
+	int64_t until_ms;
+	bool over;
 
-	while (!store_is_stopping()) {
-		const int64_t left = until - clock_boot_ms();
+	(void)pthread_mutex_lock(&l->lock);
+	ask_rates(l, now_ms);
+	until_ms = now_ms + (rate_moved(r, n, now_ms * 1000) + 999) / 1000;
+	generation = l->generation;
+	(void)pthread_mutex_unlock(&l->lock);
+	/* A beat must arrive, whatever there is to rest for. */
+	for (over = n < SMALL; !over && now_ms < until_ms;
+	     now_ms = clock_boot_ms()) {
+		const int64_t left = until_ms - now_ms;
 
-		if (left <= 0)
-			return;
 		clock_sleep_ms(left < REST_MS ? left : REST_MS);
+		(void)pthread_mutex_lock(&l->lock);
+		ask_rates(l, clock_boot_ms());
+		over = generation != l->generation || store_is_stopping();
+		(void)pthread_mutex_unlock(&l->lock);
 	}
 }
 

@@ -4,11 +4,14 @@
  *
  * Who moved some bytes rests afterwards (storage/rate.h), so that a limit holds
  * for all that is done through this store, by however many threads: snapshots,
- * copies, restores, checks.  What is asked for is whole bytes of objects; what
- * a protocol adds to them is not counted.
+ * copies, restores, checks.  Bytes of objects are counted; what a protocol adds
+ * is not.  What is small is counted and does not rest, so that a session's
+ * beats arrive in time.  It holds on average: a store that sends by parts
+ * (S3's) sends each as fast as it can.
  *
  * The limits are asked for about once a second, as they may differ by the time
- * of day.  A rest ends when the program is to stop (store_stop_when()).
+ * of day.  A rest ends when a limit is raised, or the program is to stop
+ * (store_stop_when()).
  */
 #ifndef STORAGE_STORES_LIMIT_H
 #define STORAGE_STORES_LIMIT_H

@@ -37,6 +37,16 @@ static void defaults_of_environment(struct s3_defaults *d)
 	d->ca = getenv("AWS_CA_BUNDLE");
 }
 
+int s3_senseless(struct err *e)
+{
+	if (e->code == ERR_CORRUPT) {
+		e->code = ERR_IO;
+		(void)err_hint(e, "look at the endpoint, and at what is in "
+				  "between: is it an S3 server?");
+	}
+	return -1;
+}
+
 int s3_unexpected(const struct s3_call *call, struct err *e)
 {
 	return err_set(e, ERR_IO,
@@ -46,8 +56,9 @@ int s3_unexpected(const struct s3_call *call, struct err *e)
 
 /* ---- objects ------------------------------------------------------------ */
 
-int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
-	    struct err *e)
+/* The head alone, whose failures have no words. */
+static int ask_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
+		    struct err *e)
 {
 	struct s3_call call = { .method = "HEAD",
 				.right = "s3:GetObject",
@@ -59,9 +70,44 @@ int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
 		return 0;
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	if (ret)
-		*ret = call.reply;
+	*ret = call.reply;
+	ret->total = call.reply.length;
 	return 1;
+}
+
+/*
+ * A HEAD that fails does not say why: keys that have ended, a clock that is
+ * off, a proxy's 404 look like an object that is not there.  So the first byte
+ * is asked for, which costs the same; the head alone is for what has none, and
+ * for what is in an archive.
+ */
+int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
+	    struct err *e)
+{
+	char first;
+	struct s3_call call = { .method = "GET",
+				.right = "s3:GetObject",
+				.name = name,
+				.headers = { "range: bytes=0-0" },
+				.n_headers = 1,
+				.room = &first,
+				.room_len = 1 };
+	const int r = s3_call(s->client, &call, e);
+
+	if (r == 0 && call.verdict == S3_ABSENT)
+		return 0;
+	if (r == 0 && call.verdict == S3_DONE) {
+		*ret = call.reply;
+		if (call.reply.status == 200)
+			ret->total = call.reply.length;
+		return 1;
+	}
+	if ((r == 0 && call.verdict == S3_BEYOND) ||
+	    strcmp(call.error.code, "InvalidObjectState") == 0) {
+		err_clear(e);
+		return ask_head(s, name, ret, e);
+	}
+	return r ? -1 : s3_unexpected(&call, e);
 }
 
 static int s3_size(struct store *s, const char *name, uint64_t *ret,
@@ -72,11 +118,10 @@ static int s3_size(struct store *s, const char *name, uint64_t *ret,
 
 	if (r <= 0)
 		return r;
-	if (reply.length == UINT64_MAX)
+	if (reply.total == UINT64_MAX)
 		return err_set(e, ERR_IO,
-			       "the server does not say how large "
-			       "it is");
-	*ret = reply.length;
+			       "the server does not say how large it is");
+	*ret = reply.total;
 	return 1;
 }
 
@@ -113,6 +158,7 @@ int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
 	     size_t *ret_got, struct err *e)
 {
 	struct s3 *x = arg;
+	struct s3_http_reply head;
 	char range[64];
 	struct s3_call call = { .method = "GET",
 				.right = "s3:GetObject",
@@ -124,7 +170,7 @@ int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
 
 	if (n == 0) {
 		*ret_got = 0;
-		return s3_head(x, name, NULL, e);
+		return s3_head(x, name, &head, e);
 	}
 	(void)snprintf(range, sizeof(range), "range: bytes=%llu-%llu",
 		       (unsigned long long)offset,

@@ -298,11 +298,16 @@ static enum s3_verdict refused(const struct s3_question *q,
 		add_reference(e, x, error);
 		return S3_FAILED;
 	}
-	if (m && m->verdict == S3_ABSENT && !m->code && !q->about_object) {
-		(void)err_set(e, ERR_NOT_FOUND, "there is no such bucket");
-		(void)err_hint(e, "mend the URL, or make the bucket first: "
-				  "snapctl makes none");
-		return S3_FAILED;
+	/* Whatever is in front of a server answers so, too: a thing is absent
+	 * when S3 says so in its own words. */
+	if (m && m->verdict == S3_ABSENT && !m->code && q->has_words) {
+		(void)err_set(e, ERR_BUSY,
+			      "what answered does not know the bucket, and is "
+			      "perhaps no S3 server");
+		(void)err_hint(e, "look at the endpoint, and at what is in "
+				  "between: a proxy, a load balancer");
+		add_reference(e, x, error);
+		return S3_AGAIN;
 	}
 	if (m && m->err == ERR_NONE)
 		return m->verdict;

@@ -37,7 +37,7 @@ struct s3_question {
 	const char *key_id; /* who signed */
 	const char *origin; /* where the keys come from */
 	struct instant now; /* by this machine's clock */
-	bool about_object;  /* 404 without a code means the object */
+	bool has_words; /* a failure has a text, as that of a HEAD has not */
 };
 
 /*

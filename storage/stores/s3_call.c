@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/seam.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -69,6 +71,22 @@ static inline void cleanup_attempt_done(struct attempt *a)
 	attempt_done(a);
 }
 
+/* Else a file that is not there reads as a server that is not trusted. */
+static int check_ca(const char *path, struct err *e)
+{
+	CLEANUP(file_close) int fd = -1;
+
+	if (!path[0])
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		return 0;
+	(void)err_sys(e, "cannot use the certificates in %s",
+		      text_quote_str(path).s);
+	e->code = ERR_USAGE;
+	return err_hint(e, "mend ca= in the region's URL, or AWS_CA_BUNDLE");
+}
+
 int s3_client_new(const struct s3_place *p, struct s3_client **ret,
 		  struct err *e)
 {
@@ -86,7 +104,7 @@ int s3_client_new(const struct s3_place *p, struct s3_client **ret,
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&c->free_lane, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	if (s3_http_new(&o, &c->http, e) ||
+	if (check_ca(c->place.ca, e) || s3_http_new(&o, &c->http, e) ||
 	    s3_credentials_new(&c->place, c->http, &c->credentials, e)) {
 		s3_client_free(c);
 		return -1;
@@ -328,7 +346,7 @@ static enum s3_verdict judge(struct attempt *a, struct err *e)
 		.key_id = a->keys->id,
 		.origin = origin,
 		.now = a->now,
-		.about_object = call->name != NULL,
+		.has_words = strcmp(call->method, "HEAD") != 0,
 	};
 
 	s3_credentials_origin(a->client->credentials, origin);
@@ -360,11 +378,6 @@ static int try_once(struct s3_client *c, struct s3_call *call,
 	    (call->attempts > 2 ||
 	     !s3_credentials_refused(c->credentials, a.keys)))
 		*ret = S3_FAILED;
-	/* What the server did of it is not known but where it said no. */
-	if (a.exchange.outcome != S3_HTTP_UNREACHED &&
-	    (a.exchange.outcome != S3_HTTP_REPLIED ||
-	     a.exchange.reply.status >= 500))
-		call->doubtful = true;
 	return 0;
 }
 
@@ -402,7 +415,6 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 
 	assert(call->n_headers <= S3_CALL_HEADERS);
 	call->attempts = 0;
-	call->doubtful = false;
 	if (!hash && s3_sha256(call->body, call->body_len, sha256, e))
 		return -1;
 	hash = hash ? hash : sha256;

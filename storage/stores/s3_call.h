@@ -62,8 +62,6 @@ struct s3_call {
 	struct s3_http_reply reply;
 	struct s3_error error;
 	unsigned int attempts;
-	/* Some try may have had its effect without our hearing of it. */
-	bool doubtful;
 };
 
 /*

@@ -13,10 +13,12 @@
 #include "base/text.h"
 #include "storage/stores/s3_credentials_internal.h"
 #include "storage/stores/s3_xml.h"
+#include "storage/stores/store.h"
 
 /* Each is asked so often, if it may help. */
 #define TRIES	 2
 #define PAUSE_MS 200
+#define POLL_MS	 INT64_C(100)
 
 /* Of an instance's or a container's service. */
 #define NEAR_CONNECT_MS 1000
@@ -58,7 +60,13 @@ static void ask_once(struct s3_http *http, struct question *q)
 	};
 
 	buf_clear(&q->reply);
-	s3_http_do(http, &x);
+	s3_http_start(http, &x);
+	/* Keys are for what comes, and when the program is to stop nothing
+	 * does that is worth waiting for. */
+	while (!s3_http_wait_ms(http, &x, POLL_MS)) {
+		if (store_is_stopping())
+			s3_http_cancel(http, &x);
+	}
 	q->status = x.outcome == S3_HTTP_REPLIED ? x.reply.status : 0;
 	(void)snprintf(q->why, sizeof(q->why), "%s", x.why);
 	if (x.outcome == S3_HTTP_UNTRUSTED || x.outcome == S3_HTTP_TOO_LARGE)
@@ -75,6 +83,8 @@ static int ask(struct s3_http *http, struct question *q, struct err *e)
 		if (i > 0)
 			clock_sleep_ms(PAUSE_MS);
 		ask_once(http, q);
+		if (q->status <= 0 && store_is_stopping())
+			return err_set(e, ERR_INTERRUPTED, "stopped as asked");
 		if (q->status < 0)
 			return err_set(e, ERR_IO, "cannot be asked: %s",
 				       q->why);

@@ -21,6 +21,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/secret.h"
 #include "base/text.h"
 
 #define CONNECT_MS INT64_C(10000)
@@ -449,6 +450,8 @@ static bool set_up(struct under_way *u)
 	       !curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") &&
 	       !curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L) &&
 	       !curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) &&
+	       /* A name server that hangs must not hold up the others. */
+	       !curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L) &&
 	       !curl_easy_setopt(c, CURLOPT_SSLVERSION,
 				 (long)CURL_SSLVERSION_TLSv1_2) &&
 	       !curl_easy_setopt(c, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER) &&
@@ -459,7 +462,8 @@ static bool set_up(struct under_way *u)
 	       !curl_easy_setopt(c, CURLOPT_WRITEDATA, u) &&
 	       !curl_easy_setopt(c, CURLOPT_USERAGENT,
 				 "snapctl/" SNAPCTL_VERSION) &&
-	       (!h->ca || !curl_easy_setopt(c, CURLOPT_CAINFO, h->ca)) &&
+	       (!h->ca || (!curl_easy_setopt(c, CURLOPT_CAINFO, h->ca) &&
+			   !curl_easy_setopt(c, CURLOPT_CAPATH, NULL))) &&
 	       (!x->no_proxy || !curl_easy_setopt(c, CURLOPT_NOPROXY, "*")) &&
 	       set_limits(c, x) && set_method(c, x) && set_lines(u);
 }
@@ -475,10 +479,18 @@ static void announce(struct under_way *u)
 	(void)pthread_mutex_unlock(&h->lock);
 }
 
+/* A token may be among them; what libcurl itself copied is out of reach. */
+static void wipe_lines(struct curl_slist *lines)
+{
+	for (; lines; lines = lines->next)
+		secret_wipe(lines->data, strlen(lines->data));
+}
+
 static void drop_easy(struct s3_http *h, struct under_way *u)
 {
 	CURL *easy = TAKE(u->easy);
 
+	wipe_lines(u->lines);
 	curl_slist_free_all(TAKE(u->lines));
 	if (!easy)
 		return;

@@ -20,9 +20,9 @@ struct s3 {
 	bool no_conditions;
 };
 
-/* What an object's head says; ret may be NULL.  1, 0, -1. */
+/* What an object's head says; its size is ret->total.  1, 0, -1. */
 int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
-	    struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+	    struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 /* As store_ops.read, by one request; arg is a struct s3. */
 int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
@@ -31,6 +31,12 @@ int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
 /* Whether the bucket is there and lets us in; what it replied. */
 int s3_probe(struct s3 *s, struct s3_http_reply *ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+
+/*
+ * A reply that does not read as S3's is a server's fault, or a proxy's: never
+ * damage of what is stored.  -1.
+ */
+int s3_senseless(struct err *e) NONNULL(1);
 
 /* An answer that makes no sense here; -1. */
 int s3_unexpected(const struct s3_call *call, struct err *e) NONNULL(1, 2);

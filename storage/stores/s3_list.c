@@ -278,10 +278,21 @@ struct listing {
 	/* What keys begin with that are objects of ours. */
 	const char *prefix;
 	size_t prefix_len;
+	const char *whole; /* with the prefix that is listed */
+	bool visitor_failed;
 	bool foreign; /* visit those that are no objects, and no others */
 	struct s3_batch *batch; /* of a visitor who reads; or NULL */
 	char last[S3_KEY_MAX + 1];
 };
+
+static int tell(struct listing *l, const struct store_entry *entry,
+		struct err *e)
+{
+	const int r = l->visit(l->arg, entry, e);
+
+	l->visitor_failed = r < 0;
+	return r;
+}
 
 static int on_item(void *arg, const struct s3_item *item, struct err *e)
 {
@@ -289,20 +300,18 @@ static int on_item(void *arg, const struct s3_item *item, struct err *e)
 	struct store_entry entry = { .size = item->size };
 
 	if (strcmp(item->key, l->last) <= 0)
-		return err_set(e, ERR_CORRUPT,
-			       "the server lists %s out of order",
+		return err_set(e, ERR_IO, "the server lists %s out of order",
 			       text_quote_str(item->key).s);
 	memcpy(l->last, item->key, strlen(item->key) + 1);
-	if (strncmp(item->key, l->prefix, l->prefix_len) != 0)
-		return err_set(e, ERR_CORRUPT,
+	if (strncmp(item->key, l->whole, strlen(l->whole)) != 0)
+		return err_set(e, ERR_IO,
 			       "the server lists %s, which was not asked for",
 			       text_quote_str(item->key).s);
 	entry.name = item->key + l->prefix_len;
 	/* The prefix itself: what consoles show as an empty folder. */
 	if (!entry.name[0] || store_name_ok(entry.name) == l->foreign)
 		return 0;
-	return l->batch ? add_key(l->batch, &entry, e)
-			: l->visit(l->arg, &entry, e);
+	return l->batch ? add_key(l->batch, &entry, e) : tell(l, &entry, e);
 }
 
 /* One page: 1 when it is the last one that is wanted, 0, -1. */
@@ -329,6 +338,8 @@ static int list_page(struct listing *l, const char *prefix, const char *most,
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
 	r = s3_xml_list(buf_str(xml), xml->len, on_item, l, page, e);
+	if (r < 0 && !l->visitor_failed)
+		return s3_senseless(e);
 	if (r == 0 && l->batch)
 		r = visit_batch(l->batch, l->visit, l->arg, e);
 	return r < 0 ? -1 : r || !page->more;
@@ -347,6 +358,7 @@ static int list_keys(struct listing *l, const char *prefix, struct err *e)
 	buf_init(&xml, PAGE_MAX);
 	if (buf_addf(&whole, e, "%s%s", l->prefix, prefix))
 		return -1;
+	l->whole = buf_str(&whole);
 	for (unsigned int n = 0; n < PAGES_MAX; n++) {
 		int r;
 
@@ -357,7 +369,7 @@ static int list_keys(struct listing *l, const char *prefix, struct err *e)
 		if (strcmp(before, page.token) == 0)
 			break;
 	}
-	return err_set(e, ERR_CORRUPT, "the server's listing does not end");
+	return err_set(e, ERR_IO, "the server's listing does not end");
 }
 
 int s3_list(struct store *s, const char *prefix, store_visit *visit, void *arg,
@@ -427,6 +439,7 @@ int s3_probe(struct s3 *s, struct s3_http_reply *ret, struct err *e)
 	buf_init(&xml, PAGE_MAX);
 	l.prefix = s3_client_place(s->client)->prefix;
 	l.prefix_len = strlen(l.prefix);
+	l.whole = l.prefix;
 	if (s3_query_add(&query, "encoding-type", "url", e) ||
 	    s3_query_add(&query, "list-type", "2", e) ||
 	    s3_query_add(&query, "max-keys", "1", e) ||
@@ -439,7 +452,7 @@ int s3_probe(struct s3 *s, struct s3_http_reply *ret, struct err *e)
 		return s3_unexpected(&call, e);
 	/* Whatever else says 200 is no S3 server. */
 	if (s3_xml_list(buf_str(&xml), xml.len, on_item, &l, &page, e) < 0)
-		return err_hint(e, "is it an S3 server?");
+		return s3_senseless(e);
 	*ret = call.reply;
 	return 0;
 }

@@ -38,7 +38,7 @@
 #define PARTS_UNDER_WAY 3
 #define PARTS_MAX	10000
 #define TAG_TEXT	33
-#define STALE_MS	(INT64_C(24) * 3600 * 1000)
+#define STALE_MS	(INT64_C(7) * 24 * 3600 * 1000)
 #define REPLY_MAX	((size_t)1 << 20)
 #define UPLOADS_MAX	((size_t)16 << 20)
 #define QUERY_MAX	((size_t)8 << 10)
@@ -132,12 +132,21 @@ static void add_making(const struct s3_upload *u, struct making *m,
 
 /*
  * An upload that its writer never ended goes on costing money.  Of ours, those
- * that began more than a day ago are given up; what fails here is no harm.
+ * that began more than a week ago are given up: a session may take days to fill
+ * a pack.  What fails here is no harm.
  */
 struct stale {
 	struct s3 *s;
 	struct instant now;
 };
+
+/* Only these can be larger than a part; the bucket may be others' as well. */
+static bool is_in_parts(const char *name)
+{
+	return store_name_ok(name) && (strncmp(name, "data/", 5) == 0 ||
+				       strncmp(name, "meta/", 5) == 0 ||
+				       strncmp(name, "index/", 6) == 0);
+}
 
 static int drop_stale(void *arg, const struct s3_item *item,
 		      struct err *e UNUSED)
@@ -151,8 +160,7 @@ static int drop_stale(void *arg, const struct s3_item *item,
 	struct err ignored;
 
 	buf_init(&query, QUERY_MAX);
-	if (strncmp(item->key, prefix, n) != 0 ||
-	    !store_name_ok(item->key + n) ||
+	if (strncmp(item->key, prefix, n) != 0 || !is_in_parts(item->key + n) ||
 	    instant_ms_between(item->when, x->now) < STALE_MS)
 		return 0;
 	call.name = item->key + n;
@@ -301,9 +309,10 @@ static int initiate(struct s3_upload *u, struct err *e)
 		return -1;
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	return s3_xml_text(buf_str(&xml), xml.len,
-			   "InitiateMultipartUploadResult", "UploadId", u->id,
-			   sizeof(u->id), e);
+	if (s3_xml_text(buf_str(&xml), xml.len, "InitiateMultipartUploadResult",
+			"UploadId", u->id, sizeof(u->id), e))
+		return s3_senseless(e);
+	return 0;
 }
 
 static int room_for_etag(struct s3_upload *u, struct err *e)
@@ -311,11 +320,11 @@ static int room_for_etag(struct s3_upload *u, struct err *e)
 	const size_t cap = u->etags_cap ? u->etags_cap * 2 : 16;
 	char(*more)[128];
 
-	if (u->n_parts < u->etags_cap)
-		return 0;
 	if (u->n_parts >= PARTS_MAX)
 		return err_set(e, ERR_FULL,
 			       "it is larger than an object can be");
+	if (u->n_parts < u->etags_cap)
+		return 0;
 	/* Threads write into the old one. */
 	if (join_all(u, e))
 		return -1;
@@ -439,7 +448,8 @@ static int is_ours(struct s3_upload *u, const char *none, struct err *e)
 
 static int refuse_taken(struct s3_upload *u, struct err *e)
 {
-	const int there = u->replace ? 0 : s3_head(u->s, u->name, NULL, e);
+	struct s3_http_reply reply;
+	const int there = u->replace ? 0 : s3_head(u->s, u->name, &reply, e);
 
 	if (there > 0)
 		return err_set(e, ERR_EXISTS, "it exists already");

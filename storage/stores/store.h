@@ -98,7 +98,7 @@ struct store_ops {
 	 * Begin an object whose bytes come in pieces; size is a hint (0: not
 	 * known).  Nothing is visible under name before commit.  An upload
 	 * may be taken for dead, and its commit fail, when no other one begins
-	 * in this store for a day.
+	 * in this store for a day; in a bucket, a week after it began.
 	 */
 	int (*begin)(struct store *s, const char *name, uint64_t size,
 		     unsigned int flags, struct store_upload **ret,

@@ -1,7 +1,7 @@
 /*
  * What tests of an S3 store's credentials share: a home of their own, clocks
  * that stand until pass(), the six sources, and the services among them, which
- * are played here (the linker leads s3_http_do() and the clocks here).
+ * are played here (the linker leads s3_http_start() and the clocks here).
  *
  * Everything secret says "hush", and no message may.
  */
@@ -121,8 +121,17 @@ static inline void note(const struct s3_exchange *x)
 		memcpy(a->body, x->body, x->body_len);
 }
 
-void __wrap_s3_http_do(struct s3_http *h, struct s3_exchange *x);
-void __wrap_s3_http_do(struct s3_http *h, struct s3_exchange *x)
+/* What was started has its reply. */
+bool __wrap_s3_http_wait_ms(struct s3_http *h, struct s3_exchange *x,
+			    int64_t ms);
+bool __wrap_s3_http_wait_ms(struct s3_http *h UNUSED,
+			    struct s3_exchange *x UNUSED, int64_t ms UNUSED)
+{
+	return true;
+}
+
+void __wrap_s3_http_start(struct s3_http *h, struct s3_exchange *x);
+void __wrap_s3_http_start(struct s3_http *h, struct s3_exchange *x)
 {
 	const struct rule *r;
 

@@ -23,7 +23,7 @@ static void set_up(void)
 		.key_id = "AKIDTEST",
 		.origin = "the environment",
 		.now = { .sec = 1000000 },
-		.about_object = true,
+		.has_words = true,
 	};
 	memset(&exchange, 0, sizeof(exchange));
 	exchange.outcome = S3_HTTP_REPLIED;
@@ -52,20 +52,22 @@ START_TEST(success_is_success_unless_its_text_is_an_error)
 }
 END_TEST
 
-START_TEST(absent_is_no_failure_but_a_bucket_that_is)
+START_TEST(absent_is_what_s3_says_is_absent)
 {
 	ck_assert_int_eq(ask(404, "NoSuchKey"), S3_ABSENT);
-	ck_assert_int_eq(ask(404, ""), S3_ABSENT);
 	ck_assert_int_eq(ask(404, "NoSuchUpload"), S3_ABSENT);
 	ck_assert_int_eq(ask(412, ""), S3_TAKEN);
 	ck_assert_int_eq(ask(416, "InvalidRange"), S3_BEYOND);
 	ck_assert_int_eq(ask(404, "NoSuchBucket"), S3_FAILED);
 	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
 	ck_assert_ptr_nonnull(strstr(e.hint, "make the bucket first"));
-	/* Of the bucket, 404 without a word means the same. */
-	question.about_object = false;
-	ck_assert_int_eq(ask(404, ""), S3_FAILED);
-	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	/* Of a proxy, say: nothing is absent because of that. */
+	ck_assert_int_eq(ask(404, ""), S3_AGAIN);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_int_eq(ask(404, "NoSuchThing"), S3_AGAIN);
+	/* A HEAD has no words for it. */
+	question.has_words = false;
+	ck_assert_int_eq(ask(404, ""), S3_ABSENT);
 }
 END_TEST
 
@@ -243,7 +245,7 @@ static void add_cases(TCase *t)
 {
 	tcase_add_checked_fixture(t, set_up, NULL);
 	tcase_add_test(t, success_is_success_unless_its_text_is_an_error);
-	tcase_add_test(t, absent_is_no_failure_but_a_bucket_that_is);
+	tcase_add_test(t, absent_is_what_s3_says_is_absent);
 	tcase_add_loop_test(t, each_answer_has_its_meaning, 0,
 			    (int)(sizeof(answers) / sizeof(answers[0])));
 	tcase_add_test(
