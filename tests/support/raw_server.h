@@ -30,8 +30,10 @@ struct raw_server {
 	atomic_int fd; /* the one that is served, to be shut down */
 	atomic_bool ending;
 	atomic_uint requests; /* raw_request()'s */
+	pthread_mutex_t lock; /* of what follows */
 	char head[4096];      /* of the last one */
 	size_t body_len;
+	char said[8192]; /* raw_reply()'s */
 };
 
 static inline void *raw_accept(void *arg)
@@ -76,6 +78,7 @@ static inline void raw_start(struct raw_server *r, raw_serve *serve)
 {
 	memset(r, 0, sizeof(*r));
 	r->serve = serve;
+	(void)pthread_mutex_init(&r->lock, NULL);
 	atomic_store(&r->fd, -1);
 	r->listener = raw_listen(16, &r->port);
 	ck_assert_int_eq(pthread_create(&r->thread, NULL, raw_accept, r), 0);
@@ -88,6 +91,7 @@ static inline void raw_stop(struct raw_server *r)
 	if (atomic_load(&r->fd) >= 0)
 		(void)shutdown(atomic_load(&r->fd), SHUT_RDWR);
 	(void)pthread_join(r->thread, NULL);
+	(void)pthread_mutex_destroy(&r->lock);
 	(void)close(r->listener);
 }
 
@@ -118,26 +122,59 @@ static inline void raw_stand(int fd)
 		continue;
 }
 
+/* What it is to say from now on. */
+static inline void raw_will_say(struct raw_server *r, const char *text)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	ck_assert_uint_lt(strlen(text), sizeof(r->said));
+	(void)snprintf(r->said, sizeof(r->said), "%s", text);
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+/* Say it; whether the connection goes on: without a length its end is the
+ * reply's. */
+static inline bool raw_reply(struct raw_server *r, int fd)
+{
+	char said[sizeof(r->said)];
+
+	(void)pthread_mutex_lock(&r->lock);
+	memcpy(said, r->said, sizeof(said));
+	(void)pthread_mutex_unlock(&r->lock);
+	return raw_say(fd, said) && strcasestr(said, "content-length");
+}
+
+/* The last request's head, copied to out; its body's length. */
+static inline size_t raw_last(struct raw_server *r, char out[4096])
+{
+	size_t n;
+
+	(void)pthread_mutex_lock(&r->lock);
+	memcpy(out, r->head, sizeof(r->head));
+	n = r->body_len;
+	(void)pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
 /* A request, whole: its head, and so many bytes of a body thrown away. */
 static inline bool raw_request(struct raw_server *r, int fd)
 {
 	static const char length[] = "\r\nContent-Length:";
+	char head[sizeof(r->head)];
 	char body[65536];
 	const char *said;
 	size_t used = 0;
-	size_t left;
+	size_t all;
 
-	while (used < 4 || memcmp(r->head + used - 4, "\r\n\r\n", 4) != 0) {
-		if (used + 1 == sizeof(r->head) ||
-		    recv(fd, r->head + used, 1, 0) != 1)
+	while (used < 4 || memcmp(head + used - 4, "\r\n\r\n", 4) != 0) {
+		if (used + 1 == sizeof(head) ||
+		    recv(fd, head + used, 1, 0) != 1)
 			return false;
 		used++;
 	}
-	r->head[used] = '\0';
-	said = strcasestr(r->head, length);
-	left = said ? strtoul(said + sizeof(length) - 1, NULL, 10) : 0;
-	r->body_len = left;
-	while (left) {
+	head[used] = '\0';
+	said = strcasestr(head, length);
+	all = said ? strtoul(said + sizeof(length) - 1, NULL, 10) : 0;
+	for (size_t left = all; left;) {
 		const ssize_t got = recv(
 			fd, body, left < sizeof(body) ? left : sizeof(body), 0);
 
@@ -145,6 +182,10 @@ static inline bool raw_request(struct raw_server *r, int fd)
 			return false;
 		left -= (size_t)got;
 	}
+	(void)pthread_mutex_lock(&r->lock);
+	memcpy(r->head, head, used + 1);
+	r->body_len = all;
+	(void)pthread_mutex_unlock(&r->lock);
 	atomic_fetch_add(&r->requests, 1);
 	return true;
 }

@@ -189,14 +189,10 @@ END_TEST
 
 /* ---- replies of any kind ------------------------------------------------- */
 
-/* A head without the length, which says where the reply ends by ending. */
-static const char *reply;
-static bool then_ends;
-
 static void serve_reply(struct raw_server *r, int fd, unsigned int n UNUSED)
 {
 	while (raw_request(r, fd)) {
-		if (!raw_say(fd, reply) || then_ends)
+		if (!raw_reply(r, fd))
 			break;
 	}
 }
@@ -253,7 +249,7 @@ START_TEST(a_listing_out_of_order_or_of_others_fails)
 						 prefix);
 		}
 		contents[used] = '\0';
-		reply = list_reply(contents);
+		raw_will_say(&raw, list_reply(contents));
 		if (rows[i].names) {
 			ck_ok(list(&b, false));
 			ck_assert_str_eq(buf_str(&b), rows[i].names);
@@ -312,8 +308,7 @@ START_TEST(bytes_that_were_not_asked_for_are_none)
 		int r;
 
 		(void)snprintf(said, sizeof(said), "HTTP/1.1 %s", rows[i].said);
-		reply = said;
-		then_ends = !strstr(said, "Content-Length");
+		raw_will_say(&raw, said);
 		out[4] = 'z';
 		r = store_read(store, "k", 0, out, 4, &got, &e);
 		if (r != (rows[i].got < 0 ? -1 : 1) ||
@@ -331,12 +326,13 @@ START_TEST(a_size_that_is_not_told_is_none)
 
 	raw_start(&raw, serve_reply);
 	set_up_at(raw.port, "");
-	reply = "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\n"
-		"Content-Range: bytes 0-0/12\r\nContent-Length: 1\r\n\r\na";
+	raw_will_say(&raw, "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\n"
+			   "Content-Range: bytes 0-0/12\r\n"
+			   "Content-Length: 1\r\n\r\na");
 	ck_assert_int_eq(store_size(store, "k", &size, &e), 1);
 	ck_assert_uint_eq(size, 12);
-	reply = "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\n"
-		"Content-Length: 1\r\n\r\na";
+	raw_will_say(&raw, "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\n"
+			   "Content-Length: 1\r\n\r\na");
 	ck_assert_int_eq(store_size(store, "k", &size, &e), -1);
 	tear_down();
 	raw_stop(&raw);

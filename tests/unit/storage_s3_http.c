@@ -20,6 +20,7 @@ static struct raw_server raw;
 static struct s3_server server;
 static struct err e;
 static int descriptors;
+static char head[4096]; /* of the last request */
 
 static void set_up(raw_serve *serve)
 {
@@ -71,13 +72,10 @@ static void with_room(struct asked *a)
 
 /* ---- replies ------------------------------------------------------------ */
 
-/* What the server says to each request, on one connection. */
-static const char *reply;
-
 static void serve_reply(struct raw_server *r, int fd, unsigned int n UNUSED)
 {
 	while (raw_request(r, fd)) {
-		if (!raw_say(fd, reply))
+		if (!raw_reply(r, fd))
 			break;
 	}
 }
@@ -86,13 +84,13 @@ static void serve_reply(struct raw_server *r, int fd, unsigned int n UNUSED)
 static void serve_and_end(struct raw_server *r, int fd, unsigned int n UNUSED)
 {
 	if (raw_request(r, fd))
-		(void)raw_say(fd, reply);
+		(void)raw_reply(r, fd);
 }
 
 static enum s3_http_outcome get(struct asked *a, const char *method, bool room,
 				const char *said)
 {
-	reply = said;
+	raw_will_say(&raw, said);
 	ask_init(a, method, raw.port);
 	if (room)
 		with_room(a);
@@ -182,14 +180,14 @@ END_TEST
 static char *long_reply(int status, size_t n)
 {
 	char *text = malloc(n + 200);
-	const int head = snprintf(text, 200,
+	const int used = snprintf(text, 200,
 				  "HTTP/1.1 %d Any\r\nContent-Length: %zu\r\n"
 				  "\r\n",
 				  status, n);
 
 	ck_assert_ptr_nonnull(text);
-	memset(text + head, 'x', n);
-	text[(size_t)head + n] = '\0';
+	memset(text + used, 'x', n);
+	text[(size_t)used + n] = '\0';
 	return text;
 }
 
@@ -325,7 +323,7 @@ START_TEST(requests_are_as_they_were_given)
 	struct asked a;
 
 	set_up(serve_reply);
-	reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	raw_will_say(&raw, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	ask_init(&a, "PUT", raw.port);
 	(void)strcat(a.url, "/../a%20b//c?x=%2F");
 	a.x.headers = lines;
@@ -334,23 +332,23 @@ START_TEST(requests_are_as_they_were_given)
 	a.x.body_len = sizeof(body);
 	s3_http_do(http, &a.x);
 	ck_assert_int_eq(a.x.outcome, S3_HTTP_REPLIED);
+	ck_assert_uint_eq(raw_last(&raw, head), sizeof(body));
 	ck_assert_ptr_nonnull(
-		strstr(raw.head, "PUT /b/k/../a%20b//c?x=%2F HTTP/1.1\r\n"));
-	ck_assert_ptr_nonnull(strstr(raw.head, "\r\nx-amz-meta: one\r\n"));
-	ck_assert_ptr_nonnull(strstr(raw.head, "\r\nrange: bytes=0-1\r\n"));
-	ck_assert_ptr_null(strcasestr(raw.head, "expect:"));
-	ck_assert_ptr_null(strcasestr(raw.head, "content-type:"));
-	ck_assert_uint_eq(raw.body_len, sizeof(body));
-	ck_assert_uint_ge(a.x.sent, sizeof(body) + strlen(raw.head));
+		strstr(head, "PUT /b/k/../a%20b//c?x=%2F HTTP/1.1\r\n"));
+	ck_assert_ptr_nonnull(strstr(head, "\r\nx-amz-meta: one\r\n"));
+	ck_assert_ptr_nonnull(strstr(head, "\r\nrange: bytes=0-1\r\n"));
+	ck_assert_ptr_null(strcasestr(head, "expect:"));
+	ck_assert_ptr_null(strcasestr(head, "content-type:"));
+	ck_assert_uint_ge(a.x.sent, sizeof(body) + strlen(head));
 	ck_assert_uint_gt(a.x.received, 20);
 	ask_done(&a);
 	/* An empty body is one, too. */
 	ask_init(&a, "PUT", raw.port);
 	s3_http_do(http, &a.x);
 	ck_assert_int_eq(a.x.outcome, S3_HTTP_REPLIED);
-	ck_assert_ptr_nonnull(strstr(raw.head, "PUT /b/k "));
-	ck_assert_ptr_nonnull(
-		strcasestr(raw.head, "\r\nContent-Length: 0\r\n"));
+	ck_assert_uint_eq(raw_last(&raw, head), 0);
+	ck_assert_ptr_nonnull(strstr(head, "PUT /b/k "));
+	ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 0\r\n"));
 	ask_done(&a);
 	tear_down(serve_reply);
 }
@@ -361,12 +359,15 @@ END_TEST
 /* By path: half a reply, a byte now and then, or nothing. */
 static void serve_slowly(struct raw_server *r, int fd, unsigned int n UNUSED)
 {
+	char path[4096];
+
 	if (!raw_request(r, fd))
 		return;
-	if (strstr(r->head, "/half"))
+	(void)raw_last(r, path);
+	if (strstr(path, "/half"))
 		(void)raw_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
 				  "half");
-	if (strstr(r->head, "/slow")) {
+	if (strstr(path, "/slow")) {
 		if (!raw_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
 				 "\r\n"))
 			return;
@@ -546,7 +547,7 @@ static void serve_dying(struct raw_server *r, int fd, unsigned int n)
 	while (raw_request(r, fd)) {
 		if (n == 0 && atomic_load(&r->requests) == 2)
 			return;
-		if (!raw_say(fd, reply))
+		if (!raw_reply(r, fd))
 			return;
 	}
 }
@@ -574,7 +575,7 @@ START_TEST(a_kept_connection_that_dies_loses_no_request)
 		ck_assert_int_eq(a.x.outcome, S3_HTTP_REPLIED);
 		ck_assert_int_eq(a.x.reply.status, 200);
 		ck_assert_str_eq(buf_str(&a.text), "x");
-		ck_assert_uint_eq(raw.body_len, a.x.body_len);
+		ck_assert_uint_eq(raw_last(&raw, head), a.x.body_len);
 		ck_assert_uint_eq(atomic_load(&raw.requests), 3);
 		ask_done(&a);
 		tear_down(serve_dying);
@@ -788,12 +789,13 @@ START_TEST(a_proxy_is_taken_from_the_environment)
 	set_up(serve_reply);
 	(void)snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", raw.port);
 	(void)setenv("http_proxy", proxy, 1);
-	reply = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\np";
+	raw_will_say(&raw, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\np");
 	ask_init(&a, "GET", 1);
 	(void)snprintf(a.url, sizeof(a.url), "http://s3.example/b/k");
 	s3_http_do(http, &a.x);
 	ck_assert_int_eq(a.x.outcome, S3_HTTP_REPLIED);
-	ck_assert_ptr_nonnull(strstr(raw.head, "GET http://s3.example/b/k "));
+	(void)raw_last(&raw, head);
+	ck_assert_ptr_nonnull(strstr(head, "GET http://s3.example/b/k "));
 	ask_done(&a);
 	/* Not for those that say so, nor where the environment does. */
 	ask_init(&a, "GET", 1);
