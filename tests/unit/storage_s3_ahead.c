@@ -360,6 +360,7 @@ START_TEST(what_comes_while_it_changes_is_not_kept)
 {
 	struct reader r = { .offset = 1000, .n = 1000, .version = 1 };
 	struct reader after = { .offset = 2000, .n = 1000, .version = 1 };
+	unsigned int n;
 
 	set_up(10 * MIB);
 	expect("a", 0, 1000, 0);
@@ -373,7 +374,12 @@ START_TEST(what_comes_while_it_changes_is_not_kept)
 	hold(false);
 	finish(&after);
 	finish(&r);
-	expect("a", 3000, 1000, 0);
+	/* And from then on what comes is kept as ever. */
+	s3_ahead_forget(ahead, "a");
+	n = place.requests;
+	for (unsigned int i = 0; i < 6; i++)
+		expect("a", 3000 + i * 100, 100, 0);
+	ck_assert_uint_eq(place.requests, n + 1);
 	tear_down();
 }
 END_TEST
@@ -472,6 +478,19 @@ START_TEST(two_who_share_the_work_still_read_on)
 }
 END_TEST
 
+/* The same, always out of step: the second of a pair before the first. */
+START_TEST(a_step_back_is_still_reading_on)
+{
+	set_up(16 * MIB);
+	for (uint64_t at = 0; at < 16 * MIB; at += 128 * KIB) {
+		expect("a", at + 64 * KIB, 64 * KIB, 0);
+		expect("a", at, 64 * KIB, 0);
+	}
+	ck_assert_uint_le(place.requests, 15);
+	tear_down();
+}
+END_TEST
+
 /* More objects than there is room for: what is had most lately is kept. */
 START_TEST(six_stretches_are_kept_and_the_oldest_goes)
 {
@@ -492,6 +511,15 @@ START_TEST(six_stretches_are_kept_and_the_oldest_goes)
 	ck_assert_uint_eq(place.requests, n);
 	expect("a", 2000, 1000, 0);
 	ck_assert_uint_eq(place.requests, n + 1);
+	/* By when it was read, not by when it came: "c" is the oldest now, and
+	 * goes for "h" unless it is read once more. */
+	expect("c", 3000, 1000, 0);
+	expect("h", 0, 1000, 0);
+	expect("h", 1000, 1000, 0);
+	n = place.requests;
+	expect("c", 4000, 1000, 0);
+	expect("a", 3000, 1000, 0);
+	ck_assert_uint_eq(place.requests, n);
 	tear_down();
 }
 END_TEST
@@ -603,6 +631,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, two_that_want_the_same_send_one_request);
 	tcase_add_test(tc, one_that_fails_does_not_fail_who_waited);
 	tcase_add_test(tc, two_who_share_the_work_still_read_on);
+	tcase_add_test(tc, a_step_back_is_still_reading_on);
 	tcase_add_test(tc, six_stretches_are_kept_and_the_oldest_goes);
 	tcase_add_test(tc, when_all_are_coming_a_read_goes_by_itself);
 	tcase_add_test(tc, any_reads_give_the_same_bytes);

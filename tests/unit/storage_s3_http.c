@@ -59,6 +59,13 @@ static void ask_init(struct asked *a, const char *method, int port)
 				     .body_buf = &a->text };
 }
 
+static void add_path(struct asked *a, const char *path)
+{
+	const size_t used = strlen(a->url);
+
+	(void)snprintf(a->url + used, sizeof(a->url) - used, "%s", path);
+}
+
 static void ask_done(struct asked *a)
 {
 	buf_done(&a->text);
@@ -325,7 +332,7 @@ START_TEST(requests_are_as_they_were_given)
 	set_up(serve_reply);
 	raw_will_say(&raw, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	ask_init(&a, "PUT", raw.port);
-	(void)strcat(a.url, "/../a%20b//c?x=%2F");
+	add_path(&a, "/../a%20b//c?x=%2F");
 	a.x.headers = lines;
 	a.x.headers_len = sizeof(lines) - 1;
 	a.x.body = body;
@@ -397,7 +404,7 @@ START_TEST(who_stands_still_is_given_up)
 	ask_init(&a[1], "GET", half.port);
 	ask_init(&a[2], "GET", proxy.port);
 	for (unsigned int i = 0; i < 3; i++) {
-		(void)strcat(a[i].url, paths[i]);
+		add_path(&a[i], paths[i]);
 		with_room(&a[i]);
 		a[i].x.stall_ms = 1000;
 		s3_http_start(http, &a[i].x);
@@ -412,7 +419,7 @@ START_TEST(who_stands_still_is_given_up)
 			     "{\"do\": \"set\", \"black_hole\": false}");
 	(void)s3_server_tell(&proxy, "{\"do\": \"cut\", \"reset\": true}");
 	ask_init(&a[3], "GET", proxy.port);
-	(void)strcat(a[3].url, "/slow");
+	add_path(&a[3], "/slow");
 	with_room(&a[3]);
 	a[3].x.whole_ms = 600;
 	s3_http_do(http, &a[3].x);
@@ -430,7 +437,7 @@ START_TEST(a_byte_now_and_then_does_not_go_on_for_ever)
 
 	set_up(serve_slowly);
 	ask_init(&a, "GET", raw.port);
-	(void)strcat(a.url, "/slow");
+	add_path(&a, "/slow");
 	with_room(&a);
 	a.x.whole_ms = 600;
 	s3_http_do(http, &a.x);
@@ -511,7 +518,7 @@ START_TEST(what_is_given_up_ends_at_once)
 	/* Before it began, or soon after; under way; the third after both. */
 	for (unsigned int i = 0; i < 2; i++) {
 		ask_init(&a[i], "GET", raw.port);
-		(void)strcat(a[i].url, "/mute");
+		add_path(&a[i], "/mute");
 	}
 	s3_http_start(http, &a[0].x);
 	s3_http_cancel(http, &a[0].x);
@@ -528,7 +535,7 @@ START_TEST(what_is_given_up_ends_at_once)
 	s3_http_cancel(http, &a[1].x);
 	s3_http_wait(http, &a[1].x);
 	ask_init(&a[2], "GET", raw.port);
-	(void)strcat(a[2].url, "/slow");
+	add_path(&a[2], "/slow");
 	with_room(&a[2]);
 	a[2].x.whole_ms = 300;
 	s3_http_do(http, &a[2].x);
