@@ -414,6 +414,17 @@ EACH(an_object_above_the_ceiling_is_corrupt)
 }
 END_TEST
 
+EACH(objects_are_pure)
+{
+	BEGIN;
+	ck_ok(store_pure(store, &e));
+	put("data/ab/1", "1");
+	put("config", "1");
+	ck_ok(store_pure(store, &e));
+	END;
+}
+END_TEST
+
 EACH(there_is_a_clock_only_where_it_says_so)
 {
 	struct instant now;
@@ -536,6 +547,17 @@ static int in_order(void *arg, const struct store_entry *entry, struct err *err)
 	return 0;
 }
 
+static int in_order_and_read(void *arg, const struct store_entry *entry,
+			     struct err *err)
+{
+	size_t got = 1;
+	char c;
+
+	if (store_read(store, entry->name, 0, &c, 1, &got, err) != 1 || got)
+		return err_set(err, ERR_BUG, "%s cannot be read", entry->name);
+	return in_order(arg, entry, err);
+}
+
 /*
  * Once is enough of twenty thousand syncs; of S3's two requests for each name,
  * a page of a listing and some of the next.
@@ -564,6 +586,9 @@ EACH(many_names)
 		put(name, "");
 	}
 	ck_ok(store_list(store, "", in_order, &c, &e));
+	ck_assert_uint_eq(c.n, total);
+	c = (struct count){ .n = 0 };
+	ck_ok(store_list_reading(store, "", in_order_and_read, &c, &e));
 	ck_assert_uint_eq(c.n, total);
 	c = (struct count){ .n = 0 };
 	ck_ok(store_list(store, "n/07", in_order, &c, &e));
@@ -696,6 +721,7 @@ static void cases(TCase *tc)
 	ADD(names_that_are_none_are_refused_by_every_call);
 	ADD(names_of_all_lengths_up_to_the_limit);
 	ADD(an_object_above_the_ceiling_is_corrupt);
+	ADD(objects_are_pure);
 	ADD(there_is_a_clock_only_where_it_says_so);
 	ADD(only_a_folder_tells_which_it_is);
 	ADD(pieces_of_all_sizes_make_one_object);
