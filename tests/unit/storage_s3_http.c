@@ -363,7 +363,7 @@ END_TEST
 
 /* ---- limits ------------------------------------------------------------- */
 
-/* By path: half a reply, a byte now and then, or nothing. */
+/* By path: a reply's head, a byte now and then, or nothing. */
 static void serve_slowly(struct raw_server *r, int fd, unsigned int n UNUSED)
 {
 	char path[4096];
@@ -372,8 +372,8 @@ static void serve_slowly(struct raw_server *r, int fd, unsigned int n UNUSED)
 		return;
 	(void)raw_last(r, path);
 	if (strstr(path, "/half"))
-		(void)raw_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
-				  "half");
+		(void)raw_say(fd,
+			      "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
 	if (strstr(path, "/slow")) {
 		if (!raw_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
 				 "\r\n"))
@@ -386,7 +386,7 @@ static void serve_slowly(struct raw_server *r, int fd, unsigned int n UNUSED)
 }
 
 /*
- * It says nothing; half a reply; or the network takes connections and passes
+ * It says nothing; a reply's head; or the network takes connections and passes
  * nothing on, until it does again.
  */
 START_TEST(who_stands_still_is_given_up)
