@@ -86,9 +86,12 @@ static void copy_value(const char *value, size_t n, char *out, size_t room)
 	size_t used = 0;
 
 	for (size_t i = 0; i < n && used + 1 < room; i++) {
-		const char c = value[i];
+		const bool prints = value[i] >= ' ' && value[i] <= '~';
 
-		out[used++] = c >= ' ' && c <= '~' ? c : '?';
+		out[used] = '?';
+		if (prints)
+			out[used] = value[i];
+		used++;
 	}
 	out[used] = '\0';
 }
@@ -101,18 +104,37 @@ static void copy_number(const char *text, uint64_t *ret)
 		*ret = (uint64_t)v;
 }
 
+/* Digits, and the byte behind them; *text moves behind that. */
+static bool take_digits(const char **text, char end, uint64_t *ret)
+{
+	const size_t n = strspn(*text, "0123456789");
+	char digits[24];
+	int64_t v;
+
+	if (n >= sizeof(digits) || (*text)[n] != end)
+		return false;
+	memcpy(digits, *text, n);
+	digits[n] = '\0';
+	if (!text_number(digits, 0, INT64_MAX, &v))
+		return false;
+	*ret = (uint64_t)v;
+	*text += n + (end != '\0');
+	return true;
+}
+
 /* "bytes 0-4/100": the total, and where it begins. */
 static void take_range(struct s3_http_reply *reply, const char *text)
 {
-	unsigned long long from;
-	unsigned long long to;
-	unsigned long long total;
-	int used = 0;
+	static const char unit[] = "bytes ";
+	uint64_t from;
+	uint64_t to;
+	uint64_t total;
 
-	/* At most 18 digits each, which fit. */
-	if (sscanf(text, "bytes %18llu-%18llu/%18llu%n", &from, &to, &total,
-		   &used) == 3 &&
-	    text[used] == '\0' && from <= to && to < total) {
+	if (strncmp(text, unit, sizeof(unit) - 1) != 0)
+		return;
+	text += sizeof(unit) - 1;
+	if (take_digits(&text, '-', &from) && take_digits(&text, '/', &to) &&
+	    take_digits(&text, '\0', &total) && from <= to && to < total) {
 		reply->range_at = from;
 		reply->total = total;
 	}
@@ -450,7 +472,7 @@ static bool set_up(struct under_way *u)
 	       !curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") &&
 	       !curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L) &&
 	       !curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) &&
-	       /* A name server that hangs must not hold up the others. */
+	       /* Else it waits for a name server before it gives up. */
 	       !curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L) &&
 	       !curl_easy_setopt(c, CURLOPT_SSLVERSION,
 				 (long)CURL_SSLVERSION_TLSv1_2) &&

@@ -1,365 +1,21 @@
 /*
- * Exchanges over HTTP against servers that answer well, badly, slowly or not
- * at all; who is trusted; that none is lost and nothing leaks.
+ * Exchanges over HTTP with servers that answer slowly or not at all, that are
+ * not to be trusted, or whose connections die; that none is lost or mixed up,
+ * and nothing leaks.
  */
+#include <dlfcn.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
-#include "base/text.h"
-#include "storage/stores/s3_http.h"
 #include "storage/stores/s3_sign.h"
-#include "tests/support/check_main.h"
-#include "tests/support/raw_server.h"
+#include "tests/support/s3_http_frame.h"
 #include "tests/support/s3_server.h"
 #include "tests/support/scratch.h"
 
-static struct s3_http *http;
-static struct raw_server raw;
 static struct s3_server server;
-static struct err e;
-static int descriptors;
-static char head[4096]; /* of the last request */
-
-static void set_up(raw_serve *serve)
-{
-	const struct s3_http_options o = { .ca = NULL };
-
-	err_clear(&e);
-	descriptors = check_open_descriptors();
-	ck_ok(s3_http_new(&o, &http, &e));
-	if (serve)
-		raw_start(&raw, serve);
-}
-
-static void tear_down(raw_serve *serve)
-{
-	if (serve)
-		raw_stop(&raw);
-	s3_http_free(http);
-	ck_assert_int_eq(check_open_descriptors(), descriptors);
-}
-
-/* An exchange, and where its reply goes. */
-struct asked {
-	struct s3_exchange x;
-	char url[160];
-	char room[256];
-	struct buf text;
-};
-
-static void ask_init(struct asked *a, const char *method, int port)
-{
-	memset(a, 0, sizeof(*a));
-	(void)snprintf(a->url, sizeof(a->url), "http://127.0.0.1:%d/b/k", port);
-	buf_init(&a->text, 1000);
-	a->x = (struct s3_exchange){ .method = method,
-				     .url = a->url,
-				     .body_buf = &a->text };
-}
-
-static void add_path(struct asked *a, const char *path)
-{
-	const size_t used = strlen(a->url);
-
-	(void)snprintf(a->url + used, sizeof(a->url) - used, "%s", path);
-}
-
-static void ask_done(struct asked *a)
-{
-	buf_done(&a->text);
-}
-
-static void with_room(struct asked *a)
-{
-	a->x.room = a->room;
-	a->x.room_len = sizeof(a->room);
-}
-
-/* ---- replies ------------------------------------------------------------ */
-
-static void serve_reply(struct raw_server *r, int fd, unsigned int n UNUSED)
-{
-	while (raw_request(r, fd)) {
-		if (!raw_reply(r, fd))
-			break;
-	}
-}
-
-/* The same, and then the connection ends. */
-static void serve_and_end(struct raw_server *r, int fd, unsigned int n UNUSED)
-{
-	if (raw_request(r, fd))
-		(void)raw_reply(r, fd);
-}
-
-static enum s3_http_outcome get(struct asked *a, const char *method, bool room,
-				const char *said)
-{
-	raw_will_say(&raw, said);
-	ask_init(a, method, raw.port);
-	if (room)
-		with_room(a);
-	s3_http_do(http, &a->x);
-	return a->x.outcome;
-}
-
-START_TEST(what_was_asked_for_goes_to_its_room)
-{
-	struct asked a;
-
-	set_up(serve_reply);
-	ck_assert_int_eq(get(&a, "GET", true,
-			     "HTTP/1.1 206 Partial\r\nContent-Length: 5\r\n"
-			     "Content-Range: bytes 7-11/100\r\n\r\nhello"),
-			 S3_HTTP_REPLIED);
-	ck_assert_int_eq(a.x.reply.status, 206);
-	ck_assert_uint_eq(a.x.reply.body_len, 5);
-	ck_assert_uint_eq(a.x.reply.range_at, 7);
-	ck_assert_uint_eq(a.x.reply.total, 100);
-	ck_assert_uint_eq(a.x.reply.length, 5);
-	ck_assert_mem_eq(a.room, "hello", 6);
-	ck_assert_uint_eq(a.text.len, 0);
-	ask_done(&a);
-	ck_assert_int_eq(get(&a, "GET", true,
-			     "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nall"),
-			 S3_HTTP_REPLIED);
-	ck_assert_mem_eq(a.room, "all", 4);
-	ck_assert_uint_eq(a.x.reply.total, UINT64_MAX);
-	ask_done(&a);
-	ck_assert_int_eq(get(&a, "GET", false,
-			     "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nxml"),
-			 S3_HTTP_REPLIED);
-	ck_assert_str_eq(buf_str(&a.text), "xml");
-	ask_done(&a);
-	tear_down(serve_reply);
-}
-END_TEST
-
-START_TEST(heads_are_read)
-{
-	struct asked a;
-
-	set_up(serve_reply);
-	ck_assert_int_eq(
-		get(&a, "HEAD", false,
-		    "HTTP/1.1 100 Continue\r\nETag: no\r\n\r\n"
-		    "HTTP/1.1 200 OK\r\nContent-Length: 123456789012\r\n"
-		    "ETag:  \"abc\" \r\nx-amz-request-id: R\x01Q\r\n"
-		    "DATE: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 7\r\n"
-		    "X-Amz-Bucket-Region: eu-west-1\r\n"
-		    "x-amz-checksum-sha256: c2Vj\r\n"
-		    "x-amz-meta-snapctl-upload: 00ff\r\n"
-		    "x-amz-version-id: v1\r\nx-amz-object-lock-mode: "
-		    "COMPLIANCE\r\nx-amz-object-lock-retain-until-date: "
-		    "2030-01-01T00:00:00Z\r\n\r\n"),
-		S3_HTTP_REPLIED);
-	ck_assert_uint_eq(a.x.reply.length, UINT64_C(123456789012));
-	ck_assert_str_eq(a.x.reply.etag, "\"abc\"");
-	ck_assert_str_eq(a.x.reply.request_id, "R?Q");
-	ck_assert(a.x.reply.has_date);
-	ck_assert_int_eq(a.x.reply.date.sec, 784111777);
-	ck_assert_int_eq(a.x.reply.retry_after_s, 7);
-	ck_assert_str_eq(a.x.reply.region, "eu-west-1");
-	ck_assert_str_eq(a.x.reply.checksum_sha256, "c2Vj");
-	ck_assert_str_eq(a.x.reply.upload_tag, "00ff");
-	ck_assert_str_eq(a.x.reply.version, "v1");
-	ck_assert_str_eq(a.x.reply.lock_mode, "COMPLIANCE");
-	ck_assert_str_eq(a.x.reply.lock_until, "2030-01-01T00:00:00Z");
-	ask_done(&a);
-	ck_assert_int_eq(get(&a, "HEAD", false,
-			     "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n"
-			     "Content-Range: bytes 9-1/100\r\nDate: never\r\n"
-			     "Retry-After: soon\r\n\r\n"),
-			 S3_HTTP_REPLIED);
-	ck_assert_int_eq(a.x.reply.status, 404);
-	ck_assert_uint_eq(a.x.reply.total, UINT64_MAX);
-	ck_assert(!a.x.reply.has_date);
-	ck_assert_int_eq(a.x.reply.retry_after_s, -1);
-	ck_assert_str_eq(a.x.reply.etag, "");
-	ask_done(&a);
-	tear_down(serve_reply);
-}
-END_TEST
-
-/* So many bytes of text after a head that says so. */
-static char *long_reply(int status, size_t n)
-{
-	char *text = malloc(n + 200);
-	const int used = snprintf(text, 200,
-				  "HTTP/1.1 %d Any\r\nContent-Length: %zu\r\n"
-				  "\r\n",
-				  status, n);
-
-	ck_assert_ptr_nonnull(text);
-	memset(text + used, 'x', n);
-	text[(size_t)used + n] = '\0';
-	return text;
-}
-
-START_TEST(the_text_of_an_error_is_kept_as_far_as_it_fits)
-{
-	static const char *const methods[] = { "GET", "PUT", "POST", "DELETE" };
-	struct asked a;
-	char *said;
-
-	set_up(serve_reply);
-	ck_assert_int_eq(
-		get(&a, "GET", true,
-		    "HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\noops"),
-		S3_HTTP_REPLIED);
-	ck_assert_str_eq(buf_str(&a.text), "oops");
-	ck_assert_uint_eq(a.x.reply.body_len, 0);
-	ck_assert_int_eq(a.room[0], 0);
-	ask_done(&a);
-	said = long_reply(503, 5000);
-	for (unsigned int i = 0; i < 5; i++) {
-		ck_assert_int_eq(get(&a, methods[i % 4], i == 4, said),
-				 S3_HTTP_REPLIED);
-		ck_assert_int_eq(a.x.reply.status, 503);
-		ck_assert_uint_eq(a.text.len, 1000);
-		ask_done(&a);
-	}
-	free(said);
-	tear_down(serve_reply);
-}
-END_TEST
-
-START_TEST(more_than_there_is_room_for_is_refused)
-{
-	char *said = long_reply(200, 257);
-	struct asked a;
-
-	set_up(serve_reply);
-	ck_assert_int_eq(get(&a, "GET", true, said), S3_HTTP_TOO_LARGE);
-	ck_assert_ptr_nonnull(strstr(a.x.why, "larger than it can be"));
-	ask_done(&a);
-	free(said);
-	said = long_reply(206, 257);
-	ck_assert_int_eq(get(&a, "GET", true, said), S3_HTTP_TOO_LARGE);
-	ask_done(&a);
-	free(said);
-	said = long_reply(200, 256);
-	ck_assert_int_eq(get(&a, "GET", true, said), S3_HTTP_REPLIED);
-	ck_assert_uint_eq(a.x.reply.body_len, 256);
-	ask_done(&a);
-	free(said);
-	said = long_reply(200, 1001);
-	ck_assert_int_eq(get(&a, "GET", false, said), S3_HTTP_TOO_LARGE);
-	ask_done(&a);
-	free(said);
-	said = long_reply(200, 1000);
-	ck_assert_int_eq(get(&a, "POST", false, said), S3_HTTP_REPLIED);
-	ck_assert_uint_eq(a.text.len, 1000);
-	ask_done(&a);
-	free(said);
-	tear_down(serve_reply);
-}
-END_TEST
-
-static void serve_flood(struct raw_server *r, int fd, unsigned int n UNUSED)
-{
-	char line[200];
-	bool goes_on = raw_request(r, fd) && raw_say(fd, "HTTP/1.1 200 OK\r\n");
-
-	for (unsigned int i = 0; goes_on && i < 1000000; i++) {
-		(void)snprintf(line, sizeof(line), "x-line-%u: %0100u\r\n", i,
-			       i);
-		goes_on = raw_say(fd, line);
-	}
-}
-
-START_TEST(a_flood_of_headers_ends)
-{
-	struct asked a;
-
-	set_up(serve_flood);
-	ck_assert_int_eq(get(&a, "GET", true, ""), S3_HTTP_TOO_LARGE);
-	ask_done(&a);
-	tear_down(serve_flood);
-}
-END_TEST
-
-START_TEST(broken_replies_are_none)
-{
-	static const char *const said[] = {
-		"",
-		"HTTP/1.1 200 OK\r\nContent-Le",
-		"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-		"SSH-2.0-OpenSSH_9.2\r\n",
-		"\x15\x03\x01\x00\x02\x02\x28",
-	};
-	struct asked a;
-
-	set_up(serve_and_end);
-	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
-		if (get(&a, "GET", true, said[i]) != S3_HTTP_BROKEN)
-			ck_abort_msg("%s: %u, status %d", said[i], a.x.outcome,
-				     a.x.reply.status);
-		ck_assert_str_ne(a.x.why, "");
-		ck_assert(a.x.why[0] < 'A' || a.x.why[0] > 'Z' ||
-			  a.x.why[1] < 'a');
-		ask_done(&a);
-	}
-	tear_down(serve_and_end);
-}
-END_TEST
-
-START_TEST(no_redirection_is_followed)
-{
-	struct asked a;
-
-	set_up(serve_reply);
-	ck_assert_int_eq(get(&a, "GET", true,
-			     "HTTP/1.1 307 Elsewhere\r\nContent-Length: 0\r\n"
-			     "Location: http://127.0.0.1:1/\r\n\r\n"),
-			 S3_HTTP_REPLIED);
-	ck_assert_int_eq(a.x.reply.status, 307);
-	ask_done(&a);
-	tear_down(serve_reply);
-}
-END_TEST
-
-START_TEST(requests_are_as_they_were_given)
-{
-	static const char lines[] = "x-amz-meta: one\0range: bytes=0-1\0";
-	static char body[100000];
-	struct asked a;
-
-	set_up(serve_reply);
-	raw_will_say(&raw, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-	ask_init(&a, "PUT", raw.port);
-	add_path(&a, "/../a%20b//c?x=%2F");
-	a.x.headers = lines;
-	a.x.headers_len = sizeof(lines) - 1;
-	a.x.body = body;
-	a.x.body_len = sizeof(body);
-	s3_http_do(http, &a.x);
-	ck_assert_int_eq(a.x.outcome, S3_HTTP_REPLIED);
-	ck_assert_uint_eq(raw_last(&raw, head), sizeof(body));
-	ck_assert_ptr_nonnull(
-		strstr(head, "PUT /b/k/../a%20b//c?x=%2F HTTP/1.1\r\n"));
-	ck_assert_ptr_nonnull(strstr(head, "\r\nx-amz-meta: one\r\n"));
-	ck_assert_ptr_nonnull(strstr(head, "\r\nrange: bytes=0-1\r\n"));
-	ck_assert_ptr_null(strcasestr(head, "expect:"));
-	ck_assert_ptr_null(strcasestr(head, "content-type:"));
-	ck_assert_uint_ge(a.x.sent, sizeof(body) + strlen(head));
-	ck_assert_uint_gt(a.x.received, 20);
-	ask_done(&a);
-	/* An empty body is one, too. */
-	ask_init(&a, "PUT", raw.port);
-	s3_http_do(http, &a.x);
-	ck_assert_int_eq(a.x.outcome, S3_HTTP_REPLIED);
-	ck_assert_uint_eq(raw_last(&raw, head), 0);
-	ck_assert_ptr_nonnull(strstr(head, "PUT /b/k "));
-	ck_assert_ptr_nonnull(strcasestr(head, "\r\nContent-Length: 0\r\n"));
-	ask_done(&a);
-	tear_down(serve_reply);
-}
-END_TEST
 
 /* ---- limits ------------------------------------------------------------- */
 
@@ -489,6 +145,65 @@ START_TEST(who_cannot_be_reached_is_not_waited_for)
 		(void)close(filling[i]);
 	(void)close(full);
 	tear_down(serve_slowly);
+}
+END_TEST
+
+/*
+ * A name server that says nothing: libcurl asks by a thread of its own, in a
+ * call that cannot be ended.  This takes the C library's place for it.
+ */
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint asked;
+
+int getaddrinfo(const char *name, const char *service,
+		const struct addrinfo *hints, struct addrinfo **ret)
+{
+	union {
+		void *symbol;
+		int (*call)(const char *, const char *, const struct addrinfo *,
+			    struct addrinfo **);
+	} real = { .symbol = dlsym(RTLD_NEXT, "getaddrinfo") };
+
+	if (strcmp(name, "mute.invalid") != 0)
+		return real.call(name, service, hints, ret);
+	atomic_fetch_add(&asked, 1);
+	(void)pthread_mutex_lock(&asking);
+	(void)pthread_mutex_unlock(&asking);
+	return EAI_AGAIN;
+}
+
+START_TEST(a_mute_name_server_keeps_nobody_waiting)
+{
+	struct asked a[2];
+	struct asked b;
+
+	(void)pthread_mutex_lock(&asking);
+	set_up(serve_reply);
+	for (unsigned int i = 0; i < 2; i++) {
+		ask_init(&a[i], "GET", 1);
+		(void)snprintf(a[i].url, sizeof(a[i].url),
+			       "http://mute.invalid/");
+		a[i].x.connect_ms = i ? 60000 : 300;
+		s3_http_start(http, &a[i].x);
+	}
+	while (atomic_load(&asked) < 2)
+		clock_sleep_ms(5);
+	ck_assert(s3_http_wait_ms(http, &a[0].x, 10000));
+	ck_assert_int_eq(a[0].x.outcome, S3_HTTP_UNREACHED);
+	s3_http_cancel(http, &a[1].x);
+	ck_assert(s3_http_wait_ms(http, &a[1].x, 10000));
+	ck_assert_int_eq(get(&b, "GET", true,
+			     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"),
+			 S3_HTTP_REPLIED);
+	for (unsigned int i = 0; i < 2; i++)
+		ask_done(&a[i]);
+	ask_done(&b);
+	raw_stop(&raw);
+	s3_http_free(http);
+	/* The threads end by themselves. */
+	(void)pthread_mutex_unlock(&asking);
+	while (check_open_descriptors() > descriptors)
+		clock_sleep_ms(5);
 }
 END_TEST
 
@@ -825,17 +540,10 @@ END_TEST
 static void cases(TCase *tc)
 {
 	s3_server_environment();
-	tcase_add_test(tc, what_was_asked_for_goes_to_its_room);
-	tcase_add_test(tc, heads_are_read);
-	tcase_add_test(tc, the_text_of_an_error_is_kept_as_far_as_it_fits);
-	tcase_add_test(tc, more_than_there_is_room_for_is_refused);
-	tcase_add_test(tc, a_flood_of_headers_ends);
-	tcase_add_test(tc, broken_replies_are_none);
-	tcase_add_test(tc, no_redirection_is_followed);
-	tcase_add_test(tc, requests_are_as_they_were_given);
 	tcase_add_test(tc, who_stands_still_is_given_up);
 	tcase_add_test(tc, a_byte_now_and_then_does_not_go_on_for_ever);
 	tcase_add_test(tc, who_cannot_be_reached_is_not_waited_for);
+	tcase_add_test(tc, a_mute_name_server_keeps_nobody_waiting);
 	tcase_add_test(tc, what_makes_no_sense_is_refused);
 	tcase_add_test(tc, what_is_given_up_ends_at_once);
 	tcase_add_test(tc, a_kept_connection_that_dies_loses_no_request);
