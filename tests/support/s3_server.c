@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* By its whole name: else it finds its own things by the first one in PATH. */
+#define PYTHON	  "/usr/bin/python3"
 #define WORDS_MAX 32
 #define TEXT_MAX  65536
 
@@ -19,14 +21,14 @@
 static void run(const char *program, const char *const *words, const int in[2],
 		const int out[2])
 {
-	const char *argv[WORDS_MAX + 4] = { "python3", "-B", program };
+	const char *argv[WORDS_MAX + 4] = { PYTHON, "-B", program };
 	size_t n = 3;
 
 	while (*words && n < WORDS_MAX + 3)
 		argv[n++] = *words++;
 	if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0)
 		_exit(126);
-	(void)execv("/usr/bin/python3", (char *const *)(uintptr_t)argv);
+	(void)execv(PYTHON, (char *const *)(uintptr_t)argv);
 	_exit(127);
 }
 

@@ -422,7 +422,7 @@ static void make_certificates(struct scratch *dir)
 	scratch_init(dir);
 	pid = check_fork_child();
 	if (pid == 0) {
-		(void)execl("/usr/bin/python3", "python3", "-B",
+		(void)execl("/usr/bin/python3", "/usr/bin/python3", "-B",
 			    TESTS_SUPPORT "/tls_material.py", dir->path, NULL);
 		_exit(127);
 	}
