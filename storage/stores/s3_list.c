@@ -105,7 +105,7 @@ static void *fetcher(void *arg)
 		const bool there = fetch_key(b, k);
 
 		(void)pthread_mutex_lock(&b->lock);
-		k->state = there && !k->removed ? AHEAD_THERE : AHEAD_FAILED;
+		k->state = there ? AHEAD_THERE : AHEAD_FAILED;
 		(void)pthread_cond_broadcast(&b->changed);
 		(void)pthread_mutex_unlock(&b->lock);
 	}

@@ -29,6 +29,19 @@ int64_t __wrap_clock_boot_ms(void)
 	return __real_clock_boot_ms() + atomic_load(&ahead_ms);
 }
 
+/* Time that passes without anybody waiting for it. */
+static atomic_bool in_a_hurry;
+
+void __real_clock_sleep_ms(int64_t ms);
+void __wrap_clock_sleep_ms(int64_t ms);
+void __wrap_clock_sleep_ms(int64_t ms)
+{
+	if (atomic_load(&in_a_hurry))
+		atomic_fetch_add(&ahead_ms, ms);
+	else
+		__real_clock_sleep_ms(ms);
+}
+
 static void start_server(void)
 {
 	const char *const words[] = { "--bucket", "bucket", NULL };
@@ -264,6 +277,26 @@ START_TEST(a_listing_out_of_order_or_of_others_fails)
 }
 END_TEST
 
+/* Pages without a key say again and again where the next one is. */
+START_TEST(pages_without_a_key_do_not_go_round)
+{
+	struct buf b;
+
+	raw_start(&raw, serve_reply);
+	set_up_at(raw.port, "");
+	raw_will_say(&raw, "HTTP/1.1 200 OK\r\nContent-Length: 139\r\n\r\n"
+			   "<ListBucketResult><IsTruncated>true</IsTruncated>"
+			   "<NextContinuationToken>same</NextContinuationToken>"
+			   "</ListBucketResult>                    ");
+	ck_assert_int_eq(list(&b, false), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	ck_assert_uint_le(atomic_load(&raw.requests), 3);
+	buf_done(&b);
+	tear_down();
+	raw_stop(&raw);
+}
+END_TEST
+
 START_TEST(bytes_that_were_not_asked_for_are_none)
 {
 	static const struct {
@@ -364,14 +397,24 @@ START_TEST(what_a_try_can_help_is_tried_eight_times)
 	set_up("");
 	put("k");
 	(void)s3_server_tell(&server, "{\"do\": \"counts\", \"reset\": true}");
-	fault("GetObject", "error", ", \"next\": 3");
-	fault("GetObject", "dropped", ", \"next\": 1");
+	atomic_store(&in_a_hurry, true);
+	fault("GetObject", "error", ", \"next\": 7");
 	ck_assert_int_eq(store_read(store, "k", 0, &c, 1, &got, &e), 1);
-	ck_assert_int_eq(s3_server_count(&server, "GetObject"), 5);
+	ck_assert_int_eq(s3_server_count(&server, "GetObject"), 8);
+	fault("GetObject", "error", ", \"next\": 8");
+	ck_assert_int_eq(store_read(store, "k", 0, &c, 1, &got, &e), -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "after 8 tries"));
+	ck_assert_int_eq(s3_server_count(&server, "GetObject"), 16);
+	/* Nor for longer than three minutes, as the server asks for them. */
+	fault("GetObject", "error", ", \"next\": 8, \"retry_after\": 60");
+	ck_assert_int_eq(store_read(store, "k", 0, &c, 1, &got, &e), -1);
+	ck_assert_int_le(s3_server_count(&server, "GetObject"), 16 + 4);
+	(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
 	/* Not so what no try can help. */
 	fault("GetObject", "error", ", \"code\": \"InvalidObjectState\"");
 	ck_assert_int_eq(store_read(store, "k", 0, &c, 1, &got, &e), -1);
-	ck_assert_int_eq(s3_server_count(&server, "GetObject"), 6);
+	ck_assert_ptr_null(strstr(e.text, "tries"));
+	atomic_store(&in_a_hurry, false);
 	tear_down();
 }
 END_TEST
@@ -579,6 +622,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_listing_that_goes_round_fails);
 	tcase_add_test(tc, keys_that_are_no_objects_are_told_by_pure_alone);
 	tcase_add_test(tc, a_listing_out_of_order_or_of_others_fails);
+	tcase_add_test(tc, pages_without_a_key_do_not_go_round);
 	tcase_add_test(tc, bytes_that_were_not_asked_for_are_none);
 	tcase_add_test(tc, a_size_that_is_not_told_is_none);
 	tcase_add_test(tc, what_is_no_s3_server_is_not_taken_for_one);
