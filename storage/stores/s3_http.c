@@ -516,7 +516,10 @@ static void drop_easy(struct s3_http *h, struct under_way *u)
 	curl_slist_free_all(TAKE(u->lines));
 	if (!easy)
 		return;
-	if (h->n_spare < sizeof(h->spare) / sizeof(h->spare[0])) {
+	/* After a failure to resolve a name, libcurl 7.88 keeps the handle's
+	 * buffer and refuses to be told its size again. */
+	if (u->x->outcome == S3_HTTP_REPLIED &&
+	    h->n_spare < sizeof(h->spare) / sizeof(h->spare[0])) {
 		curl_easy_reset(easy);
 		h->spare[h->n_spare++] = easy;
 	} else {
