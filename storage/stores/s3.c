@@ -54,6 +54,18 @@ int s3_unexpected(const struct s3_call *call, struct err *e)
 		       call->reply.status);
 }
 
+int s3_is_of_object(const struct s3_call *call, struct err *e)
+{
+	if (call->reply.etag[0])
+		return 0;
+	(void)err_set(e, ERR_IO,
+		      "what answered is no S3 server: its reply (status %d) "
+		      "has no ETag",
+		      call->reply.status);
+	return err_hint(e, "look at the endpoint, and at what is between: a "
+			   "proxy, or a network's log-in page");
+}
+
 /* ---- objects ------------------------------------------------------------ */
 
 /* The head alone, whose failures have no words. */
@@ -70,6 +82,8 @@ static int ask_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
 		return 0;
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
+	if (s3_is_of_object(&call, e))
+		return -1;
 	*ret = call.reply;
 	ret->total = call.reply.length;
 	return 1;
@@ -97,6 +111,8 @@ int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
 	if (r == 0 && call.verdict == S3_ABSENT)
 		return 0;
 	if (r == 0 && call.verdict == S3_DONE) {
+		if (s3_is_of_object(&call, e))
+			return -1;
 		*ret = call.reply;
 		if (call.reply.status == 200)
 			ret->total = call.reply.length;
@@ -184,7 +200,7 @@ int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
 		return 1;
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	if (check_range(&call, offset, n, e))
+	if (s3_is_of_object(&call, e) || check_range(&call, offset, n, e))
 		return -1;
 	*ret_got = call.reply.body_len;
 	return 1;

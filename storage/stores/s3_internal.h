@@ -38,6 +38,13 @@ int s3_probe(struct s3 *s, struct s3_http_reply *ret, struct err *e)
  */
 int s3_senseless(struct err *e) NONNULL(1);
 
+/*
+ * Whether a reply of success is of an object, or by somebody in between who
+ * says yes to everything (a network's log-in page, a proxy's).
+ */
+int s3_is_of_object(const struct s3_call *call, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+
 /* An answer that makes no sense here; -1. */
 int s3_unexpected(const struct s3_call *call, struct err *e) NONNULL(1, 2);
 

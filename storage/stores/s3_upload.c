@@ -499,7 +499,8 @@ static int put_whole(struct s3_upload *u, struct err *e)
 		return -1;
 	if (call.verdict == S3_TAKEN)
 		return is_ours(u, contradiction, e);
-	return call.verdict == S3_DONE ? 0 : s3_unexpected(&call, e);
+	return call.verdict == S3_DONE ? s3_is_of_object(&call, e)
+				       : s3_unexpected(&call, e);
 }
 
 static int list_parts(const struct s3_upload *u, struct buf *out, struct err *e)

@@ -87,6 +87,8 @@ def broken_replies(s3, body):
     s3.fault("wrong_etag")
     wrong = s3.call("HEAD", "/b/k").headers["etag"]
     check(right != wrong and len(right) == len(wrong), (right, wrong))
+    s3.fault("no_etag")
+    check("etag" not in met(s3.call("GET", "/b/k"), 200).headers, "an ETag")
     s3.fault("no_continue")
     r = s3.call("PUT", "/b/large", "", bytes(2 << 20), "-H",
                 "Expect: 100-continue", "--expect100-timeout", "0.1")

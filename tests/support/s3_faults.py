@@ -18,7 +18,7 @@ first `after` of them.  The kinds, with what else they take:
                 without, it stands still before it reads the request's body
     slow        seconds (1) between one byte of the reply's body and the next
     wrong_bytes bytes: the offset in the reply's body where a bit is flipped
-    wrong_etag, wrong_checksum
+    wrong_etag, no_etag, wrong_checksum
     lost_reply  the work is done, and the connection ends without a reply
                 (reset: true: by a reset)
     dropped     the connection ends before anything was done
@@ -34,7 +34,7 @@ first `after` of them.  The kinds, with what else they take:
 import re
 
 FAULTS = {"error", "redirect", "truncate", "reset", "hang", "slow",
-          "wrong_bytes", "wrong_etag", "wrong_checksum", "lost_reply",
+          "wrong_bytes", "wrong_etag", "no_etag", "wrong_checksum", "lost_reply",
           "dropped", "cut_body", "ok_error", "garbage", "bomb", "stale_list",
           "short_list", "endless_list", "no_continue"}
 WORDS = {"match", "next", "every", "after", "kind", "status", "code",
@@ -152,6 +152,8 @@ def alter(fault, headers, body):
         body = b"<html><body>Welcome to the hotel's network<br>"
     elif kind == "bomb":
         body = BOMB
+    elif kind == "no_etag":
+        headers = [(n, v) for n, v in headers if n.lower() != "etag"]
     elif kind in ("wrong_etag", "wrong_checksum"):
         start = "etag" if kind == "wrong_etag" else "x-amz-checksum-"
         headers = [(n, spoiled(v) if n.lower().startswith(start) else v)
