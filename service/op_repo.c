@@ -74,13 +74,13 @@ static int expect_vacant(const char *url, struct err *e)
 		if (e->code == ERR_EXISTS)
 			(void)err_hint(e, "name a new or empty place");
 		return err_wrap(e, "cannot make a repository in %s",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	}
 	if (!(store_features(s) & STORE_READ_ONLY))
 		return 0;
 	(void)err_set(e, ERR_DENIED,
 		      "cannot make a repository in %s: it can only be read",
-		      text_quote_str(s->url).s);
+		      store_shown(s).s);
 	return err_hint(e, "is its file system mounted read-only, or is its "
 			   "folder somebody else's?");
 }

@@ -179,6 +179,15 @@ void store_close(struct store *s)
 		s->ops->close(s);
 }
 
+struct text_quoted store_shown(const struct store *s)
+{
+	/* A path may hold a question mark. */
+	const bool is_path = s->ops == &store_local_ops;
+
+	return text_quote(s->url,
+			  is_path ? strlen(s->url) : strcspn(s->url, "?"));
+}
+
 unsigned int store_features(const struct store *s)
 {
 	return s->ops->features(s);
@@ -189,7 +198,7 @@ static int wrap(struct err *e, const char *verb, const char *name,
 		const struct store *s)
 {
 	return err_wrap(e, "cannot %s %s in %s", verb, text_quote_str(name).s,
-			text_quote_str(s->url).s);
+			store_shown(s).s);
 }
 
 int store_begin(struct store *s, const char *name, uint64_t size,
@@ -293,8 +302,7 @@ static int list_by(list_slot *list, struct store *s, const char *prefix,
 		return -1;
 	if (prefix[0])
 		return wrap(e, "list objects", prefix, s);
-	return err_wrap(e, "cannot list objects in %s",
-			text_quote_str(s->url).s);
+	return err_wrap(e, "cannot list objects in %s", store_shown(s).s);
 }
 
 int store_list(struct store *s, const char *prefix, store_visit *visit,
@@ -331,10 +339,10 @@ int store_now(struct store *s, struct instant *ret, struct err *e)
 {
 	if (!s->ops->now || !(store_features(s) & STORE_HAS_CLOCK))
 		return err_set(e, ERR_USAGE, "the store %s has no clock",
-			       text_quote_str(s->url).s);
+			       store_shown(s).s);
 	if (s->ops->now(s, ret, e) < 0)
 		return err_wrap(e, "cannot ask %s for its time",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	return 0;
 }
 
@@ -346,7 +354,7 @@ int store_local_folder(const struct store *s, struct store_folder *ret,
 
 	if (r < 0)
 		return err_wrap(e, "cannot tell where %s lies",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	return r;
 }
 
@@ -409,7 +417,7 @@ static int get_large(struct store *s, const char *name, struct buf *out,
 		return err_set(e, ERR_CORRUPT,
 			       "object %s in %s has %llu bytes, at most %zu "
 			       "can be right",
-			       text_quote_str(name).s, text_quote_str(s->url).s,
+			       text_quote_str(name).s, store_shown(s).s,
 			       (unsigned long long)size, room);
 	/* One byte more than expected shows that it grew.  A single read is
 	 * of a single version, so what it returns is never a mixture. */
@@ -455,5 +463,5 @@ int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
 	}
 	return err_set(e, ERR_BUSY,
 		       "object %s in %s is replaced faster than it can be read",
-		       text_quote_str(name).s, text_quote_str(s->url).s);
+		       text_quote_str(name).s, store_shown(s).s);
 }

@@ -32,6 +32,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/instant.h"
+#include "base/text.h"
 
 #define STORE_NAME_MAX 200
 
@@ -190,6 +191,11 @@ struct store_upload {
 int store_open(const char *url, bool create, struct store **ret, struct err *e)
 	NONNULL(1, 3, 4) MUST_CHECK;
 void store_close(struct store *s);
+/*
+ * Which one it is, for messages: its URL, quoted.  Without parameters, which
+ * would leave no room for what went wrong there, and twice in one sentence.
+ */
+struct text_quoted store_shown(const struct store *s) NONNULL(1);
 DEFINE_CLEANUP(struct store *, store_close);
 
 unsigned int store_features(const struct store *s) NONNULL(1);
