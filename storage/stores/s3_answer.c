@@ -153,6 +153,19 @@ static void add_reference(struct err *e, const struct s3_exchange *x,
 		       id[0] ? ", request " : "", id);
 }
 
+static void hint_untrusted(const struct s3_question *q, struct err *e)
+{
+	if (q->place->ca[0])
+		(void)err_hint(e,
+			       "it must be good today and for this host, and "
+			       "lead to one in the PEM file %.130s",
+			       q->place->ca);
+	else
+		(void)err_hint(e, "it must be good today and for this host; "
+				  "for an authority of your own write ca=FILE "
+				  "(PEM) into the region's URL");
+}
+
 /* It ended without a reply. */
 static enum s3_verdict no_reply(const struct s3_question *q,
 				const struct s3_exchange *x, struct err *e)
@@ -166,8 +179,7 @@ static enum s3_verdict no_reply(const struct s3_question *q,
 		(void)err_set(e, ERR_DENIED,
 			      "the certificate of %s is not to be trusted: %s",
 			      text_quote_str(q->place->host).s, x->why);
-		(void)err_hint(e, "for an authority of your own write "
-				  "ca=FILE (PEM) into the region's URL");
+		hint_untrusted(q, e);
 		return S3_FAILED;
 	case S3_HTTP_TIMEOUT:
 		(void)err_set(e, ERR_BUSY, "%s did not answer in time: %s",
@@ -270,11 +282,14 @@ static bool is_skewed(const struct s3_error *error)
 }
 
 /* What helps somebody who was refused. */
-static void hint_refused(const struct s3_question *q,
-			 const struct s3_error *error, struct err *e)
+static void hint_refused(const struct s3_question *q, const struct meaning *m,
+			 struct err *e)
 {
-	if (strcmp(error->code, "InvalidAccessKeyId") == 0)
-		(void)err_hint(e, "the access key %.40s is from %.150s",
+	/* Of keys that are none it matters where they are from, not what they
+	 * would be allowed. */
+	if (m->verdict == S3_NEW_KEYS)
+		(void)err_hint(e, "%s%sthe access key %.40s is from %.100s",
+			       m->hint ? m->hint : "", m->hint ? "; " : "",
 			       q->key_id, q->origin);
 	else if (!e->hint[0])
 		(void)err_hint(e,
@@ -316,7 +331,7 @@ static enum s3_verdict refused(const struct s3_question *q,
 		if (m->hint)
 			(void)err_hint(e, "%s", m->hint);
 		if (m->err == ERR_DENIED)
-			hint_refused(q, error, e);
+			hint_refused(q, m, e);
 	} else {
 		(void)err_set(e, ERR_IO, "the server refused: %s",
 			      error->message[0]

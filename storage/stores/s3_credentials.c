@@ -235,8 +235,12 @@ static int none(enum s3_credentials_source last, const struct err *why,
 		*e = *why;
 		return -1;
 	}
-	err_put_(e, ERR_DENIED, "there are no credentials for S3%s%s",
-		 why->code ? ": " : "", why->code ? why->text : "");
+	/* That there is no shared file needs no mention. */
+	if (last == S3_CREDENTIALS_INSTANCE && why->code)
+		(void)err_set(e, ERR_DENIED,
+			      "there are no credentials for S3: %s", why->text);
+	else
+		(void)err_set(e, ERR_DENIED, "there are no credentials for S3");
 	return err_hint(e, "name a file in the region's URL "
 			   "(credentials=FILE), have them in "
 			   "~/.aws/credentials, or set AWS_ACCESS_KEY_ID and "
