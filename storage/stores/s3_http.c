@@ -21,6 +21,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/seam.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -401,8 +402,13 @@ static void conclude(struct under_way *u, CURLcode code)
 
 static bool set_limits(CURL *easy, const struct s3_exchange *x)
 {
-	const int64_t connect = x->connect_ms ? x->connect_ms : CONNECT_MS;
-	const int64_t stall = x->stall_ms ? x->stall_ms : STALL_MS;
+	const int64_t patience = seam_patience_ms();
+	const int64_t connect = x->connect_ms ? x->connect_ms
+				: patience    ? patience
+					      : CONNECT_MS;
+	const int64_t stall = x->stall_ms ? x->stall_ms
+			      : patience  ? patience
+					  : STALL_MS;
 	const int64_t whole = x->whole_ms ? x->whole_ms : WHOLE_MS;
 
 	return !curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
