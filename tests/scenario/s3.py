@@ -453,6 +453,7 @@ def interrupted(world):
         world.run("repo", "check", "--read-data")
 
 
-snap.tell(whole) if CEPH else \
-    snap.tell(whole, received_in_one_second, by_the_environment, by_a_file_in_the_url,
-              by_the_shared_file, killed, interrupted)
+if CEPH:
+    snap.tell(whole)
+snap.tell(whole, received_in_one_second, by_the_environment,
+          by_a_file_in_the_url, by_the_shared_file, killed, interrupted)

@@ -1,4 +1,4 @@
-"""What the S3 scenarios share: a tree, a repository in a bucket, comparisons."""
+"""What the S3 scenarios share: a tree, a repository for it, comparisons."""
 import os
 import random
 import subprocess
