@@ -289,7 +289,7 @@ START_TEST(pages_without_a_key_do_not_go_round)
 			   "<NextContinuationToken>same</NextContinuationToken>"
 			   "</ListBucketResult>                    ");
 	ck_assert_int_eq(list(&b, false), -1);
-	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	ck_assert_int_eq(e.code, ERR_IO);
 	ck_assert_uint_le(atomic_load(&raw.requests), 3);
 	buf_done(&b);
 	tear_down();
@@ -340,7 +340,11 @@ START_TEST(bytes_that_were_not_asked_for_are_none)
 		size_t got = 99;
 		int r;
 
-		(void)snprintf(said, sizeof(said), "HTTP/1.1 %s", rows[i].said);
+		const char *head_end = strstr(rows[i].said, "\r\n");
+
+		(void)snprintf(
+			said, sizeof(said), "HTTP/1.1 %.*s\r\nETag: \"x\"%s",
+			(int)(head_end - rows[i].said), rows[i].said, head_end);
 		raw_will_say(&raw, said);
 		out[4] = 'z';
 		r = store_read(store, "k", 0, out, 4, &got, &e);

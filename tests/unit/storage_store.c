@@ -115,7 +115,7 @@ EACH(a_taken_name_is_refused_and_keeps_its_bytes)
 	ck_assert_int_eq(store_put(store, "data/aa/1", "new", 3, 0, &e), -1);
 	ck_assert_int_eq(e.code, ERR_EXISTS);
 	ck_assert_ptr_nonnull(strstr(e.text, "\"data/aa/1\""));
-	ck_assert_ptr_nonnull(strstr(e.text, store->url));
+	ck_assert_ptr_nonnull(strstr(e.text, store_shown(store).s));
 	expect("data/aa/1", "old");
 	expect_list("", "data/aa/1=3 ");
 	END;
