@@ -86,6 +86,8 @@ class Storm:
         self.gone = set()  # asked to be deleted, whatever came of it
         self.lies = False
         self.deeds = {}
+        self.rules = []
+        self.story = []
         self.n = 0
 
     def weather(self, s3, proxy):
@@ -102,19 +104,30 @@ class Storm:
                 when = {"next": 1, "after": dice.randrange(3)}
             elif pool is OUTAGE:
                 when = {"next": 200, "after": dice.randrange(25)}
-            elif rule.get("seconds", 0) > 10:
-                when = {"next": 1, "after": dice.randrange(40)}
+            elif "seconds" in rule or "retry_after" in rule:
+                when = {"next": 2, "after": dice.randrange(40)}
             else:
-                when = {"every": dice.randint(3, 25)}
+                when = {"every": dice.randint(6, 30)}
             s3.fault(match=match, **rule, **when)
         if self.lies:
             match, rule = dice.choice(LIES)
+            when = [{"every": dice.randint(2, 9)},
+                    {"next": 1, "after": dice.randrange(60)}]
+            # A collection believes a list that leaves out the same in both of
+            # its surveys, once it has found the store to list all: that LIST
+            # sees what was PUT is what is asked of a store.
             s3.fault(match=match, **rule, **dice.choice(
-                [{"every": dice.randint(2, 9)},
-                 {"next": 1, "after": dice.randrange(12)}]))
+                when[1:] if rule["kind"] in ("stale_list", "short_list")
+                else when))
         for _ in range(dice.randrange(3)):
             proxy.control("reset_after", bytes=dice.randrange(200_000),
                           way=dice.choice(["up", "down"]))
+
+    def tell(self):
+        """What was done, in which weather: of a test that failed."""
+        for rules, words, status, out, err in self.story:
+            print(*rules, words, status, out.strip(), err.strip(), sep="\n  ",
+                  flush=True)
 
     def gusts(self, proxy, plan, ended):
         """What happens to the network while a command runs."""
@@ -131,6 +144,7 @@ class Storm:
     @contextmanager
     def blowing(self, s3, proxy):
         self.weather(s3, proxy)
+        self.rules = s3.control("faults")
         ended = threading.Event()
         plan = [(self.dice.random(), self.dice.choice(
             ["cut", "rst", "hole", "", ""])) for _ in range(3)]
@@ -148,6 +162,8 @@ class Storm:
         out = self.world.run("--json", *words, status=None)
         status = self.world.status
         self.deeds.setdefault(name, []).append(status)
+        self.story.append((self.rules, words, status, out[-300:],
+                           self.world.err[-600:]))
         told = f"{words}: {status}: {out}{self.world.err}"
         # 1 failed, 3 in part, 6 busy, 7 denied; damage must be a lie.
         check(status in (0, 1, 3, 6, 7) or status == 4 and self.lies, told)
@@ -255,7 +271,12 @@ def storm(world):
         while time.monotonic() < end:
             with it.blowing(s3, proxy):
                 it.deed()
-        it.calm([url, it.far])
+        try:
+            it.calm([url, it.far])
+        except Exception:
+            it.tell()
+            world.run("repo", "check", "--read-data", status=None)
+            raise
         print("    ", {n: {s: v.count(s) for s in sorted(set(v))}
                        for n, v in sorted(it.deeds.items())}, flush=True)
         check(it.saved, "no snapshot was taken at all")
