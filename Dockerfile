@@ -14,7 +14,8 @@ FROM ${BASE} AS build
 RUN apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y \
 	--no-install-recommends gcc libc6-dev meson ninja-build pkgconf python3 \
 	libsodium-dev libzstd-dev libssl-dev libsqlite3-dev \
-	libcurl4-openssl-dev libmicrohttpd-dev libjansson-dev libfyaml-dev
+	libcurl4-openssl-dev libexpat1-dev libmicrohttpd-dev libjansson-dev \
+	libfyaml-dev
 COPY . /src
 # A build folder of the host, if one came along, has other paths in it.
 RUN meson setup /build /src --buildtype=release --prefix=/usr \
@@ -25,7 +26,8 @@ RUN meson setup /build /src --buildtype=release --prefix=/usr \
 FROM ${BASE}
 RUN apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y \
 	--no-install-recommends libsodium23 libzstd1 libssl3 libsqlite3-0 \
-	libcurl4 libmicrohttpd12 libjansson4 libfyaml0 tzdata ca-certificates && \
+	libcurl4 libexpat1 libmicrohttpd12 libjansson4 libfyaml0 tzdata \
+	ca-certificates && \
 	rm -rf /var/lib/apt/lists/* && \
 	groupadd --system --gid 850 snapctl && \
 	useradd --system --uid 850 --gid snapctl --no-create-home \

@@ -52,11 +52,17 @@ static struct {
 	int fail_errno;
 	char count_file[4096];
 	int64_t lease_ms;
+	int64_t patience_ms;
 } plan;
 
 int64_t seam_lease_ms(void)
 {
 	return plan.lease_ms;
+}
+
+int64_t seam_patience_ms(void)
+{
+	return plan.patience_ms;
 }
 
 static int planned(uint64_t n)
@@ -112,17 +118,24 @@ static void plan_fail(const char *setting)
 	plan.fail_errno = (int)sys;
 }
 
+static void plan_ms(const char *name, int64_t *ret)
+{
+	const char *setting = getenv(name);
+
+	if (!setting || text_number(setting, 1, INT32_MAX, ret))
+		return;
+	(void)fprintf(stderr, "%s: %s is no time\n", name,
+		      text_quote_str(setting).s);
+	abort();
+}
+
 void seam_from_environment(void)
 {
-	const char *setting = getenv("SNAPCTL_TEST_LEASE_MS");
+	const char *setting = getenv("SNAPCTL_TEST_SEAM");
 	int64_t n;
 
-	if (setting && !text_number(setting, 1, INT32_MAX, &plan.lease_ms)) {
-		(void)fprintf(stderr, "SNAPCTL_TEST_LEASE_MS: %s is no time\n",
-			      text_quote_str(setting).s);
-		abort();
-	}
-	setting = getenv("SNAPCTL_TEST_SEAM");
+	plan_ms("SNAPCTL_TEST_LEASE_MS", &plan.lease_ms);
+	plan_ms("SNAPCTL_TEST_PATIENCE_MS", &plan.patience_ms);
 	if (!setting)
 		return;
 	plan.start = seam_calls();
@@ -162,6 +175,11 @@ void seam_from_environment(void)
 }
 
 int64_t seam_lease_ms(void)
+{
+	return 0;
+}
+
+int64_t seam_patience_ms(void)
 {
 	return 0;
 }

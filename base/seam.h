@@ -86,6 +86,10 @@ void seam_from_environment(void);
  */
 int64_t seam_lease_ms(void);
 
+/* SNAPCTL_TEST_PATIENCE_MS, in the same way: how long a server may be silent,
+ * or take to be connected to. */
+int64_t seam_patience_ms(void);
+
 /* How many calls were made by this process. */
 uint64_t seam_calls(void);
 

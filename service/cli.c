@@ -16,6 +16,7 @@
 #include "service/help.h"
 #include "service/progress.h"
 #include "service/render.h"
+#include "storage/stores/store.h"
 
 static atomic_bool stop;
 
@@ -43,6 +44,7 @@ static void catch_signals(void)
 	catch_signal(SIGINT, &ask);
 	catch_signal(SIGTERM, &ask);
 	catch_signal(SIGHUP, &ask);
+	store_stop_when(&stop);
 }
 
 /* Die as a filter does whose reader went away. */

@@ -73,13 +73,13 @@ static int expect_vacant(const char *url, struct err *e)
 		if (e->code == ERR_EXISTS)
 			(void)err_hint(e, "name a new or empty place");
 		return err_wrap(e, "cannot make a repository in %s",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	}
 	if (!(store_features(s) & STORE_READ_ONLY))
 		return 0;
 	(void)err_set(e, ERR_DENIED,
 		      "cannot make a repository in %s: it can only be read",
-		      text_quote_str(s->url).s);
+		      store_shown(s).s);
 	return err_hint(e, "is its file system mounted read-only, or is its "
 			   "folder somebody else's?");
 }
@@ -379,7 +379,8 @@ static const struct operation_param init_params[] = {
 	  .type = PARAM_PATH,
 	  .required = true,
 	  .value = "URL",
-	  .help = "a new or empty place: a folder, file:///DIR" },
+	  .help = "a new or empty place: a folder, file:///DIR; or in a "
+		  "bucket, s3://BUCKET/PREFIX?region=NAME" },
 	{ .name = "key-file",
 	  .kind = PARAM_OPTION,
 	  .type = PARAM_PATH,

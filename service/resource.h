@@ -62,11 +62,20 @@ struct resource_labels {
 	size_t count;
 };
 
+/* What holds for a while from each time that its cron expression fires. */
+struct resource_bandwidth {
+	const char *cron;
+	int64_t for_ms;
+	uint64_t up_bytes, down_bytes; /* a second; 0: as at other times */
+};
 struct resource_region {
 	const char *name;
 	const char *url; /* "file:///…": a plain path was completed */
 	bool primary;	 /* exactly one of a repository's regions */
 	uint64_t up_bytes, down_bytes; /* a second; 0: no limit */
+	struct resource_bandwidth *windows; /* in time_zone; the first wins */
+	size_t window_count;
+	const char *time_zone;
 };
 struct resource_repository {
 	const char *key_file; /* relative to the keys folder, stays inside */

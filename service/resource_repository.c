@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
-
-/* The schemes of regions that this version reads and writes. */
-static const char *const schemes[] = { "file" };
+#include "storage/stores/s3_place.h"
 
 /* A path that cannot leave its folder: parts that are neither "." nor "..". */
 static bool parts_plain(const char *path)
@@ -36,7 +34,10 @@ static int check_key_file(struct reading *r, const struct yaml_node *node,
 	return 0;
 }
 
-/* What carries a secret in the query of a URL, in any service's spelling. */
+/*
+ * What carries a secret in the query of a URL, in any service's spelling: the
+ * names are looked at, as a file that is named may be called so.
+ */
 static bool secret_query(const char *query)
 {
 	static const char *const words[] = { "secret",	   "password",
@@ -44,11 +45,22 @@ static bool secret_query(const char *query)
 					     "access_key", "access-key",
 					     "accesskey",  "credential",
 					     "signature" };
+	static const char file[] = "credentials=/";
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (strcasestr(query, words[i]))
-			return true;
-	return false;
+	for (;;) {
+		const size_t n = strcspn(query, "&=");
+
+		for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+			const char *at = strcasestr(query, words[i]);
+
+			if (at && at < query + n &&
+			    strncmp(query, file, sizeof(file) - 1) != 0)
+				return true;
+		}
+		query += strcspn(query, "&");
+		if (!*query++)
+			return false;
+	}
 }
 
 /* Credentials are looked for first, and a URL with them is never quoted. */
@@ -58,22 +70,13 @@ static bool has_credentials(const char *url)
 	const char *query = strchr(url, '?');
 	const char *at;
 
-	if (query && secret_query(query))
+	if (query && secret_query(query + 1))
 		return true;
 	if (authority == NULL)
 		return false;
 	authority += 3;
 	at = strchr(authority, '@');
 	return at && (size_t)(at - authority) < strcspn(authority, "/?#");
-}
-
-static bool scheme_known(const char *url, size_t n)
-{
-	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++)
-		if (strlen(schemes[i]) == n &&
-		    strncasecmp(url, schemes[i], n) == 0)
-			return true;
-	return false;
 }
 
 /* path's n bytes as a URL; what a plain path calls "%" is "%25" there. */
@@ -99,35 +102,37 @@ static char *file_url(struct reading *r, const char *path, size_t n,
 	return url;
 }
 
+/* A bucket: what the store's own parser says of the URL. */
+static int check_bucket(struct reading *r, const struct yaml_node *node,
+			const char *url)
+{
+	/* What is Amazon's alone to refuse is not refused here: the daemon's
+	 * environment may name another server. */
+	static const struct s3_defaults none = {
+		.endpoint = "https://endpoint.invalid"
+	};
+	struct s3_place place;
+	struct err why;
+
+	if (s3_place_parse(url, &none, &place, &why) == 0)
+		return 0;
+	problem_add(r->problems, yaml_place(r->y, node), "%s", why.text);
+	if (why.hint[0])
+		problem_mend(r->problems, "%s", why.hint);
+	return 0;
+}
+
 /* file:///DIR, or the path alone, to the one spelling "file:///DIR". */
-static int check_url(struct reading *r, const struct yaml_node *node,
-		     const char **text)
+static int check_folder(struct reading *r, const struct yaml_node *node,
+			const char **text)
 {
 	const char *scheme_end = strstr(*text, "://");
 	const char *path = *text;
 	char *url;
 	size_t n;
 
-	if (has_credentials(*text)) {
-		problem_add(r->problems, yaml_place(r->y, node),
-			    "found a URL with credentials in it, expected "
-			    "none in a manifest");
-		problem_mend(r->problems,
-			     "give them to the daemon through its environment "
-			     "or the shared credentials file");
-		return 0;
-	}
-	if (scheme_end) {
-		n = (size_t)(scheme_end - *text);
-		if (!scheme_known(*text, n)) {
-			problem_add(r->problems, yaml_place(r->y, node),
-				    "found a region of the kind %s, expected "
-				    "one that this version knows: file",
-				    text_quote(*text, n).s);
-			return 0;
-		}
+	if (scheme_end)
 		path = scheme_end + 3;
-	}
 	n = strlen(path);
 	while (n > 1 && path[n - 1] == '/')
 		n--;
@@ -146,6 +151,61 @@ static int check_url(struct reading *r, const struct yaml_node *node,
 	return 0;
 }
 
+/* What a region's URL begins with, of what this version reads and writes. */
+static int check_url(struct reading *r, const struct yaml_node *node,
+		     const char **text)
+{
+	const char *scheme_end = strstr(*text, "://");
+	const size_t n = scheme_end ? (size_t)(scheme_end - *text) : 0;
+
+	if (has_credentials(*text)) {
+		problem_add(r->problems, yaml_place(r->y, node),
+			    "found a URL with credentials in it, expected "
+			    "none in a manifest");
+		problem_mend(r->problems,
+			     "give them to the daemon through its environment, "
+			     "the shared credentials file, or a file that "
+			     "credentials=FILE names");
+		return 0;
+	}
+	if (n == 0 || (n == 4 && strncasecmp(*text, "file", n) == 0))
+		return check_folder(r, node, text);
+	if (n == 2 && strncasecmp(*text, "s3", n) == 0)
+		return check_bucket(r, node, *text);
+	problem_add(r->problems, yaml_place(r->y, node),
+		    "found a region of the kind %s, expected one that this "
+		    "version knows: file, s3",
+		    text_quote(*text, n).s);
+	return 0;
+}
+
+#define DAYS(n)	  (INT64_C(n) * 86400 * 1000)
+#define WINDOW(m) offsetof(struct resource_bandwidth, m)
+static const struct field window_fields[] = {
+	{ .key = "cron",
+	  .type = FIELD_TEXT,
+	  .required = true,
+	  .offset = WINDOW(cron),
+	  .check = resource_field_check_cron,
+	  .doc = "when it begins" },
+	{ .key = "for",
+	  .type = FIELD_CLOCK,
+	  .required = true,
+	  .offset = WINDOW(for_ms),
+	  .min = INT64_C(60) * 1000,
+	  .max = DAYS(31),
+	  .doc = "how long it lasts" },
+	{ .key = "up",
+	  .type = FIELD_RATE,
+	  .offset = WINDOW(up_bytes),
+	  .doc = "what takes the place of up meanwhile" },
+	{ .key = "down",
+	  .type = FIELD_RATE,
+	  .offset = WINDOW(down_bytes),
+	  .doc = "what takes the place of down meanwhile" },
+	{ 0 }
+};
+
 #define BANDWIDTH(m) offsetof(struct resource_region, m)
 static const struct field bandwidth_fields[] = {
 	{ .key = "up",
@@ -156,6 +216,20 @@ static const struct field bandwidth_fields[] = {
 	  .type = FIELD_RATE,
 	  .offset = BANDWIDTH(down_bytes),
 	  .doc = "at most so many bytes a second from the region" },
+	{ .key = "timeZone",
+	  .type = FIELD_TEXT,
+	  .fallback = "UTC",
+	  .offset = BANDWIDTH(time_zone),
+	  .check = resource_field_check_zone,
+	  .doc = "of its windows" },
+	{ .key = "windows",
+	  .type = FIELD_MAPS,
+	  .offset = BANDWIDTH(windows),
+	  .count_offset = BANDWIDTH(window_count),
+	  .fields = window_fields,
+	  .size = sizeof(struct resource_bandwidth),
+	  .doc = "other limits for a while, as {cron: \"0 8 * * MON-FRI\", "
+		 "for: 10h, up: 5M}; the first that holds" },
 	{ 0 }
 };
 
@@ -171,7 +245,8 @@ static const struct field region_fields[] = {
 	  .required = true,
 	  .offset = offsetof(struct resource_region, url),
 	  .check = check_url,
-	  .doc = "where it is: file:///DIR, or the path alone" },
+	  .doc = "where it is: file:///DIR, or the path alone; "
+		 "s3://BUCKET/PREFIX?region=NAME" },
 	{ .key = "primary",
 	  .type = FIELD_BOOL,
 	  .fallback = "false",

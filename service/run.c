@@ -12,6 +12,7 @@
 #include "service/catalog.h"
 #include "service/run_confine.h"
 #include "service/starter.h"
+#include "storage/stores/store.h"
 
 /* What a step tells about itself, as JSON. */
 #define DETAILS_MAX ((size_t)1 << 20)
@@ -410,6 +411,7 @@ static int run_one(struct catalog *c, const struct config *config, int64_t id,
 		return -1;
 	r->config = config;
 	r->stop = &stop;
+	store_stop_when(&stop);
 	r->confines = strcmp(config_text(config, CONFIG_CONFINE), "on") == 0;
 	if (r->confines && starter_is_needed(r) && starter_begin(r, &why) < 0)
 		log_failure(LOG_LEVEL_WARN, "the run cannot be confined yet",

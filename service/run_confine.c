@@ -9,6 +9,7 @@
 #include "base/sandbox.h"
 #include "service/own_folders.h"
 #include "service/starter.h"
+#include "storage/stores/store.h"
 
 /* Libraries that are loaded late, accounts, zones, certificates, the kernel. */
 static const char *const system_folders[] = {
@@ -25,7 +26,16 @@ static const char *const for_commands[] = {
 struct places {
 	struct sandbox_place *v;
 	size_t n, room;
+	char *copies[64]; /* of paths that nobody else keeps */
+	size_t n_copies;
 };
+
+static void places_done(struct places *p)
+{
+	for (size_t i = 0; i < p->n_copies; i++)
+		free(p->copies[i]);
+	free(p->v);
+}
 
 static int add(struct places *p, const char *path, unsigned int rights,
 	       struct err *e)
@@ -132,6 +142,78 @@ static int add_own(struct places *p, const struct own_folders *own,
 		   e) < 0 || add(p, "/dev/null", all, e) < 0
 		       ? -1
 		       : 0;
+}
+
+static int add_copy(struct places *p, const char *path, struct err *e)
+{
+	if (p->n_copies == sizeof(p->copies) / sizeof(p->copies[0]))
+		return 0; /* more than any region has: it says what it lacks */
+	p->copies[p->n_copies] = strdup(path);
+	if (!p->copies[p->n_copies])
+		return err_oom(e);
+	return add(p, p->copies[p->n_copies++], SANDBOX_READ, e);
+}
+
+/* A folder that holds more than what belongs to a file in it. */
+static bool is_everybodys(const char *folder)
+{
+	const char *home = getenv("HOME");
+
+	if (!*folder || strchr(folder + 1, '/') == NULL)
+		return true;
+	if (strncmp(folder, "/home/", 6) == 0 && !strchr(folder + 6, '/'))
+		return true;
+	return home && strcmp(folder, home) == 0;
+}
+
+/*
+ * Its folder, too: what is renewed there takes another's place, and in a
+ * Kubernetes volume it is a link to a folder that changes.  But not one that is
+ * a home, or as large: then it is the file alone, as it is now.
+ */
+static int add_with_folder(struct places *p, const char *path, struct err *e)
+{
+	char folder[4096];
+	char *slash;
+
+	(void)snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (!slash)
+		return 0;
+	*slash = '\0';
+	return add_copy(p, is_everybodys(folder) ? path : folder, e);
+}
+
+static int add_file(void *arg, const char *path, struct err *e)
+{
+	struct places *p = arg;
+	char *real = realpath(path, NULL);
+	const int failed = add_with_folder(p, path, e) < 0 ||
+			   (real && strcmp(real, path) != 0 &&
+			    add_with_folder(p, real, e) < 0);
+
+	free(real);
+	return failed ? -1 : 0;
+}
+
+/* Credentials and certificates of regions that are elsewhere. */
+static int add_files_of_regions(struct places *p, const struct run *r,
+				struct err *e)
+{
+	const struct resource_repository *repository =
+		&r->repository->repository;
+
+	for (size_t i = 0; i < repository->region_count; i++) {
+		CLEANUP(store_close) struct store *s = NULL;
+		struct err why;
+
+		/* Why a region cannot be opened is its step's to say. */
+		if (store_open(repository->regions[i].url, false, &s, &why) ==
+			    0 &&
+		    store_reads(s, add_file, p, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* A key may be a link to where it lies. */
@@ -274,6 +356,7 @@ static int confine(struct run *r, enum run_confinement level,
 			   (r->drill && add_drills(&p, r, drills, e) < 0) ||
 			   add_for_tests(&p, folder, e) < 0 ||
 			   add_readable(&p, r, key, e) < 0 ||
+			   add_files_of_regions(&p, r, e) < 0 ||
 			   add_subvolumes(&p, r, e) < 0;
 	bool entered = false;
 
@@ -281,7 +364,7 @@ static int confine(struct run *r, enum run_confinement level,
 	s.place_count = p.n;
 	if (!failed)
 		entered = enter(r, &s, &p);
-	free(p.v);
+	places_done(&p);
 	if (entered)
 		r->confinement = level;
 	return failed ? -1 : 0;

@@ -392,14 +392,14 @@ int replicate_run(struct repository *from, struct repository *to,
 			     keys_repository(repository_keys(to))))
 		return err_set(e, ERR_USAGE,
 			       "%s and %s are different repositories",
-			       text_quote_str(repository_store(from)->url).s,
-			       text_quote_str(repository_store(to)->url).s);
+			       store_shown(repository_store(from)).s,
+			       store_shown(repository_store(to)).s);
 	/* Boxes and chunks move sealed: under another key of the same number
 	 * they would arrive, be listed, and never open. */
 	if (!keys_agree(repository_keys(from), repository_keys(to))) {
 		(void)err_set(e, ERR_CORRUPT, "the keys of %s and %s differ",
-			      text_quote_str(repository_store(from)->url).s,
-			      text_quote_str(repository_store(to)->url).s);
+			      store_shown(repository_store(from)).s,
+			      store_shown(repository_store(to)).s);
 		return err_hint(e, "they were changed in both, apart from one "
 				   "another");
 	}

@@ -97,8 +97,10 @@ static int by_receipt(const void *a, const void *b)
 {
 	const struct replicate_item *x = (const struct replicate_item *)a;
 	const struct replicate_item *y = (const struct replicate_item *)b;
-	const int c = instant_compare(x->s.received, y->s.received);
+	int c = instant_compare(x->s.received, y->s.received);
 
+	if (c == 0)
+		c = instant_compare(x->s.manifest.ended, y->s.manifest.ended);
 	return c ? c : by_snapshot(a, b);
 }
 

@@ -246,7 +246,7 @@ int keyring_ring_newest(struct store *s, const struct keyring_credential *c,
 {
 	if (open_ring(s, c, r, e))
 		return err_wrap(e, "cannot open repository %s",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	return 0;
 }
 
@@ -466,7 +466,7 @@ int keyring_init(struct store *s, const struct keyring_credential *c,
 	r->slots[0].info.added = now;
 	if (make_repository(s, c, r, e))
 		return err_wrap(e, "cannot make a repository in %s",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	return keys_of(r, ret, e);
 }
 

@@ -243,6 +243,26 @@ static int read_manifest(struct repository *r, const char *name,
 		       "manifest \"%s\" speaks of another snapshot", name);
 }
 
+static int still_there(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	const char *name = arg;
+
+	if (strcmp(entry->name, name) != 0)
+		return 0;
+	return err_set(e, ERR_BUSY,
+		       "object \"%s\" is listed, and cannot be read", name);
+}
+
+/*
+ * A manifest that was listed and is not there: somebody has removed it since.
+ * One that is listed still is none to pass over, for a collector least of all.
+ */
+static int expect_removed(struct store *s, const char *name, struct err *e)
+{
+	return store_list(s, name, still_there, (void *)(uintptr_t)name, e);
+}
+
 static int add_manifest(void *arg, const struct store_entry *entry,
 			struct err *e)
 {
@@ -255,7 +275,7 @@ static int add_manifest(void *arg, const struct store_entry *entry,
 
 	switch (read_manifest(g->r, entry->name, &m, &why)) {
 	case 0:
-		return 0;
+		return expect_removed(g->r->store, entry->name, e);
 	case -1:
 		if (!object_is_damage(&why) && why.code != ERR_NEWER) {
 			*e = why;
@@ -566,14 +586,20 @@ static int apply_holds(struct gathered *g, struct err *e)
 	return 0;
 }
 
+/*
+ * A store's clock may know seconds only (S3's does).  Which of two received in
+ * the same one is the later, their writers' clocks say.
+ */
 static int by_receipt(const void *a, const void *b)
 {
 	const struct repository_snapshot *x =
 		(const struct repository_snapshot *)a;
 	const struct repository_snapshot *y =
 		(const struct repository_snapshot *)b;
-	const int c = instant_compare(x->received, y->received);
+	int c = instant_compare(x->received, y->received);
 
+	if (c == 0)
+		c = instant_compare(x->manifest.ended, y->manifest.ended);
 	return c ? c
 		 : object_id_compare(x->manifest.snapshot,
 				     y->manifest.snapshot);
@@ -585,7 +611,7 @@ static int gather(struct gathered *g, struct err *e)
 	const struct keys *k = g->r->keys;
 
 	if (voids_read(s, k, &g->voids, e) ||
-	    store_list(s, "snapshots/", add_manifest, g, e) ||
+	    store_list_reading(s, "snapshots/", add_manifest, g, e) ||
 	    record_list_some(s, k, OBJECT_RECEIPT, is_gathered, add_receipt, g,
 			     e) ||
 	    record_list_some(s, k, OBJECT_LOCK, is_gathered, add_lock, g, e) ||

@@ -332,10 +332,12 @@ static int visit_some(void *arg, const struct store_entry *entry, struct err *e)
 	return v->visit(v->arg, entry, e);
 }
 
-static int faulty_list(struct store *store, const char *prefix,
-		       store_visit *visit, void *arg, struct err *e)
+typedef int list_slot(struct store *s, const char *prefix, store_visit *visit,
+		      void *arg, struct err *e);
+
+static int list_by(list_slot *list, struct faulty *s, const char *prefix,
+		   store_visit *visit, void *arg, struct err *e)
 {
-	struct faulty *s = (struct faulty *)store;
 	struct fault f;
 	const bool act = consult(s, FAULT_LIST, prefix, &f);
 	struct faulty_visit v = { .visit = visit, .arg = arg };
@@ -347,10 +349,28 @@ static int faulty_list(struct store *store, const char *prefix,
 		return 0;
 	if (act)
 		v.fault = &f;
-	r = s->inner->ops->list(s->inner, prefix, visit_some, &v, e);
+	r = list(s->inner, prefix, visit_some, &v, e);
 	if (r == 0 && act && f.action == FAULT_FAIL_AFTER)
 		return fail(&f, e);
 	return r;
+}
+
+static int faulty_list(struct store *store, const char *prefix,
+		       store_visit *visit, void *arg, struct err *e)
+{
+	struct faulty *s = (struct faulty *)store;
+
+	return list_by(s->inner->ops->list, s, prefix, visit, arg, e);
+}
+
+static int faulty_list_reading(struct store *store, const char *prefix,
+			       store_visit *visit, void *arg, struct err *e)
+{
+	struct faulty *s = (struct faulty *)store;
+	const struct store_ops *ops = s->inner->ops;
+
+	return list_by(ops->list_reading ? ops->list_reading : ops->list, s,
+		       prefix, visit, arg, e);
 }
 
 static int faulty_remove(struct store *store, const char *name, struct err *e)
@@ -380,6 +400,18 @@ static int faulty_local_folder(const struct store *store,
 				  e);
 }
 
+static int faulty_pure(struct store *store, struct err *e)
+{
+	return store_pure(((struct faulty *)store)->inner, e);
+}
+
+static int faulty_reads(const struct store *store, store_file *visit, void *arg,
+			struct err *e)
+{
+	return store_reads(((const struct faulty *)store)->inner, visit, arg,
+			   e);
+}
+
 /* Has no open: a faulty store is not reached by a URL. */
 static const struct store_ops faulty_ops = {
 	.scheme = "fault",
@@ -392,9 +424,12 @@ static const struct store_ops faulty_ops = {
 	.read = faulty_read,
 	.size = faulty_size,
 	.list = faulty_list,
+	.list_reading = faulty_list_reading,
 	.remove = faulty_remove,
+	.pure = faulty_pure,
 	.now = faulty_now,
 	.local_folder = faulty_local_folder,
+	.reads = faulty_reads,
 };
 
 int fault_wrap(struct store *inner, struct store **ret, struct err *e)

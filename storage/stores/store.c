@@ -10,9 +10,24 @@
 /* Every backend, once.  A plain path is the first row's. */
 static const struct store_ops *const store_backends[] = {
 	&store_local_ops,
+	&store_s3_ops,
 	&store_mem_ops,
 };
 #define N_BACKENDS (sizeof(store_backends) / sizeof(store_backends[0]))
+
+static const atomic_bool *_Atomic stop_when;
+
+void store_stop_when(const atomic_bool *stop)
+{
+	atomic_store(&stop_when, stop);
+}
+
+bool store_is_stopping(void)
+{
+	const atomic_bool *stop = atomic_load(&stop_when);
+
+	return stop && atomic_load(stop);
+}
 
 bool store_name_ok(const char *name)
 {
@@ -111,6 +126,29 @@ static int find_backend(const char *url, const struct store_ops **ret,
 	return unknown_scheme(url, n, e);
 }
 
+/*
+ * In front of what a backend says.  Of a URL that makes no sense only what
+ * holds no secret in any: a backend has refused what looks like one.
+ */
+static int wrap_opening(const char *url, struct err *e)
+{
+	const size_t n = strcspn(url, "?#");
+	const char *authority = strstr(url, "://");
+	const char *at = memchr(url, '@', n);
+	char shown[sizeof(((struct store *)NULL)->url) + 8];
+
+	if (e->code != ERR_USAGE || scheme_length(url) == 0)
+		return err_wrap(e, "cannot open store %s",
+				text_quote_str(url).s);
+	if (authority && at)
+		(void)snprintf(shown, sizeof(shown), "%.*s…%.*s",
+			       (int)(authority + 3 - url), url,
+			       (int)(url + n - at), at);
+	else
+		(void)snprintf(shown, sizeof(shown), "%.*s", (int)n, url);
+	return err_wrap(e, "cannot open store %s", text_quote_str(shown).s);
+}
+
 int store_open(const char *url, bool create, struct store **ret, struct err *e)
 {
 	const struct store_ops *ops = NULL;
@@ -126,8 +164,7 @@ int store_open(const char *url, bool create, struct store **ret, struct err *e)
 		return -1;
 	assert(ops);
 	if (ops->open(url, create, &s, e) < 0)
-		return err_wrap(e, "cannot open store %s",
-				text_quote_str(url).s);
+		return wrap_opening(url, e);
 	s->ops = ops;
 	/* A backend whose URLs can hold credentials has set it without. */
 	if (!s->url[0])
@@ -142,6 +179,15 @@ void store_close(struct store *s)
 		s->ops->close(s);
 }
 
+struct text_quoted store_shown(const struct store *s)
+{
+	/* A path may hold a question mark. */
+	const bool is_path = s->ops == &store_local_ops;
+
+	return text_quote(s->url,
+			  is_path ? strlen(s->url) : strcspn(s->url, "?"));
+}
+
 unsigned int store_features(const struct store *s)
 {
 	return s->ops->features(s);
@@ -152,7 +198,7 @@ static int wrap(struct err *e, const char *verb, const char *name,
 		const struct store *s)
 {
 	return err_wrap(e, "cannot %s %s in %s", verb, text_quote_str(name).s,
-			text_quote_str(s->url).s);
+			store_shown(s).s);
 }
 
 int store_begin(struct store *s, const char *name, uint64_t size,
@@ -244,19 +290,37 @@ static int visit_framed(void *arg, const struct store_entry *entry,
 	return r;
 }
 
+typedef int list_slot(struct store *s, const char *prefix, store_visit *visit,
+		      void *arg, struct err *e);
+
+static int list_by(list_slot *list, struct store *s, const char *prefix,
+		   struct visit_frame *f, struct err *e)
+{
+	if (list(s, prefix, visit_framed, f, e) == 0)
+		return 0;
+	if (f->visitor_failed)
+		return -1;
+	if (prefix[0])
+		return wrap(e, "list objects", prefix, s);
+	return err_wrap(e, "cannot list objects in %s", store_shown(s).s);
+}
+
 int store_list(struct store *s, const char *prefix, store_visit *visit,
 	       void *arg, struct err *e)
 {
 	struct visit_frame f = { .visit = visit, .arg = arg };
 
-	if (s->ops->list(s, prefix, visit_framed, &f, e) == 0)
-		return 0;
-	if (f.visitor_failed)
-		return -1;
-	if (prefix[0])
-		return wrap(e, "list objects", prefix, s);
-	return err_wrap(e, "cannot list objects in %s",
-			text_quote_str(s->url).s);
+	return list_by(s->ops->list, s, prefix, &f, e);
+}
+
+int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
+		       void *arg, struct err *e)
+{
+	struct visit_frame f = { .visit = visit, .arg = arg };
+
+	return list_by(s->ops->list_reading ? s->ops->list_reading
+					    : s->ops->list,
+		       s, prefix, &f, e);
 }
 
 int store_pure(struct store *s, struct err *e)
@@ -275,10 +339,10 @@ int store_now(struct store *s, struct instant *ret, struct err *e)
 {
 	if (!s->ops->now || !(store_features(s) & STORE_HAS_CLOCK))
 		return err_set(e, ERR_USAGE, "the store %s has no clock",
-			       text_quote_str(s->url).s);
+			       store_shown(s).s);
 	if (s->ops->now(s, ret, e) < 0)
 		return err_wrap(e, "cannot ask %s for its time",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	return 0;
 }
 
@@ -290,8 +354,14 @@ int store_local_folder(const struct store *s, struct store_folder *ret,
 
 	if (r < 0)
 		return err_wrap(e, "cannot tell where %s lies",
-				text_quote_str(s->url).s);
+				store_shown(s).s);
 	return r;
+}
+
+int store_reads(const struct store *s, store_file *visit, void *arg,
+		struct err *e)
+{
+	return s->ops->reads ? s->ops->reads(s, visit, arg, e) : 0;
 }
 
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,
@@ -308,12 +378,32 @@ int store_put(struct store *s, const char *name, const void *bytes, size_t n,
 	return store_commit(u, e);
 }
 
+/* What most objects fit into, so that one request gets them. */
+#define FIRST_READ ((size_t)64 << 10)
+
+/* Append up to n bytes from the beginning; 1, 0, -1. */
+static int read_beginning(struct store *s, const char *name, size_t n,
+			  struct buf *out, size_t *ret_got, struct err *e)
+{
+	int r;
+
+	if (buf_reserve(out, n, e) < 0)
+		return -1;
+	r = store_read(s, name, 0, out->data + out->len, n, ret_got, e);
+	if (r > 0 && *ret_got < n) {
+		out->len += *ret_got;
+		if (out->data)
+			out->data[out->len] = '\0';
+	}
+	return r;
+}
+
 /*
- * One attempt at store_get(): 1, 0, -1, or 2 when the object was replaced by
+ * The same of an object that is larger: 1, 0, -1, or 2 when it was replaced by
  * a larger one between the two calls.
  */
-static int get_once(struct store *s, const char *name, struct buf *out,
-		    struct err *e)
+static int get_large(struct store *s, const char *name, struct buf *out,
+		     struct err *e)
 {
 	const size_t room = out->max - out->len;
 	uint64_t size = 0;
@@ -327,7 +417,7 @@ static int get_once(struct store *s, const char *name, struct buf *out,
 		return err_set(e, ERR_CORRUPT,
 			       "object %s in %s has %llu bytes, at most %zu "
 			       "can be right",
-			       text_quote_str(name).s, text_quote_str(s->url).s,
+			       text_quote_str(name).s, store_shown(s).s,
 			       (unsigned long long)size, room);
 	/* One byte more than expected shows that it grew.  A single read is
 	 * of a single version, so what it returns is never a mixture. */
@@ -345,6 +435,23 @@ static int get_once(struct store *s, const char *name, struct buf *out,
 	return 1;
 }
 
+static int get_once(struct store *s, const char *name, struct buf *out,
+		    struct err *e)
+{
+	const size_t room = out->max - out->len;
+	const size_t first = room < FIRST_READ ? room : FIRST_READ;
+	size_t got = 0;
+	int r;
+
+	/* One that ends before is whole: a read is of a single version. */
+	if (first > 0) {
+		r = read_beginning(s, name, first, out, &got, e);
+		if (r <= 0 || got < first)
+			return r;
+	}
+	return get_large(s, name, out, e);
+}
+
 int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
 {
 	/* Only a session's counter is replaced, twice a minute at most. */
@@ -356,5 +463,5 @@ int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
 	}
 	return err_set(e, ERR_BUSY,
 		       "object %s in %s is replaced faster than it can be read",
-		       text_quote_str(name).s, text_quote_str(s->url).s);
+		       text_quote_str(name).s, store_shown(s).s);
 }

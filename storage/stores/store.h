@@ -22,6 +22,7 @@
 #ifndef STORAGE_STORES_STORE_H
 #define STORAGE_STORES_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/instant.h"
+#include "base/text.h"
 
 #define STORE_NAME_MAX 200
 
@@ -70,13 +72,19 @@ struct store_folder {
 	char path[4096]; /* "": it is not known */
 };
 
+/* A file of this machine; valid during the call. */
+typedef int store_file(void *arg, const char *path, struct err *e);
+
 struct store_ops {
-	const char *scheme; /* "file", "mem" */
+	const char *scheme; /* "file", "mem", "s3" */
 
 	/*
 	 * Open the store at url, of which the scheme was matched already.
 	 * With create, make the place (a folder) when it is missing; without,
-	 * a place that is missing is ERR_NOT_FOUND.  Never writes an object.
+	 * a place that is missing is ERR_NOT_FOUND, here or, where it takes a
+	 * question to another machine, with the first one that is asked.  A
+	 * bucket is nobody's to make but its owner's: it is ERR_NOT_FOUND with
+	 * create, too.  Never writes an object.
 	 */
 	int (*open)(const char *url, bool create, struct store **ret,
 		    struct err *e);
@@ -91,7 +99,7 @@ struct store_ops {
 	 * Begin an object whose bytes come in pieces; size is a hint (0: not
 	 * known).  Nothing is visible under name before commit.  An upload
 	 * may be taken for dead, and its commit fail, when no other one begins
-	 * in this store for a day.
+	 * in this store for a day; in a bucket, a week after it began.
 	 */
 	int (*begin)(struct store *s, const char *name, uint64_t size,
 		     unsigned int flags, struct store_upload **ret,
@@ -128,6 +136,13 @@ struct store_ops {
 	int (*list)(struct store *s, const char *prefix, store_visit *visit,
 		    void *arg, struct err *e);
 
+	/*
+	 * The same for a visitor that reads each object it is told of, whole
+	 * and none of them replaced: it may fetch them ahead.  NULL: list().
+	 */
+	int (*list_reading)(struct store *s, const char *prefix,
+			    store_visit *visit, void *arg, struct err *e);
+
 	/* Remove name, durably.  Removing what is absent succeeds. */
 	int (*remove)(struct store *s, const char *name, struct err *e);
 
@@ -147,6 +162,14 @@ struct store_ops {
 	 */
 	int (*local_folder)(const struct store *s, struct store_folder *ret,
 			    struct err *e);
+
+	/*
+	 * Visit the files that the store reads now and then and that are no
+	 * objects: credentials, certificates.  They need not exist.  NULL where
+	 * there can be none.
+	 */
+	int (*reads)(const struct store *s, store_file *visit, void *arg,
+		     struct err *e);
 };
 
 /* First member of every backend's own structs. */
@@ -160,13 +183,19 @@ struct store_upload {
 };
 
 /*
- * Open a store by URL (design §10): file:///DIR, a plain path, mem:NAME (a
- * store in this process's memory that lasts until store_mem_forget(); for
- * tests).  ERR_USAGE for a URL that makes no sense or an unknown scheme.
+ * Open a store by URL (design §10): file:///DIR, a plain path, s3://BUCKET
+ * (s3_place.h), mem:NAME (a store in this process's memory that lasts until
+ * store_mem_forget(); for tests).  ERR_USAGE for a URL that makes no sense or
+ * an unknown scheme.
  */
 int store_open(const char *url, bool create, struct store **ret, struct err *e)
 	NONNULL(1, 3, 4) MUST_CHECK;
 void store_close(struct store *s);
+/*
+ * Which one it is, for messages: its URL, quoted.  Without parameters, which
+ * would leave no room for what went wrong there, and twice in one sentence.
+ */
+struct text_quoted store_shown(const struct store *s) NONNULL(1);
 DEFINE_CLEANUP(struct store *, store_close);
 
 unsigned int store_features(const struct store *s) NONNULL(1);
@@ -188,6 +217,8 @@ int store_size(struct store *s, const char *name, uint64_t *ret, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 int store_list(struct store *s, const char *prefix, store_visit *visit,
 	       void *arg, struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
+int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
+		       void *arg, struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
 int store_remove(struct store *s, const char *name, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 int store_pure(struct store *s, struct err *e) NONNULL(1, 2) MUST_CHECK;
@@ -196,6 +227,8 @@ int store_now(struct store *s, struct instant *ret, struct err *e)
 
 int store_local_folder(const struct store *s, struct store_folder *ret,
 		       struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+int store_reads(const struct store *s, store_file *visit, void *arg,
+		struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
 
 /* A whole small object at once. */
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,
@@ -208,12 +241,22 @@ int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 /*
+ * When *stop becomes true (a signal's handler may set it), stores that wait for
+ * another machine try nothing again, and end what is under way within 15
+ * seconds: until then, what a caller has begun can be taken back.  Of this
+ * whole process; NULL: never.
+ */
+void store_stop_when(const atomic_bool *stop);
+bool store_is_stopping(void);
+
+/*
  * Whether two locations are one as they are spelled: file: and a percent code
  * are undone, links and relative paths are not.
  */
 bool store_local_same(const char *a, const char *b) NONNULL(1, 2);
 extern const struct store_ops store_local_ops;
 extern const struct store_ops store_mem_ops;
+extern const struct store_ops store_s3_ops;
 void store_mem_forget(const char *url) NONNULL(1);
 
 #endif

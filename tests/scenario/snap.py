@@ -118,7 +118,7 @@ class World:
         p = subprocess.run([SNAPCTL, *words], input=stdin, text=True,
                            capture_output=True, env={**self.env, **env},
                            timeout=LIMIT)
-        self.err = p.stderr
+        self.err, self.status = p.stderr, p.returncode
         check(status is None or p.returncode == status,
               f"{words}: status {p.returncode}, not {status}: "
               f"{p.stdout}{p.stderr}")

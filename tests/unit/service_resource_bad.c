@@ -232,16 +232,17 @@ static const struct {
 	{ "Repository",
 	  "  keyFile: k\n"
 	  "  regions:\n"
-	  "  - {name: a, url: \"s3://bucket/a?region=eu\"}\n",
-	  "f.yaml:7:20: found a region of the kind \"s3\", expected"
-	  " one that this version knows: file\n" },
+	  "  - {name: a, url: \"s3://bucket/a?reigon=eu\"}\n",
+	  "f.yaml:7:20: an S3 URL has no parameter \"reigon\";"
+	  " did you mean \"region\"?\n" },
 	{ "Repository",
 	  "  keyFile: k\n"
 	  "  regions:\n"
 	  "  - {name: a, url: \"https://me:secret@host/a\"}\n",
 	  "f.yaml:7:20: found a URL with credentials in it, expecte"
 	  "d none in a manifest; give them to the daemon through it"
-	  "s environment or the shared credentials file\n" },
+	  "s environment, the shared credentials file, or a file th"
+	  "at credentials=FILE names\n" },
 	{ "Repository",
 	  "  keyFile: k\n"
 	  "  regions:\n"
@@ -249,13 +250,14 @@ static const struct {
 	  "\n",
 	  "f.yaml:7:20: found a URL with credentials in it, expecte"
 	  "d none in a manifest; give them to the daemon through it"
-	  "s environment or the shared credentials file\n" },
+	  "s environment, the shared credentials file, or a file th"
+	  "at credentials=FILE names\n" },
 	{ "Repository",
 	  "  keyFile: k\n"
 	  "  regions:\n"
 	  "  - {name: a, url: ftp://x/y}\n",
 	  "f.yaml:7:20: found a region of the kind \"ftp\", expecte"
-	  "d one that this version knows: file\n" },
+	  "d one that this version knows: file, s3\n" },
 	{ "Repository",
 	  "  keyFile: k\n"
 	  "  regions:\n"

@@ -469,6 +469,22 @@ static void lie(enum fault_action action, const char *prefix, uint64_t amount)
 	fault_add(gc_store(g), &f);
 }
 
+/* As what is in front of a server may do. */
+START_TEST(a_manifest_that_is_listed_and_not_there_stops_it)
+{
+	fault_add(gc_store(g), &(struct fault){ .call = FAULT_READ,
+						.action = FAULT_ABSENT,
+						.prefix = "snapshots/" });
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_int_eq(g->e.code, ERR_BUSY);
+	ck_assert_ptr_nonnull(
+		strstr(g->e.text, "is listed, and cannot be read"));
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_packs(g), packs);
+	expect_collection();
+}
+END_TEST
+
 START_TEST(a_listing_that_fails_ends_it)
 {
 	static const char *const folders[] = {
@@ -819,6 +835,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       a_mark_of_a_newer_program_ends_collections_and_writers);
 	tcase_add_test(tc, a_fence_and_a_void_that_do_not_open_harm_nothing);
+	tcase_add_test(tc, a_manifest_that_is_listed_and_not_there_stops_it);
 	tcase_add_test(tc, a_listing_that_fails_ends_it);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
 	tcase_add_test(tc, packs_that_are_not_listed_stop_it);

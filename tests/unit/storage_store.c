@@ -9,43 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/stores/fault.h"
-#include "storage/stores/store.h"
-#include "tests/support/check_main.h"
-#include "tests/support/scratch.h"
-
-enum backend { MEM, LOCAL, MEM_FAULTY, LOCAL_FAULTY, N_BACKENDS };
-
-static struct scratch dir;
-static struct store *store;
-static struct err e;
-
-static void set_up(int backend)
-{
-	char url[SCRATCH_PATH + 16];
-	struct store *inner = NULL;
-
-	err_clear(&e);
-	if (backend == MEM || backend == MEM_FAULTY) {
-		ck_ok(store_open("mem:contract", true, &inner, &e));
-	} else {
-		scratch_init(&dir);
-		(void)snprintf(url, sizeof(url), "%s/store", dir.path);
-		ck_ok(store_open(url, true, &inner, &e));
-	}
-	store = inner;
-	if (backend >= MEM_FAULTY)
-		ck_ok(fault_wrap(inner, &store, &e));
-}
-
-static void tear_down(int backend)
-{
-	store_close(store);
-	if (backend == MEM || backend == MEM_FAULTY)
-		store_mem_forget("mem:contract");
-	else
-		scratch_done(&dir);
-}
+#include "tests/support/store_backends.h"
 
 /* Each case runs once for each backend. */
 #define EACH(name) START_TEST(name)
@@ -151,7 +115,7 @@ EACH(a_taken_name_is_refused_and_keeps_its_bytes)
 	ck_assert_int_eq(store_put(store, "data/aa/1", "new", 3, 0, &e), -1);
 	ck_assert_int_eq(e.code, ERR_EXISTS);
 	ck_assert_ptr_nonnull(strstr(e.text, "\"data/aa/1\""));
-	ck_assert_ptr_nonnull(strstr(e.text, store->url));
+	ck_assert_ptr_nonnull(strstr(e.text, store_shown(store).s));
 	expect("data/aa/1", "old");
 	expect_list("", "data/aa/1=3 ");
 	END;
@@ -450,6 +414,17 @@ EACH(an_object_above_the_ceiling_is_corrupt)
 }
 END_TEST
 
+EACH(objects_are_pure)
+{
+	BEGIN;
+	ck_ok(store_pure(store, &e));
+	put("data/ab/1", "1");
+	put("config", "1");
+	ck_ok(store_pure(store, &e));
+	END;
+}
+END_TEST
+
 EACH(there_is_a_clock_only_where_it_says_so)
 {
 	struct instant now;
@@ -471,7 +446,7 @@ EACH(only_a_folder_tells_which_it_is)
 	struct stat st;
 
 	BEGIN;
-	if (_i == LOCAL || _i == LOCAL_FAULTY) {
+	if (is_local(_i)) {
 		char path[SCRATCH_PATH];
 
 		ck_assert_int_eq(stat(scratch_path(&dir, "store", path), &st),
@@ -572,10 +547,33 @@ static int in_order(void *arg, const struct store_entry *entry, struct err *err)
 	return 0;
 }
 
+static int in_order_and_read(void *arg, const struct store_entry *entry,
+			     struct err *err)
+{
+	size_t got = 1;
+	char c;
+
+	if (store_read(store, entry->name, 0, &c, 1, &got, err) != 1 || got)
+		return err_set(err, ERR_BUG, "%s cannot be read", entry->name);
+	return in_order(arg, entry, err);
+}
+
+/*
+ * Once is enough of twenty thousand syncs; of S3's two requests for each name,
+ * a page of a listing and some of the next.
+ */
+static unsigned int many(int backend)
+{
+	if (backend == S3)
+		return 1020;
+	if (is_s3(backend))
+		return 40;
+	return backend == LOCAL_FAULTY ? 1000 : 10000;
+}
+
 EACH(many_names)
 {
-	/* Once is enough of twenty thousand syncs. */
-	const unsigned int total = _i == LOCAL_FAULTY ? 1000 : 10000;
+	const unsigned int total = many(_i);
 	struct count c = { .n = 0 };
 	char name[64];
 
@@ -588,6 +586,9 @@ EACH(many_names)
 		put(name, "");
 	}
 	ck_ok(store_list(store, "", in_order, &c, &e));
+	ck_assert_uint_eq(c.n, total);
+	c = (struct count){ .n = 0 };
+	ck_ok(store_list_reading(store, "", in_order_and_read, &c, &e));
 	ck_assert_uint_eq(c.n, total);
 	c = (struct count){ .n = 0 };
 	ck_ok(store_list(store, "n/07", in_order, &c, &e));
@@ -688,7 +689,12 @@ EACH(threads_do_not_disturb_one_another)
 			ck_abort_msg("%s", workers[i].e.text);
 		won += workers[i].won;
 	}
-	ck_assert_uint_eq(won, ROUNDS);
+	/* Where the server does not know of the condition that a name be free,
+	 * of two at the same moment both may be told that they have it. */
+	if (_i == S3_CARELESS)
+		ck_assert_uint_ge(won, ROUNDS);
+	else
+		ck_assert_uint_eq(won, ROUNDS);
 	ck_ok(store_list(store, "", in_order, &c, &e));
 	ck_assert_uint_eq(c.n, 6 * ROUNDS / 2 + ROUNDS + 1);
 	END;
@@ -697,6 +703,7 @@ END_TEST
 
 static void cases(TCase *tc)
 {
+	tcase_add_unchecked_fixture(tc, backends_start, backends_stop);
 #define ADD(name) tcase_add_loop_test(tc, name, 0, N_BACKENDS)
 	ADD(what_was_put_is_got);
 	ADD(an_empty_object_is_an_object);
@@ -714,6 +721,7 @@ static void cases(TCase *tc)
 	ADD(names_that_are_none_are_refused_by_every_call);
 	ADD(names_of_all_lengths_up_to_the_limit);
 	ADD(an_object_above_the_ceiling_is_corrupt);
+	ADD(objects_are_pure);
 	ADD(there_is_a_clock_only_where_it_says_so);
 	ADD(only_a_folder_tells_which_it_is);
 	ADD(pieces_of_all_sizes_make_one_object);
