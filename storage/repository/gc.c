@@ -219,6 +219,9 @@ int gc_run(struct repository *r, const struct gc_options *o,
 	gc_marks_done(&g);
 	gc_ids_done(&g.sessions);
 	gc_ids_done(&g.ended);
+	gc_ids_done(&g.known[0]);
+	gc_ids_done(&g.known[1]);
+	gc_ids_done(&g.lost_manifests);
 	beat_stop(g.beat);
 	*ret = *out;
 	free(out);

@@ -121,6 +121,11 @@ struct gc {
 	struct buf manifests;  /* names, each with its NUL, of dead snapshots */
 	struct gc_ids removed; /* index objects, by us */
 	uint64_t entries;      /* of the index */
+
+	/* Manifests that some listing told of: snapshots, and their sessions;
+	 * one may be there more than once. */
+	struct gc_ids known[2];
+	struct gc_ids lost_manifests; /* damaged and given up: their sessions */
 };
 
 /* ---- gc.c --------------------------------------------------------------- */
@@ -146,6 +151,12 @@ int gc_confirm(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
  * told: folders against their parts, and against the inventories.
  */
 int gc_listing_check(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/*
+ * Refuse to go on when the survey's listing was short of a manifest that was
+ * listed before, and that is still there.
+ */
+int gc_listing_expect_known(struct gc *g, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
 
 /* ---- gc_wait.c ---------------------------------------------------------- */
 int gc_announce(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;

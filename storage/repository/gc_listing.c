@@ -6,6 +6,11 @@
  * that cuts long listings gives whole; our own session, which must be there;
  * and inventories.  Packs and index objects are held against each other, and
  * both against the trees, by the survey.
+ *
+ * A listing that was whole says nothing of the next one.  So what manifests
+ * there are is written down here, and each survey must find them again, or that
+ * they are gone: asked for one by one, as a store that lists too little still
+ * has them.
  */
 #include <stdio.h>
 
@@ -22,26 +27,51 @@ static const enum object_kind deciding[] = {
 /* Things come and go while we list. */
 #define TRIES 5
 
+/* Of one kind, by one or some listings. */
+struct listing {
+	struct gc *g;
+	enum object_kind kind;
+	struct inventory_sum *sum;
+};
+
+static int note(void *arg, const struct store_entry *entry, struct err *e)
+{
+	const struct listing *l = arg;
+	struct object_id snapshot;
+	struct object_id session;
+
+	inventory_note(l->sum, entry->name);
+	if (l->kind != OBJECT_MANIFEST ||
+	    !object_name_parse(l->kind, entry->name, &snapshot, &session))
+		return 0;
+	return gc_ids_add(&l->g->known[0], snapshot, e) ||
+			       gc_ids_add(&l->g->known[1], session, e)
+		       ? -1
+		       : 0;
+}
+
 static int list_whole(struct gc *g, enum object_kind kind,
 		      struct inventory_sum *ret, struct err *e)
 {
+	struct listing l = { g, kind, ret };
 	char prefix[64];
 
 	*ret = (struct inventory_sum){ 0 };
 	(void)snprintf(prefix, sizeof(prefix), "%s/", object_kind_folder(kind));
-	return inventory_add(g->store, prefix, ret, e);
+	return store_list(g->store, prefix, note, &l, e);
 }
 
 static int list_parts(struct gc *g, enum object_kind kind,
 		      struct inventory_sum *ret, struct err *e)
 {
+	struct listing l = { g, kind, ret };
 	char prefix[64];
 
 	*ret = (struct inventory_sum){ 0 };
 	for (unsigned int digit = 0; digit < 16; digit++) {
 		(void)snprintf(prefix, sizeof(prefix), "%s/%x",
 			       object_kind_folder(kind), digit);
-		if (inventory_add(g->store, prefix, ret, e))
+		if (store_list(g->store, prefix, note, &l, e))
 			return -1;
 	}
 	return 0;
@@ -120,4 +150,55 @@ int gc_listing_check(struct gc *g, struct err *e)
 		if (gc_stopped(g, e) || check_parts(g, deciding[i], e))
 			return -1;
 	return inventory_compare(g->store, g->keys, refuse_short, NULL, e);
+}
+
+/* Whether a collector gave the session up, and its manifest counts no more. */
+static int is_voided(struct gc *g, struct object_id session, struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+	char prefix[64];
+	struct inventory_sum voids = { 0 };
+
+	object_id_format(session, id);
+	(void)snprintf(prefix, sizeof(prefix), "voids/%s-", id);
+	if (inventory_add(g->store, prefix, &voids, e))
+		return -1;
+	return voids.n > 0;
+}
+
+static int expect_gone(struct gc *g, struct object_id snapshot,
+		       struct object_id session, struct err *e)
+{
+	const struct object_name name = object_name_pair(OBJECT_MANIFEST,
+							 snapshot, session);
+	uint64_t size;
+	int there = store_size(g->store, name.s, &size, e);
+
+	if (there > 0) {
+		const int voided = is_voided(g, session, e);
+
+		there = voided < 0 ? -1 : !voided;
+	}
+	if (there <= 0)
+		return there;
+	return gc_refuse(e, "the store does not list \"%s\", which is there",
+			 name.s);
+}
+
+int gc_listing_expect_known(struct gc *g, struct err *e)
+{
+	struct gc_ids found = { 0 };
+	int failed = 0;
+
+	for (size_t i = 0; !failed && i < g->n_snapshots; i++)
+		failed = gc_ids_add(&found, g->snapshots[i].id, e);
+	gc_ids_sort(&found);
+	gc_ids_sort(&g->lost_manifests);
+	for (size_t i = 0; !failed && i < g->known[0].n; i++)
+		if (!gc_ids_has(&found, g->known[0].v[i]) &&
+		    !gc_ids_has(&g->lost_manifests, g->known[1].v[i]))
+			failed = expect_gone(g, g->known[0].v[i],
+					     g->known[1].v[i], e);
+	gc_ids_done(&found);
+	return failed ? -1 : 0;
 }

@@ -319,7 +319,7 @@ static int note_damaged(void *arg, const char *name, const struct err *why,
 
 	if (object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session) &&
 	    is_given_up(g, &whole, session))
-		return 0;
+		return gc_ids_add(&g->lost_manifests, session, e);
 	return gc_refuse(e, "what a snapshot needs is not known: %s",
 			 why->text);
 }
@@ -603,7 +603,7 @@ static int list(struct gc *g, struct err *e)
 	    record_list(g->store, g->keys, OBJECT_PIN, note_pin, g, e) ||
 	    repository_snapshots(g->r, true, note_snapshot, note_damaged, g,
 				 e) ||
-	    note_manifests(g, e))
+	    gc_listing_expect_known(g, e) || note_manifests(g, e))
 		return -1;
 	gc_ids_sort(&g->others);
 	return 0;

@@ -13,16 +13,20 @@ static const enum object_kind lasting[] = {
 #define LASTING (sizeof(lasting) / sizeof(lasting[0]))
 
 /* FNV-1a: nobody gains by names that collide here. */
-static int add_name(void *arg, const struct store_entry *entry, struct err *e)
+void inventory_note(struct inventory_sum *sum, const char *name)
 {
-	struct inventory_sum *s = arg;
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
 
-	(void)e;
-	for (const char *c = entry->name; *c; c++)
+	for (const char *c = name; *c; c++)
 		h = (h ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
-	s->n++;
-	s->hash += h;
+	sum->n++;
+	sum->hash += h;
+}
+
+static int add_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	(void)e;
+	inventory_note(arg, entry->name);
 	return 0;
 }
 

@@ -20,6 +20,7 @@ struct inventory_sum {
 	uint64_t n;
 	uint64_t hash;
 };
+void inventory_note(struct inventory_sum *sum, const char *name) NONNULL(1, 2);
 /* Add every object whose name begins with prefix. */
 int inventory_add(struct store *s, const char *prefix,
 		  struct inventory_sum *sum, struct err *e) NONNULL(1, 2, 3, 4)

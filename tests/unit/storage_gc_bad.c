@@ -516,6 +516,35 @@ static bool is_one_part(const char *folder)
 }
 
 /* Every listing ends after one object: of what has two, its parts' do not. */
+/*
+ * From one on, whichever it is, but for the first: a store that never tells of
+ * any has none.  It refuses, or what is needed stays.
+ */
+START_TEST(listings_of_manifests_that_are_empty_harm_nothing)
+{
+	bool met = true;
+
+	for (uint64_t nth = 2; met; nth++) {
+		const struct fault f = { .call = FAULT_LIST,
+					 .action = FAULT_ABSENT,
+					 .prefix = "snapshots/",
+					 .nth = nth };
+		uint64_t calls;
+
+		fault_add(gc_store(g), &f);
+		calls = fault_calls(gc_store(g), FAULT_LIST);
+		if (gc_collect_with(g, 0, GC_REWRITE_BYTES) < 0)
+			ck_assert_msg(g->e.code == ERR_CORRUPT ||
+					      g->e.code == ERR_BUSY,
+				      "%s", g->e.text);
+		met = fault_calls(gc_store(g), FAULT_LIST) - calls > nth &&
+		      nth < 80;
+		fault_clear(gc_store(g));
+		gc_expect(g, 1);
+	}
+}
+END_TEST
+
 START_TEST(a_listing_that_is_cut_short_stops_it)
 {
 	static const char *const folders[] = { "snapshots/", "index/" };
@@ -837,6 +866,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_fence_and_a_void_that_do_not_open_harm_nothing);
 	tcase_add_test(tc, a_manifest_that_is_listed_and_not_there_stops_it);
 	tcase_add_test(tc, a_listing_that_fails_ends_it);
+	tcase_add_test(tc, listings_of_manifests_that_are_empty_harm_nothing);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
 	tcase_add_test(tc, packs_that_are_not_listed_stop_it);
 	tcase_add_test(tc, marked_packs_that_are_not_listed_are_asked_for);
