@@ -48,7 +48,6 @@ static int add_source(struct healing *x, const struct resource_region *other,
 
 	if (run_stopped(x->run, e) < 0)
 		return -1;
-	x->sources[x->n].read_limit = other->down_bytes;
 	if (run_region_open(x->run, other, &x->sources[x->n].r, &why) == 0) {
 		x->names[x->n++] = other->name;
 		return 0;
@@ -243,7 +242,6 @@ static int act(struct healing *x, const struct run_damage *damage,
 		/* A region need not hold what others do. */
 		.only = damage->n_lost ? damage->lost : none,
 		.n_only = damage->n_lost,
-		.write_limit = x->region->up_bytes,
 		.now = x->started,
 		.host = host,
 		.cancel = x->run->stop,

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "service/bandwidth.h"
 #include "service/catalog_keep.h"
 #include "service/region_health.h"
 
@@ -85,10 +86,11 @@ static int open_region(struct run *r, const struct resource_region *region,
 		       struct repository **ret, struct err *e)
 {
 	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	struct store *s = NULL;
 
-	if (run_region_key(r, &key, e) < 0)
+	if (run_region_key(r, &key, e) < 0 || bandwidth_open(region, &s, e) < 0)
 		return -1;
-	return repository_open(region->url, key, ret, e);
+	return repository_open_on(s, key, ret, e);
 }
 
 int run_region_open(struct run *r, const struct resource_region *region,

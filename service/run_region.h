@@ -1,8 +1,9 @@
 /*
  * The regions of a run's repository, opened with the daemon's key.
  *
- * Hidden here: where the key lies, and that each attempt to reach a region is
- * noted in the catalog, where `region status` finds it.
+ * Hidden here: where the key lies, that each region keeps to its limits, and
+ * that each attempt to reach a region is noted in the catalog, where `region
+ * status` finds it.
  */
 #ifndef SERVICE_RUN_REGION_H
 #define SERVICE_RUN_REGION_H

@@ -19,7 +19,7 @@
  *
  * Several are served at once, as one that is slow or far away mostly waits:
  * each in a thread of its own, with a handle of its own on the catalog.  They
- * share the source, read at its limit together.
+ * share the source; the limits of regions are their stores' (bandwidth.h).
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -43,10 +43,8 @@
 /* One region's turn. */
 struct copying {
 	struct run *run;
-	const struct resource_region *source; /* what `from` is */
 	const struct resource_region *region;
 	struct repository *from;
-	struct replicate_reading *reading;
 	struct repository *to;
 	bool is_catching_up; /* to the primary, of what it missed */
 	struct replicate_result result;
@@ -118,9 +116,6 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		.n_only = n,
 		.without_tombstones = x->is_catching_up ||
 				      !x->run->written->primary,
-		.read_limit = x->source->down_bytes,
-		.reading = x->reading,
-		.write_limit = x->region->up_bytes,
 		.host = host,
 		.cancel = x->run->stop,
 		.done = on_done,
@@ -308,7 +303,6 @@ static int open_to(struct copying *x, struct err *e)
 struct step {
 	struct run *run;
 	struct repository *from; /* the region that the run writes to */
-	struct replicate_reading *reading;
 	struct run_result *result;
 	size_t regions, served;
 	struct replicate_result caught_up; /* of all regions */
@@ -334,7 +328,6 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 {
 	CLEANUP(repository_close) struct repository *from = NULL;
 	struct copying x = { .run = t->run,
-			     .source = region,
 			     .region = t->run->written,
 			     .to = t->from,
 			     .is_catching_up = true };
@@ -363,10 +356,8 @@ static int serve_primary(struct step *t, struct err *e)
 	struct run *r = t->run;
 	CLEANUP(copying_done)
 	struct copying x = { .run = r,
-			     .source = r->written,
 			     .region = run_region_primary(r),
 			     .from = t->from,
-			     .reading = t->reading,
 			     .is_catching_up = true };
 	const struct instant started = clock_now();
 	struct err why = { 0 };
@@ -449,10 +440,8 @@ static int serve(struct run *r, const struct step *step, struct turn *t,
 {
 	CLEANUP(copying_done)
 	struct copying x = { .run = r,
-			     .source = r->written,
 			     .region = t->region,
-			     .from = step->from,
-			     .reading = step->reading };
+			     .from = step->from };
 	const struct instant started = clock_now();
 	struct err why = { 0 };
 	const bool failed = open_to(&x, &why) < 0 ||
@@ -552,19 +541,15 @@ int step_replicate(struct run *r, const struct resource *source UNUSED,
 		   struct run_result *result, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *from = NULL;
-	CLEANUP(replicate_reading_free)
-	struct replicate_reading *reading = NULL;
 	struct step step = { .run = r, .result = result };
 
 	if (r->schedule->schedule.replicate_to.count == 0) {
 		result->state = RUN_SKIPPED;
 		return 0;
 	}
-	if (run_region_written(r, &from, e) < 0 ||
-	    replicate_reading_new(r->written->down_bytes, &reading, e) < 0)
+	if (run_region_written(r, &from, e) < 0)
 		return -1;
 	step.from = from;
-	step.reading = reading;
 	if (do_primary(&step, e) < 0 || do_others(&step, e) < 0)
 		return -1;
 	result->state = step.served == step.regions ? RUN_SUCCEEDED

@@ -51,13 +51,6 @@ int replicate_settle(struct store *from, struct store *to,
 		     const struct keyring_credential *c, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
-/* What several runs read from one source together; any threads. */
-struct replicate_reading;
-int replicate_reading_new(uint64_t limit, struct replicate_reading **ret,
-			  struct err *e) NONNULL(2, 3) MUST_CHECK;
-void replicate_reading_free(struct replicate_reading *x);
-DEFINE_CLEANUP(struct replicate_reading *, replicate_reading_free);
-
 struct replicate_progress {
 	uint64_t snapshots;	  /* copied so far */
 	uint64_t snapshots_total; /* to be copied */
@@ -93,11 +86,10 @@ struct replicate_options {
 	struct repository *const *also;
 	size_t n_also;
 	bool dry_run; /* give done() what would be copied; change nothing */
-	uint64_t read_limit; /* bytes a second from the source; 0: none */
-	struct replicate_reading *reading; /* instead of it; or NULL */
-	uint64_t write_limit;		   /* bytes a second to the target */
-	const char *host;    /* said in the session; may be NULL */
-	const char *scratch; /* folder for unlinked files; NULL: default */
+	uint64_t read_limit;  /* bytes a second from the source; 0: none */
+	uint64_t write_limit; /* bytes a second to the target */
+	const char *host;     /* said in the session; may be NULL */
+	const char *scratch;  /* folder for unlinked files; NULL: default */
 	/* Polled; true ends the run with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
 	/* From the caller's thread, now and then.  May be NULL. */

@@ -39,43 +39,11 @@
 /* What is lost must not cost a listing again and again. */
 #define FUTILE_MAX 64
 
-struct replicate_reading {
-	pthread_mutex_t lock;
-	struct rate in;
-};
-
 struct replicate_limits {
-	struct replicate_reading own;
-	struct replicate_reading *in; /* own, or shared with other runs */
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of what follows */
+	struct rate in;
 	struct rate out;
 };
-
-static void reading_init(struct replicate_reading *x, uint64_t limit)
-{
-	(void)pthread_mutex_init(&x->lock, NULL);
-	rate_init(&x->in, limit);
-}
-
-int replicate_reading_new(uint64_t limit, struct replicate_reading **ret,
-			  struct err *e)
-{
-	struct replicate_reading *x = calloc(1, sizeof(*x));
-
-	if (!x)
-		return err_oom(e);
-	reading_init(x, limit);
-	*ret = x;
-	return 0;
-}
-
-void replicate_reading_free(struct replicate_reading *x)
-{
-	if (!x)
-		return;
-	(void)pthread_mutex_destroy(&x->lock);
-	free(x);
-}
 
 int replicate_limits_new(const struct replicate_options *o,
 			 struct replicate_limits **ret, struct err *e)
@@ -84,9 +52,8 @@ int replicate_limits_new(const struct replicate_options *o,
 
 	if (!l)
 		return err_oom(e);
-	reading_init(&l->own, o->read_limit);
-	l->in = o->reading ? o->reading : &l->own;
 	(void)pthread_mutex_init(&l->lock, NULL);
+	rate_init(&l->in, o->read_limit);
 	rate_init(&l->out, o->write_limit);
 	*ret = l;
 	return 0;
@@ -96,7 +63,6 @@ void replicate_limits_free(struct replicate_limits *l)
 {
 	if (!l)
 		return;
-	(void)pthread_mutex_destroy(&l->own.lock);
 	(void)pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -193,10 +159,8 @@ static int rest(struct pipeline *p, uint64_t in, uint64_t out, struct err *e)
 	int64_t us;
 	int64_t us_out;
 
-	(void)pthread_mutex_lock(&l->in->lock);
-	us = rate_moved(&l->in->in, in, now_us());
-	(void)pthread_mutex_unlock(&l->in->lock);
 	(void)pthread_mutex_lock(&l->lock);
+	us = rate_moved(&l->in, in, now_us());
 	us_out = rate_moved(&l->out, out, now_us());
 	(void)pthread_mutex_unlock(&l->lock);
 	us = us > us_out ? us : us_out;
