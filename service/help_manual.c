@@ -36,7 +36,8 @@ static const char head[] =
 	".Sh OPTIONS\n"
 	"Every command takes these:\n";
 
-/* Parameters as in storage/stores/s3_place.h, sources as in s3_credentials.h. */
+/* Parameters as in storage/stores/s3_place.h, sources as in s3_credentials.h.
+ */
 static const char locations[] =
 	".Sh LOCATIONS\n"
 	".Bl -tag -width Ds\n"

@@ -72,7 +72,7 @@ struct resource_region {
 	const char *name;
 	const char *url; /* "file:///…": a plain path was completed */
 	bool primary;	 /* exactly one of a repository's regions */
-	uint64_t up_bytes, down_bytes; /* a second; 0: no limit */
+	uint64_t up_bytes, down_bytes;	    /* a second; 0: no limit */
 	struct resource_bandwidth *windows; /* in time_zone; the first wins */
 	size_t window_count;
 	const char *time_zone;

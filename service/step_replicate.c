@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "service/catalog_keep.h"
 #include "service/engine.h"
 #include "service/mirror.h"
 #include "service/run_region.h"
@@ -128,43 +129,85 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 
 /* ---- What the primary missed -------------------------------------------- */
 
-struct missed {
+/* A growing array. */
+struct ids {
 	struct object_id *v;
 	size_t n, room;
 };
+
+static int ids_add(struct ids *l, struct object_id id, struct err *e)
+{
+	if (l->n == l->room) {
+		const size_t room = l->room ? 2 * l->room : 64;
+		struct object_id *more = reallocarray(l->v, room,
+						      sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		l->v = more;
+		l->room = room;
+	}
+	l->v[l->n++] = id;
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return object_id_compare(*(const struct object_id *)a,
+				 *(const struct object_id *)b);
+}
+
+struct missed {
+	struct ids had; /* the primary, as the catalog knows; sorted */
+	struct ids missed;
+};
+
+static int see_copy(void *arg, const struct catalog_replica *row, struct err *e)
+{
+	struct object_id id;
+
+	if (strcmp(row->state, "complete") != 0 ||
+	    !object_id_parse(row->snapshot, &id))
+		return 0;
+	return ids_add(arg, id, e);
+}
 
 static int see_missed(void *arg, const struct repository_snapshot *s,
 		      unsigned int where, struct err *e)
 {
 	struct missed *m = arg;
 
-	if (where != REPLICATE_FROM)
+	if (where != REPLICATE_FROM ||
+	    (m->had.n && bsearch(&s->manifest.snapshot, m->had.v, m->had.n,
+				 sizeof(*m->had.v), by_id)))
 		return 0;
-	if (m->n == m->room) {
-		const size_t room = m->room ? 2 * m->room : 64;
-		struct object_id *more = reallocarray(m->v, room,
-						      sizeof(*more));
-
-		if (!more)
-			return err_oom(e);
-		m->v = more;
-		m->room = room;
-	}
-	m->v[m->n++] = s->manifest.snapshot;
-	return 0;
+	return ids_add(&m->missed, s->manifest.snapshot, e);
 }
 
-/* *ret: how many there were. */
+/*
+ * *ret: how many there were.  What the primary had and lost is no such: its
+ * verification notices, and heals it, with a record.
+ */
 static int catch_up(struct copying *x, size_t *ret, struct err *e)
 {
-	struct missed m = { .n = 0 };
-	int failed = replicate_compare(x->from, x->to, see_missed, &m, NULL, e);
+	const struct catalog_replica_filter filter = {
+		.repository = x->run->repository->name,
+		.region = x->region->name
+	};
+	struct missed m = { .had = { .n = 0 } };
+	int failed = catalog_replicas(x->run->catalog, &filter, see_copy,
+				      &m.had, e) < 0;
 
-	*ret = m.n;
-	if (!failed && m.n)
-		failed = copy(x, m.v, m.n, e);
-	free(m.v);
-	return failed;
+	if (m.had.n)
+		qsort(m.had.v, m.had.n, sizeof(*m.had.v), by_id);
+	failed = failed ||
+		 replicate_compare(x->from, x->to, see_missed, &m, NULL, e) < 0;
+	*ret = m.missed.n;
+	if (!failed && m.missed.n)
+		failed = copy(x, m.missed.v, m.missed.n, e);
+	free(m.had.v);
+	free(m.missed.v);
+	return failed ? -1 : 0;
 }
 
 /* ---- How far a region is ------------------------------------------------ */
