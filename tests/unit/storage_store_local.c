@@ -126,7 +126,7 @@ START_TEST(urls_that_make_no_sense)
 
 	set_up();
 	refuse_url("", ERR_USAGE, "empty");
-	refuse_url("ftp://x/y", ERR_USAGE, "file:, mem:");
+	refuse_url("ftp://x/y", ERR_USAGE, "file:, s3:, mem:");
 	refuse_url("a:b", ERR_USAGE, "unknown scheme \"a\"");
 	refuse_url("file://host/x", ERR_USAGE, "absolute");
 	refuse_url("file:x", ERR_USAGE, "absolute");
