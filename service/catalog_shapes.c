@@ -62,6 +62,10 @@
 
 /* What has ended, or was deleted, is never taken back by an older line. */
 #define IF_LIVE(table, states) table ".state IN (" states ")"
+/* What a run is of never changes: run_sources is made of it once. */
+#define RUN_LIVE                               \
+	IF_LIVE("runs", "'queued', 'running'") \
+	" AND excluded.sources = runs.sources"
 
 const struct catalog_shape catalog_shapes[] = {
 	{ .kind = "occurrence",
@@ -78,7 +82,7 @@ const struct catalog_shape catalog_shapes[] = {
 		     "next_retry_us cancel_asked_us host boot_id pid "
 		     "pid_start requested_by message",
 	  .key = "uid",
-	  .update_when = IF_LIVE("runs", "'queued', 'running'"),
+	  .update_when = RUN_LIVE,
 	  .links = { { "occurrence", "occurrence",
 		       "(SELECT schedule_uid || ' ' || at_us FROM occurrences "
 		       "WHERE id = t.occurrence)",

@@ -1,6 +1,7 @@
 #include "service/zoneinfo.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,7 +183,9 @@ static int read_zone(const char *name, struct buf *bytes, struct err *e)
 		return unknown(name, e);
 	if (file_read_all(path, bytes, e) == 0)
 		return 0;
-	return e->code == ERR_NOT_FOUND ? unknown(name, e) : -1;
+	/* A zone's name with more behind it, as in Etc/GMT/3, is none, too. */
+	return e->code == ERR_NOT_FOUND || e->sys == ENOTDIR ? unknown(name, e)
+							     : -1;
 }
 
 int zoneinfo_load(const char *name, struct zone **ret, struct err *e)

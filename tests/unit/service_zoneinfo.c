@@ -39,6 +39,8 @@ START_TEST(other_names_are_refused_with_the_nearest)
 		{ "Europe/../Europe/Berlin", "" },
 		{ "Europe//Berlin", "did you mean Europe/Berlin?" },
 		{ "Europe/Berlin/", "did you mean Europe/Berlin?" },
+		{ "Europe/Berlin/Mitte", "" },
+		{ "Etc/GMT/3", "" },
 		{ "posix/Europe/Berlin", "" },
 		{ "right/Europe/Berlin", "" },
 		{ "localtime", "" },
