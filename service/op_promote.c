@@ -423,6 +423,20 @@ static int recall(struct promoting *p, struct err *e)
 	return 0;
 }
 
+/*
+ * What was deleted in the old primary, and not passed on, would come back: from
+ * now on its deletions are none of the others'.  No snapshot is copied.
+ */
+static int pass_on_deletions(struct repository *there, struct repository *here,
+			     struct err *e)
+{
+	static const struct object_id none;
+	const struct replicate_options o = { .only = &none, .n_only = 0 };
+	struct replicate_result ignored;
+
+	return replicate_run(there, here, &o, &ignored, e);
+}
+
 /* What stands against it. */
 static int look(struct promoting *p, struct err *e)
 {
@@ -434,7 +448,8 @@ static int look(struct promoting *p, struct err *e)
 		return err_wrap(e, "region %s cannot be the primary",
 				text_quote_str(p->now->name).s);
 	if (repository_open(p->was->url, p->key, &there, &why) == 0 &&
-	    replicate_compare(there, here, see, p, NULL, &why) == 0)
+	    replicate_compare(there, here, see, p, NULL, &why) == 0 &&
+	    pass_on_deletions(there, here, &why) == 0)
 		return 0;
 	if (!region_choice_is_away(&why) && why.code != ERR_USAGE) {
 		*e = why;

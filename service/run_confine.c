@@ -207,6 +207,8 @@ static int add_files_of_regions(struct places *p, const struct run *r,
 		CLEANUP(store_close) struct store *s = NULL;
 		struct err why;
 
+		if (run_is_without(r, repository->regions[i].name))
+			continue;
 		/* Why a region cannot be opened is its step's to say. */
 		if (store_open(repository->regions[i].url, false, &s, &why) ==
 			    0 &&

@@ -48,6 +48,9 @@ struct copying {
 	struct repository *from;
 	struct repository *to;
 	bool is_catching_up; /* to the primary, of what it missed */
+	/* Further regions, while that: what they deleted is not brought. */
+	struct repository **also;
+	size_t n_also;
 	struct replicate_result result;
 	char first_failure[300];
 	uint64_t missing; /* after the copying */
@@ -117,6 +120,8 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		.n_only = n,
 		.without_tombstones = x->is_catching_up ||
 				      !x->run->written->primary,
+		.also = x->also,
+		.n_also = x->n_also,
 		.host = host,
 		.cancel = x->run->stop,
 		.done = on_done,
@@ -184,11 +189,67 @@ static int see_missed(void *arg, const struct repository_snapshot *s,
 	return ids_add(&m->missed, s->manifest.snapshot, e);
 }
 
+/* All regions but these two that answer: what one deleted stays deleted. */
+static int open_others(struct copying *x, const struct resource_region *from,
+		       struct err *e)
+{
+	const struct resource_repository *all = &x->run->repository->repository;
+
+	x->also = calloc(all->region_count, sizeof(struct repository *));
+	if (!x->also)
+		return err_oom(e);
+	for (size_t i = 0; i < all->region_count; i++) {
+		const struct resource_region *region = &all->regions[i];
+		struct err ignored = { 0 };
+
+		if (region != from && region != x->region &&
+		    run_region_open(x->run, region, &x->also[x->n_also],
+				    &ignored) == 0)
+			x->n_also++;
+	}
+	return 0;
+}
+
+static void close_others(struct copying *x)
+{
+	for (size_t i = 0; i < x->n_also; i++)
+		repository_close(x->also[i]);
+	free(x->also);
+	x->also = NULL;
+	x->n_also = 0;
+}
+
+/*
+ * Keys first, and then the primary anew: what comes may be sealed under an
+ * epoch that is new to it.
+ */
+static int copy_missed(struct copying *x, const struct resource_region *from,
+		       const struct ids *missed, struct err *e)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	CLEANUP(repository_close) struct repository *to = NULL;
+	struct repository *const before = x->to;
+	int failed;
+
+	if (run_region_key(x->run, &key, e) < 0 ||
+	    replicate_settle(repository_store(x->from), repository_store(x->to),
+			     key, e) < 0 ||
+	    run_region_open(x->run, x->region, &to, e) < 0)
+		return -1;
+	x->to = to;
+	failed = open_others(x, from, e) < 0 ||
+		 copy(x, missed->v, missed->n, e) < 0;
+	close_others(x);
+	x->to = before;
+	return failed ? -1 : 0;
+}
+
 /*
  * *ret: how many there were.  What the primary had and lost is no such: its
  * verification notices, and heals it, with a record.
  */
-static int catch_up(struct copying *x, size_t *ret, struct err *e)
+static int catch_up(struct copying *x, const struct resource_region *from,
+		    size_t *ret, struct err *e)
 {
 	const struct catalog_replica_filter filter = {
 		.repository = x->run->repository->name,
@@ -204,7 +265,7 @@ static int catch_up(struct copying *x, size_t *ret, struct err *e)
 		 replicate_compare(x->from, x->to, see_missed, &m, NULL, e) < 0;
 	*ret = m.missed.n;
 	if (!failed && m.missed.n)
-		failed = copy(x, m.missed.v, m.missed.n, e);
+		failed = copy_missed(x, from, &m.missed, e) < 0;
 	free(m.had.v);
 	free(m.missed.v);
 	return failed ? -1 : 0;
@@ -273,7 +334,8 @@ static void write_details(const struct copying *x, struct instant now,
 	json_kv_uint(j, "bytes", x->result.bytes);
 	if (x->has_oldest && !x->bare)
 		json_kv_int(j, "lag_seconds", lag_ms / 1000);
-	if (rpo_ms) {
+	/* How far behind the region is that the run writes to nobody asks. */
+	if (rpo_ms && x->region != x->run->written) {
 		json_kv_int(j, "rpo_seconds", rpo_ms / 1000);
 		json_kv_bool(j, "late",
 			     x->bare || !x->has_oldest || lag_ms > rpo_ms);
@@ -362,9 +424,11 @@ static void add_up(struct step *t, struct copying *x)
 	t->caught_up = x->result;
 }
 
+#define NOTHING_MISSED 2
+
 /*
- * Bring to the primary what region has of what it missed.  One that is away
- * is told of when it is served.
+ * Bring to the primary what region has of what it missed, if anything.  One
+ * that is away is told of when it is served.
  */
 static int fetch_missed(struct step *t, const struct resource_region *region,
 			struct err *e)
@@ -380,11 +444,14 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 	bool failed;
 
 	if (run_region_open(t->run, region, &from, &why) < 0)
-		return 1;
+		return NOTHING_MISSED;
 	x.from = from;
-	failed = catch_up(&x, &missed, &why) < 0;
+	failed = catch_up(&x, region, &missed, &why) < 0;
 	if (missed == 0 && !failed)
-		return 1;
+		return NOTHING_MISSED;
+	if (failed)
+		(void)err_wrap(&why, "from region %s",
+			       text_quote_str(region->name).s);
 	log_event(LOG_LEVEL_INFO,
 		  "region %s missed %zu snapshots that region %s has",
 		  x.region->name, missed, region->name);
@@ -406,7 +473,7 @@ static int serve_primary(struct step *t, struct err *e)
 	struct err why = { 0 };
 	size_t missed = 0;
 	const bool failed = run_region_open(r, x.region, &x.to, &why) < 0 ||
-			    catch_up(&x, &missed, &why) < 0 ||
+			    catch_up(&x, r->written, &missed, &why) < 0 ||
 			    measure(&x, &why) < 0;
 
 	if (!failed)
@@ -453,6 +520,8 @@ static int do_primary(struct step *t, struct err *e)
 		one = fetch_missed(t, region, e);
 		if (one < 0)
 			return -1;
+		if (one == NOTHING_MISSED)
+			continue;
 		t->regions++;
 		t->served += (size_t)one;
 	}

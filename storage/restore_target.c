@@ -96,6 +96,12 @@ static int look_at(struct restore_run *r, struct restore_folder *f,
 	if (fstat(f->fd, &st))
 		return err_sys(e, "cannot look at the folder");
 	f->is_ours |= is_unfinished(r, &st);
+	/* One that was finished, and closed to its owner, while files in it
+	 * are still to be written, or to be written again. */
+	if (!f->is_ours && !r->o->dry_run && r->uid != 0 &&
+	    st.st_uid == r->uid && (st.st_mode & S_IRWXU) != S_IRWXU &&
+	    f->is_wanted && r->o->overwrite != RESTORE_NEVER)
+		f->is_ours = seam_fchmod(f->fd, UNFINISHED_MODE) == 0;
 	return r->o->dry_run
 		       ? 0
 		       : restore_settle_disk(r, f->fd, st.st_dev, &f->disk, e);

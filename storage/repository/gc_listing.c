@@ -16,6 +16,7 @@
 
 #include "storage/repository/gc_internal.h"
 #include "storage/repository/inventory.h"
+#include "storage/repository/voids.h"
 
 /* What decides, and is small enough to be listed twice. */
 static const enum object_kind deciding[] = {
@@ -152,43 +153,32 @@ int gc_listing_check(struct gc *g, struct err *e)
 	return inventory_compare(g->store, g->keys, refuse_short, NULL, e);
 }
 
-/* Whether a collector gave the session up, and its manifest counts no more. */
-static int is_voided(struct gc *g, struct object_id session, struct err *e)
+static int expect_gone(struct gc *g, struct voids *voids,
+		       struct object_id snapshot, struct object_id session,
+		       struct err *e)
 {
-	char id[OBJECT_ID_TEXT];
-	char prefix[64];
-	struct inventory_sum voids = { 0 };
-
-	object_id_format(session, id);
-	(void)snprintf(prefix, sizeof(prefix), "voids/%s-", id);
-	if (inventory_add(g->store, prefix, &voids, e))
-		return -1;
-	return voids.n > 0;
-}
-
-static int expect_gone(struct gc *g, struct object_id snapshot,
-		       struct object_id session, struct err *e)
-{
+	enum voids_answer answer;
 	const struct object_name name = object_name_pair(OBJECT_MANIFEST,
 							 snapshot, session);
 	uint64_t size;
-	int there = store_size(g->store, name.s, &size, e);
+	const int there = store_size(g->store, name.s, &size, e);
 
-	if (there > 0) {
-		const int voided = is_voided(g, session, e);
-
-		there = voided < 0 ? -1 : !voided;
-	}
 	if (there <= 0)
 		return there;
+	/* That of a session that was given up may count no more. */
+	if (voids_judge(voids, session, snapshot, &answer, e))
+		return -1;
+	if (answer == VOIDS_DOES_NOT)
+		return 0;
 	return gc_refuse(e, "the store does not list \"%s\", which is there",
 			 name.s);
 }
 
 int gc_listing_expect_known(struct gc *g, struct err *e)
 {
+	CLEANUP(voids_free) struct voids *voids = NULL;
 	struct gc_ids found = { 0 };
-	int failed = 0;
+	int failed = voids_read(g->store, g->keys, &voids, e);
 
 	for (size_t i = 0; !failed && i < g->n_snapshots; i++)
 		failed = gc_ids_add(&found, g->snapshots[i].id, e);
@@ -197,7 +187,7 @@ int gc_listing_expect_known(struct gc *g, struct err *e)
 	for (size_t i = 0; !failed && i < g->known[0].n; i++)
 		if (!gc_ids_has(&found, g->known[0].v[i]) &&
 		    !gc_ids_has(&g->lost_manifests, g->known[1].v[i]))
-			failed = expect_gone(g, g->known[0].v[i],
+			failed = expect_gone(g, voids, g->known[0].v[i],
 					     g->known[1].v[i], e);
 	gc_ids_done(&found);
 	return failed ? -1 : 0;
