@@ -655,6 +655,47 @@ START_TEST(a_read_only_acl_is_set_after_other_attributes)
 }
 END_TEST
 
+/* A file is left without its time, as one is whose restore was killed. */
+static int closed_folder_as_nobody(struct object_id id)
+{
+	const struct timespec old[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	struct restore_result got;
+
+	if (getuid() == 0 && (setgid(65534) || setuid(65534)))
+		return 10;
+	if (restore(id, RESTORE_CHANGED, &got) || got.errors)
+		return 11;
+	if (utimensat(AT_FDCWD, at(f.to, "closed/in"), old, 0))
+		return 12;
+	if (restore(id, RESTORE_CHANGED, &got) || got.errors)
+		return 13;
+	if (look(at(f.to, "closed/in")).st_mtim.tv_sec == 1)
+		return 14;
+	return (look(at(f.to, "closed")).st_mode & 07777) == 0555 ? 0 : 15;
+}
+
+START_TEST(a_restore_goes_on_in_a_folder_that_is_closed_to_its_owner)
+{
+	int status = 0;
+	struct object_id id;
+	pid_t pid;
+
+	ck_assert_int_eq(mkdir(at(f.from, "closed"), 0755), 0);
+	write_text(at(f.from, "closed/in"), "in");
+	ck_assert_int_eq(chmod(at(f.from, "closed"), 0555), 0);
+	id = repo_take(&f).id;
+	ck_assert_int_eq(chmod(f.dir.path, 0777), 0);
+	pid = check_fork_child();
+	if (pid == 0)
+		_exit(closed_folder_as_nobody(id));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+	/* So that it can be removed. */
+	ck_assert_int_eq(chmod(at(f.from, "closed"), 0755), 0);
+}
+END_TEST
+
 START_TEST(what_is_in_the_way_stays)
 {
 	struct restore_result got;
@@ -762,6 +803,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_attribute_too_large_for_there_is_left_out);
 	tcase_add_test(tc, without_privileges_what_is_left_out_is_told);
 	tcase_add_test(tc, a_read_only_acl_is_set_after_other_attributes);
+	tcase_add_test(
+		tc, a_restore_goes_on_in_a_folder_that_is_closed_to_its_owner);
 	tcase_add_test(tc, what_is_in_the_way_stays);
 	tcase_add_test(tc, the_target_must_be_a_folder);
 	tcase_add_test(tc, a_lost_repository_is_told);
