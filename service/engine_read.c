@@ -177,7 +177,6 @@ static void ask(struct engine_reading *x)
 				     : NULL;
 	CLEANUP(buf_done) struct buf reply;
 	struct err ignored = { 0 };
-	const json_t *row;
 	json_t *value;
 	size_t i;
 
@@ -186,7 +185,8 @@ static void ask(struct engine_reading *x)
 	if (engine_ask(x->call, "region health", params, &reply, &ignored))
 		return;
 	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
-	json_array_foreach(value, i, row) see_region(x, row, source);
+	for (i = 0; i < json_array_size(value); i++)
+		see_region(x, json_array_get(value, i), source);
 	json_decref(value);
 }
 

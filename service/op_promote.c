@@ -409,7 +409,6 @@ static int recall(struct promoting *p, struct err *e)
 					  { "missing", "true" },
 					  { NULL, NULL } };
 	CLEANUP(buf_done) struct buf reply;
-	const json_t *row;
 	json_t *value;
 	size_t i;
 
@@ -418,7 +417,8 @@ static int recall(struct promoting *p, struct err *e)
 	if (engine_ask(p->call, "region health", params, &reply, e))
 		return -1;
 	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
-	json_array_foreach(value, i, row) read_known(p, row);
+	for (i = 0; i < json_array_size(value); i++)
+		read_known(p, json_array_get(value, i));
 	json_decref(value);
 	return 0;
 }

@@ -78,7 +78,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 {
 	struct operation_call *call = arg;
 	struct newest_of of = { .j = call->reply, .region = r->region };
-	struct region_fact fact;
+	struct region_fact fact = { 0 };
 	struct json *j = call->reply;
 
 	if (region_health_get(call->catalog, r->repository, r->region, &fact,

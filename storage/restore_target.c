@@ -653,7 +653,8 @@ static mode_t safe_mode(struct restore_run *r, int fd, const struct entry *en,
 static int set_mode(const struct restore_folder *f, const char *name, int fd,
 		    mode_t mode, struct err *e)
 {
-	if (fd >= 0 ? seam_fchmod(fd, mode) : chmod_special(f, name, mode))
+	if (fd >= 0 || !f || !name ? seam_fchmod(fd, mode)
+				   : chmod_special(f, name, mode))
 		return err_sys(e, "cannot set the mode");
 	return 0;
 }

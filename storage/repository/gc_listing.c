@@ -90,7 +90,9 @@ static bool is_same(const struct inventory_sum *a,
  */
 static int check_parts(struct gc *g, enum object_kind kind, struct err *e)
 {
-	struct inventory_sum before, parts, after;
+	struct inventory_sum before = { 0 };
+	struct inventory_sum parts = { 0 };
+	struct inventory_sum after = { 0 };
 
 	for (int i = 0; i < TRIES; i++) {
 		if (list_whole(g, kind, &before, e) ||

@@ -329,7 +329,7 @@ static bool parse_domain(struct ring *r, struct cursor *c)
 static bool parse_slot(struct ring *r, struct cursor *c)
 {
 	struct ring_slot *x;
-	struct field label;
+	struct field label = { 0 };
 
 	if (r->n_slots == KEYRING_SLOTS_MAX)
 		return false;

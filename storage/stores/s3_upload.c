@@ -295,7 +295,7 @@ static int join_all(struct s3_upload *u, struct err *e)
 static int initiate(struct s3_upload *u, struct err *e)
 {
 	CLEANUP(buf_done) struct buf xml;
-	struct making m;
+	struct making m = { .tag = "" };
 	struct s3_call call = { .method = "POST",
 				.right = "s3:PutObject",
 				.name = u->name,
@@ -487,7 +487,7 @@ static const char contradiction[] =
 
 static int put_whole(struct s3_upload *u, struct err *e)
 {
-	struct making m;
+	struct making m = { .tag = "" };
 	struct s3_call call = { .method = "PUT",
 				.right = "s3:PutObject",
 				.name = u->name,

@@ -366,6 +366,23 @@ def declared(world):
         "replicateTo"]
 
 
+def what_was_deleted_stays_so(world):
+    """A deletion that was not passed on goes before its region does."""
+    begin(world)
+    first = run_once(world)["snapshot"][0]
+    write(world, "a", "second\n")
+    run_once(world)
+    world.run("snapshot", "delete", first, *at(world, "here"))
+    check(first in ids(world, *at(world, "there")), "it was passed on")
+    promote(world, "there")
+    check(first not in ids(world, *at(world, "there")), "it came back")
+    write(world, "a", "third\n")
+    run_once(world)
+    check(first not in same_everywhere(world, "here", "there", "yonder"),
+          "it came back later")
+    world.stop()
+
+
 def another_is_promoted(world):
     begin(world, plan=PLAN + SLOW)
     run_once(world)
@@ -517,5 +534,5 @@ def tell_drills(world, place):
 
 
 snap.tell(others_are_read, damage_is_made_good, latest_is_the_newest,
-          it_goes_meanwhile, runs_go_elsewhere, another_is_promoted,
-          drills_do_without)
+          it_goes_meanwhile, runs_go_elsewhere, what_was_deleted_stays_so,
+          another_is_promoted, drills_do_without)
