@@ -229,36 +229,55 @@ static size_t copy_from(struct s3_ahead *a, struct stretch *s, uint64_t offset,
 	return take;
 }
 
-/*
- * Some bytes at offset from what is kept or comes: 1 and *ret_got (*ret_end:
- * the object ends there), 0 absent, -1, or 2 when none is: to be had directly.
- */
-static int read_some(struct s3_ahead *a, const char *name, uint64_t offset,
-		     void *out, size_t n, size_t ahead, int64_t now_ms,
-		     size_t *ret_got, bool *ret_end, struct err *e)
+/* A read, and how far it has come. */
+struct reading {
+	const char *name;
+	uint64_t offset; /* of what is still wanted, */
+	char *to;	 /* where it goes, */
+	size_t n;	 /* and how much that is */
+	size_t ahead;
+	int64_t now_ms;
+	bool ends; /* the object does */
+};
+
+static void move_on(struct reading *x, size_t got)
 {
-	struct stretch *s = find_stretch(a, name, offset);
+	if (got == 0) /* to may be no pointer */
+		return;
+	x->offset += got;
+	x->to += got;
+	x->n -= got;
+}
+
+/*
+ * Some bytes from what is kept or comes: 1, 0 absent, -1, or 2 when none is: to
+ * be had directly.
+ */
+static int read_some(struct s3_ahead *a, struct reading *x, struct err *e)
+{
+	struct stretch *s = find_stretch(a, x->name, x->offset);
 	int r;
 
 	while (s && s->state == STRETCH_COMING) {
 		(void)pthread_cond_wait(&a->came, &a->lock);
-		s = find_stretch(a, name, offset);
+		s = find_stretch(a, x->name, x->offset);
 	}
 	if (!s) {
-		s = ahead ? take_stretch(a) : NULL;
+		s = x->ahead ? take_stretch(a) : NULL;
 		if (!s)
 			return 2;
-		note_ahead(a, name, ahead);
-		r = fetch_stretch(a, s, name, offset, n > ahead ? n : ahead,
-				  now_ms, e);
+		note_ahead(a, x->name, x->ahead);
+		r = fetch_stretch(a, s, x->name, x->offset,
+				  x->n > x->ahead ? x->n : x->ahead, x->now_ms,
+				  e);
 		if (r <= 0)
 			return r;
-		/* It may have been taken away again, or its object. */
+		/* The object may have been taken away meanwhile. */
 		if (s->state != STRETCH_THERE)
 			return 2;
 	}
-	*ret_got = copy_from(a, s, offset, out, n);
-	*ret_end = s->len < s->wanted;
+	x->ends = s->len < s->wanted;
+	move_on(x, copy_from(a, s, x->offset, x->to, x->n));
 	return 1;
 }
 
@@ -266,31 +285,30 @@ int s3_ahead_read(struct s3_ahead *a, const char *name, uint64_t offset,
 		  void *out, size_t n, int64_t now_ms, size_t *ret_got,
 		  struct err *e)
 {
-	char *to = out;
-	size_t done = 0;
+	struct reading x = { .name = name,
+			     .offset = offset,
+			     .to = out,
+			     .n = n,
+			     .now_ms = now_ms };
 	size_t got = 0;
-	size_t ahead;
-	bool ends = false;
 	int r = 2;
 
 	if (n > 0 && n < AHEAD_LARGE) {
 		(void)pthread_mutex_lock(&a->lock);
 		drop_old(a, now_ms);
-		ahead = note_read(a, name, offset, n);
+		x.ahead = note_read(a, name, offset, n);
 		do {
-			r = read_some(a, name, offset + done, to + done,
-				      n - done, ahead, now_ms, &got, &ends, e);
-			done += r == 1 ? got : 0;
-		} while (r == 1 && done < n && !ends);
+			r = read_some(a, &x, e);
+		} while (r == 1 && x.n && !x.ends);
 		(void)pthread_mutex_unlock(&a->lock);
 	}
 	if (r == 2) {
-		r = a->fetch(a->arg, name, offset + done, to + done, n - done,
-			     &got, e);
-		done += r == 1 ? got : 0;
+		r = a->fetch(a->arg, name, x.offset, x.to, x.n, &got, e);
+		if (r == 1)
+			move_on(&x, got);
 	}
 	if (r > 0)
-		*ret_got = done;
+		*ret_got = n - x.n;
 	return r;
 }
 
