@@ -2,7 +2,7 @@
 # ./dev bench: snapctl beside its peers on the same data, in one run.
 # Builds for release, fetches the peers from Debian's archive (unpacked below
 # build/, not installed), and hands over to run.py, which says more; or, with
-# "subvolume" first, to subvolume.sh.
+# "subvolume" or "s3" first, to subvolume.sh or s3.py.
 set -eu
 cd "$(dirname "$0")/../.."
 for word; do
@@ -22,6 +22,11 @@ peers=$PWD/build/peers
 [ -x "$peers/restic" ] && [ -x "$peers/borg" ] ||
 	tests/bench/peers.sh "$peers" ||
 	echo "bench: going on without what is missing" >&2
+if [ "${1:-}" = s3 ]; then
+	shift
+	exec /usr/bin/python3 tests/bench/s3.py "$PWD/$build/service/snapctl" \
+		"$peers/restic" "$@"
+fi
 if [ "${1:-}" = subvolume ]; then
 	shift
 	exec tests/bench/subvolume.sh "$PWD/$build/service/snapctl" \
