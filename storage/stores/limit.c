@@ -11,8 +11,6 @@
 
 #define ASK_MS	INT64_C(1000)
 #define REST_MS INT64_C(100) /* how soon a rest notices that it is to end */
-/* What is smaller is counted, and does not rest: records, a session's beats. */
-#define SMALL ((uint64_t)16 << 10)
 
 struct limited {
 	struct store store;
@@ -29,6 +27,7 @@ struct limited {
 struct limited_upload {
 	struct store_upload upload;
 	struct store_upload *inner;
+	bool is_beat; /* it replaces, as a session's counter does */
 };
 
 static struct limited *of(const struct store *s)
@@ -62,8 +61,11 @@ static void ask_rates(struct limited *l, int64_t now_ms)
 	l->asked_ms = now_ms;
 }
 
-/* n bytes were moved: rest for what they cost, or until a limit is raised. */
-static void pace(struct limited *l, struct rate *r, uint64_t n)
+/*
+ * n bytes were moved: rest for what they cost, or until a limit is raised.  A
+ * beat is counted and must arrive, whatever there is to rest for.
+ */
+static void pace(struct limited *l, struct rate *r, uint64_t n, bool is_beat)
 {
 	int64_t now_ms = clock_boot_ms();
 	uint64_t generation;
@@ -75,8 +77,7 @@ static void pace(struct limited *l, struct rate *r, uint64_t n)
 	until_ms = now_ms + (rate_moved(r, n, now_ms * 1000) + 999) / 1000;
 	generation = l->generation;
 	(void)pthread_mutex_unlock(&l->lock);
-	/* A beat must arrive, whatever there is to rest for. */
-	for (over = n < SMALL; !over && now_ms < until_ms;
+	for (over = is_beat; !over && now_ms < until_ms;
 	     now_ms = clock_boot_ms()) {
 		const int64_t left = until_ms - now_ms;
 
@@ -121,6 +122,7 @@ static int limited_begin(struct store *s, const char *name, uint64_t size,
 	}
 	u->inner->store = l->inner;
 	(void)snprintf(u->inner->name, sizeof(u->inner->name), "%s", name);
+	u->is_beat = flags & STORE_REPLACE;
 	*ret = &u->upload;
 	return 0;
 }
@@ -133,7 +135,7 @@ static int limited_append(struct store_upload *upload, const void *bytes,
 
 	if (l->inner->ops->append(u->inner, bytes, n, e))
 		return -1;
-	pace(l, &l->up, n);
+	pace(l, &l->up, n, u->is_beat);
 	return 0;
 }
 
@@ -162,7 +164,7 @@ static int limited_read(struct store *s, const char *name, uint64_t offset,
 					  ret_got, e);
 
 	if (r > 0)
-		pace(l, &l->down, *ret_got);
+		pace(l, &l->down, *ret_got, false);
 	return r;
 }
 

@@ -5,9 +5,9 @@
  * Who moved some bytes rests afterwards (storage/rate.h), so that a limit holds
  * for all that is done through this store, by however many threads: snapshots,
  * copies, restores, checks.  Bytes of objects are counted; what a protocol adds
- * is not.  What is small is counted and does not rest, so that a session's
- * beats arrive in time.  It holds on average: a store that sends by parts
- * (S3's) sends each as fast as it can.
+ * is not.  What replaces an object (a session's beats do) is counted and
+ * does not rest, so that it arrives in time.  It holds on average: a store that
+ * sends by parts (S3's) sends each as fast as it can.
  *
  * The limits are asked for about once a second, as they may differ by the time
  * of day.  A rest ends when a limit is raised, or the program is to stop

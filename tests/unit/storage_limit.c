@@ -68,11 +68,19 @@ static void tear_down(void)
 
 static char bytes[1 << 20];
 
+static void put_paced(void)
+{
+	static unsigned int n;
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "p%u", n++);
+	ck_ok(store_put(store, name, bytes, sizeof(bytes), 0, &e));
+}
+
 START_TEST(without_a_limit_nothing_waits)
 {
 	for (int i = 0; i < 10; i++)
-		ck_ok(store_put(store, "a", bytes, sizeof(bytes), STORE_REPLACE,
-				&e));
+		put_paced();
 	ck_assert_int_eq(slept_ms, 0);
 }
 END_TEST
@@ -81,10 +89,11 @@ START_TEST(up_and_down_are_held_apart)
 {
 	size_t got;
 
+	ck_ok(store_put(store, "a", bytes, sizeof(bytes), 0, &e));
+	now_ms += 5000; /* the limit is asked for anew */
 	rates.up = 1 << 20;
 	for (int i = 0; i < 10; i++)
-		ck_ok(store_put(store, "a", bytes, sizeof(bytes), STORE_REPLACE,
-				&e));
+		put_paced();
 	ck_assert_int_ge(slept_ms, 9700);
 	ck_assert_int_le(slept_ms, 10100);
 	slept_ms = 0;
@@ -112,8 +121,7 @@ START_TEST(a_limit_that_changes_holds_a_second_later)
 	slept_ms = 0;
 	now_ms += 1000;
 	for (int i = 0; i < 8; i++)
-		ck_ok(store_put(store, "a", bytes, sizeof(bytes), STORE_REPLACE,
-				&e));
+		put_paced();
 	ck_assert_int_ge(slept_ms, 1500);
 	ck_assert_int_le(slept_ms, 2100);
 	/* No more often than that is asked, however much is done. */
@@ -122,8 +130,7 @@ START_TEST(a_limit_that_changes_holds_a_second_later)
 	now_ms += 1000;
 	slept_ms = 0;
 	for (int i = 0; i < 8; i++)
-		ck_ok(store_put(store, "a", bytes, sizeof(bytes), STORE_REPLACE,
-				&e));
+		put_paced();
 	ck_assert_int_eq(slept_ms, 0);
 }
 END_TEST
@@ -152,7 +159,7 @@ START_TEST(a_rest_ends_when_the_limit_is_raised)
 }
 END_TEST
 
-START_TEST(what_is_small_does_not_rest_and_counts)
+START_TEST(a_beat_does_not_rest_and_counts)
 {
 	rates.up = 1 << 10;
 	for (int i = 0; i < 20; i++)
@@ -161,6 +168,21 @@ START_TEST(what_is_small_does_not_rest_and_counts)
 	ck_ok(store_put(store, "large", bytes, 20480, 0, &e));
 	ck_assert_int_ge(slept_ms, 38000);
 	ck_assert_int_le(slept_ms, 41000);
+}
+END_TEST
+
+/* A pack is written chunk by chunk, and many chunks are small. */
+START_TEST(what_comes_in_small_pieces_rests_as_well)
+{
+	struct store_upload *u = NULL;
+
+	rates.up = 100000;
+	ck_ok(store_begin(store, "pack", 0, 0, &u, &e));
+	for (int i = 0; i < 1000; i++)
+		ck_ok(store_append(u, bytes, 1000, &e));
+	ck_ok(store_commit(u, &e));
+	ck_assert_int_ge(slept_ms, 9700);
+	ck_assert_int_le(slept_ms, 10100);
 }
 END_TEST
 
@@ -205,7 +227,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, up_and_down_are_held_apart);
 	tcase_add_test(tc, a_limit_that_changes_holds_a_second_later);
 	tcase_add_test(tc, a_rest_ends_when_the_limit_is_raised);
-	tcase_add_test(tc, what_is_small_does_not_rest_and_counts);
+	tcase_add_test(tc, a_beat_does_not_rest_and_counts);
+	tcase_add_test(tc, what_comes_in_small_pieces_rests_as_well);
 	tcase_add_test(tc, a_rest_ends_when_the_program_is_to_stop);
 	tcase_add_test(tc, all_else_is_the_inner_store_s);
 }
