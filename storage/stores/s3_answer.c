@@ -166,6 +166,35 @@ static void hint_untrusted(const struct s3_question *q, struct err *e)
 				  "(PEM) into the region's URL");
 }
 
+/* What stands in between does not lead to the server. */
+static enum s3_verdict no_tunnel(const struct s3_question *q,
+				 const struct s3_exchange *x, struct err *e)
+{
+	const struct text_quoted host = text_quote_str(q->place->host);
+
+	if (x->reply.status >= 500) {
+		(void)err_set(e, ERR_BUSY,
+			      "the proxy cannot reach %s (its status %d)",
+			      host.s, x->reply.status);
+		return S3_AGAIN;
+	}
+	if (x->reply.status == 407) {
+		(void)err_set(e, ERR_DENIED,
+			      "the proxy on the way to %s wants credentials of "
+			      "its own",
+			      host.s);
+		(void)err_hint(e, "they go into the proxy's URL in "
+				  "https_proxy");
+		return S3_FAILED;
+	}
+	(void)err_set(e, ERR_DENIED,
+		      "the proxy does not let us through to %s (its status %d)",
+		      host.s, x->reply.status);
+	(void)err_hint(e, "https_proxy names the proxy; no_proxy names hosts "
+			  "that are reached without");
+	return S3_FAILED;
+}
+
 /* It ended without a reply. */
 static enum s3_verdict no_reply(const struct s3_question *q,
 				const struct s3_exchange *x, struct err *e)
@@ -175,6 +204,8 @@ static enum s3_verdict no_reply(const struct s3_question *q,
 		(void)err_set(e, ERR_BUSY, "%s cannot be reached: %s",
 			      text_quote_str(q->place->host).s, x->why);
 		return S3_AGAIN;
+	case S3_HTTP_NO_TUNNEL:
+		return no_tunnel(q, x, e);
 	case S3_HTTP_UNTRUSTED:
 		(void)err_set(e, ERR_DENIED,
 			      "the certificate of %s is not to be trusted: %s",

@@ -323,12 +323,23 @@ static long verdict_of(CURL *easy)
 	return verdict;
 }
 
+/* What a proxy answered that was to make a tunnel, and did not; else 0. */
+static long tunnel_refusal(CURL *easy)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return status >= 300 ? status : 0;
+}
+
 static enum s3_http_outcome judge(const struct under_way *u, CURLcode code)
 {
 	if (u->too_large)
 		return S3_HTTP_TOO_LARGE;
 	if (u->no_memory)
 		return S3_HTTP_REFUSED;
+	if (code != CURLE_OK && tunnel_refusal(u->easy))
+		return S3_HTTP_NO_TUNNEL;
 	switch (code) {
 	case CURLE_OK:
 		return u->head_ended ? S3_HTTP_REPLIED : S3_HTTP_BROKEN;
@@ -383,6 +394,8 @@ static void conclude(struct under_way *u, CURLcode code)
 
 	x->outcome = judge(u, code);
 	(void)curl_easy_getinfo(u->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (x->outcome == S3_HTTP_NO_TUNNEL)
+		status = tunnel_refusal(u->easy);
 	x->reply.status = (int)status;
 	count_sent(u);
 	if (x->outcome == S3_HTTP_TOO_LARGE)
@@ -542,10 +555,32 @@ static void refuse(struct s3_http *h, struct under_way *u)
 	announce(u);
 }
 
+/*
+ * One that was used before can refuse its options: libcurl 7.88 keeps the
+ * buffer of some that spoke HTTP/2, and then takes no size of it.
+ */
+static bool begin_with_spare(struct s3_http *h, struct under_way *u)
+{
+	if (!h->n_spare)
+		return false;
+	u->easy = h->spare[--h->n_spare];
+	if (set_up(u))
+		return true;
+	curl_easy_cleanup(TAKE(u->easy));
+	wipe_lines(u->lines);
+	curl_slist_free_all(TAKE(u->lines));
+	return false;
+}
+
+static bool begin_with_new(struct under_way *u)
+{
+	u->easy = curl_easy_init();
+	return u->easy && set_up(u);
+}
+
 static void begin(struct s3_http *h, struct under_way *u)
 {
-	u->easy = h->n_spare ? h->spare[--h->n_spare] : curl_easy_init();
-	if (!u->easy || !set_up(u) ||
+	if ((!begin_with_spare(h, u) && !begin_with_new(u)) ||
 	    curl_multi_add_handle(h->multi, u->easy) != CURLM_OK) {
 		refuse(h, u);
 		return;

@@ -41,6 +41,7 @@ DEFINE_CLEANUP(struct s3_http *, s3_http_free);
 enum s3_http_outcome {
 	S3_HTTP_REPLIED = 1, /* there is a status, and the whole body */
 	S3_HTTP_UNREACHED,   /* no connection: nothing was sent */
+	S3_HTTP_NO_TUNNEL,   /* the proxy makes none; status is its answer */
 	S3_HTTP_UNTRUSTED,   /* the server's certificate, or its name */
 	S3_HTTP_BROKEN,	     /* the connection ended, or its bytes were wrong */
 	S3_HTTP_TIMEOUT,     /* one of the limits */

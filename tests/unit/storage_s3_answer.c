@@ -195,6 +195,32 @@ START_TEST(what_got_no_reply_says_so)
 }
 END_TEST
 
+/* What a proxy answers that is to make a tunnel to the server. */
+static const struct {
+	int status;
+	enum s3_verdict verdict;
+	enum err_code err;
+	const char *words;
+	const char *hint;
+} tunnels[] = {
+	{ 407, S3_FAILED, ERR_DENIED, "wants credentials of its own",
+	  "https_proxy" },
+	{ 403, S3_FAILED, ERR_DENIED, "does not let us through", "no_proxy" },
+	{ 405, S3_FAILED, ERR_DENIED, "(its status 405)", "no_proxy" },
+	{ 502, S3_AGAIN, ERR_BUSY, "the proxy cannot reach", "" },
+	{ 503, S3_AGAIN, ERR_BUSY, "(its status 503)", "" },
+};
+
+START_TEST(a_proxy_that_makes_no_tunnel_is_named)
+{
+	exchange.outcome = S3_HTTP_NO_TUNNEL;
+	ck_assert_int_eq(ask(tunnels[_i].status, ""), tunnels[_i].verdict);
+	ck_assert_int_eq(e.code, tunnels[_i].err);
+	ck_assert_msg(strstr(e.text, tunnels[_i].words) != NULL, "%s", e.text);
+	ck_assert_msg(strstr(e.hint, tunnels[_i].hint) != NULL, "%s", e.hint);
+}
+END_TEST
+
 START_TEST(waits_double_and_end_and_honour_the_server)
 {
 	const uint64_t most = UINT64_MAX - UINT64_MAX % 100001;
@@ -255,6 +281,8 @@ static void add_cases(TCase *t)
 	tcase_add_test(t, a_clock_that_is_off_is_measured);
 	tcase_add_loop_test(t, what_got_no_reply_says_so, 0,
 			    (int)(sizeof(ends) / sizeof(ends[0])));
+	tcase_add_loop_test(t, a_proxy_that_makes_no_tunnel_is_named, 0,
+			    (int)(sizeof(tunnels) / sizeof(tunnels[0])));
 	tcase_add_test(t, waits_double_and_end_and_honour_the_server);
 	tcase_add_test(t, lanes_grow_by_one_a_round_and_halve_once_a_second);
 }
