@@ -16,6 +16,8 @@ first `after` of them.  The kinds, with what else they take:
     reset       bytes: the same, with a TCP reset
     hang        seconds, and bytes for one in the middle of the reply's body;
                 without, it stands still before it reads the request's body
+    hold        it stands still until the rules are cleared, or until `meet`
+                of those that the rule struck do so
     slow        seconds (1) between one byte of the reply's body and the next
     wrong_bytes bytes: the offset in the reply's body where a bit is flipped
     wrong_etag, no_etag, wrong_checksum
@@ -33,13 +35,13 @@ first `after` of them.  The kinds, with what else they take:
 """
 import re
 
-FAULTS = {"error", "redirect", "truncate", "reset", "hang", "slow",
+FAULTS = {"error", "redirect", "truncate", "reset", "hang", "hold", "slow",
           "wrong_bytes", "wrong_etag", "no_etag", "wrong_checksum", "lost_reply",
           "dropped", "cut_body", "ok_error", "garbage", "bomb", "stale_list",
           "short_list", "endless_list", "no_continue"}
 WORDS = {"match", "next", "every", "after", "kind", "status", "code",
          "message", "retry_after", "early", "done", "region", "endpoint",
-         "bytes", "seconds", "reset", "hide", "keys"}
+         "bytes", "seconds", "reset", "hide", "keys", "meet"}
 STATUS = {"InternalError": 500, "BadGateway": 502, "SlowDown": 503,
           "ServiceUnavailable": 503, "AccessDenied": 403, "ExpiredToken": 400,
           "RequestTimeTooSkewed": 403, "InvalidAccessKeyId": 403,
@@ -70,6 +72,7 @@ class Fault:
         self.match = re.compile(rule.get("match", ""))
         self.seen = 0
         self.struck = 0
+        self.held, self.over = 0, False
         if rule["kind"] in ("error", "ok_error"):
             code = rule.setdefault("code", "InternalError")
             rule.setdefault("status", STATUS.get(code, 500))
@@ -94,6 +97,11 @@ class Fault:
         self.struck += hit
         return hit
 
+    def hold(self):
+        """Another one stands still by it."""
+        self.held += 1
+        self.over = self.over or self.held == self.rule.get("meet")
+
     def told(self):
         return {**self.rule, "number": self.number, "seen": self.seen,
                 "struck": self.struck}
@@ -112,6 +120,8 @@ class Faults:
         return self.made
 
     def clear(self):
+        for fault in self.rules:
+            fault.over = True
         self.rules = []
 
     def told(self):

@@ -330,10 +330,10 @@ class Connection:
         self.sock.sendall(data)
         self.sent += len(data)
 
-    def stand_still(self, seconds):
-        """So long, or until the client has gone."""
+    def stand_still(self, seconds, over=bool):
+        """So long, until it is over, or until the client has gone."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and not over():
             time.sleep(0.02)
             if isinstance(self.sock, ssl.SSLSocket):
                 continue
@@ -495,6 +495,10 @@ class Connection:
         kind = fault.kind if fault else None
         if kind == "hang" and fault.bytes is None:
             self.stand_still(fault.seconds or 3600)
+        if kind == "hold":
+            with self.s.lock:
+                fault.hold()
+            self.stand_still(3600, lambda: fault.over)
         if kind == "dropped":
             return 0, [], b""
         try:

@@ -68,9 +68,18 @@ static void tear_down(void)
 }
 
 /* The rests that are taken, of the thread that heals; while they are counted,
- * nobody waits for them. */
+ * nobody waits for them, and no other time passes for it: what is slow by
+ * itself need not rest. */
 static _Thread_local bool counts_rests;
 static int64_t rested_ms;
+static int64_t begun_ms;
+
+int64_t __real_clock_boot_ms(void);
+int64_t __wrap_clock_boot_ms(void);
+int64_t __wrap_clock_boot_ms(void)
+{
+	return counts_rests ? begun_ms + rested_ms : __real_clock_boot_ms();
+}
 
 void __real_clock_sleep_ms(int64_t ms);
 void __wrap_clock_sleep_ms(int64_t ms);
@@ -706,8 +715,9 @@ START_TEST(limits_are_kept)
 		struct heal_result r;
 
 		lose(urls[0], "data/");
-		counts_rests = true;
+		begun_ms = __real_clock_boot_ms();
 		rested_ms = 0;
+		counts_rests = true;
 		ck_ok(heal_run(urls[0], key, &o, &r, &e));
 		counts_rests = false;
 		ck_assert(r.sound);

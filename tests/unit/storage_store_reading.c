@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tests/support/store_backends.h"
 
 #define OBJECTS 40
@@ -306,6 +307,13 @@ START_TEST(what_others_remove_is_whole_or_gone)
 }
 END_TEST
 
+static void wait_until_struck(void)
+{
+	while (!strstr(s3_server_tell(&server, "{\"do\": \"faults\"}"),
+		       "\"struck\": 1"))
+		clock_sleep_ms(5);
+}
+
 static void *remove_slowly(void *arg)
 {
 	struct err ignored;
@@ -313,7 +321,8 @@ static void *remove_slowly(void *arg)
 	return store_remove(arg, "data/x", &ignored) ? arg : NULL;
 }
 
-/* Reading on until the removal has ended, for which the server takes long. */
+/* Reading on until the removal has ended, for which the server takes its time.
+ */
 START_TEST(what_is_read_while_it_is_removed_is_not_kept)
 {
 	static char bytes[400000];
@@ -326,18 +335,17 @@ START_TEST(what_is_read_while_it_is_removed_is_not_kept)
 	ck_ok(store_read(store, "data/x", 0, bytes, 10, &got, &e));
 	(void)s3_server_tell(&server,
 			     "{\"do\": \"fault\", \"match\": \"DeleteObject\","
-			     " \"kind\": \"hang\", \"seconds\": 0.5}");
+			     " \"kind\": \"hold\"}");
 	ck_assert_int_eq(pthread_create(&thread, NULL, remove_slowly, store),
 			 0);
-	while (!strstr(s3_server_tell(&server, "{\"do\": \"faults\"}"),
-		       "\"struck\": 1"))
-		continue;
-	ck_ok(store_read(store, "data/x", 10, bytes, 10, &got, &e));
+	wait_until_struck();
+	ck_assert_int_eq(store_read(store, "data/x", 10, bytes, 10, &got, &e),
+			 1);
+	(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
 	ck_assert_int_eq(pthread_join(thread, &failed), 0);
 	ck_assert_ptr_null(failed);
 	ck_assert_int_eq(store_read(store, "data/x", 20, bytes, 10, &got, &e),
 			 0);
-	(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
 	tear_down(S3);
 }
 END_TEST
@@ -349,11 +357,10 @@ START_TEST(small_objects_are_fetched_ahead_and_once)
 	set_up(S3);
 	put_objects(OBJECTS);
 	(void)s3_server_tell(&server, "{\"do\": \"counts\", \"reset\": true}");
-	/* Each takes long enough for others to be under way besides. */
+	/* None has an answer before three of them are under way. */
 	(void)s3_server_tell(&server,
 			     "{\"do\": \"fault\", \"match\": \"GetObject\", "
-			     "\"kind\": \"hang\", \"seconds\": 0.2, "
-			     "\"every\": 1}");
+			     "\"kind\": \"hold\", \"meet\": 3, \"every\": 1}");
 	ck_ok(store_list_reading(store, "k/", visit, &s, &e));
 	/* One request for each: of three objects 65536 bytes or more, which
 	 * store_get() asks for three times. */
@@ -364,6 +371,17 @@ START_TEST(small_objects_are_fetched_ahead_and_once)
 }
 END_TEST
 
+/* Until then nobody but who fetches ahead has asked for anything. */
+static int visit_once_struck(void *arg, const struct store_entry *entry,
+			     struct err *err)
+{
+	const struct seen *s = arg;
+
+	if (s->n == 0)
+		wait_until_struck();
+	return visit(arg, entry, err);
+}
+
 /* A fetch ahead that fails is nobody's concern; the reader asks again. */
 START_TEST(what_fails_ahead_is_asked_for_again)
 {
@@ -371,12 +389,15 @@ START_TEST(what_fails_ahead_is_asked_for_again)
 
 	set_up(S3);
 	put_objects(OBJECTS);
+	(void)s3_server_tell(&server, "{\"do\": \"counts\", \"reset\": true}");
 	(void)s3_server_tell(&server,
 			     "{\"do\": \"fault\", \"match\": \"GetObject\", "
 			     "\"kind\": \"error\", \"code\": \"AccessDenied\","
 			     " \"next\": 1, \"after\": 3}");
-	ck_ok(store_list_reading(store, "k/", visit, &s, &e));
+	ck_ok(store_list_reading(store, "k/", visit_once_struck, &s, &e));
 	ck_assert_uint_eq(s.n, OBJECTS);
+	ck_assert_int_eq(s3_server_count(&server, "403"), 1);
+	(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
 	tear_down(S3);
 }
 END_TEST
