@@ -303,7 +303,7 @@ static int try(struct engine_reading *x, const char *text,
 		}
 	}
 	/* Something else than a folder may be where it should be. */
-	if (x->n > 1 && (region_choice_is_away(why) ||
+	if (x->n > 1 && (region_choice_is_away(why, REGION_READ) ||
 			 (!is_open && why->code == ERR_USAGE))) {
 		leave_for(x, why, is_open);
 		return 0;

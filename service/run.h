@@ -62,6 +62,7 @@ struct run {
 	 * and why that is not the primary, or "". */
 	const struct resource_region *written;
 	char not_primary[300];
+	bool primary_opens; /* it does, but could not be written to */
 
 	struct catalog *catalog;
 	const struct config *config;
