@@ -661,6 +661,82 @@ START_TEST(what_is_held_stays_beside_it)
 }
 END_TEST
 
+/* ---- What goes on without it -------------------------------------------- */
+
+static int64_t done_in(struct run_frame *t, const char *step, const char *state,
+		       const char *regions)
+{
+	char sql[400];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "run = (SELECT max(id) FROM runs) AND step = '%s' AND "
+		       "state = '%s' AND region IN (%s)",
+		       step, state, regions);
+	return steps(t, sql);
+}
+
+/* Whether runs go elsewhere or fail: what the others hold is looked after. */
+START_TEST(the_others_are_looked_after)
+{
+	CLEANUP(run_done) struct run_frame t;
+	int64_t run;
+
+	for (int failover = 0; failover <= 1; failover++) {
+		if (failover)
+			declare(&t, "a", true);
+		else
+			begin(&t, false);
+		ck_assert_int_eq(day(&t, 2 * failover), RUN_SUCCEEDED);
+		move(&t, "a", "away");
+		ck_assert_int_eq(day(&t, 2 * failover + 1),
+				 failover ? RUN_PARTIAL : RUN_FAILED);
+		ck_assert_int_eq(done_in(&t, "verify", "succeeded", "'b', 'c'"),
+				 2);
+		ck_assert_int_eq(done_in(&t, "verify", "failed", "'a'"), 1);
+		ck_assert_int_eq(done_in(&t, "retain", "partial", "''"),
+				 failover);
+		ck_assert_int_eq(
+			frame_count(&t.f,
+				    "SELECT count(*) FROM checks WHERE run = "
+				    "(SELECT max(id) FROM runs) AND region IN "
+				    "('b', 'c') AND result = 'sound'"),
+			2);
+		/* Space comes back in them; the run says where it does not. */
+		run = run_attempt_of(&t, "Maintenance", "main", 0);
+		ck_assert_int_eq(run_do(&t, run), RUN_PARTIAL);
+		ck_assert_int_eq(done_in(&t, "gc", "succeeded", "'b', 'c'"), 2);
+		ck_assert_int_eq(done_in(&t, "gc", "failed", "'a'"), 1);
+		ck_assert_int_eq(steps(&t, "step = 'run' AND state = 'partial' "
+					   "AND message LIKE 'gc: region "
+					   "\"a\" of %'"),
+				 failover + 1);
+		move(&t, "away", "a");
+		run_clock(&t, 1700000000 + (2 * failover + 1) * DAY + 3600);
+		run = run_attempt_of(&t, "Maintenance", "main", 0);
+		ck_assert_int_eq(run_do(&t, run), RUN_SUCCEEDED);
+	}
+}
+END_TEST
+
+/* A source that is not protected any more loses nothing. */
+START_TEST(nothing_is_deleted_of_what_was_not_taken)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, false);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-within\":\"2d\"}}");
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	ck_assert_int_eq(day(&t, 20), RUN_FAILED);
+	move(&t, "away", "a");
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(day(&t, 21), RUN_SUCCEEDED);
+	ck_assert_int_lt(run_counts(&t, "b").live, 3);
+}
+END_TEST
+
 /* ---- Drills ------------------------------------------------------------- */
 
 static enum run_state drill(struct run_frame *t, const char *more)
@@ -777,6 +853,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_an_earlier_attempt_had_published_goes);
 	tcase_add_test(tc, what_was_published_elsewhere_goes);
 	tcase_add_test(tc, what_is_held_stays_beside_it);
+	tcase_add_test(tc, the_others_are_looked_after);
+	tcase_add_test(tc, nothing_is_deleted_of_what_was_not_taken);
 	tcase_add_test(tc, a_drill_does_without);
 	tcase_add_test(tc, a_drill_takes_the_newest_that_is_left);
 }
