@@ -40,6 +40,7 @@ static void set_text(struct err *e, enum err_code code, const char *fmt,
 {
 	e->code = code;
 	e->sys = 0;
+	e->of_store = false;
 	e->hint[0] = '\0';
 	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
 }

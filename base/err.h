@@ -17,6 +17,8 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 
 /*
@@ -47,6 +49,7 @@ enum err_code {
 struct err {
 	enum err_code code;
 	int sys;	/* errno when the system reported it, else 0 */
+	bool of_store;	/* a store refused (storage/stores/store.h), no other */
 	char text[600]; /* one clause; user strings quoted and escaped */
 	char hint[240]; /* what to do, or "" */
 };

@@ -145,6 +145,26 @@ int catalog_newest(struct catalog *c, const char *repository,
 		   const char *source, catalog_newest_visit *visit, void *arg,
 		   struct err *e) NONNULL(1, 4, 6) MUST_CHECK;
 
+/*
+ * A snapshot that an attempt began in a region and never acknowledged, while
+ * its occurrence, or the same run, ended with another one of that source.
+ */
+struct catalog_double {
+	int64_t run;
+	const char *source, *region, *snapshot;
+	struct instant started;
+	const char *again, *again_in; /* that one, and the region it went to */
+};
+typedef int catalog_double_visit(void *arg, const struct catalog_double *d,
+				 struct err *e);
+/*
+ * Among the repository's last few thousand runs that have ended, and the run
+ * `now` itself.
+ */
+int catalog_doubles(struct catalog *c, const char *repository, int64_t now,
+		    catalog_double_visit *visit, void *arg, struct err *e)
+	NONNULL(1, 2, 4, 6) MUST_CHECK;
+
 /* ---- Regions, checks, drills -------------------------------------------- */
 
 struct catalog_region {

@@ -27,10 +27,12 @@ struct engine_reading {
 	struct candidate *all;
 	size_t *order;
 	size_t n, next;
-	bool asked; /* the daemon, for what it knows */
-	const struct candidate *opened;
-	struct err first; /* of the region that was asked first */
-	char why[400];	  /* what was wrong with those before, or "" */
+	bool asked;			/* the daemon, for what it knows */
+	const struct candidate *tried;	/* last */
+	const struct candidate *opened; /* last: what is read */
+	struct err first;		/* of the region that was asked first */
+	char why[500];	/* what was wrong with those before, or "" */
+	char none[500]; /* and with all of them */
 };
 
 void engine_reading_free(struct engine_reading *x)
@@ -197,20 +199,31 @@ static const char *name_of(const struct candidate *c)
 	return c->region ? c->region->name : "";
 }
 
+/* "region "here" lacks it (there is no snapshot "3f2a")", after others. */
+static void add_why(char out[500], const char *region, const char *what,
+		    const char *text, int room)
+{
+	const size_t used = strlen(out);
+
+	(void)snprintf(out + used, 500 - used, "%sregion \"%s\" %s (%.*s)",
+		       used ? "; " : "", region, what, room, text);
+}
+
 static void leave_for(struct engine_reading *x, const struct err *why,
 		      bool is_open)
 {
-	const size_t used = strlen(x->why);
 	const char *what = why->code == ERR_CORRUPT ? "is damaged"
 			   : is_open && why->code == ERR_NOT_FOUND ? "lacks it"
 			   : is_open ? "cannot be read"
 				     : "cannot be reached";
+	const char *region = name_of(x->tried);
 
+	/* Whatever there is of the others, the first is told whole. */
+	add_why(x->none, region, what, why->text,
+		x->first.code == ERR_NONE ? 280 : 60);
 	if (x->first.code == ERR_NONE)
 		x->first = *why;
-	(void)snprintf(x->why + used, sizeof(x->why) - used,
-		       "%sregion \"%s\" %s (%.240s)", used ? "; " : "",
-		       name_of(x->opened), what, why->text);
+	add_why(x->why, region, what, why->text, 240);
 }
 
 void engine_reading_leave(struct engine_reading *x, const struct err *why)
@@ -279,7 +292,7 @@ static void tell_behind(const struct engine_reading *x, struct instant received)
 static int open_one(struct engine_reading *x, struct repository **ret,
 		    struct err *e)
 {
-	const struct resource_region *r = x->opened->region;
+	const struct resource_region *r = x->tried->region;
 
 	return repository_open(r ? r->url : args_text(x->call->args, "repo"),
 			       x->key, ret, e);
@@ -303,7 +316,7 @@ static int try(struct engine_reading *x, const char *text,
 		}
 	}
 	/* Something else than a folder may be where it should be. */
-	if (x->n > 1 && (region_choice_is_away(why) ||
+	if (x->n > 1 && (region_choice_is_away(why, REGION_READ) ||
 			 (!is_open && why->code == ERR_USAGE))) {
 		leave_for(x, why, is_open);
 		return 0;
@@ -317,13 +330,16 @@ const char *engine_reading_other(const struct engine_reading *x)
 	return x->next < x->n ? name_of(&x->all[x->order[x->next]]) : NULL;
 }
 
-/* None is left: what the first said, and who was asked besides. */
+/* None is left: what was wrong with each; the first says of what kind. */
 static int give_up(const struct engine_reading *x, struct err *e)
 {
 	if (x->first.code == ERR_NONE)
 		return err_set(e, ERR_NOT_FOUND, "there is no other region");
 	*e = x->first;
-	if (x->n > 1 && !e->hint[0])
+	if (x->n == 1)
+		return -1;
+	(void)snprintf(e->text, sizeof(e->text), "%s", x->none);
+	if (!e->hint[0])
 		return err_hint(e,
 				"none of the %zu regions of %s could give "
 				"it: \"snapctl region status\"",
@@ -367,7 +383,7 @@ int engine_reading_open(struct engine_reading *x, const char *text,
 			return -1;
 		if (x->next == x->n)
 			return give_up(x, e);
-		x->opened = &x->all[x->order[x->next++]];
+		x->tried = &x->all[x->order[x->next++]];
 		if (ret_snapshot) {
 			repository_snapshot_done(ret_snapshot);
 			manifest_init(&ret_snapshot->manifest);
@@ -376,6 +392,7 @@ int engine_reading_open(struct engine_reading *x, const char *text,
 		if (found < 0)
 			return -1;
 		if (found) {
+			x->opened = x->tried;
 			tell(x);
 			if (is_latest)
 				tell_behind(x, ret_snapshot->received);

@@ -277,7 +277,8 @@ static int open_both(struct diffing *x, bool live, struct err *e)
 		if (!other || engine_snapshot(x->call, x->repository, other,
 					      second, e) == 0)
 			return 0;
-		if (!region_choice_is_away(e) || !engine_reading_other(reading))
+		if (!region_choice_is_away(e, REGION_READ) ||
+		    !engine_reading_other(reading))
 			return -1;
 		engine_reading_leave(reading, e);
 		repository_close(x->repository);

@@ -451,7 +451,7 @@ static int look(struct promoting *p, struct err *e)
 	    replicate_compare(there, here, see, p, NULL, &why) == 0 &&
 	    pass_on_deletions(there, here, &why) == 0)
 		return 0;
-	if (!region_choice_is_away(&why) && why.code != ERR_USAGE) {
+	if (!region_choice_is_away(&why, REGION_OPEN_TO_WRITE)) {
 		*e = why;
 		return -1;
 	}

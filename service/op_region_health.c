@@ -89,6 +89,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	json_kv_bool(j, "primary", r->primary);
 	json_kv_bool(j, "answers", !fact.failed);
 	json_kv_bool(j, "sound", !fact.damaged);
+	json_kv_bool(j, "writable", !fact.unwritable[0]);
 	json_kv_double(j, "failures", (double)fact.failures / 1000);
 	json_kv_int(j, "latency_ms", fact.latency_ms);
 	write_moment(j, "answered", r->seen_ok);
@@ -121,9 +122,9 @@ static int health(struct operation_call *call, struct err *e)
 	return 0;
 }
 
-#define HEALTH_VIEW                                                           \
-	"region primary:yesno answers:yesno sound:yesno failures latency_ms " \
-	"answered:age failed:age message"
+#define HEALTH_VIEW                                                      \
+	"region primary:yesno answers:yesno sound:yesno writable:yesno " \
+	"failures latency_ms answered:age failed:age message"
 
 static const struct operation_param params[] = {
 	{ .name = "repository",
@@ -148,7 +149,8 @@ const struct operation op_region_health_rows[] = {
 	  .summary = "show how well each region answered the service",
 	  .help = "What is known from the service's own runs, and nothing is "
 		  "asked now: whether the last contact succeeded, whether the "
-		  "last check was sound, the share of the last dozen contacts "
+		  "last check was sound, whether the last try to write to it "
+		  "succeeded, the share of the last dozen contacts "
 		  "that failed, how long one takes, and what is newest there. "
 		  "When the primary region is away, this decides which other "
 		  "one is read.",

@@ -7,6 +7,7 @@
 
 #include "service/catalog_keep.h"
 #include "service/op_status_internal.h"
+#include "service/region_health.h"
 
 struct region_newest {
 	const char *region;
@@ -248,6 +249,20 @@ static const char *primary_hint(const struct status *s, const char *repository)
 			 "promote\" makes another the primary";
 }
 
+/* Until a snapshot gets there again, whether or not it can be read. */
+static void tell_unwritable(struct status *s, const struct catalog_region *r,
+			    const struct region_fact *fact)
+{
+	char text[400];
+
+	(void)snprintf(text, sizeof(text),
+		       "region %s of %s cannot be written to: %s", r->region,
+		       r->repository, fact->unwritable);
+	op_status_problem(s, text,
+			  r->primary ? primary_hint(s, r->repository) : NULL);
+	s->troubled++;
+}
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -261,6 +276,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 		s, r->repository, r->region);
 	struct collections collections = { .failed = false };
 	const bool down = instant_compare(r->failed, r->seen_ok) > 0;
+	struct region_fact fact = { .unwritable = "" };
 	bool damaged = false;
 
 	if (catalog_newest(s->call->catalog, r->repository, NULL,
@@ -274,7 +290,12 @@ static int write_region(void *arg, const struct catalog_region *r,
 	json_kv_str(j, "repository", r->repository);
 	json_kv_str(j, "region", r->region);
 	json_kv_bool(j, "primary", r->primary);
-	json_kv_str(j, "state", down ? "failed" : damaged ? "damaged" : "ok");
+	(void)region_health_read(r->inventory_json, &fact);
+	json_kv_str(j, "state",
+		    down		 ? "failed"
+		    : damaged		 ? "damaged"
+		    : fact.unwritable[0] ? "read-only"
+					 : "ok");
 	op_status_moment(j, "newest", newest.newest);
 	write_lag(s, r);
 	write_collections(j, &collections);
@@ -284,6 +305,8 @@ static int write_region(void *arg, const struct catalog_region *r,
 		tell_uncollected(s, &collections, collects);
 	if (damaged)
 		tell_damage(s, r);
+	if (fact.unwritable[0] && !down)
+		tell_unwritable(s, r, &fact);
 	if (down) {
 		char text[400];
 

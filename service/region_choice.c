@@ -46,18 +46,28 @@ void region_choice_order(const struct region_fact *facts, size_t n,
 	}
 }
 
-bool region_choice_is_away(const struct err *why)
+/* The table of the header. */
+static const struct {
+	enum err_code code;
+	bool uses[REGION_WRITE + 1];
+} away[] = {
+	{ ERR_BUSY, { true, true, true } },
+	{ ERR_IO, { true, true, true } },
+	{ ERR_DENIED, { true, true, true } },
+	{ ERR_NOT_FOUND, { true, true, true } },
+	{ ERR_FULL, { false, true, true } },
+	{ ERR_CORRUPT, { true, true, false } },
+	{ ERR_USAGE, { false, true, false } },
+};
+
+bool region_choice_is_away(const struct err *why, enum region_use use)
 {
-	switch (why->code) {
-	case ERR_BUSY:
-	case ERR_CORRUPT:
-	case ERR_DENIED:
-	case ERR_IO:
-	case ERR_NOT_FOUND:
-		return true;
-	default:
+	if (use == REGION_WRITE && !why->of_store)
 		return false;
-	}
+	for (size_t i = 0; i < sizeof(away) / sizeof(away[0]); i++)
+		if (away[i].code == why->code)
+			return away[i].uses[use];
+	return false;
 }
 
 void region_choice_learn(struct region_fact *io, bool is_first, int64_t took_ms)

@@ -1,9 +1,11 @@
 #include "service/region_health.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "service/catalog_keep.h"
 
 bool region_health_read(const char *json, struct region_fact *ret)
@@ -11,6 +13,8 @@ bool region_health_read(const char *json, struct region_fact *ret)
 	json_t *value = json_loads(json, 0, NULL);
 	const json_t *failures = json_object_get(value, "failures");
 	const json_t *latency = json_object_get(value, "latency_ms");
+	const char *unwritable = json_string_value(
+		json_object_get(value, "unwritable"));
 	const bool known = json_is_integer(failures) &&
 			   json_integer_value(failures) >= 0 &&
 			   json_integer_value(failures) <= 1000;
@@ -20,6 +24,8 @@ bool region_health_read(const char *json, struct region_fact *ret)
 	if (known && json_is_integer(latency) &&
 	    json_integer_value(latency) >= 0)
 		ret->latency_ms = (int64_t)json_integer_value(latency);
+	(void)snprintf(ret->unwritable, sizeof(ret->unwritable), "%s",
+		       unwritable ? unwritable : "");
 	json_decref(value);
 	return known;
 }
@@ -27,8 +33,22 @@ bool region_health_read(const char *json, struct region_fact *ret)
 int region_health_write(const struct region_fact *fact, struct buf *out,
 			struct err *e)
 {
-	return buf_addf(out, e, "{\"failures\":%u,\"latency_ms\":%lld}",
-			fact->failures, (long long)fact->latency_ms);
+	size_t n = strlen(fact->unwritable);
+	struct json j;
+
+	/* It may have been cut within a character. */
+	while (!text_is_utf8(fact->unwritable, n))
+		n--;
+	json_init(&j, json_to_buf, out);
+	json_begin_object(&j);
+	json_kv_uint(&j, "failures", fact->failures);
+	json_kv_int(&j, "latency_ms", fact->latency_ms);
+	if (n) {
+		json_key(&j, "unwritable");
+		json_strn(&j, fact->unwritable, n);
+	}
+	json_end_object(&j);
+	return json_finish(&j, e);
 }
 
 struct known {

@@ -1,6 +1,6 @@
 /*
- * How well a region answers, as the catalog keeps it: a JSON object in the
- * region's row.
+ * How well a region answers, and why it could not be written to, as the
+ * catalog keeps it: a JSON object in the region's row.
  */
 #ifndef SERVICE_REGION_HEALTH_H
 #define SERVICE_REGION_HEALTH_H
@@ -13,7 +13,8 @@
 #include "service/catalog.h"
 #include "service/region_choice.h"
 
-/* Whether the text tells of any contact; if so, failures and latency. */
+/* Whether the text tells of any contact; if so, failures and latency.  Why it
+ * could not be written to in any case. */
 bool region_health_read(const char *json, struct region_fact *ret)
 	NONNULL(1, 2);
 /*

@@ -56,6 +56,7 @@ enum render_colour render_state_colour(const char *state)
 		{ "cancelled", COLOUR_YELLOW },
 		{ "failed", COLOUR_RED },
 		{ "damaged", COLOUR_RED },
+		{ "read-only", COLOUR_RED },
 		{ "unprotected", COLOUR_RED },
 		{ "unreadable", COLOUR_RED },
 		{ "running", COLOUR_BLUE },

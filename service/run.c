@@ -218,8 +218,9 @@ static int perform_all(struct run *r, const struct run_step *steps, size_t n,
 {
 	enum run_state ignored;
 
-	for (size_t i = 0; i < n && !t->failed; i++)
-		if ((steps[i].for_each_source
+	for (size_t i = 0; i < n; i++)
+		if ((!t->failed || steps[i].in_any_case) &&
+		    (steps[i].for_each_source
 			     ? perform_for_sources(r, &steps[i], t, e)
 			     : perform_one(r, &steps[i], 0, NULL, t, &ignored,
 					   e)) < 0)

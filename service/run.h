@@ -11,6 +11,13 @@
  * that succeeded is not done again.  A source whose step failed is left out
  * of the steps after it; the others go on.
  *
+ * After an essential one failed, for all sources or the run as a whole, only
+ * what has nothing to do with it is done still: while the primary region is
+ * away, and runs are not to go elsewhere, what the others hold is verified all
+ * the same, or the promise that all of it is read in time would break with it.
+ * What is retained is not judged then: of a source that is not protected any
+ * more nothing is deleted.
+ *
  * To add a step: write step_<name>.c with its function, name it in
  * service/step.h, and put a row into run_steps.c at its place.
  *
@@ -62,6 +69,7 @@ struct run {
 	 * and why that is not the primary, or "". */
 	const struct resource_region *written;
 	char not_primary[300];
+	bool primary_opens; /* it does, but could not be written to */
 
 	struct catalog *catalog;
 	const struct config *config;
@@ -96,6 +104,8 @@ struct run_step {
 	bool for_each_source;
 	/* Whether its failure alone makes the run failed, not partial. */
 	bool essential;
+	/* Whether it is done when the run has failed by then, too. */
+	bool in_any_case;
 	run_function *act;
 };
 

@@ -26,6 +26,7 @@ struct known {
 	const char *region;
 	struct instant seen_ok, failed, listed;
 	struct region_fact fact;
+	char message[600];
 	bool is_first;
 };
 
@@ -39,34 +40,79 @@ static int recall(void *arg, const struct catalog_region *row,
 	k->seen_ok = row->seen_ok;
 	k->failed = row->failed;
 	k->listed = row->listed;
+	(void)snprintf(k->message, sizeof(k->message), "%s", row->message);
 	k->is_first = !region_health_read(row->inventory_json, &k->fact);
 	return 0;
+}
+
+/* What is known of the region; zeros when nothing is. */
+static int know(struct run *r, const struct resource_region *region,
+		struct known *ret, struct err *e)
+{
+	*ret = (struct known){ .region = region->name, .is_first = true };
+	return catalog_regions(r->catalog, r->repository->name, recall, ret,
+			       e) < 0
+		       ? -1
+		       : 0;
+}
+
+static int put(struct run *r, const struct resource_region *region,
+	       const struct known *k, struct err *e)
+{
+	struct catalog_region row = { .repository = r->repository->name,
+				      .region = region->name,
+				      .url = region->url,
+				      .primary = region->primary,
+				      .seen_ok = k->seen_ok,
+				      .failed = k->failed,
+				      .message = k->message,
+				      .listed = k->listed };
+	CLEANUP(buf_done) struct buf health;
+
+	buf_init(&health, 2048);
+	if (region_health_write(&k->fact, &health, e) < 0)
+		return -1;
+	row.inventory_json = buf_str(&health);
+	return catalog_region_put(r->catalog, &row, e) < 0 ? -1 : 0;
 }
 
 /* Note how the region answered; why NULL when it did. */
 static int note(struct run *r, const struct resource_region *region,
 		const struct err *why, int64_t took_ms, struct err *e)
 {
-	struct known known = { .region = region->name, .is_first = true };
-	struct catalog_region row = { .repository = r->repository->name,
-				      .region = region->name,
-				      .url = region->url,
-				      .primary = region->primary };
-	CLEANUP(buf_done) struct buf health;
+	struct known k;
 
-	buf_init(&health, 256);
-	if (catalog_regions(r->catalog, r->repository->name, recall, &known,
-			    e) < 0)
+	if (know(r, region, &k, e) < 0)
 		return -1;
-	region_choice_learn(&known.fact, known.is_first, why ? -1 : took_ms);
-	if (region_health_write(&known.fact, &health, e) < 0)
+	region_choice_learn(&k.fact, k.is_first, why ? -1 : took_ms);
+	if (why)
+		k.failed = clock_now();
+	else
+		k.seen_ok = clock_now();
+	(void)snprintf(k.message, sizeof(k.message), "%s",
+		       why ? why->text : "");
+	return put(r, region, &k, e);
+}
+
+/* Note why it cannot be written to; NULL: it can. */
+static int note_writing(struct run *r, const struct resource_region *region,
+			const struct err *why, struct err *e)
+{
+	struct known k;
+
+	if (know(r, region, &k, e) < 0)
 		return -1;
-	row.seen_ok = why ? known.seen_ok : clock_now();
-	row.failed = why ? clock_now() : known.failed;
-	row.message = why ? why->text : "";
-	row.listed = known.listed;
-	row.inventory_json = buf_str(&health);
-	return catalog_region_put(r->catalog, &row, e) < 0 ? -1 : 0;
+	if (!why && !k.fact.unwritable[0])
+		return 0;
+	(void)snprintf(k.fact.unwritable, sizeof(k.fact.unwritable), "%.199s",
+		       why ? why->text : "");
+	return put(r, region, &k, e);
+}
+
+int run_region_wrote(struct run *r, const struct resource_region *region,
+		     struct err *e)
+{
+	return note_writing(r, region, NULL, e);
 }
 
 int run_region_key(const struct run *r, struct keyring_credential **ret,
@@ -116,13 +162,31 @@ int run_region_open(struct run *r, const struct resource_region *region,
 
 /* ---- When the primary is away ------------------------------------------- */
 
-static int open_another(struct run *r, const struct err *why,
-			struct repository **ret)
+static bool may_leave(const struct run *r)
+{
+	return r->repository->repository.failover && r->schedule && !r->drill;
+}
+
+/* Of those after the one that is left, in the order of replicateTo. */
+static size_t first_to_try(const struct run *r,
+			   const struct resource_region *left)
 {
 	const struct resource_texts *names =
 		&r->schedule->schedule.replicate_to;
 
-	for (size_t i = 0; i < names->count; i++) {
+	for (size_t i = 0; !left->primary && i < names->count; i++)
+		if (strcmp(names->items[i], left->name) == 0)
+			return i + 1;
+	return 0;
+}
+
+static int open_another(struct run *r, const struct resource_region *left,
+			const struct err *why, struct repository **ret)
+{
+	const struct resource_texts *names =
+		&r->schedule->schedule.replicate_to;
+
+	for (size_t i = first_to_try(r, left); i < names->count; i++) {
 		const struct resource_region *region = resource_region(
 			r->repository, names->items[i]);
 		struct err ignored = { 0 };
@@ -131,12 +195,14 @@ static int open_another(struct run *r, const struct err *why,
 		    run_region_open(r, region, ret, &ignored) < 0)
 			continue;
 		r->written = region;
-		(void)snprintf(r->not_primary, sizeof(r->not_primary), "%.299s",
-			       why->text);
+		if (left->primary)
+			(void)snprintf(r->not_primary, sizeof(r->not_primary),
+				       "%.299s", why->text);
 		log_event(LOG_LEVEL_WARN,
-			  "the run writes to region %s, as the primary is "
-			  "away: %s",
-			  region->name, why->text);
+			  "the run writes to region %s, as region %s %s: %s",
+			  region->name, left->name,
+			  r->primary_opens ? "cannot be written to" : "is away",
+			  why->text);
 		return 0;
 	}
 	return -1;
@@ -152,10 +218,21 @@ int run_region_written(struct run *r, struct repository **ret, struct err *e)
 		r->written = region;
 		return 0;
 	}
-	/* Something else than a folder may be where it should be. */
-	if (!region->primary || !r->repository->repository.failover ||
-	    !r->schedule || r->drill ||
-	    (e->code != ERR_USAGE && !region_choice_is_away(e)))
+	if (!region->primary || !may_leave(r) ||
+	    !region_choice_is_away(e, REGION_OPEN_TO_WRITE))
 		return -1;
-	return open_another(r, e, ret);
+	return open_another(r, region, e, ret);
+}
+
+int run_region_leave(struct run *r, const struct err *why,
+		     struct repository **ret, struct err *e)
+{
+	const struct resource_region *left = r->written;
+
+	if (!left || !may_leave(r) || !region_choice_is_away(why, REGION_WRITE))
+		return 0;
+	if (note_writing(r, left, why, e) < 0)
+		return -1;
+	r->primary_opens = r->primary_opens || left->primary;
+	return open_another(r, left, why, ret) == 0;
 }

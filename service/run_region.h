@@ -35,6 +35,19 @@ int run_region_key(const struct run *r, struct keyring_credential **ret,
 int run_region_written(struct run *r, struct repository **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 
+/*
+ * After writing to r->written failed with *why: what was begun there is begun
+ * anew in another region, if that helps (region_choice.h), the Repository says
+ * `failover`, and the next of replicateTo opens, which is r->written then.  1,
+ * or 0 when the failure stands; -1 when the catalog failed.
+ */
+int run_region_leave(struct run *r, const struct err *why,
+		     struct repository **ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+/* A snapshot is there: the region can be written to, again if it could not. */
+int run_region_wrote(struct run *r, const struct resource_region *region,
+		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+
 /* The region that is written first. */
 const struct resource_region *run_region_primary(const struct run *r) NONNULL(1)
 	RETURNS_NONNULL;

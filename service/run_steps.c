@@ -15,7 +15,7 @@ static const struct run_step schedule[] = {
 	{ "snapshot", .for_each_source = true, .essential = true,
 	  .act = step_snapshot },
 	{ "replicate", .act = step_replicate },
-	{ "verify", .act = step_verify },
+	{ "verify", .in_any_case = true, .act = step_verify },
 	{ "retain", .act = step_retain },
 	{ "report", .act = step_report },
 };

@@ -32,6 +32,7 @@
 #include "service/catalog_keep.h"
 #include "service/engine.h"
 #include "service/mirror.h"
+#include "service/run_double.h"
 #include "service/run_region.h"
 #include "service/step.h"
 #include "storage/replicate.h"
@@ -385,6 +386,9 @@ static int conclude(struct copying *x, struct instant started,
 		return -1;
 	if (record(x, started, why, &details, e) < 0)
 		return -1;
+	if (!why && x->result.copied &&
+	    run_region_wrote(x->run, x->region, e) < 0)
+		return -1;
 	if (!why && !x->result.failed)
 		return 1;
 	if (!*message)
@@ -445,6 +449,8 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 
 	if (run_region_open(t->run, region, &from, &why) < 0)
 		return NOTHING_MISSED;
+	if (run_double_retire(t->run, region, from, e) < 0)
+		return -1;
 	x.from = from;
 	failed = catch_up(&x, region, &missed, &why) < 0;
 	if (missed == 0 && !failed)
@@ -460,7 +466,32 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 			e);
 }
 
-/* The primary is away: should it be back, it is brought up to date now. */
+/*
+ * What the primary has, and the region that the run goes by lacks: of sources
+ * that were taken before the primary could not be written to any more.
+ */
+static int take_along(struct copying *x, struct err *e)
+{
+	const struct resource_region *there = x->region;
+	struct repository *const from = x->from;
+	struct repository *const to = x->to;
+	int failed;
+
+	x->region = x->run->written;
+	x->from = to;
+	x->to = from;
+	failed = copy(x, NULL, 0, e);
+	x->region = there;
+	x->from = from;
+	x->to = to;
+	x->result = (struct replicate_result){ .copied = 0 };
+	return failed;
+}
+
+/*
+ * The primary is away, or cannot be written to: should that be over, it is
+ * brought up to date now.
+ */
 static int serve_primary(struct step *t, struct err *e)
 {
 	struct run *r = t->run;
@@ -472,15 +503,20 @@ static int serve_primary(struct step *t, struct err *e)
 	const struct instant started = clock_now();
 	struct err why = { 0 };
 	size_t missed = 0;
-	const bool failed = run_region_open(r, x.region, &x.to, &why) < 0 ||
-			    catch_up(&x, r->written, &missed, &why) < 0 ||
-			    measure(&x, &why) < 0;
+	const bool is_away = run_region_open(r, x.region, &x.to, &why) < 0;
+	bool failed;
 
+	if (!is_away && run_double_retire(r, x.region, x.to, e) < 0)
+		return -1;
+	failed = is_away || take_along(&x, &why) < 0 ||
+		 catch_up(&x, r->written, &missed, &why) < 0 ||
+		 measure(&x, &why) < 0;
 	if (!failed)
 		return conclude(&x, started, NULL, t->result->message, e);
 	(void)snprintf(t->result->message, sizeof(t->result->message),
-		       "the primary is away, and snapshots went to region "
-		       "%.63s: %.150s",
+		       "the primary %s, and snapshots went to region %.63s: "
+		       "%.150s",
+		       is_away ? "is away" : "cannot be written to",
 		       r->written->name, why.text);
 	return conclude(&x, started, &why, t->result->message, e);
 }
@@ -510,6 +546,8 @@ static int do_primary(struct step *t, struct err *e)
 		t->served += one > 0;
 		return one < 0 ? -1 : 0;
 	}
+	if (run_double_retire(t->run, r->written, t->from, e) < 0)
+		return -1;
 	for (size_t i = 0; i < r->schedule->schedule.replicate_to.count; i++) {
 		const struct resource_region *region = other_region(r, i);
 

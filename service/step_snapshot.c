@@ -47,6 +47,7 @@ struct taking {
 	struct driver driver;
 	struct instant held_at;
 	struct own_folders own;
+	bool stays; /* not looked for where it was begun before */
 	struct manifest about;
 	struct notes notes;
 	struct notes left_out;
@@ -303,7 +304,8 @@ static int find_elsewhere(struct taking *x, const struct run_snapshot *begun,
 	struct err why = { 0 };
 	int found;
 
-	if (!there || run_region_open(x->run, there, &x->repository, &why) < 0)
+	if (!there || x->stays ||
+	    run_region_open(x->run, there, &x->repository, &why) < 0)
 		return 0;
 	x->run->written = there;
 	found = find_made(x, begun->id, e);
@@ -314,7 +316,7 @@ static int find_elsewhere(struct taking *x, const struct run_snapshot *begun,
 	x->run->written = here;
 	repository_close(x->repository);
 	x->repository = own;
-	return found;
+	return found < 0 && e->of_store ? 0 : found;
 }
 
 static int find_begun(struct taking *x, struct err *e)
@@ -375,6 +377,7 @@ static int take_fresh(struct taking *x, struct err *e)
 
 		(void)err_set(e, why.code, "%.290s; %.290s", why.text,
 			      after_failure(x)->text);
+		e->of_store = why.of_store;
 	}
 	if (failed)
 		return -1;
@@ -419,7 +422,8 @@ static int record(struct taking *x, struct err *e)
 
 	if (mirror_snapshot(r->catalog, &origin, &x->snapshot, e) < 0 ||
 	    mirror_copy(r->catalog, r->repository->name, r->written->name,
-			&x->snapshot, x->snapshot.received, e) < 0)
+			&x->snapshot, x->snapshot.received, e) < 0 ||
+	    run_region_wrote(r, r->written, e) < 0)
 		return -1;
 	return run_snapshot_end(
 		r, x->declared->name, x->snapshot.manifest.snapshot,
@@ -475,8 +479,10 @@ static void tell_message(struct taking *x, bool found,
 			       "an earlier attempt had taken it");
 	else if (x->run->not_primary[0])
 		(void)snprintf(result->message, sizeof(result->message),
-			       "in region %.63s, as the primary is away",
-			       x->run->written->name);
+			       "in region %.63s, as the primary %s",
+			       x->run->written->name,
+			       x->run->primary_opens ? "cannot be written to"
+						     : "is away");
 	else
 		tell_drift(x, result);
 }
@@ -555,6 +561,45 @@ static void keep(struct taking *x)
 		log_failure(LOG_LEVEL_WARN, "cache", &e);
 }
 
+/* 1 when an earlier attempt had taken it, 0 when it was taken now, -1. */
+static int settle(struct taking *x, struct err *e)
+{
+	const int found = find_begun(x, e);
+
+	return found < 0 || (found == 0 && take_fresh(x, e) < 0) ||
+			       lock(x, e) < 0 || record(x, e) < 0
+		       ? -1
+		       : found;
+}
+
+/*
+ * As settle(), and once more in the next region where writing to this one
+ * failed (the table in region_choice.h).  It may be there all the same, and
+ * only the answer was lost: then it is that.  Where that cannot be settled, or
+ * asked for, what is there is deleted when the region is back (run_double.h).
+ */
+static int settle_anywhere(struct taking *x, struct err *e)
+{
+	struct run *r = x->run;
+	const struct resource *source = x->declared;
+
+	for (bool moved = false;; moved = true) {
+		struct repository *other = NULL;
+		const int found = settle(x, e);
+		struct err why;
+
+		if (found >= 0)
+			return found;
+		why = *e;
+		if (run_region_leave(r, &why, &other, e) <= 0)
+			return -1;
+		taking_done(x);
+		taking_init(x, r, source);
+		x->repository = other;
+		x->stays = moved;
+	}
+}
+
 int step_snapshot(struct run *r, const struct resource *source,
 		  struct run_result *result, struct err *e)
 {
@@ -565,9 +610,8 @@ int step_snapshot(struct run *r, const struct resource *source,
 	taking_init(&x, r, source);
 	if (run_region_written(r, &x.repository, e) < 0)
 		return -1;
-	found = find_begun(&x, e);
-	if (found < 0 || (found == 0 && take_fresh(&x, e) < 0) ||
-	    lock(&x, e) < 0 || record(&x, e) < 0) {
+	found = settle_anywhere(&x, e);
+	if (found < 0) {
 		(void)!write_details(&x, false, &result->details, &ignored);
 		return -1;
 	}

@@ -419,7 +419,8 @@ static int try_link(struct walk *w, const struct entry *en, const char *name,
 	there = restore_look(w->top, name, &old, e);
 	if (there < 0)
 		return -1;
-	if (there && w->o->overwrite == RESTORE_NEVER)
+	if (there && w->o->overwrite == RESTORE_NEVER &&
+	    !restore_is_unfinished(&old, en))
 		return 0;
 	if (there && old.st_dev == place->dev && old.st_ino == place->ino)
 		return 1;

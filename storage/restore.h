@@ -12,7 +12,9 @@
  * specials; workers (one a core) fetch chunks and write files.  Neighbouring
  * small files go to a worker together, because they share chunks.  A folder
  * gets its times, owner and mode after the last of its files; until then its
- * mode is 01700, by which the run after an interrupted one knows it.
+ * mode is 01700, by which the run after an interrupted one knows it.  So it is
+ * with a file, and 01600: it gets its time, and then its mode, when its content
+ * is durable.
  */
 #ifndef STORAGE_RESTORE_H
 #define STORAGE_RESTORE_H
@@ -28,8 +30,9 @@
 enum restore_overwrite {
 	RESTORE_CHANGED, /* when size or mtime, as far as kept there, differ */
 	RESTORE_ALWAYS,
-	/* Nor what belongs to it.  A name that is missing is linked to one of
-	 * its group that is there only when that is as it was. */
+	/* Nor what belongs to it, but for files that a restore began and did
+	 * not finish.  A name that is missing is linked to one of its group
+	 * that is there only when that is as it was. */
 	RESTORE_NEVER,
 };
 
@@ -89,7 +92,8 @@ struct restore_result {
  * ERR_BUSY of a store that does not answer any more among them.
  * Durable (syncfs) when 0.  Whenever the power goes, no file has both its size
  * and its mtime without its content, whatever the file system: the next run
- * goes by them, and begins again with what had no time yet.
+ * goes by them, and begins again with what had no time yet.  One that is to
+ * keep what is there knows that by its mode.
  */
 int restore_run(struct repository *r, const struct manifest *m,
 		const struct restore_options *o, struct restore_result *ret,

@@ -123,6 +123,17 @@ static bool is_same(const struct stat *st, const struct entry *en)
 		is_cut_mtime(st, en));
 }
 
+bool restore_is_unfinished(const struct stat *st, const struct entry *en)
+{
+	const mode_t bits = S_ISUID | S_ISGID | S_ISVTX | S_IRWXU;
+
+	/* An ACL may have given others something. */
+	return S_ISREG(st->st_mode) &&
+	       (st->st_mode & bits) == RESTORE_UNFINISHED &&
+	       !(en->mode & S_ISVTX) && st->st_size >= 0 &&
+	       (uint64_t)st->st_size <= en->size;
+}
+
 /*
  * What was seen at name, and no other: opened so that its metadata can be
  * set.  Who is not root needs to read a file for that, and to write it where
@@ -169,7 +180,8 @@ static int keep_file(struct restore_run *r, struct restore_folder *f,
 	(void)pthread_mutex_unlock(&r->lock);
 	if (!same)
 		return RESTORE_KEPT;
-	if (r->o->dry_run || r->o->overwrite == RESTORE_NEVER)
+	if (r->o->dry_run || (r->o->overwrite == RESTORE_NEVER &&
+			      !restore_is_unfinished(seen, en)))
 		return RESTORE_SAME;
 	/* Owner, mode and attributes may have changed all the same. */
 	if (open_kept(r, f, name, seen, &fd, e))
@@ -192,13 +204,15 @@ static int open_output(const struct restore_run *r, struct restore_file *file,
 		if (!file->temporary)
 			return -1;
 		file->fd = seam_open(file->folder->fd, ".",
-				     O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+				     O_RDWR | O_TMPFILE | O_CLOEXEC,
+				     RESTORE_UNFINISHED);
 		file->unnamed = file->fd >= 0;
 		if (file->unnamed)
 			return 0;
 	}
 	file->fd = seam_open(file->folder->fd,
-			     there ? file->temporary : file->name, flags, 0600);
+			     there ? file->temporary : file->name, flags,
+			     RESTORE_UNFINISHED);
 	if (file->fd < 0)
 		return err_sys(e, "cannot create it");
 	return 0;
@@ -212,12 +226,14 @@ int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 	struct stat st;
 	const int there = restore_look(f, name, &st, e);
 	bool same;
+	bool stays;
 
 	if (there < 0)
 		return -1;
 	same = there && is_same(&st, en);
-	if (there && (r->o->overwrite == RESTORE_NEVER ||
-		      (same && r->o->overwrite == RESTORE_CHANGED)))
+	stays = there && r->o->overwrite == RESTORE_NEVER &&
+		(same || !restore_is_unfinished(&st, en));
+	if (there && (stays || (same && r->o->overwrite == RESTORE_CHANGED)))
 		return keep_file(r, f, en, name, &st, same, e);
 	if (there && S_ISDIR(st.st_mode))
 		return err_set(e, ERR_EXISTS, "a folder is in the way");
@@ -266,7 +282,7 @@ static int forget_xattrs(struct restore_file *file, struct err *e)
 	return failed;
 }
 
-/* All but its times, which come when it is durable. */
+/* All but its times and mode, which come when it is durable. */
 static int finish_file(struct restore_run *r, struct restore_file *file,
 		       struct err *e)
 {
@@ -275,7 +291,7 @@ static int finish_file(struct restore_run *r, struct restore_file *file,
 
 	if (extend && seam_truncate(file->fd, (int64_t)file->entry.size))
 		return err_sys(e, "cannot set the size");
-	if (restore_rights(r, file->fd, &file->entry, e) ||
+	if (restore_rights(r, file->fd, &file->entry, &file->mode, e) ||
 	    forget_xattrs(file, e))
 		return -1;
 	if (!file->temporary)

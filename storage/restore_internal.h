@@ -89,6 +89,7 @@ struct restore_file {
 	unsigned int refs; /* lock */
 	bool failed;	   /* lock */
 	bool *done;	   /* NULL, or where to say that it is there, whole */
+	mode_t mode;	   /* that it gets at last */
 	struct restore_disk *disk;
 	struct restore_file *next; /* in a batch */
 };
@@ -170,14 +171,25 @@ bool restore_has_metadata(const struct restore_run *r,
 int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 		     const char *name, int fd, const struct entry *en,
 		     struct err *e) NONNULL(1, 5, 6) MUST_CHECK;
-/* The same without times, and the times. */
+/* The same without times and mode, of which *ret is what it may get; the times;
+ * and the mode. */
 int restore_rights(struct restore_run *r, int fd, const struct entry *en,
-		   struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
+		   mode_t *ret, struct err *e) NONNULL(1, 3, 4, 5) MUST_CHECK;
 int restore_times(const struct restore_folder *f, const char *name, int fd,
 		  const struct entry *en, struct err *e) NONNULL(4, 5)
 	MUST_CHECK;
 
+int restore_mode(int fd, mode_t mode, struct err *e) NONNULL(3) MUST_CHECK;
+
 /* restore_file.c: regular files. */
+/*
+ * The mode of one that has no content that lasts, or not all of it: it gets
+ * its own with its time.  Nobody else makes such files; an entry that is one
+ * is not told from it, so that --overwrite never keeps it, whole or not.
+ */
+#define RESTORE_UNFINISHED (S_ISVTX | S_IRUSR | S_IWUSR)
+bool restore_is_unfinished(const struct stat *st, const struct entry *en)
+	NONNULL(1, 2);
 /* What restore_file_begin() found to do. */
 enum restore_begun {
 	RESTORE_KEPT,  /* nothing: what is there stays, whatever it is */

@@ -15,6 +15,9 @@
  * all of them, and they get their times.  It writes what the one at the end
  * would have to write.  A restore that is killed begins again with those that
  * had no time yet, so they are not left for long.
+ *
+ * With the time comes the mode: what a killed restore left is told by that from
+ * what was there before it, also where what is there is to stay.
  */
 #include <assert.h>
 #include <errno.h>
@@ -99,7 +102,8 @@ static void set_time(struct restore_run *r, const struct restore_file *file)
 {
 	struct err e = { 0 };
 
-	if (restore_times(NULL, NULL, file->fd, &file->entry, &e) == 0)
+	if (restore_times(NULL, NULL, file->fd, &file->entry, &e) == 0 &&
+	    restore_mode(file->fd, file->mode, &e) == 0)
 		return;
 	restore_error(r, &file->entry, &e);
 	(void)pthread_mutex_lock(&r->lock);

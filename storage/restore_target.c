@@ -694,7 +694,7 @@ int restore_times(const struct restore_folder *f, const char *name, int fd,
 }
 
 int restore_rights(struct restore_run *r, int fd, const struct entry *en,
-		   struct err *e)
+		   mode_t *ret, struct err *e)
 {
 	int owned;
 
@@ -702,7 +702,13 @@ int restore_rights(struct restore_run *r, int fd, const struct entry *en,
 	owned = set_owner_and_xattrs(r, NULL, NULL, fd, en, e);
 	if (owned < 0)
 		return -1;
-	return set_mode(NULL, NULL, fd, safe_mode(r, fd, en, owned), e);
+	*ret = safe_mode(r, fd, en, owned);
+	return 0;
+}
+
+int restore_mode(int fd, mode_t mode, struct err *e)
+{
+	return set_mode(NULL, NULL, fd, mode, e);
 }
 
 /*

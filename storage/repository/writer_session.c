@@ -108,7 +108,7 @@ void writer_explain(struct writer *w, struct err *e)
 	struct err why = { 0 };
 
 	if (e->code != ERR_INTERRUPTED && writer_confirm(w, &why) &&
-	    why.code == ERR_BUSY)
+	    why.code == ERR_BUSY && !why.of_store)
 		*e = why;
 }
 

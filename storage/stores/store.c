@@ -193,10 +193,15 @@ unsigned int store_features(const struct store *s)
 	return s->ops->features(s);
 }
 
-/* "cannot read object "a/b" in "file:///srv/eu": " in front of *e. */
+/*
+ * "cannot read object "a/b" in "file:///srv/eu": " in front of *e; and that it
+ * was the store, so that a caller with other business knows whose failure it
+ * is.
+ */
 static int wrap(struct err *e, const char *verb, const char *name,
 		const struct store *s)
 {
+	e->of_store = true;
 	return err_wrap(e, "cannot %s %s in %s", verb, text_quote_str(name).s,
 			store_shown(s).s);
 }
@@ -302,6 +307,7 @@ static int list_by(list_slot *list, struct store *s, const char *prefix,
 		return -1;
 	if (prefix[0])
 		return wrap(e, "list objects", prefix, s);
+	e->of_store = true;
 	return err_wrap(e, "cannot list objects in %s", store_shown(s).s);
 }
 

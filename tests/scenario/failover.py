@@ -111,6 +111,12 @@ def restored(world, name, status=0, snapshot="latest", more=()):
     return got, text, world.err
 
 
+def named_are_all(error, what):
+    """Each region, with what is wrong there."""
+    for region in "here", *OTHERS:
+        check(f'region "{region}" {what} (' in error["message"], error)
+
+
 def others_are_read(world):
     begin(world)
     first = run_once(world)["snapshot"][0]
@@ -167,11 +173,13 @@ def others_are_read(world):
     away(world, "yonder")
     got, _, _ = restored(world, "r7", 5)
     check("/here" in got["error"]["message"], got)
+    named_are_all(got["error"], "cannot be reached")
     for region in "here", "there", "yonder":
         back(world, region)
     # What is nowhere is not found, wherever it is looked for.
-    world.run("ls", "0" * 32, "--repo", "main", status=5)
+    got = world.json("ls", "0" * 32, "--repo", "main", status=5)
     check("note" not in world.err, world.err)
+    named_are_all(got["error"], "lacks it")
     world.stop()
 
 
@@ -199,6 +207,13 @@ def damage_is_made_good(world):
     # Named, its damage is told.
     got, text, _ = restored(world, "r1", 4, more=("--region", "here"))
     check(got["region"] == "here" and got["errors"], got)
+    # So it is where it is from, when no other could be had.
+    for region in OTHERS:
+        away(world, region)
+    got, text, _ = restored(world, "r1b", 4)
+    check(got["region"] == "here" and got["errors"], got)
+    for region in OTHERS:
+        back(world, region)
     # Wherever the damage is; but a proof is of what was asked.
     damage(world, "here", "meta")
     damage(world, "here", "snapshots")
@@ -253,7 +268,7 @@ def it_goes_meanwhile(world):
         [SNAPCTL, "--json", "restore", "latest:" + world.path("tree"), "--to",
          place, "--repo", "main"], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
-        env={**world.env, "SNAPCTL_TEST_SEAM": "stop:60"})
+        env={**world.env, "SNAPCTL_TEST_SEAM": "stop:95"})
     done = os.waitid(os.P_PID, p.pid,
                      os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     check(done.si_code == os.CLD_STOPPED, done)

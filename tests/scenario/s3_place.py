@@ -28,13 +28,13 @@ PYTHON = "/usr/bin/python3"
 ID, SECRET = "AKIDTEST", "secrettest"
 
 
-def tell(port, context, **words):
+def tell(port, context, at="127.0.0.1", **words):
     """A word to a control path; its answer.
 
     By hand: http.py beside this file stands before Python's http.
     """
     body = json.dumps(words).encode()
-    with socket.create_connection(("127.0.0.1", port), LIMIT) as plain:
+    with socket.create_connection((at, port), LIMIT) as plain:
         sock = context.wrap_socket(plain) if context else plain
         sock.sendall(b"POST /_control HTTP/1.1\r\nHost: localhost\r\n"
                      b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"

@@ -1,10 +1,65 @@
 /* Runs while the primary region is away, between folders, without a daemon. */
 #include "storage/replicate.h"
 #include "storage/repository/deletion.h"
+#include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 #include "tests/support/run_frame.h"
 
 #define DAY INT64_C(86400)
+
+/* How regions of these letters refuse, from that opening of one on, and until
+ * before another; and one that fails. */
+static struct refusal {
+	const char *regions;
+	struct fault fault;
+	int from, until, gone, opened;
+} refusal;
+
+int __real_store_open(const char *url, bool create, struct store **ret,
+		      struct err *e);
+int __wrap_store_open(const char *url, bool create, struct store **ret,
+		      struct err *e);
+int __wrap_store_open(const char *url, bool create, struct store **ret,
+		      struct err *e)
+{
+	const char *name = strrchr(url, '/');
+	struct store *inner = NULL;
+
+	if (__real_store_open(url, create, &inner, e) < 0)
+		return -1;
+	if (!refusal.regions || !name || !name[1] ||
+	    !strchr(refusal.regions, name[1])) {
+		*ret = inner;
+		return 0;
+	}
+	if (fault_wrap(inner, ret, e) < 0)
+		return -1;
+	refusal.fault.everyone = true;
+	if (++refusal.opened == refusal.gone) {
+		store_close(*ret);
+		*ret = NULL;
+		return err_set(e, ERR_BUSY, "it does not answer");
+	}
+	if (refusal.opened >= refusal.from &&
+	    (!refusal.until || refusal.opened < refusal.until))
+		fault_add(*ret, &refusal.fault);
+	return 0;
+}
+
+static void refuse(const char *regions, enum fault_call call,
+		   enum err_code code, const char *prefix)
+{
+	refusal = (struct refusal){ .regions = regions,
+				    .fault = { .call = call,
+					       .action = FAULT_FAIL,
+					       .prefix = prefix,
+					       .code = code } };
+}
+
+static void refuse_nothing(void)
+{
+	refusal = (struct refusal){ .regions = NULL };
+}
 
 /* Make <root>/name a region of the repository. */
 static void settle(struct run_frame *t, const char *name)
@@ -71,7 +126,7 @@ static enum run_state day(struct run_frame *t, int n)
 
 static int64_t steps(struct run_frame *t, const char *where)
 {
-	char sql[400];
+	char sql[600];
 
 	(void)snprintf(sql, sizeof(sql),
 		       "SELECT count(*) FROM run_steps WHERE %s", where);
@@ -246,6 +301,442 @@ START_TEST(an_attempt_elsewhere_is_found)
 }
 END_TEST
 
+/* ---- It can be read, and not written to --------------------------------- */
+
+static int64_t unwritable(struct run_frame *t, const char *region)
+{
+	char sql[200];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM regions WHERE region = '%s' AND "
+		       "inventory ->> '$.unwritable' LIKE "
+		       "'%%cannot write object%%'",
+		       region);
+	return frame_count(&t->f, sql);
+}
+
+/* A disk that turned read-only, one that is full, a bucket that takes nothing
+ * any more, or goes halfway. */
+START_TEST(what_takes_nothing_is_left)
+{
+	static const struct {
+		enum fault_call call;
+		enum err_code code;
+		const char *prefix;
+	} ways[] = {
+		{ FAULT_BEGIN, ERR_DENIED, NULL },
+		{ FAULT_APPEND, ERR_FULL, "data/" },
+		{ FAULT_COMMIT, ERR_FULL, "index/" },
+		{ FAULT_COMMIT, ERR_DENIED, "snapshots/" },
+		{ FAULT_BEGIN, ERR_IO, "meta/" },
+		{ FAULT_COMMIT, ERR_BUSY, "data/" },
+		{ FAULT_BEGIN, ERR_NOT_FOUND, "data/" },
+	};
+	const size_t n = sizeof(ways) / sizeof(ways[0]);
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	for (size_t i = 0; i < n; i++) {
+		const int taken = 2 * (int)i + 2;
+
+		refuse("a", ways[i].call, ways[i].code, ways[i].prefix);
+		ck_assert_int_eq(day(&t, taken - 1), RUN_PARTIAL);
+		refuse_nothing();
+		expect_live(&t, taken - 1, taken, taken);
+		ck_assert_int_eq(unwritable(&t, "a"), 1);
+		ck_assert_int_eq(steps(&t,
+				       "step = 'snapshot' AND region = '' AND "
+				       "message = 'in region b, as the primary "
+				       "cannot be written to'"),
+				 (int)i + 1);
+		ck_assert_int_eq(
+			steps(&t, "step = 'run' AND state = 'partial' AND "
+				  "message LIKE 'replicate: the primary cannot "
+				  "be written to, and snapshots went to region "
+				  "b: %cannot write object%'"),
+			(int)i + 1);
+		/* It takes all again. */
+		ck_assert_int_eq(day(&t, taken), RUN_SUCCEEDED);
+		expect_live(&t, taken + 1, taken + 1, taken + 1);
+		ck_assert_int_eq(unwritable(&t, "a"), 0);
+	}
+}
+END_TEST
+
+/* What it fails with it fails with anywhere, or a person is to look first. */
+START_TEST(other_failures_move_nothing)
+{
+	static const enum err_code codes[] = { ERR_BAD_KEY, ERR_NEWER,
+					       ERR_CORRUPT, ERR_NO_MEMORY,
+					       ERR_USAGE };
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		refuse("a", FAULT_BEGIN, codes[i], "data/");
+		ck_assert_int_eq(day(&t, 1), RUN_FAILED);
+		refuse_nothing();
+	}
+	/* The source's own. */
+	run_apply(&t, "Source", "web", "{\"tier\":\"gold\"}",
+		  "{\"type\":\"command\",\"argv\":[\"/nowhere/at/all\"]}");
+	ck_assert_int_eq(day(&t, 1), RUN_FAILED);
+	expect_live(&t, 1, 1, 1);
+	ck_assert_int_eq(unwritable(&t, "a"), 0);
+}
+END_TEST
+
+START_TEST(it_is_asked_for_here_too)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, false);
+	refuse("a", FAULT_BEGIN, ERR_DENIED, NULL);
+	ck_assert_int_eq(day(&t, 0), RUN_FAILED);
+	refuse_nothing();
+	expect_live(&t, 0, 0, 0);
+}
+END_TEST
+
+/* None of two; then none at all. */
+START_TEST(the_third_in_order_serves)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	refuse("ab", FAULT_BEGIN, ERR_FULL, "data/");
+	ck_assert_int_eq(day(&t, 0), RUN_PARTIAL);
+	refuse_nothing();
+	expect_live(&t, 0, 0, 1);
+	ck_assert_int_eq(unwritable(&t, "a") + unwritable(&t, "b"), 2);
+	refuse("abc", FAULT_BEGIN, ERR_FULL, "data/");
+	ck_assert_int_eq(day(&t, 1), RUN_FAILED);
+	refuse_nothing();
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(unwritable(&t, "a") + unwritable(&t, "b") +
+				 unwritable(&t, "c"),
+			 0);
+}
+END_TEST
+
+/* What was taken before is copied with what was not. */
+START_TEST(what_was_taken_before_is_copied_too)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char spec[2 * SCRATCH_PATH];
+
+	begin(&t, true);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"type\":\"files\",\"paths\":[\"%s\"]}",
+		       run_path(&t, "web"));
+	run_apply(&t, "Source", "zoo", "{\"tier\":\"gold\"}", spec);
+	refuse("a", FAULT_BEGIN, ERR_FULL, "snapshots/");
+	refusal.from = 2;
+	ck_assert_int_eq(day(&t, 0), RUN_PARTIAL);
+	refuse_nothing();
+	expect_live(&t, 1, 2, 2);
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	expect_live(&t, 4, 4, 4);
+}
+END_TEST
+
+/* ---- Twice -------------------------------------------------------------- */
+
+static void expect_retired(struct run_frame *t, const char *region)
+{
+	char sql[400];
+
+	(void)snprintf(
+		sql, sizeof(sql),
+		"step = 'snapshot' AND region = '%s' AND state = "
+		"'failed' AND message LIKE 'deleted: its run lost region "
+		"%s, and it was taken again as %%'",
+		region, region);
+	ck_assert_int_eq(steps(t, sql), 1);
+	ck_assert_int_eq(frame_count(&t->f, "SELECT count(*) FROM audit WHERE "
+					    "action = 'snapshot.delete'"),
+			 1);
+	ck_assert_int_eq(frame_count(&t->f,
+				     "SELECT count(*) FROM snapshots WHERE "
+				     "deleted_reason LIKE 'its run lost%'"),
+			 1);
+}
+
+/* It is in the primary, and the answer was lost: it is that one. */
+START_TEST(one_that_was_published_all_the_same_counts)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
+	refusal.fault.action = FAULT_FAIL_AFTER;
+	refusal.until = 2;
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	refuse_nothing();
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+	ck_assert_int_eq(unwritable(&t, "a"), 0);
+	ck_assert_int_eq(steps(&t, "message = 'an earlier attempt had taken "
+				   "it'"),
+			 1);
+}
+END_TEST
+
+/* The primary was lost with the answer, and is back before the run's end. */
+START_TEST(one_that_cannot_be_asked_for_goes)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
+	refusal.fault.action = FAULT_FAIL_AFTER;
+	/* Its folder is looked at before it is read from. */
+	refusal.until = 2;
+	refusal.gone = 3;
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	refuse_nothing();
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
+	expect_retired(&t, "a");
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	expect_live(&t, 3, 3, 3);
+	expect_retired(&t, "a");
+}
+END_TEST
+
+/* It is there, and the lock that its policy demands is refused. */
+START_TEST(one_that_cannot_be_locked_goes)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":50},\"lock\":\"1d\"}");
+	refuse("a", FAULT_BEGIN, ERR_DENIED, "locks/");
+	ck_assert_int_eq(day(&t, 0), RUN_PARTIAL);
+	refuse_nothing();
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
+	ck_assert_int_eq(run_counts(&t, "b").locked, 1);
+	expect_retired(&t, "a");
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(run_counts(&t, "a").locked, 2);
+}
+END_TEST
+
+/* As if it had been killed right after the publishing. */
+static int64_t kill_after_publishing(struct run_frame *t)
+{
+	const int64_t run = frame_count(&t->f, "SELECT max(id) FROM runs");
+
+	frame_sql(&t->f, "DELETE FROM run_steps WHERE run = (SELECT max(id) "
+			 "FROM runs) AND NOT (step = 'snapshot' AND region <> "
+			 "'')");
+	frame_sql(&t->f, "UPDATE run_steps SET state = 'running' WHERE run = "
+			 "(SELECT max(id) FROM runs)");
+	frame_sql(&t->f, "DELETE FROM replicas WHERE snapshot IN (SELECT id "
+			 "FROM snapshots WHERE run = (SELECT max(id) FROM "
+			 "runs))");
+	frame_sql(&t->f, "DELETE FROM snapshots WHERE run = (SELECT max(id) "
+			 "FROM runs)");
+	frame_sql(&t->f, "UPDATE runs SET state = 'interrupted', finished_us = "
+			 "started_us + 1 WHERE id = (SELECT max(id) FROM "
+			 "runs)");
+	return run;
+}
+
+static int64_t occurrence_of(struct run_frame *t, int64_t run)
+{
+	char sql[100];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT occurrence FROM runs WHERE id = %jd",
+		       (intmax_t)run);
+	return frame_count(&t->f, sql);
+}
+
+/* Its attempt had published it when the primary went, and the next one took
+ * another elsewhere. */
+START_TEST(what_an_earlier_attempt_had_published_goes)
+{
+	CLEANUP(run_done) struct run_frame t;
+	int64_t run;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "b", "b.away");
+	move(&t, "c", "c.away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	run = kill_after_publishing(&t);
+	move(&t, "b.away", "b");
+	move(&t, "c.away", "c");
+	move(&t, "a", "away");
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, occurrence_of(&t, run))),
+			 RUN_PARTIAL);
+	move(&t, "away", "a");
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	expect_live(&t, 3, 3, 3);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
+	expect_retired(&t, "a");
+}
+END_TEST
+
+/* The other way round: it is the secondary that goes, the primary is back. */
+START_TEST(what_was_published_elsewhere_goes)
+{
+	CLEANUP(run_done) struct run_frame t;
+	int64_t run;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	move(&t, "c", "c.away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	run = kill_after_publishing(&t);
+	move(&t, "away", "a");
+	move(&t, "c.away", "c");
+	move(&t, "b", "b.away");
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, occurrence_of(&t, run))),
+			 RUN_PARTIAL);
+	move(&t, "b.away", "b");
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	expect_live(&t, 3, 3, 3);
+	ck_assert_int_eq(run_counts(&t, "b").deleted, 1);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+	expect_retired(&t, "b");
+}
+END_TEST
+
+/* One that is held stays, and that is told; what was never published is not
+ * looked for for ever. */
+START_TEST(what_is_held_stays_beside_it)
+{
+	CLEANUP(run_done) struct run_frame t;
+	const struct deletion_hold hold = { .source = "web",
+					    .case_name = "case",
+					    .custodian = "somebody",
+					    .by = "tester",
+					    .now = at(1700000000 + DAY) };
+	struct object_id ignored;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
+	refusal.fault.action = FAULT_FAIL_AFTER;
+	/* Its folder is looked at before it is read from. */
+	refusal.until = 2;
+	refusal.gone = 3;
+	{
+		CLEANUP(repository_close)
+		struct repository *a = run_repository(&t, "a");
+
+		ok(&t.f, deletion_hold(a, &hold, &ignored, &t.f.e));
+	}
+	refusal.opened = 0;
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	refuse_nothing();
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+	ck_assert_int_eq(steps(&t, "step = 'snapshot' AND region = 'a' AND "
+				   "state = 'failed' AND message LIKE 'taken "
+				   "again as % in region b, and stays%'"),
+			 1);
+	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
+	refusal.until = 2;
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	refuse_nothing();
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 1);
+	frame_sql(&t.f, "UPDATE runs SET state = 'partial', finished_us = "
+			"started_us + 1");
+	ck_assert_int_eq(day(&t, 4), RUN_SUCCEEDED);
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'failed' AND "
+				   "message = 'it was never published'"),
+			 1);
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 0);
+}
+END_TEST
+
+/* ---- What goes on without it -------------------------------------------- */
+
+static int64_t done_in(struct run_frame *t, const char *step, const char *state,
+		       const char *regions)
+{
+	char sql[400];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "run = (SELECT max(id) FROM runs) AND step = '%s' AND "
+		       "state = '%s' AND region IN (%s)",
+		       step, state, regions);
+	return steps(t, sql);
+}
+
+/* Whether runs go elsewhere or fail: what the others hold is looked after. */
+START_TEST(the_others_are_looked_after)
+{
+	CLEANUP(run_done) struct run_frame t;
+	int64_t run;
+
+	for (int failover = 0; failover <= 1; failover++) {
+		if (failover)
+			declare(&t, "a", true);
+		else
+			begin(&t, false);
+		ck_assert_int_eq(day(&t, 2 * failover), RUN_SUCCEEDED);
+		move(&t, "a", "away");
+		ck_assert_int_eq(day(&t, 2 * failover + 1),
+				 failover ? RUN_PARTIAL : RUN_FAILED);
+		ck_assert_int_eq(done_in(&t, "verify", "succeeded", "'b', 'c'"),
+				 2);
+		ck_assert_int_eq(done_in(&t, "verify", "failed", "'a'"), 1);
+		ck_assert_int_eq(done_in(&t, "retain", "partial", "''"),
+				 failover);
+		ck_assert_int_eq(
+			frame_count(&t.f,
+				    "SELECT count(*) FROM checks WHERE run = "
+				    "(SELECT max(id) FROM runs) AND region IN "
+				    "('b', 'c') AND result = 'sound'"),
+			2);
+		/* Space comes back in them; the run says where it does not. */
+		run = run_attempt_of(&t, "Maintenance", "main", 0);
+		ck_assert_int_eq(run_do(&t, run), RUN_PARTIAL);
+		ck_assert_int_eq(done_in(&t, "gc", "succeeded", "'b', 'c'"), 2);
+		ck_assert_int_eq(done_in(&t, "gc", "failed", "'a'"), 1);
+		ck_assert_int_eq(steps(&t, "step = 'run' AND state = 'partial' "
+					   "AND message LIKE 'gc: region "
+					   "\"a\" of %'"),
+				 failover + 1);
+		move(&t, "away", "a");
+		run_clock(&t, 1700000000 + (2 * failover + 1) * DAY + 3600);
+		run = run_attempt_of(&t, "Maintenance", "main", 0);
+		ck_assert_int_eq(run_do(&t, run), RUN_SUCCEEDED);
+	}
+}
+END_TEST
+
+/* A source that is not protected any more loses nothing. */
+START_TEST(nothing_is_deleted_of_what_was_not_taken)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, false);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-within\":\"2d\"}}");
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	ck_assert_int_eq(day(&t, 20), RUN_FAILED);
+	move(&t, "away", "a");
+	expect_live(&t, 2, 2, 2);
+	ck_assert_int_eq(day(&t, 21), RUN_SUCCEEDED);
+	ck_assert_int_lt(run_counts(&t, "b").live, 3);
+}
+END_TEST
+
 /* ---- Drills ------------------------------------------------------------- */
 
 static enum run_state drill(struct run_frame *t, const char *more)
@@ -351,6 +842,19 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, deletions_are_the_primarys);
 	tcase_add_test(tc, the_next_primary_catches_up);
 	tcase_add_test(tc, an_attempt_elsewhere_is_found);
+	tcase_add_test(tc, what_takes_nothing_is_left);
+	tcase_add_test(tc, other_failures_move_nothing);
+	tcase_add_test(tc, it_is_asked_for_here_too);
+	tcase_add_test(tc, the_third_in_order_serves);
+	tcase_add_test(tc, what_was_taken_before_is_copied_too);
+	tcase_add_test(tc, one_that_was_published_all_the_same_counts);
+	tcase_add_test(tc, one_that_cannot_be_asked_for_goes);
+	tcase_add_test(tc, one_that_cannot_be_locked_goes);
+	tcase_add_test(tc, what_an_earlier_attempt_had_published_goes);
+	tcase_add_test(tc, what_was_published_elsewhere_goes);
+	tcase_add_test(tc, what_is_held_stays_beside_it);
+	tcase_add_test(tc, the_others_are_looked_after);
+	tcase_add_test(tc, nothing_is_deleted_of_what_was_not_taken);
 	tcase_add_test(tc, a_drill_does_without);
 	tcase_add_test(tc, a_drill_takes_the_newest_that_is_left);
 }

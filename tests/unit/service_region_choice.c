@@ -74,24 +74,29 @@ START_TEST(the_newest_comes_before_the_primary)
 }
 END_TEST
 
+/* A letter for each use, as in the header's table; in order of the codes. */
 START_TEST(what_says_nothing_of_others)
 {
-	static const enum err_code here[] = { ERR_BUSY, ERR_IO, ERR_DENIED,
-					      ERR_NOT_FOUND, ERR_CORRUPT };
-	static const enum err_code everywhere[] = {
-		ERR_USAGE, ERR_BAD_KEY,	    ERR_NEWER,
-		ERR_BUG,   ERR_INTERRUPTED, ERR_NO_MEMORY
+	static const char *const uses[ERR_COUNT] = {
+		[ERR_BUSY] = "row",	 [ERR_IO] = "row",
+		[ERR_DENIED] = "row",	 [ERR_FULL] = "-ow",
+		[ERR_USAGE] = "-o-",	 [ERR_CORRUPT] = "ro-",
+		[ERR_NOT_FOUND] = "row",
 	};
-	struct err e = { 0 };
 
-	for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++) {
-		e.code = here[i];
-		ck_assert(region_choice_is_away(&e));
-	}
-	for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]);
-	     i++) {
-		e.code = everywhere[i];
-		ck_assert(!region_choice_is_away(&e));
+	for (int i = 0; i < ERR_COUNT; i++) {
+		const char *want = uses[i] ? uses[i] : "---";
+		struct err why = { .code = (enum err_code)i };
+
+		ck_assert(region_choice_is_away(&why, REGION_READ) ==
+			  (want[0] == 'r'));
+		ck_assert(region_choice_is_away(&why, REGION_OPEN_TO_WRITE) ==
+			  (want[1] == 'o'));
+		/* A source may have failed so, too. */
+		ck_assert(!region_choice_is_away(&why, REGION_WRITE));
+		why.of_store = true;
+		ck_assert(region_choice_is_away(&why, REGION_WRITE) ==
+			  (want[2] == 'w'));
 	}
 }
 END_TEST
@@ -132,17 +137,27 @@ START_TEST(it_is_kept_as_json)
 					   "{\"failures\":-1}",
 					   "{\"failures\":1001}",
 					   "{\"failures\":\"1\"}" };
-	const struct region_fact f = { .failures = 17, .latency_ms = 2500 };
-	struct region_fact got = { .primary = true };
+	struct region_fact f = { .failures = 17, .latency_ms = 2500 };
+	struct region_fact got = { .primary = true, .unwritable = "x" };
 	CLEANUP(buf_done) struct buf b;
 	struct err e;
 
-	buf_init(&b, 200);
+	buf_init(&b, 600);
 	ck_ok(region_health_write(&f, &b, &e));
 	ck_assert(region_health_read(buf_str(&b), &got));
 	ck_assert_uint_eq(got.failures, 17);
 	ck_assert_int_eq(got.latency_ms, 2500);
 	ck_assert(got.primary);
+	ck_assert_str_eq(got.unwritable, "");
+	/* Cut within a character, it ends before that. */
+	memset(f.unwritable, 'a', sizeof(f.unwritable) - 2);
+	f.unwritable[0] = '"';
+	f.unwritable[sizeof(f.unwritable) - 2] = '\xc3';
+	buf_clear(&b);
+	ck_ok(region_health_write(&f, &b, &e));
+	ck_assert(region_health_read(buf_str(&b), &got));
+	f.unwritable[sizeof(f.unwritable) - 2] = '\0';
+	ck_assert_str_eq(got.unwritable, f.unwritable);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert(!region_health_read(bad[i], &got));
 	ck_assert(

@@ -417,7 +417,7 @@ static int rival_begins(void *arg, enum seam_call call, const char *path)
 	/* Where files have a name from the start. */
 	if (call == SEAM_OPEN_WRITE && strcmp(path, ".") == 0)
 		return EOPNOTSUPP;
-	if (call != SEAM_META || *began)
+	if (call != SEAM_WRITE || *began)
 		return 0;
 	d = opendir(f.to);
 	while (d && (each = readdir(d)))
@@ -457,6 +457,96 @@ START_TEST(what_another_restore_has_begun_is_not_put_in_place)
 }
 END_TEST
 
+/*
+ * --overwrite never keeps what was there, but not what a restore that was
+ * killed began: of that, whole or not, nobody knows that it is right.
+ */
+START_TEST(what_a_killed_restore_left_is_not_kept)
+{
+	static const struct {
+		const char *text; /* as it was left */
+		mode_t mode;
+		bool is_kept;
+	} left[] = {
+		{ "who", 01600, false },    /* half of it */
+		{ "whole!", 01600, false }, /* without its time */
+		{ "", 01640, false },	    /* nothing yet, with an ACL */
+		{ "who", 0600, true },	    /* somebody's */
+		{ "whole!", 0644, true },
+		{ "who", 01700, true },
+		{ "longer than it", 01600, true },
+	};
+	struct restore_result got;
+	struct object_id id;
+
+	write_text(at(f.from, "a"), "whole!");
+	ck_assert_int_eq(chmod(at(f.from, "a"), 0644), 0);
+	ck_assert_int_eq(link(at(f.from, "a"), at(f.from, "b")), 0);
+	id = repo_take(&f).id;
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		const int others = left[i].is_kept ? 0 : 2;
+
+		(void)unlink(at(f.to, "a"));
+		(void)unlink(at(f.to, "b"));
+		write_text(at(f.to, "a"), left[i].text);
+		ck_assert_int_eq(link(at(f.to, "a"), at(f.to, "b")), 0);
+		ck_assert_int_eq(chmod(at(f.to, "a"), left[i].mode), 0);
+		ck_ok(restore(id, RESTORE_NEVER, &got));
+		ck_assert_uint_eq(got.errors, 0);
+		ck_assert_int_eq((int)got.files, others);
+		ck_assert_int_eq((int)got.skipped, 2 - others);
+		expect_text(at(f.to, "a"),
+			    left[i].is_kept ? left[i].text : "whole!");
+		ck_assert_uint_eq(look(at(f.to, "a")).st_mode & 07777,
+				  left[i].is_kept ? left[i].mode : 0644);
+		ck_assert_uint_eq(look(at(f.to, "a")).st_ino,
+				  look(at(f.to, "b")).st_ino);
+	}
+	/* With its time, it lacks but the mode. */
+	ck_ok(restore(id, RESTORE_ALWAYS, &got));
+	ck_assert_int_eq(chmod(at(f.to, "a"), 01600), 0);
+	ck_ok(restore(id, RESTORE_NEVER, &got));
+	ck_assert_uint_eq(got.reused, 2);
+	ck_assert_uint_eq(look(at(f.to, "a")).st_mode & 07777, 0644);
+}
+END_TEST
+
+/* What is not durable yet has another mode, whatever becomes of us. */
+static int look_at_modes(void *arg, enum seam_call call, const char *path)
+{
+	unsigned int *seen = arg;
+	struct stat st;
+
+	(void)path;
+	/* Each call that sets a time comes before the mode, and nothing else
+	 * is set of this file. */
+	if (call == SEAM_META && stat(at(f.to, "a"), &st) == 0) {
+		ck_assert_uint_eq(st.st_mode & 07777, 01600);
+		++*seen;
+	}
+	return 0;
+}
+
+START_TEST(the_mode_comes_with_the_time)
+{
+	struct restore_result got;
+	struct object_id id;
+	unsigned int seen = 0;
+
+	write_text(at(f.from, "a"), "a");
+	ck_assert_int_eq(chmod(at(f.from, "a"), 0640), 0);
+	ck_assert_int_eq(mkdir(f.to, 0700), 0);
+	ck_assert_int_eq(chmod(f.from, 0700), 0);
+	id = repo_take(&f).id;
+	seam_set_hook(look_at_modes, &seen);
+	ck_ok(restore(id, RESTORE_NEVER, &got));
+	seam_set_hook(NULL, NULL);
+	ck_assert_uint_ge(seen, 2);
+	ck_assert_uint_eq(look(at(f.to, "a")).st_mode & 07777, 0640);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -470,6 +560,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, other_stamps_are_other_files);
 	tcase_add_test(tc, an_unreadable_file_is_known_again);
 	tcase_add_test(tc, what_another_restore_has_begun_is_not_put_in_place);
+	tcase_add_test(tc, what_a_killed_restore_left_is_not_kept);
+	tcase_add_test(tc, the_mode_comes_with_the_time);
 }
 
 CHECK_MAIN("storage/restore_file", cases)

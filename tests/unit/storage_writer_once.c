@@ -206,13 +206,18 @@ static enum err_code explained(struct writer *w, enum err_code code)
 START_TEST(a_fence_explains_what_went_wrong)
 {
 	struct writer *w = open_writer();
-	const struct fault broken = { .call = FAULT_READ,
-				      .action = FAULT_FAIL,
-				      .prefix = "fences/" };
+	struct fault broken = { .call = FAULT_READ,
+				.action = FAULT_FAIL,
+				.prefix = "fences/" };
 
 	ck_assert_int_eq(explained(w, ERR_NOT_FOUND), ERR_NOT_FOUND);
 	fault_add(faulty, &broken);
 	ck_assert_int_eq(explained(w, ERR_NOT_FOUND), ERR_NOT_FOUND);
+	fault_clear(faulty);
+	/* That nobody answers is no fence. */
+	broken.code = ERR_BUSY;
+	fault_add(faulty, &broken);
+	ck_assert_int_eq(explained(w, ERR_DENIED), ERR_DENIED);
 	fault_clear(faulty);
 	put_simple(OBJECT_FENCE, writer_session(w));
 	ck_assert_int_eq(explained(w, ERR_NOT_FOUND), ERR_BUSY);
