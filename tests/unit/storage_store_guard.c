@@ -7,12 +7,18 @@
 
 #include "base/clock.h"
 #include "storage/stores/limit.h"
+#include "tests/support/guard_place.h"
 #include "tests/support/store_backends.h"
 
 #define HOUR 3600
 
-static const int backends[] = { MEM, MEM_FAULTY, S3_LOCKED };
+/* The last two in a folder that is append-only, where there can be one. */
+static const int backends[] = { MEM, MEM_FAULTY, S3_LOCKED, LOCAL,
+				LOCAL_FAULTY };
 #define N_GUARDING (sizeof(backends) / sizeof(backends[0]))
+
+static struct guard_place place;
+static bool has_place;
 
 static int64_t ahead_s; /* of all clocks */
 
@@ -43,12 +49,36 @@ static struct instant in_s(int64_t seconds)
 }
 
 #define EACH(name) START_TEST(name)
-#define BEGIN	   begin(_i)
-#define END	   end(_i)
+#define BEGIN                                                           \
+	do {                                                            \
+		if (is_local(backends[_i]) && !has_place)               \
+			ck_skip("guards_in_folders",                    \
+				"no file system with immutable files"); \
+		begin(_i);                                              \
+	} while (0)
+#define END end(_i)
+
+static void begin_folder(bool faulty)
+{
+	static unsigned int cases;
+	char name[32];
+	char path[SCRATCH_PATH];
+	struct store *inner = NULL;
+
+	(void)snprintf(name, sizeof(name), "%d-%u", (int)getpid(), ++cases);
+	guard_place_folder(&place, name, path);
+	ck_ok(store_open(path, false, &inner, &e));
+	store = inner;
+	if (faulty)
+		ck_ok(fault_wrap(inner, &store, &e));
+}
 
 static void begin(int i)
 {
-	set_up(backends[i]);
+	if (is_local(backends[i]))
+		begin_folder(backends[i] == LOCAL_FAULTY);
+	else
+		set_up(backends[i]);
 	set_clocks(0);
 	ck_assert_int_eq(store_can_guard(store, &e), 1);
 }
@@ -56,7 +86,23 @@ static void begin(int i)
 static void end(int i)
 {
 	set_clocks(0);
-	tear_down(backends[i]);
+	if (is_local(backends[i]))
+		store_close(store); /* its folder goes with the place */
+	else
+		tear_down(backends[i]);
+}
+
+static void start(void)
+{
+	has_place = guard_place_begin(&place);
+	backends_start();
+}
+
+static void stop(void)
+{
+	backends_stop();
+	if (has_place)
+		guard_place_end(&place);
 }
 
 static void put(const char *name, const char *text)
@@ -135,23 +181,24 @@ END_TEST
 EACH(a_guard_only_gets_longer)
 {
 	BEGIN;
-	put("a", "1");
-	ck_assert_int_eq(store_guard(store, "a", in_s(2 * HOUR), &e), 1);
-	ck_assert_int_eq(store_guard(store, "a", in_s(HOUR), &e), 1);
-	ck_assert_int_eq(store_guard(store, "a", in_s(-HOUR), &e), 1);
+	put("holds/a", "1");
+	ck_assert_int_eq(store_guard(store, "holds/a", in_s(2 * HOUR), &e), 1);
+	ck_assert_int_eq(store_guard(store, "holds/a", in_s(HOUR), &e), 1);
+	ck_assert_int_eq(store_guard(store, "holds/a", in_s(-HOUR), &e), 1);
 	ck_assert_int_eq(
-		store_guard(store, "a", (struct instant){ .sec = 0 }, &e), 1);
+		store_guard(store, "holds/a", (struct instant){ .sec = 0 }, &e),
+		1);
 	set_clocks(HOUR + 600);
-	expect_refused("a", "locked until");
-	ck_assert_int_eq(store_guard(store, "a", in_s(HOUR), &e), 1);
+	expect_refused("holds/a", "locked until");
+	ck_assert_int_eq(store_guard(store, "holds/a", in_s(HOUR), &e), 1);
 	set_clocks(2 * HOUR + 2);
-	expect_refused("a", "locked until");
+	expect_refused("holds/a", "locked until");
 	/* It may be guarded anew when that is over. */
 	set_clocks(3 * HOUR);
-	ck_assert_int_eq(store_guard(store, "a", in_s(HOUR), &e), 1);
-	expect_refused("a", "locked until");
+	ck_assert_int_eq(store_guard(store, "holds/a", in_s(HOUR), &e), 1);
+	expect_refused("holds/a", "locked until");
 	set_clocks(4 * HOUR + 2);
-	expect_gone("a");
+	expect_gone("holds/a");
 	END;
 }
 END_TEST
@@ -159,22 +206,22 @@ END_TEST
 EACH(a_hold_stands_beside_the_guard)
 {
 	BEGIN;
-	put("a", "1");
-	ck_assert_int_eq(store_hold(store, "a", true, &e), 1);
-	ck_assert_int_eq(store_hold(store, "a", true, &e), 1);
-	ck_assert(guard_of("a").held);
-	expect_refused("a", "held");
-	ck_assert_int_eq(store_guard(store, "a", in_s(HOUR), &e), 1);
-	ck_assert(guard_of("a").held);
-	ck_assert_int_eq(store_hold(store, "a", false, &e), 1);
-	ck_assert_int_eq(store_hold(store, "a", false, &e), 1);
-	ck_assert(!guard_of("a").held);
-	expect_refused("a", "locked until");
+	put("holds/a", "1");
+	ck_assert_int_eq(store_hold(store, "holds/a", true, &e), 1);
+	ck_assert_int_eq(store_hold(store, "holds/a", true, &e), 1);
+	ck_assert(guard_of("holds/a").held);
+	expect_refused("holds/a", "held");
+	ck_assert_int_eq(store_guard(store, "holds/a", in_s(HOUR), &e), 1);
+	ck_assert(guard_of("holds/a").held);
+	ck_assert_int_eq(store_hold(store, "holds/a", false, &e), 1);
+	ck_assert_int_eq(store_hold(store, "holds/a", false, &e), 1);
+	ck_assert(!guard_of("holds/a").held);
+	expect_refused("holds/a", "locked until");
 	set_clocks(HOUR + 2);
-	ck_assert_int_eq(store_hold(store, "a", true, &e), 1);
-	expect_refused("a", "held");
-	ck_assert_int_eq(store_hold(store, "a", false, &e), 1);
-	expect_gone("a");
+	ck_assert_int_eq(store_hold(store, "holds/a", true, &e), 1);
+	expect_refused("holds/a", "held");
+	ck_assert_int_eq(store_hold(store, "holds/a", false, &e), 1);
+	expect_gone("holds/a");
 	END;
 }
 END_TEST
@@ -257,7 +304,7 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_add_unchecked_fixture(tc, backends_start, backends_stop);
+	tcase_add_unchecked_fixture(tc, start, stop);
 #define ADD(name) tcase_add_loop_test(tc, name, 0, (int)N_GUARDING)
 	ADD(nothing_guards_what_nobody_guarded);
 	ADD(a_guarded_object_stays_until_its_time);
