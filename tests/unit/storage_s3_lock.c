@@ -208,6 +208,51 @@ START_TEST(of_several_versions_the_oldest_is_guarded_too)
 }
 END_TEST
 
+START_TEST(none_goes_when_any_is_guarded)
+{
+	set_up("locked", "");
+	put("data/aa/1", "mine");
+	put_on_top("locked", "data/aa/1", FORGED, 2);
+	put_on_top("locked", "data/aa/1", DELETED, 1);
+	for (unsigned int n = 2; n <= 3; n++) {
+		ck_assert_int_eq(store_turn(store, "data/aa/1", n, &e), 1);
+		ck_assert_int_eq(store_hold(store, "data/aa/1", true, &e), 1);
+		ck_assert_int_eq(store_remove(store, "data/aa/1", &e), -1);
+		ck_assert_int_eq(e.code, ERR_DENIED);
+		ck_assert_ptr_nonnull(strstr(e.text, "it is held"));
+		ck_assert_uint_eq(versions_in("locked"), 4);
+	}
+	/* Released are those that were held when they were the newest, too. */
+	ck_assert_int_eq(store_turn(store, "data/aa/1", 0, &e), 1);
+	put_on_top("locked", "data/aa/1", FORGED, 1);
+	expect_list("data/aa/1=6 ");
+	ck_assert_int_eq(store_hold(store, "data/aa/1", false, &e), 1);
+	ck_assert_uint_eq(told_in("locked", "\"held\": true"), 0);
+	ck_ok(store_remove(store, "data/aa/1", &e));
+	ck_assert_uint_eq(versions_in("locked"), 0);
+	tear_down();
+}
+END_TEST
+
+START_TEST(what_is_locked_is_sent_with_a_sum)
+{
+	static const char large[9 << 20] = "two parts";
+
+	for (unsigned int i = 0; i < 2; i++) {
+		set_up("locked", "");
+		ck_assert_int_eq(store_can_guard(store, &e), 1);
+		store_guard_new(store, in_s(HOUR), is_data);
+		ck_ok(store_put(store, "data/aa/1", large,
+				i ? sizeof(large) : 10, 0, &e));
+		/* None was refused for want of it. */
+		expect_count("PutObject", i ? 0 : 1);
+		expect_count("UploadPart", i ? 2 : 0);
+		ck_assert_uint_eq(told_in("locked", "\"COMPLIANCE\""), 1);
+		tear_down();
+	}
+}
+END_TEST
+
 /* ---- what guards it -------------------------------------------------------
  */
 
@@ -270,6 +315,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_rule_that_locks_all_wants_sums_of_all);
 	tcase_add_test(tc, a_key_that_may_only_write_takes_nothing_away);
 	tcase_add_test(tc, of_several_versions_the_oldest_is_guarded_too);
+	tcase_add_test(tc, none_goes_when_any_is_guarded);
+	tcase_add_test(tc, what_is_locked_is_sent_with_a_sum);
 	tcase_add_test(tc, guards_that_may_not_be_seen_are_not_none);
 	tcase_add_test(tc, who_may_not_guard_is_told_what_is_missing);
 }

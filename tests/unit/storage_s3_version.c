@@ -44,6 +44,10 @@ START_TEST(where_they_are_reads_cost_as_much_as_elsewhere)
 	set_up("locked", "");
 	put("a", "1");
 	put("b", "2");
+	/* Whether a name is taken, its versions say. */
+	expect_count("GetObject", 0);
+	expect_count("ListObjectVersions", 2);
+	expect_count("PutObject", 2);
 	store_close(store);
 	store = opened("locked", server.port, "");
 	reset_counts();
