@@ -38,6 +38,9 @@ struct s3 {
 	/* Replies with an object say what locks it; what holds it may be
 	 * asked. */
 	bool tells_locks, may_see_holds;
+	/* What is PUT with a lock was seen to have it; and to lack it.  Of an
+	 * upload in parts (1), and of others (0). */
+	bool locks_new[2], leaves_new[2];
 	struct s3_known *known[S3_KNOWN_ROWS];
 	size_t n_known;
 	bool any_several; /* more names than are known have several versions */
@@ -155,6 +158,13 @@ int s3_guarded(struct store *s, const char *name, struct store_guard *ret,
 int s3_guard_of(struct s3 *s, const char *name, const char *version,
 		struct store_guard *ret, struct err *e) NONNULL(1, 2, 3, 4, 5)
 	MUST_CHECK;
+/*
+ * version of name was PUT with a lock until then: see that the server took it,
+ * which not all do of uploads in parts.
+ */
+int s3_guard_written(struct s3 *s, const char *name, const char *version,
+		     bool in_parts, struct instant until, struct err *e)
+	NONNULL(1, 2, 3, 6) MUST_CHECK;
 /* ERR_DENIED when it does now, 0 when not. */
 int s3_refuse_guarded(const struct store_guard *g, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;

@@ -431,6 +431,39 @@ static int guard_version(struct s3 *s, const char *name, const char *version,
 	return r;
 }
 
+int s3_guard_written(struct s3 *s, const char *name, const char *version,
+		     bool in_parts, struct instant until, struct err *e)
+{
+	struct store_guard g = { .held = false };
+	bool locks;
+	bool leaves;
+	int r = 1;
+
+	(void)pthread_mutex_lock(&s->lock);
+	locks = s->locks_new[in_parts];
+	leaves = s->leaves_new[in_parts];
+	(void)pthread_mutex_unlock(&s->lock);
+	if (locks)
+		return 0;
+	/* Once: it is what a server does with all of them. */
+	if (!leaves)
+		r = s3_guard_of(s, name, version, &g, e);
+	if (r > 0 && instant_compare(g.until, until) < 0) {
+		leaves = true;
+		r = guard_version(s, name, version, until, e);
+	}
+	if (r == 0)
+		(void)err_set(e, ERR_BUSY,
+			      "it was written, and is not there to be locked");
+	if (r <= 0)
+		return -1;
+	(void)pthread_mutex_lock(&s->lock);
+	s->locks_new[in_parts] |= !leaves;
+	s->leaves_new[in_parts] |= leaves;
+	(void)pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
 static int hold_version(struct s3 *s, const char *name, const char *version,
 			bool held, struct err *e)
 {

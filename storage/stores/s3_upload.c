@@ -664,10 +664,18 @@ static int commit(struct s3_upload *u, struct err *e)
 	return complete(u, e);
 }
 
+/* It is there, and is to be guarded as well. */
+static int see_guarded(struct s3_upload *u, struct err *e)
+{
+	return u->until.sec ? s3_guard_written(u->s, u->name, u->version,
+					       u->id[0] != '\0', u->until, e)
+			    : 0;
+}
+
 int s3_commit(struct store_upload *upload, struct err *e)
 {
 	struct s3_upload *u = (struct s3_upload *)upload;
-	const int r = commit(u, e);
+	const int r = commit(u, e) || see_guarded(u, e) ? -1 : 0;
 
 	s3_ahead_forget(u->s->ahead, u->name);
 	if (r)

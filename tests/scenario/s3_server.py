@@ -26,6 +26,7 @@ DIFFERS = {
     # The reference leaves open what a marker of a key alone means.
     "keys after a key": ["b", "b", "b", "c"],
     "no retention": (404, "ObjectLockConfigurationNotFoundError"),
+    "mode of parts": None,
     "the marker is told": (None, None),
     "get the marker": (404, "NoSuchKey"),
     "keep the marker": (404, "NoSuchKey"),
@@ -440,6 +441,17 @@ def locks(ask):
     put("let go", 200, None, "/safe/free", "legal-hold=", hold.format("OFF"))
     ask("delete what is free", 204, None, "DELETE", "/safe/free",
         "versionId=" + quoted(w))
+    r = ask("begin an upload under lock", 200, None, "POST", "/safe/parts",
+            "uploads=", b"", lock[:2])
+    u = quoted(r.text("UploadId") or "none")
+    r = ask("its part", 200, None, "PUT", "/safe/parts",
+            "partNumber=1&uploadId=" + u, b"part",
+            ["Content-MD5: " + md5(b"part")])
+    ask("complete it", 200, None, "POST", "/safe/parts", "uploadId=" + u,
+        complete((1, r.headers.get("etag"))))
+    r = ask("head of it", 200, None, "HEAD", "/safe/parts")
+    ask.same("mode of parts", r.headers.get("x-amz-object-lock-mode"),
+             "COMPLIANCE")
     ask("a lock where there is none", 400, "InvalidRequest", "PUT",
         "/house/k", "", b"kept", lock)
     ask("a lock that has ended", 400, "InvalidArgument", "PUT", "/safe/old",

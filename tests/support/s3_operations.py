@@ -155,6 +155,7 @@ class Operations:
         self.if_none_match = True
         self.part_min = 5 << 20
         self.lock_needs_sum = True
+        self.parts_lock = True
         self.checksums = True
 
     def now(self):
@@ -585,6 +586,8 @@ class Operations:
         if algorithm and algorithm not in CHECKSUMS:
             raise Refusal(400, "InvalidRequest", "no such algorithm")
         u = Upload(self.made(r, bucket, None), algorithm)
+        if not self.parts_lock:
+            u.first.mode = u.first.until = None
         bucket.uploads[u.id] = u
         return xml_reply("InitiateMultipartUploadResult", [
             ("Bucket", bucket.name), ("Key", r.key), ("UploadId", u.id)],

@@ -226,11 +226,11 @@ class Control:
         return self.s.counts.log
 
     def do_set(self, **values):
-        """if_none_match, part_min, lock_needs_sum, checksums, region; shift:
-        seconds that the server's clock is ahead."""
+        """if_none_match, part_min, lock_needs_sum, parts_lock, checksums,
+        region; shift: seconds that the server's clock is ahead."""
         for name, value in values.items():
             if name not in ("if_none_match", "part_min", "lock_needs_sum",
-                            "checksums", "region", "shift"):
+                            "parts_lock", "checksums", "region", "shift"):
                 raise ValueError("no such setting: " + name)
             setattr(self.s3, name, value)
 
@@ -580,6 +580,7 @@ class Server:
         if options.like_ceph:
             self.s3.if_none_match = False
             self.s3.lock_needs_sum = self.s3.checksums = False
+            self.s3.parts_lock = False
         self.keys = {k.id: k for k in map(Key, options.key or
                                           ["AKIDTEST:secrettest"])}
         self.hosts = options.host or ["s3.localhost", "localhost"]

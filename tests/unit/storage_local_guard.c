@@ -111,6 +111,7 @@ static void refuse_all(const char *name)
 {
 	char old[2 * SCRATCH_PATH];
 	char new[2 * SCRATCH_PATH];
+	int fd;
 
 	(void)snprintf(old, sizeof(old), "%s", path_of(name));
 	(void)snprintf(new, sizeof(new), "%.400s/tmp/away", folder);
@@ -123,7 +124,9 @@ static void refuse_all(const char *name)
 			0));
 	/* Nor is anything put in its place, nor its folder out of the way. */
 	(void)snprintf(new, sizeof(new), "%.400s/tmp/other", folder);
-	ck_assert_int_ge(open(new, O_CREAT | O_WRONLY | O_CLOEXEC, 0600), 0);
+	fd = open(new, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	(void)close(fd);
 	refuse(rename(new, old));
 	ck_assert_int_eq(unlink(new), 0);
 }

@@ -234,6 +234,54 @@ START_TEST(none_goes_when_any_is_guarded)
 }
 END_TEST
 
+/* As Ceph 16 does: an upload in parts is not locked by what it began with. */
+START_TEST(what_the_server_does_not_lock_is_locked_afterwards)
+{
+	static const char large[9 << 20] = "two parts";
+	char name[32];
+
+	for (unsigned int locks = 0; locks < 2; locks++) {
+		set_up("locked", "");
+		(void)s3_server_tell(&server,
+				     "{\"do\": \"set\", \"parts_lock\": %s}",
+				     locks ? "true" : "false");
+		ck_assert_int_eq(store_can_guard(store, &e), 1);
+		store_guard_new(store, in_s(HOUR), is_data);
+		for (int i = 0; i < 3; i++) {
+			(void)snprintf(name, sizeof(name), "data/aa/%d", i);
+			ck_ok(store_put(store, name, large, sizeof(large), 0,
+					&e));
+		}
+		ck_assert_uint_eq(told_in("locked", "\"COMPLIANCE\""), 3);
+		/* It is looked at once, and known then. */
+		expect_count("GetObject", 1);
+		expect_count("PutObjectRetention", locks ? 0 : 3);
+		tear_down();
+	}
+}
+END_TEST
+
+/* An acknowledged object is locked: else its writing fails. */
+START_TEST(what_cannot_be_locked_afterwards_fails)
+{
+	static const char large[9 << 20] = "two parts";
+
+	set_up("locked", "");
+	(void)s3_server_tell(&server,
+			     "{\"do\": \"set\", \"parts_lock\": false}");
+	ck_assert_int_eq(store_can_guard(store, &e), 1);
+	store_guard_new(store, in_s(HOUR), is_data);
+	fault("PutObjectRetention", "error", ", \"code\": \"AccessDenied\"");
+	ck_assert_int_eq(
+		store_put(store, "data/aa/1", large, sizeof(large), 0, &e), -1);
+	ck_assert_int_eq(e.code, ERR_DENIED);
+	ck_assert_ptr_nonnull(strstr(e.hint, "s3:PutObjectRetention"));
+	(void)s3_server_tell(&server,
+			     "{\"do\": \"set\", \"parts_lock\": true}");
+	tear_down();
+}
+END_TEST
+
 START_TEST(what_is_locked_is_sent_with_a_sum)
 {
 	static const char large[9 << 20] = "two parts";
@@ -316,6 +364,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_key_that_may_only_write_takes_nothing_away);
 	tcase_add_test(tc, of_several_versions_the_oldest_is_guarded_too);
 	tcase_add_test(tc, none_goes_when_any_is_guarded);
+	tcase_add_test(tc, what_the_server_does_not_lock_is_locked_afterwards);
+	tcase_add_test(tc, what_cannot_be_locked_afterwards_fails);
 	tcase_add_test(tc, what_is_locked_is_sent_with_a_sum);
 	tcase_add_test(tc, guards_that_may_not_be_seen_are_not_none);
 	tcase_add_test(tc, who_may_not_guard_is_told_what_is_missing);
