@@ -412,6 +412,75 @@ static int faulty_reads(const struct store *store, store_file *visit, void *arg,
 			   e);
 }
 
+static int faulty_can_guard(struct store *store, struct err *e)
+{
+	return store_can_guard(((struct faulty *)store)->inner, e);
+}
+
+static void faulty_guard_upload(struct store_upload *upload,
+				struct instant until)
+{
+	struct faulty_upload *u = (struct faulty_upload *)upload;
+
+	u->inner->store->ops->guard_upload(u->inner, until);
+}
+
+/* 1 when it is to fail at once, or 2 afterwards; else 0. */
+static int guard_fault(struct store *store, const char *name, struct fault *f)
+{
+	if (!consult((struct faulty *)store, FAULT_GUARD, name, f))
+		return 0;
+	return f->action == FAULT_FAIL	       ? 1
+	       : f->action == FAULT_FAIL_AFTER ? 2
+					       : 0;
+}
+
+static int faulty_guard(struct store *store, const char *name,
+			struct instant until, struct err *e)
+{
+	struct store *inner = ((struct faulty *)store)->inner;
+	struct fault f;
+	const int when = guard_fault(store, name, &f);
+	int r;
+
+	if (when == 1)
+		return fail(&f, e);
+	r = inner->ops->guard ? inner->ops->guard(inner, name, until, e) : 0;
+	return r > 0 && when == 2 ? fail(&f, e) : r;
+}
+
+static int faulty_hold(struct store *store, const char *name, bool held,
+		       struct err *e)
+{
+	struct store *inner = ((struct faulty *)store)->inner;
+	struct fault f;
+	const int when = guard_fault(store, name, &f);
+	int r;
+
+	if (when == 1)
+		return fail(&f, e);
+	r = inner->ops->hold ? inner->ops->hold(inner, name, held, e) : 0;
+	return r > 0 && when == 2 ? fail(&f, e) : r;
+}
+
+static int faulty_guarded(struct store *store, const char *name,
+			  struct store_guard *ret, struct err *e)
+{
+	struct store *inner = ((struct faulty *)store)->inner;
+	struct fault f;
+
+	if (guard_fault(store, name, &f))
+		return fail(&f, e);
+	return inner->ops->guarded ? inner->ops->guarded(inner, name, ret, e)
+				   : 0;
+}
+
+static int faulty_turn(struct store *store, const char *name, unsigned int n,
+		       struct err *e)
+{
+	return store_turn(((struct faulty *)store)->inner, name, n, e);
+}
+
 /* Has no open: a faulty store is not reached by a URL. */
 static const struct store_ops faulty_ops = {
 	.scheme = "fault",
@@ -430,6 +499,12 @@ static const struct store_ops faulty_ops = {
 	.now = faulty_now,
 	.local_folder = faulty_local_folder,
 	.reads = faulty_reads,
+	.can_guard = faulty_can_guard,
+	.guard_upload = faulty_guard_upload,
+	.guard = faulty_guard,
+	.hold = faulty_hold,
+	.guarded = faulty_guarded,
+	.turn = faulty_turn,
 };
 
 int fault_wrap(struct store *inner, struct store **ret, struct err *e)

@@ -25,7 +25,8 @@ enum fault_call {
 	FAULT_SIZE,
 	FAULT_LIST,
 	FAULT_REMOVE,
-	FAULT_ANY, /* every one of the above, counted together */
+	FAULT_GUARD, /* guard, hold, guarded */
+	FAULT_ANY,   /* every one of the above, counted together */
 };
 
 enum fault_action {

@@ -217,6 +217,49 @@ static int limited_reads(const struct store *s, store_file *visit, void *arg,
 	return store_reads(of(s)->inner, visit, arg, e);
 }
 
+static void limited_guard_upload(struct store_upload *upload,
+				 struct instant until)
+{
+	struct limited_upload *u = (struct limited_upload *)upload;
+
+	of(upload->store)->inner->ops->guard_upload(u->inner, until);
+}
+
+static int limited_can_guard(struct store *s, struct err *e)
+{
+	return store_can_guard(of(s)->inner, e);
+}
+
+static int limited_guard(struct store *s, const char *name,
+			 struct instant until, struct err *e)
+{
+	return of(s)->inner->ops->guard
+		       ? of(s)->inner->ops->guard(of(s)->inner, name, until, e)
+		       : 0;
+}
+
+static int limited_hold(struct store *s, const char *name, bool held,
+			struct err *e)
+{
+	return of(s)->inner->ops->hold
+		       ? of(s)->inner->ops->hold(of(s)->inner, name, held, e)
+		       : 0;
+}
+
+static int limited_guarded(struct store *s, const char *name,
+			   struct store_guard *ret, struct err *e)
+{
+	return of(s)->inner->ops->guarded
+		       ? of(s)->inner->ops->guarded(of(s)->inner, name, ret, e)
+		       : 0;
+}
+
+static int limited_turn(struct store *s, const char *name, unsigned int n,
+			struct err *e)
+{
+	return store_turn(of(s)->inner, name, n, e);
+}
+
 static const struct store_ops limited_ops = {
 	.scheme = "limited", /* never opened by a URL */
 	.close = limited_close,
@@ -234,6 +277,12 @@ static const struct store_ops limited_ops = {
 	.now = limited_now,
 	.local_folder = limited_local_folder,
 	.reads = limited_reads,
+	.can_guard = limited_can_guard,
+	.guard_upload = limited_guard_upload,
+	.guard = limited_guard,
+	.hold = limited_hold,
+	.guarded = limited_guarded,
+	.turn = limited_turn,
 };
 
 int limit_wrap(struct store *inner, const struct limit_options *o,

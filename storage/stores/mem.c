@@ -19,6 +19,7 @@
 
 struct mem_object {
 	struct buf bytes;
+	struct store_guard guard;
 	char name[STORE_NAME_MAX + 1];
 };
 
@@ -44,6 +45,7 @@ struct mem_upload {
 
 static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mem_place *places;
+static _Atomic int64_t now_sec; /* whole seconds are enough */
 
 static void object_free(struct mem_object *o)
 {
@@ -248,6 +250,18 @@ static int grow(struct mem_place *p, struct err *e)
 	return 0;
 }
 
+static int refuse_guarded(const struct mem_object *o, struct err *e)
+{
+	char until[INSTANT_TEXT];
+
+	if (o->guard.held)
+		return err_set(e, ERR_DENIED, "it is held");
+	if (o->guard.until.sec <= atomic_load(&now_sec))
+		return 0;
+	instant_format(o->guard.until, until);
+	return err_set(e, ERR_DENIED, "it is locked until %s", until);
+}
+
 /* Put u's object into p, leaving in u what is to be released. */
 static int insert(struct mem_place *p, struct mem_upload *u, struct err *e)
 {
@@ -256,6 +270,8 @@ static int insert(struct mem_place *p, struct mem_upload *u, struct err *e)
 
 	if (old && !u->replace)
 		return err_set(e, ERR_EXISTS, "it exists already");
+	if (old && refuse_guarded(old, e))
+		return -1;
 	if (old) {
 		p->objects[at] = u->object;
 		u->object = old;
@@ -367,14 +383,19 @@ static int mem_list(struct store *s, const char *prefix, store_visit *visit,
 	return 0;
 }
 
-static int mem_remove(struct store *s, const char *name, struct err *e UNUSED)
+static int mem_remove(struct store *s, const char *name, struct err *e)
 {
 	struct mem_place *p = ((struct mem *)s)->place;
 	struct mem_object *o;
 	size_t at;
+	int r = 0;
 
 	(void)pthread_mutex_lock(&p->lock);
 	o = find_object(p, name, &at);
+	if (o)
+		r = refuse_guarded(o, e);
+	if (r)
+		o = NULL;
 	if (o) {
 		p->n--;
 		memmove(p->objects + at, p->objects + at + 1,
@@ -382,7 +403,77 @@ static int mem_remove(struct store *s, const char *name, struct err *e UNUSED)
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	object_free(o);
-	return 0;
+	return r;
+}
+
+/* ---- guards ------------------------------------------------------------- */
+
+void store_mem_set_now(struct instant now)
+{
+	atomic_store(&now_sec, now.sec);
+}
+
+static int mem_can_guard(struct store *s, struct err *e UNUSED)
+{
+	return strncmp(((struct mem *)s)->place->name, "guard", 5) == 0;
+}
+
+static void mem_guard_upload(struct store_upload *upload, struct instant until)
+{
+	((struct mem_upload *)upload)->object->guard.until = until;
+}
+
+/* The object called name, with the lock of its place, or NULL without. */
+static struct mem_object *lock_object(struct mem_place *p, const char *name)
+{
+	struct mem_object *o;
+	size_t at;
+
+	(void)pthread_mutex_lock(&p->lock);
+	o = find_object(p, name, &at);
+	if (!o)
+		(void)pthread_mutex_unlock(&p->lock);
+	return o;
+}
+
+static int mem_guard(struct store *s, const char *name, struct instant until,
+		     struct err *e UNUSED)
+{
+	struct mem_place *p = ((struct mem *)s)->place;
+	struct mem_object *o = lock_object(p, name);
+
+	if (!o)
+		return 0;
+	if (instant_compare(o->guard.until, until) < 0)
+		o->guard.until = until;
+	(void)pthread_mutex_unlock(&p->lock);
+	return 1;
+}
+
+static int mem_hold(struct store *s, const char *name, bool held,
+		    struct err *e UNUSED)
+{
+	struct mem_place *p = ((struct mem *)s)->place;
+	struct mem_object *o = lock_object(p, name);
+
+	if (!o)
+		return 0;
+	o->guard.held = held;
+	(void)pthread_mutex_unlock(&p->lock);
+	return 1;
+}
+
+static int mem_guarded(struct store *s, const char *name,
+		       struct store_guard *ret, struct err *e UNUSED)
+{
+	struct mem_place *p = ((struct mem *)s)->place;
+	const struct mem_object *o = lock_object(p, name);
+
+	if (!o)
+		return 0;
+	*ret = o->guard;
+	(void)pthread_mutex_unlock(&p->lock);
+	return 1;
 }
 
 const struct store_ops store_mem_ops = {
@@ -398,4 +489,9 @@ const struct store_ops store_mem_ops = {
 	.size = mem_size,
 	.list = mem_list,
 	.remove = mem_remove,
+	.can_guard = mem_can_guard,
+	.guard_upload = mem_guard_upload,
+	.guard = mem_guard,
+	.hold = mem_hold,
+	.guarded = mem_guarded,
 };

@@ -217,6 +217,8 @@ int store_begin(struct store *s, const char *name, uint64_t size,
 		return wrap(e, "write object", name, s);
 	u->store = s;
 	(void)snprintf(u->name, sizeof(u->name), "%s", name);
+	if (s->new_which && s->new_which(name))
+		s->ops->guard_upload(u, s->new_until);
 	*ret = u;
 	return 0;
 }
@@ -368,6 +370,66 @@ int store_reads(const struct store *s, store_file *visit, void *arg,
 		struct err *e)
 {
 	return s->ops->reads ? s->ops->reads(s, visit, arg, e) : 0;
+}
+
+int store_can_guard(struct store *s, struct err *e)
+{
+	const int r = s->ops->can_guard ? s->ops->can_guard(s, e) : 0;
+
+	if (r < 0)
+		return err_wrap(e,
+				"cannot tell whether objects can be locked "
+				"in %s",
+				store_shown(s).s);
+	return r;
+}
+
+void store_guard_new(struct store *s, struct instant until,
+		     bool (*which)(const char *name))
+{
+	assert(s->ops->guard_upload);
+	s->new_until = until;
+	s->new_which = which;
+}
+
+int store_guard(struct store *s, const char *name, struct instant until,
+		struct err *e)
+{
+	int r = check_name(name, e);
+
+	if (r == 0 && s->ops->guard)
+		r = s->ops->guard(s, name, until, e);
+	return r < 0 ? wrap(e, "lock object", name, s) : r;
+}
+
+int store_hold(struct store *s, const char *name, bool held, struct err *e)
+{
+	int r = check_name(name, e);
+
+	if (r == 0 && s->ops->hold)
+		r = s->ops->hold(s, name, held, e);
+	return r < 0 ? wrap(e, held ? "hold object" : "release object", name, s)
+		     : r;
+}
+
+int store_guarded(struct store *s, const char *name, struct store_guard *ret,
+		  struct err *e)
+{
+	int r = check_name(name, e);
+
+	*ret = (struct store_guard){ .held = false };
+	if (r == 0 && s->ops->guarded)
+		r = s->ops->guarded(s, name, ret, e);
+	return r < 0 ? wrap(e, "see what locks object", name, s) : r;
+}
+
+int store_turn(struct store *s, const char *name, unsigned int n, struct err *e)
+{
+	int r = check_name(name, e);
+
+	if (r == 0 && s->ops->turn)
+		r = s->ops->turn(s, name, n, e);
+	return r < 0 ? wrap(e, "find the versions of object", name, s) : r;
 }
 
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,

@@ -15,6 +15,12 @@
  * beside "a/b"), which not every backend can hold.  Objects are immutable
  * unless they were PUT with STORE_REPLACE (session counters are the only ones).
  *
+ * Some stores can guard an object against everyone, their own writer too: until
+ * a moment, or while it is held.  Buckets with S3's object lock do, and folders
+ * whose file system has immutable files.  What is guarded is what was written:
+ * a store that keeps versions may let others put a newer one on top, or say
+ * that it was deleted, and the guarded one stays below (store_turn()).
+ *
  * A store is used by many threads at once.  It asks of the other side only
  * that GET and LIST see what was PUT before; one that cannot promise this
  * says so with STORE_EVENTUAL, and gc refuses to work on it.
@@ -70,6 +76,12 @@ struct store_folder {
 	dev_t dev;
 	ino_t ino;
 	char path[4096]; /* "": it is not known */
+};
+
+/* What guards an object: nobody removes or replaces it meanwhile. */
+struct store_guard {
+	struct instant until; /* at least; or 0 */
+	bool held;	      /* until it is released */
 };
 
 /* A file of this machine; valid during the call. */
@@ -170,12 +182,56 @@ struct store_ops {
 	 */
 	int (*reads)(const struct store *s, store_file *visit, void *arg,
 		     struct err *e);
+
+	/*
+	 * What follows is NULL where objects cannot be guarded.
+	 *
+	 * 1 when they can be in this very place, 0 when not.  May ask the other
+	 * side, once.
+	 */
+	int (*can_guard)(struct store *s, struct err *e);
+
+	/*
+	 * The object of u is guarded until then from the moment it is there.
+	 * Before the first append; cannot fail (commit may).
+	 */
+	void (*guard_upload)(struct store_upload *u, struct instant until);
+
+	/*
+	 * Guard name until then; what is guarded for longer stays so.  1, or 0
+	 * when there is no such object.  remove() of what is guarded is
+	 * ERR_DENIED, and so is a commit in its place, unless the store keeps
+	 * versions: then what is guarded stays below.
+	 */
+	int (*guard)(struct store *s, const char *name, struct instant until,
+		     struct err *e);
+
+	/* Hold it (beside any moment), or release it.  1, 0 absent. */
+	int (*hold)(struct store *s, const char *name, bool held,
+		    struct err *e);
+
+	/* As the other side says it now: 1, 0 absent. */
+	int (*guarded)(struct store *s, const char *name,
+		       struct store_guard *ret, struct err *e);
+
+	/*
+	 * For a store that keeps versions; else NULL.  What is read of name
+	 * from now on, and its size, are those of the nth of its versions that
+	 * is no deletion, the oldest being 1; with 0 of the newest, as at
+	 * first. 1, or 0 when there is none such: then nothing changes.  list()
+	 * tells of every object that has a version which is no deletion, with
+	 * the size of what would be read.  remove() removes all versions.
+	 */
+	int (*turn)(struct store *s, const char *name, unsigned int n,
+		    struct err *e);
 };
 
 /* First member of every backend's own structs. */
 struct store {
 	const struct store_ops *ops;
 	char url[1024]; /* as shown to people: never holds credentials */
+	struct instant new_until; /* see store_guard_new() */
+	bool (*new_which)(const char *name);
 };
 struct store_upload {
 	struct store *store;
@@ -230,6 +286,24 @@ int store_local_folder(const struct store *s, struct store_folder *ret,
 int store_reads(const struct store *s, store_file *visit, void *arg,
 		struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
 
+/* As the slots; 0 where a store has none of them. */
+int store_can_guard(struct store *s, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int store_guard(struct store *s, const char *name, struct instant until,
+		struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+int store_hold(struct store *s, const char *name, bool held, struct err *e)
+	NONNULL(1, 2, 4) MUST_CHECK;
+int store_guarded(struct store *s, const char *name, struct store_guard *ret,
+		  struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+int store_turn(struct store *s, const char *name, unsigned int n, struct err *e)
+	NONNULL(1, 2, 4) MUST_CHECK;
+/*
+ * Objects that begin through s from now on, and of whose names which() says
+ * true, are guarded until then from their beginning on.  Only where
+ * store_can_guard() said 1, and before other threads use s.
+ */
+void store_guard_new(struct store *s, struct instant until,
+		     bool (*which)(const char *name)) NONNULL(1, 3);
+
 /* A whole small object at once. */
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,
 	      unsigned int flags, struct err *e) NONNULL(1, 2, 6) MUST_CHECK;
@@ -258,5 +332,11 @@ extern const struct store_ops store_local_ops;
 extern const struct store_ops store_mem_ops;
 extern const struct store_ops store_s3_ops;
 void store_mem_forget(const char *url) NONNULL(1);
+/*
+ * The clock by which mem: stores of this process end what guards their objects;
+ * they have no other.  0, the beginning of time, at first.  Objects can be
+ * guarded in those whose names begin with "guard".
+ */
+void store_mem_set_now(struct instant now);
 
 #endif

@@ -24,14 +24,14 @@ static void set_up(void)
 	struct store *inner = NULL;
 
 	err_clear(&e);
-	ck_ok(store_open("mem:fault", true, &inner, &e));
+	ck_ok(store_open("mem:guard-fault", true, &inner, &e));
 	ck_ok(fault_wrap(inner, &store, &e));
 }
 
 static void tear_down(void)
 {
 	store_close(store);
-	store_mem_forget("mem:fault");
+	store_mem_forget("mem:guard-fault");
 }
 
 static int put(const char *name, const char *text, unsigned int flags)
@@ -97,6 +97,7 @@ START_TEST(every_kind_of_call_can_fail)
 	set_up();
 	ck_ok(put("a", "1", 0));
 	for (int call = FAULT_BEGIN; call <= FAULT_ANY; call++) {
+		struct store_guard guard;
 		uint64_t size;
 		int failed = 0;
 
@@ -106,8 +107,9 @@ START_TEST(every_kind_of_call_can_fail)
 		failed += strcmp(get("a"), "!") == 0;
 		failed += store_size(store, "a", &size, &e) < 0;
 		failed += list() < 0;
+		failed += store_guarded(store, "a", &guard, &e) < 0;
 		failed += store_remove(store, "b", &e) < 0;
-		ck_assert_int_eq(failed, call == FAULT_ANY ? 5 : 1);
+		ck_assert_int_eq(failed, call == FAULT_ANY ? 6 : 1);
 		fault_clear(store);
 		ck_ok(store_remove(store, "b", &e));
 	}
