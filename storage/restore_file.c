@@ -123,6 +123,17 @@ static bool is_same(const struct stat *st, const struct entry *en)
 		is_cut_mtime(st, en));
 }
 
+bool restore_is_there(const struct restore_run *r,
+		      const struct restore_folder *root, const char *path,
+		      const struct entry *en)
+{
+	CLEANUP(file_close) const int fd = restore_open_entry(root, path);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 &&
+	       (r->o->overwrite == RESTORE_NEVER || is_same(&st, en));
+}
+
 /*
  * What was seen at name, and no other: opened so that its metadata can be
  * set.  Who is not root needs to read a file for that, and to write it where

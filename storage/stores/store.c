@@ -243,8 +243,12 @@ void store_abort(struct store_upload *u)
 		u->store->ops->abort(u);
 }
 
-int store_read(struct store *s, const char *name, uint64_t offset, void *out,
-	       size_t n, size_t *ret_got, struct err *e)
+typedef int read_slot(struct store *s, const char *name, uint64_t offset,
+		      void *out, size_t n, size_t *ret_got, struct err *e);
+
+static int read_by(read_slot *read, struct store *s, const char *name,
+		   uint64_t offset, void *out, size_t n, size_t *ret_got,
+		   struct err *e)
 {
 	size_t got = 0;
 	int r = check_name(name, e);
@@ -253,13 +257,26 @@ int store_read(struct store *s, const char *name, uint64_t offset, void *out,
 	if (r == 0 && (offset > INT64_MAX || n > INT64_MAX - offset))
 		r = err_set(e, ERR_USAGE, "the range is out of all bounds");
 	if (r == 0)
-		r = s->ops->read(s, name, offset, out, n, &got, e);
+		r = read(s, name, offset, out, n, &got, e);
 	if (r < 0)
 		return wrap(e, "read object", name, s);
 	assert(got <= n);
 	if (r > 0)
 		*ret_got = got;
 	return r;
+}
+
+int store_read(struct store *s, const char *name, uint64_t offset, void *out,
+	       size_t n, size_t *ret_got, struct err *e)
+{
+	return read_by(s->ops->read, s, name, offset, out, n, ret_got, e);
+}
+
+int store_read_once(struct store *s, const char *name, uint64_t offset,
+		    void *out, size_t n, size_t *ret_got, struct err *e)
+{
+	return read_by(s->ops->read_once ? s->ops->read_once : s->ops->read, s,
+		       name, offset, out, n, ret_got, e);
 }
 
 int store_size(struct store *s, const char *name, uint64_t *ret, struct err *e)

@@ -123,6 +123,13 @@ struct store_ops {
 	int (*read)(struct store *s, const char *name, uint64_t offset,
 		    void *out, size_t n, size_t *ret_got, struct err *e);
 
+	/*
+	 * The same for a caller that has planned what it reads, and reads it
+	 * once: nothing is read along, or kept.  NULL: read().
+	 */
+	int (*read_once)(struct store *s, const char *name, uint64_t offset,
+			 void *out, size_t n, size_t *ret_got, struct err *e);
+
 	/* 1 and the object's size, or 0 when there is none. */
 	int (*size)(struct store *s, const char *name, uint64_t *ret,
 		    struct err *e);
@@ -213,6 +220,9 @@ DEFINE_CLEANUP(struct store_upload *, store_abort);
 int store_read(struct store *s, const char *name, uint64_t offset, void *out,
 	       size_t n, size_t *ret_got, struct err *e) NONNULL(1, 2, 6, 7)
 	MUST_CHECK;
+int store_read_once(struct store *s, const char *name, uint64_t offset,
+		    void *out, size_t n, size_t *ret_got, struct err *e)
+	NONNULL(1, 2, 6, 7) MUST_CHECK;
 int store_size(struct store *s, const char *name, uint64_t *ret, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 int store_list(struct store *s, const char *prefix, store_visit *visit,
