@@ -1,4 +1,4 @@
-#include "storage/stores/store.h"
+#include "storage/stores/store_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -256,7 +256,8 @@ static int read_by(read_slot *read, struct store *s, const char *name,
 	/* One read at a time fits what preadv(2) takes, and any offset_t. */
 	if (r == 0 && (offset > INT64_MAX || n > INT64_MAX - offset))
 		r = err_set(e, ERR_USAGE, "the range is out of all bounds");
-	if (r == 0)
+	if (r == 0 && !(offset == 0 && s->asked &&
+			store_ask_read(s, name, out, n, &got, &r)))
 		r = read(s, name, offset, out, n, &got, e);
 	if (r < 0)
 		return wrap(e, "read object", name, s);
@@ -310,10 +311,15 @@ static int visit_framed(void *arg, const struct store_entry *entry,
 typedef int list_slot(struct store *s, const char *prefix, store_visit *visit,
 		      void *arg, struct err *e);
 
-static int list_by(list_slot *list, struct store *s, const char *prefix,
-		   struct visit_frame *f, struct err *e)
+static int list_by(list_slot *list, bool reading, struct store *s,
+		   const char *prefix, struct visit_frame *f, struct err *e)
 {
-	if (list(s, prefix, visit_framed, f, e) == 0)
+	int r;
+
+	if (!s->asked ||
+	    !store_ask_list(s, prefix, reading, visit_framed, f, &r, e))
+		r = list(s, prefix, visit_framed, f, e);
+	if (r == 0)
 		return 0;
 	if (f->visitor_failed)
 		return -1;
@@ -327,7 +333,7 @@ int store_list(struct store *s, const char *prefix, store_visit *visit,
 {
 	struct visit_frame f = { .visit = visit, .arg = arg };
 
-	return list_by(s->ops->list, s, prefix, &f, e);
+	return list_by(s->ops->list, false, s, prefix, &f, e);
 }
 
 int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
@@ -337,7 +343,7 @@ int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
 
 	return list_by(s->ops->list_reading ? s->ops->list_reading
 					    : s->ops->list,
-		       s, prefix, &f, e);
+		       true, s, prefix, &f, e);
 }
 
 int store_pure(struct store *s, struct err *e)
@@ -347,9 +353,14 @@ int store_pure(struct store *s, struct err *e)
 
 int store_remove(struct store *s, const char *name, struct err *e)
 {
-	if (check_name(name, e) < 0 || s->ops->remove(s, name, e) < 0)
-		return wrap(e, "remove object", name, s);
-	return 0;
+	int r = check_name(name, e);
+
+	if (r == 0)
+		r = s->ops->remove(s, name, e);
+	/* Not before: who asks meanwhile would have it kept. */
+	if (s->asked)
+		store_ask_forget(s, name);
+	return r < 0 ? wrap(e, "remove object", name, s) : 0;
 }
 
 int store_now(struct store *s, struct instant *ret, struct err *e)

@@ -183,6 +183,7 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	char url[1024]; /* as shown to people: never holds credentials */
+	struct store_asked *_Atomic asked; /* store_ask.c's */
 };
 struct store_upload {
 	struct store *store;
@@ -249,6 +250,27 @@ int store_put(struct store *s, const char *name, const void *bytes, size_t n,
  */
 int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+/*
+ * Questions that this thread is about to ask, where a request takes long: all
+ * are asked now, several at once.  Each listing of precisely such a prefix, and
+ * each reading of such an object from its beginning, that this thread does
+ * before store_ask_done() then takes its answer, once.
+ *
+ * An answer is of some moment after this call, and one may be older than one
+ * that is taken before it: for what may be looked at in any order alone, and
+ * not for what this process changes meanwhile, or is ever replaced.  What fails
+ * is asked again by who wants it.  Large objects and listings are not kept.
+ * NULL: nothing is asked in advance, of a local store for one.
+ */
+enum store_question_kind { STORE_ASK_LISTING = 1, STORE_ASK_OBJECT };
+struct store_question {
+	enum store_question_kind kind;
+	char name[STORE_NAME_MAX + 1]; /* or prefix */
+};
+struct store_asked *store_ask(struct store *s, const struct store_question *v,
+			      size_t n) NONNULL(1);
+void store_ask_done(struct store_asked *asked);
 
 /*
  * When *stop becomes true (a signal's handler may set it), stores that wait for
