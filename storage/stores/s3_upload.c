@@ -10,7 +10,8 @@
  *
  * Memory: PARTS_UNDER_WAY parts and the one that fills.
  *
- * A name that is taken is looked for before, and the server is asked to refuse
+ * A name that is taken is looked for before, unless it was drawn at random
+ * (STORE_FRESH), and the server is asked to refuse
  * one (If-None-Match) where it knows how.  Not all do, so of two writers at the
  * same moment the later may win: the names that matter are drawn at random.
  * An answer that was lost says nothing about what was done; each upload carries
@@ -59,6 +60,7 @@ struct s3_upload {
 	struct s3 *s;
 	char name[STORE_NAME_MAX + 1];
 	bool replace;
+	bool fresh;
 	char tag[TAG_TEXT];
 	char id[S3_TOKEN_MAX + 1]; /* of an upload in parts, or "" */
 	unsigned int n_parts;
@@ -366,6 +368,7 @@ int s3_begin(struct store *s, const char *name, uint64_t size UNUSED,
 		return err_oom(e);
 	u->s = (struct s3 *)s;
 	u->replace = flags & STORE_REPLACE;
+	u->fresh = flags & STORE_FRESH;
 	(void)snprintf(u->name, sizeof(u->name), "%s", name);
 	secret_nonce(tag, sizeof(tag));
 	text_hex(tag, sizeof(tag), u->tag);
@@ -449,7 +452,9 @@ static int is_ours(struct s3_upload *u, const char *none, struct err *e)
 static int refuse_taken(struct s3_upload *u, struct err *e)
 {
 	struct s3_http_reply reply;
-	const int there = u->replace ? 0 : s3_head(u->s, u->name, &reply, e);
+	const int there = u->replace || u->fresh
+				  ? 0
+				  : s3_head(u->s, u->name, &reply, e);
 
 	if (there > 0)
 		return err_set(e, ERR_EXISTS, "it exists already");

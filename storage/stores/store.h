@@ -48,6 +48,10 @@ enum store_put_flag {
 	/* Take the place of an object of that name.  Without this a name
 	 * that is taken fails with ERR_EXISTS and the old bytes stay. */
 	STORE_REPLACE = 1,
+	/* The name was drawn at random for this object: whether it is taken
+	 * costs no request of its own.  Where the store finds that it is, it
+	 * fails all the same. */
+	STORE_FRESH = 2,
 };
 
 /* Whether name may be an object's, by the rule above. */
@@ -267,6 +271,8 @@ enum store_question_kind { STORE_ASK_LISTING = 1, STORE_ASK_OBJECT };
 struct store_question {
 	enum store_question_kind kind;
 	char name[STORE_NAME_MAX + 1]; /* or prefix */
+	/* An object of as many bytes is large; 0: of 64 KiB. */
+	size_t most;
 };
 struct store_asked *store_ask(struct store *s, const struct store_question *v,
 			      size_t n) NONNULL(1);

@@ -69,16 +69,17 @@ static bool ask_listing(struct store *s, struct answer *a)
 
 static bool ask_object(struct store *s, struct answer *a)
 {
+	const size_t most = a->question.most ? a->question.most : OBJECT_MAX;
 	struct err ignored = { 0 };
 	size_t got = 0;
 
-	buf_init(&a->bytes, OBJECT_MAX);
-	if (buf_reserve(&a->bytes, OBJECT_MAX, &ignored))
+	buf_init(&a->bytes, most);
+	if (buf_reserve(&a->bytes, most, &ignored))
 		return false;
-	a->found = s->ops->read(s, a->question.name, 0, a->bytes.data,
-				OBJECT_MAX, &got, &ignored);
+	a->found = s->ops->read(s, a->question.name, 0, a->bytes.data, most,
+				&got, &ignored);
 	a->bytes.len = a->found > 0 ? got : 0;
-	return a->found >= 0 && got < OBJECT_MAX;
+	return a->found >= 0 && got < most;
 }
 
 static void *asker(void *arg)
