@@ -438,6 +438,19 @@ bool prefetch_want(struct prefetch *p, enum object_kind kind,
 	return goes_on;
 }
 
+bool prefetch_try(struct prefetch *p, enum object_kind kind,
+		  const struct pack_place *place, uint64_t position)
+{
+	bool planned;
+
+	(void)pthread_mutex_lock(&p->lock);
+	planned = !p->ended && has_room(p, place->len);
+	if (planned)
+		gather(p, kind, place, position);
+	(void)pthread_mutex_unlock(&p->lock);
+	return planned;
+}
+
 void prefetch_wanted_all(struct prefetch *p)
 {
 	(void)pthread_mutex_lock(&p->lock);

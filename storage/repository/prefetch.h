@@ -47,6 +47,10 @@ DEFINE_CLEANUP(struct prefetch *, prefetch_free);
 bool prefetch_want(struct prefetch *p, enum object_kind kind,
 		   const struct pack_place *place, uint64_t position)
 	NONNULL(1, 3) MUST_CHECK;
+/* The same without waiting: false when there is no room, or it ended. */
+bool prefetch_try(struct prefetch *p, enum object_kind kind,
+		  const struct pack_place *place, uint64_t position)
+	NONNULL(1, 3) MUST_CHECK;
 /* Nothing more is wanted: what was is fetched without waiting for more. */
 void prefetch_wanted_all(struct prefetch *p) NONNULL(1);
 
