@@ -822,6 +822,7 @@ int restore_run(struct repository *r, const struct manifest *m,
 
 	run.privileged = run.uid == 0 && !o->no_privileged;
 	(void)pthread_mutex_init(&run.lock, NULL);
+	(void)pthread_mutex_init(&run.wanted_lock, NULL);
 	allow_descriptors();
 	failed = !o->dry_run && pin(&run, m, &b, e);
 	if (failed)
@@ -831,6 +832,7 @@ int restore_run(struct repository *r, const struct manifest *m,
 		failed = judge_missing(r, m, e) ||
 			 beat_judge(b, "the restore", e) || failed;
 	beat_stop(b);
+	(void)pthread_mutex_destroy(&run.wanted_lock);
 	(void)pthread_mutex_destroy(&run.lock);
 	*ret = run.result;
 	return failed ? -1 : 0;

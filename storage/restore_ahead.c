@@ -45,10 +45,10 @@ bool restore_is_wanted(struct restore_run *r, const struct entry *en)
 
 	if (!r->o->wanted)
 		return true;
-	(void)pthread_mutex_lock(&r->lock);
+	(void)pthread_mutex_lock(&r->wanted_lock);
 	wanted = r->o->wanted(r->o->arg, en->path, en->path_len,
 			      en->type == ENTRY_FOLDER);
-	(void)pthread_mutex_unlock(&r->lock);
+	(void)pthread_mutex_unlock(&r->wanted_lock);
 	return wanted;
 }
 

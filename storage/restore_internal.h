@@ -64,6 +64,7 @@ struct restore_run {
 	uint64_t places[RESTORE_WORKERS_MAX]; /* lock; of their jobs */
 
 	/* restore_ahead.c's; NULL where a request costs little */
+	pthread_mutex_t wanted_lock; /* o->wanted may wait for workers */
 	struct restore_ahead *ahead;
 	struct prefetch *prefetch;
 
