@@ -380,11 +380,14 @@ static bool is_open(const struct index_set *x, struct object_id id)
 static struct store_asked *ask_listed(const struct index_set *x,
 				      const struct listed *l, size_t from)
 {
-	struct store_question *v = calloc(ASKED + 1, sizeof(*v));
-	struct store_asked *asked = NULL;
+	struct store_question *v;
+	struct store_asked *asked;
 	size_t n = 0;
 
-	if (!v)
+	if (store_features(x->store) & STORE_LOCAL)
+		return NULL;
+	v = calloc(ASKED + 1, sizeof(*v));
+	if (!v) /* they are read one after the other */
 		return NULL;
 	if (from == 0) {
 		v[n].kind = STORE_ASK_LISTING;
