@@ -16,8 +16,6 @@
 #include "storage/repository/tree.h"
 #include "storage/restore_internal.h"
 
-/* Jobs between the walk and the workers. */
-#define JOBS 16
 /* A job is sent when its pieces cover this much. */
 #define JOB_BYTES	  (4U << 20)
 #define PROGRESS_EVERY_MS 100
@@ -48,7 +46,8 @@ struct walk {
 	int64_t links_end;
 	int64_t told_ms;
 	uint64_t bytes_total;
-	size_t strip; /* bytes of each path that are above the target */
+	uint64_t position; /* of this entry: restore_ahead.c */
+	size_t strip;	   /* bytes of each path that are above the target */
 	bool any;
 	bool lost;   /* a node on the way could not be read */
 	bool direct; /* write pieces at once, in this thread */
@@ -118,28 +117,6 @@ void restore_leave_out(struct restore_run *r, const struct entry *en,
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
-static void *worker(void *arg)
-{
-	struct restore_run *r = (struct restore_run *)arg;
-	CLEANUP(reader_free) struct reader *x = NULL;
-	struct err e = { 0 };
-	void *item;
-
-	if (reader_new(r->repository, RESTORE_CACHE_BYTES, &x, &e)) {
-		restore_note_unread(r, &e);
-		restore_fail(r, &e);
-		queue_abort(r->work);
-		return NULL;
-	}
-	while (queue_pop(r->work, &item)) {
-		struct restore_job *job = (struct restore_job *)item;
-
-		restore_job_write(r, x, job);
-		free(job);
-	}
-	return NULL;
-}
-
 static int poll_outside(struct walk *w, struct err *e)
 {
 	struct restore_progress p;
@@ -207,6 +184,7 @@ static int add_piece(struct walk *w, struct restore_file *file, uint64_t offset,
 		w->job = calloc(1, sizeof(*w->job));
 		if (!w->job)
 			return err_oom(e);
+		w->job->position = w->position + offset;
 	}
 	restore_file_ref(w->run, file);
 	w->job->pieces[w->job->n++] = (struct restore_piece){ .file = file,
@@ -282,6 +260,7 @@ static int write_now(struct walk *w, struct restore_file *file,
 		restore_file_unref(w->run, file);
 		return -1;
 	}
+	reader_take_from(w->data, w->run->prefetch);
 	w->direct = true;
 	result = write_file(w, file, content, e);
 	if (send_job(w, e))
@@ -627,8 +606,7 @@ static int restore_entry(struct walk *w, const struct entry *en,
 			 const struct content *content, struct err *e)
 {
 	const bool folder = en->type == ENTRY_FOLDER;
-	const bool wanted = !w->o->wanted || w->o->wanted(w->o->arg, en->path,
-							  en->path_len, folder);
+	const bool wanted = restore_is_wanted(w->run, en);
 	char name[256];
 	size_t len;
 	const char *path = below(w, en, &len);
@@ -696,50 +674,14 @@ static int walk_tree(struct walk *w, struct tree *t, struct err *e)
 		w->any = true;
 		if (restore_entry(w, &en, &content, e) || poll_outside(w, e))
 			return -1;
+		if (en.type == ENTRY_FILE)
+			w->position += en.size;
 	}
 	if (w->any || w->lost || !w->o->path)
 		return send_job(w, e);
 	(void)err_set(e, ERR_NOT_FOUND, "%s is not in the snapshot",
 		      text_quote(w->o->path, w->o->path_len).s);
 	return err_hint(e, "`snapctl ls` shows what is");
-}
-
-static int start_workers(struct restore_run *r, struct err *e)
-{
-	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	const size_t want = cores < 1			  ? 1
-			    : cores > RESTORE_WORKERS_MAX ? RESTORE_WORKERS_MAX
-							  : (size_t)cores;
-
-	if (restore_settle_start(r, e) || queue_new(&r->work, JOBS, e))
-		return -1;
-	while (r->n_workers < want) {
-		errno = pthread_create(&r->workers[r->n_workers], NULL, worker,
-				       r);
-		if (errno)
-			return err_sys(e, "cannot start a thread");
-		r->n_workers++;
-	}
-	return 0;
-}
-
-static void stop_workers(struct restore_run *r)
-{
-	void *item;
-
-	if (!r->work)
-		return;
-	queue_close(r->work);
-	for (size_t i = 0; i < r->n_workers; i++)
-		(void)pthread_join(r->workers[i], NULL);
-	while ((item = queue_drain(r->work))) {
-		struct restore_job *job = (struct restore_job *)item;
-
-		for (size_t i = 0; i < job->n; i++)
-			restore_file_unref(r, job->pieces[i].file);
-		free(job);
-	}
-	queue_free(r->work);
 }
 
 /* Folders on the way to a deep entry stay open: allow what root allows. */
@@ -825,7 +767,8 @@ static int run_walk(struct restore_run *r, const struct manifest *m,
 	if (seek_path(&w, t, e) || restore_target_open(r, &root, e))
 		return -1;
 	w.top = root;
-	failed = start_workers(r, e) || walk_tree(&w, t, e);
+	restore_ahead_start(r, &m->tree, root);
+	failed = restore_work_start(r, e) || walk_tree(&w, t, e);
 	if (failed)
 		restore_fail(r, e);
 	if (w.job) {
@@ -833,11 +776,13 @@ static int run_walk(struct restore_run *r, const struct manifest *m,
 
 		(void)!send_job(&w, &ignored);
 	}
-	stop_workers(r);
+	restore_work_stop(r);
+	restore_ahead_end(r);
 	restore_settle_end(r);
 	failed = finish_walk(&w, root, failed, e);
 	restore_settle_done(r);
 	reader_free(w.data);
+	restore_ahead_done(r);
 	filemap_free(w.links);
 	file_close(w.links_fd);
 	buf_done(&w.open);
@@ -878,6 +823,7 @@ int restore_run(struct repository *r, const struct manifest *m,
 
 	run.privileged = run.uid == 0 && !o->no_privileged;
 	(void)pthread_mutex_init(&run.lock, NULL);
+	(void)pthread_mutex_init(&run.wanted_lock, NULL);
 	allow_descriptors();
 	failed = !o->dry_run && pin(&run, m, &b, e);
 	if (failed)
@@ -887,6 +833,7 @@ int restore_run(struct repository *r, const struct manifest *m,
 		failed = judge_missing(r, m, e) ||
 			 beat_judge(b, "the restore", e) || failed;
 	beat_stop(b);
+	(void)pthread_mutex_destroy(&run.wanted_lock);
 	(void)pthread_mutex_destroy(&run.lock);
 	*ret = run.result;
 	return failed ? -1 : 0;

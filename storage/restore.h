@@ -10,7 +10,9 @@
  *
  * The pipeline: the caller's thread walks the tree, makes folders, links and
  * specials; workers (one a core) fetch chunks and write files.  Neighbouring
- * small files go to a worker together, because they share chunks.  A folder
+ * small files go to a worker together, because they share chunks.  Where a
+ * request to the store takes long, another thread walks the tree ahead, and
+ * what will be needed is fetched before.  A folder
  * gets its times, owner and mode after the last of its files; until then its
  * mode is 01700, by which the run after an interrupted one knows it.  So it is
  * with a file, and 01600: it gets its time, and then its mode, when its content
@@ -42,7 +44,10 @@ struct restore_progress {
 	uint64_t bytes_total; /* of the whole snapshot; 0: not known */
 };
 
-/* Whether an entry is wanted (--include, --exclude). */
+/*
+ * Whether an entry is wanted (--include, --exclude).  From any thread, one at
+ * a time, and more than once for an entry.
+ */
 typedef bool restore_wanted(void *arg, const char *path, size_t len,
 			    bool is_folder);
 /*

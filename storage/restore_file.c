@@ -134,6 +134,20 @@ bool restore_is_unfinished(const struct stat *st, const struct entry *en)
 	       (uint64_t)st->st_size <= en->size;
 }
 
+bool restore_is_there(const struct restore_run *r,
+		      const struct restore_folder *root, const char *path,
+		      const struct entry *en)
+{
+	CLEANUP(file_close) const int fd = restore_open_entry(root, path);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return false;
+	return r->o->overwrite == RESTORE_NEVER
+		       ? !restore_is_unfinished(&st, en)
+		       : is_same(&st, en);
+}
+
 /*
  * What was seen at name, and no other: opened so that its metadata can be
  * set.  Who is not root needs to read a file for that, and to write it where

@@ -56,9 +56,18 @@ struct restore_run {
 	uid_t uid;
 	gid_t gid;
 
+	/* restore_work.c's */
 	struct queue *work;
 	pthread_t workers[RESTORE_WORKERS_MAX];
 	size_t n_workers;
+	size_t n_entered;		      /* lock */
+	uint64_t places[RESTORE_WORKERS_MAX]; /* lock; of their jobs */
+
+	/* restore_ahead.c's; NULL where a request costs little */
+	pthread_mutex_t wanted_lock; /* o->wanted may wait for workers */
+	struct restore_ahead *ahead;
+	struct prefetch *prefetch;
+
 	pthread_mutex_t lock; /* result, refs, held, failure */
 	size_t held;	      /* bytes of attributes of folders */
 	bool failed;
@@ -102,6 +111,7 @@ struct restore_piece {
 	struct extent extent;
 };
 struct restore_job {
+	uint64_t position; /* of the first piece: restore_ahead.c */
 	size_t n;
 	uint64_t bytes;
 	struct restore_piece pieces[RESTORE_EXTENTS];
@@ -124,6 +134,24 @@ void restore_note_unread(struct restore_run *r, const struct err *why)
 /* The first failure that concerns everything ends the run. */
 void restore_fail(struct restore_run *r, const struct err *why) NONNULL(1, 2);
 bool restore_failed(struct restore_run *r) NONNULL(1);
+
+/* restore_work.c: the threads that write files. */
+int restore_work_start(struct restore_run *r, struct err *e) NONNULL(1, 2)
+	MUST_CHECK;
+void restore_work_stop(struct restore_run *r) NONNULL(1);
+
+/* restore_ahead.c: what will be needed is fetched before. */
+/* As restore_options.wanted; from any thread. */
+bool restore_is_wanted(struct restore_run *r, const struct entry *en)
+	NONNULL(1, 2);
+/* root lives until restore_ahead_end(); before there are workers. */
+void restore_ahead_start(struct restore_run *r,
+			 const struct manifest_root *tree,
+			 const struct restore_folder *root) NONNULL(1, 2, 3);
+/* The walk is over; workers may still be at work. */
+void restore_ahead_end(struct restore_run *r) NONNULL(1);
+/* All readers are gone. */
+void restore_ahead_done(struct restore_run *r) NONNULL(1);
 
 /* restore_target.c: folders and what is put into them. */
 /* Bytes that a copy of an entry takes for its attributes. */
@@ -201,6 +229,10 @@ int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 		       const struct entry *en, const char *name,
 		       struct restore_file **ret, struct err *e)
 	NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
+/* Whether it would find at path below root what is kept as it is. */
+bool restore_is_there(const struct restore_run *r,
+		      const struct restore_folder *root, const char *path,
+		      const struct entry *en) NONNULL(1, 2, 3, 4);
 void restore_file_ref(struct restore_run *r, struct restore_file *file)
 	NONNULL(1, 2);
 void restore_file_free(struct restore_file *file) NONNULL(1);

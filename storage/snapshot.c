@@ -528,6 +528,7 @@ int snapshot_take(struct repository *r, struct source *source,
 		.host = o->about->host,
 		.scratch = o->scratch,
 	};
+	struct store_asked *asked;
 	int failed;
 
 	manifest_init(&m);
@@ -541,9 +542,11 @@ int snapshot_take(struct repository *r, struct source *source,
 	if (writer_open(r, &wo, &writer, e))
 		return -1;
 	p.writer = writer;
+	asked = o->no_parent ? NULL : repository_ask_snapshots(r);
 	failed = !o->no_parent &&
 		 repository_snapshots(r, false, consider_parent, NULL, &parent,
 				      e);
+	store_ask_done(asked);
 	if (!failed)
 		source_begin(source,
 			     parent.has_found ? &parent.found.snapshot : NULL,

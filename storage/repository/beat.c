@@ -144,7 +144,7 @@ int beat_start(struct store *s, const struct keys *k, const struct record *r,
 	b->keys = k;
 	b->beaten_ms = clock_boot_ms();
 	if (copy_record(&b->record, r, e) ||
-	    record_put(s, k, &b->record, 0, e)) {
+	    record_put(s, k, &b->record, STORE_FRESH, e)) {
 		record_done(&b->record);
 		free(b);
 		return -1;

@@ -179,6 +179,23 @@ int check_returned(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_losses(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_repair(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
+/* check_ahead.c: packs are fetched before they are read. */
+struct check_ahead;
+/* Whether all of it is to be read. */
+bool check_reads_whole(const struct check *c, struct object_id id,
+		       const struct check_pack *pack) NONNULL(1, 3);
+/* NULL where a request costs little; then none of these does anything. */
+struct check_ahead *check_ahead_new(struct check *c) NONNULL(1);
+void check_ahead_free(struct check_ahead *a);
+/* Through which packs are to be read. */
+struct store *check_ahead_store(struct check_ahead *a, struct check *c)
+	NONNULL(2);
+/* What lies before that offset of the pack at hand was read. */
+void check_ahead_reached(struct check_ahead *a, uint64_t offset);
+/* So was all of it, or as much as is wanted of one to be read whole. */
+void check_ahead_passed(struct check_ahead *a, const struct check_pack *pack)
+	NONNULL(2);
+
 /*
  * check_fetch.c: what snapshots miss, out of the other regions.  take() gets
  * each chunk that opened, whose sealed bytes are in c->sealed.  With take NULL

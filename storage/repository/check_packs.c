@@ -52,6 +52,8 @@ struct reading {
 	unsigned int n_threads;
 	bool failed;
 	struct err failure;
+	struct check_ahead *ahead; /* the reading thread's */
+	struct store *store;	   /* through which it reads */
 };
 
 static void fail(struct reading *x, const struct err *why)
@@ -343,16 +345,17 @@ static int note_places(struct check *c, struct job *j, struct err *e)
  * What one request could not give, chunk by chunk: a bad sector costs what
  * lies on it, not its neighbours.  Zeros stand for a chunk that is lost.
  */
-static int read_apart(struct check *c, const char *name, struct piece *p,
+static int read_apart(struct reading *r, const char *name, struct piece *p,
 		      struct err *e)
 {
+	struct check *c = r->c;
 	uint8_t *to = p->bytes;
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct pack_entry *x = &p->entries[i];
 		struct err why = { 0 };
 
-		if (container_read(c->store, name, x->place.offset, to,
+		if (container_read(r->store, name, x->place.offset, to,
 				   x->place.len, &why)) {
 			if (!check_is_damage(&why)) {
 				*e = why;
@@ -386,10 +389,11 @@ static int read_piece(struct reading *x, struct job *j, size_t from, size_t n,
 	*p = (struct piece){
 		.job = j, .entries = first, .n = n, .left = n + 1, .len = len
 	};
-	failed = container_read(c->store, name.s, first->place.offset, p->bytes,
+	check_ahead_reached(x->ahead, first->place.offset);
+	failed = container_read(x->store, name.s, first->place.offset, p->bytes,
 				len, &why);
 	if (failed && check_is_damage(&why))
-		failed = read_apart(c, name.s, p, &why);
+		failed = read_apart(x, name.s, p, &why);
 	if (failed) {
 		*e = why;
 		free(p);
@@ -456,7 +460,7 @@ static int read_pack(struct reading *x, struct job *j, struct err *e)
 	int unread;
 	int failed = 0;
 
-	unread = pack_read_directory(c->store, c->keys,
+	unread = pack_read_directory(x->store, c->keys,
 				     (enum object_kind)j->pack->kind, j->id,
 				     keep_entry, j, &why);
 	if (unread && !check_is_damage(&why) && why.code != ERR_NOT_FOUND) {
@@ -473,9 +477,8 @@ static int read_pack(struct reading *x, struct job *j, struct err *e)
 	if (unread || j->pack->quarantined)
 		lose_pack(c, j, &why);
 	(void)pthread_mutex_unlock(&c->lock);
-	if (failed || c->o->level < CHECK_DATA || j->pack->unusable ||
-	    !check_in_part(j->id, c->o->part, c->o->parts) ||
-	    (c->o->wanted && !c->o->wanted(c->o->arg, j->id)))
+	if (failed || j->pack->unusable ||
+	    !check_reads_whole(c, j->id, j->pack))
 		return failed;
 	return read_chunks(x, j, e);
 }
@@ -503,6 +506,8 @@ static int read_all(struct reading *x, struct err *e)
 		j->users = 1;
 		memcpy(j->id.b, key, sizeof(j->id.b));
 		failed = read_pack(x, j, e);
+		if (check_reads_whole(c, j->id, pack))
+			check_ahead_passed(x->ahead, pack);
 		(void)pthread_mutex_lock(&c->lock);
 		if (c->o->level < CHECK_DATA)
 			check_advance(c, 1, 0);
@@ -587,9 +592,12 @@ int check_packs(struct check *c, struct err *e)
 					     : c->bytes_total);
 	if (queue_new(&x.queue, QUEUE_LENGTH, e))
 		return -1;
+	x.ahead = check_ahead_new(c);
+	x.store = check_ahead_store(x.ahead, c);
 	failed = start_workers(&x, e);
 	if (!failed)
 		failed = read_all(&x, e);
+	check_ahead_free(x.ahead);
 	if (failed)
 		queue_abort(x.queue);
 	else

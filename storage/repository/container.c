@@ -28,7 +28,7 @@ int container_begin(struct container *c, struct store *s, const struct keys *k,
 	if (!c->key)
 		return err_set(e, ERR_BUG, "no epoch to seal with");
 	object_header_encode(&h, c->header);
-	if (store_begin(s, c->name.s, 0, 0, &c->upload, e))
+	if (store_begin(s, c->name.s, 0, STORE_FRESH, &c->upload, e))
 		return -1;
 	if (container_append(c, c->header, sizeof(c->header), e)) {
 		container_abort(c);
@@ -215,6 +215,23 @@ static int open_header(struct container *c, const struct buf *ahead,
 	return -1;
 }
 
+/* ahead: the object's end, or all of it. */
+static int open_ahead(struct container *c, const struct buf *ahead,
+		      struct buf *tail, struct err *e)
+{
+	if (open_header(c, ahead, e) || read_trailer(c, ahead, e))
+		return -1;
+	return read_tail(c, ahead, tail, e);
+}
+
+static int check_size(const struct container *c, struct err *e)
+{
+	if (c->size < OBJECT_HEADER_SIZE + SEAL_OVERHEAD + CONTAINER_TRAILER ||
+	    c->size > c->spec->size_max || !object_is_padded(c->size))
+		return err_set(e, ERR_CORRUPT, "it has a wrong size");
+	return 0;
+}
+
 static int open_parts(struct container *c, struct buf *tail, struct err *e)
 {
 	CLEANUP(buf_done) struct buf ahead;
@@ -227,31 +244,64 @@ static int open_parts(struct container *c, struct buf *tail, struct err *e)
 		return -1;
 	if (!found)
 		return err_set(e, ERR_NOT_FOUND, "it does not exist");
-	if (c->size < OBJECT_HEADER_SIZE + SEAL_OVERHEAD + CONTAINER_TRAILER ||
-	    c->size > c->spec->size_max || !object_is_padded(c->size))
-		return err_set(e, ERR_CORRUPT, "it has a wrong size");
+	if (check_size(c, e))
+		return -1;
 	n = c->size < READ_AHEAD ? (size_t)c->size : READ_AHEAD;
 	if (buf_reserve(&ahead, n, e) ||
 	    container_read(c->store, c->name.s, c->size - n, ahead.data, n, e))
 		return -1;
 	ahead.len = n;
-	if (open_header(c, &ahead, e) || read_trailer(c, &ahead, e))
+	return open_ahead(c, &ahead, tail, e);
+}
+
+/* The same by one read when it is small: 1, 0 when it is not, -1. */
+static int open_whole(struct container *c, struct buf *whole, struct buf *tail,
+		      struct err *e)
+{
+	const size_t n = whole->max;
+	size_t got = 0;
+	int found;
+
+	if (buf_reserve(whole, n, e))
 		return -1;
-	return read_tail(c, &ahead, tail, e);
+	found = store_read(c->store, c->name.s, 0, whole->data, n, &got, e);
+	if (found < 0)
+		return -1;
+	if (!found)
+		return err_set(e, ERR_NOT_FOUND, "it does not exist");
+	if (got == n)
+		return 0;
+	whole->len = got;
+	c->size = got;
+	return check_size(c, e) || open_ahead(c, whole, tail, e) ? -1 : 1;
+}
+
+int container_open_small(struct container *c, struct store *s,
+			 const struct keys *k,
+			 const struct container_spec *spec, struct buf *whole,
+			 struct buf *tail, struct err *e)
+{
+	int r = 0;
+
+	c->store = s;
+	c->keys = k;
+	c->spec = spec;
+	c->upload = NULL;
+	c->name = object_name(spec->kind, c->id);
+	if (whole)
+		r = open_whole(c, whole, tail, e);
+	if (r == 0)
+		r = open_parts(c, tail, e);
+	if (r < 0)
+		return err_wrap(e, "cannot read %s %s",
+				object_kind_name(spec->kind),
+				text_quote_str(c->name.s).s);
+	return 0;
 }
 
 int container_open(struct container *c, struct store *s, const struct keys *k,
 		   const struct container_spec *spec, struct buf *tail,
 		   struct err *e)
 {
-	c->store = s;
-	c->keys = k;
-	c->spec = spec;
-	c->upload = NULL;
-	c->name = object_name(spec->kind, c->id);
-	if (open_parts(c, tail, e))
-		return err_wrap(e, "cannot read %s %s",
-				object_kind_name(spec->kind),
-				text_quote_str(c->name.s).s);
-	return 0;
+	return container_open_small(c, s, k, spec, NULL, tail, e);
 }

@@ -68,6 +68,16 @@ int container_open(struct container *c, struct store *s, const struct keys *k,
 		   const struct container_spec *spec, struct buf *tail,
 		   struct err *e) NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
 
+/*
+ * The same by a single read of an object that is smaller than whole's ceiling,
+ * all of which is then in whole; of a larger one whole stays empty.
+ */
+int container_open_small(struct container *c, struct store *s,
+			 const struct keys *k,
+			 const struct container_spec *spec, struct buf *whole,
+			 struct buf *tail, struct err *e)
+	NONNULL(1, 2, 3, 4, 6, 7) MUST_CHECK;
+
 /* n bytes of the object, all of them, or ERR_CORRUPT, ERR_NOT_FOUND. */
 int container_read(struct store *s, const char *name, uint64_t offset,
 		   void *out, size_t n, struct err *e) NONNULL(1, 2, 4, 6)

@@ -13,6 +13,7 @@
  * has them.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "storage/repository/gc_internal.h"
 #include "storage/repository/inventory.h"
@@ -27,6 +28,8 @@ static const enum object_kind deciding[] = {
 #define DECIDING (sizeof(deciding) / sizeof(deciding[0]))
 /* Things come and go while we list. */
 #define TRIES 5
+/* Of a folder: by the first digit of an id. */
+#define PARTS 16
 
 /* Of one kind, by one or some listings. */
 struct listing {
@@ -51,31 +54,67 @@ static int note(void *arg, const struct store_entry *entry, struct err *e)
 		       : 0;
 }
 
+static int list_one(struct gc *g, enum object_kind kind, const char *prefix,
+		    struct inventory_sum *sum, struct err *e)
+{
+	struct listing l = { g, kind, sum };
+
+	return store_list(g->store, prefix, note, &l, e);
+}
+
 static int list_whole(struct gc *g, enum object_kind kind,
 		      struct inventory_sum *ret, struct err *e)
 {
-	struct listing l = { g, kind, ret };
 	char prefix[64];
 
 	*ret = (struct inventory_sum){ 0 };
 	(void)snprintf(prefix, sizeof(prefix), "%s/", object_kind_folder(kind));
-	return store_list(g->store, prefix, note, &l, e);
+	return list_one(g, kind, prefix, ret, e);
 }
 
 static int list_parts(struct gc *g, enum object_kind kind,
 		      struct inventory_sum *ret, struct err *e)
 {
-	struct listing l = { g, kind, ret };
 	char prefix[64];
 
 	*ret = (struct inventory_sum){ 0 };
-	for (unsigned int digit = 0; digit < 16; digit++) {
+	for (unsigned int digit = 0; digit < PARTS; digit++) {
 		(void)snprintf(prefix, sizeof(prefix), "%s/%x",
 			       object_kind_folder(kind), digit);
-		if (store_list(g->store, prefix, note, &l, e))
+		if (list_one(g, kind, prefix, ret, e))
 			return -1;
 	}
 	return 0;
+}
+
+/*
+ * All folders, or the parts of them all, at once: what lies in one has no
+ * order to what lies in another, and a folder stays between its two listings.
+ */
+static int list_all(struct gc *g, bool parts,
+		    struct inventory_sum ret[DECIDING], struct err *e)
+{
+	const size_t each = parts ? PARTS : 1;
+	struct store_question *v = calloc(DECIDING * each, sizeof(*v));
+	struct store_asked *asked;
+	int failed = 0;
+
+	if (!v)
+		return err_oom(e);
+	for (size_t i = 0; i < DECIDING * each; i++) {
+		v[i].kind = STORE_ASK_LISTING;
+		(void)snprintf(
+			v[i].name, sizeof(v[i].name), parts ? "%s/%zx" : "%s/",
+			object_kind_folder(deciding[i / each]), i % each);
+	}
+	asked = store_ask(g->store, v, DECIDING * each);
+	for (size_t i = 0; !failed && i < DECIDING; i++)
+		failed = gc_stopped(g, e) ||
+			 (parts ? list_parts : list_whole)(g, deciding[i],
+							   &ret[i], e);
+	store_ask_done(asked);
+	free(v);
+	return failed ? -1 : 0;
 }
 
 static bool is_same(const struct inventory_sum *a,
@@ -84,31 +123,63 @@ static bool is_same(const struct inventory_sum *a,
 	return a->n == b->n && a->hash == b->hash;
 }
 
+/* A folder, its parts, and it once more, in this order. */
+struct look {
+	struct inventory_sum before;
+	struct inventory_sum parts;
+	struct inventory_sum after;
+};
+
 /*
  * While others write the two differ for good reasons: what stands still must
- * agree.  Names that are no ids are in no part.
+ * agree.  Names that are no ids are in no part.  0: they agree; 1: it is to be
+ * looked at again; -1.
  */
-static int check_parts(struct gc *g, enum object_kind kind, struct err *e)
+static int judge_parts(enum object_kind kind, const struct look *l,
+		       struct err *e)
 {
-	struct inventory_sum before = { 0 };
-	struct inventory_sum parts = { 0 };
-	struct inventory_sum after = { 0 };
+	if (is_same(&l->before, &l->parts) || l->parts.n < l->before.n)
+		return 0;
+	if (!is_same(&l->before, &l->after))
+		return 1;
+	return gc_refuse(
+		e,
+		"the store lists %llu objects in \"%s/\", and %llu when "
+		"asked for its parts",
+		(unsigned long long)l->before.n, object_kind_folder(kind),
+		(unsigned long long)l->parts.n);
+}
 
-	for (int i = 0; i < TRIES; i++) {
-		if (list_whole(g, kind, &before, e) ||
-		    list_parts(g, kind, &parts, e) ||
-		    list_whole(g, kind, &after, e))
+static int look_again(struct gc *g, enum object_kind kind, struct err *e)
+{
+	struct look l;
+	int r = 1;
+
+	for (int i = 1; r == 1 && i < TRIES; i++) {
+		if (list_whole(g, kind, &l.before, e) ||
+		    list_parts(g, kind, &l.parts, e) ||
+		    list_whole(g, kind, &l.after, e))
 			return -1;
-		if (is_same(&before, &parts) || parts.n < before.n)
-			return 0;
-		if (is_same(&before, &after))
-			return gc_refuse(
-				e,
-				"the store lists %llu objects in \"%s/\", and "
-				"%llu when asked for its parts",
-				(unsigned long long)before.n,
-				object_kind_folder(kind),
-				(unsigned long long)parts.n);
+		r = judge_parts(kind, &l, e);
+	}
+	return r < 0 ? -1 : 0;
+}
+
+static int check_parts(struct gc *g, struct err *e)
+{
+	struct inventory_sum before[DECIDING];
+	struct inventory_sum parts[DECIDING];
+	struct inventory_sum after[DECIDING];
+
+	if (list_all(g, false, before, e) || list_all(g, true, parts, e) ||
+	    list_all(g, false, after, e))
+		return -1;
+	for (size_t i = 0; i < DECIDING; i++) {
+		const struct look l = { before[i], parts[i], after[i] };
+		const int r = judge_parts(deciding[i], &l, e);
+
+		if (r < 0 || (r > 0 && look_again(g, deciding[i], e)))
+			return -1;
 	}
 	return 0;
 }
@@ -147,11 +218,8 @@ int gc_listing_check(struct gc *g, struct err *e)
 			       "this store may list less than there is, so "
 			       "that garbage cannot be told for sure");
 	gc_stage(g, "listing", 0, 0);
-	if (check_own_session(g, e))
+	if (check_own_session(g, e) || check_parts(g, e))
 		return -1;
-	for (size_t i = 0; i < DECIDING; i++)
-		if (gc_stopped(g, e) || check_parts(g, deciding[i], e))
-			return -1;
 	return inventory_compare(g->store, g->keys, refuse_short, NULL, e);
 }
 

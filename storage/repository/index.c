@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/repository/index_hidden.h"
 #include "storage/repository/index_internal.h"
 #include "storage/repository/voids.h"
 
@@ -26,14 +27,6 @@ struct run {
 };
 #define RUNS_MAX 64
 
-/* Hidden (chunk, pack) pairs; the zero chunk id stands for a whole pack. */
-struct hidden {
-	uint8_t (*keys)[INDEX_KEY_SIZE];
-	bool *taken;
-	size_t n;
-	size_t cap; /* a power of two */
-};
-
 struct index_set {
 	struct store *store;
 	const struct keys *keys;
@@ -45,8 +38,9 @@ struct index_set {
 	size_t n_runs;
 	size_t resident_bytes;
 	size_t resident_max;
+	size_t whole_bytes; /* of objects that are kept until they are loaded */
 	struct index_cache *cache;
-	struct hidden hidden;
+	struct index_hidden hidden;
 	index_damaged *damaged;
 	void *arg;
 	bool rely;
@@ -80,94 +74,18 @@ size_t index_sort(struct pack_entry *entries, size_t n)
 /*
  * Hiding.
  */
-static size_t hidden_place(const struct hidden *h,
-			   const uint8_t key[INDEX_KEY_SIZE])
-{
-	uint64_t a;
-	uint64_t b;
-	size_t i;
-
-	/* Both halves are random already. */
-	memcpy(&a, key, sizeof(a));
-	memcpy(&b, key + CHUNK_ID_SIZE, sizeof(b));
-	i = (size_t)(a ^ b) & (h->cap - 1);
-	while (h->taken[i] && memcmp(h->keys[i], key, INDEX_KEY_SIZE) != 0)
-		i = (i + 1) & (h->cap - 1);
-	return i;
-}
-
-static void hidden_done(struct hidden *h)
-{
-	free(h->keys);
-	free(h->taken);
-}
-
-static int hidden_grow(struct hidden *h, struct err *e)
-{
-	struct hidden bigger = { .cap = h->cap ? h->cap * 2 : 64, .n = h->n };
-
-	bigger.keys = calloc(bigger.cap, INDEX_KEY_SIZE);
-	bigger.taken = calloc(bigger.cap, sizeof(bool));
-	if (!bigger.keys || !bigger.taken) {
-		hidden_done(&bigger);
-		return err_oom(e);
-	}
-	for (size_t i = 0; i < h->cap; i++) {
-		size_t to;
-
-		if (!h->taken[i])
-			continue;
-		to = hidden_place(&bigger, h->keys[i]);
-		memcpy(bigger.keys[to], h->keys[i], INDEX_KEY_SIZE);
-		bigger.taken[to] = true;
-	}
-	hidden_done(h);
-	*h = bigger;
-	return 0;
-}
-
-static int hide(struct hidden *h, const struct chunk_id *id,
-		struct object_id pack, struct err *e)
-{
-	uint8_t key[INDEX_KEY_SIZE];
-	size_t i;
-
-	memcpy(key, id->b, sizeof(id->b));
-	memcpy(key + sizeof(id->b), pack.b, sizeof(pack.b));
-	if (h->n * 2 >= h->cap && hidden_grow(h, e))
-		return -1;
-	i = hidden_place(h, key);
-	h->n += !h->taken[i];
-	h->taken[i] = true;
-	memcpy(h->keys[i], key, sizeof(key));
-	return 0;
-}
-
-static bool is_hidden(const struct hidden *h, const uint8_t *entry)
-{
-	uint8_t key[INDEX_KEY_SIZE] = { 0 };
-
-	if (h->n == 0)
-		return false;
-	if (h->taken[hidden_place(h, entry)])
-		return true;
-	memcpy(key + CHUNK_ID_SIZE, entry + CHUNK_ID_SIZE,
-	       INDEX_KEY_SIZE - CHUNK_ID_SIZE);
-	return h->taken[hidden_place(h, key)];
-}
-
 int index_set_hide_pack(struct index_set *x, struct object_id pack,
 			struct err *e)
 {
 	const struct chunk_id none = { { 0 } };
 
-	return hide(&x->hidden, &none, pack, e);
+	return index_hidden_add(&x->hidden, &none, pack, e);
 }
 
 int index_set_hide_chunk(struct index_set *x, const struct chunk_id *id,
 			 struct object_id pack, struct err *e)
 {
-	return hide(&x->hidden, id, pack, e);
+	return index_hidden_add(&x->hidden, id, pack, e);
 }
 
 /*
@@ -359,15 +277,26 @@ static int note_fences(struct index_set *x, struct err *e)
 	return 0;
 }
 
+/* Of a listing. */
+struct listed {
+	struct buf ids;
+	struct buf sizes; /* u64 */
+};
+
 static int visit_name(void *arg, const struct store_entry *entry, struct err *e)
 {
+	struct listed *l = arg;
 	struct object_id first;
 	struct object_id id;
 
 	/* What is not called like an index object is none. */
 	if (!object_name_parse(OBJECT_INDEX, entry->name, &first, &id))
 		return 0;
-	return buf_add(arg, id.b, sizeof(id.b), e);
+	return buf_add(&l->ids, id.b, sizeof(id.b), e) ||
+			       buf_add(&l->sizes, &entry->size,
+				       sizeof(entry->size), e)
+		       ? -1
+		       : 0;
 }
 
 static void clear(struct index_set *x)
@@ -406,7 +335,8 @@ struct unopened {
 };
 
 struct opening {
-	bool again;	     /* an object was gone that had been listed */
+	bool again; /* an object was gone that had been listed */
+	struct store_asked *asked;
 	struct buf unopened; /* struct unopened, one after the other */
 };
 
@@ -440,34 +370,91 @@ static bool is_open(const struct index_set *x, struct object_id id)
 	return false;
 }
 
-static int open_listed(struct index_set *x, const struct buf *ids,
+/* Small objects that are asked for at once. */
+#define ASKED 32
+
+/*
+ * The next ones, and with the first of them the fences, which are to be listed
+ * after the objects were.
+ */
+static struct store_asked *ask_listed(const struct index_set *x,
+				      const struct listed *l, size_t from)
+{
+	struct store_question *v;
+	struct store_asked *asked;
+	size_t n = 0;
+
+	if (store_features(x->store) & STORE_LOCAL)
+		return NULL;
+	v = calloc(ASKED + 1, sizeof(*v));
+	if (!v) /* they are read one after the other */
+		return NULL;
+	if (from == 0) {
+		v[n].kind = STORE_ASK_LISTING;
+		memcpy(v[n++].name, "fences/", sizeof("fences/"));
+	}
+	for (size_t i = from; i < from + ASKED; i++) {
+		struct object_id id;
+		uint64_t size;
+
+		if ((i + 1) * sizeof(id) > l->ids.len)
+			break;
+		memcpy(id.b, l->ids.data + i * sizeof(id), sizeof(id));
+		memcpy(&size, l->sizes.data + i * sizeof(size), sizeof(size));
+		if (size >= INDEX_WHOLE_MAX || is_open(x, id))
+			continue;
+		v[n].kind = STORE_ASK_OBJECT;
+		v[n].most = INDEX_WHOLE_MAX;
+		memcpy(v[n++].name, object_name(OBJECT_INDEX, id).s,
+		       sizeof(object_name(OBJECT_INDEX, id).s));
+	}
+	asked = store_ask(x->store, v, n);
+	free(v);
+	return asked;
+}
+
+/* One that was listed: 0, also when it is to be judged later; -1. */
+static int open_one(struct index_set *x, struct object_id id,
+		    struct opening *how, struct err *e)
+{
+	struct unopened u = { .id = id };
+	struct index_object *o;
+
+	if (index_object_open(x->store, x->keys, id, &o, &u.why)) {
+		how->again = u.why.code == ERR_NOT_FOUND;
+		return how->again ? 0
+				  : buf_add(&how->unopened, &u, sizeof(u), e);
+	}
+	if (x->whole_bytes + o->whole.len > x->resident_max)
+		index_object_slim(o);
+	x->whole_bytes += o->whole.len;
+	return take_judged(x, o, e);
+}
+
+static int open_listed(struct index_set *x, const struct listed *l,
 		       struct opening *how, struct err *e)
 {
 	const bool refreshing = x->n > 0;
+	int failed = 0;
 
 	/* Voids may have come since: what superseded one may be none. */
 	for (size_t i = 0; i < x->n; i++)
 		if (judge(x, x->objects[i], e))
 			return -1;
-	for (size_t at = 0; at < ids->len; at += sizeof(struct object_id)) {
-		struct index_object *o;
-		struct unopened u = { 0 };
+	for (size_t i = 0; !failed && !how->again &&
+			   i * sizeof(struct object_id) < l->ids.len;
+	     i++) {
+		struct object_id id;
 
-		memcpy(u.id.b, ids->data + at, sizeof(u.id.b));
-		if (refreshing && is_open(x, u.id))
-			continue;
-		if (index_object_open(x->store, x->keys, u.id, &o, &u.why)) {
-			how->again = u.why.code == ERR_NOT_FOUND;
-			if (how->again)
-				return 0;
-			if (buf_add(&how->unopened, &u, sizeof(u), e))
-				return -1;
-			continue;
+		if (i % ASKED == 0) {
+			store_ask_done(how->asked);
+			how->asked = ask_listed(x, l, i);
 		}
-		if (take_judged(x, o, e))
-			return -1;
+		memcpy(id.b, l->ids.data + i * sizeof(id), sizeof(id));
+		if (!refreshing || !is_open(x, id))
+			failed = open_one(x, id, how, e);
 	}
-	return 0;
+	return failed ? -1 : 0;
 }
 
 /* What is open and not listed any more was merged into another. */
@@ -530,27 +517,49 @@ static int load_residents(struct index_set *x, struct opening *how,
 	return 0;
 }
 
-static int open_all(struct index_set *x, struct opening *how, struct err *e)
+/* What is kept of objects until they are loaded is kept no longer. */
+static void slim_all(struct index_set *x)
 {
-	CLEANUP(buf_done) struct buf ids;
+	for (size_t i = 0; i < x->n; i++)
+		index_object_slim(x->objects[i]);
+	x->whole_bytes = 0;
+}
 
-	buf_init(&ids, OBJECTS_MAX * sizeof(struct object_id));
-	how->again = false;
-	buf_clear(&how->unopened);
-	voids_free(x->voids);
-	x->voids = NULL;
-	if (voids_read(x->store, x->keys, &x->voids, e) ||
-	    store_list(x->store, "index/", visit_name, &ids, e) ||
-	    open_listed(x, &ids, how, e))
+static int open_rest(struct index_set *x, const struct listed *l,
+		     struct opening *how, struct err *e)
+{
+	if (open_listed(x, l, how, e))
 		return -1;
 	if (how->again)
 		return 0;
-	ignore_gone(x, &ids);
+	ignore_gone(x, &l->ids);
 	if (note_fences(x, e))
 		return -1;
 	if (judge_unopened(x, how, e) || ignore_superseded(x, e))
 		return -1;
 	return load_residents(x, how, e);
+}
+
+static int open_all(struct index_set *x, struct opening *how, struct err *e)
+{
+	struct listed l;
+	int failed;
+
+	buf_init(&l.ids, OBJECTS_MAX * sizeof(struct object_id));
+	buf_init(&l.sizes, OBJECTS_MAX * sizeof(uint64_t));
+	how->again = false;
+	buf_clear(&how->unopened);
+	voids_free(x->voids);
+	x->voids = NULL;
+	failed = voids_read(x->store, x->keys, &x->voids, e) ||
+		 store_list(x->store, "index/", visit_name, &l, e) ||
+		 open_rest(x, &l, how, e);
+	store_ask_done(how->asked);
+	how->asked = NULL;
+	slim_all(x);
+	buf_done(&l.ids);
+	buf_done(&l.sizes);
+	return failed ? -1 : 0;
 }
 
 int index_set_open(struct store *s, const struct keys *k,
@@ -599,7 +608,7 @@ void index_set_free(struct index_set *x)
 	voids_free(x->voids);
 	free(x->objects);
 	index_cache_free(x->cache);
-	hidden_done(&x->hidden);
+	index_hidden_done(&x->hidden);
 	(void)pthread_rwlock_destroy(&x->lock);
 	free(x);
 }
@@ -613,7 +622,7 @@ bool index_set_is_whole(const struct index_set *x)
  * Looking up.
  */
 struct search {
-	const struct hidden *hidden;
+	const struct index_hidden *hidden;
 	const struct chunk_id *id;
 	const struct object_id *not_in;
 	size_t n_not_in;
@@ -627,7 +636,7 @@ static bool is_excluded(const struct search *s, const uint8_t *entry)
 		if (memcmp(s->not_in[i].b, entry + CHUNK_ID_SIZE,
 			   sizeof(s->not_in[i].b)) == 0)
 			return true;
-	return is_hidden(s->hidden, entry);
+	return index_hidden_has(s->hidden, entry);
 }
 
 static void search_entries(struct search *s, const uint8_t *entries, size_t n)
@@ -814,6 +823,7 @@ static int take_object(struct index_set *x, struct index_object *o,
 		x->n--;
 		return -1;
 	}
+	index_object_slim(o);
 	return 0;
 }
 

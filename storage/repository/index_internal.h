@@ -48,7 +48,16 @@ struct index_object {
 	uint64_t *fences; /* big-endian value of each block's first 8 bytes */
 	size_t n_superseded;
 	struct object_id *superseded;
+	struct buf whole; /* all its bytes, or empty: index_object_slim() */
 };
+
+/*
+ * Where a request takes long, an object smaller than this is read at once, and
+ * its bytes kept: 16 blocks, and what else they have.
+ */
+#define INDEX_WHOLE_MAX ((size_t)320 << 10)
+/* Keep them no longer: blocks are read from the store. */
+void index_object_slim(struct index_object *o) NONNULL(1);
 
 /* ERR_NOT_FOUND, ERR_CORRUPT, ERR_NEWER, ERR_BAD_KEY. */
 int index_object_open(struct store *s, const struct keys *k,

@@ -49,6 +49,19 @@ static int count_kind(struct store *s, enum object_kind kind, uint64_t *ret,
 	return 0;
 }
 
+/* What is counted is all listed at once: it only grows. */
+static struct store_asked *ask_counts(struct store *s)
+{
+	struct store_question v[LASTING] = { 0 };
+
+	for (size_t i = 0; i < LASTING; i++) {
+		v[i].kind = STORE_ASK_LISTING;
+		(void)snprintf(v[i].name, sizeof(v[i].name), "%s/",
+			       object_kind_folder(lasting[i]));
+	}
+	return store_ask(s, v, LASTING);
+}
+
 /* All inventories: a handful, since newer ones take the place of older. */
 struct all {
 	struct record *v;
@@ -115,15 +128,11 @@ static const struct record *most_of(const struct all *a, enum object_kind kind)
 	return most;
 }
 
-int inventory_compare(struct store *s, const struct keys *k,
-		      inventory_short *visit, void *arg, struct err *e)
+static int compare_all(struct store *s, const struct all *a,
+		       inventory_short *visit, void *arg, struct err *e)
 {
-	CLEANUP(all_done) struct all a = { .n = 0 };
-
-	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e))
-		return -1;
 	for (size_t i = 0; i < LASTING; i++) {
-		const struct record *most = most_of(&a, lasting[i]);
+		const struct record *most = most_of(a, lasting[i]);
 		uint64_t listed;
 
 		if (!most)
@@ -136,6 +145,21 @@ int inventory_compare(struct store *s, const struct keys *k,
 			return -1;
 	}
 	return 0;
+}
+
+int inventory_compare(struct store *s, const struct keys *k,
+		      inventory_short *visit, void *arg, struct err *e)
+{
+	CLEANUP(all_done) struct all a = { .n = 0 };
+	struct store_asked *asked;
+	int failed;
+
+	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e))
+		return -1;
+	asked = a.n ? ask_counts(s) : NULL;
+	failed = compare_all(s, &a, visit, arg, e);
+	store_ask_done(asked);
+	return failed;
 }
 
 /* A listing that is short just now must not become the truth. */
@@ -178,13 +202,19 @@ int inventory_put(struct store *s, const struct keys *k, struct instant now,
 {
 	CLEANUP(all_done) struct all a = { .n = 0 };
 	CLEANUP(record_done) struct record r;
+	struct store_asked *asked;
 	bool write = accept;
+	int failed;
 
 	record_init(&r, OBJECT_INVENTORY);
 	r.id = object_id_new();
 	r.time = now;
-	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e) ||
-	    count_all(s, &a, accept, &r, &write, e))
+	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e))
+		return -1;
+	asked = ask_counts(s);
+	failed = count_all(s, &a, accept, &r, &write, e);
+	store_ask_done(asked);
+	if (failed)
 		return -1;
 	return write ? replace(s, k, &a, &r, accept, e) : 0;
 }

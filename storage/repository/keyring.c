@@ -1,6 +1,7 @@
 #include "storage/repository/keyring.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/secret.h"
@@ -54,36 +55,48 @@ static int visit_generation(void *arg, const struct store_entry *entry,
 	return 0;
 }
 
-/* 1 and the newest generation (0: there is none) with its bytes. */
-static int read_newest(struct store *s, uint32_t *ret_generation,
-		       struct buf *ret, struct err *e)
+static int list_newest(struct store *s, uint32_t *ret, struct err *e)
 {
-	uint64_t newest;
+	uint64_t newest = 0;
+
+	if (store_list(s, "keyring/", visit_generation, &newest, e))
+		return -1;
+	*ret = (uint32_t)newest;
+	return 0;
+}
+
+/*
+ * 1 and the newest generation (0: there is none) with its bytes; first: what a
+ * listing has just told, or 0.
+ */
+static int read_newest(struct store *s, uint32_t first,
+		       uint32_t *ret_generation, struct buf *ret, struct err *e)
+{
+	uint32_t newest = first;
 	int found;
 
 	/* A generation that was listed is gone when a newer one came. */
 	for (int i = 0; i < ATTEMPTS; i++) {
-		newest = 0;
-		if (store_list(s, "keyring/", visit_generation, &newest, e))
+		if (!newest && list_newest(s, &newest, e))
 			return -1;
-		*ret_generation = (uint32_t)newest;
+		*ret_generation = newest;
 		if (newest == 0)
 			return 0;
 		buf_clear(ret);
-		found = store_get(s, object_name_generation((uint32_t)newest).s,
-				  ret, e);
+		found = store_get(s, object_name_generation(newest).s, ret, e);
 		if (found)
 			return found;
+		newest = 0;
 	}
 	return err_set(e, ERR_BUSY, "the keyring changes all the time");
 }
 
 /* The newest keyring and its public part; it may be damaged, or missing. */
-static int read_shell(struct store *s, struct buf *ret,
+static int read_shell(struct store *s, uint32_t first, struct buf *ret,
 		      struct keyring_shell *shell, struct err *e)
 {
 	uint32_t generation;
-	const int found = read_newest(s, &generation, ret, e);
+	const int found = read_newest(s, first, &generation, ret, e);
 
 	if (found < 0)
 		return -1;
@@ -101,7 +114,28 @@ int keyring_epoch(struct store *s, uint32_t *ret, struct err *e)
 	struct keyring_shell shell;
 
 	buf_init(&bytes, KEYRING_MAX);
-	if (read_shell(s, &bytes, &shell, e))
+	if (read_shell(s, 0, &bytes, &shell, e))
+		return -1;
+	*ret = shell.epoch;
+	return 0;
+}
+
+int keyring_epoch_since(struct store *s, const struct keys *k, uint32_t *ret,
+			struct err *e)
+{
+	CLEANUP(buf_done) struct buf bytes;
+	struct keyring_shell shell;
+	uint32_t newest;
+
+	buf_init(&bytes, KEYRING_MAX);
+	if (list_newest(s, &newest, e))
+		return -1;
+	/* Written once, and never replaced. */
+	if (newest && newest == keys_generation(k)) {
+		*ret = keys_epoch(k);
+		return 0;
+	}
+	if (read_shell(s, newest, &bytes, &shell, e))
 		return -1;
 	*ret = shell.epoch;
 	return 0;
@@ -220,8 +254,61 @@ static int open_shell(struct store *s, const struct keyring_credential *c,
 	return found;
 }
 
+/* Slots, by name, that are had before it is known whether they count. */
+#define SLOTS_AHEAD 8
+struct slots {
+	struct store_question v[SLOTS_AHEAD + 1];
+	size_t n;
+};
+
+static int visit_slot(void *arg, const struct store_entry *entry,
+		      struct err *e UNUSED)
+{
+	struct slots *x = arg;
+
+	if (x->n == SLOTS_AHEAD)
+		return 1;
+	x->v[x->n].kind = STORE_ASK_OBJECT;
+	(void)snprintf(x->v[x->n].name, sizeof(x->v[x->n].name), "%s",
+		       entry->name);
+	x->n++;
+	return 0;
+}
+
+/*
+ * The newest keyring and its public part, where a request takes long; *asked
+ * has the slots on their way.
+ */
+static int ask_shell(struct store *s, struct buf *bytes,
+		     struct keyring_shell *shell, struct store_asked **asked,
+		     struct err *e)
+{
+	struct slots slots = { .n = 0 };
+	uint32_t newest;
+
+	if (list_newest(s, &newest, e))
+		return -1;
+	if (newest && store_list(s, "keys/", visit_slot, &slots, e))
+		return -1;
+	if (newest) {
+		struct store_question *q = &slots.v[slots.n++];
+
+		q->kind = STORE_ASK_OBJECT;
+		(void)snprintf(q->name, sizeof(q->name), "%s",
+			       object_name_generation(newest).s);
+		*asked = store_ask(s, slots.v, slots.n);
+	}
+	return read_shell(s, newest, bytes, shell, e);
+}
+
+static int no_repository(struct err *e)
+{
+	err_put_(e, ERR_NOT_FOUND, "there is no repository");
+	return err_hint(e, "snapctl repo init makes one");
+}
+
 /* The newest keyring into r, opened by c. */
-static int open_ring(struct store *s, const struct keyring_credential *c,
+static int open_near(struct store *s, const struct keyring_credential *c,
 		     struct ring *r, struct err *e)
 {
 	CLEANUP(buf_done) struct buf bytes;
@@ -232,13 +319,45 @@ static int open_ring(struct store *s, const struct keyring_credential *c,
 	found = read_config(s, &r->repository, e);
 	if (found < 0)
 		return -1;
-	if (found == 0) {
-		err_put_(e, ERR_NOT_FOUND, "there is no repository");
-		return err_hint(e, "snapctl repo init makes one");
-	}
-	if (read_shell(s, &bytes, &shell, e))
+	if (found == 0)
+		return no_repository(e);
+	if (read_shell(s, 0, &bytes, &shell, e))
 		return -1;
 	return open_shell(s, c, &bytes, &shell, r, e);
+}
+
+/* The same where a request takes long: in two rounds instead of four. */
+static int open_far(struct store *s, const struct keyring_credential *c,
+		    struct ring *r, struct err *e)
+{
+	static const struct store_question first[] = {
+		{ STORE_ASK_OBJECT, "config", 0 },
+		{ STORE_ASK_LISTING, "keyring/", 0 },
+		{ STORE_ASK_LISTING, "keys/", 0 },
+	};
+	CLEANUP(buf_done) struct buf bytes;
+	struct store_asked *asked = store_ask(s, first, 3);
+	struct store_asked *slots = NULL;
+	struct keyring_shell shell;
+	int failed;
+
+	buf_init(&bytes, KEYRING_MAX);
+	failed = read_config(s, &r->repository, e);
+	if (failed == 0)
+		failed = no_repository(e);
+	else if (failed > 0)
+		failed = ask_shell(s, &bytes, &shell, &slots, e) ||
+			 open_shell(s, c, &bytes, &shell, r, e);
+	store_ask_done(slots);
+	store_ask_done(asked);
+	return failed ? -1 : 0;
+}
+
+static int open_ring(struct store *s, const struct keyring_credential *c,
+		     struct ring *r, struct err *e)
+{
+	return (store_features(s) & STORE_LOCAL ? open_near : open_far)(s, c, r,
+									e);
 }
 
 int keyring_ring_newest(struct store *s, const struct keyring_credential *c,
@@ -263,6 +382,7 @@ static int keys_of(const struct ring *r, struct keys **ret, struct err *e)
 	for (size_t i = 0; i < r->n_epochs; i++)
 		if (keys_add_epoch(k, r->epochs[i].number, r->epochs[i].key, e))
 			return -1;
+	keys_set_generation(k, r->generation);
 	*ret = TAKE(k);
 	return 0;
 }

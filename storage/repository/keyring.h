@@ -70,6 +70,9 @@ int keyring_open(struct store *s, const struct keyring_credential *c,
  */
 int keyring_epoch(struct store *s, uint32_t *ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+/* The same; while the newest one is that of k, by its name alone. */
+int keyring_epoch_since(struct store *s, const struct keys *k, uint32_t *ret,
+			struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
 
 struct keyring_slot {
 	struct object_id id;

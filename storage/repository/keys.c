@@ -37,6 +37,7 @@ struct epoch {
 struct keys {
 	struct object_id repository;
 	uint32_t current;
+	uint32_t generation;
 	keys_newest *newest; /* or NULL */
 	void *newest_arg;
 
@@ -211,6 +212,16 @@ int keys_add_domain(struct keys *k, uint16_t domain,
 uint32_t keys_epoch(const struct keys *k)
 {
 	return k->current;
+}
+
+void keys_set_generation(struct keys *k, uint32_t generation)
+{
+	k->generation = generation;
+}
+
+uint32_t keys_generation(const struct keys *k)
+{
+	return k->generation;
 }
 
 void keys_ask(struct keys *k, keys_newest *newest, void *arg)

@@ -37,6 +37,9 @@ int keys_add_domain(struct keys *k, uint16_t domain,
 		    const uint8_t secret[KEYS_SIZE], struct err *e)
 	NONNULL(1, 3, 4) MUST_CHECK;
 uint32_t keys_epoch(const struct keys *k) NONNULL(1);
+/* The keyring's generation that they are from; 0: not known. */
+void keys_set_generation(struct keys *k, uint32_t generation) NONNULL(1);
+uint32_t keys_generation(const struct keys *k) NONNULL(1);
 /*
  * Whom to ask for the current epoch as it is now, should one be met that is
  * not known here: a key may have been revoked since k was read.

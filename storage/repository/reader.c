@@ -20,6 +20,7 @@ struct reader {
 	struct repository *repository;
 	struct index_set *index;
 	struct chunk_worker *worker;
+	struct prefetch *prefetch; /* not ours; or NULL */
 	struct slot slots[SLOTS];
 	size_t kept; /* bytes in slots */
 	size_t budget;
@@ -82,6 +83,11 @@ void reader_verify_ids(struct reader *x, bool on)
 	x->verify = on;
 }
 
+void reader_take_from(struct reader *x, struct prefetch *p)
+{
+	x->prefetch = p;
+}
+
 uint64_t reader_bytes(const struct reader *x)
 {
 	return x->bytes;
@@ -118,13 +124,37 @@ static struct slot *make_room(struct reader *x, size_t len)
 	}
 }
 
+static enum object_kind pack_of(const struct pack_entry *at)
+{
+	return chunk_kind_is_meta(at->seal.kind) ? OBJECT_META_PACK
+						 : OBJECT_DATA_PACK;
+}
+
+/*
+ * From what came ahead: 1; 0 when it is to be read as always, also when what
+ * came does not open; -1.
+ */
+static int open_ahead(struct reader *x, const struct pack_entry *at,
+		      uint8_t *plain, struct err *e)
+{
+	struct err ignored = { 0 };
+	int r;
+
+	if (!x->prefetch)
+		return 0;
+	r = prefetch_take(x->prefetch, pack_of(at), &at->place, x->sealed, e);
+	if (r <= 0)
+		return r;
+	x->bytes += at->place.len;
+	return chunk_open(x->worker, &at->seal, x->sealed, at->place.len, plain,
+			  &ignored) == 0;
+}
+
 static int open_one(struct reader *x, const struct pack_entry *at,
 		    uint8_t *plain, struct err *e)
 {
-	const enum object_kind pack = chunk_kind_is_meta(at->seal.kind)
-					      ? OBJECT_META_PACK
-					      : OBJECT_DATA_PACK;
 	uint8_t *grown;
+	int ahead;
 
 	if (at->place.len > x->sealed_cap) {
 		grown = realloc(x->sealed, at->place.len);
@@ -133,13 +163,18 @@ static int open_one(struct reader *x, const struct pack_entry *at,
 		x->sealed = grown;
 		x->sealed_cap = at->place.len;
 	}
-	if (pack_read(repository_store(x->repository), pack, &at->place,
-		      x->sealed, e))
+	ahead = open_ahead(x, at, plain, e);
+	if (ahead < 0)
 		return -1;
-	x->bytes += at->place.len;
-	if (chunk_open(x->worker, &at->seal, x->sealed, at->place.len, plain,
-		       e))
-		return -1;
+	if (!ahead) {
+		if (pack_read(repository_store(x->repository), pack_of(at),
+			      &at->place, x->sealed, e))
+			return -1;
+		x->bytes += at->place.len;
+		if (chunk_open(x->worker, &at->seal, x->sealed, at->place.len,
+			       plain, e))
+			return -1;
+	}
 	if (x->verify)
 		return chunk_verify(x->worker, &at->seal, plain, e);
 	return 0;

@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "storage/repository/chunk.h"
+#include "storage/repository/prefetch.h"
 #include "storage/repository/repository.h"
 
 struct reader;
@@ -37,6 +38,9 @@ int reader_get(struct reader *x, const struct chunk_id *id,
 	       struct err *e) NONNULL(1, 2, 4, 5, 6) MUST_CHECK;
 /* The same, rederiving the id from the plaintext (level `data`). */
 void reader_verify_ids(struct reader *x, bool on) NONNULL(1);
+
+/* Take from there what it has; it outlives the reader.  NULL: no more. */
+void reader_take_from(struct reader *x, struct prefetch *p) NONNULL(1);
 
 /* Bytes read from the store so far. */
 uint64_t reader_bytes(const struct reader *x) NONNULL(1);

@@ -116,11 +116,20 @@ int repository_index_open(struct repository *r, bool rely,
 	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES,
 					     .damaged = leave_out,
 					     .rely = rely };
+	/* Who relies on it reads voids first, then the index. */
+	static const struct store_question all[] = {
+		{ STORE_ASK_LISTING, "quarantine/", 0 },
+		{ STORE_ASK_LISTING, "voids/", 0 },
+		{ STORE_ASK_LISTING, "index/", 0 },
+	};
 	CLEANUP(index_set_free) struct index_set *index = NULL;
+	struct store_asked *asked = store_ask(r->store, all, rely ? 1 : 3);
+	const int failed = index_set_open(r->store, r->keys, &o, &index, e) ||
+			   record_list(r->store, r->keys, OBJECT_QUARANTINE,
+				       hide_quarantined, index, e);
 
-	if (index_set_open(r->store, r->keys, &o, &index, e) ||
-	    record_list(r->store, r->keys, OBJECT_QUARANTINE, hide_quarantined,
-			index, e))
+	store_ask_done(asked);
+	if (failed)
 		return -1;
 	*ret = TAKE(index);
 	return 0;
@@ -620,6 +629,20 @@ static int gather(struct gathered *g, struct err *e)
 	if (g->n)
 		qsort(g->v, g->n, sizeof(*g->v), by_receipt);
 	return 0;
+}
+
+struct store_asked *repository_ask_snapshots(struct repository *r)
+{
+	static const struct store_question all[] = {
+		{ STORE_ASK_LISTING, "voids/", 0 },
+		{ STORE_ASK_LISTING, "snapshots/", 0 },
+		{ STORE_ASK_LISTING, "receipts/", 0 },
+		{ STORE_ASK_LISTING, "locks/", 0 },
+		{ STORE_ASK_LISTING, "tombstones/", 0 },
+		{ STORE_ASK_LISTING, "holds/", 0 },
+	};
+
+	return store_ask(r->store, all, sizeof(all) / sizeof(all[0]));
 }
 
 int repository_snapshots(struct repository *r, bool with_deleted,

@@ -87,6 +87,13 @@ int repository_snapshots(struct repository *r, bool with_deleted,
 			 void *arg, struct err *e) NONNULL(1, 3, 6) MUST_CHECK;
 
 /*
+ * Ask now for what repository_snapshots() lists, where a request takes long:
+ * for readers and for who looks for a parent, not for who decides what may be
+ * deleted.  For store_ask_done(), when it is back.
+ */
+struct store_asked *repository_ask_snapshots(struct repository *r) NONNULL(1);
+
+/*
  * Whether a snapshot is deleted as of now: 1; 0 when it is not, or when an
  * undelete of it does not open; -1.  Costs three listings and a GET a record.
  */

@@ -361,6 +361,8 @@ int repository_find(struct repository *r, const char *text, const char *source,
 			    .text_len = strlen(text),
 			    .source = source,
 			    .latest = strcmp(text, "latest") == 0 };
+	struct store_asked *asked;
+	int failed;
 
 	if (!q.latest && !is_prefix(text)) {
 		(void)err_set(e, ERR_NOT_FOUND, "there is no snapshot %s",
@@ -369,9 +371,11 @@ int repository_find(struct repository *r, const char *text, const char *source,
 				   "`snapctl snapshot list` shows all");
 	}
 	manifest_init(&q.found.manifest);
-	if (repository_snapshots(r, with_deleted, visit_for_find, note_broken,
-				 &q, e) ||
-	    see_broken(&q, r, e) || judge(&q, e))
+	asked = repository_ask_snapshots(r);
+	failed = repository_snapshots(r, with_deleted, visit_for_find,
+				      note_broken, &q, e);
+	store_ask_done(asked);
+	if (failed || see_broken(&q, r, e) || judge(&q, e))
 		return -1;
 	*ret = q.found;
 	manifest_init(&q.found.manifest);

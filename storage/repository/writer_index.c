@@ -2,12 +2,15 @@
  * Naming what is stored: index objects of a session (FORMAT.md §10, step 4).
  *
  * One is written after so many entries, and after so many bytes, so that a
- * session that is killed loses little.  A large session writes hundreds so;
+ * session that is killed loses little; and where sending them again takes long,
+ * after a while.  A large session writes hundreds so;
  * each would cost others a block for a look-up, so it merges its own as a
  * collector does, into one that supersedes them.
  */
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "storage/repository/writer_internal.h"
 
 /* Index entries kept before an index object is written: × 100 B. */
@@ -15,6 +18,14 @@
 /* An index object at least for each 8 GiB, so that a killed first snapshot
  * of a large tree loses little. */
 #define FLUSH_BYTES (8ULL << 30)
+/*
+ * To a store that is not local: when what waits is so old, and has taken a
+ * tenth of the session.  So a kill costs a tenth of it at most, and days of it
+ * write a hundred objects, each of which costs whoever opens the index a read
+ * until it is collected.
+ */
+#define FLUSH_FAR_MS   INT64_C(10000)
+#define FLUSH_FAR_PART 10
 
 int writer_index_remember(struct writer *w, const struct pack_entry *entries,
 			  size_t n, uint64_t bytes, struct err *e)
@@ -30,6 +41,10 @@ int writer_index_remember(struct writer *w, const struct pack_entry *entries,
 		w->fresh = grown;
 		w->cap_fresh = cap;
 	}
+	if (w->n_fresh == 0)
+		w->fresh_ms = clock_boot_ms();
+	if (w->first_ms == 0)
+		w->first_ms = w->fresh_ms;
 	for (size_t i = 0; i < n; i++)
 		w->fresh[w->n_fresh++] = entries[i];
 	w->fresh_bytes += bytes;
@@ -38,7 +53,16 @@ int writer_index_remember(struct writer *w, const struct pack_entry *entries,
 
 bool writer_index_is_due(const struct writer *w)
 {
-	return w->n_fresh >= FLUSH_ENTRIES || w->fresh_bytes >= FLUSH_BYTES;
+	const struct store *s = repository_store(w->repository);
+	int64_t now;
+
+	if (w->n_fresh >= FLUSH_ENTRIES || w->fresh_bytes >= FLUSH_BYTES)
+		return true;
+	if (w->n_fresh == 0 || store_features(s) & STORE_LOCAL)
+		return false;
+	now = clock_boot_ms();
+	return now - w->fresh_ms >= FLUSH_FAR_MS &&
+	       now - w->fresh_ms >= (now - w->first_ms) / FLUSH_FAR_PART;
 }
 
 /* The object is written: ours, and the repository's readers'. */
@@ -62,15 +86,32 @@ static int keep(struct writer *w, struct object_id id, struct err *e)
 
 /*
  * The next session would take what is named here for stored; and a collector
- * that gave us up does not count it.
+ * that gave us up does not count it.  Both are looked at at once.
  */
+static int check(struct writer *w, struct err *e)
+{
+	struct store *s = repository_store(w->repository);
+	struct store_question v[2] = { { STORE_ASK_LISTING, "keyring/", 0 },
+				       { .kind = STORE_ASK_OBJECT } };
+	const struct object_name fence = object_name(OBJECT_FENCE, w->session);
+	struct store_asked *asked;
+	int failed;
+
+	memcpy(v[1].name, fence.s, sizeof(fence.s));
+	asked = store_ask(s, v, 2);
+	failed = writer_check_keys(w->repository, e) || writer_confirm(w, e);
+	store_ask_done(asked);
+	return failed ? -1 : 0;
+}
+
 static int begin(struct writer *w, struct index_writer **ret, struct err *e)
 {
-	if (writer_check_keys(w->repository, e) || writer_confirm(w, e))
-		return -1;
-	return index_writer_open(repository_store(w->repository),
-				 repository_keys(w->repository), w->session,
-				 ret, e);
+	const int failed = check(w, e);
+
+	return failed ? -1
+		      : index_writer_open(repository_store(w->repository),
+					  repository_keys(w->repository),
+					  w->session, ret, e);
 }
 
 static int add_entry(void *arg, const struct pack_entry *x, struct err *e)

@@ -41,6 +41,8 @@ struct writer {
 	size_t n_fresh;
 	size_t cap_fresh;
 	uint64_t fresh_bytes;
+	int64_t fresh_ms; /* since when the first of them waits */
+	int64_t first_ms; /* and the session's first did; 0: there was none */
 	struct index_object **named;
 	size_t n_named;
 
@@ -56,7 +58,7 @@ int writer_session_open(struct writer *w, struct err *e) NONNULL(1, 2)
 int writer_index_remember(struct writer *w, const struct pack_entry *entries,
 			  size_t n, uint64_t bytes, struct err *e) NONNULL(1, 5)
 	MUST_CHECK;
-/* Whether what is remembered is much. */
+/* Whether what is remembered is much, or old. */
 bool writer_index_is_due(const struct writer *w) NONNULL(1);
 /* Write what is remembered as an index object, and merge our own ones. */
 int writer_index_flush(struct writer *w, struct err *e) NONNULL(1, 2)

@@ -28,7 +28,8 @@ int writer_check_keys(struct repository *r, struct err *e)
 {
 	uint32_t epoch;
 
-	if (keyring_epoch(repository_store(r), &epoch, e))
+	if (keyring_epoch_since(repository_store(r), repository_keys(r), &epoch,
+				e))
 		return err_wrap(e, "cannot see whether a key was revoked");
 	if (epoch <= keys_epoch(repository_keys(r)))
 		return 0;
@@ -70,7 +71,7 @@ static int put_manifest(struct writer *w, const struct manifest *m,
 	if (manifest_encode(m, &payload, e) ||
 	    seal_box_put(repository_store(w->repository),
 			 repository_keys(w->repository), OBJECT_MANIFEST,
-			 name.s, payload.data, payload.len, 0, e))
+			 name.s, payload.data, payload.len, STORE_FRESH, e))
 		return err_wrap(e, "cannot write the manifest");
 	return 0;
 }

@@ -34,6 +34,7 @@ struct faulty {
 	size_t n;
 	uint64_t calls[FAULT_ANY + 1];
 	struct old *olds;
+	bool is_far;
 };
 
 struct faulty_upload {
@@ -117,7 +118,10 @@ static void faulty_close(struct store *store)
 
 static unsigned int faulty_features(const struct store *store)
 {
-	return store_features(((const struct faulty *)store)->inner);
+	const struct faulty *s = (const struct faulty *)store;
+	const unsigned int inner = store_features(s->inner);
+
+	return s->is_far ? inner & ~(unsigned int)STORE_LOCAL : inner;
 }
 
 static int faulty_begin(struct store *store, const char *name, uint64_t size,
@@ -533,6 +537,11 @@ void fault_add(struct store *store, const struct fault *fault)
 	s->active[s->n++] = (struct active){ .fault = *fault,
 					     .by = pthread_self() };
 	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void fault_set_far(struct store *store)
+{
+	((struct faulty *)store)->is_far = true;
 }
 
 void fault_clear(struct store *store)

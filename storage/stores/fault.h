@@ -77,6 +77,8 @@ struct fault {
 int fault_wrap(struct store *inner, struct store **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 
+/* From now on it is not STORE_LOCAL, whatever the inner one is. */
+void fault_set_far(struct store *store) NONNULL(1);
 /* Add a fault to a store of fault_wrap()'s, at most 16; prefix is borrowed. */
 void fault_add(struct store *store, const struct fault *fault) NONNULL(1, 2);
 /* Remove all faults. */

@@ -168,6 +168,20 @@ static int limited_read(struct store *s, const char *name, uint64_t offset,
 	return r;
 }
 
+static int limited_read_once(struct store *s, const char *name, uint64_t offset,
+			     void *out, size_t n, size_t *ret_got,
+			     struct err *e)
+{
+	struct limited *l = of(s);
+	const struct store_ops *ops = l->inner->ops;
+	const int r = (ops->read_once ? ops->read_once : ops->read)(
+		l->inner, name, offset, out, n, ret_got, e);
+
+	if (r > 0)
+		pace(l, &l->down, *ret_got, false);
+	return r;
+}
+
 static int limited_size(struct store *s, const char *name, uint64_t *ret,
 			struct err *e)
 {
@@ -269,6 +283,7 @@ static const struct store_ops limited_ops = {
 	.commit = limited_commit,
 	.abort = limited_abort,
 	.read = limited_read,
+	.read_once = limited_read_once,
 	.size = limited_size,
 	.list = limited_list,
 	.list_reading = limited_list_reading,

@@ -279,6 +279,12 @@ static int s3_read(struct store *s, const char *name, uint64_t offset,
 			     ret_got, e);
 }
 
+static int s3_read_once(struct store *s, const char *name, uint64_t offset,
+			void *out, size_t n, size_t *ret_got, struct err *e)
+{
+	return s3_fetch(s, name, offset, out, n, ret_got, e);
+}
+
 /* The newest version, which is the only one where none are kept. */
 static int remove_newest(struct s3 *x, const char *name, struct err *e)
 {
@@ -391,6 +397,7 @@ const struct store_ops store_s3_ops = {
 	.commit = s3_commit,
 	.abort = s3_abort,
 	.read = s3_read,
+	.read_once = s3_read_once,
 	.size = s3_size,
 	.list = s3_list,
 	.list_reading = s3_list_reading,

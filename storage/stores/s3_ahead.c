@@ -40,7 +40,7 @@ struct stretch {
 	size_t room;
 };
 
-/* Up to where an object was read. */
+/* Up to where an object was read; by several, there are several of it. */
 struct stream {
 	char name[STORE_NAME_MAX + 1];
 	uint64_t next;
@@ -131,25 +131,37 @@ static struct stretch *take_stretch(struct s3_ahead *a)
 	return oldest;
 }
 
-static struct stream *find_stream(struct s3_ahead *a, const char *name)
+/* That of who reads on at offset, or NULL. */
+static struct stream *find_stream(struct s3_ahead *a, const char *name,
+				  uint64_t offset)
+{
+	for (size_t i = 0; i < STREAMS; i++) {
+		struct stream *s = &a->streams[i];
+
+		if (s->used && offset + BACK_MAX >= s->next &&
+		    offset <= s->next + GAP_MAX && strcmp(s->name, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static struct stream *oldest_stream(struct s3_ahead *a)
 {
 	struct stream *s = &a->streams[0];
 
-	for (size_t i = 0; i < STREAMS; i++) {
-		if (strcmp(a->streams[i].name, name) == 0)
-			return &a->streams[i];
+	for (size_t i = 1; i < STREAMS; i++)
 		if (a->streams[i].used < s->used)
 			s = &a->streams[i];
-	}
 	return s;
 }
 
 /* So much was got ahead: twice as much is next time. */
-static void note_ahead(struct s3_ahead *a, const char *name, size_t ahead)
+static void note_ahead(struct s3_ahead *a, const char *name, uint64_t offset,
+		       size_t ahead)
 {
-	struct stream *s = find_stream(a, name);
+	struct stream *s = find_stream(a, name, offset);
 
-	if (strcmp(s->name, name) == 0)
+	if (s)
 		s->ahead = ahead * 2 < AHEAD_MAX ? ahead * 2 : AHEAD_MAX;
 }
 
@@ -157,16 +169,17 @@ static void note_ahead(struct s3_ahead *a, const char *name, size_t ahead)
 static size_t note_read(struct s3_ahead *a, const char *name, uint64_t offset,
 			size_t n)
 {
-	struct stream *s = find_stream(a, name);
+	struct stream *s = find_stream(a, name, offset);
 
-	s->used = ++a->uses;
-	if (strcmp(s->name, name) != 0 || offset + BACK_MAX < s->next ||
-	    offset > s->next + GAP_MAX) {
+	if (!s) {
+		s = oldest_stream(a);
 		(void)snprintf(s->name, sizeof(s->name), "%s", name);
+		s->used = ++a->uses;
 		s->ahead = 0;
 		s->next = offset + n;
 		return 0;
 	}
+	s->used = ++a->uses;
 	if (s->next < offset + n)
 		s->next = offset + n;
 	return s->ahead ? s->ahead : AHEAD_FIRST;
@@ -266,7 +279,7 @@ static int read_some(struct s3_ahead *a, struct reading *x, struct err *e)
 		s = x->ahead ? take_stretch(a) : NULL;
 		if (!s)
 			return 2;
-		note_ahead(a, x->name, x->ahead);
+		note_ahead(a, x->name, x->offset, x->ahead);
 		r = fetch_stretch(a, s, x->name, x->offset,
 				  x->n > x->ahead ? x->n : x->ahead, x->now_ms,
 				  e);

@@ -5,7 +5,8 @@
  * Who reads an object where it was read up to gets more than was asked for: 256
  * KiB at first, twice as much each time, up to 4 MiB; what lies there is kept
  * for what is asked next.  A read anywhere else gets what it asks for and no
- * more, and so does one that is large by itself.
+ * more, and so does one that is large by itself.  Two who read one object in
+ * different places do not disturb one another.
  *
  * Only for objects that are never replaced.  What is kept is forgotten after
  * ten seconds, and when the object is removed through this store, so that

@@ -10,7 +10,8 @@
  *
  * Memory: PARTS_UNDER_WAY parts and the one that fills.
  *
- * A name that is taken is looked for before, and the server is asked to refuse
+ * A name that is taken is looked for before, unless it was drawn at random
+ * (STORE_FRESH), and the server is asked to refuse
  * one (If-None-Match) where it knows how.  Not all do, so of two writers at the
  * same moment the later may win: the names that matter are drawn at random.
  * An answer that was lost says nothing about what was done; each upload carries
@@ -61,6 +62,7 @@ struct s3_upload {
 	bool replace;
 	struct instant until; /* guarded from its beginning on; or 0 */
 	s3_version version;   /* what it became; "" where none are kept */
+	bool fresh;
 	char tag[TAG_TEXT];
 	char id[S3_TOKEN_MAX + 1]; /* of an upload in parts, or "" */
 	unsigned int n_parts;
@@ -411,6 +413,7 @@ int s3_begin(struct store *s, const char *name, uint64_t size UNUSED,
 		return err_oom(e);
 	u->s = (struct s3 *)s;
 	u->replace = flags & STORE_REPLACE;
+	u->fresh = flags & STORE_FRESH;
 	(void)snprintf(u->name, sizeof(u->name), "%s", name);
 	secret_nonce(tag, sizeof(tag));
 	text_hex(tag, sizeof(tag), u->tag);
@@ -507,7 +510,7 @@ static int is_taken(struct s3_upload *u, struct err *e)
 
 static int refuse_taken(struct s3_upload *u, struct err *e)
 {
-	const int there = u->replace ? 0 : is_taken(u, e);
+	const int there = u->replace || u->fresh ? 0 : is_taken(u, e);
 
 	if (there > 0)
 		return err_set(e, ERR_EXISTS, "it exists already");

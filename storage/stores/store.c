@@ -1,4 +1,4 @@
-#include "storage/stores/store.h"
+#include "storage/stores/store_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -211,7 +211,7 @@ int store_begin(struct store *s, const char *name, uint64_t size,
 {
 	struct store_upload *u = NULL;
 
-	assert((flags & ~(unsigned int)STORE_REPLACE) == 0);
+	assert((flags & ~(unsigned int)(STORE_REPLACE | STORE_FRESH)) == 0);
 	if (check_name(name, e) < 0 ||
 	    s->ops->begin(s, name, size, flags, &u, e) < 0)
 		return wrap(e, "write object", name, s);
@@ -250,8 +250,12 @@ void store_abort(struct store_upload *u)
 		u->store->ops->abort(u);
 }
 
-int store_read(struct store *s, const char *name, uint64_t offset, void *out,
-	       size_t n, size_t *ret_got, struct err *e)
+typedef int read_slot(struct store *s, const char *name, uint64_t offset,
+		      void *out, size_t n, size_t *ret_got, struct err *e);
+
+static int read_by(read_slot *read, struct store *s, const char *name,
+		   uint64_t offset, void *out, size_t n, size_t *ret_got,
+		   struct err *e)
 {
 	size_t got = 0;
 	int r = check_name(name, e);
@@ -259,14 +263,28 @@ int store_read(struct store *s, const char *name, uint64_t offset, void *out,
 	/* One read at a time fits what preadv(2) takes, and any offset_t. */
 	if (r == 0 && (offset > INT64_MAX || n > INT64_MAX - offset))
 		r = err_set(e, ERR_USAGE, "the range is out of all bounds");
-	if (r == 0)
-		r = s->ops->read(s, name, offset, out, n, &got, e);
+	if (r == 0 && !(offset == 0 && s->asked &&
+			store_ask_read(s, name, out, n, &got, &r)))
+		r = read(s, name, offset, out, n, &got, e);
 	if (r < 0)
 		return wrap(e, "read object", name, s);
 	assert(got <= n);
 	if (r > 0)
 		*ret_got = got;
 	return r;
+}
+
+int store_read(struct store *s, const char *name, uint64_t offset, void *out,
+	       size_t n, size_t *ret_got, struct err *e)
+{
+	return read_by(s->ops->read, s, name, offset, out, n, ret_got, e);
+}
+
+int store_read_once(struct store *s, const char *name, uint64_t offset,
+		    void *out, size_t n, size_t *ret_got, struct err *e)
+{
+	return read_by(s->ops->read_once ? s->ops->read_once : s->ops->read, s,
+		       name, offset, out, n, ret_got, e);
 }
 
 int store_size(struct store *s, const char *name, uint64_t *ret, struct err *e)
@@ -300,10 +318,15 @@ static int visit_framed(void *arg, const struct store_entry *entry,
 typedef int list_slot(struct store *s, const char *prefix, store_visit *visit,
 		      void *arg, struct err *e);
 
-static int list_by(list_slot *list, struct store *s, const char *prefix,
-		   struct visit_frame *f, struct err *e)
+static int list_by(list_slot *list, bool reading, struct store *s,
+		   const char *prefix, struct visit_frame *f, struct err *e)
 {
-	if (list(s, prefix, visit_framed, f, e) == 0)
+	int r;
+
+	if (!s->asked ||
+	    !store_ask_list(s, prefix, reading, visit_framed, f, &r, e))
+		r = list(s, prefix, visit_framed, f, e);
+	if (r == 0)
 		return 0;
 	if (f->visitor_failed)
 		return -1;
@@ -318,7 +341,7 @@ int store_list(struct store *s, const char *prefix, store_visit *visit,
 {
 	struct visit_frame f = { .visit = visit, .arg = arg };
 
-	return list_by(s->ops->list, s, prefix, &f, e);
+	return list_by(s->ops->list, false, s, prefix, &f, e);
 }
 
 int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
@@ -328,7 +351,7 @@ int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
 
 	return list_by(s->ops->list_reading ? s->ops->list_reading
 					    : s->ops->list,
-		       s, prefix, &f, e);
+		       true, s, prefix, &f, e);
 }
 
 int store_pure(struct store *s, struct err *e)
@@ -338,9 +361,14 @@ int store_pure(struct store *s, struct err *e)
 
 int store_remove(struct store *s, const char *name, struct err *e)
 {
-	if (check_name(name, e) < 0 || s->ops->remove(s, name, e) < 0)
-		return wrap(e, "remove object", name, s);
-	return 0;
+	int r = check_name(name, e);
+
+	if (r == 0)
+		r = s->ops->remove(s, name, e);
+	/* Not before: who asks meanwhile would have it kept. */
+	if (s->asked)
+		store_ask_forget(s, name);
+	return r < 0 ? wrap(e, "remove object", name, s) : 0;
 }
 
 int store_now(struct store *s, struct instant *ret, struct err *e)

@@ -54,6 +54,10 @@ enum store_put_flag {
 	/* Take the place of an object of that name.  Without this a name
 	 * that is taken fails with ERR_EXISTS and the old bytes stay. */
 	STORE_REPLACE = 1,
+	/* The name was drawn at random for this object: whether it is taken
+	 * costs no request of its own.  Where the store finds that it is, it
+	 * fails all the same. */
+	STORE_FRESH = 2,
 };
 
 /* Whether name may be an object's, by the rule above. */
@@ -134,6 +138,13 @@ struct store_ops {
 	 */
 	int (*read)(struct store *s, const char *name, uint64_t offset,
 		    void *out, size_t n, size_t *ret_got, struct err *e);
+
+	/*
+	 * The same for a caller that has planned what it reads, and reads it
+	 * once: nothing is read along, or kept.  NULL: read().
+	 */
+	int (*read_once)(struct store *s, const char *name, uint64_t offset,
+			 void *out, size_t n, size_t *ret_got, struct err *e);
 
 	/* 1 and the object's size, or 0 when there is none. */
 	int (*size)(struct store *s, const char *name, uint64_t *ret,
@@ -232,6 +243,7 @@ struct store {
 	char url[1024]; /* as shown to people: never holds credentials */
 	struct instant new_until; /* see store_guard_new() */
 	bool (*new_which)(const char *name);
+	struct store_asked *_Atomic asked; /* store_ask.c's */
 };
 struct store_upload {
 	struct store *store;
@@ -269,6 +281,9 @@ DEFINE_CLEANUP(struct store_upload *, store_abort);
 int store_read(struct store *s, const char *name, uint64_t offset, void *out,
 	       size_t n, size_t *ret_got, struct err *e) NONNULL(1, 2, 6, 7)
 	MUST_CHECK;
+int store_read_once(struct store *s, const char *name, uint64_t offset,
+		    void *out, size_t n, size_t *ret_got, struct err *e)
+	NONNULL(1, 2, 6, 7) MUST_CHECK;
 int store_size(struct store *s, const char *name, uint64_t *ret, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 int store_list(struct store *s, const char *prefix, store_visit *visit,
@@ -313,6 +328,29 @@ int store_put(struct store *s, const char *name, const void *bytes, size_t n,
  */
 int store_get(struct store *s, const char *name, struct buf *out, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+/*
+ * Questions that this thread is about to ask, where a request takes long: all
+ * are asked now, several at once.  Each listing of precisely such a prefix, and
+ * each reading of such an object from its beginning, that this thread does
+ * before store_ask_done() then takes its answer, once.
+ *
+ * An answer is of some moment after this call, and one may be older than one
+ * that is taken before it: for what may be looked at in any order alone, and
+ * not for what this process changes meanwhile, or is ever replaced.  What fails
+ * is asked again by who wants it.  Large objects and listings are not kept.
+ * NULL: nothing is asked in advance, of a local store for one.
+ */
+enum store_question_kind { STORE_ASK_LISTING = 1, STORE_ASK_OBJECT };
+struct store_question {
+	enum store_question_kind kind;
+	char name[STORE_NAME_MAX + 1]; /* or prefix */
+	/* An object of as many bytes is large; 0: of 64 KiB. */
+	size_t most;
+};
+struct store_asked *store_ask(struct store *s, const struct store_question *v,
+			      size_t n) NONNULL(1);
+void store_ask_done(struct store_asked *asked);
 
 /*
  * When *stop becomes true (a signal's handler may set it), stores that wait for

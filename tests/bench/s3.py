@@ -2,8 +2,9 @@
 """./dev bench s3 [FOLDER...]: snapctl and restic on the same S3 server.
 
 Goal: time, memory, requests and bytes of a first snapshot, one without
-changes, a restore and a check of all data, in turns; then a second region, and
-what it takes to have the tree back when the first one is gone.
+changes, a restore and a check of all data, in turns; the same 20 ms away
+(LATENCY_MS; tests/support/tcp_proxy.py), with a collection; then a second
+region, and what it takes to have the tree back when the first one is gone.
 
 Time and memory are of Ceph's gateway, which keeps all in memory, so that its
 disk is out of the picture; requests and bytes are of our own test server, which
@@ -12,6 +13,7 @@ Neither tool is told anything but where the repository is.  restic
 has its cache in a new folder for the first snapshot, the restore and the check,
 and as it is then for the second snapshot; snapctl has its own likewise.
 """
+import copy
 import os
 import shutil
 import statistics
@@ -27,6 +29,7 @@ import s3_place  # noqa: E402
 import tls_material  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
+LATENCY_MS = float(os.environ.get("LATENCY_MS", "20"))
 BUCKET = "bench"
 
 
@@ -78,6 +81,9 @@ class Snapctl:
     def check(self):
         return self.at("repo", "check", "--read-data")
 
+    def collect(self):
+        return self.at("repo", "gc")
+
 
 class Restic:
     name = "restic"
@@ -110,6 +116,9 @@ class Restic:
     def check(self):
         return self.run("check", "--read-data")
 
+    def collect(self):
+        return self.run("prune")
+
 
 def story(tool, folders, place):
     """Each step's name and a function that does it."""
@@ -131,6 +140,15 @@ def story(tool, folders, place):
     yield "check", check
 
 
+def print_times(title, seen):
+    print(title + ": seconds (lowest to highest), most MiB")
+    for (step, name), got in sorted(seen.items(), key=str):
+        seconds = [s for s, _ in got]
+        print(f"  {step:10} {name:8} {statistics.median(seconds):7.2f} "
+              f"({min(seconds):.2f} to {max(seconds):.2f})"
+              f" {max(m for _, m in got):6.0f}")
+
+
 def times(tools, folders, place):
     seen = {}
     with s3_place.Ceph(buckets=[BUCKET]) as server:
@@ -139,12 +157,24 @@ def times(tools, folders, place):
                 tool = kind(program, server, place, f"{kind.name}{n}")
                 for step, act in story(tool, folders, place):
                     seen.setdefault((step, tool.name), []).append(act())
-    print("on Ceph's gateway: seconds (lowest to highest), most MiB")
-    for (step, name), got in sorted(seen.items(), key=str):
-        seconds = [s for s, _ in got]
-        print(f"  {step:10} {name:8} {statistics.median(seconds):7.2f} "
-              f"({min(seconds):.2f} to {max(seconds):.2f})"
-              f" {max(m for _, m in got):6.0f}")
+    print_times("on Ceph's gateway", seen)
+
+
+def times_afar(tools, folders, place):
+    """The same through a proxy that holds all back, half each way."""
+    seen = {}
+    with s3_place.Ceph(buckets=[BUCKET]) as server, \
+            s3_place.Proxy(server.port) as proxy:
+        proxy.control("set", latency=LATENCY_MS / 2000)
+        far = copy.copy(server)
+        far.port = proxy.port
+        for n in range(ROUNDS):
+            for kind, program in tools:
+                tool = kind(program, far, place, f"{kind.name}{n}")
+                for step, act in [*story(tool, folders, place),
+                                  ("collect", tool.collect)]:
+                    seen.setdefault((step, tool.name), []).append(act())
+    print_times(f"on Ceph's gateway, {LATENCY_MS:g} ms away", seen)
 
 
 def requests(tools, folders, place):
@@ -197,6 +227,7 @@ def main():
                                      dir="/var/tmp") as place:
         requests(tools, folders, place)
         times(tools, folders, place)
+        times_afar(tools, folders, place)
         regions(snapctl, folders, place)
 
 

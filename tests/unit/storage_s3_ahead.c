@@ -491,6 +491,20 @@ START_TEST(a_step_back_is_still_reading_on)
 }
 END_TEST
 
+/* As two do of whom one walks a tree before the other. */
+START_TEST(two_places_of_one_object_are_read_on)
+{
+	set_up(32 * MIB);
+	for (uint64_t at = 0; at < 8 * MIB; at += 100 * KIB) {
+		expect("a", at, 100 * KIB, 0);
+		expect("a", 16 * MIB + at, 100 * KIB, 0);
+	}
+	/* The first read of each, and five stretches that double. */
+	ck_assert_uint_le(place.requests, 14);
+	tear_down();
+}
+END_TEST
+
 /* More objects than there is room for: what is had most lately is kept. */
 START_TEST(six_stretches_are_kept_and_the_oldest_goes)
 {
@@ -632,6 +646,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, one_that_fails_does_not_fail_who_waited);
 	tcase_add_test(tc, two_who_share_the_work_still_read_on);
 	tcase_add_test(tc, a_step_back_is_still_reading_on);
+	tcase_add_test(tc, two_places_of_one_object_are_read_on);
 	tcase_add_test(tc, six_stretches_are_kept_and_the_oldest_goes);
 	tcase_add_test(tc, when_all_are_coming_a_read_goes_by_itself);
 	tcase_add_test(tc, any_reads_give_the_same_bytes);

@@ -1,0 +1,107 @@
+/* The threads that write files, and how far they have come. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "storage/restore_internal.h"
+
+/* Jobs between the walk and the workers. */
+#define JOBS 16
+/* Where a worker is that has no job. */
+#define NOWHERE UINT64_MAX
+
+/*
+ * Jobs come out of the queue in the order of the walk, so that nobody is
+ * before the least of those that are being done.
+ */
+static void tell_place(struct restore_run *r, size_t i, uint64_t position)
+{
+	uint64_t least = NOWHERE;
+
+	if (!r->prefetch)
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	r->places[i] = position;
+	for (size_t k = 0; k < RESTORE_WORKERS_MAX; k++)
+		if (r->places[k] < least)
+			least = r->places[k];
+	(void)pthread_mutex_unlock(&r->lock);
+	if (least != NOWHERE)
+		prefetch_reached(r->prefetch, least);
+}
+
+static size_t enter(struct restore_run *r)
+{
+	size_t i;
+
+	(void)pthread_mutex_lock(&r->lock);
+	i = r->n_entered++;
+	(void)pthread_mutex_unlock(&r->lock);
+	return i;
+}
+
+static void *worker(void *arg)
+{
+	struct restore_run *r = (struct restore_run *)arg;
+	CLEANUP(reader_free) struct reader *x = NULL;
+	const size_t i = enter(r);
+	struct err e = { 0 };
+	void *item;
+
+	if (reader_new(r->repository, RESTORE_CACHE_BYTES, &x, &e)) {
+		restore_note_unread(r, &e);
+		restore_fail(r, &e);
+		queue_abort(r->work);
+		return NULL;
+	}
+	reader_take_from(x, r->prefetch);
+	while (queue_pop(r->work, &item)) {
+		struct restore_job *job = (struct restore_job *)item;
+
+		tell_place(r, i, job->position);
+		restore_job_write(r, x, job);
+		tell_place(r, i, NOWHERE);
+		free(job);
+	}
+	return NULL;
+}
+
+int restore_work_start(struct restore_run *r, struct err *e)
+{
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	const size_t want = cores < 1			  ? 1
+			    : cores > RESTORE_WORKERS_MAX ? RESTORE_WORKERS_MAX
+							  : (size_t)cores;
+
+	for (size_t i = 0; i < RESTORE_WORKERS_MAX; i++)
+		r->places[i] = NOWHERE;
+	if (restore_settle_start(r, e) || queue_new(&r->work, JOBS, e))
+		return -1;
+	while (r->n_workers < want) {
+		errno = pthread_create(&r->workers[r->n_workers], NULL, worker,
+				       r);
+		if (errno)
+			return err_sys(e, "cannot start a thread");
+		r->n_workers++;
+	}
+	return 0;
+}
+
+void restore_work_stop(struct restore_run *r)
+{
+	void *item;
+
+	if (!r->work)
+		return;
+	queue_close(r->work);
+	for (size_t i = 0; i < r->n_workers; i++)
+		(void)pthread_join(r->workers[i], NULL);
+	while ((item = queue_drain(r->work))) {
+		struct restore_job *job = (struct restore_job *)item;
+
+		for (size_t i = 0; i < job->n; i++)
+			restore_file_unref(r, job->pieces[i].file);
+		free(job);
+	}
+	queue_free(r->work);
+}

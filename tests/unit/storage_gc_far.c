@@ -1,0 +1,154 @@
+/*
+ * Collections where a request takes long, so that folders and their parts are
+ * listed at once: what is short is noticed, whoever lists it, and what fails
+ * harms nothing.
+ */
+#include "storage/repository/gc.h"
+#include "tests/support/gc_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+static size_t packs;
+
+/* As in storage_gc_bad.c: one snapshot to keep, one that is deleted. */
+static void set_up(void)
+{
+	gc_frame_init(g, "mem:gc_far");
+	gc_file(g, "kept");
+	gc_file(g, "gone");
+	gc_file(g, "gone too");
+	(void)gc_take(g);
+	gc_unfile(g, "gone");
+	gc_unfile(g, "gone too");
+	(void)gc_take(g);
+	gc_erase(g, 0);
+	packs = gc_packs(g);
+	fault_set_far(gc_store(g));
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+static void expect_refusal(const char *says)
+{
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_msg(g->e.code == ERR_CORRUPT, "%s", g->e.text);
+	ck_assert_msg(strstr(g->e.text, says), "\"%s\" lacks \"%s\"", g->e.text,
+		      says);
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_packs(g), packs);
+	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 2);
+	ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
+}
+
+static void expect_collection(void)
+{
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+
+struct firsts {
+	char first; /* digit */
+	bool differ;
+};
+
+static int see_first(void *arg, const struct store_entry *entry,
+		     struct err *e UNUSED)
+{
+	struct firsts *f = arg;
+	const char digit = strchr(entry->name, '/')[1];
+
+	f->differ = f->differ || (f->first && f->first != digit);
+	f->first = digit;
+	return 0;
+}
+
+/* Whether all in it are in one part, so that no part is short. */
+static bool is_one_part(const char *folder)
+{
+	struct firsts f = { 0 };
+
+	gc_ok(store_list(gc_store(g), folder, see_first, &f, &g->e));
+	return !f.differ;
+}
+
+START_TEST(a_listing_that_is_cut_short_stops_it)
+{
+	static const char *const folders[] = { "snapshots/", "index/" };
+
+	while (is_one_part(folders[0]) || is_one_part(folders[1])) {
+		tear_down();
+		set_up();
+	}
+	for (size_t i = 0; i < 2; i++) {
+		const struct fault cut = { .call = FAULT_LIST,
+					   .action = FAULT_SHORT,
+					   .prefix = folders[i],
+					   .everyone = true,
+					   .amount = 1 };
+
+		fault_add(gc_store(g), &cut);
+		expect_refusal("when asked for its parts");
+	}
+	expect_collection();
+}
+END_TEST
+
+START_TEST(an_empty_listing_where_there_were_objects_stops_it)
+{
+	static const char *const folders[] = { "receipts/", "tombstones/" };
+
+	gc_collect(g, -1); /* counts what there is */
+	for (size_t i = 0; i < 2; i++) {
+		const struct fault none = { .call = FAULT_LIST,
+					    .action = FAULT_ABSENT,
+					    .prefix = folders[i],
+					    .everyone = true };
+
+		fault_add(gc_store(g), &none);
+		expect_refusal("at the last collection");
+	}
+	expect_collection();
+}
+END_TEST
+
+/* Of those that were asked for early it is asked again; none is passed over. */
+START_TEST(listings_that_fail_harm_nothing)
+{
+	const uint64_t stride = 61;
+	uint64_t nth = 1 + random_below(&g->dice, stride);
+
+	for (; nth < 400; nth += stride) {
+		const struct fault f = {
+			.call = FAULT_LIST,
+			.action = nth % 2 ? FAULT_FAIL : FAULT_FAIL_AFTER,
+			.everyone = true,
+			.nth = nth,
+			.times = nth % 3 ? 1 : 0,
+		};
+
+		fault_add(gc_store(g), &f);
+		if (gc_collect_with(g, 0, GC_REWRITE_BYTES) < 0)
+			ck_assert_msg(g->e.code == ERR_IO, "%s", g->e.text);
+		fault_clear(gc_store(g));
+		gc_expect(g, 1);
+	}
+	gc_collect(g, 0);
+	gc_expect_sound(g);
+	gc_expect(g, 1);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
+	tcase_add_test(tc, an_empty_listing_where_there_were_objects_stops_it);
+	tcase_add_test(tc, listings_that_fail_harm_nothing);
+}
+
+CHECK_MAIN("storage/gc_far", cases)
