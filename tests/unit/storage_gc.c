@@ -157,7 +157,7 @@ START_TEST(a_census_without_a_mark_goes)
 	take_two();
 	gc_erase(g, 0);
 	record_init(&census, OBJECT_CENSUS);
-	census.id = object_id_new();
+	census.id = (struct object_id){ { 0, 1 } }; /* is listed first */
 	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &census, 0,
 			 &g->e));
 	later(10);
@@ -194,6 +194,7 @@ START_TEST(grace_counts_from_when_the_mark_is_put)
 			 1);
 	ck_assert_int_ge(
 		instant_compare(mark.time, instant_add_ms(g->now, 150)), 0);
+	ck_assert_str_eq(mark.by, "host");
 	record_done(&mark);
 }
 END_TEST
@@ -405,6 +406,7 @@ struct stopping {
 	const char *at;
 	atomic_bool cancel;
 	bool reached;
+	uint64_t total; /* as it was told there */
 };
 
 static void stop_there(void *arg, const struct gc_progress *p)
@@ -415,6 +417,7 @@ static void stop_there(void *arg, const struct gc_progress *p)
 	if (strcmp(p->stage, s->at) != 0 || p->done > 1)
 		return;
 	s->reached = true;
+	s->total = p->total;
 	atomic_store(&s->cancel, true);
 }
 
@@ -449,6 +452,23 @@ START_TEST(it_can_be_stopped_in_each_stage)
 	}
 	gc_expect(g, 0);
 	gc_expect(g, 1);
+}
+END_TEST
+
+START_TEST(it_waits_as_long_as_it_is_told_to)
+{
+	struct stopping s = { .at = "waiting to see who is alive" };
+	const struct gc_options o = { .now = g->now,
+				      .lease_ms = 7000,
+				      .host = "host",
+				      .cancel = &s.cancel,
+				      .progress = stop_there,
+				      .arg = &s };
+
+	(void)gc_dead(g, OBJECT_PIN, object_id_new());
+	ck_assert_int_eq(gc_run(g->f.r, &o, &g->result, &g->e), -1);
+	ck_assert_int_eq(g->e.code, ERR_INTERRUPTED);
+	ck_assert_uint_eq(s.total, 7);
 }
 END_TEST
 
@@ -493,6 +513,19 @@ static int publish(struct writer *w)
 	return failed;
 }
 
+/* Without a census: it waits for whoever is here. */
+static void mark_nothing(void)
+{
+	struct record r;
+
+	record_init(&r, OBJECT_MARK);
+	r.id = object_id_new();
+	r.time = g->now;
+	gc_ok(record_add_id(&r, object_id_new(), &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	record_done(&r);
+}
+
 START_TEST(a_session_that_is_alive_keeps_what_it_may_rely_on)
 {
 	struct writer *w;
@@ -508,6 +541,11 @@ START_TEST(a_session_that_is_alive_keeps_what_it_may_rely_on)
 	ck_assert_int_eq(g->result.blocked[0].kind, OBJECT_SESSION);
 	ck_assert(object_id_equal(g->result.blocked[0].id, writer_session(w)));
 	ck_assert_str_eq(g->result.blocked[0].host, "elsewhere");
+	/* Once, however many marks wait for it. */
+	mark_nothing();
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 1);
 	gc_ok(publish(w));
 	writer_close(w);
 	gc_collect(g, 0);
@@ -560,6 +598,27 @@ START_TEST(a_mark_without_a_census_waits_for_who_is_there)
 	gc_expect(g, 0);
 	gc_expect(g, 1);
 	gc_expect_sound(g);
+}
+END_TEST
+
+/* It does not say who was there: whoever is there now may have been. */
+START_TEST(a_mark_whose_census_does_not_open_waits_for_all)
+{
+	struct writer *w;
+
+	g->lease_ms = GC_LONG_LEASE_MS;
+	take_two();
+	gc_mark_all(g);
+	gc_damage(g, gc_last(g, "censuses/").s);
+	w = begin_writer(0xaa);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 1);
+	writer_close(w);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
 }
 END_TEST
 
@@ -807,11 +866,13 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_is_needed_again_is_stored_again);
 	tcase_add_test(tc, progress_is_what_was_done);
 	tcase_add_test(tc, it_can_be_stopped_in_each_stage);
+	tcase_add_test(tc, it_waits_as_long_as_it_is_told_to);
 	tcase_add_test(tc, what_is_marked_cannot_be_undeleted);
 	tcase_add_test(tc, what_a_mark_names_and_a_snapshot_needs_is_copied);
 	tcase_add_test(tc, a_session_that_is_alive_keeps_what_it_may_rely_on);
 	tcase_add_test(tc, a_session_that_began_after_the_mark_blocks_nothing);
 	tcase_add_test(tc, a_mark_without_a_census_waits_for_who_is_there);
+	tcase_add_test(tc, a_mark_whose_census_does_not_open_waits_for_all);
 	tcase_add_test(tc, what_a_living_session_stored_is_no_garbage);
 	tcase_add_test(tc, a_session_that_stands_still_is_given_up);
 	tcase_add_test(tc,

@@ -503,6 +503,34 @@ START_TEST(a_collector_that_was_given_up_marks_nothing)
 }
 END_TEST
 
+static void give_up_all(struct gc_frame *x, const char *name)
+{
+	struct object_id first;
+	struct object_id session;
+
+	(void)name;
+	ck_assert(object_name_parse(OBJECT_SESSION, gc_last(x, "sessions/").s,
+				    &first, &session));
+	gc_ok(repo_give_up(x->f.r, session, (struct object_id){ { 0 } },
+			   &x->e));
+}
+
+/* What it misses may have been taken from it; a disk that fails was not. */
+START_TEST(what_failed_for_a_collector_that_was_given_up_is_told)
+{
+	const struct fault broken = { .call = FAULT_LIST,
+				      .action = FAULT_FAIL,
+				      .prefix = "meta/" };
+
+	take_two();
+	gc_meanwhile(g, FAULT_LIST, "data/", 1, give_up_all);
+	fault_add(gc_store(g), &broken);
+	ck_assert_int_eq(gc_collect_with(g, 0, 0), -1);
+	ck_assert_uint_eq(g->acted, 1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+}
+END_TEST
+
 /* ---- Keys --------------------------------------------------------------- */
 
 static struct object_id second_slot;
@@ -733,6 +761,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_an_undelete_has_published_is_left_to_it);
 	tcase_add_test(tc, a_collector_that_was_given_up_deletes_nothing);
 	tcase_add_test(tc, a_collector_that_was_given_up_marks_nothing);
+	tcase_add_test(tc,
+		       what_failed_for_a_collector_that_was_given_up_is_told);
 	tcase_add_test(tc, what_may_count_again_is_not_marked);
 	tcase_add_test(tc, what_a_second_void_leaves_out_was_adopted);
 	tcase_add_test(tc,
