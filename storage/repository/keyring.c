@@ -69,7 +69,6 @@ static int read_newest(struct store *s, uint32_t *ret_generation,
 		*ret_generation = (uint32_t)newest;
 		if (newest == 0)
 			return 0;
-		buf_clear(ret);
 		found = store_get(s, object_name_generation((uint32_t)newest).s,
 				  ret, e);
 		if (found)
