@@ -138,11 +138,113 @@ START_TEST(each_that_does_not_open_is_told)
 }
 END_TEST
 
+/* How many of these, smallest first, are merged into one. */
+static size_t chosen(const uint64_t *entries, size_t n)
+{
+	struct index_object v[8] = { { .entries = 0 } };
+	struct index_object *objects[8];
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].entries = entries[i];
+		objects[i] = &v[i];
+	}
+	return index_objects_choose(objects, n);
+}
+#define CHOSEN(...)                               \
+	chosen((const uint64_t[]){ __VA_ARGS__ }, \
+	       sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t))
+
+/* Four at least, and none that would be copied for next to nothing. */
+START_TEST(objects_of_about_one_size_are_merged)
+{
+	ck_assert_uint_eq(CHOSEN(1, 1, 1), 0);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 1), 4);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 4096), 4);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 4097), 0);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 1, 4097), 4);
+	ck_assert_uint_eq(CHOSEN(2000, 2000, 2000, 12000), 4);
+	ck_assert_uint_eq(CHOSEN(2000, 2000, 2000, 12001), 0);
+	ck_assert_uint_eq(CHOSEN(5000, 5000, 5000, 30000), 4);
+	ck_assert_uint_eq(CHOSEN(5000, 5000, 5000, 30001), 0);
+	/* One that is large does not part those around it. */
+	ck_assert_uint_eq(CHOSEN(1, 1, 5000, 10004), 4);
+}
+END_TEST
+
+static int visit_any(void *arg, const struct pack_entry *x, struct err *_e)
+{
+	(void)arg;
+	(void)x;
+	(void)_e;
+	return 0;
+}
+
+/* Of one's own there is none to go on without: what is wrong is told. */
+START_TEST(a_walk_of_objects_ends_at_a_damaged_block)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	CLEANUP(index_object_free) struct index_object *o = NULL;
+	CLEANUP(store_close) struct store *s = NULL;
+	CLEANUP(buf_done) struct buf b;
+	struct pack_entry x = entry_of(0);
+	struct object_id id;
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_object", true, &s, &e));
+	ck_ok(index_writer_open(s, keys, (struct object_id){ { 0 } }, &w, &e));
+	ck_ok(index_writer_add(w, &x, &e));
+	ck_ok(index_writer_commit(w, &id, &e));
+	ck_ok(index_object_open(s, keys, id, &o, &e));
+	ck_ok(index_objects_walk(&o, 1, visit_any, NULL, &e));
+	repo_get(s, o->in.name.s, &b);
+	b.data[OBJECT_HEADER_SIZE] ^= 1;
+	repo_set(s, o->in.name.s, b.data, b.len);
+	err_clear(&e);
+	ck_assert_int_eq(index_objects_walk(&o, 1, visit_any, NULL, &e), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	store_mem_forget("mem:index_object");
+}
+END_TEST
+
+/* However small each is: a run of them is merged with the one before. */
+START_TEST(many_small_objects_are_held_in_memory)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	CLEANUP(store_close) struct store *s = NULL;
+	const struct index_set_options o = { .cache_bytes = 1 << 20 };
+	struct pack_entry got;
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_object", true, &s, &e));
+	for (uint32_t i = 0; i < 100; i++) {
+		CLEANUP(index_writer_free) struct index_writer *w = NULL;
+		const struct pack_entry one = entry_of(i);
+
+		ck_ok(index_writer_open(s, keys, (struct object_id){ { 0 } },
+					&w, &e));
+		ck_ok(index_writer_add(w, &one, &e));
+		ck_ok(index_writer_commit(w, NULL, &e));
+	}
+	ck_ok(index_set_open(s, keys, &o, &x, &e));
+	for (uint32_t i = 0; i < 100; i++) {
+		const struct pack_entry want = entry_of(i);
+
+		ck_assert_int_eq(index_set_find(x, &want.seal.id, &got, &e), 1);
+	}
+	store_mem_forget("mem:index_object");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_block_ends_where_the_next_begins);
 	tcase_add_test(tc, entries_ascend);
 	tcase_add_test(tc, each_that_does_not_open_is_told);
+	tcase_add_test(tc, objects_of_about_one_size_are_merged);
+	tcase_add_test(tc, a_walk_of_objects_ends_at_a_damaged_block);
+	tcase_add_test(tc, many_small_objects_are_held_in_memory);
 }
 
 CHECK_MAIN("storage/index_object", cases)
