@@ -1,4 +1,7 @@
-/* What is too much for one index object, where one is written after another. */
+/*
+ * What is too much for one index object, where one is written after another,
+ * or for one node of a tree.
+ */
 #include "storage/repository/gc_internal.h"
 #include "storage/repository/index_internal.h"
 #include "tests/support/gc_frame.h"
@@ -154,12 +157,35 @@ START_TEST(all_that_is_found_again_is_named)
 }
 END_TEST
 
+/* A node that names nodes is walked to what they name. */
+START_TEST(what_a_high_tree_reaches_stays)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = { .deleted = false };
+	char path[2 * SCRATCH_PATH];
+
+	for (int i = 0; i < 2000; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%d", g->f.from, i);
+		ck_assert_int_eq(mknod(path, S_IFREG | 0600, 0), 0);
+	}
+	gc_file(g, "file");
+	(void)gc_take(g);
+	s = gc_look(g, 0);
+	ck_assert_uint_gt(s.manifest.tree.height, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.marked, 0);
+	ck_assert_uint_eq(g->result.chunks_live, g->result.chunks);
+	gc_expect(g, 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, all_that_is_copied_is_named);
 	tcase_add_test(tc, all_that_is_found_again_is_named);
+	tcase_add_test(tc, what_a_high_tree_reaches_stays);
 }
 
 CHECK_MAIN("storage/many", cases)
