@@ -309,6 +309,65 @@ START_TEST(whose_config_came_first_names_it)
 }
 END_TEST
 
+/* The generation that is about to be written. */
+static void put_rival(void *arg, const char *name)
+{
+	struct ring *r = newest(store);
+	CLEANUP(buf_done) struct buf b;
+	struct err e;
+
+	(void)name;
+	++*(unsigned int *)arg;
+	memcpy(r->earlier[r->n_earlier++], r->self, sizeof(r->self));
+	r->generation++;
+	buf_init(&b, KEYRING_MAX);
+	ck_ok(keyring_ring_encode(r, &b, &e));
+	ck_ok(store_put(store, object_name_generation(r->generation).s, b.data,
+			b.len, 0, &e));
+	keyring_ring_free(r);
+}
+
+static int count_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	(void)entry;
+	(void)e;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* Somebody else is first each time: no slot of ours stays behind. */
+START_TEST(who_is_always_second_gives_up)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct object_id slot = { { 0 } };
+	unsigned int rivals = 0;
+	const struct fault first = { .call = FAULT_BEGIN,
+				     .action = FAULT_RUN,
+				     .prefix = "keyring/",
+				     .run = put_rival,
+				     .arg = &rivals };
+	size_t slots = 0;
+	struct err e;
+
+	init(store);
+	to_revoke = add(store, 1, "second");
+	ck_ok(store_open(URL, false, &s, &e));
+	ck_ok(fault_wrap(s, &s, &e));
+	fault_add(s, &first);
+	ck_assert_int_eq(keyring_add(s, key[0], key[2], "", now, &slot, &e),
+			 -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_uint_eq(rivals, 16);
+	ck_assert(object_id_is_zero(slot));
+	ck_ok(store_list(store, "keys/", count_name, &slots, &e));
+	ck_assert_uint_eq(slots, 2);
+	ck_assert_int_eq(keyring_revoke(s, key[0], to_revoke, now, &e), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_uint_eq(rivals, 32);
+	ck_assert_int_eq(open_code(store, key[1]), ERR_NONE);
+}
+END_TEST
+
 /* As a program would write it that knows one version more of them. */
 static void make_newer(const char *name)
 {
@@ -373,6 +432,7 @@ static void cases(TCase *tc)
 		       each_generation_and_each_slot_has_a_secret_of_its_own);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, whose_config_came_first_names_it);
+	tcase_add_test(tc, who_is_always_second_gives_up);
 	tcase_add_test(tc, a_slot_of_a_newer_program_harms_no_other);
 	tcase_add_test(tc, a_place_of_other_things_is_not_taken);
 }
