@@ -359,6 +359,36 @@ START_TEST(who_lists_marks_while_they_are_united_misses_none)
 }
 END_TEST
 
+/*
+ * Without a mark whoever reads the index would take for stored what is gone.
+ * So little of it is gone that it is not written anew.
+ */
+START_TEST(what_the_index_names_stays_marked)
+{
+	CLEANUP(buf_done) struct buf marks;
+	char name[16];
+
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	ck_assert_uint_gt(count_entries(), 3 * SPENT / 2);
+	name_gone_packs(0, SPENT / 2);
+	for (size_t i = 0; i < SPENT / 2; i++)
+		mark_gone_packs(i, i + 1);
+	for (int i = 0; i < 3; i++) {
+		gc_ok(gc_collect_with(g, -1, 0));
+		ck_assert_uint_eq(g->result.index_merged, 0);
+		buf_init(&marks, 1 << 16);
+		gc_ok(store_list(gc_store(g), "marks/", list_name, &marks,
+				 &g->e));
+		ck_assert_uint_eq(count_marked(&marks), SPENT / 2);
+		buf_done(&marks);
+	}
+}
+END_TEST
+
 /* A year of nights: what lies about stays bounded. */
 START_TEST(objects_do_not_grow_with_time)
 {
@@ -396,6 +426,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       a_mark_of_a_clock_that_is_ahead_keeps_no_index_object);
 	tcase_add_test(tc, who_lists_marks_while_they_are_united_misses_none);
+	tcase_add_test(tc, what_the_index_names_stays_marked);
 	tcase_add_test(tc, objects_do_not_grow_with_time);
 }
 

@@ -319,6 +319,23 @@ START_TEST(who_cannot_be_given_up_ends_it)
 }
 END_TEST
 
+/* A census goes with its mark, unless it cannot be seen whether that is there.
+ */
+START_TEST(a_mark_that_cannot_be_seen_just_now_ends_it)
+{
+	const struct fault f = { .call = FAULT_SIZE,
+				 .action = FAULT_FAIL,
+				 .prefix = "marks/",
+				 .times = 1 };
+
+	gc_mark_all(g);
+	fault_add(gc_store(g), &f);
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	gc_expect(g, 1);
+}
+END_TEST
+
 /* More than any list of them begins with room for. */
 #define DEAD 20
 
@@ -452,6 +469,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, what_keeps_and_deletes_passes_no_failure_over);
 	tcase_add_test(tc, who_cannot_be_given_up_ends_it);
+	tcase_add_test(tc, a_mark_that_cannot_be_seen_just_now_ends_it);
 	tcase_add_test(tc, all_that_stood_still_are_given_up_at_once);
 	tcase_add_test(tc, a_session_that_cannot_be_read_just_now_ends_it);
 	tcase_add_test(tc, a_session_that_leaves_is_not_given_up);
