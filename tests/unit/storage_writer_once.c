@@ -232,6 +232,30 @@ START_TEST(small_index_objects_are_merged_first)
 }
 END_TEST
 
+#define FUTILE 64
+
+/* Each is looked for where it may have been moved to; but not without end. */
+START_TEST(what_is_lost_costs_no_listing_for_ever)
+{
+	CLEANUP(reader_free) struct reader *x = NULL;
+	struct chunk_id id = { { 0 } };
+	const uint8_t *plain;
+	size_t len;
+
+	ck_ok(reader_new(f.r, 0, &x, &e));
+	for (uint8_t i = 0; i < FUTILE + 6; i++) {
+		const uint64_t before = fault_calls(faulty, FAULT_LIST);
+
+		id.b[0] = i;
+		ck_assert_int_eq(
+			reader_get(x, &id, CHUNK_DATA, &plain, &len, &e), -1);
+		ck_assert_int_eq(e.code, ERR_CORRUPT);
+		ck_assert_int_eq(fault_calls(faulty, FAULT_LIST) > before,
+				 i < FUTILE);
+	}
+}
+END_TEST
+
 static enum err_code explained(struct writer *w, enum err_code code)
 {
 	struct err why = { 0 };
@@ -288,6 +312,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_is_published_stays);
 	tcase_add_test(tc, an_index_object_is_due_in_time);
 	tcase_add_test(tc, small_index_objects_are_merged_first);
+	tcase_add_test(tc, what_is_lost_costs_no_listing_for_ever);
 	tcase_add_test(tc, a_fence_explains_what_went_wrong);
 	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
 }
