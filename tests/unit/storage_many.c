@@ -164,8 +164,10 @@ START_TEST(what_a_high_tree_reaches_stays)
 	struct repository_snapshot s = { .deleted = false };
 	char path[2 * SCRATCH_PATH];
 
-	for (int i = 0; i < 2000; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%d", g->f.from, i);
+	/* Names of more bytes than there are in one node, however it is cut. */
+	for (int i = 0; i < 1500; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%d%0200d", g->f.from, i,
+			       i);
 		ck_assert_int_eq(mknod(path, S_IFREG | 0600, 0), 0);
 	}
 	gc_file(g, "file");
