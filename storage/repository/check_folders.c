@@ -108,17 +108,14 @@ static int read_leaf(struct walk *w, const struct chunk_id *leaf,
 static int judge(struct walk *w, const struct pair *pair,
 		 const struct tree_range *in, struct err *e)
 {
-	static const struct chunk_id none;
 	void *value;
 	int sound = 1;
 
 	if (filemap_find(w->sound, pair))
 		return 1;
-	if (!chunk_id_equal(&w->leaf, &pair->before)) {
-		buf_clear(&w->path);
-		if (!chunk_id_equal(&pair->before, &none))
-			sound = read_leaf(w, &pair->before, NULL, e);
-	}
+	/* What is before the first leaf, nothing, was read. */
+	if (!chunk_id_equal(&w->leaf, &pair->before))
+		sound = read_leaf(w, &pair->before, NULL, e);
 	if (sound == 1)
 		sound = read_leaf(w, &pair->after, in, e);
 	if (sound == 1 && filemap_add(w->sound, pair, &value, e) < 0)

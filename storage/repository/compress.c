@@ -222,12 +222,13 @@ size_t compress_frame(struct compress *c, enum compress_effort effort,
 	return frame(c, effort, in, n, out, cap);
 }
 
-/* One ordinary frame from end to end: not several, none to be skipped. */
+/*
+ * One ordinary frame from end to end: not several, none to be skipped.  No
+ * error of zstd is a size.
+ */
 static bool is_one_frame(const void *frame, size_t n)
 {
-	return n >= 4 &&
-	       !ZSTD_isError(ZSTD_findFrameCompressedSize(frame, n)) &&
-	       ZSTD_findFrameCompressedSize(frame, n) == n &&
+	return n >= 4 && ZSTD_findFrameCompressedSize(frame, n) == n &&
 	       word_at(frame) == ZSTD_MAGICNUMBER;
 }
 

@@ -97,7 +97,8 @@ static unsigned int bits_of(const struct gc_live *l, uint64_t i)
 
 static void set_bits(struct gc_live *l, uint64_t i, unsigned int bits)
 {
-	if (bits & BIT_NEEDED && !(bits_of(l, i) & BIT_NEEDED))
+	/* What is pinned was needed before: trace(). */
+	if (!(bits_of(l, i) & BIT_NEEDED))
 		l->needed++;
 	l->bits.bytes[i / 4] |= (uint8_t)(bits << (i % 4 * 2));
 }

@@ -143,6 +143,22 @@ static int merge(struct gc *g, struct index_object *const *v, size_t n,
 	return 0;
 }
 
+static int adopt(struct gc *g, struct objects *doubted, struct objects *old,
+		 struct err *e)
+{
+	if (index_set_each(g->index, add_object, doubted, e) ||
+	    index_set_each(g->index, add_object, old, e))
+		return -1;
+	if (doubted->n == 0)
+		return 0;
+	if (doubted->n + old->n > INDEX_SUPERSEDED_MAX)
+		return err_set(e, ERR_BUSY,
+			       "too many index objects are of "
+			       "sessions that were given up");
+	return merge(g, doubted->v, doubted->n, old, e) || gc_confirm(g, e) ? -1
+									    : 0;
+}
+
 /*
  * From now on these entries are named by an object of ours, which no void can
  * leave out once we confirmed.
@@ -152,22 +168,12 @@ int gc_adopt(struct gc *g, struct err *e)
 	struct objects doubted = { .wanted = is_in_doubt };
 	struct objects old = { .wanted = is_replaced };
 	const uint64_t merged = g->out->index_merged;
-	int failed;
+	const int failed = adopt(g, &doubted, &old, e);
 
-	failed = index_set_each(g->index, add_object, &doubted, e) ||
-		 index_set_each(g->index, add_object, &old, e);
-	if (!failed && doubted.n && doubted.n < INDEX_SUPERSEDED_MAX / 2 &&
-	    old.n < INDEX_SUPERSEDED_MAX / 2)
-		failed = merge(g, doubted.v, doubted.n, &old, e) ||
-			 gc_confirm(g, e);
-	else if (!failed && doubted.n)
-		failed = err_set(e, ERR_BUSY,
-				 "too many index objects are of "
-				 "sessions that were given up");
 	free(doubted.v);
 	free(old.v);
 	g->out->index_merged = merged;
-	return failed ? -1 : 0;
+	return failed;
 }
 
 int gc_merge(struct gc *g, struct err *e)

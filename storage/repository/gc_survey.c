@@ -761,11 +761,13 @@ static bool is_mostly_dead(const struct gc_pack *p)
 	return p->live_bytes <= p->bytes / 2;
 }
 
-/* Or it is less than a quarter of what it could be. */
+/*
+ * Or it is less than a quarter of what it could be.  Where something is live,
+ * the pack is there, whole, and not marked: gc_holder().
+ */
 static bool is_candidate(const struct gc_pack *p)
 {
-	return p->listed && !p->marked && !p->quarantined && !p->underway &&
-	       !p->keeps_lost && p->live &&
+	return p->live && !p->underway && !p->keeps_lost &&
 	       (p->live_bytes < p->size / 2 || p->size < aim_of(p->kind) / 4);
 }
 

@@ -112,8 +112,7 @@ static int write_rest(struct index_writer *w, struct err *e)
 	buf_init(&root, index_spec.tail_max);
 	if (w->in_block && end_block(w, e))
 		return -1;
-	if (buf_reserve(&root, 32 + w->superseded.len + w->fences.len, e) ||
-	    buf_add(&root, w->session.b, sizeof(w->session.b), e) ||
+	if (buf_add(&root, w->session.b, sizeof(w->session.b), e) ||
 	    buf_add_u64(&root, w->entries, e) ||
 	    buf_add_u32(&root, w->blocks, e) ||
 	    buf_add_u32(
@@ -132,10 +131,8 @@ int index_writer_commit(struct index_writer *w, struct object_id *ret_id,
 {
 	assert(!w->ended);
 	w->ended = true;
-	if (write_rest(w, e)) {
-		container_abort(&w->out);
+	if (write_rest(w, e))
 		return -1;
-	}
 	if (ret_id)
 		*ret_id = w->out.id;
 	return 0;

@@ -82,7 +82,6 @@ static int read_newest(struct store *s, uint32_t first,
 		*ret_generation = newest;
 		if (newest == 0)
 			return 0;
-		buf_clear(ret);
 		found = store_get(s, object_name_generation(newest).s, ret, e);
 		if (found)
 			return found;

@@ -201,45 +201,45 @@ static uint64_t take_count(struct field *f)
 	return v > INT64_MAX ? INT64_MAX : v;
 }
 
-/* The text and number fields: true when the tag is one of them. */
-static bool take_simple(struct field *f, struct manifest *m)
+/* The text and number fields; one that is not known here is left alone. */
+static void take_simple(struct field *f, struct manifest *m)
 {
 	switch (f->tag) {
 	case TAG_SOURCE:
 		field_str(f, m->source, sizeof(m->source));
-		return true;
+		return;
 	case TAG_TYPE:
 		field_str(f, m->type, sizeof(m->type));
-		return true;
+		return;
 	case TAG_HOST:
 		field_str(f, m->host, sizeof(m->host));
-		return true;
+		return;
 	case TAG_USER:
 		field_str(f, m->user, sizeof(m->user));
-		return true;
+		return;
 	case TAG_PROGRAM:
 		field_str(f, m->program, sizeof(m->program));
-		return true;
+		return;
 	case TAG_FILES:
 		m->files = take_count(f);
-		return true;
+		return;
 	case TAG_DIRS:
 		m->dirs = take_count(f);
-		return true;
+		return;
 	case TAG_OTHERS:
 		m->others = take_count(f);
-		return true;
+		return;
 	case TAG_BYTES:
 		m->bytes = take_count(f);
-		return true;
+		return;
 	case TAG_ERRORS:
 		m->errors = take_count(f);
-		return true;
+		return;
 	case TAG_DOMAIN:
 		m->domain = (uint16_t)take_uint_max(f, UINT16_MAX);
-		return true;
+		return;
 	default:
-		return false;
+		return;
 	}
 }
 
@@ -294,7 +294,7 @@ static int take_field(struct field *f, struct manifest *m, struct err *e)
 		cursor_copy(&f->value, m->error_list.b, CHUNK_ID_SIZE);
 		return 0;
 	default:
-		(void)take_simple(f, m);
+		take_simple(f, m);
 		return 0;
 	}
 }

@@ -170,10 +170,8 @@ int pack_writer_commit(struct pack_writer *p, struct err *e)
 	assert(!p->ended);
 	p->ended = true;
 	buf_init(&directory, DIRECTORY_MAX);
-	if (encode_directory(p, &directory, e)) {
-		container_abort(&p->out);
+	if (encode_directory(p, &directory, e))
 		return -1;
-	}
 	return container_end(&p->out, &directory, e);
 }
 

@@ -515,7 +515,6 @@ int tree_at_leaf(struct tree *t, struct chunk_id *ret_leaf, struct err *e)
 void tree_skip_leaf(struct tree *t)
 {
 	t->has_next = false;
-	t->left = 0;
 }
 
 void tree_without_values(struct tree *t)

@@ -21,6 +21,7 @@ SOURCE = """\
 static const int table[1 + 1] = { 3 * 2, 4 };
 enum { FOUR = 2 + 2 };
 int err_set(const char *text, int n);
+int revoke(int whose); /* which is another one in unistd.h */
 int small(int v, const int *p, int *ret)
 {
 	int n = LESS(v + 1, 9); /* a < b */
@@ -162,14 +163,14 @@ def what_is_noticed(world):
              if r != ("noticed" if noticed else "unnoticed")]
     check(not wrong, wrong)
     check(result[len(WANTED)] == "unreached", result)
-    check("schedules/small.c:16: v > LIMIT → v >= LIMIT\n" in p.stdout, p)
+    check("schedules/small.c:17: v > LIMIT → v >= LIMIT\n" in p.stdout, p)
     what_was_tried_stands(world)
     what_is_known(world, p)
 
 
 def tried(world, *words):
     p = mutate(world.root, *words, status=1)
-    check("16: v > LIMIT → v >= LIMIT\n" in p.stdout, p)
+    check("17: v > LIMIT → v >= LIMIT\n" in p.stdout, p)
     return int(p.stderr.split(" to be tried")[0].split()[-1])
 
 
@@ -188,7 +189,7 @@ def what_is_known(world, before):
         f.write(KNOWN)
     p = mutate(world.root, "--sample", "100", "--known", status=1)
     check("v < 0 → v <= 0" in before.stdout, before)
-    check("18: v < 0 → v <= 0\n" not in p.stdout, p)
+    check("19: v < 0 → v <= 0\n" not in p.stdout, p)
     check("KNOWN.md:6: it was noticed: v < 0 → v >= 0\n" in p.stdout, p)
     check("KNOWN.md:7: there is no such mutant: v < 1 → v <= 1\n"
           in p.stdout, p)

@@ -72,10 +72,62 @@ START_TEST(a_call_that_fails_once_is_not_passed_over)
 }
 END_TEST
 
+#define STRIDE (3 * CHECK_EVERY)
+
+/*
+ * The index is gone, and all else is there: whichever call fails, nothing is
+ * given up for it, and the next repair names everything again.
+ */
+START_TEST(a_repair_of_which_one_call_fails_gives_nothing_up)
+{
+	uint64_t nth = 1 + random_below(&g->dice, STRIDE);
+	uint64_t calls;
+	int failed;
+
+	do {
+		const struct fault fail = { .call = FAULT_ANY,
+					    .action = FAULT_FAIL,
+					    .everyone = true,
+					    .nth = nth,
+					    .times = 1 };
+
+		tear_down();
+		gc_frame_init(g, "mem:check_once");
+		/* Nor does it stand still, however busy the machine is. */
+		ck_assert_int_eq(setenv("SNAPCTL_TEST_LEASE_MS", "600000", 1),
+				 0);
+		seam_from_environment();
+		gc_file(g, "kept");
+		(void)gc_take(g);
+		while (gc_objects(g, "index/"))
+			gc_ok(store_remove(gc_store(g), gc_last(g, "index/").s,
+					   &g->e));
+		calls = fault_calls(gc_store(g), FAULT_ANY);
+		fault_add(gc_store(g), &fail);
+		failed = gc_repair_with(g);
+		fault_clear(gc_store(g));
+		calls = fault_calls(gc_store(g), FAULT_ANY) - calls;
+		if (failed)
+			ck_assert_msg(g->e.code == ERR_IO, "call %llu: %s",
+				      (unsigned long long)nth, g->e.text);
+		else
+			gc_expect(g, 0);
+		ck_assert_uint_eq(gc_objects(g, "quarantine/"), 0);
+		gc_repair(g);
+		ck_assert_uint_eq(gc_objects(g, "quarantine/"), 0);
+		gc_expect(g, 0);
+		gc_expect_sound(g);
+		nth += STRIDE;
+	} while (calls >= nth - STRIDE);
+	ck_assert_int_eq(failed, 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
+	tcase_add_test(tc, a_repair_of_which_one_call_fails_gives_nothing_up);
 }
 
 CHECK_MAIN("storage/check_once", cases)

@@ -36,6 +36,7 @@ START_TEST(every_type_round_trips)
 	ck_assert(object_id_equal(field_id(&f), id));
 	ck_assert_int_eq(fields_next(&c, &last, &f, &e), 1);
 	ck_assert_uint_eq(f.tag, 3);
+	memset(text, 'x', sizeof(text));
 	field_str(&f, text, sizeof(text));
 	ck_assert_str_eq(text, "sch\xc3\xb6n");
 	ck_assert_int_eq(fields_next(&c, &last, &f, &e), 1);

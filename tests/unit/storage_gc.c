@@ -157,7 +157,7 @@ START_TEST(a_census_without_a_mark_goes)
 	take_two();
 	gc_erase(g, 0);
 	record_init(&census, OBJECT_CENSUS);
-	census.id = object_id_new();
+	census.id = (struct object_id){ { 0, 1 } }; /* is listed first */
 	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &census, 0,
 			 &g->e));
 	later(10);
@@ -194,6 +194,7 @@ START_TEST(grace_counts_from_when_the_mark_is_put)
 			 1);
 	ck_assert_int_ge(
 		instant_compare(mark.time, instant_add_ms(g->now, 150)), 0);
+	ck_assert_str_eq(mark.by, "host");
 	record_done(&mark);
 }
 END_TEST
@@ -493,6 +494,19 @@ static int publish(struct writer *w)
 	return failed;
 }
 
+/* Without a census: it waits for whoever is here. */
+static void mark_nothing(void)
+{
+	struct record r;
+
+	record_init(&r, OBJECT_MARK);
+	r.id = object_id_new();
+	r.time = g->now;
+	gc_ok(record_add_id(&r, object_id_new(), &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	record_done(&r);
+}
+
 START_TEST(a_session_that_is_alive_keeps_what_it_may_rely_on)
 {
 	struct writer *w;
@@ -508,6 +522,11 @@ START_TEST(a_session_that_is_alive_keeps_what_it_may_rely_on)
 	ck_assert_int_eq(g->result.blocked[0].kind, OBJECT_SESSION);
 	ck_assert(object_id_equal(g->result.blocked[0].id, writer_session(w)));
 	ck_assert_str_eq(g->result.blocked[0].host, "elsewhere");
+	/* Once, however many marks wait for it. */
+	mark_nothing();
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 1);
 	gc_ok(publish(w));
 	writer_close(w);
 	gc_collect(g, 0);
@@ -563,6 +582,27 @@ START_TEST(a_mark_without_a_census_waits_for_who_is_there)
 }
 END_TEST
 
+/* It does not say who was there: whoever is there now may have been. */
+START_TEST(a_mark_whose_census_does_not_open_waits_for_all)
+{
+	struct writer *w;
+
+	g->lease_ms = GC_LONG_LEASE_MS;
+	take_two();
+	gc_mark_all(g);
+	gc_damage(g, gc_last(g, "censuses/").s);
+	w = begin_writer(0xaa);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.n_blocked, 1);
+	writer_close(w);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+}
+END_TEST
+
 /* Two sessions in turn: the second keeps the first one's work from harm. */
 START_TEST(what_a_living_session_stored_is_no_garbage)
 {
@@ -607,20 +647,22 @@ START_TEST(a_session_that_stands_still_is_given_up)
 }
 END_TEST
 
-/* What it acknowledged before it died counts for ever. */
-START_TEST(what_a_session_published_before_it_was_given_up_counts)
+/* What each acknowledged before it died counts for ever. */
+START_TEST(what_sessions_published_before_they_were_given_up_counts)
 {
-	CLEANUP(repository_snapshot_done)
-	struct repository_snapshot s = { .deleted = false };
-	struct record r;
-
 	take_two();
-	s = gc_look(g, 0);
-	record_init(&r, OBJECT_SESSION);
-	r.id = s.manifest.session;
-	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	for (size_t i = 0; i < 2; i++) {
+		CLEANUP(repository_snapshot_done)
+		struct repository_snapshot s = gc_look(g, i);
+		struct record r;
+
+		record_init(&r, OBJECT_SESSION);
+		r.id = s.manifest.session;
+		gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0,
+				 &g->e));
+	}
 	gc_collect(g, 0);
-	ck_assert_uint_eq(g->result.sessions_ended, 1);
+	ck_assert_uint_eq(g->result.sessions_ended, 2);
 	gc_expect(g, 0);
 	gc_expect(g, 1);
 	gc_erase(g, 0);
@@ -721,6 +763,24 @@ START_TEST(the_next_collection_finishes_what_a_dead_one_fenced)
 }
 END_TEST
 
+/* Nor of one that moves still: it will find its fence, and leave. */
+START_TEST(no_void_is_put_of_who_is_alive)
+{
+	struct writer *w;
+
+	g->lease_ms = GC_LONG_LEASE_MS;
+	w = begin_writer(0xaa);
+	gc_ok(store_put(gc_store(g),
+			object_name(OBJECT_FENCE, writer_session(w)).s, "f", 1,
+			0, &g->e));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "voids/"), 0);
+	writer_close(w);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "voids/"), 1);
+}
+END_TEST
+
 START_TEST(a_pin_keeps_what_it_reads)
 {
 	CLEANUP(repository_close) struct repository *reader = NULL;
@@ -811,15 +871,17 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_session_that_is_alive_keeps_what_it_may_rely_on);
 	tcase_add_test(tc, a_session_that_began_after_the_mark_blocks_nothing);
 	tcase_add_test(tc, a_mark_without_a_census_waits_for_who_is_there);
+	tcase_add_test(tc, a_mark_whose_census_does_not_open_waits_for_all);
 	tcase_add_test(tc, what_a_living_session_stored_is_no_garbage);
 	tcase_add_test(tc, a_session_that_stands_still_is_given_up);
-	tcase_add_test(tc,
-		       what_a_session_published_before_it_was_given_up_counts);
+	tcase_add_test(
+		tc, what_sessions_published_before_they_were_given_up_counts);
 	tcase_add_test(tc,
 		       what_a_session_published_before_it_was_fenced_counts);
 	tcase_add_test(tc, a_session_that_overslept_cannot_publish);
 	tcase_add_test(tc, an_index_object_that_came_too_late_is_none);
 	tcase_add_test(tc, the_next_collection_finishes_what_a_dead_one_fenced);
+	tcase_add_test(tc, no_void_is_put_of_who_is_alive);
 	tcase_add_test(tc, a_pin_keeps_what_it_reads);
 	tcase_add_test(tc, a_pin_keeps_packs_that_are_marked);
 	tcase_add_test(tc, a_pin_that_stands_still_is_removed);

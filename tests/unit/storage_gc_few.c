@@ -162,15 +162,17 @@ static uint64_t chunk_sum(void)
 START_TEST(merging_the_index_loses_nothing)
 {
 	uint64_t before;
+	size_t objects;
 
 	for (int i = 0; i < 40; i++) {
 		gc_file(g, "changing");
 		(void)gc_take(g);
 	}
 	before = chunk_sum();
-	ck_assert_uint_ge(gc_objects(g, "index/"), 40);
+	objects = gc_objects(g, "index/");
+	ck_assert_uint_ge(objects, 40);
 	gc_ok(gc_collect_with(g, 0, 0));
-	ck_assert_uint_ge(g->result.index_merged, 40);
+	ck_assert_uint_eq(g->result.index_merged, objects);
 	ck_assert_uint_eq(g->result.index_objects, 1);
 	ck_assert_uint_eq(chunk_sum(), before);
 	gc_ok(gc_collect_with(g, 0, 0));
@@ -212,7 +214,7 @@ static struct object_id gone_pack(size_t i)
 	return (struct object_id){ { (uint8_t)(i + 1) } };
 }
 
-static void name_gone_packs(void)
+static void name_gone_packs(size_t from, size_t to)
 {
 	CLEANUP(index_writer_free) struct index_writer *w = NULL;
 	struct pack_entry entry = { .place = { .len = 0 } };
@@ -224,24 +226,86 @@ static void name_gone_packs(void)
 	gc_ok(index_set_walk(x, first_entry, &entry, &g->e));
 	gc_ok(index_writer_open(gc_store(g), repository_keys(g->f.r),
 				(struct object_id){ { 0 } }, &w, &g->e));
-	for (size_t i = 0; i < SPENT; i++) {
+	for (size_t i = from; i < to; i++) {
 		entry.place.pack = gone_pack(i);
 		gc_ok(index_writer_add(w, &entry, &g->e));
 	}
 	gc_ok(index_writer_commit(w, &id, &g->e));
 }
 
-static void mark_gone_pack(size_t i)
+static void mark_gone_packs(size_t from, size_t to)
 {
 	struct record r;
 
 	record_init(&r, OBJECT_MARK);
 	r.id = object_id_new();
 	r.time = g->now;
-	gc_ok(record_add_id(&r, gone_pack(i), &g->e));
+	for (size_t i = from; i < to; i++)
+		gc_ok(record_add_id(&r, gone_pack(i), &g->e));
 	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
 	record_done(&r);
 }
+
+static int count_entry(void *arg, const struct pack_entry *x, struct err *e)
+{
+	(void)x;
+	(void)e;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* Of the index, by somebody who knows only what the store says. */
+static size_t count_entries(void)
+{
+	struct index_set *x;
+	size_t n = 0;
+
+	gc_reopen(g);
+	gc_ok(repository_index(g->f.r, &x, &g->e));
+	gc_ok(index_set_walk(x, count_entry, &n, &g->e));
+	return n;
+}
+
+/* However few there are. */
+START_TEST(an_index_of_which_nothing_is_gone_stays)
+{
+	gc_unfile(g, "kept");
+	(void)gc_take(g);
+	ck_assert_uint_lt(count_entries(), 4);
+	gc_ok(gc_collect_with(g, -1, 0));
+	ck_assert_uint_eq(g->result.index_merged, 0);
+}
+END_TEST
+
+START_TEST(an_index_of_which_a_quarter_is_gone_is_written_anew)
+{
+	size_t gone = 0;
+	size_t there;
+	char name[16];
+
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	there = count_entries();
+	while (gone < (there + gone) / 4)
+		gone++;
+	/* One less is not enough. */
+	name_gone_packs(0, gone - 1);
+	mark_gone_packs(0, gone);
+	gc_ok(gc_collect_with(g, -1, 0));
+	ck_assert_uint_eq(g->result.index_merged, 0);
+	ck_assert_uint_eq(count_entries(), there + gone - 1);
+	name_gone_packs(gone - 1, gone);
+	gc_ok(gc_collect_with(g, -1, 0));
+	ck_assert_uint_eq(g->result.index_merged, 3);
+	ck_assert_uint_eq(g->result.index_objects, 1);
+	ck_assert_uint_eq(count_entries(), there);
+	gc_expect(g, 0);
+	gc_expect_sound(g);
+}
+END_TEST
 
 static int list_name(void *arg, const struct store_entry *entry, struct err *e)
 {
@@ -280,9 +344,9 @@ START_TEST(who_lists_marks_while_they_are_united_misses_none)
 	buf_init(&before, 1 << 16);
 	buf_init(&after, 1 << 16);
 	(void)gc_take(g);
-	name_gone_packs();
+	name_gone_packs(0, SPENT);
 	for (size_t i = 0; i < SPENT; i++)
-		mark_gone_pack(i);
+		mark_gone_packs(i, i + 1);
 	gc_ok(store_list(gc_store(g), "marks/", list_name, &before, &g->e));
 	gc_collect(g, -1);
 	ck_assert_uint_eq(count_marked(&before), SPENT);
@@ -292,6 +356,36 @@ START_TEST(who_lists_marks_while_they_are_united_misses_none)
 	gc_ok(store_list(gc_store(g), "marks/", list_name, &after, &g->e));
 	ck_assert_uint_eq(count_marked(&after), SPENT);
 	gc_expect(g, 0);
+}
+END_TEST
+
+/*
+ * Without a mark whoever reads the index would take for stored what is gone.
+ * So little of it is gone that it is not written anew.
+ */
+START_TEST(what_the_index_names_stays_marked)
+{
+	CLEANUP(buf_done) struct buf marks;
+	char name[16];
+
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	ck_assert_uint_gt(count_entries(), 3 * SPENT / 2);
+	name_gone_packs(0, SPENT / 2);
+	for (size_t i = 0; i < SPENT / 2; i++)
+		mark_gone_packs(i, i + 1);
+	for (int i = 0; i < 3; i++) {
+		gc_ok(gc_collect_with(g, -1, 0));
+		ck_assert_uint_eq(g->result.index_merged, 0);
+		buf_init(&marks, 1 << 16);
+		gc_ok(store_list(gc_store(g), "marks/", list_name, &marks,
+				 &g->e));
+		ck_assert_uint_eq(count_marked(&marks), SPENT / 2);
+		buf_done(&marks);
+	}
 }
 END_TEST
 
@@ -326,9 +420,12 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
 	tcase_add_test(tc, what_is_allowed_is_for_all_packs);
 	tcase_add_test(tc, merging_the_index_loses_nothing);
+	tcase_add_test(tc, an_index_of_which_nothing_is_gone_stays);
+	tcase_add_test(tc, an_index_of_which_a_quarter_is_gone_is_written_anew);
 	tcase_add_test(tc,
 		       a_mark_of_a_clock_that_is_ahead_keeps_no_index_object);
 	tcase_add_test(tc, who_lists_marks_while_they_are_united_misses_none);
+	tcase_add_test(tc, what_the_index_names_stays_marked);
 	tcase_add_test(tc, objects_do_not_grow_with_time);
 }
 

@@ -426,6 +426,69 @@ START_TEST(a_second_void_in_the_middle_of_adopting_harms_nothing)
 }
 END_TEST
 
+static struct object_id merger;
+
+static int add_entry(void *arg, const struct pack_entry *x, struct err *e)
+{
+	return index_writer_add(arg, x, e);
+}
+
+/* All that the index names, in one object of a session that is gone. */
+static void merge_all(void)
+{
+	const struct index_set_options o = { .cache_bytes = 0 };
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+
+	merger = object_id_new();
+	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &x,
+			     &g->e));
+	gc_ok(index_writer_open(gc_store(g), repository_keys(g->f.r), merger,
+				&w, &g->e));
+	gc_ok(index_set_walk(x, add_entry, w, &g->e));
+	gc_ok(index_set_each(x, supersede, w, &g->e));
+	gc_ok(index_writer_commit(w, NULL, &g->e));
+}
+
+static void fence_merger(struct gc_frame *x, const char *name)
+{
+	struct record r;
+
+	(void)name;
+	record_init(&r, OBJECT_FENCE);
+	r.id = merger;
+	gc_ok(record_put(gc_store(x), repository_keys(x->f.r), &r, 0, &x->e));
+}
+
+/*
+ * Its merger is fenced when what it superseded is to be marked: a void may yet
+ * leave out what superseded it.  Nor is it marked when that cannot be seen.
+ */
+START_TEST(what_may_count_again_is_not_marked)
+{
+	struct fault broken = { .call = FAULT_READ, .action = FAULT_FAIL };
+	struct object_name fence;
+
+	take_two();
+	merge_all();
+	fence = object_name(OBJECT_FENCE, merger);
+	broken.prefix = fence.s;
+	fault_add(gc_store(g), &broken);
+	ck_assert_int_eq(gc_collect_with(g, -1, 0), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
+	/* It asks for its own before it deletes, and before it marks. */
+	gc_meanwhile(g, FAULT_READ, "fences/", 2, fence_merger);
+	gc_ok(gc_collect_with(g, -1, 0));
+	ck_assert_uint_eq(g->acted, 1);
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
+	ck_assert_uint_eq(gc_objects(g, "index/"), 3);
+	gc_expect(g, 0);
+	expect_nothing_lost();
+}
+END_TEST
+
 /* After that, before it marks: what it would mark was for others to judge. */
 START_TEST(a_collector_that_was_given_up_marks_nothing)
 {
@@ -437,6 +500,34 @@ START_TEST(a_collector_that_was_given_up_marks_nothing)
 	ck_assert_uint_eq(g->result.marked, 0);
 	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
 	expect_nothing_lost();
+}
+END_TEST
+
+static void give_up_all(struct gc_frame *x, const char *name)
+{
+	struct object_id first;
+	struct object_id session;
+
+	(void)name;
+	ck_assert(object_name_parse(OBJECT_SESSION, gc_last(x, "sessions/").s,
+				    &first, &session));
+	gc_ok(repo_give_up(x->f.r, session, (struct object_id){ { 0 } },
+			   &x->e));
+}
+
+/* What it misses may have been taken from it; a disk that fails was not. */
+START_TEST(what_failed_for_a_collector_that_was_given_up_is_told)
+{
+	const struct fault broken = { .call = FAULT_LIST,
+				      .action = FAULT_FAIL,
+				      .prefix = "meta/" };
+
+	take_two();
+	gc_meanwhile(g, FAULT_LIST, "data/", 1, give_up_all);
+	fault_add(gc_store(g), &broken);
+	ck_assert_int_eq(gc_collect_with(g, 0, 0), -1);
+	ck_assert_uint_eq(g->acted, 1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
 }
 END_TEST
 
@@ -482,6 +573,28 @@ START_TEST(a_collection_names_nothing_under_a_key_that_was_revoked)
 	gc_reopen(g);
 	gc_collect(g, 1);
 	ck_assert_uint_gt(g->result.deleted, 0);
+	expect_nothing_lost();
+}
+END_TEST
+
+/* Nor what it merged. */
+START_TEST(a_merge_names_nothing_under_a_key_that_was_revoked)
+{
+	size_t index;
+
+	add_key();
+	for (int i = 0; i < 5; i++) {
+		gc_file(g, "changing");
+		(void)gc_take(g);
+	}
+	index = gc_objects(g, "index/");
+	/* It asks before it deletes, and then before it merges. */
+	gc_meanwhile(g, FAULT_READ, "fences/", 2, revoke_second);
+	expect_busy(gc_collect_with(g, -1, 0), "a key was revoked");
+	ck_assert_uint_eq(gc_objects(g, "index/"), index);
+	gc_reopen(g);
+	gc_ok(gc_collect_with(g, -1, 0));
+	ck_assert_uint_eq(g->result.index_merged, index);
 	expect_nothing_lost();
 }
 END_TEST
@@ -647,11 +760,15 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_an_undelete_has_published_is_left_to_it);
 	tcase_add_test(tc, a_collector_that_was_given_up_deletes_nothing);
 	tcase_add_test(tc, a_collector_that_was_given_up_marks_nothing);
+	tcase_add_test(tc,
+		       what_failed_for_a_collector_that_was_given_up_is_told);
+	tcase_add_test(tc, what_may_count_again_is_not_marked);
 	tcase_add_test(tc, what_a_second_void_leaves_out_was_adopted);
 	tcase_add_test(tc,
 		       a_second_void_in_the_middle_of_adopting_harms_nothing);
 	tcase_add_test(tc,
 		       a_collection_names_nothing_under_a_key_that_was_revoked);
+	tcase_add_test(tc, a_merge_names_nothing_under_a_key_that_was_revoked);
 	tcase_add_test(tc, a_repair_names_nothing_under_a_key_that_was_revoked);
 	tcase_add_test(tc, a_tree_that_another_collection_moved_is_no_damage);
 	tcase_add_test(tc, a_chunk_that_another_collection_moved_is_no_damage);

@@ -319,6 +319,124 @@ START_TEST(who_cannot_be_given_up_ends_it)
 }
 END_TEST
 
+/* A census goes with its mark, unless it cannot be seen whether that is there.
+ */
+START_TEST(a_mark_that_cannot_be_seen_just_now_ends_it)
+{
+	const struct fault f = { .call = FAULT_SIZE,
+				 .action = FAULT_FAIL,
+				 .prefix = "marks/",
+				 .times = 1 };
+
+	gc_mark_all(g);
+	fault_add(gc_store(g), &f);
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	gc_expect(g, 1);
+}
+END_TEST
+
+/* More than any list of them begins with room for. */
+#define DEAD 20
+
+START_TEST(all_that_stood_still_are_given_up_at_once)
+{
+	for (int i = 0; i < DEAD; i++)
+		(void)gc_dead(g, i % 2 ? OBJECT_PIN : OBJECT_SESSION,
+			      g->ids[1]);
+	expect_collection();
+	ck_assert_uint_eq(g->result.sessions_ended, DEAD);
+	ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
+	ck_assert_uint_eq(gc_objects(g, "pins/"), 0);
+	ck_assert_uint_eq(gc_objects(g, "fences/"), DEAD / 2);
+	ck_assert_uint_eq(gc_objects(g, "voids/"), DEAD / 2);
+}
+END_TEST
+
+/* Whose session cannot be read may be anybody; and it is not given up. */
+START_TEST(a_session_that_cannot_be_read_just_now_ends_it)
+{
+	const struct object_id id = gc_dead(g, OBJECT_SESSION, g->ids[1]);
+	const struct object_name name = object_name(OBJECT_SESSION, id);
+	const uint64_t which[] = { 1, 3 };
+
+	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+		const struct fault f = { .call = FAULT_READ,
+					 .action = FAULT_FAIL,
+					 .prefix = name.s,
+					 .nth = which[i],
+					 .times = 1 };
+
+		fault_add(gc_store(g), &f);
+		ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		fault_clear(gc_store(g));
+		ck_assert_uint_eq(gc_packs(g), packs);
+		ck_assert_uint_eq(gc_objects(g, "fences/"), 0);
+	}
+	expect_collection();
+}
+END_TEST
+
+static void leave(struct gc_frame *x, const char *name)
+{
+	gc_ok(store_remove(gc_store(x), name, &x->e));
+}
+
+/* It left when it was done: between our listing and our look, or later. */
+START_TEST(a_session_that_leaves_is_not_given_up)
+{
+	const uint64_t which[] = { 1, 3 };
+
+	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
+		const struct object_id id = gc_dead(g, OBJECT_SESSION,
+						    g->ids[1]);
+		const struct object_name name = object_name(OBJECT_SESSION, id);
+
+		gc_meanwhile(g, FAULT_READ, name.s, which[i], leave);
+		gc_collect(g, 0);
+		ck_assert_uint_eq(g->acted, 1);
+		ck_assert_uint_eq(g->result.sessions_ended, 0);
+		ck_assert_uint_eq(g->result.n_blocked, 0);
+		ck_assert_uint_eq(gc_objects(g, "fences/"), 0);
+		fault_clear(gc_store(g));
+	}
+	gc_expect(g, 1);
+}
+END_TEST
+
+struct waiting {
+	atomic_bool cancel;
+	uint64_t seconds;
+};
+
+static void stop_waiting(void *arg, const struct gc_progress *p)
+{
+	struct waiting *w = arg;
+
+	if (strcmp(p->stage, "waiting to see who is alive") != 0)
+		return;
+	w->seconds = p->total;
+	atomic_store(&w->cancel, true);
+}
+
+START_TEST(it_waits_as_long_as_it_is_told_to)
+{
+	struct waiting w = { .seconds = 0 };
+	const struct gc_options o = { .now = g->now,
+				      .lease_ms = 7000,
+				      .host = "host",
+				      .cancel = &w.cancel,
+				      .progress = stop_waiting,
+				      .arg = &w };
+
+	(void)gc_dead(g, OBJECT_PIN, object_id_new());
+	ck_assert_int_eq(gc_run(g->f.r, &o, &g->result, &g->e), -1);
+	ck_assert_int_eq(g->e.code, ERR_INTERRUPTED);
+	ck_assert_uint_eq(w.seconds, 7);
+}
+END_TEST
+
 /* A name that is too long is cut where there is no more room for it. */
 START_TEST(a_long_name_is_cut)
 {
@@ -351,6 +469,11 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, what_keeps_and_deletes_passes_no_failure_over);
 	tcase_add_test(tc, who_cannot_be_given_up_ends_it);
+	tcase_add_test(tc, a_mark_that_cannot_be_seen_just_now_ends_it);
+	tcase_add_test(tc, all_that_stood_still_are_given_up_at_once);
+	tcase_add_test(tc, a_session_that_cannot_be_read_just_now_ends_it);
+	tcase_add_test(tc, a_session_that_leaves_is_not_given_up);
+	tcase_add_test(tc, it_waits_as_long_as_it_is_told_to);
 	tcase_add_test(tc, a_long_name_is_cut);
 }
 

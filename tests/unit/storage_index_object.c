@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/repository/container.h"
 #include "storage/repository/index.h"
 #include "storage/repository/index_internal.h"
+#include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 #include "tests/support/repo_keys.h"
 #include "tests/support/repo_store.h"
@@ -138,11 +140,205 @@ START_TEST(each_that_does_not_open_is_told)
 }
 END_TEST
 
+/* How many of these, smallest first, are merged into one. */
+static size_t chosen(const uint64_t *entries, size_t n)
+{
+	struct index_object v[8] = { { .entries = 0 } };
+	struct index_object *objects[8];
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].entries = entries[i];
+		objects[i] = &v[i];
+	}
+	return index_objects_choose(objects, n);
+}
+#define CHOSEN(...)                               \
+	chosen((const uint64_t[]){ __VA_ARGS__ }, \
+	       sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t))
+
+/* Four at least, and none that would be copied for next to nothing. */
+START_TEST(objects_of_about_one_size_are_merged)
+{
+	ck_assert_uint_eq(CHOSEN(1, 1, 1), 0);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 1), 4);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 4096), 4);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 4097), 0);
+	ck_assert_uint_eq(CHOSEN(1, 1, 1, 1, 4097), 4);
+	ck_assert_uint_eq(CHOSEN(2000, 2000, 2000, 12000), 4);
+	ck_assert_uint_eq(CHOSEN(2000, 2000, 2000, 12001), 0);
+	ck_assert_uint_eq(CHOSEN(5000, 5000, 5000, 30000), 4);
+	ck_assert_uint_eq(CHOSEN(5000, 5000, 5000, 30001), 0);
+	/* One that is large does not part those around it. */
+	ck_assert_uint_eq(CHOSEN(1, 1, 5000, 10004), 4);
+}
+END_TEST
+
+static struct object_id put_one(struct store *s, const struct keys *keys,
+				uint32_t n)
+{
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	const struct pack_entry one = entry_of(n);
+	struct object_id id;
+
+	ck_ok(index_writer_open(s, keys, (struct object_id){ { 0 } }, &w, &e));
+	ck_ok(index_writer_add(w, &one, &e));
+	ck_ok(index_writer_commit(w, &id, &e));
+	return id;
+}
+
+static int visit_any(void *arg, const struct pack_entry *x, struct err *_e)
+{
+	(void)arg;
+	(void)x;
+	(void)_e;
+	return 0;
+}
+
+/* Of one's own there is none to go on without: what is wrong is told. */
+START_TEST(a_walk_of_objects_ends_at_a_damaged_block)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(index_object_free) struct index_object *o = NULL;
+	CLEANUP(store_close) struct store *s = NULL;
+	CLEANUP(buf_done) struct buf b;
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_object", true, &s, &e));
+	ck_ok(index_object_open(s, keys, put_one(s, keys, 0), &o, &e));
+	ck_ok(index_objects_walk(&o, 1, visit_any, NULL, &e));
+	repo_get(s, o->in.name.s, &b);
+	b.data[OBJECT_HEADER_SIZE] ^= 1;
+	repo_set(s, o->in.name.s, b.data, b.len);
+	err_clear(&e);
+	ck_assert_int_eq(index_objects_walk(&o, 1, visit_any, NULL, &e), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	store_mem_forget("mem:index_object");
+}
+END_TEST
+
+/* However small each is: a run of them is merged with the one before. */
+START_TEST(many_small_objects_are_held_in_memory)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	CLEANUP(store_close) struct store *s = NULL;
+	const struct index_set_options o = { .cache_bytes = 1 << 20 };
+	struct pack_entry got;
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_object", true, &s, &e));
+	for (uint32_t i = 0; i < 100; i++)
+		(void)put_one(s, keys, i);
+	ck_ok(index_set_open(s, keys, &o, &x, &e));
+	for (uint32_t i = 0; i < 100; i++) {
+		const struct pack_entry want = entry_of(i);
+
+		ck_assert_int_eq(index_set_find(x, &want.seal.id, &got, &e), 1);
+	}
+	store_mem_forget("mem:index_object");
+}
+END_TEST
+
+/* What is listed is gone, each time: what is held in memory is found still. */
+START_TEST(an_index_that_changes_all_the_time_is_found)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(index_set_free) struct index_set *x = NULL;
+	CLEANUP(store_close) struct store *s = NULL;
+	const struct index_set_options o = { .cache_bytes = 1 << 20 };
+	const struct pack_entry want = entry_of(0);
+	struct object_name name;
+	const struct fault gone = { .call = FAULT_ANY,
+				    .action = FAULT_ABSENT,
+				    .prefix = name.s };
+	struct pack_entry got;
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_object", true, &s, &e));
+	ck_ok(fault_wrap(s, &s, &e));
+	(void)put_one(s, keys, 0);
+	ck_ok(index_set_open(s, keys, &o, &x, &e));
+	name = object_name(OBJECT_INDEX, put_one(s, keys, 1));
+	fault_add(s, &gone);
+	ck_assert_int_eq(index_set_refresh(x, &e), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_int_eq(index_set_find(x, &want.seal.id, &got, &e), 1);
+	store_mem_forget("mem:index_object");
+}
+END_TEST
+
+/* Whether a trailer that says so makes sense; all else of it is right. */
+static bool makes_sense(struct store *s, const struct keys *keys,
+			uint64_t tail_at, uint64_t len, uint64_t more)
+{
+	const uint64_t said[] = { tail_at, len, more }; /* little-endian */
+	uint8_t sealed[CONTAINER_TRAILER];
+	CLEANUP(buf_done) struct buf tail;
+	struct container c;
+	struct seal_ad ad;
+
+	buf_init(&tail, 1 << 20);
+	ck_ok(container_begin(&c, s, keys, &index_spec, &e));
+	/* 1024 bytes, which is a padded size. */
+	ck_ok(buf_add_zeros(&tail,
+			    1024 - OBJECT_HEADER_SIZE - CONTAINER_TRAILER, &e));
+	ck_ok(container_append(&c, tail.data, tail.len, &e));
+	container_ad(&c, "trailer", &ad);
+	seal_bytes(c.key, &ad, said, sizeof(said), sealed);
+	ck_ok(container_append(&c, sealed, sizeof(sealed), &e));
+	ck_ok(store_commit(TAKE(c.upload), &e));
+	buf_clear(&tail);
+	ck_assert_int_eq(container_open(&c, s, keys, &index_spec, &tail, &e),
+			 -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	return !strstr(e.text, "its trailer makes no sense");
+}
+
+START_TEST(trailers_make_sense)
+{
+	CLEANUP(keys_free) struct keys *keys = repo_keys(7, 2);
+	CLEANUP(store_close) struct store *s = NULL;
+	const uint64_t end = 1024 - CONTAINER_TRAILER;
+	const struct {
+		uint64_t tail_at, len, more;
+		bool sense; /* then it is the tail that does not open */
+	} tried[] = {
+		{ 100, end - 100, 0, true },
+		{ OBJECT_HEADER_SIZE, end - OBJECT_HEADER_SIZE, 0, true },
+		{ end - SEAL_OVERHEAD, SEAL_OVERHEAD, 0, true },
+		{ 100, end - 100, 1, false },
+		{ 100, end - 99, 0, false },
+		{ 100, end - 101, 0, false },
+		{ OBJECT_HEADER_SIZE - 1, end - OBJECT_HEADER_SIZE + 1, 0,
+		  false },
+		{ end - SEAL_OVERHEAD + 1, SEAL_OVERHEAD - 1, 0, false },
+		{ end, 0, 0, false },
+		{ end + 1, UINT64_MAX, 0, false },
+		{ end + 1, 0, 0, false },
+		{ UINT64_MAX, end + 1, 0, false },
+	};
+
+	ck_assert_ptr_nonnull(keys);
+	ck_ok(store_open("mem:index_object", true, &s, &e));
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
+		ck_assert_msg(makes_sense(s, keys, tried[i].tail_at,
+					  tried[i].len,
+					  tried[i].more) == tried[i].sense,
+			      "trailer %zu", i);
+	store_mem_forget("mem:index_object");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_block_ends_where_the_next_begins);
 	tcase_add_test(tc, entries_ascend);
 	tcase_add_test(tc, each_that_does_not_open_is_told);
+	tcase_add_test(tc, objects_of_about_one_size_are_merged);
+	tcase_add_test(tc, a_walk_of_objects_ends_at_a_damaged_block);
+	tcase_add_test(tc, many_small_objects_are_held_in_memory);
+	tcase_add_test(tc, an_index_that_changes_all_the_time_is_found);
+	tcase_add_test(tc, trailers_make_sense);
 }
 
 CHECK_MAIN("storage/index_object", cases)

@@ -33,7 +33,8 @@ static int parse_root(uint64_t entries, uint32_t blocks, uint32_t superseded,
 
 START_TEST(hostile_roots_are_refused)
 {
-	static const uint8_t up[40] = { 1, 0, 0, 0, 0, 0, 0, 0, 2 };
+	static const uint8_t up[40] = { 1, 0, 0, 0, 0, 0, 0, 0, 2,
+					0, 0, 0, 0, 0, 0, 0, 3 };
 	static const uint8_t down[16] = { 2, 0, 0, 0, 0, 0, 0, 0, 1 };
 	static uint8_t zeros[INDEX_BLOCK_SIZE + 16];
 

@@ -159,15 +159,18 @@ START_TEST(only_an_empty_place_is_taken)
 	ck_ok(store_put(store, "data/xx/file", "x", 1, 0, &e));
 	ck_assert_int_eq(keyring_init(store, key[0], "", now, &k, &e), -1);
 	ck_assert_int_eq(e.code, ERR_EXISTS);
+	ck_assert_ptr_nonnull(strstr(e.text, "it holds \"data/xx/file\""));
 	ck_ok(store_remove(store, "data/xx/file", &e));
 	init(store);
 	ck_assert_int_eq(keyring_init(store, key[1], "", now, &k, &e), -1);
 	ck_assert_int_eq(e.code, ERR_EXISTS);
+	ck_assert_ptr_nonnull(strstr(e.text, "there is a repository already"));
 	ck_assert_int_eq(open_code(store, key[0]), ERR_NONE);
 	/* A repository that lost its config is not an empty place either. */
 	ck_ok(store_remove(store, "config", &e));
 	ck_assert_int_eq(keyring_init(store, key[1], "", now, &k, &e), -1);
 	ck_assert_int_eq(e.code, ERR_EXISTS);
+	ck_assert_ptr_nonnull(strstr(e.text, "the remains of a repository"));
 }
 END_TEST
 

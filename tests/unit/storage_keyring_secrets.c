@@ -7,6 +7,8 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/secret.h"
 #include "storage/repository/keyring_internal.h"
@@ -120,6 +122,7 @@ START_TEST(no_two_repositories_share_a_secret)
 	expect_secret(a->domains[0].secret, b->domains[0].secret);
 	expect_secret(a->epochs[0].key, b->epochs[0].key);
 	expect_secret(a->epochs[0].key, a->domains[0].secret);
+	ck_assert_int_eq(instant_compare(a->epochs[0].created, now), 0);
 	keyring_ring_free(a);
 	keyring_ring_free(b);
 	store_mem_forget("mem:other");
@@ -306,6 +309,121 @@ START_TEST(whose_config_came_first_names_it)
 }
 END_TEST
 
+/* The generation that is about to be written. */
+static void put_rival(void *arg, const char *name)
+{
+	struct ring *r = newest(store);
+	CLEANUP(buf_done) struct buf b;
+	struct err e;
+
+	(void)name;
+	++*(unsigned int *)arg;
+	memcpy(r->earlier[r->n_earlier++], r->self, sizeof(r->self));
+	r->generation++;
+	buf_init(&b, KEYRING_MAX);
+	ck_ok(keyring_ring_encode(r, &b, &e));
+	ck_ok(store_put(store, object_name_generation(r->generation).s, b.data,
+			b.len, 0, &e));
+	keyring_ring_free(r);
+}
+
+static int count_name(void *arg, const struct store_entry *entry, struct err *e)
+{
+	(void)entry;
+	(void)e;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* Somebody else is first each time: no slot of ours stays behind. */
+START_TEST(who_is_always_second_gives_up)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct object_id slot = { { 0 } };
+	unsigned int rivals = 0;
+	const struct fault first = { .call = FAULT_BEGIN,
+				     .action = FAULT_RUN,
+				     .prefix = "keyring/",
+				     .run = put_rival,
+				     .arg = &rivals };
+	size_t slots = 0;
+	struct err e;
+
+	init(store);
+	to_revoke = add(store, 1, "second");
+	ck_ok(store_open(URL, false, &s, &e));
+	ck_ok(fault_wrap(s, &s, &e));
+	fault_add(s, &first);
+	ck_assert_int_eq(keyring_add(s, key[0], key[2], "", now, &slot, &e),
+			 -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_uint_eq(rivals, 16);
+	ck_assert(object_id_is_zero(slot));
+	ck_ok(store_list(store, "keys/", count_name, &slots, &e));
+	ck_assert_uint_eq(slots, 2);
+	ck_assert_int_eq(keyring_revoke(s, key[0], to_revoke, now, &e), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_uint_eq(rivals, 32);
+	ck_assert_int_eq(open_code(store, key[1]), ERR_NONE);
+}
+END_TEST
+
+/* As a program would write it that knows one version more of them. */
+static void make_newer(const char *name)
+{
+	CLEANUP(buf_done) struct buf b;
+	struct object_header h;
+	size_t at = 0;
+	struct err e = { 0 };
+
+	repo_get(store, name, &b);
+	for (; e.code != ERR_NEWER; at++) {
+		ck_assert_uint_lt(at, OBJECT_HEADER_SIZE);
+		b.data[at]++;
+		if (object_header_decode(b.data, OBJECT_SLOT, &h, &e) == 0)
+			err_clear(&e);
+		if (e.code != ERR_NEWER)
+			b.data[at]--;
+	}
+	repo_set(store, name, b.data, b.len);
+}
+
+START_TEST(a_slot_of_a_newer_program_harms_no_other)
+{
+	struct object_id slot;
+	struct ring *r;
+	struct err e;
+
+	init(store);
+	(void)add(store, 1, "second");
+	r = newest(store);
+	make_newer(object_name(OBJECT_SLOT, r->slots[0].info.id).s);
+	keyring_ring_free(r);
+	ck_assert_int_eq(open_code(store, key[0]), ERR_NEWER);
+	ck_assert_int_eq(open_code(store, key[1]), ERR_NONE);
+	ck_ok(keyring_add(store, key[1], key[2], "third", now, &slot, &e));
+	ck_assert_int_eq(open_code(store, key[2]), ERR_NONE);
+}
+END_TEST
+
+/* What a store does not list it does not show, and it is there all the same. */
+START_TEST(a_place_of_other_things_is_not_taken)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	CLEANUP(keys_free) struct keys *k = NULL;
+	char path[SCRATCH_PATH];
+	struct err e;
+
+	ck_ok(store_open(scratch_path(&dir, "place", path), true, &s, &e));
+	(void)scratch_path(&dir, "place/My Documents", path);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(keyring_init(s, key[0], "", now, &k, &e), -1);
+	ck_assert_int_eq(e.code, ERR_EXISTS);
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_ok(keyring_init(s, key[0], "", now, &k, &e));
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -314,6 +432,9 @@ static void cases(TCase *tc)
 		       each_generation_and_each_slot_has_a_secret_of_its_own);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, whose_config_came_first_names_it);
+	tcase_add_test(tc, who_is_always_second_gives_up);
+	tcase_add_test(tc, a_slot_of_a_newer_program_harms_no_other);
+	tcase_add_test(tc, a_place_of_other_things_is_not_taken);
 }
 
 CHECK_MAIN("storage/keyring_secrets", cases)

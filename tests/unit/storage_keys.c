@@ -64,6 +64,24 @@ START_TEST(keys_are_those_of_the_format)
 }
 END_TEST
 
+/* Both bytes of the domain's number are in it. */
+START_TEST(data_keys_are_those_of_their_domain)
+{
+	CLEANUP(keys_free) struct keys *k = NULL;
+	const struct object_id repository = { { 7 } };
+	uint8_t rest[2 + KEYS_SIZE] = { 0x34, 0x12 };
+	uint8_t epoch[KEYS_SIZE] = { 5 };
+	uint8_t want[KEYS_SIZE];
+	struct err e;
+
+	ck_ok(keys_new(repository, &k, &e));
+	ck_ok(keys_add_domain(k, 0x1234, rest + 2, &e));
+	ck_ok(keys_add_epoch(k, 1, epoch, &e));
+	keys_derive(epoch, "data", rest, sizeof(rest), want);
+	ck_assert_mem_eq(keys_data(k, 0x1234, 1), want, KEYS_SIZE);
+}
+END_TEST
+
 START_TEST(unknown_numbers_have_no_keys)
 {
 	CLEANUP(keys_free) struct keys *k = repo_keys(7, 1);
@@ -144,6 +162,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, derivation_has_known_answers);
 	tcase_add_test(tc, keys_are_those_of_the_format);
+	tcase_add_test(tc, data_keys_are_those_of_their_domain);
 	tcase_add_test(tc, unknown_numbers_have_no_keys);
 	tcase_add_test(tc, numbers_are_bounded_and_single);
 	tcase_add_test(tc, keys_agree_on_what_both_know);

@@ -69,6 +69,15 @@ static int there_and_back(void)
 	return failed;
 }
 
+static size_t encoded_bytes(void)
+{
+	CLEANUP(buf_done) struct buf b;
+
+	buf_init(&b, CHUNK_MAX);
+	ck_ok(manifest_encode(&m, &b, &e));
+	return b.len;
+}
+
 static void expect_same_root(const struct manifest_root *a,
 			     const struct manifest_root *b)
 {
@@ -127,6 +136,19 @@ START_TEST(what_need_not_be_there_comes_back_as_nothing)
 	ck_assert(object_id_is_zero(back.parent));
 	ck_assert_uint_eq(back.excludes.n, 0);
 	ck_assert_ptr_null(back.excludes.v);
+}
+END_TEST
+
+/* A parent that is none is not written: a tag, a length and an id less. */
+START_TEST(what_is_nothing_is_not_written)
+{
+	const size_t with = encoded_bytes();
+
+	m.parent = (struct object_id){ { 0 } };
+	ck_assert_uint_eq(encoded_bytes(), with - 18);
+	m.has_claimed = false;
+	m.claimed = (struct instant){ 0 };
+	ck_assert_uint_lt(encoded_bytes(), with - 18);
 }
 END_TEST
 
@@ -216,6 +238,7 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, each_field_comes_back);
 	tcase_add_test(tc, what_need_not_be_there_comes_back_as_nothing);
+	tcase_add_test(tc, what_is_nothing_is_not_written);
 	tcase_add_test(tc, what_must_be_there_is_missed);
 	tcase_add_test(tc, a_count_that_is_too_large_is_the_largest);
 	tcase_add_test(tc, lists_differ_by_length_content_and_number);

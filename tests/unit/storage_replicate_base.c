@@ -1,5 +1,9 @@
-/* A snapshot below whose nodes nothing is looked up must still count. */
+/*
+ * What others do while snapshots are copied: one below whose nodes nothing is
+ * looked up must still count, and one that was deleted is not copied.
+ */
 #include "storage/replicate.h"
+#include "storage/repository/deletion.h"
 #include "tests/support/region.h"
 #include "tests/support/repo_store.h"
 #include "tests/support/scratch.h"
@@ -9,6 +13,25 @@ static struct keyring_credential *key;
 static struct repository *from;
 static struct repository *to;
 static struct err e;
+
+static void set_up(void)
+{
+	char path[SCRATCH_PATH];
+
+	scratch_init(&dir);
+	key = region_key(scratch_path(&dir, "key", path));
+	region_init("mem:from", key);
+	from = region_open("mem:from", key);
+}
+
+static void tear_down(void)
+{
+	repository_close(from);
+	keyring_credential_free(key);
+	store_mem_forget("mem:from");
+	store_mem_forget("mem:to");
+	scratch_done(&dir);
+}
 
 static int keep_name(void *arg, const struct store_entry *entry,
 		     struct err *err)
@@ -89,29 +112,63 @@ START_TEST(a_base_that_counts_no_more_is_not_trusted)
 }
 END_TEST
 
-static void set_up(void)
+/* Delete the snapshot of the source in the region of that URL, once. */
+static void delete_there(void *arg, const struct replicate_progress *p)
 {
-	char path[SCRATCH_PATH];
+	const char **url = arg;
+	const struct deletion d = {
+		.now = clock_now(), .grace_ms = 1, .by = "me", .reason = ""
+	};
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = { .deleted = false };
+	CLEANUP(repository_close) struct repository *there = NULL;
 
-	scratch_init(&dir);
-	key = region_key(scratch_path(&dir, "key", path));
-	region_init("mem:from", key);
-	from = region_open("mem:from", key);
+	(void)p;
+	if (!*url)
+		return;
+	manifest_init(&s.manifest);
+	ck_ok(repository_find(from, "latest", NULL, true, &s, NULL, &e));
+	there = region_open(*url, key);
+	ck_ok(deletion_delete(there, &s, &d, &e));
+	*url = NULL;
 }
 
-static void tear_down(void)
+/* After it was planned, here or there. */
+START_TEST(what_is_deleted_meanwhile_is_not_copied)
 {
-	repository_close(from);
-	keyring_credential_free(key);
-	store_mem_forget("mem:from");
-	store_mem_forget("mem:to");
-	scratch_done(&dir);
+	static const char *const urls[] = { "mem:from", "mem:to" };
+	struct random dice = random_seed();
+	char tree[SCRATCH_PATH];
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *url = urls[i];
+		const struct replicate_options o = { .host = "h",
+						     .progress = delete_there,
+						     .arg = &url };
+		struct replicate_result r;
+
+		(void)scratch_path(&dir, "tree", tree);
+		ck_assert_int_eq(mkdir(tree, 0700), 0);
+		region_file(tree, "a", 1000, &dice);
+		(void)region_snapshot(from, tree, "s", 0);
+		to = region_add(from, "mem:to", key);
+		ck_ok(replicate_run(from, to, &o, &r, &e));
+		ck_assert_ptr_null(url);
+		ck_assert_uint_eq(r.copied, 0);
+		ck_assert_uint_eq(r.deleted, 1);
+		ck_assert_uint_eq(r.failed, 0);
+		repository_close(to);
+		tear_down();
+		set_up();
+	}
 }
+END_TEST
 
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_base_that_counts_no_more_is_not_trusted);
+	tcase_add_test(tc, what_is_deleted_meanwhile_is_not_copied);
 }
 
 CHECK_MAIN("storage/replicate_base", cases)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "storage/repository/record.h"
+#include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 #include "tests/support/repo_keys.h"
 #include "tests/support/repo_store.h"
@@ -178,6 +179,27 @@ START_TEST(one_that_is_gone_says_nothing)
 }
 END_TEST
 
+/* Offline it is not known what it says, and asking again may tell. */
+START_TEST(one_that_cannot_be_read_just_now_is_an_error)
+{
+	const struct object_id named = id_of(100);
+	const struct fault offline = { .call = FAULT_READ,
+				       .action = FAULT_FAIL,
+				       .prefix = "voids/",
+				       .times = 1 };
+	enum voids_answer got;
+
+	ck_ok(fault_wrap(store, &store, &e));
+	(void)put_void(id_of(1), &named, 1);
+	read_voids();
+	fault_add(store, &offline);
+	ck_assert_int_eq(voids_judge(voids, id_of(1), named, &got, &e), -1);
+	ck_assert_int_eq(e.code, ERR_IO);
+	ck_assert_int_eq(judge(id_of(1), named), VOIDS_COUNTS);
+	ck_assert_int_eq(judge(id_of(1), id_of(101)), VOIDS_DOES_NOT);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -186,6 +208,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, each_session_has_its_own);
 	tcase_add_test(tc, one_that_does_not_open_leaves_it_in_doubt);
 	tcase_add_test(tc, one_that_is_gone_says_nothing);
+	tcase_add_test(tc, one_that_cannot_be_read_just_now_is_an_error);
 }
 
 CHECK_MAIN("storage/voids", cases)

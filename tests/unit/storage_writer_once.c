@@ -193,6 +193,69 @@ START_TEST(an_index_object_is_due_in_time)
 }
 END_TEST
 
+/* Entries of which none is like another. */
+static void name_some(struct writer *w, uint32_t n)
+{
+	static uint32_t last;
+	struct pack_entry *v = calloc(n, sizeof(*v));
+
+	ck_assert_ptr_nonnull(v);
+	for (uint32_t i = 0; i < n; i++) {
+		v[i] = (struct pack_entry){ .seal = { .kind = CHUNK_DATA,
+						      .epoch = 1,
+						      .plain_len = 100 },
+					    .place = { .offset = 32,
+						       .len = 100 } };
+		last++;
+		memcpy(v[i].seal.id.b, &last, sizeof(last));
+	}
+	ck_ok(writer_index_remember(w, v, n, 1, &e));
+	ck_ok(writer_index_flush(w, &e));
+	free(v);
+}
+
+/* The smallest of a session's own, wherever the large one came. */
+START_TEST(small_index_objects_are_merged_first)
+{
+	for (uint32_t at = 0; at < 5; at++) {
+		struct writer *w = open_writer();
+
+		for (uint32_t i = 0; i < 5; i++)
+			name_some(w, i == at ? 5000 : 10 - i);
+		ck_assert_uint_eq(w->n_named, 2);
+		ck_assert_uint_lt(w->named[0]->entries + w->named[1]->entries,
+				  5040);
+		ck_assert(w->named[0]->entries == 5000 ||
+			  w->named[1]->entries == 5000);
+		writer_close(w);
+	}
+}
+END_TEST
+
+#define FUTILE 64
+
+/* Each is looked for where it may have been moved to; but not without end. */
+START_TEST(what_is_lost_costs_no_listing_for_ever)
+{
+	CLEANUP(reader_free) struct reader *x = NULL;
+	struct chunk_id id = { { 0 } };
+	const uint8_t *plain;
+	size_t len;
+
+	ck_ok(reader_new(f.r, 0, &x, &e));
+	for (uint8_t i = 0; i < FUTILE + 6; i++) {
+		const uint64_t before = fault_calls(faulty, FAULT_LIST);
+
+		id.b[0] = i;
+		ck_assert_int_eq(
+			reader_get(x, &id, CHUNK_DATA, &plain, &len, &e), -1);
+		ck_assert_int_eq(e.code, ERR_CORRUPT);
+		ck_assert_int_eq(fault_calls(faulty, FAULT_LIST) > before,
+				 i < FUTILE);
+	}
+}
+END_TEST
+
 static enum err_code explained(struct writer *w, enum err_code code)
 {
 	struct err why = { 0 };
@@ -253,6 +316,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_session_says_whose_it_is);
 	tcase_add_test(tc, what_is_published_stays);
 	tcase_add_test(tc, an_index_object_is_due_in_time);
+	tcase_add_test(tc, small_index_objects_are_merged_first);
+	tcase_add_test(tc, what_is_lost_costs_no_listing_for_ever);
 	tcase_add_test(tc, a_fence_explains_what_went_wrong);
 	tcase_add_test(tc, a_fence_that_does_not_open_is_one);
 }
