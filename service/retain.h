@@ -194,6 +194,21 @@ static inline void cleanup_retain_rules_done(struct retain_rule_sets *s)
 	retain_rules_done(s);
 }
 
+/* ---- Copying ------------------------------------------------------------ */
+
+/*
+ * Of what `from` has and `to`, which is that region, neither has nor has
+ * deleted: what the rules in force there would let go at once, in ascending
+ * order (the caller frees it).  They are asked about what `from` has and the
+ * region has not deleted, as when another region asks what it would keep: what
+ * is waited for is never left out.  None where no region of the repository has
+ * a policy of its own.
+ */
+int retain_unwanted(struct run *r, const struct resource_region *region,
+		    struct repository *from, struct repository *to,
+		    struct object_id **ret, size_t *ret_n, struct err *e)
+	NONNULL(1, 2, 3, 4, 5, 6, 7) MUST_CHECK;
+
 /* ---- Judging ------------------------------------------------------------ */
 
 struct retain_outcome {

@@ -73,6 +73,9 @@ typedef int replicate_done(void *arg, const struct replicate_one *one,
 struct replicate_options {
 	const struct object_id *only; /* NULL: everything that is missing */
 	size_t n_only;
+	/* These are left out, whatever is in `only`; in ascending order. */
+	const struct object_id *skip;
+	size_t n_skip;
 	/* The source's tombstones stay its own: it is not the region whose
 	 * deletions count in others. */
 	bool without_tombstones;

@@ -253,6 +253,64 @@ START_TEST(the_floors_of_schedules_hold_too)
 }
 END_TEST
 
+/* ---- Copying ------------------------------------------------------------ */
+
+/* Four nights in region a alone, which is then copied to the warm b. */
+static void begin_alone(struct run_frame *t)
+{
+	begin(t, 9, 2, true);
+	run_apply(t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\"}");
+	nights(t, 4);
+	declare(t, NULL, "b", "years");
+	nights(t, 1);
+}
+
+START_TEST(a_region_gets_what_it_keeps)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin_alone(&t);
+	ck_assert_int_eq(live(&t, "a"), 5);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	ck_assert_int_eq(tombstones(&t, "b"), 0);
+	ck_assert_int_eq(rows(&t, "run_steps WHERE step = 'replicate' AND "
+				  "region = 'b' AND details LIKE "
+				  "'%%\"copied\":2,%%\"missing\":0,%%'"),
+			 1);
+	ck_assert_int_eq(rows(&t, "decisions WHERE region = 'b' AND outcome <> "
+				  "'keep'"),
+			 0);
+}
+END_TEST
+
+/* It was made the primary, and the old one copies what that has missed. */
+START_TEST(a_warm_region_stays_so_when_it_is_promoted)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char spec[4 * SCRATCH_PATH];
+
+	begin_alone(&t);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\",\"primary\":"
+		       "true,\"policy\":\"years\"}]}",
+		       run_path(&t, "a"), run_path(&t, "b"));
+	run_apply(&t, "Repository", "main", NULL, spec);
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"a\"]}");
+	nights(&t, 2);
+	ck_assert_int_eq(live(&t, "a"), 7);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	ck_assert_int_eq(tombstones(&t, "b"), 2);
+}
+END_TEST
+
 /* ---- Waiting ------------------------------------------------------------ */
 
 START_TEST(what_an_archive_would_keep_waits_for_it)
@@ -460,6 +518,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, the_primary_may_be_the_one_that_keeps_less);
 	tcase_add_test(tc, a_person_deletes_in_all);
 	tcase_add_test(tc, the_floors_of_schedules_hold_too);
+	tcase_add_test(tc, a_region_gets_what_it_keeps);
+	tcase_add_test(tc, a_warm_region_stays_so_when_it_is_promoted);
 	tcase_add_test(tc, what_an_archive_would_keep_waits_for_it);
 	tcase_add_test(tc, what_a_warm_region_would_let_go_waits_for_nobody);
 	tcase_add_test(tc,
