@@ -359,6 +359,66 @@ START_TEST(what_a_warm_region_would_let_go_waits_for_nobody)
 }
 END_TEST
 
+/* Region c as well, an archive, beside the warm b; a keeps all. */
+static void declare_three(struct run_frame *t, bool failover)
+{
+	char spec[6 * SCRATCH_PATH];
+
+	policy(t, "few", "\"keep-last\":1");
+	settle(t, "c");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"failover\":%s,\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\",\"policy\":"
+		       "\"few\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\",\"policy\":"
+		       "\"years\"}]}",
+		       failover ? "true" : "false", run_path(t, "a"),
+		       run_path(t, "b"), run_path(t, "c"));
+	run_apply(t, "Repository", "main", NULL, spec);
+	run_apply(t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"b\",\"c\"]}");
+}
+
+/* What the primary has it gives to the archive once that is back. */
+START_TEST(where_the_primary_has_it_nobody_else_waits)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 9, true);
+	declare_three(&t, false);
+	nights(&t, 2);
+	ck_assert_int_eq(rename(run_path(&t, "c"), run_path(&t, "gone")), 0);
+	nights(&t, 3);
+	ck_assert_int_eq(live(&t, "a"), 5);
+	ck_assert_int_eq(live(&t, "b"), 1);
+	ck_assert_int_eq(decided(&t, "b", "waits-for-region"), 0);
+}
+END_TEST
+
+/* Runs wrote to the warm one, which is the only one that has it. */
+START_TEST(what_the_primary_missed_waits_for_it)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 9, true);
+	declare_three(&t, true);
+	nights(&t, 2);
+	ck_assert_int_eq(rename(run_path(&t, "a"), run_path(&t, "gone")), 0);
+	nights(&t, 3);
+	/* Two of the three, and the newest by its own rules. */
+	ck_assert_int_eq(live(&t, "b"), 3);
+	ck_assert_int_eq(decided(&t, "b", "waits-for-region"), 2);
+	ck_assert_int_eq(rename(run_path(&t, "gone"), run_path(&t, "a")), 0);
+	nights(&t, 2);
+	ck_assert_int_eq(live(&t, "a"), 7);
+	ck_assert_int_eq(live(&t, "b"), 1);
+	ck_assert_int_eq(live(&t, "c"), 7);
+}
+END_TEST
+
 /* Nobody copies there: nothing waits for it. */
 START_TEST(a_region_that_no_schedule_copies_to_is_not_waited_for)
 {
@@ -522,6 +582,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_warm_region_stays_so_when_it_is_promoted);
 	tcase_add_test(tc, what_an_archive_would_keep_waits_for_it);
 	tcase_add_test(tc, what_a_warm_region_would_let_go_waits_for_nobody);
+	tcase_add_test(tc, where_the_primary_has_it_nobody_else_waits);
+	tcase_add_test(tc, what_the_primary_missed_waits_for_it);
 	tcase_add_test(tc,
 		       a_region_that_no_schedule_copies_to_is_not_waited_for);
 	tcase_add_test(tc, a_change_of_its_policy_waits_there);
