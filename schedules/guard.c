@@ -15,6 +15,9 @@ static const struct {
 	[GUARD_DELETE] = { "delete", "no rule keeps it" },
 	[GUARD_HELD] = { "held", "a legal hold is on it" },
 	[GUARD_LOCKED] = { "locked", "it is locked until a later time" },
+	[GUARD_WAITS_FOR_REGION] = { "waits-for-region",
+				     "a region whose rules would keep it has "
+				     "not got it yet" },
 	[GUARD_FLOOR_BLOCKED] = { "floor-blocked",
 				  "too few snapshots of its source would "
 				  "remain whose copies are verified" },
@@ -81,6 +84,8 @@ static enum guard_verdict by_itself(const struct guard_snapshot *s,
 		return GUARD_HELD;
 	if (s->locked && instant_compare(now, s->locked_until) < 0)
 		return GUARD_LOCKED;
+	if (s->awaited)
+		return GUARD_WAITS_FOR_REGION;
 	return GUARD_DELETE;
 }
 

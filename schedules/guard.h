@@ -6,6 +6,8 @@
  *
  *	held		a legal hold; it outranks everything
  *	locked		its lock-until has not passed
+ *	waits-for-region	another region, where other rules hold, lacks
+ *			it, and would keep it
  *	floor-blocked	fewer than N snapshots of the source would remain
  *			that are proven: complete, with copies in at least R
  *			regions that were verified within D.  While fewer than
@@ -40,6 +42,7 @@ enum guard_verdict {
 	GUARD_DELETE, /* nothing objects */
 	GUARD_HELD,
 	GUARD_LOCKED,
+	GUARD_WAITS_FOR_REGION,
 	GUARD_FLOOR_BLOCKED,
 	GUARD_COOLING_OFF,
 	GUARD_HELD_BY_BUDGET,
@@ -78,6 +81,7 @@ struct guard_snapshot {
 	bool held;
 	bool locked; /* has a lock-until */
 	struct instant locked_until;
+	bool awaited;	  /* by a region that lacks it and would keep it */
 	bool cooling_off; /* shortening_decide() says SHOW or WAITING */
 };
 

@@ -319,7 +319,8 @@ struct catalog_evaluation {
 struct catalog_decision {
 	const char *snapshot;
 	const char *outcome;	  /* "keep", "delete", "held", "locked",
-				     "floor-blocked", "held-by-budget", "waiting" */
+				     "waits-for-region", "floor-blocked",
+				     "held-by-budget", "waiting" */
 	const char *reasons_json; /* [{"rule","bucket"}]; NULL: [] */
 };
 /*
@@ -410,6 +411,8 @@ int catalog_decisions_as_of(struct catalog *c,
 struct catalog_shortening {
 	int64_t id;
 	const char *repository, *source;
+	const char *region; /* that alone; "" or NULL: all that have no policy
+			       of their own */
 	const char *policy;
 	const char *cause; /* "policy gold version 3 → 4" */
 	const char *actor;
@@ -419,8 +422,8 @@ struct catalog_shortening {
 };
 /*
  * Write down what a change would delete, and from when it may.  A snapshot
- * that a waiting shortening of the same repository and source lists already
- * keeps its earlier date and is left out; when none is left nothing is
+ * that a waiting shortening of the same repository, source and region lists
+ * already keeps its earlier date and is left out; when none is left nothing is
  * stored, and 0 returned; else 1 and the id.
  */
 int catalog_shortening_add(struct catalog *c,
@@ -433,10 +436,11 @@ int catalog_shortening_cancel(struct catalog *c, const char *policy,
 			      const struct catalog_actor *actor,
 			      uint64_t *ret_count, struct err *e)
 	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
-/* A snapshot is kept again: off every waiting list of that source. */
+/* A snapshot is kept again: off every waiting list of source and region. */
 int catalog_shortening_forget(struct catalog *c, const char *repository,
-			      const char *source, const char *snapshot,
-			      struct err *e) NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+			      const char *source, const char *region,
+			      const char *snapshot, struct err *e)
+	NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
 /* waiting → applied: 1, or 0 when it is not waiting. */
 int catalog_shortening_applied(struct catalog *c, int64_t id,
 			       const struct catalog_actor *actor, struct err *e)

@@ -191,8 +191,8 @@ const struct catalog_shape catalog_shapes[] = {
 	  .after = { END_EARLIER } },
 	{ .kind = "shortening",
 	  .table = "shortenings",
-	  .columns = "uid repository source policy cause actor shown_us due_us "
-		     "state",
+	  .columns = "uid repository source region policy cause actor "
+		     "shown_us due_us state",
 	  .key = "uid",
 	  .update_when = IF_LIVE("shortenings", "'waiting'"),
 	  /* Not a column: carried for what comes after. */

@@ -15,9 +15,9 @@ static int insert_shortening(struct catalog *c,
 	const struct catalog_uid uid = catalog_draw_uid();
 	struct sql_stmt *s = sql_stmt(
 		c->db,
-		"INSERT INTO shortenings (uid, repository, source, policy, "
-		"cause, actor, shown_us, due_us, state) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
+		"INSERT INTO shortenings (uid, repository, source, region, "
+		"policy, cause, actor, shown_us, due_us, state) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
 		e);
 
 	if (s == NULL)
@@ -25,6 +25,7 @@ static int insert_shortening(struct catalog *c,
 	sql_text(s, uid.s);
 	sql_text(s, h->repository);
 	sql_text(s, h->source);
+	sql_text(s, h->region ? h->region : "");
 	sql_text(s, h->policy);
 	sql_text(s, h->cause);
 	sql_text(s, h->actor);
@@ -45,7 +46,8 @@ static int add_snapshot(struct catalog *c, const struct catalog_shortening *h,
 		"INSERT INTO shortening_snapshots (shortening, snapshot) "
 		"SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM shortenings h "
 		"JOIN shortening_snapshots n ON n.shortening = h.id WHERE "
-		"h.repository = ?3 AND h.source = ?4 AND h.state = 'waiting' "
+		"h.repository = ?3 AND h.source = ?4 AND "
+		"coalesce(h.region, '') = ?5 AND h.state = 'waiting' "
 		"AND n.snapshot = ?2)",
 		e);
 
@@ -55,6 +57,7 @@ static int add_snapshot(struct catalog *c, const struct catalog_shortening *h,
 	sql_text(s, snapshot);
 	sql_text(s, h->repository);
 	sql_text(s, h->source);
+	sql_text(s, h->region ? h->region : "");
 	return sql_run(s, e);
 }
 
@@ -163,26 +166,27 @@ int catalog_shortening_cancel(struct catalog *c, const char *policy,
 
 #define FORGET_WHERE                                                 \
 	"repository = ?1 AND source = ?2 AND state = 'waiting' AND " \
+	"coalesce(region, '') = ?4 AND "                             \
 	"EXISTS (SELECT 1 FROM shortening_snapshots n WHERE "        \
 	"n.shortening = shortenings.id AND n.snapshot = ?3)"
 
 static int run_forget(struct catalog *c, const char *text,
-		      const char *const keys[3], struct err *e)
+		      const char *const keys[4], struct err *e)
 {
 	struct sql_stmt *s = sql_stmt(c->db, text, e);
 
 	if (s == NULL)
 		return -1;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		sql_text(s, keys[i]);
 	return sql_run(s, e) < 0 ? -1 : 0;
 }
 
 int catalog_shortening_forget(struct catalog *c, const char *repository,
-			      const char *source, const char *snapshot,
-			      struct err *e)
+			      const char *source, const char *region,
+			      const char *snapshot, struct err *e)
 {
-	const char *const keys[3] = { repository, source, snapshot };
+	const char *const keys[4] = { repository, source, snapshot, region };
 	int failed;
 
 	if (catalog_begin(c, e) < 0)
@@ -248,6 +252,7 @@ static int shortening_row(const void *to, struct sql_stmt *s, struct err *e)
 	h.id = sql_get_int(s);
 	h.repository = sql_get_text(s);
 	h.source = sql_get_text(s);
+	h.region = sql_get_text(s);
 	h.policy = sql_get_text(s);
 	h.cause = sql_get_text(s);
 	h.actor = sql_get_text(s);
@@ -266,10 +271,12 @@ int catalog_shortenings(struct catalog *c,
 	const struct shortening_to to = { visit, arg };
 	struct sql_query q;
 
-	sql_query(&q, "SELECT id, repository, source, policy, cause, actor, "
-		      "shown_us, due_us, state, (SELECT count(*) FROM "
-		      "shortening_snapshots n WHERE n.shortening = h.id) "
-		      "FROM shortenings h");
+	sql_query(
+		&q,
+		"SELECT id, repository, source, coalesce(region, ''), "
+		"policy, cause, actor, shown_us, due_us, state, (SELECT count(*) FROM "
+		"shortening_snapshots n WHERE n.shortening = h.id) "
+		"FROM shortenings h");
 	if (filter->id != 0)
 		sql_when_int(&q, "id = ?", filter->id);
 	sql_when_text(&q, "repository = ?", filter->repository);

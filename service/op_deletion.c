@@ -16,6 +16,9 @@
 struct chosen {
 	struct repository *repository;
 	struct repository_snapshot *v;
+	/* Of each the region that has it, when repository does not: one that
+	 * keeps by a policy of its own. */
+	const struct resource_region **in;
 	size_t n;
 };
 
@@ -24,6 +27,7 @@ static void chosen_done(struct chosen *c)
 	for (size_t i = 0; i < c->n; i++)
 		repository_snapshot_done(&c->v[i]);
 	free(c->v);
+	free((void *)c->in);
 	repository_close(c->repository);
 }
 static inline void cleanup_chosen_done(struct chosen *c)
@@ -31,21 +35,66 @@ static inline void cleanup_chosen_done(struct chosen *c)
 	chosen_done(c);
 }
 
+static int open_region(const struct operation_call *call,
+		       const struct resource *named,
+		       const struct resource_region *region,
+		       struct repository **ret, struct err *e)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+
+	return engine_named_key(call, named, &key, e) ||
+			       repository_open(region->url, key, ret, e)
+		       ? -1
+		       : 0;
+}
+
+/*
+ * What the primary let go of by its rules another region may keep by its own.
+ * One that does not answer cannot tell.
+ */
+static bool find_elsewhere(const struct operation_call *call,
+			   const struct resource *named, const char *text,
+			   struct repository_snapshot *ret,
+			   const struct resource_region **ret_region)
+{
+	for (size_t i = 0; i < named->repository.region_count; i++) {
+		CLEANUP(repository_close) struct repository *r = NULL;
+		const struct resource_region *region =
+			&named->repository.regions[i];
+		struct err ignored = { 0 };
+
+		if (region->primary ||
+		    open_region(call, named, region, &r, &ignored) < 0 ||
+		    engine_snapshot(call, r, text, ret, &ignored))
+			continue;
+		*ret_region = region;
+		return true;
+	}
+	return false;
+}
+
 static int choose(struct chosen *c, const struct operation_call *call,
-		  struct err *e)
+		  const struct resource *named, struct err *e)
 {
 	const size_t n = args_count(call->args, "snapshot");
 
 	c->v = calloc(n + 1, sizeof(*c->v));
-	if (!c->v)
+	c->in = calloc(n + 1, sizeof(const struct resource_region *));
+	if (!c->v || !c->in)
 		return err_oom(e);
 	if (engine_open(call, &c->repository, e))
 		return -1;
 	for (; c->n < n; c->n++) {
+		const char *text = args_nth(call->args, "snapshot", c->n);
+
 		manifest_init(&c->v[c->n].manifest);
-		if (engine_snapshot(call, c->repository,
-				    args_nth(call->args, "snapshot", c->n),
-				    &c->v[c->n], e))
+		if (engine_snapshot(call, c->repository, text, &c->v[c->n],
+				    e) == 0)
+			continue;
+		if (!named || e->code != ERR_NOT_FOUND ||
+		    strcmp(text, "latest") == 0 ||
+		    !find_elsewhere(call, named, text, &c->v[c->n],
+				    &c->in[c->n]))
 			return -1;
 	}
 	return 0;
@@ -77,6 +126,7 @@ static void write_others(struct json *j, const struct resource *named)
 
 static void record_deletion(const struct operation_call *call,
 			    const struct resource *named,
+			    const struct resource_region *in,
 			    const struct repository_snapshot *s,
 			    const char *reason)
 {
@@ -84,12 +134,36 @@ static void record_deletion(const struct operation_call *call,
 	const struct engine_deed d = {
 		.action = "snapshot.delete",
 		.object = id,
-		.region = named ? resource_region(named, NULL)->name : NULL,
+		.region = in	  ? in->name
+			  : named ? resource_region(named, NULL)->name
+				  : NULL,
 		.reason = reason,
 	};
 
 	object_id_format(s->manifest.snapshot, id);
 	engine_record(call, named, &d);
+}
+
+/*
+ * There, and in the region that --repo means as well, from which it goes to all
+ * others.
+ */
+static int delete_one(const struct operation_call *call,
+		      const struct resource *named, const struct chosen *c,
+		      size_t i, const struct deletion *d, struct err *e)
+{
+	CLEANUP(repository_close) struct repository *r = NULL;
+	const struct repository_snapshot *s = &c->v[i];
+	const bool fresh = !s->deleted || s->this_region;
+
+	if (c->in[i] && (open_region(call, named, c->in[i], &r, e) < 0 ||
+			 deletion_delete(r, s, d, e)))
+		return -1;
+	if (deletion_delete(c->repository, s, d, e))
+		return -1;
+	if (fresh)
+		record_deletion(call, named, c->in[i], s, d->reason);
+	return 0;
 }
 
 static int delete (struct operation_call *call, struct err *e)
@@ -104,14 +178,11 @@ static int delete (struct operation_call *call, struct err *e)
 	struct json *j = call->reply;
 
 	engine_who(call, by, sizeof(by));
-	if (engine_named(call, &named, e) < 0 || choose(&c, call, e))
+	if (engine_named(call, &named, e) < 0 || choose(&c, call, named, e))
 		return -1;
-	for (size_t i = 0; i < c.n; i++) {
-		if (deletion_delete(c.repository, &c.v[i], &d, e))
+	for (size_t i = 0; i < c.n; i++)
+		if (delete_one(call, named, &c, i, &d, e))
 			return -1;
-		if (!c.v[i].deleted)
-			record_deletion(call, named, &c.v[i], d.reason);
-	}
 	json_begin_object(j);
 	write_ids(j, "deleted", &c);
 	json_kv_instant(j, "restorable_until",
@@ -209,9 +280,11 @@ static int hold_add(struct operation_call *call, struct err *e)
 	}
 	if (expect_text(call->args, "case", "say what it is for", e) ||
 	    expect_text(call->args, "source", "hold ad hoc ones by id", e) ||
-	    engine_named(call, &named, e) < 0 || choose(&c, call, e) ||
+	    engine_named(call, &named, e) < 0 || choose(&c, call, NULL, e) ||
 	    tell_if_unknown(&c, call, e) || hold_ids(&c, &ids, e))
-		return -1;
+		/* The cleanup frees c; clang-tidy 14 misses those of
+		 * structs. */
+		return -1; // NOLINT(clang-analyzer-unix.Malloc)
 	const struct deletion_hold h = {
 		.snapshots = ids,
 		.n_snapshots = c.n,
@@ -407,7 +480,9 @@ const struct operation op_deletion_rows[] = {
 		  "under a hold or a lock are refused with exit status 7.\n\n"
 		  "It is deleted in the region that --repo means. With --repo "
 		  "by name that is the primary, and the others that are "
-		  "named follow when they are next replicated to.\n\n" ENGINE_RECORD_HELP,
+		  "named follow when they are next replicated to, also where "
+		  "a region's own policy would keep it, and what only such a "
+		  "region still has is deleted there.\n\n" ENGINE_RECORD_HELP,
 	  .run = delete },
 	{ .verb = "hold add",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

@@ -287,6 +287,7 @@ static int write_shortening(void *arg, const struct catalog_shortening *s,
 	json_kv_str(j, "policy", s->policy);
 	json_kv_str(j, "repository", s->repository);
 	json_kv_str(j, "source", s->source);
+	json_kv_str(j, "region", s->region[0] ? s->region : NULL);
 	json_kv_str(j, "cause", s->cause);
 	json_kv_str(j, "actor", s->actor);
 	json_kv_instant(j, "shown", s->shown);
@@ -394,10 +395,12 @@ const struct operation op_policy_rows[] = {
 	  .method = "GET",
 	  .route = "/policy/pending",
 	  .flags = OPERATION_DAEMON,
-	  .view = "policy source count:count due:age cause actor",
+	  .view = "policy source region count:count due:age cause actor",
 	  .summary = "list what changes would delete once their time comes",
 	  .help = "A change that lets go of snapshots which were kept waits, "
-		  "and then deletes only what it listed.",
+		  "and then deletes only what it listed. A region is named "
+		  "where it keeps by a policy of its own; else it is about "
+		  "all the others.",
 	  .run = pending },
 	{ .verb = "policy cancel",
 	  .method = "DELETE",

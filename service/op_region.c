@@ -265,6 +265,7 @@ static void write_region(struct json *j, const struct resource_region *r)
 	json_kv_str(j, "region", r->name);
 	json_kv_str(j, "url", r->url);
 	json_kv_bool(j, "primary", r->primary);
+	json_kv_str(j, "policy", r->policy);
 }
 
 static int list(struct operation_call *call, struct err *e)
@@ -527,7 +528,8 @@ const struct operation op_region_rows[] = {
 	  .help = "The newest complete snapshot of each source comes first, "
 		  "then what the region missed. What arrived before an "
 		  "interruption is not sent again. Holds and locks are "
-		  "united; deletions follow, and what was deleted in the "
+		  "united; deletions follow, but for those by which a region "
+		  "keeps to a policy of its own, and what was deleted in the "
 		  "region is not copied again.",
 	  .run = replicate },
 	{ .verb = "region add",
@@ -542,20 +544,22 @@ const struct operation op_region_rows[] = {
 	  .run = add },
 	{ .verb = "region list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
-	  .view = "region url primary",
+	  .view = "region url primary policy",
 	  .summary = "list the regions of a repository",
 	  .run = list },
 	{ .verb = "region status",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = status_params,
-	  .view = "region url reachable newest received:age late snapshots "
-		  "missing stored_bytes:size error",
+	  .view = "region url policy reachable newest received:age late "
+		  "snapshots missing stored_bytes:size error",
 	  .summary = "show how far each region has come",
 	  .help = "By inventory: no data is read. Of a region that does not "
 		  "answer it tells what the service knows, where --repo is a "
 		  "name. Late is what is older than the tightest target (rpo) "
 		  "of a schedule that writes there, suspended or not; `snapctl "
-		  "status` tells it source by source.",
+		  "status` tells it source by source. Policy is the region's "
+		  "own, whose rules decide what is kept there; without one "
+		  "those of the schedules do.",
 	  .run = status },
 	{ 0 }
 };

@@ -411,6 +411,26 @@ static uint64_t count_of(const json_t *summary, enum guard_verdict v)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+static void tell_awaited(struct status *s, const char *source,
+			 const char *region, uint64_t awaited)
+{
+	char text[400];
+
+	if (!awaited)
+		return;
+	(void)snprintf(text, sizeof(text),
+		       "%s: waits-for-region: %ju snapshot%s in region %s that "
+		       "no rule keeps there stay%s, for %s",
+		       source, (uintmax_t)awaited, awaited == 1 ? "" : "s",
+		       region, awaited == 1 ? "s" : "",
+		       guard_verdict_text(GUARD_WAITS_FOR_REGION));
+	op_status_problem(s, text,
+			  "\"snapctl report retention\" names the region; one "
+			  "that is gone for good is waited for until no "
+			  "schedule copies to it any more");
+	s->troubled++;
+}
+
 /* A floor that is not met is an alarm; a budget lets go of the rest later. */
 static void tell_held_back(struct status *s, const char *source,
 			   const char *region, uint64_t blocked,
@@ -455,11 +475,13 @@ static int look_at_outcome(void *arg, const struct catalog_outcome *o,
 	json_t *summary = json_loads(o->summary_json, 0, NULL);
 	const uint64_t blocked = count_of(summary, GUARD_FLOOR_BLOCKED);
 	const uint64_t budget = count_of(summary, GUARD_HELD_BY_BUDGET);
+	const uint64_t awaited = count_of(summary, GUARD_WAITS_FOR_REGION);
 	struct json *j = &h->s->held_back;
 
 	json_decref(summary);
-	if (!blocked && !budget)
+	if (!blocked && !budget && !awaited)
 		return 0;
+	tell_awaited(h->s, h->source, o->region, awaited);
 	tell_held_back(h->s, h->source, o->region, blocked, budget);
 	json_begin_object(j);
 	json_kv_str(j, "source", h->source);
@@ -467,6 +489,7 @@ static int look_at_outcome(void *arg, const struct catalog_outcome *o,
 	json_kv_str(j, "region", o->region);
 	json_kv_uint(j, "floor_blocked", blocked);
 	json_kv_uint(j, "held_by_budget", budget);
+	json_kv_uint(j, "waits_for_region", awaited);
 	json_kv_instant(j, "decided", o->now);
 	json_end_object(j);
 	return 0;
@@ -481,10 +504,11 @@ static int look_at_shortening(void *arg, const struct catalog_shortening *x,
 
 	instant_format((struct instant){ .sec = x->due.sec }, due);
 	(void)snprintf(text, sizeof(text),
-		       "%.64s: a change (%.200s) lets go of %ju snapshot%s, "
-		       "which may be deleted from %s on",
+		       "%.64s: a change (%.200s) lets go of %ju snapshot%s%s"
+		       "%.64s, which may be deleted from %s on",
 		       x->source, x->cause, (uintmax_t)x->snapshots,
-		       x->snapshots == 1 ? "" : "s", due);
+		       x->snapshots == 1 ? "" : "s",
+		       x->region[0] ? " in region " : "", x->region, due);
 	(void)snprintf(hint, sizeof(hint),
 		       "\"snapctl policy pending\" lists them, \"snapctl "
 		       "policy cancel %.64s\" lets them wait anew",
@@ -705,7 +729,8 @@ const struct operation op_status_rows[] = {
 	  .view = "!status",
 	  .summary = "tell at a glance whether everything is protected",
 	  .help = "What is not well is named, each thing on a line, with what "
-		  "retention held back: by a floor that is not met, by the "
+		  "retention held back: by a floor that is not met, by a "
+		  "region that would keep it and has not got it yet, by the "
 		  "day's budget of deletions, by the cooling-off of a change. "
 		  "For each region it tells how old the newest copy there is "
 		  "of the source that is furthest behind (lag_seconds), and "

@@ -249,6 +249,20 @@ static const char *primary_hint(const struct status *s, const char *repository)
 			 "promote\" makes another the primary";
 }
 
+/* Its own, by which it keeps; or NULL. */
+static const char *policy_of(const struct status *s,
+			     const struct catalog_region *r)
+{
+	const struct timetable_entry *entry = timetable_named(
+		s->timetable, "Maintenance", r->repository);
+	const struct resource_region *region =
+		entry && entry->resource
+			? resource_region(entry->resource, r->region)
+			: NULL;
+
+	return region ? region->policy : NULL;
+}
+
 /* Until a snapshot gets there again, whether or not it can be read. */
 static void tell_unwritable(struct status *s, const struct catalog_region *r,
 			    const struct region_fact *fact)
@@ -290,6 +304,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	json_kv_str(j, "repository", r->repository);
 	json_kv_str(j, "region", r->region);
 	json_kv_bool(j, "primary", r->primary);
+	json_kv_str(j, "policy", policy_of(s, r));
 	(void)region_health_read(r->inventory_json, &fact);
 	json_kv_str(j, "state",
 		    down		 ? "failed"

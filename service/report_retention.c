@@ -16,7 +16,9 @@ struct report {
 	struct operation_call *call;
 	const char *source; /* or NULL */
 	json_t *holds;	    /* of report_holds_load() */
-	json_t *due;	    /* {"REPOSITORY/SNAPSHOT": "when"} of shortenings */
+	/* {"REPOSITORY/SNAPSHOT/REGION": "when"} of shortenings; "": of those
+	 * regions that have no policy of their own. */
+	json_t *due;
 };
 
 /* The last decision about a snapshot in one region. */
@@ -91,12 +93,36 @@ static bool is_locked(const struct report *r, const struct catalog_snapshot *s)
 	       instant_compare(s->lock_until, r->call->now) > 0;
 }
 
+static void due_key(const char *repository, const char *snapshot,
+		    const char *region, char out[500])
+{
+	(void)snprintf(out, 500, "%.300s/%.64s/%.64s", repository, snapshot,
+		       region);
+}
+
+/* When what a change lets go of may go, or NULL. */
+static const char *due_of(const struct report *r,
+			  const struct catalog_snapshot *s,
+			  const struct verdict *v)
+{
+	const char *const regions[] = { v ? v->region : "", "" };
+	const char *due = NULL;
+	char key[500];
+
+	for (size_t i = 0; i < 2 && !due; i++) {
+		due_key(s->repository, s->id, regions[i], key);
+		due = json_string_value(json_object_get(r->due, key));
+	}
+	return due;
+}
+
 /* All that keeps it, or let it go. */
 static void write_reasons(const struct report *r,
 			  const struct catalog_snapshot *s,
 			  const struct verdict *v)
 {
 	struct json *j = r->call->reply;
+	const char *due = due_of(r, s, v);
 	char when[INSTANT_TEXT];
 	char text[400];
 
@@ -126,11 +152,7 @@ static void write_reasons(const struct report *r,
 		json_str(j, "the floor is not met");
 	if (v && strcmp(v->outcome, "held-by-budget") == 0)
 		json_str(j, "the day's deletions are used up");
-	(void)snprintf(text, sizeof(text), "%s/%s", s->repository, s->id);
-	if (json_object_get(r->due, text)) {
-		const char *due = json_string_value(
-			json_object_get(r->due, text));
-
+	if (due) {
 		(void)snprintf(text, sizeof(text),
 			       "a shortening waits until %s", due);
 		json_str(j, text);
@@ -224,11 +246,11 @@ struct shortening {
 static int take_due(void *arg, const char *id, struct err *e)
 {
 	const struct shortening *x = arg;
-	char key[400];
+	char key[500];
 	char when[INSTANT_TEXT];
 
 	instant_format(x->s->due, when);
-	(void)snprintf(key, sizeof(key), "%.300s/%.64s", x->s->repository, id);
+	due_key(x->s->repository, id, x->s->region, key);
 	return json_object_set_new(x->r->due, key, json_string(when)) < 0
 		       ? err_oom(e)
 		       : 0;

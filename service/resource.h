@@ -76,6 +76,9 @@ struct resource_region {
 	struct resource_bandwidth *windows; /* in time_zone; the first wins */
 	size_t window_count;
 	const char *time_zone;
+	/* A Policy, whose rules decide what is kept here; NULL: those of the
+	 * schedules. */
+	const char *policy;
 };
 struct resource_repository {
 	const char *key_file; /* relative to the keys folder, stays inside */

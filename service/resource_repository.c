@@ -256,6 +256,12 @@ static const struct field region_fields[] = {
 	  .type = FIELD_MAP,
 	  .fields = bandwidth_fields,
 	  .doc = "limits, as {up: 50M}" },
+	{ .key = "policy",
+	  .type = FIELD_TEXT,
+	  .offset = offsetof(struct resource_region, policy),
+	  .check = resource_field_check_name,
+	  .doc = "the Policy whose rules decide what is kept here, in place of "
+		 "the schedule's; floors of both hold" },
 	{ 0 }
 };
 
@@ -371,6 +377,28 @@ static void check_gc(struct reading *r, const struct resource_repository *repo,
 					"for never");
 }
 
+static int add_refs(struct reading *r, struct resource *res)
+{
+	const struct resource_repository *repo = &res->repository;
+
+	res->refs = arena_new(
+		r->arena, (repo->region_count + 1) * sizeof(*res->refs), r->e);
+	if (res->refs == NULL)
+		return -1;
+	for (size_t i = 0; i < repo->region_count; i++) {
+		const char *policy = repo->regions[i].policy;
+		bool known = policy == NULL;
+
+		for (size_t k = 0; k < res->ref_count && !known; k++)
+			known = strcmp(res->refs[k].name, policy) == 0;
+		if (!known)
+			res->refs[res->ref_count++] = (struct resource_ref){
+				RESOURCE_POLICY, policy
+			};
+	}
+	return 0;
+}
+
 static int finish(struct reading *r, struct resource *res,
 		  const struct yaml_node *spec)
 {
@@ -395,7 +423,7 @@ static int finish(struct reading *r, struct resource *res,
 	}
 	if (primaries == 0 && repo->region_count > 0)
 		repo->regions[0].primary = true;
-	return 0;
+	return add_refs(r, res);
 }
 
 const struct resource_type resource_repository_type = {

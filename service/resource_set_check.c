@@ -417,6 +417,29 @@ static void check_drill(struct checking *c, const struct after *of)
 			     "name it in the schedule's replicateTo");
 }
 
+/* The floor of a region's policy counts copies in all regions. */
+static void check_region_policy(struct checking *c, const struct after *of,
+				size_t region)
+{
+	const struct resource_repository *repo = &of->resource->repository;
+	const struct spot spot = { { "regions" }, (int64_t)region };
+	const char *name = repo->regions[region].policy;
+	const struct after *rules = need(c, of, RESOURCE_POLICY, name, &spot);
+	char what[800];
+
+	if (!rules || rules->resource->policy.floor_regions <=
+			      (int64_t)repo->region_count)
+		return;
+	(void)snprintf(what, sizeof(what),
+		       "found Policy %s, whose floor needs %lld regions, "
+		       "where the repository has %zu",
+		       text_quote_str(name).s,
+		       (long long)rules->resource->policy.floor_regions,
+		       repo->region_count);
+	if (report(c, of, rules, &spot, what))
+		problem_mend(c->problems, "lower its floor.regions");
+}
+
 /* Two repositories in one place would be one repository with two keys. */
 static void check_places(struct checking *c, const struct after *of,
 			 size_t region)
@@ -450,8 +473,10 @@ static void check_one(struct checking *c, const struct after *of)
 	switch (of->resource->kind) {
 	case RESOURCE_REPOSITORY:
 		for (size_t i = 0; i < of->resource->repository.region_count;
-		     i++)
+		     i++) {
 			check_places(c, of, i);
+			check_region_policy(c, of, i);
+		}
 		break;
 	case RESOURCE_SCHEDULE:
 		check_schedule(c, of);

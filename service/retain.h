@@ -16,6 +16,14 @@
  * A source that several schedules bring into one repository has all their
  * policies: what any of them keeps is kept.  What the floor of a former policy
  * would still keep back is kept before, as what its rules keep is.
+ *
+ * A region may have a policy of its own (resource.h).  Its rules are in force
+ * there in place of the schedules'; of theirs only the floors are, which hold
+ * everywhere.  Where any region of a repository has one, what retention deletes
+ * it deletes in that region alone (the scope of a tombstone, FORMAT.md §9),
+ * also for a cooling-off period after the last of them lost it; and
+ * what another region's rules would keep is deleted in none before it is there:
+ * it waits for that region.
  */
 #ifndef SERVICE_RETAIN_H
 #define SERVICE_RETAIN_H
@@ -90,14 +98,28 @@ int retain_gather(struct retain *x, struct err *e) NONNULL(1, 2) MUST_CHECK;
  */
 int retain_holds(struct retain *x, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
+/* A region's copy of it, deleted or not; or NULL. */
+struct retain_copy *retain_find(const struct retain_region *g, const char *id)
+	NONNULL(1, 2);
+
 /* The snapshot's copies are held. */
 void retain_hold(struct retain *x, const char *id) NONNULL(1, 2);
 
 /* Whether a region that was reached has the snapshot, not deleted. */
 bool retain_is_live(const struct retain *x, const char *id) NONNULL(1, 2);
 
-/* Whether it is on a shortening's list and kept again wherever it is. */
-bool retain_is_kept_again(const struct retain *x, const char *id) NONNULL(1, 2);
+/*
+ * Shortenings list what a change lets go of in one region that has a policy of
+ * its own, or in all that have none: their scope is its name, or "".
+ */
+const char *retain_scope(const struct resource_region *region)
+	RETURNS_NONNULL NONNULL(1);
+/* The same as retain_is_live(), of the regions of a scope. */
+bool retain_is_live_in(const struct retain *x, const char *scope,
+		       const char *id) NONNULL(1, 2, 3);
+/* Whether it is on a list of the scope, and kept again wherever it is there. */
+bool retain_is_kept_again(const struct retain *x, const char *scope,
+			  const char *id) NONNULL(1, 2, 3);
 
 /* Note a problem: what a person is told of is the first. */
 void retain_problem(struct retain *x, const char *fmt, ...) PRINTF_LIKE(2, 3)
@@ -113,6 +135,9 @@ struct retain_rules {
 	char *spec;		   /* its JSON, or NULL */
 	struct zone *zone;
 	struct retention_policy policy;
+	/* Of a schedule, where the region has a policy of its own: the floor
+	 * alone is in force. */
+	bool floor_only;
 	/* Rules that were replaced: what was there by then had them. */
 	bool former;
 	bool before_all; /* nothing had judged the source before `until` */
@@ -122,8 +147,13 @@ struct retain_rules {
 struct retain_rule_sets {
 	struct retain_rules *v;
 	size_t n;
-	size_t own;		  /* the index of the run's own policy */
-	bool changed;		  /* a former set is among them */
+	size_t own;  /* the index of the region's own policy, or the run's */
+	bool is_own; /* it is the region's */
+	/* Here or in another region one was lately, or is: what is deleted
+	 * here is deleted here alone. */
+	bool is_apart;
+	bool is_served; /* written, or copied to, by a schedule of the source */
+	bool changed;	/* a former set is among them */
 	struct instant last;	  /* when the last of those was replaced */
 	struct guard_floor floor; /* the strictest of those in force */
 	struct guard_floor floor_before; /* of the former ones as well */
@@ -133,14 +163,17 @@ struct retain_rule_sets {
 
 /*
  * How the inputs of an evaluation begin: what follows is the list of the sets
- * in force, [{"policy","uid","version"}].  retain_rules_load() finds the
+ * in force, [{"policy","uid","version"}], with "floor_only" where that is so,
+ * and "region" where the first is the region's.  retain_rules_load() finds the
  * former sets in it.
  */
 #define RETAIN_INPUTS_BEGIN "{\"policies\":"
 
+/* Those of one region. */
 int retain_rules_load(struct retain *x, const struct resource *source,
+		      const struct resource_region *region,
 		      struct retain_rule_sets *ret, struct err *e)
-	NONNULL(1, 2, 3, 4) MUST_CHECK;
+	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 /*
  * For what is made of stored inputs: a new set at the end, empty, so it keeps
  * everything; the rules of a Policy into one that has its name; and what the
@@ -152,11 +185,29 @@ int retain_rules_prepare(struct retain_rules *r,
 			 const struct resource_form *form, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 void retain_rules_summarize(struct retain_rule_sets *s) NONNULL(1);
+/* Whether the same rules are in force in both, whatever their floors. */
+bool retain_rules_same(const struct retain_rule_sets *a,
+		       const struct retain_rule_sets *b) NONNULL(1, 2);
 void retain_rules_done(struct retain_rule_sets *s) NONNULL(1);
 static inline void cleanup_retain_rules_done(struct retain_rule_sets *s)
 {
 	retain_rules_done(s);
 }
+
+/* ---- Copying ------------------------------------------------------------ */
+
+/*
+ * Of what `from` has and `to`, which is that region, neither has nor has
+ * deleted: what the rules in force there would let go at once, in ascending
+ * order (the caller frees it).  They are asked about what `from` has and the
+ * region has not deleted, as when another region asks what it would keep: what
+ * is waited for is never left out.  None where no region of the repository has
+ * a policy of its own.
+ */
+int retain_unwanted(struct run *r, const struct resource_region *region,
+		    struct repository *from, struct repository *to,
+		    struct object_id **ret, size_t *ret_n, struct err *e)
+	NONNULL(1, 2, 3, 4, 5, 6, 7) MUST_CHECK;
 
 /* ---- Judging ------------------------------------------------------------ */
 
@@ -164,9 +215,10 @@ struct retain_outcome {
 	uint64_t counts[GUARD_VERDICTS];
 };
 
+/* rules: of each region, in their order; region: the index of the one. */
 int retain_judge(struct retain *x, const struct resource *source,
-		 const struct retain_rule_sets *rules,
-		 struct retain_region *region, struct retain_outcome *io,
-		 struct err *e) NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
+		 const struct retain_rule_sets *rules, size_t region,
+		 struct retain_outcome *io, struct err *e)
+	NONNULL(1, 2, 3, 5, 6) MUST_CHECK;
 
 #endif

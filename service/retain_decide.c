@@ -14,6 +14,7 @@ struct judged {
 	bool kept, kept_before; /* before: also by a former floor */
 	bool floor_before;	/* a former floor alone keeps it */
 	bool proven;
+	uint32_t awaited; /* a bit for each region elsewhere */
 	enum shortening shortening;
 	enum guard_verdict verdict;
 	size_t reasons; /* where its JSON begins in the text */
@@ -79,6 +80,8 @@ static int apply_rules(struct judging *j, struct err *e)
 	for (size_t k = 0; k < j->rules->n; k++) {
 		const struct retain_rules *r = &j->rules->v[k];
 
+		if (r->floor_only)
+			continue;
 		if (retention_decide(&r->policy, j->snapshots, j->n, j->c->now,
 				     &j->results[k], e) < 0)
 			return -1;
@@ -110,6 +113,33 @@ static void write_reason(const struct retain_rules *r,
 	json_end_object(out);
 }
 
+/* Why the kth rules keep the ith snapshot, if they do. */
+static void write_kept(const struct judging *j, size_t i, size_t k,
+		       struct json *out)
+{
+	const struct retention_result *result = &j->results[k];
+	const struct retention_decision *d = &result->decisions[i];
+
+	for (size_t m = 0; m < d->n_reasons; m++)
+		write_reason(&j->rules->v[k], &result->reasons[d->reasons + m],
+			     k != j->rules->own, out);
+}
+
+/* For which regions it stays, as if they were rules that keep it. */
+static void write_awaited(const struct judging *j, const struct judged *d,
+			  struct json *out)
+{
+	for (size_t i = 0; i < j->c->n_elsewhere; i++) {
+		if (!(d->awaited & UINT32_C(1) << i))
+			continue;
+		json_begin_object(out);
+		json_kv_str(out, "rule",
+			    guard_verdict_name(GUARD_WAITS_FOR_REGION));
+		json_kv_str(out, "bucket", j->c->elsewhere[i].region);
+		json_end_object(out);
+	}
+}
+
 /* The reasons of all rules in force, each decision's ended by a NUL. */
 static int write_reasons(struct judging *j, struct err *e)
 {
@@ -120,22 +150,66 @@ static int write_reasons(struct judging *j, struct err *e)
 		json_init(&out, json_to_buf, &j->text);
 		json_begin_list(&out);
 		for (size_t k = 0; k < j->rules->n; k++) {
-			const struct retention_result *result = &j->results[k];
-			const struct retention_decision *d =
-				&result->decisions[i];
+			const struct retain_rules *r = &j->rules->v[k];
 
-			if (j->rules->v[k].former)
-				continue;
-			for (size_t m = 0; m < d->n_reasons; m++)
-				write_reason(&j->rules->v[k],
-					     &result->reasons[d->reasons + m],
-					     k != j->rules->own, &out);
+			if (!r->former && !r->floor_only)
+				write_kept(j, i, k, &out);
 		}
+		if (j->v[i].verdict == GUARD_WAITS_FOR_REGION)
+			write_awaited(j, &j->v[i], &out);
 		json_end_list(&out);
 		if (json_finish(&out, e) < 0 ||
 		    buf_add_byte(&j->text, 0, e) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+/* ---- Other regions ------------------------------------------------------ */
+
+/*
+ * What a region would keep of what is here and it has not deleted: with fewer
+ * others a snapshot is kept by any rule that would keep it with more, so that
+ * what only that region has need not be known.
+ */
+static int await(struct judging *j, size_t at, struct err *e)
+{
+	const struct retain_rule_sets *rules = j->c->elsewhere[at].rules;
+	const uint32_t bit = UINT32_C(1) << at;
+	struct retention_snapshot *s = calloc(j->n + 1, sizeof(*s));
+	size_t *which = calloc(j->n + 1, sizeof(*which));
+	int failed = s && which ? 0 : err_oom(e);
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->n && failed == 0; i++)
+		if (!(j->v[i].in->gone & bit)) {
+			which[n] = i;
+			s[n++] = j->snapshots[i];
+		}
+	for (size_t k = 0; k < rules->n && failed == 0; k++) {
+		const struct retain_rules *r = &rules->v[k];
+		struct retention_result result = { 0 };
+
+		if (r->former || r->floor_only)
+			continue;
+		failed = retention_decide(&r->policy, s, n, j->c->now, &result,
+					  e);
+		for (size_t i = 0; i < n && failed == 0; i++)
+			if (result.decisions[i].keep)
+				j->v[which[i]].awaited |=
+					j->v[which[i]].in->lacks & bit;
+		retention_result_done(&result);
+	}
+	free(which);
+	free(s);
+	return failed;
+}
+
+static int apply_elsewhere(struct judging *j, struct err *e)
+{
+	for (size_t i = 0; i < j->c->n_elsewhere; i++)
+		if (await(j, i, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -166,6 +240,7 @@ static int guard(struct judging *j, const struct guard_limits *limits,
 			.held = d->in->held,
 			.locked = d->in->locked,
 			.locked_until = d->in->locked_until,
+			.awaited = d->awaited != 0,
 			.cooling_off = is_cooling_off(d),
 		};
 	}
@@ -304,7 +379,7 @@ int retain_decide(const struct retain_case *c, struct retain_decisions *ret,
 
 	buf_init(&j.text, RETAIN_INPUTS_MAX);
 	if (collect(&j, e) < 0 || apply_rules(&j, e) < 0 ||
-	    apply_floors(&j, e) < 0)
+	    apply_elsewhere(&j, e) < 0 || apply_floors(&j, e) < 0)
 		/* The cleanup frees j; clang-tidy 14 misses those of
 		 * structs. */
 		return -1; // NOLINT(clang-analyzer-unix.Malloc)

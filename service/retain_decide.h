@@ -4,7 +4,8 @@
  * they can be made again (`report retention --as-of`).
  *
  *	retain_decide()		the rules in force and the former ones, their
- *				floors, the lists of shortenings, the guards
+ *				floors, the lists of shortenings, what other
+ *				regions wait for, the guards
  *	retain_inputs_write()	all that it depends on, as JSON
  *	retain_inputs_read()	the same, back
  *
@@ -56,7 +57,19 @@ struct retain_input {
 	/* In every region; none where no floor was ever in force. */
 	const struct retain_verified *copies;
 	size_t n_copies;
+	/* A bit for each region of the case's `elsewhere`: it lacks it, though
+	 * it should get it from here; or it has deleted it. */
+	uint32_t lacks, gone;
 };
+
+/* Another region that the source is copied to, by whose other rules what is
+ * to go here might be kept there.  Of the rules only those in force matter. */
+struct retain_elsewhere {
+	const char *region;
+	const struct retain_rule_sets *rules;
+};
+
+enum { RETAIN_ELSEWHERE_MAX = 32 };
 
 struct retain_case {
 	struct instant now;
@@ -64,6 +77,8 @@ struct retain_case {
 	int64_t cooling_off_ms;
 	uint64_t present, deleted; /* see guard_budget() */
 	bool is_doubtful;	   /* nothing is deleted */
+	const struct retain_elsewhere *elsewhere;
+	size_t n_elsewhere;
 	const struct retain_input *v;
 	size_t n;
 };
@@ -105,6 +120,8 @@ int retain_inputs_write(const struct retain_case *c, struct buf *out,
 struct retain_stored {
 	struct retain_case c;
 	struct retain_rule_sets rules;
+	struct retain_elsewhere elsewhere[RETAIN_ELSEWHERE_MAX];
+	struct retain_rule_sets others[RETAIN_ELSEWHERE_MAX]; /* theirs */
 	/* A rule's zone says something else now than then. */
 	const char *zone_changed; /* its name, or NULL */
 	struct arena arena;

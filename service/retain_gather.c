@@ -52,7 +52,7 @@ static int compare_copies(const void *a, const void *b)
 }
 
 /* In a region that is listed: its copies are sorted by then. */
-static struct retain_copy *find(const struct retain_region *g, const char *id)
+struct retain_copy *retain_find(const struct retain_region *g, const char *id)
 {
 	return g->n ? bsearch(id, g->v, g->n, sizeof(*g->v), compare_id) : NULL;
 }
@@ -60,32 +60,57 @@ static struct retain_copy *find(const struct retain_region *g, const char *id)
 void retain_hold(struct retain *x, const char *id)
 {
 	for (size_t i = 0; i < x->n_regions; i++) {
-		struct retain_copy *c = find(&x->regions[i], id);
+		struct retain_copy *c = retain_find(&x->regions[i], id);
 
 		if (c)
 			c->held = true;
 	}
 }
 
+const char *retain_scope(const struct resource_region *region)
+{
+	return region->policy ? region->name : "";
+}
+
+/* The region's copy, not deleted, if it is of that scope; NULL: any. */
+static const struct retain_copy *find_live(const struct retain_region *g,
+					   const char *scope, const char *id)
+{
+	const struct retain_copy *c = scope && strcmp(retain_scope(g->region),
+						      scope) != 0
+					      ? NULL
+					      : retain_find(g, id);
+
+	return c && !c->deleted ? c : NULL;
+}
+
 bool retain_is_live(const struct retain *x, const char *id)
 {
-	for (size_t i = 0; i < x->n_regions; i++) {
-		const struct retain_copy *c = find(&x->regions[i], id);
-
-		if (c && !c->deleted)
+	for (size_t i = 0; i < x->n_regions; i++)
+		if (find_live(&x->regions[i], NULL, id))
 			return true;
-	}
 	return false;
 }
 
-bool retain_is_kept_again(const struct retain *x, const char *id)
+bool retain_is_live_in(const struct retain *x, const char *scope,
+		       const char *id)
+{
+	for (size_t i = 0; i < x->n_regions; i++)
+		if (find_live(&x->regions[i], scope, id))
+			return true;
+	return false;
+}
+
+bool retain_is_kept_again(const struct retain *x, const char *scope,
+			  const char *id)
 {
 	bool again = false;
 
 	for (size_t i = 0; i < x->n_regions; i++) {
-		const struct retain_copy *c = find(&x->regions[i], id);
+		const struct retain_copy *c = find_live(&x->regions[i], scope,
+							id);
 
-		if (!c || c->deleted)
+		if (!c)
 			continue;
 		if (!c->kept_again)
 			return false;
@@ -242,7 +267,7 @@ static int check_known(void *arg, const struct catalog_replica *row,
 	struct missing *m = arg;
 
 	if (strcmp(row->state, "complete") != 0 ||
-	    find(m->region, row->snapshot))
+	    retain_find(m->region, row->snapshot))
 		return 0;
 	if (m->n == m->room) {
 		const size_t room = m->room ? 2 * m->room : 16;
@@ -335,7 +360,8 @@ static int list_region(struct retain *x, struct retain_region *g, struct err *e)
 static void spread(struct retain *x, const struct retain_copy *from)
 {
 	for (size_t i = 0; i < x->n_regions; i++) {
-		struct retain_copy *to = find(&x->regions[i], from->text);
+		struct retain_copy *to = retain_find(&x->regions[i],
+						     from->text);
 
 		if (!to)
 			continue;
@@ -378,7 +404,7 @@ static void find_deleter(const struct retain *x, const char *id,
 	(void)snprintf(ret->text, sizeof(ret->text), "deleted in every region");
 	for (size_t i = 0; i < x->n_regions; i++) {
 		const struct retain_region *g = &x->regions[i];
-		const struct retain_copy *c = find(g, id);
+		const struct retain_copy *c = retain_find(g, id);
 		struct err ignored;
 
 		if (!c || !c->deleted)
@@ -397,7 +423,7 @@ static void find_deleter(const struct retain *x, const char *id,
 static bool is_live_everywhere(const struct retain *x, const char *id)
 {
 	for (size_t i = 0; i < x->n_regions; i++) {
-		const struct retain_copy *c = find(&x->regions[i], id);
+		const struct retain_copy *c = retain_find(&x->regions[i], id);
 
 		if (c && c->deleted)
 			return false;

@@ -3,18 +3,21 @@
  *
  *	{"policies":[SET],"former":[SET],"format":2,"cooling_off_ms":MS,
  *	 "budget":{"present":N,"deleted":N},"doubtful":BOOL,
- *	 "snapshots":[SNAPSHOT]}
+ *	 "elsewhere":[{"region","policies":[SET]}],"snapshots":[SNAPSHOT]}
  *
  *	SET		{"policy","uid","version","spec":{…},"zone_data"}, of
- *			a former one "until" and perhaps "before_all" as well.
+ *			a former one "until" and perhaps "before_all" as well;
+ *			"floor_only" where a region has rules of its own.
  *			Without a spec it keeps everything.
  *	SNAPSHOT	{"id","received","complete","scheduled","tags","held",
  *			"locked","locked_until","shown","cancelled",
- *			"copies":[{"region","verified"}]}; what is false or not
- *			so is left out, but for complete, scheduled and held
+ *			"copies":[{"region","verified"}],"lacks":[REGION],
+ *			"gone":[REGION]}; what is false or not so is left out,
+ *			but for complete, scheduled and held
  *
- * Programs before format 2 stored no spec, no copies and only what was left of
- * the budget.
+ * Where there is anything elsewhere, or of a floor only, the format is 3, which
+ * programs before do not know.  Programs before format 2 stored no spec, no
+ *copies and only what was left of the budget.
  *
  * What a person reads comes first; the snapshots come last, for they are read
  * one by one: a document tree of all of them would take ten times the memory.
@@ -29,6 +32,7 @@
 #include "service/zoneinfo.h"
 
 #define FORMAT		2
+#define FORMAT_APART	3
 #define SNAPSHOTS_BEGIN ",\"snapshots\":["
 
 /* Memory for one case that is read. */
@@ -49,6 +53,8 @@ static void write_set(const struct retain_case *c, const struct retain_rules *r,
 		json_kv_instant(out, "until", r->until);
 	if (r->before_all)
 		json_kv_bool(out, "before_all", true);
+	if (r->floor_only)
+		json_kv_bool(out, "floor_only", true);
 	if (r->spec && r->zone) {
 		json_key(out, "spec");
 		json_raw(out, r->spec);
@@ -58,14 +64,51 @@ static void write_set(const struct retain_case *c, const struct retain_rules *r,
 	json_end_object(out);
 }
 
-static void write_sets(const struct retain_case *c, bool former,
+static void write_sets(const struct retain_case *c,
+		       const struct retain_rule_sets *s, bool former,
 		       struct json *out)
 {
 	json_begin_list(out);
-	for (size_t i = 0; i < c->rules->n; i++)
-		if (c->rules->v[i].former == former)
-			write_set(c, &c->rules->v[i], out);
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].former == former)
+			write_set(c, &s->v[i], out);
 	json_end_list(out);
+}
+
+static void write_elsewhere(const struct retain_case *c, struct json *out)
+{
+	json_key(out, "elsewhere");
+	json_begin_list(out);
+	for (size_t i = 0; i < c->n_elsewhere; i++) {
+		json_begin_object(out);
+		json_kv_str(out, "region", c->elsewhere[i].region);
+		json_key(out, "policies");
+		write_sets(c, c->elsewhere[i].rules, false, out);
+		json_end_object(out);
+	}
+	json_end_list(out);
+}
+
+static void write_regions(const struct retain_case *c, const char *key,
+			  uint32_t bits, struct json *out)
+{
+	if (!bits)
+		return;
+	json_key(out, key);
+	json_begin_list(out);
+	for (size_t i = 0; i < c->n_elsewhere; i++)
+		if (bits & UINT32_C(1) << i)
+			json_str(out, c->elsewhere[i].region);
+	json_end_list(out);
+}
+
+/* What programs before would not obey. */
+static bool is_apart(const struct retain_case *c)
+{
+	for (size_t i = 0; i < c->rules->n; i++)
+		if (c->rules->v[i].floor_only)
+			return true;
+	return c->n_elsewhere > 0;
 }
 
 static void write_copies(const struct retain_input *in, struct json *out)
@@ -84,7 +127,8 @@ static void write_copies(const struct retain_input *in, struct json *out)
 	json_end_list(out);
 }
 
-static void write_input(const struct retain_input *in, struct json *out)
+static void write_input(const struct retain_case *c,
+			const struct retain_input *in, struct json *out)
 {
 	json_begin_object(out);
 	json_kv_str(out, "id", in->id);
@@ -108,6 +152,8 @@ static void write_input(const struct retain_input *in, struct json *out)
 		json_kv_bool(out, "cancelled", true);
 	if (in->n_copies)
 		write_copies(in, out);
+	write_regions(c, "lacks", in->lacks, out);
+	write_regions(c, "gone", in->gone, out);
 	json_end_object(out);
 }
 
@@ -119,10 +165,10 @@ int retain_inputs_write(const struct retain_case *c, struct buf *out,
 	json_init(&j, json_to_buf, out);
 	json_begin_object(&j);
 	json_key(&j, "policies"); /* first: RETAIN_INPUTS_BEGIN */
-	write_sets(c, false, &j);
+	write_sets(c, c->rules, false, &j);
 	json_key(&j, "former");
-	write_sets(c, true, &j);
-	json_kv_int(&j, "format", FORMAT);
+	write_sets(c, c->rules, true, &j);
+	json_kv_int(&j, "format", is_apart(c) ? FORMAT_APART : FORMAT);
 	json_kv_int(&j, "cooling_off_ms", c->cooling_off_ms);
 	json_key(&j, "budget");
 	json_begin_object(&j);
@@ -130,10 +176,12 @@ int retain_inputs_write(const struct retain_case *c, struct buf *out,
 	json_kv_uint(&j, "deleted", c->deleted);
 	json_end_object(&j);
 	json_kv_bool(&j, "doubtful", c->is_doubtful);
+	if (c->n_elsewhere)
+		write_elsewhere(c, &j);
 	json_key(&j, "snapshots"); /* last: SNAPSHOTS_BEGIN */
 	json_begin_list(&j);
 	for (size_t i = 0; i < c->n; i++)
-		write_input(&c->v[i], &j);
+		write_input(c, &c->v[i], &j);
 	json_end_list(&j);
 	json_end_object(&j);
 	return json_finish(&j, e);
@@ -190,8 +238,8 @@ static int read_spec(struct retain_stored *s, struct retain_rules *r,
 	return 0;
 }
 
-static int read_set(struct retain_stored *s, const json_t *from, bool former,
-		    struct err *e)
+static int read_set(struct retain_stored *s, struct retain_rule_sets *sets,
+		    const json_t *from, bool former, struct err *e)
 {
 	const char *name = json_string_value(json_object_get(from, "policy"));
 	const char *uid = json_string_value(json_object_get(from, "uid"));
@@ -201,7 +249,7 @@ static int read_set(struct retain_stored *s, const json_t *from, bool former,
 
 	if (!name || !uid || !json_is_integer(version))
 		return unreadable(e, "a set of rules has no name");
-	r = retain_rules_add(&s->rules, e);
+	r = retain_rules_add(sets, e);
 	if (!r)
 		return -1;
 	(void)snprintf(r->name, sizeof(r->name), "%s", name);
@@ -209,6 +257,7 @@ static int read_set(struct retain_stored *s, const json_t *from, bool former,
 	r->version = json_integer_value(version);
 	r->former = former;
 	r->before_all = json_is_true(json_object_get(from, "before_all"));
+	r->floor_only = json_is_true(json_object_get(from, "floor_only"));
 	dated = read_moment(from, "until", &r->until, e);
 	if (dated < 0)
 		return -1;
@@ -217,14 +266,56 @@ static int read_set(struct retain_stored *s, const json_t *from, bool former,
 	return read_spec(s, r, from, e);
 }
 
-static int read_sets(struct retain_stored *s, const json_t *list, bool former,
-		     struct err *e)
+static int read_sets(struct retain_stored *s, struct retain_rule_sets *sets,
+		     const json_t *list, bool former, struct err *e)
 {
 	if (!json_is_array(list))
 		return unreadable(e, "the rules");
 	for (size_t i = 0; i < json_array_size(list); i++)
-		if (read_set(s, json_array_get(list, i), former, e) < 0)
+		if (read_set(s, sets, json_array_get(list, i), former, e) < 0)
 			return -1;
+	return 0;
+}
+
+static int read_elsewhere(struct retain_stored *s, const json_t *list,
+			  struct err *e)
+{
+	const size_t n = json_array_size(list);
+
+	if (n > RETAIN_ELSEWHERE_MAX)
+		return unreadable(e, "too many regions");
+	for (size_t i = 0; i < n; i++) {
+		const json_t *from = json_array_get(list, i);
+		const json_t *region = json_object_get(from, "region");
+
+		if (!json_is_string(region))
+			return unreadable(e, "a region");
+		s->elsewhere[i].region = arena_text(
+			&s->arena, json_string_value(region),
+			json_string_length(region), e);
+		if (!s->elsewhere[i].region ||
+		    read_sets(s, &s->others[i],
+			      json_object_get(from, "policies"), false, e) < 0)
+			return -1;
+		s->c.n_elsewhere = i + 1;
+	}
+	return 0;
+}
+
+static int read_regions(const struct retain_stored *s, const json_t *list,
+			uint32_t *ret, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *name = json_string_value(json_array_get(list, i));
+		size_t at = 0;
+
+		while (name && at < s->c.n_elsewhere &&
+		       strcmp(s->elsewhere[at].region, name) != 0)
+			at++;
+		if (!name || at == s->c.n_elsewhere)
+			return unreadable(e, "a region");
+		*ret |= UINT32_C(1) << at;
+	}
 	return 0;
 }
 
@@ -244,11 +335,16 @@ static int read_head(struct retain_stored *s, const json_t *head, struct err *e)
 
 	if (!format)
 		return 0;
-	if (!json_is_integer(format) || json_integer_value(format) != FORMAT)
+	if (!json_is_integer(format) ||
+	    (json_integer_value(format) != FORMAT &&
+	     json_integer_value(format) != FORMAT_APART))
 		return err_set(e, ERR_NEWER,
 			       "the stored inputs are of an unknown format");
-	if (read_sets(s, json_object_get(head, "policies"), false, e) < 0 ||
-	    read_sets(s, json_object_get(head, "former"), true, e) < 0 ||
+	if (read_sets(s, &s->rules, json_object_get(head, "policies"), false,
+		      e) < 0 ||
+	    read_sets(s, &s->rules, json_object_get(head, "former"), true, e) <
+		    0 ||
+	    read_elsewhere(s, json_object_get(head, "elsewhere"), e) < 0 ||
 	    read_count(json_object_get(budget, "present"), &s->c.present, e) <
 		    0 ||
 	    read_count(json_object_get(budget, "deleted"), &s->c.deleted, e) <
@@ -358,7 +454,11 @@ static int read_input(struct retain_stored *s, const json_t *from,
 			       read_tags(s, json_object_get(from, "tags"), in,
 					 e) < 0 ||
 			       read_copies(s, json_object_get(from, "copies"),
-					   in, e) < 0
+					   in, e) < 0 ||
+			       read_regions(s, json_object_get(from, "lacks"),
+					    &in->lacks, e) < 0 ||
+			       read_regions(s, json_object_get(from, "gone"),
+					    &in->gone, e) < 0
 		       ? -1
 		       : 0;
 }
@@ -440,6 +540,9 @@ int retain_inputs_read(const char *inputs, struct instant now,
 	if (got > 0) {
 		retain_rules_summarize(&ret->rules);
 		ret->c.rules = &ret->rules;
+		ret->c.elsewhere = ret->elsewhere;
+		for (size_t i = 0; i < ret->c.n_elsewhere; i++)
+			ret->elsewhere[i].rules = &ret->others[i];
 	}
 	if (got < 0)
 		retain_stored_done(ret);
@@ -449,5 +552,7 @@ int retain_inputs_read(const char *inputs, struct instant now,
 void retain_stored_done(struct retain_stored *s)
 {
 	retain_rules_done(&s->rules);
+	for (size_t i = 0; i < RETAIN_ELSEWHERE_MAX; i++)
+		retain_rules_done(&s->others[i]);
 	arena_done(&s->arena);
 }

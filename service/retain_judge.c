@@ -13,8 +13,10 @@
 struct judging {
 	struct retain *x;
 	const struct resource *source;
-	const struct retain_rule_sets *rules;
+	const struct retain_rule_sets *rules; /* the region's */
+	const struct retain_rule_sets *all;   /* every region's */
 	struct retain_region *region;
+	struct retain_elsewhere elsewhere[RETAIN_ELSEWHERE_MAX];
 	struct retain_copy **copies; /* those that are judged */
 	struct retain_input *inputs; /* of each */
 	size_t n;
@@ -215,6 +217,8 @@ static int see_list(void *arg, const struct catalog_shortening *list,
 {
 	struct lists *l = arg;
 
+	if (strcmp(list->region, retain_scope(l->j->region->region)) != 0)
+		return 0;
 	l->list = list;
 	return catalog_shortening_snapshots(l->j->x->run->catalog, list->id,
 					    see_listed, l, e) < 0
@@ -233,6 +237,118 @@ static int see_lists(struct judging *j, struct err *e)
 	return catalog_shortenings(j->x->run->catalog, &filter, see_list, &l,
 				   e) < 0
 		       ? -1
+		       : 0;
+}
+
+/* ---- What other regions wait for ---------------------------------------- */
+
+/* What the catalog knows of a region, for what its listing does not tell. */
+struct elsewhere {
+	struct judging *j;
+	const struct retain_region *region;
+	uint32_t bit;
+};
+
+static int see_there(void *arg, const struct catalog_replica *row,
+		     struct err *e UNUSED)
+{
+	const struct elsewhere *w = arg;
+	struct retain_input *in = find(w->j, row->snapshot);
+
+	if (!in)
+		return 0;
+	if (strcmp(row->state, "gone") == 0) {
+		in->gone |= w->bit;
+		in->lacks &= ~w->bit;
+	} else if (strcmp(row->state, "complete") == 0 &&
+		   !w->region->repository) {
+		in->lacks &= ~w->bit;
+	}
+	return 0;
+}
+
+static int look_elsewhere(struct judging *j, const struct retain_region *g,
+			  uint32_t bit, struct err *e)
+{
+	const struct catalog_replica_filter filter = {
+		.repository = j->x->run->repository->name,
+		.region = g->region->name
+	};
+	struct elsewhere w = { j, g, bit };
+
+	for (size_t i = 0; i < j->n; i++)
+		j->inputs[i].lacks |= bit;
+	if (catalog_replicas(j->x->run->catalog, &filter, see_there, &w, e) < 0)
+		return -1;
+	for (size_t i = 0; i < j->n && g->repository; i++) {
+		const struct retain_copy *c = retain_find(g, j->inputs[i].id);
+
+		if (!c)
+			continue;
+		j->inputs[i].lacks &= ~bit;
+		j->inputs[i].gone &= ~bit;
+		if (c->deleted)
+			j->inputs[i].gone |= bit;
+	}
+	return 0;
+}
+
+/*
+ * Copies come from the primary.  What that has is its own to keep until it is
+ * everywhere; what that has deleted nobody copies any more.
+ */
+static int leave_to_primary(struct judging *j, const struct retain_region *g,
+			    struct err *e)
+{
+	const struct catalog_replica_filter filter = {
+		.repository = j->x->run->repository->name,
+		.region = g->region->name
+	};
+	/* Bits that no region of the case has. */
+	const uint32_t has = UINT32_C(1) << (RETAIN_ELSEWHERE_MAX - 1);
+	struct elsewhere w = { j, g, has };
+
+	for (size_t i = 0; i < j->n; i++)
+		j->inputs[i].gone &= ~has;
+	if (catalog_replicas(j->x->run->catalog, &filter, see_there, &w, e) < 0)
+		return -1;
+	for (size_t i = 0; i < j->n; i++) {
+		struct retain_input *in = &j->inputs[i];
+
+		if (retain_find(g, in->id) || in->gone & has)
+			in->lacks = 0;
+		in->gone &= ~has;
+	}
+	return 0;
+}
+
+/*
+ * Regions that schedules of the source copy to, where other rules hold.  Where
+ * none has a policy of its own there are none.
+ */
+static int see_elsewhere(struct judging *j, struct err *e)
+{
+	const struct retain_region *primary = NULL;
+
+	for (size_t i = 0; i < j->x->n_regions; i++) {
+		const struct retain_region *g = &j->x->regions[i];
+		const size_t n = j->c.n_elsewhere;
+
+		if (g->region->primary)
+			primary = g;
+		if (g == j->region || !j->all[i].is_served ||
+		    n == RETAIN_ELSEWHERE_MAX - 1 ||
+		    retain_rules_same(&j->all[i], j->rules))
+			continue;
+		j->elsewhere[j->c.n_elsewhere++] = (struct retain_elsewhere){
+			.region = g->region->name, .rules = &j->all[i]
+		};
+		if (look_elsewhere(j, g, UINT32_C(1) << n, e) < 0)
+			return -1;
+	}
+	j->c.elsewhere = j->elsewhere;
+	return j->c.n_elsewhere && primary && primary != j->region
+		       ? leave_to_primary(j, primary, e)
 		       : 0;
 }
 
@@ -265,6 +381,7 @@ static int show(struct judging *j, const char *const *ids, size_t n,
 	const struct catalog_shortening s = {
 		.repository = j->x->run->repository->name,
 		.source = j->source->name,
+		.region = retain_scope(j->region->region),
 		.policy = j->rules->v[j->rules->own].name,
 		.cause = cause,
 		.actor = "snapctld",
@@ -341,6 +458,10 @@ static int write_rules(const struct judging *j, struct buf *out, struct err *e)
 		json_kv_str(&k, "policy", r->name);
 		json_kv_str(&k, "uid", r->uid);
 		json_kv_int(&k, "version", r->version);
+		if (r->floor_only)
+			json_kv_bool(&k, "floor_only", true);
+		if (i == j->rules->own && j->rules->is_own)
+			json_kv_bool(&k, "region", true);
 		json_end_object(&k);
 	}
 	json_end_list(&k);
@@ -410,7 +531,8 @@ static int delete_copy(struct judging *j, struct retain_copy *c, struct err *e)
 				    .grace_ms = config_ms(j->x->run->config,
 							  CONFIG_GRACE),
 				    .by = "snapctld",
-				    .reason = reason };
+				    .reason = reason,
+				    .this_region = j->rules->is_apart };
 
 	(void)snprintf(reason, sizeof(reason), "policy %s version %jd",
 		       own->name, (intmax_t)own->version);
@@ -443,19 +565,21 @@ static int delete_all(struct judging *j, struct err *e)
 }
 
 int retain_judge(struct retain *x, const struct resource *source,
-		 const struct retain_rule_sets *rules,
-		 struct retain_region *region, struct retain_outcome *io,
-		 struct err *e)
+		 const struct retain_rule_sets *rules, size_t region,
+		 struct retain_outcome *io, struct err *e)
 {
 	CLEANUP(judging_done)
-	struct judging j = {
-		.x = x, .source = source, .rules = rules, .region = region
-	};
+	struct judging j = { .x = x,
+			     .source = source,
+			     .rules = &rules[region],
+			     .all = rules,
+			     .region = &x->regions[region] };
 
 	arena_init(&j.arena, COPIES_MAX);
 	buf_init(&j.text, RETAIN_INPUTS_MAX);
 	if (collect(&j, e) < 0 || see_copies(&j, e) < 0 ||
-	    see_lists(&j, e) < 0 || retain_decide(&j.c, &j.decisions, e) < 0 ||
+	    see_elsewhere(&j, e) < 0 || see_lists(&j, e) < 0 ||
+	    retain_decide(&j.c, &j.decisions, e) < 0 ||
 	    show_shortenings(&j, e) < 0 || store(&j, e) < 0)
 		/* The cleanup frees j; clang-tidy 14 misses those of
 		 * structs. */

@@ -49,11 +49,12 @@ struct retain_rules *retain_rules_add(struct retain_rule_sets *s, struct err *e)
 }
 
 static bool has(const struct retain_rule_sets *s, const char *uid,
-		int64_t version)
+		int64_t version, bool floor_only)
 {
 	for (size_t i = 0; i < s->n; i++)
 		if (!s->v[i].before_all && strcmp(s->v[i].uid, uid) == 0 &&
-		    s->v[i].version == version)
+		    s->v[i].version == version &&
+		    (floor_only || !s->v[i].floor_only))
 			return true;
 	return false;
 }
@@ -78,8 +79,10 @@ int retain_rules_prepare(struct retain_rules *r,
 struct names {
 	struct run *run;
 	const struct resource *source;
+	const struct resource_region *region;
 	char v[SETS_MAX][RESOURCE_NAME_MAX + 1]; /* of policies; "": none */
 	size_t n;
+	bool is_served;
 };
 
 static int add_name(struct names *names, const char *policy, struct err *e)
@@ -112,6 +115,10 @@ static int look_at_schedule(void *arg, const struct catalog_resource *row,
 		   names->run->repository->name) != 0 ||
 	    !resource_selects(schedule, names->source))
 		return 0;
+	for (size_t i = 0; i < schedule->schedule.replicate_to.count; i++)
+		names->is_served |=
+			strcmp(schedule->schedule.replicate_to.items[i],
+			       names->region->name) == 0;
 	return add_name(names, schedule->schedule.policy, e);
 }
 
@@ -130,15 +137,36 @@ static int read_policy(void *arg, const struct catalog_resource *row,
 	return retain_rules_prepare(r, &form, e);
 }
 
+/* Without a floor it says nothing here. */
+static void drop_without_floor(struct retain_rule_sets *s)
+{
+	struct retain_rules *r = &s->v[s->n - 1];
+
+	if (r->resource && r->resource->policy.floor_snapshots)
+		return;
+	resource_free(r->resource);
+	zone_free(r->zone);
+	free(r->spec);
+	s->n--;
+}
+
 static int load_current(struct retain *x, const struct resource *source,
+			const struct resource_region *region,
 			struct retain_rule_sets *s, struct err *e)
 {
 	const struct catalog_resource_filter filter = { .kind = "Schedule" };
-	struct names names = { .run = x->run, .source = source };
+	struct names names = { .run = x->run,
+			       .source = source,
+			       .region = region,
+			       .is_served = region->primary };
+	const char *own = region->policy;
 
-	/* The run's own first. */
-	if (add_name(&names, x->run->policy ? x->run->policy->name : NULL, e) <
-		    0 ||
+	if (!own && x->run->policy)
+		own = x->run->policy->name;
+	/* The region's own first, or the run's. */
+	if (add_name(&names, own, e) < 0 ||
+	    (region->policy && x->run->policy &&
+	     add_name(&names, x->run->policy->name, e) < 0) ||
 	    catalog_resources(x->run->catalog, &filter, look_at_schedule,
 			      &names, e) < 0)
 		return -1;
@@ -148,18 +176,26 @@ static int load_current(struct retain *x, const struct resource *source,
 
 		if (!r)
 			return -1;
-		if (!names.v[i][0])
-			continue;
-		found = catalog_resource_get(x->run->catalog, "Policy",
-					     names.v[i], read_policy, r, e);
+		r->floor_only = region->policy && i > 0;
+		found = !names.v[i][0];
+		if (!found)
+			found = catalog_resource_get(x->run->catalog, "Policy",
+						     names.v[i], read_policy, r,
+						     e);
 		if (found < 0)
 			return -1;
 		if (found == 0)
 			return err_set(e, ERR_NOT_FOUND,
 				       "there is no policy %s",
 				       text_quote_str(names.v[i]).s);
+		if (r->floor_only)
+			drop_without_floor(s);
 	}
 	s->own = 0;
+	s->is_own = region->policy != NULL;
+	for (size_t i = 0; i < x->n_regions; i++)
+		s->is_apart |= x->regions[i].region->policy != NULL;
+	s->is_served = names.is_served;
 	return 0;
 }
 
@@ -169,34 +205,42 @@ struct former {
 	char name[RESOURCE_NAME_MAX + 1];
 	char uid[33];
 	int64_t version;
+	bool floor_only;
 	struct instant until;
 };
 
 struct history {
 	struct catalog *catalog;
+	const char *region;
 	const struct retain_rule_sets *current;
 	struct instant begin; /* of the cooling-off period */
 	struct instant newer; /* when the evaluation just newer was made */
 	struct former v[SETS_MAX];
 	size_t n;
-	bool complete; /* it reaches back beyond the period */
+	bool complete;	/* it reaches back beyond the period */
+	bool is_judged; /* this region was, ever */
+	bool is_apart;	/* one was, by a policy of its own */
 };
 
-static bool is_listed(const struct history *h, const char *uid, int64_t version)
+static bool is_listed(const struct history *h, const char *uid, int64_t version,
+		      bool floor_only)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (strcmp(h->v[i].uid, uid) == 0 && h->v[i].version == version)
+		if (strcmp(h->v[i].uid, uid) == 0 &&
+		    h->v[i].version == version &&
+		    (floor_only || !h->v[i].floor_only))
 			return true;
 	return false;
 }
 
 /* Newest first, so whatever is seen now was replaced by h->newer. */
 static int add_former(struct history *h, const char *name, const char *uid,
-		      int64_t version, struct err *e)
+		      int64_t version, bool floor_only, struct err *e)
 {
 	struct former *f = &h->v[h->n];
 
-	if (has(h->current, uid, version) || is_listed(h, uid, version))
+	if (has(h->current, uid, version, floor_only) ||
+	    is_listed(h, uid, version, floor_only))
 		return 0;
 	if (h->n == SETS_MAX)
 		return err_set(e, ERR_FULL,
@@ -206,6 +250,7 @@ static int add_former(struct history *h, const char *name, const char *uid,
 	(void)snprintf(f->name, sizeof(f->name), "%s", name);
 	(void)snprintf(f->uid, sizeof(f->uid), "%s", uid);
 	f->version = version;
+	f->floor_only = floor_only;
 	f->until = h->newer;
 	return 0;
 }
@@ -251,27 +296,46 @@ static int load_sets(const struct history *h,
 					  e);
 }
 
+/* Of another region, that keeps by a policy of its own. */
+static bool is_other_matter(struct history *h,
+			    const struct catalog_evaluation *v,
+			    const json_t *sets)
+{
+	const bool is_here = strcmp(v->region, h->region) == 0;
+	const bool is_apart = json_is_true(
+		json_object_get(json_array_get(sets, 0), "region"));
+
+	h->is_judged |= is_here;
+	h->is_apart |= is_apart;
+	return !is_here && (is_apart || h->current->is_own);
+}
+
 static int look_at_evaluation(void *arg, const struct catalog_evaluation *v,
 			      struct err *e)
 {
 	struct history *h = arg;
 	json_t *sets = NULL;
-	/* Its own row names the policy of the schedule that ran. */
-	int failed = add_former(h, v->policy, v->policy_uid, v->policy_version,
-				e);
+	int failed = load_sets(h, v, &sets, e);
 
+	if (failed == 0 && is_other_matter(h, v, sets)) {
+		json_decref(sets);
+		return 0;
+	}
+	/* Its own row names the policy of the schedule that ran. */
 	if (failed == 0)
-		failed = load_sets(h, v, &sets, e);
+		failed = add_former(h, v->policy, v->policy_uid,
+				    v->policy_version, false, e);
 	/* By which others nobody knows: they may have kept everything. */
 	if (failed == 0 && !sets)
-		failed = add_former(h, "", "", 0, e);
+		failed = add_former(h, "", "", 0, false, e);
 
 	for (size_t i = 0; failed == 0 && i < json_array_size(sets); i++) {
 		const json_t *set = json_array_get(sets, i);
 
 		failed = add_former(
 			h, text_of(set, "policy"), text_of(set, "uid"),
-			json_integer_value(json_object_get(set, "version")), e);
+			json_integer_value(json_object_get(set, "version")),
+			json_is_true(json_object_get(set, "floor_only")), e);
 	}
 	json_decref(sets);
 	if (failed < 0)
@@ -301,6 +365,7 @@ static int load_former(struct retain *x, const struct former *f,
 	if (!r)
 		return -1;
 	r->former = true;
+	r->floor_only = f->floor_only;
 	r->until = f->until;
 	r->version = f->version;
 	(void)snprintf(r->name, sizeof(r->name), "%s", f->name);
@@ -314,7 +379,68 @@ static int load_former(struct retain *x, const struct former *f,
 		       : 0;
 }
 
+/* All that was there until then was kept, as far as is known. */
+static int add_unknown(struct retain_rule_sets *s, struct instant until,
+		       bool before_all, struct err *e)
+{
+	struct retain_rules *r = retain_rules_add(s, e);
+
+	if (!r)
+		return -1;
+	r->former = true;
+	r->before_all = before_all;
+	r->until = until;
+	return 0;
+}
+
+static int see_any(void *arg, const struct catalog_evaluation *v UNUSED,
+		   struct err *e UNUSED)
+{
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* Whether the source was judged in that region (NULL: any) at any time. */
+static int was_judged(struct retain *x, const struct resource *source,
+		      const char *region, bool *ret, struct err *e)
+{
+	const struct catalog_evaluation_filter filter = {
+		.repository = x->run->repository->name,
+		.source = source->name,
+		.region = region,
+		.without_inputs = true,
+		.limit = 1,
+	};
+
+	*ret = false;
+	return catalog_evaluations(x->run->catalog, &filter, see_any, ret, e) <
+			       0
+		       ? -1
+		       : 0;
+}
+
+/*
+ * A region that nobody judged by this name may be a new one, or have had
+ * another name and other rules until now: where regions keep by rules of their
+ * own, what it holds was kept.
+ */
+static int add_unjudged(struct retain *x, const struct resource *source,
+			const struct history *h, struct retain_rule_sets *s,
+			bool *ret, struct err *e)
+{
+	bool judged;
+
+	*ret = false;
+	if (h->is_judged || !(s->is_own || h->is_apart))
+		return 0;
+	if (was_judged(x, source, h->region, &judged, e) < 0 ||
+	    (!judged && was_judged(x, source, NULL, ret, e) < 0))
+		return -1;
+	return *ret ? add_unknown(s, x->now, false, e) : 0;
+}
+
 static int load_history(struct retain *x, const struct resource *source,
+			const struct resource_region *region,
 			struct retain_rule_sets *s, struct err *e)
 {
 	const int64_t cooling_ms = config_ms(x->run->config,
@@ -322,12 +448,15 @@ static int load_history(struct retain *x, const struct resource *source,
 	const struct catalog_evaluation_filter filter = {
 		.repository = x->run->repository->name,
 		.source = source->name,
+		.region = s->is_own ? region->name : NULL,
 		.without_inputs = true,
 	};
 	struct history h = { .catalog = x->run->catalog,
+			     .region = region->name,
 			     .current = s,
 			     .begin = instant_add_ms(x->now, -cooling_ms),
 			     .newer = x->now };
+	bool unjudged;
 
 	if (catalog_evaluations(x->run->catalog, &filter, look_at_evaluation,
 				&h, e) < 0)
@@ -335,15 +464,10 @@ static int load_history(struct retain *x, const struct resource *source,
 	for (size_t i = 0; i < h.n; i++)
 		if (load_former(x, &h.v[i], s, e) < 0)
 			return -1;
-	if (!h.complete) {
-		struct retain_rules *r = retain_rules_add(s, e);
-
-		if (!r)
-			return -1;
-		r->former = r->before_all = true;
-		r->until = h.newer;
-	}
-	return 0;
+	s->is_apart |= h.is_apart;
+	if (add_unjudged(x, source, &h, s, &unjudged, e) < 0)
+		return -1;
+	return h.complete || unjudged ? 0 : add_unknown(s, h.newer, true, e);
 }
 
 static void add_floor(struct guard_floor *f, const struct resource_policy *p)
@@ -384,13 +508,41 @@ void retain_rules_summarize(struct retain_rule_sets *s)
 	}
 }
 
+static bool is_in_force(const struct retain_rules *r)
+{
+	return !r->former && !r->floor_only;
+}
+
+static bool has_all(const struct retain_rule_sets *a,
+		    const struct retain_rule_sets *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct retain_rules *r = &b->v[i];
+		bool found = !is_in_force(r);
+
+		for (size_t k = 0; k < a->n && !found; k++)
+			found = is_in_force(&a->v[k]) &&
+				strcmp(a->v[k].uid, r->uid) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+bool retain_rules_same(const struct retain_rule_sets *a,
+		       const struct retain_rule_sets *b)
+{
+	return has_all(a, b) && has_all(b, a);
+}
+
 int retain_rules_load(struct retain *x, const struct resource *source,
+		      const struct resource_region *region,
 		      struct retain_rule_sets *ret, struct err *e)
 {
 	CLEANUP(retain_rules_done) struct retain_rule_sets s = { .n = 0 };
 
-	if (load_current(x, source, &s, e) < 0 ||
-	    load_history(x, source, &s, e) < 0)
+	if (load_current(x, source, region, &s, e) < 0 ||
+	    load_history(x, source, region, &s, e) < 0)
 		return -1;
 	retain_rules_summarize(&s);
 	*ret = s;

@@ -10,7 +10,9 @@
  * has deleted.  A run that wrote elsewhere, because the primary is away,
  * copies from there, to the primary as well, should it be back.
  *
- * Deletions spread from the primary only.
+ * Deletions spread from the primary only, and of retention's own only where no
+ * region keeps by a policy of its own.  One that does gets nothing that its
+ * rules would let go at once.
  *
  * Regions are independent: one that fails is told of, and the others go on.
  * What arrived stays, so that a retry goes on from there.  How far a region
@@ -32,6 +34,7 @@
 #include "service/catalog_keep.h"
 #include "service/engine.h"
 #include "service/mirror.h"
+#include "service/retain.h"
 #include "service/run_double.h"
 #include "service/run_region.h"
 #include "service/step.h"
@@ -52,6 +55,8 @@ struct copying {
 	/* Further regions, while that: what they deleted is not brought. */
 	struct repository **also;
 	size_t n_also;
+	struct object_id *skip; /* what it would let go at once */
+	size_t n_skip;
 	struct replicate_result result;
 	char first_failure[300];
 	uint64_t missing; /* after the copying */
@@ -64,6 +69,7 @@ struct copying {
 static void copying_done(struct copying *x)
 {
 	repository_close(x->to);
+	free(x->skip);
 }
 static inline void cleanup_copying_done(struct copying *x)
 {
@@ -119,6 +125,8 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 	const struct replicate_options o = {
 		.only = only,
 		.n_only = n,
+		.skip = x->skip,
+		.n_skip = x->n_skip,
 		.without_tombstones = x->is_catching_up ||
 				      !x->run->written->primary,
 		.also = x->also,
@@ -163,7 +171,14 @@ static int by_id(const void *a, const void *b)
 				 *(const struct object_id *)b);
 }
 
+static bool is_skipped(const struct copying *x, struct object_id id)
+{
+	return x->n_skip &&
+	       bsearch(&id, x->skip, x->n_skip, sizeof(*x->skip), by_id);
+}
+
 struct missed {
+	const struct copying *x;
 	struct ids had; /* the primary, as the catalog knows; sorted */
 	struct ids missed;
 };
@@ -185,7 +200,8 @@ static int see_missed(void *arg, const struct repository_snapshot *s,
 
 	if (where != REPLICATE_FROM ||
 	    (m->had.n && bsearch(&s->manifest.snapshot, m->had.v, m->had.n,
-				 sizeof(*m->had.v), by_id)))
+				 sizeof(*m->had.v), by_id)) ||
+	    is_skipped(m->x, s->manifest.snapshot))
 		return 0;
 	return ids_add(&m->missed, s->manifest.snapshot, e);
 }
@@ -245,6 +261,14 @@ static int copy_missed(struct copying *x, const struct resource_region *from,
 	return failed ? -1 : 0;
 }
 
+/* It need not get what its own rules would let go at once. */
+static int look_for_unwanted(struct copying *x, struct err *e)
+{
+	free(x->skip);
+	return retain_unwanted(x->run, x->region, x->from, x->to, &x->skip,
+			       &x->n_skip, e);
+}
+
 /*
  * *ret: how many there were.  What the primary had and lost is no such: its
  * verification notices, and heals it, with a record.
@@ -256,8 +280,9 @@ static int catch_up(struct copying *x, const struct resource_region *from,
 		.repository = x->run->repository->name,
 		.region = x->region->name
 	};
-	struct missed m = { .had = { .n = 0 } };
-	int failed = catalog_replicas(x->run->catalog, &filter, see_copy,
+	struct missed m = { .x = x };
+	int failed = look_for_unwanted(x, e) < 0 ||
+		     catalog_replicas(x->run->catalog, &filter, see_copy,
 				      &m.had, e) < 0;
 
 	if (m.had.n)
@@ -286,7 +311,7 @@ static int see(void *arg, const struct repository_snapshot *s,
 	struct newest *n = arg;
 	const struct run *r = n->x->run;
 
-	if (where == REPLICATE_FROM)
+	if (where == REPLICATE_FROM && !is_skipped(n->x, s->manifest.snapshot))
 		n->x->missing++;
 	if (!(where & REPLICATE_TO) || s->manifest.state != MANIFEST_COMPLETE)
 		return 0;
@@ -453,6 +478,9 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 		return -1;
 	x.from = from;
 	failed = catch_up(&x, region, &missed, &why) < 0;
+	free(x.skip);
+	x.skip = NULL;
+	x.n_skip = 0;
 	if (missed == 0 && !failed)
 		return NOTHING_MISSED;
 	if (failed)
@@ -595,6 +623,7 @@ static int serve(struct run *r, const struct step *step, struct turn *t,
 	const struct instant started = clock_now();
 	struct err why = { 0 };
 	const bool failed = open_to(&x, &why) < 0 ||
+			    look_for_unwanted(&x, &why) < 0 ||
 			    copy(&x, NULL, 0, &why) < 0 ||
 			    measure(&x, &why) < 0;
 	const int one = conclude(&x, started, failed ? &why : NULL, t->message,

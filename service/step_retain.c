@@ -6,6 +6,7 @@
  * budget counts what was deleted already.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -22,19 +23,22 @@
 static int forget_kept(struct retain *x, const struct resource *source,
 		       struct err *e)
 {
-	for (size_t i = 0; i < x->n_regions && !x->unreached; i++)
+	for (size_t i = 0; i < x->n_regions && !x->unreached; i++) {
+		const char *scope = retain_scope(x->regions[i].region);
+
 		for (size_t k = 0; k < x->regions[i].n; k++) {
 			const struct retain_copy *c = &x->regions[i].v[k];
 
 			if (!c->kept_again ||
 			    strcmp(c->source, source->name) != 0 ||
-			    !retain_is_kept_again(x, c->text))
+			    !retain_is_kept_again(x, scope, c->text))
 				continue;
 			if (catalog_shortening_forget(
 				    x->run->catalog, x->run->repository->name,
-				    source->name, c->text, e) < 0)
+				    source->name, scope, c->text, e) < 0)
 				return -1;
 		}
+	}
 	return 0;
 }
 
@@ -42,6 +46,7 @@ static int forget_kept(struct retain *x, const struct resource *source,
 
 struct waiting {
 	const struct retain *x;
+	const char *scope; /* of the list that is looked at */
 	int64_t ids[256];
 	size_t n;
 	bool live;
@@ -51,7 +56,7 @@ static int see_snapshot(void *arg, const char *id, struct err *e UNUSED)
 {
 	struct waiting *w = arg;
 
-	w->live |= retain_is_live(w->x, id);
+	w->live |= retain_is_live_in(w->x, w->scope, id);
 	return w->live ? 1 : 0;
 }
 
@@ -61,6 +66,7 @@ static int see_list(void *arg, const struct catalog_shortening *list,
 	struct waiting *w = arg;
 
 	w->live = false;
+	w->scope = list->region;
 	if (catalog_shortening_snapshots(w->x->run->catalog, list->id,
 					 see_snapshot, w, e) < 0)
 		return -1;
@@ -69,7 +75,10 @@ static int see_list(void *arg, const struct catalog_shortening *list,
 	return 0;
 }
 
-/* Nothing that it lists is left: it was carried out. */
+/*
+ * Nothing that it lists is left: it was carried out, or the region has no
+ * policy of its own any more, and so no rules that let anything go.
+ */
 static int close_lists(struct retain *x, const struct resource *source,
 		       struct err *e)
 {
@@ -97,16 +106,16 @@ static int close_lists(struct retain *x, const struct resource *source,
 /* ---- Deletions that are whole ------------------------------------------- */
 
 static int mirror_deletions(struct retain *x, const struct resource *source,
-			    struct err *e)
+			    const struct retain_rule_sets *rules, struct err *e)
 {
 	const struct catalog_actor who = { .uid = -1,
 					   .name = "snapctld",
 					   .now = x->now };
 	char reason[200];
 
-	(void)snprintf(reason, sizeof(reason), "policy %s",
-		       x->run->policy ? x->run->policy->name : "");
-	for (size_t i = 0; i < x->n_regions; i++)
+	for (size_t i = 0; i < x->n_regions; i++) {
+		(void)snprintf(reason, sizeof(reason), "policy %s",
+			       rules[i].v[rules[i].own].name);
 		for (size_t k = 0; k < x->regions[i].n; k++) {
 			const struct retain_copy *c = &x->regions[i].v[k];
 
@@ -120,6 +129,7 @@ static int mirror_deletions(struct retain *x, const struct resource *source,
 				    c->text, reason, &who, e) < 0)
 				return -1;
 		}
+	}
 	return 0;
 }
 
@@ -146,36 +156,59 @@ static int see_holds(struct retain *x, struct err *e)
 
 /* ---- The step ----------------------------------------------------------- */
 
+/*
+ * Those of all regions first, also of one that is away: what was decided of
+ * one says by which rules, and is no history of the next; and what the rules
+ * of one would keep waits in the others.
+ */
+static int judge_all(struct retain *x, const struct resource *source,
+		     struct retain_rule_sets *rules,
+		     struct retain_outcome *outcome, struct err *e)
+{
+	for (size_t i = 0; i < x->n_regions; i++)
+		if (retain_rules_load(x, source, x->regions[i].region,
+				      &rules[i], e) < 0)
+			return -1;
+	for (size_t i = 0; i < x->n_regions; i++)
+		if (x->regions[i].repository &&
+		    retain_judge(x, source, rules, i, outcome, e) < 0)
+			return -1;
+	return forget_kept(x, source, e) < 0 ||
+			       mirror_deletions(x, source, rules, e) < 0
+		       ? -1
+		       : close_lists(x, source, e);
+}
+
 static int retain_source(struct retain *x, const struct resource *source,
 			 struct retain_outcome *outcome, struct err *e)
 {
-	CLEANUP(retain_rules_done) struct retain_rule_sets rules = { .n = 0 };
 	struct object_id ignored;
 	const int taken = run_snapshot_get(x->run, source->name, &ignored, e);
+	struct retain_rule_sets *rules;
+	int failed;
 
 	/* A source that this run could not read is left alone. */
 	if (taken <= 0)
 		return taken;
-	if (retain_rules_load(x, source, &rules, e) < 0)
-		return -1;
+	rules = calloc(x->n_regions + 1, sizeof(*rules));
+	if (!rules)
+		return err_oom(e);
+	failed = judge_all(x, source, rules, outcome, e);
 	for (size_t i = 0; i < x->n_regions; i++)
-		if (x->regions[i].repository &&
-		    retain_judge(x, source, &rules, &x->regions[i], outcome,
-				 e) < 0)
-			return -1;
-	return forget_kept(x, source, e) < 0 ||
-			       mirror_deletions(x, source, e) < 0
-		       ? -1
-		       : close_lists(x, source, e);
+		retain_rules_done(&rules[i]);
+	free(rules);
+	return failed;
 }
 
 static int tell(const struct retain *x, const struct retain_outcome *o,
 		struct run_result *result, struct err *e)
 {
 	const uint64_t blocked = o->counts[GUARD_FLOOR_BLOCKED];
+	const uint64_t waiting = o->counts[GUARD_WAITS_FOR_REGION];
 	struct json j;
 
-	result->state = x->problem[0] || blocked ? RUN_PARTIAL : RUN_SUCCEEDED;
+	result->state = x->problem[0] || blocked || waiting ? RUN_PARTIAL
+							    : RUN_SUCCEEDED;
 	if (x->problem[0])
 		(void)snprintf(result->message, sizeof(result->message), "%s",
 			       x->problem);
@@ -185,6 +218,12 @@ static int tell(const struct retain *x, const struct retain_outcome *o,
 			       "few others have copies that were verified "
 			       "lately",
 			       (uintmax_t)blocked);
+	else if (waiting)
+		(void)snprintf(result->message, sizeof(result->message),
+			       "waits-for-region: %ju snapshots stay, because "
+			       "a region whose rules would keep them has not "
+			       "got them yet",
+			       (uintmax_t)waiting);
 	json_init(&j, json_to_buf, &result->details);
 	json_begin_object(&j);
 	for (int v = 0; v < GUARD_VERDICTS; v++)

@@ -21,7 +21,7 @@
  * nothing but what is in its place again: what nobody has soundly is told, and
  * left as it was, so that collectors go on stopping at it; `repo check
  * --repair` is for those who know that it is gone.  What any of the regions
- * has deleted is not made anew.
+ * has deleted in all of them is not made anew; nor what this one has deleted.
  *
  * Killed anywhere, the next call goes on with what arrived.  It locks nothing:
  * writers, and collectors, may be at work meanwhile.

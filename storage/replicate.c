@@ -57,6 +57,18 @@ static bool is_wanted(const struct replicate_options *o, struct object_id id)
 	return o->only == NULL;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	return object_id_compare(*(const struct object_id *)a,
+				 *(const struct object_id *)b);
+}
+
+static bool is_skipped(const struct replicate_options *o, struct object_id id)
+{
+	return o->n_skip &&
+	       bsearch(&id, o->skip, o->n_skip, sizeof(*o->skip), by_id);
+}
+
 static int check_wanted(const struct replication *x, struct err *e)
 {
 	const struct replicate_plan *p = &x->plan;
@@ -121,7 +133,7 @@ static int put_in_order(struct replication *x, struct err *e)
 			x->result.present++;
 		else if (item->where & REPLICATE_REFUSED)
 			x->result.deleted++;
-		else
+		else if (!is_skipped(x->o, item->s.manifest.snapshot))
 			first.data[i] = is_newest(p, i) ? 2 : 1;
 	}
 	for (uint8_t pass = 2; pass > 0; pass--)

@@ -26,7 +26,8 @@
  * undeletes and segments of the catalog follow the direction of the copying,
  * as a region may keep less than another and its deletions must not spread
  * back; holds, their releases and locks go both ways, as they protect.
- * What the target has deleted is not copied again.
+ * A tombstone whose scope is one region stays there in any case, and says
+ * nothing of the others.  What the target has deleted is not copied again.
  *
  * Deliberately not here: removing anything from the target but keys that were
  * revoked, and mending what is damaged there.
@@ -72,6 +73,9 @@ typedef int replicate_done(void *arg, const struct replicate_one *one,
 struct replicate_options {
 	const struct object_id *only; /* NULL: everything that is missing */
 	size_t n_only;
+	/* These are left out, whatever is in `only`; in ascending order. */
+	const struct object_id *skip;
+	size_t n_skip;
 	/* The source's tombstones stay its own: it is not the region whose
 	 * deletions count in others. */
 	bool without_tombstones;
@@ -79,8 +83,8 @@ struct replicate_options {
 	 * To bring back what the target lost, from a region that may well keep
 	 * less than it does, or be behind: deletions do not follow, the source
 	 * gets nothing but a pin, what is in `only` and not there is left out,
-	 * and so is what any of `also`, further regions, has deleted.  Receipts
-	 * that were lost come along.
+	 * and so is what any of `also`, further regions, has deleted in all of
+	 * them.  Receipts that were lost come along.
 	 */
 	bool heal;
 	struct repository *const *also;
@@ -101,7 +105,7 @@ struct replicate_options {
 struct replicate_result {
 	uint64_t copied;
 	uint64_t present; /* of the source's snapshots: there already */
-	uint64_t deleted; /* deleted there, or in one of also: left alone */
+	uint64_t deleted; /* deleted there, or by one of also: left alone */
 	uint64_t failed;  /* given to done() with a reason */
 	uint64_t damaged; /* manifests and records that do not open */
 	uint64_t records; /* copied, both ways */

@@ -160,9 +160,10 @@ static int list_revoked(struct replicate_plan *p, struct repository *r,
 	return failed;
 }
 
-/* Snapshots with a tombstone in the target that nothing revokes. */
+/* Snapshots with a tombstone in a region that nothing revokes. */
 struct refusing {
 	const struct replicate_plan *plan;
+	bool is_target; /* else what it deleted for itself alone is no matter */
 	struct replicate_ids snapshots;
 };
 
@@ -177,7 +178,8 @@ static int add_refused(void *arg, const char *name, const struct record *r,
 	/* One that does not open is no deletion for readers, but reason
 	 * enough not to make the snapshot anew. */
 	if (!object_name_parse(OBJECT_TOMBSTONE, name, &snapshot, &id) ||
-	    (r && replicate_ids_has(&x->plan->revoked, id)))
+	    (r && replicate_ids_has(&x->plan->revoked, id)) ||
+	    (r && r->scope == RECORD_THIS_REGION && !x->is_target))
 		return 0;
 	return replicate_ids_add(&x->snapshots, snapshot, e);
 }
@@ -185,7 +187,7 @@ static int add_refused(void *arg, const char *name, const struct record *r,
 static int mark_refused(struct replicate_plan *p, struct repository *r,
 			struct err *e)
 {
-	struct refusing x = { .plan = p };
+	struct refusing x = { .plan = p, .is_target = r == p->to };
 
 	if (record_list(repository_store(r), repository_keys(r),
 			OBJECT_TOMBSTONE, add_refused, &x, e)) {

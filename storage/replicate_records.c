@@ -186,6 +186,79 @@ static int is_harmless(void *arg, const char *name, struct err *e)
 	return harmless;
 }
 
+/* What stays in the source: deletions of that region alone. */
+struct staying {
+	struct replicate_ids lacking;	 /* snapshots whose tombstones lack */
+	struct replicate_ids tombstones; /* of those, the ones that stay */
+};
+
+static void staying_done(struct staying *x)
+{
+	replicate_ids_done(&x->lacking);
+	replicate_ids_done(&x->tombstones);
+}
+static inline void cleanup_staying_done(struct staying *x)
+{
+	staying_done(x);
+}
+
+static bool is_lacking(void *arg, struct object_id snapshot)
+{
+	const struct staying *x = (const struct staying *)arg;
+
+	return replicate_ids_has(&x->lacking, snapshot);
+}
+
+static int see_scope(void *arg, const char *name, const struct record *r,
+		     const struct err *why, struct err *e)
+{
+	struct staying *x = (struct staying *)arg;
+	struct object_id snapshot;
+	struct object_id id;
+
+	/* How far one of a newer version goes is not known here. */
+	if (!r && why->code == ERR_NEWER &&
+	    object_name_parse(OBJECT_TOMBSTONE, name, &snapshot, &id))
+		return replicate_ids_add(&x->tombstones, id, e);
+	return r && r->scope == RECORD_THIS_REGION
+		       ? replicate_ids_add(&x->tombstones, r->id, e)
+		       : 0;
+}
+
+/*
+ * Only the record itself tells its scope.  Those that stay lack in the target
+ * for ever, so they are read at every copying, ahead and many at once, as
+ * those of the target are for the plan.
+ */
+static int find_staying(const struct copying *c, const struct lacking *l,
+			struct staying *ret, struct err *e)
+{
+	const char *name = buf_str(&l->names);
+	struct object_id snapshot;
+	struct object_id id;
+
+	for (size_t i = 0; i < l->n; i++, name += strlen(name) + 1)
+		if (object_name_parse(OBJECT_TOMBSTONE, name, &snapshot, &id) &&
+		    replicate_ids_add(&ret->lacking, snapshot, e))
+			return -1;
+	replicate_ids_sort(&ret->lacking);
+	if (l->n && record_list_some(repository_store(c->from),
+				     repository_keys(c->from), OBJECT_TOMBSTONE,
+				     is_lacking, see_scope, ret, e))
+		return -1;
+	replicate_ids_sort(&ret->tombstones);
+	return 0;
+}
+
+static int may_leave(void *arg, const char *name, struct err *e)
+{
+	const struct staying *x = (const struct staying *)arg;
+	struct object_id id;
+
+	(void)e;
+	return !id_of(name, &id) || !replicate_ids_has(&x->tombstones, id);
+}
+
 /*
  * Tombstones are listed before undeletes, so that none is copied without the
  * undelete that revoked it before; and copied after them.
@@ -194,18 +267,21 @@ static int copy_deletions(const struct copying *c, struct err *e)
 {
 	CLEANUP(lacking_done) struct lacking tombstones = { .n = 0 };
 	CLEANUP(lacking_done) struct lacking undeletes = { .n = 0 };
+	CLEANUP(staying_done) struct staying staying = { .lacking.n = 0 };
 	struct undeleting u = { .from = c->from };
 	int failed;
 
 	failed = find_lacking(c, "tombstones/", &tombstones, e) ||
 		 find_lacking(c, "undeletes/", &undeletes, e) ||
 		 store_list(repository_store(c->to), "tombstones/",
-			    add_tombstone, &u, e);
+			    add_tombstone, &u, e) ||
+		 find_staying(c, &tombstones, &staying, e);
 	replicate_ids_sort(&u.tombstones);
 	failed = failed ||
 		 copy_lacking(c, OBJECT_UNDELETE, &undeletes, is_harmless, &u,
 			      e) ||
-		 copy_lacking(c, OBJECT_TOMBSTONE, &tombstones, NULL, NULL, e);
+		 copy_lacking(c, OBJECT_TOMBSTONE, &tombstones, may_leave,
+			      &staying, e);
 	replicate_ids_done(&u.tombstones);
 	return failed ? -1 : 0;
 }

@@ -46,7 +46,7 @@ int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 	struct repository_snapshot now = *s; /* borrows the manifest */
 	struct record t;
 
-	if (s->deleted)
+	if (s->deleted && (d->this_region || !s->this_region))
 		return 0;
 	/* What was decided on may be minutes old; holds outrank it. */
 	if (repository_snapshot_guards(r, &now, e) || refuse(&now, d->now, e))
@@ -56,6 +56,7 @@ int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 	t.snapshot = s->manifest.snapshot;
 	t.time = d->now;
 	t.until = instant_add_ms(d->now, d->grace_ms);
+	t.scope = d->this_region ? RECORD_THIS_REGION : RECORD_ALL_REGIONS;
 	set_text(t.by, d->by);
 	set_text(t.reason, d->reason);
 	return put(r, &t, e);

@@ -22,12 +22,14 @@ struct deletion {
 	int64_t grace_ms;
 	const char *by;	    /* who asked */
 	const char *reason; /* "" for none */
+	bool this_region;   /* the tombstone is copied to no other */
 };
 
 /*
  * Delete a snapshot: ERR_DENIED when it is held or locked (the message says
  * which and until when), also since s was listed.  One that is deleted
- * already stays as it is: 0.
+ * already stays as it is: 0; one that is deleted in this region only is then
+ * deleted in all.
  */
 int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 		    const struct deletion *d, struct err *e) NONNULL(1, 2, 3, 4)

@@ -266,6 +266,11 @@ bool object_name_parse_number(enum object_kind kind, const char *name,
 	return true;
 }
 
+uint8_t object_kind_version(enum object_kind kind)
+{
+	return kind == OBJECT_TOMBSTONE ? 1 : 0;
+}
+
 void object_header_encode(const struct object_header *h,
 			  uint8_t out[OBJECT_HEADER_SIZE])
 {
@@ -291,7 +296,7 @@ int object_header_decode(const uint8_t in[OBJECT_HEADER_SIZE],
 		return err_set(e, ERR_CORRUPT, "it is a %s where a %s belongs",
 			       object_kind_name((enum object_kind)in[8]),
 			       object_kind_name(expected));
-	if (h.version != 0)
+	if (h.version > object_kind_version(expected))
 		return err_set(e, ERR_NEWER,
 			       "version %u of a %s is newer than this program",
 			       h.version, object_kind_name(expected));

@@ -87,6 +87,9 @@ bool object_name_parse(enum object_kind kind, const char *name,
 bool object_name_parse_number(enum object_kind kind, const char *name,
 			      uint64_t *ret) NONNULL(2, 3);
 
+/* The newest version of a kind that this program knows (FORMAT.md §2, §9). */
+uint8_t object_kind_version(enum object_kind kind);
+
 /* The header that every object but config begins with. */
 struct object_header {
 	enum object_kind kind;

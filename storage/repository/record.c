@@ -20,6 +20,7 @@ enum member {
 	M_PID,
 	M_CLOCK,
 	M_PURPOSE,
+	M_SCOPE,
 	M_BY,
 	M_REASON,
 	M_CUSTODIAN,
@@ -65,6 +66,7 @@ static const struct row rows[] = {
 	{ OBJECT_TOMBSTONE, 3, M_BY },
 	{ OBJECT_TOMBSTONE, 4, M_REASON },
 	{ OBJECT_TOMBSTONE, 5, M_UNTIL },
+	{ OBJECT_TOMBSTONE, 6, M_SCOPE }, /* of version 1 */
 	{ OBJECT_UNDELETE, 1, M_SNAPSHOT },
 	{ OBJECT_UNDELETE, 2, M_TIME },
 	{ OBJECT_UNDELETE, 3, M_BY },
@@ -233,6 +235,9 @@ static int encode_member(const struct record *r, const struct row *row,
 		return fields_add_uint(out, row->tag, r->clock, e);
 	case M_PURPOSE:
 		return fields_add_uint(out, row->tag, r->purpose, e);
+	case M_SCOPE:
+		return r->scope ? fields_add_uint(out, row->tag, r->scope, e)
+				: 0;
 	case M_BY:
 		return encode_text(r->by, row->tag, out, e);
 	case M_REASON:
@@ -246,6 +251,15 @@ static int encode_member(const struct record *r, const struct row *row,
 		       (unsigned int)row->member);
 }
 
+/*
+ * A program that does not know scopes must take neither side of one: it counts
+ * such a tombstone as absent, and copies it nowhere.
+ */
+static struct seal_as seal_of(const struct record *r)
+{
+	return (struct seal_as){ .kind = r->kind, .version = r->scope ? 1 : 0 };
+}
+
 int record_put(struct store *s, const struct keys *k, const struct record *r,
 	       unsigned int put_flags, struct err *e)
 {
@@ -257,8 +271,8 @@ int record_put(struct store *s, const struct keys *k, const struct record *r,
 		if (rows[i].kind == r->kind &&
 		    encode_member(r, &rows[i], &payload, e))
 			return -1;
-	return seal_box_put(s, k, r->kind, name.s, payload.data, payload.len,
-			    put_flags, e);
+	return seal_box_put_as(s, k, seal_of(r), name.s, payload.data,
+			       payload.len, put_flags, e);
 }
 
 static int decode_many(struct field *f, struct record *r, struct err *e)
@@ -297,6 +311,8 @@ static void decode_number(struct field *f, enum member member, struct record *r)
 		f->value.bad = true;
 	else if (member == M_CLOCK)
 		r->clock = (unsigned int)v;
+	else if (member == M_SCOPE)
+		r->scope = (unsigned int)v;
 	else
 		r->purpose = (unsigned int)v;
 }
@@ -376,6 +392,14 @@ static int decode(const struct buf *payload, struct record *r, struct err *e)
 	return more;
 }
 
+/* One that is not known may delete here or not: as if of a newer version. */
+static int check_scope(const struct record *r, struct err *e)
+{
+	return r->scope <= RECORD_THIS_REGION
+		       ? 0
+		       : err_set(e, ERR_NEWER, "its scope is not known");
+}
+
 /* Names and contents are sealed by one hand: what differs is no record. */
 static int check_name(const struct record *r, struct object_id first,
 		      struct err *e)
@@ -420,7 +444,8 @@ int record_get(struct store *s, const struct keys *k, enum object_kind kind,
 		return found;
 	record_init(ret, kind);
 	ret->id = last;
-	if (decode(&payload, ret, e) || check_name(ret, first, e)) {
+	if (decode(&payload, ret, e) || check_name(ret, first, e) ||
+	    check_scope(ret, e)) {
 		record_done(ret);
 		return err_wrap(e, "object \"%s\"", name);
 	}

@@ -31,6 +31,15 @@ enum record_purpose {
 	RECORD_COLLECT = 4,
 	RECORD_REPAIR = 5,
 };
+/*
+ * Of a tombstone: where it deletes.  What people delete goes everywhere, what
+ * retention lets go of in one region stays there when regions keep by rules
+ * of their own.
+ */
+enum record_scope {
+	RECORD_ALL_REGIONS = 0,
+	RECORD_THIS_REGION = 1, /* the one that it was written to */
+};
 /* Of a pin. */
 enum record_reading {
 	RECORD_READ_RESTORE = 1,
@@ -54,6 +63,7 @@ struct record {
 	uint64_t pid;
 	unsigned int clock;		  /* enum record_clock */
 	unsigned int purpose;		  /* as stored */
+	unsigned int scope;		  /* enum record_scope */
 	char by[RECORD_TEXT_MAX + 1];	  /* who, or on which host */
 	char reason[RECORD_TEXT_MAX + 1]; /* reason; of a hold its case */
 	char custodian[RECORD_TEXT_MAX + 1];

@@ -469,6 +469,8 @@ static void apply(struct gathered *g, const struct kept *tombstones,
 			s->deleted_at = t->time;
 			s->restorable_until = t->until;
 		}
+		s->this_region = t->scope == RECORD_THIS_REGION &&
+				 (!s->deleted || s->this_region);
 		s->deleted = true;
 	}
 }

@@ -117,8 +117,9 @@ static int box_plaintext(const void *payload, size_t n, struct buf *plain,
 	return buf_add_zeros(plain, (size_t)size - BOX_FRAMING - n, e);
 }
 
-int seal_box(const struct keys *k, enum object_kind kind, const char *name,
-	     const void *payload, size_t n, struct buf *out, struct err *e)
+static int seal_box_as(const struct keys *k, struct seal_as as,
+		       const char *name, const void *payload, size_t n,
+		       struct buf *out, struct err *e)
 {
 	CLEANUP(buf_wipe) struct buf plain;
 	uint8_t header[OBJECT_HEADER_SIZE];
@@ -131,11 +132,12 @@ int seal_box(const struct keys *k, enum object_kind kind, const char *name,
 		return err_set(e, ERR_BUG, "no epoch to seal with");
 	if (n > SEAL_PAYLOAD_MAX)
 		return err_set(e, ERR_BUG, "%zu bytes are too many for a %s", n,
-			       object_kind_name(kind));
-	if (header_for(k, kind, name, &h, e) ||
+			       object_kind_name(as.kind));
+	if (header_for(k, as.kind, name, &h, e) ||
 	    box_plaintext(payload, n, &plain, e) ||
 	    buf_reserve(out, OBJECT_HEADER_SIZE + plain.len + SEAL_OVERHEAD, e))
 		return -1;
+	h.version = as.version;
 	object_header_encode(&h, header);
 	seal_ad_object(header, keys_repository(k), "box", name, &ad);
 	if (buf_add(out, header, sizeof(header), e))
@@ -143,6 +145,13 @@ int seal_box(const struct keys *k, enum object_kind kind, const char *name,
 	seal_bytes(key, &ad, plain.data, plain.len, out->data + out->len);
 	out->len += plain.len + SEAL_OVERHEAD;
 	return 0;
+}
+
+int seal_box(const struct keys *k, enum object_kind kind, const char *name,
+	     const void *payload, size_t n, struct buf *out, struct err *e)
+{
+	return seal_box_as(k, (struct seal_as){ .kind = kind }, name, payload,
+			   n, out, e);
 }
 
 static int inflate(const uint8_t *frame, size_t n, struct buf *out,
@@ -178,12 +187,9 @@ int seal_box_parse(const void *plain, size_t n, struct buf *out, struct err *e)
 	return buf_add(out, payload, len, e);
 }
 
-/*
- * A version or an epoch that is not known here may be one that came later, or
- * a header that was damaged: then the box opens under what it was.
- */
-static bool is_altered(const struct keys *k, enum object_kind kind,
-		       const char *name, struct cursor c, struct buf *plain)
+static bool opens_as(const struct keys *k, uint8_t version,
+		     enum object_kind kind, const char *name, struct cursor c,
+		     struct buf *plain)
 {
 	uint8_t header[OBJECT_HEADER_SIZE];
 	struct object_header h;
@@ -193,6 +199,7 @@ static bool is_altered(const struct keys *k, enum object_kind kind,
 	if (header_for(k, kind, name, &h, &ignored) ||
 	    buf_reserve(plain, c.left, &ignored))
 		return false;
+	h.version = version;
 	for (h.epoch = 1; h.epoch <= keys_epoch(k); h.epoch++) {
 		const uint8_t *key = keys_object(k, h.epoch);
 
@@ -201,6 +208,19 @@ static bool is_altered(const struct keys *k, enum object_kind kind,
 		if (key && seal_open(key, &ad, c.p, c.left, plain->data))
 			return true;
 	}
+	return false;
+}
+
+/*
+ * A version or an epoch that is not known here may be one that came later, or
+ * a header that was damaged: then the box opens under what it was.
+ */
+static bool is_altered(const struct keys *k, enum object_kind kind,
+		       const char *name, struct cursor c, struct buf *plain)
+{
+	for (unsigned int v = 0; v <= object_kind_version(kind); v++)
+		if (opens_as(k, (uint8_t)v, kind, name, c, plain))
+			return true;
 	return false;
 }
 
@@ -273,16 +293,24 @@ bool seal_is_unknown(const struct err *why)
 	       why->code == ERR_BUSY;
 }
 
-int seal_box_put(struct store *s, const struct keys *k, enum object_kind kind,
-		 const char *name, const void *payload, size_t n,
-		 unsigned int put_flags, struct err *e)
+int seal_box_put_as(struct store *s, const struct keys *k, struct seal_as as,
+		    const char *name, const void *payload, size_t n,
+		    unsigned int put_flags, struct err *e)
 {
 	CLEANUP(buf_done) struct buf box;
 
 	buf_init(&box, SEAL_BOX_MAX);
-	if (seal_box(k, kind, name, payload, n, &box, e))
+	if (seal_box_as(k, as, name, payload, n, &box, e))
 		return -1;
 	return store_put(s, name, box.data, box.len, put_flags, e);
+}
+
+int seal_box_put(struct store *s, const struct keys *k, enum object_kind kind,
+		 const char *name, const void *payload, size_t n,
+		 unsigned int put_flags, struct err *e)
+{
+	return seal_box_put_as(s, k, (struct seal_as){ .kind = kind }, name,
+			       payload, n, put_flags, e);
 }
 
 int seal_box_get(struct store *s, const struct keys *k, enum object_kind kind,

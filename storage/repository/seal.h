@@ -83,6 +83,15 @@ int seal_box_put(struct store *s, const struct keys *k, enum object_kind kind,
 		 const char *name, const void *payload, size_t n,
 		 unsigned int put_flags, struct err *e) NONNULL(1, 2, 4, 8)
 	MUST_CHECK;
+/* Of a version of its kind that is not 0 (FORMAT.md §9 says which are). */
+struct seal_as {
+	enum object_kind kind;
+	uint8_t version;
+};
+int seal_box_put_as(struct store *s, const struct keys *k, struct seal_as as,
+		    const char *name, const void *payload, size_t n,
+		    unsigned int put_flags, struct err *e) NONNULL(1, 2, 4, 8)
+	MUST_CHECK;
 int seal_box_get(struct store *s, const struct keys *k, enum object_kind kind,
 		 const char *name, struct buf *out, struct err *e)
 	NONNULL(1, 2, 4, 5, 6) MUST_CHECK;

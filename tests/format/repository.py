@@ -77,6 +77,11 @@ def _holder(data: bytes) -> tuple[bytes, str]:
     return data[:32], data[32:].hex()
 
 
+def _scope(data: bytes) -> int:
+    need(_number(data) <= 1, "newer format")
+    return _number(data)
+
+
 def _kind_count(data: bytes) -> tuple[int, int]:
     need(len(data) > 1, "a kind and a number")
     return data[0], _number(data[1:])
@@ -106,7 +111,8 @@ FIELDS: dict[int, dict[int, tuple[str, Any]]] = {
          4: ("counts*", _id)},
     12: {1: ("time", _time), 2: ("objects*", _id), 3: ("by", _text)},
     13: {1: ("snapshot", _id), 2: ("time", _time), 3: ("by", _text),
-         4: ("reason", _text), 5: ("not_before", _time)},
+         4: ("reason", _text), 5: ("not_before", _time),
+         6: ("scope?", _scope)},
     14: {1: ("snapshot", _id), 2: ("time", _time), 3: ("by", _text),
          4: ("revokes*", _id), 5: ("session?", _id)},
     15: {1: ("hold", _id), 2: ("time", _time), 3: ("by", _text),

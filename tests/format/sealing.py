@@ -192,12 +192,16 @@ class Header(NamedTuple):
     id: bytes
 
 
+# §9: a tombstone with a scope is of version 1; all else is of version 0.
+VERSIONS = {13: 1}
+
+
 def header(raw: bytes, kind: int) -> Header:
     """§2: read and check a header of that kind."""
     cursor = Cursor(raw[:HEADER])
     need(cursor.take(8) == MAGIC, "not an object of snapctl")
     need(cursor.number(1) == kind, "another kind of object")
-    need(cursor.number(1) == 0, "newer format")
+    need(cursor.number(1) <= VERSIONS.get(kind, 0), "newer format")
     need(cursor.number(2) == 0, "header's reserved bytes are not zero")
     return Header(raw[:HEADER], kind, cursor.number(4), cursor.take(16))
 

@@ -26,7 +26,7 @@ static void start(size_t n)
 	}
 }
 
-/* One letter each: k d h l f c b. */
+/* One letter each: k d h l w f c b. */
 static const char *decide(size_t n, uint32_t floor, uint64_t budget)
 {
 	static char out[N + 1];
@@ -35,7 +35,7 @@ static const char *decide(size_t n, uint32_t floor, uint64_t budget)
 
 	ck_assert_int_eq(guard_decide(all, n, &limits, now, got, &e), 0);
 	for (size_t i = 0; i < n; i++)
-		out[i] = "kdhlfcb"[got[i]];
+		out[i] = "kdhlwfcb"[got[i]];
 	out[n] = '\0';
 	return out;
 }
@@ -63,6 +63,24 @@ START_TEST(holds_and_locks_come_first)
 	/* Until when says nothing about one that is not locked. */
 	all[1].locked = false;
 	ck_assert_str_eq(decide(4, 0, 99), "hddd");
+}
+END_TEST
+
+/* It stays, so it counts for the floor, and costs nothing of the budget. */
+START_TEST(what_another_region_waits_for_stays)
+{
+	start(6);
+	all[0].awaited = all[1].awaited = all[2].awaited = true;
+	all[0].held = true;
+	all[1].cooling_off = true;
+	all[5].kept = true;
+	ck_assert_str_eq(decide(6, 0, 2), "hwwddk");
+	ck_assert_str_eq(decide(6, 4, 2), "hwwddk");
+	ck_assert_str_eq(decide(6, 5, 2), "hwwdfk");
+	all[2].locked = true;
+	all[2].locked_until.sec = INT64_MAX;
+	all[1].kept = true;
+	ck_assert_str_eq(decide(6, 0, 1), "hkldbk");
 }
 END_TEST
 
@@ -191,6 +209,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, nothing_objects);
 	tcase_add_test(tc, holds_and_locks_come_first);
+	tcase_add_test(tc, what_another_region_waits_for_stays);
 	tcase_add_test(tc, a_floor_keeps_the_newest_proven);
 	tcase_add_test(tc, too_few_proven_block_everything);
 	tcase_add_test(tc, the_budget_takes_the_oldest_first);

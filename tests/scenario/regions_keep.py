@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+"""Goal of this test: regions may keep differently, and nobody loses by it.
+
+A daemon with a primary that keeps one snapshot and an archive that keeps many,
+by a policy of its own. The archive is away for a while, what people delete
+reaches it, what it lost heals, it becomes the primary, and its rules change:
+what either region let go of comes back to it by none of that, and spreads by
+none.
+"""
+import glob
+import os
+import time
+
+import snap
+from snap import check, wait_for
+
+DAY = 86400
+
+PLAN = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  gc: {every: 0s}
+  regions:
+    - {name: here, url: "file://%(root)s/here"}
+    - {name: archive, url: "file://%(root)s/archive", policy: years}
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: etc}
+spec: {type: files, paths: ["%(root)s/tree"]}
+---
+apiVersion: snapctl.io/v1
+kind: Policy
+metadata: {name: days}
+spec: {retention: {keep-last: 1}}
+---
+apiVersion: snapctl.io/v1
+kind: Policy
+metadata: {name: years}
+spec: {retention: {keep-last: 30}}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: nightly}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [etc]}
+  repository: main
+  policy: days
+  replicateTo: [archive]
+  retries: 0
+"""
+
+
+def begin(world):
+    world.env.pop("SNAPCTL_TEST_RUN")
+    os.mkdir(world.path("keys"), 0o700)
+    os.mkdir(world.path("tree"))
+    with open(world.path("tree/a"), "w") as f:
+        f.write("a")
+    world.key = ("--key-file", world.path("keys/main.key"))
+    world.run("repo", "init", world.path("here"), *world.key)
+    world.run("region", "add", "archive", world.path("archive"), "--repo",
+              world.path("here"), *world.key)
+    world.start()
+    world.apply(PLAN % {"root": world.root})
+
+
+def run_once(world, state="succeeded"):
+    run = world.json("run", "start", "nightly")["id"]
+
+    def ended():
+        row = world.json("run", "show", str(run))
+        return row if row["state"] not in ("queued", "running") else None
+    done = wait_for("the run", ended)
+    check(done["state"] == state, done)
+    return done["snapshot"][0]
+
+
+def next_day(world):
+    """The clock is set, and that is confirmed once the daemon saw it."""
+    def confirmed():
+        with open(world.path("log"), encoding="utf-8") as log:
+            return log.read().count("the clock was confirmed")
+    before = confirmed()
+    world.set_clock(world.shift + DAY)
+    wait_for("the alarm", lambda: any("clock jumped" in p["message"] for p in
+                                      world.json("status")["problems"]))
+    world.run("clock", "confirm")
+    wait_for("the confirmation", lambda: confirmed() > before)
+
+
+def live(world, place):
+    return {s["id"] for s in world.json(
+        "snapshot", "list", "--repo", world.path(place), *world.key)}
+
+
+def at(world, here, archive):
+    """What is in each, as sets of numbers: the nth that was taken."""
+    for place, wanted in ("here", here), ("archive", archive):
+        got = {world.taken.index(s) + 1 for s in live(world, place)}
+        check(got == wanted, (place, got, wanted))
+
+
+def take(world, state="succeeded"):
+    world.taken.append(run_once(world, state))
+
+
+def away(world, is_away):
+    names = world.path("archive"), world.path("archive.away")
+    os.rename(*(names if is_away else reversed(names)))
+
+
+def row_of(world, snapshot, region):
+    row, = [r for r in world.json("report", "retention")
+            if r["snapshot"] == snapshot and region in r["regions"]]
+    return row
+
+
+def a_warm_primary_and_an_archive(world):
+    begin(world)
+    world.taken = []
+    for _ in range(3):
+        take(world)
+    at(world, {3}, {1, 2, 3})
+    row = row_of(world, world.taken[0], "archive")
+    check(row["state"] == "kept" and row["policy"] == "years" and
+          "keep-last 3" in row["reasons"], row)
+    regions = {r["region"]: r["policy"] for r in world.json(
+        "region", "status", "--repo", "main")}
+    check(regions == {"here": None, "archive": "years"}, regions)
+
+    # Away: what it would keep stays until it has it, and that is told.
+    away(world, True)
+    next_day(world)
+    for _ in range(2):
+        take(world, "partial")
+    check(live(world, "here") == set(world.taken[3:]), live(world, "here"))
+    row = row_of(world, world.taken[3], "here")
+    check(row["state"] == "waits-for-region" and
+          row["reasons"] == ["waits-for-region archive"], row)
+    told = [p["message"] for p in world.json("status")["problems"]]
+    check(any("waits-for-region: 1 snapshot in region here" in m
+              for m in told), told)
+    # A person deletes what the primary let go of long ago.
+    world.run("snapshot", "delete", world.taken[0], "--repo", "main")
+    away(world, False)
+    next_day(world)
+    take(world)
+    at(world, {6}, {2, 3, 4, 5, 6})
+    world.run("snapshot", "delete", world.taken[0], "--repo", "main")
+
+    # What the primary's collector took is deleted where it still is.
+    gone, = glob.glob(world.path(f"here/snapshots/{world.taken[1]}-*"))
+    os.unlink(gone)
+    world.run("snapshot", "delete", world.taken[1], "--repo", "main")
+    at(world, {6}, {3, 4, 5, 6})
+
+    # Each heals from the other what it lost, and nothing that it let go.
+    lost, = glob.glob(world.path(f"archive/snapshots/{world.taken[5]}-*"))
+    os.unlink(lost)
+    world.run("region", "heal", "archive", "--repo", "main")
+    world.run("region", "heal", "here", "--repo", "main")
+    at(world, {6}, {3, 4, 5, 6})
+
+    # With more than the other, as its primary, it brings nothing back.
+    world.run("region", "promote", "archive", "--repo", "main")
+    at(world, {6}, {3, 4, 5, 6})
+    take(world)
+    # The day's budget is used up here.
+    at(world, {6, 7}, {3, 4, 5, 6, 7})
+
+    # A change of its rules waits there, and nowhere else.
+    world.apply("""\
+apiVersion: snapctl.io/v1
+kind: Policy
+metadata: {name: years}
+spec: {retention: {keep-last: 2}}
+""")
+    take(world)
+    at(world, {6, 7, 8}, {3, 4, 5, 6, 7, 8})
+    waiting, = world.json("policy", "pending")
+    check(waiting["region"] == "archive" and waiting["policy"] == "years" and
+          waiting["snapshots"] == sorted(world.taken[2:6]), waiting)
+    for place, is_listed in ("archive", True), ("here", False):
+        row = row_of(world, world.taken[5], place)
+        check(any("a shortening waits" in r for r in row["reasons"]) ==
+              is_listed, row)
+
+    # All of it was decided by rules, and can be decided again.
+    rows = [r for when in (1, -DAY, -2 * DAY)
+            for r in world.json("report", "retention", "--as-of",
+                                moment(world, when))]
+    check(rows and all(r["replayed"] == "same" for r in rows), rows)
+    check({"keep", "delete", "waits-for-region", "waiting"} <=
+          {r["decision"] for r in rows}, rows)
+    # A policy that a region keeps by is needed.
+    world.run("delete", "policy", "years", status=1)
+    world.stop()
+
+
+def moment(world, seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(
+        time.time() + world.shift + seconds))
+
+
+snap.tell(a_warm_primary_and_an_archive)

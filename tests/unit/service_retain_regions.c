@@ -1,0 +1,599 @@
+/*
+ * Regions that keep by policies of their own: the steps "replicate" and
+ * "retain", on two small real regions, without a daemon.
+ */
+#include <stdarg.h>
+
+#include "storage/replicate.h"
+#include "storage/repository/deletion.h"
+#include "tests/support/check_main.h"
+#include "tests/support/run_frame.h"
+
+enum { DAY = 86400 };
+#define START 1700000000
+
+static int64_t today;
+
+static void night(struct run_frame *t)
+{
+	int64_t id;
+
+	today += DAY;
+	run_clock(t, today);
+	id = run_attempt(t, 0);
+	(void)run_do(t, id);
+	(void)end_run(&t->f, id, CATALOG_RUN_SUCCEEDED, clock_now().sec,
+		      CATALOG_SUCCEEDED);
+}
+
+static void nights(struct run_frame *t, int n)
+{
+	for (int i = 0; i < n; i++)
+		night(t);
+}
+
+/* How many rows there are, of a query that begins so. */
+static int64_t rows(struct run_frame *t, const char *fmt, ...)
+	PRINTF_LIKE(2, 3);
+static int64_t rows(struct run_frame *t, const char *fmt, ...)
+{
+	char rest[1000];
+	char sql[1100];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(rest, sizeof(rest), fmt, ap);
+	va_end(ap);
+	(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", rest);
+	return frame_count(&t->f, sql);
+}
+
+/* Decided of that region in the last run, about so many. */
+static int64_t decided(struct run_frame *t, const char *region,
+		       const char *outcome)
+{
+	return rows(t,
+		    "decisions WHERE ended IS NULL AND region = '%s' AND "
+		    "outcome = '%s'",
+		    region, outcome);
+}
+
+static void settle(struct run_frame *t, const char *name)
+{
+	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	CLEANUP(store_close) struct store *from = NULL;
+	CLEANUP(store_close) struct store *to = NULL;
+
+	ok(&t->f, keyring_credential_key_file(run_path(t, "keys/main.key"),
+					      &key, &t->f.e));
+	ok(&t->f, store_open(run_path(t, "a"), false, &from, &t->f.e));
+	ok(&t->f, store_open(run_path(t, name), true, &to, &t->f.e));
+	ok(&t->f, replicate_settle(from, to, key, &t->f.e));
+}
+
+/* Region a, the primary, and another one below folder b; with these policies,
+ * or none. */
+static void declare(struct run_frame *t, const char *a, const char *other,
+		    const char *b)
+{
+	char spec[4 * SCRATCH_PATH], of_a[100] = "", of_b[100] = "";
+
+	if (a)
+		(void)snprintf(of_a, sizeof(of_a), ",\"policy\":\"%s\"", a);
+	if (b)
+		(void)snprintf(of_b, sizeof(of_b), ",\"policy\":\"%s\"", b);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"%s},"
+		       "{\"name\":\"%s\",\"url\":\"file://%s\"%s}]}",
+		       run_path(t, "a"), of_a, other, run_path(t, "b"), of_b);
+	run_apply(t, "Repository", "main", NULL, spec);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		       "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		       "\"gold\",\"replicateTo\":[\"%s\"]}",
+		       other);
+	run_apply(t, "Schedule", "nightly", NULL, spec);
+}
+
+static void policy(struct run_frame *t, const char *name, const char *rules)
+{
+	char spec[300];
+
+	(void)snprintf(spec, sizeof(spec), "{\"retention\":{%s}}", rules);
+	run_apply(t, "Policy", name, NULL, spec);
+}
+
+/* gold and years keep so many; b keeps by years, if it has any policy. */
+static void begin(struct run_frame *t, int gold, int years, bool apart)
+{
+	char rules[64];
+
+	today = START;
+	run_open(t);
+	(void)snprintf(rules, sizeof(rules), "\"keep-last\":%d", gold);
+	policy(t, "gold", rules);
+	(void)snprintf(rules, sizeof(rules), "\"keep-last\":%d", years);
+	policy(t, "years", rules);
+	settle(t, "b");
+	declare(t, NULL, "b", apart ? "years" : NULL);
+}
+
+static void away(const struct run_frame *t, bool is)
+{
+	ck_assert_int_eq(rename(run_path(t, is ? "b" : "gone"),
+				run_path(t, is ? "gone" : "b")),
+			 0);
+}
+
+static int live(struct run_frame *t, const char *region)
+{
+	return run_counts(t, region).live;
+}
+
+static int count_tombstone(void *arg, const struct store_entry *entry UNUSED,
+			   struct err *e UNUSED)
+{
+	++*(int *)arg;
+	return 0;
+}
+
+static int tombstones(struct run_frame *t, const char *region)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	int n = 0;
+
+	ok(&t->f, store_list(repository_store(r), "tombstones/",
+			     count_tombstone, &n, &t->f.e));
+	return n;
+}
+
+/* ---- Keeping ------------------------------------------------------------ */
+
+START_TEST(each_keeps_by_its_own)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 4, true);
+	nights(&t, 6);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	ck_assert_int_eq(live(&t, "b"), 4);
+	/* What either let go is its own matter: no tombstone was copied. */
+	ck_assert_int_eq(tombstones(&t, "a"), 4);
+	ck_assert_int_eq(tombstones(&t, "b"), 2);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_us IS NULL"), 4);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_reason = "
+				  "'policy years'"),
+			 2);
+	ck_assert_int_eq(rows(&t, "evaluations WHERE policy = 'years' AND "
+				  "region = 'b'"),
+			 6);
+	ck_assert_int_eq(rows(&t, "evaluations WHERE policy = 'gold' AND "
+				  "region = 'a'"),
+			 6);
+	ck_assert_int_eq(rows(&t, "shortenings"), 0);
+	ck_assert_int_eq(rows(&t, "run_steps WHERE state NOT IN ('succeeded',"
+				  "'skipped')"),
+			 0);
+}
+END_TEST
+
+START_TEST(without_a_policy_of_its_own_the_primary_decides)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 4, false);
+	nights(&t, 4);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	/* Each judged itself, and the primary's came along. */
+	nights(&t, 1);
+	ck_assert_int_ge(tombstones(&t, "b"), 3);
+	ck_assert_int_eq(rows(&t, "evaluations WHERE policy <> 'gold'"), 0);
+}
+END_TEST
+
+/* The primary keeps days by a policy of its own, the archive by the
+ * schedule's. */
+START_TEST(the_primary_may_be_the_one_that_keeps_less)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 2, false);
+	declare(&t, "years", "b", NULL);
+	nights(&t, 5);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	ck_assert_int_eq(live(&t, "b"), 5);
+	ck_assert_int_eq(tombstones(&t, "b"), 0);
+}
+END_TEST
+
+START_TEST(a_person_deletes_in_all)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct deletion d = { .grace_ms = DELETION_GRACE_MS,
+			      .by = "ann@box",
+			      .reason = "" };
+
+	begin(&t, 9, 9, true);
+	nights(&t, 3);
+	d.now = clock_now();
+	manifest_init(&s.manifest);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "a");
+
+		ok(&t.f,
+		   repository_find(r, "latest", NULL, false, &s, NULL, &t.f.e));
+		ok(&t.f, deletion_delete(r, &s, &d, &t.f.e));
+	}
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "a"), 3);
+	ck_assert_int_eq(live(&t, "b"), 3);
+	ck_assert_int_eq(tombstones(&t, "b"), 1);
+}
+END_TEST
+
+/* The schedule's floor is a promise about copies, wherever they are. */
+START_TEST(the_floors_of_schedules_hold_too)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 1, true);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":9},\"floor\":{\"snapshots\":3,"
+		  "\"verifiedWithin\":\"30d\",\"regions\":2}}");
+	nights(&t, 5);
+	ck_assert_int_eq(live(&t, "a"), 5);
+	ck_assert_int_ge(live(&t, "b"), 3);
+	ck_assert_int_eq(decided(&t, "b", "keep"), 1);
+	ck_assert_int_eq(decided(&t, "b", "floor-blocked"), 2);
+}
+END_TEST
+
+/* ---- Copying ------------------------------------------------------------ */
+
+/* Four nights in region a alone, which is then copied to the warm b. */
+static void begin_alone(struct run_frame *t)
+{
+	begin(t, 9, 2, true);
+	run_apply(t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\"}");
+	nights(t, 4);
+	declare(t, NULL, "b", "years");
+	nights(t, 1);
+}
+
+START_TEST(a_region_gets_what_it_keeps)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin_alone(&t);
+	ck_assert_int_eq(live(&t, "a"), 5);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	ck_assert_int_eq(tombstones(&t, "b"), 0);
+	ck_assert_int_eq(rows(&t, "run_steps WHERE step = 'replicate' AND "
+				  "region = 'b' AND details LIKE "
+				  "'%%\"copied\":2,%%\"missing\":0,%%'"),
+			 1);
+	ck_assert_int_eq(rows(&t, "decisions WHERE region = 'b' AND outcome <> "
+				  "'keep'"),
+			 0);
+}
+END_TEST
+
+/* It was made the primary, and the old one copies what that has missed. */
+START_TEST(a_warm_region_stays_so_when_it_is_promoted)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char spec[4 * SCRATCH_PATH];
+
+	begin_alone(&t);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\",\"primary\":"
+		       "true,\"policy\":\"years\"}]}",
+		       run_path(&t, "a"), run_path(&t, "b"));
+	run_apply(&t, "Repository", "main", NULL, spec);
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"a\"]}");
+	nights(&t, 2);
+	ck_assert_int_eq(live(&t, "a"), 7);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	ck_assert_int_eq(tombstones(&t, "b"), 2);
+}
+END_TEST
+
+/* ---- Waiting ------------------------------------------------------------ */
+
+START_TEST(what_an_archive_would_keep_waits_for_it)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	/* The archive has the first two, and the rules keep the last two. */
+	ck_assert_int_eq(live(&t, "a"), 4);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 2);
+	ck_assert_int_eq(rows(&t, "decisions WHERE ended IS NULL AND reasons = "
+				  "'[{\"rule\":\"waits-for-region\","
+				  "\"bucket\":\"b\"}]'"),
+			 2);
+	ck_assert_int_eq(rows(&t, "run_steps WHERE step = 'retain' AND state "
+				  "= 'partial' AND details LIKE "
+				  "'%%\"waits-for-region\":2%%'"),
+			 1);
+	away(&t, false);
+	nights(&t, 1);
+	/* It has all now, and they go, two a day. */
+	ck_assert_int_eq(live(&t, "b"), 7);
+	ck_assert_int_eq(live(&t, "a"), 3);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	ck_assert_int_eq(live(&t, "b"), 8);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 0);
+}
+END_TEST
+
+/* Nothing is kept back that the region would let go at once. */
+START_TEST(what_a_warm_region_would_let_go_waits_for_nobody)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 3, 1, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	ck_assert_int_eq(live(&t, "a"), 3);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 0);
+	away(&t, false);
+}
+END_TEST
+
+/* Region c as well, an archive, beside the warm b; a keeps all. */
+static void declare_three(struct run_frame *t, bool failover)
+{
+	char spec[6 * SCRATCH_PATH];
+
+	policy(t, "few", "\"keep-last\":1");
+	settle(t, "c");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"failover\":%s,\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\",\"policy\":"
+		       "\"few\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\",\"policy\":"
+		       "\"years\"}]}",
+		       failover ? "true" : "false", run_path(t, "a"),
+		       run_path(t, "b"), run_path(t, "c"));
+	run_apply(t, "Repository", "main", NULL, spec);
+	run_apply(t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"b\",\"c\"]}");
+}
+
+/* What the primary has it gives to the archive once that is back. */
+START_TEST(where_the_primary_has_it_nobody_else_waits)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 9, true);
+	declare_three(&t, false);
+	nights(&t, 2);
+	ck_assert_int_eq(rename(run_path(&t, "c"), run_path(&t, "gone")), 0);
+	nights(&t, 3);
+	ck_assert_int_eq(live(&t, "a"), 5);
+	ck_assert_int_eq(live(&t, "b"), 1);
+	ck_assert_int_eq(decided(&t, "b", "waits-for-region"), 0);
+}
+END_TEST
+
+/* Runs wrote to the warm one, which is the only one that has it. */
+START_TEST(what_the_primary_missed_waits_for_it)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 9, true);
+	declare_three(&t, true);
+	nights(&t, 2);
+	ck_assert_int_eq(rename(run_path(&t, "a"), run_path(&t, "gone")), 0);
+	nights(&t, 3);
+	/* Two of the three, and the newest by its own rules. */
+	ck_assert_int_eq(live(&t, "b"), 3);
+	ck_assert_int_eq(decided(&t, "b", "waits-for-region"), 2);
+	ck_assert_int_eq(rename(run_path(&t, "gone"), run_path(&t, "a")), 0);
+	nights(&t, 2);
+	ck_assert_int_eq(live(&t, "a"), 7);
+	ck_assert_int_eq(live(&t, "b"), 1);
+	ck_assert_int_eq(live(&t, "c"), 7);
+}
+END_TEST
+
+/* Nobody copies there: nothing waits for it. */
+START_TEST(a_region_that_no_schedule_copies_to_is_not_waited_for)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\"}");
+	nights(&t, 4);
+	ck_assert_int_eq(live(&t, "a"), 2);
+}
+END_TEST
+
+/* ---- Changes ------------------------------------------------------------ */
+
+/* So many are listed, in that scope, and nothing is gone. */
+static void expect_shown(struct run_frame *t, const char *scope, int listed,
+			 int in_a, int in_b)
+{
+	ck_assert_int_eq(
+		rows(t,
+		     "shortening_snapshots n JOIN shortenings s ON s.id = "
+		     "n.shortening WHERE s.state = 'waiting' AND "
+		     "s.region = '%s'",
+		     scope),
+		listed);
+	ck_assert_int_eq(rows(t, "shortenings WHERE region <> '%s'", scope), 0);
+	ck_assert_int_eq(live(t, "a"), in_a);
+	ck_assert_int_eq(live(t, "b"), in_b);
+}
+
+START_TEST(a_change_of_its_policy_waits_there)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 5);
+	policy(&t, "years", "\"keep-last\":3");
+	nights(&t, 1);
+	/* The others are its newest three; the primary goes on as it did. */
+	expect_shown(&t, "b", 3, 2, 6);
+	ck_assert_int_eq(rows(&t, "shortenings WHERE policy = 'years' AND "
+				  "cause LIKE 'policy years version %%'"),
+			 1);
+	nights(&t, 5);
+	ck_assert_int_ge(live(&t, "b"), 9);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	nights(&t, 10);
+	ck_assert_int_eq(live(&t, "b"), 3);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	ck_assert_int_eq(rows(&t, "shortenings WHERE state = 'waiting'"), 0);
+}
+END_TEST
+
+/* What waits there has nothing to do with the primary's own, */
+START_TEST(a_change_of_the_schedules_policy_waits_in_the_others)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 5, 9, true);
+	nights(&t, 5);
+	policy(&t, "gold", "\"keep-last\":2");
+	nights(&t, 1);
+	expect_shown(&t, "", 3, 5, 6);
+}
+END_TEST
+
+START_TEST(a_policy_that_a_region_gets_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 5, 2, false);
+	nights(&t, 4);
+	declare(&t, NULL, "b", "years");
+	nights(&t, 1);
+	expect_shown(&t, "b", 3, 5, 5);
+}
+END_TEST
+
+START_TEST(a_policy_that_a_region_loses_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 5);
+	declare(&t, NULL, "b", NULL);
+	nights(&t, 1);
+	/* The primary let go of those before. */
+	expect_shown(&t, "", 4, 2, 6);
+	/* Not yet, and the primary's own deletions do not follow later. */
+	nights(&t, 5);
+	ck_assert_int_ge(live(&t, "b"), 6);
+}
+END_TEST
+
+/* By another name it is judged for the first time. */
+START_TEST(a_region_that_gets_another_name_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 5);
+	declare(&t, NULL, "vault", NULL);
+	nights(&t, 1);
+	expect_shown(&t, "", 4, 2, 6);
+}
+END_TEST
+
+/* A list of a policy that the region has no more is done. */
+START_TEST(a_list_of_a_policy_that_is_gone_is_closed)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 5, 9, true);
+	nights(&t, 4);
+	policy(&t, "years", "\"keep-last\":2");
+	nights(&t, 1);
+	expect_shown(&t, "b", 3, 5, 5);
+	declare(&t, NULL, "b", NULL);
+	nights(&t, 1);
+	ck_assert_int_eq(rows(&t, "shortenings WHERE state = 'waiting' AND "
+				  "region = 'b'"),
+			 0);
+	ck_assert_int_eq(live(&t, "b"), 6);
+}
+END_TEST
+
+/*
+ * What was listed for one region and kept on in another has not been shown
+ * there: a later change there waits as well.
+ */
+START_TEST(what_was_shown_for_one_region_was_not_for_another)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 5, 30, true);
+	nights(&t, 5);
+	policy(&t, "gold", "\"keep-last\":2");
+	nights(&t, 8);
+	policy(&t, "years", "\"keep-last\":2");
+	nights(&t, 1);
+	ck_assert_int_ge(decided(&t, "b", "waiting"), 7);
+	nights(&t, 5);
+	ck_assert_int_eq(rows(&t, "decisions WHERE region = 'b' AND outcome = "
+				  "'delete' AND snapshot IN (SELECT n.snapshot "
+				  "FROM shortening_snapshots n)"),
+			 0);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_add_test(tc, each_keeps_by_its_own);
+	tcase_add_test(tc, without_a_policy_of_its_own_the_primary_decides);
+	tcase_add_test(tc, the_primary_may_be_the_one_that_keeps_less);
+	tcase_add_test(tc, a_person_deletes_in_all);
+	tcase_add_test(tc, the_floors_of_schedules_hold_too);
+	tcase_add_test(tc, a_region_gets_what_it_keeps);
+	tcase_add_test(tc, a_warm_region_stays_so_when_it_is_promoted);
+	tcase_add_test(tc, what_an_archive_would_keep_waits_for_it);
+	tcase_add_test(tc, what_a_warm_region_would_let_go_waits_for_nobody);
+	tcase_add_test(tc, where_the_primary_has_it_nobody_else_waits);
+	tcase_add_test(tc, what_the_primary_missed_waits_for_it);
+	tcase_add_test(tc,
+		       a_region_that_no_schedule_copies_to_is_not_waited_for);
+	tcase_add_test(tc, a_change_of_its_policy_waits_there);
+	tcase_add_test(tc,
+		       a_change_of_the_schedules_policy_waits_in_the_others);
+	tcase_add_test(tc, a_policy_that_a_region_gets_is_a_change);
+	tcase_add_test(tc, a_policy_that_a_region_loses_is_a_change);
+	tcase_add_test(tc, a_region_that_gets_another_name_is_a_change);
+	tcase_add_test(tc, a_list_of_a_policy_that_is_gone_is_closed);
+	tcase_add_test(tc, what_was_shown_for_one_region_was_not_for_another);
+}
+
+CHECK_MAIN("service/retain_regions", cases)
