@@ -350,7 +350,7 @@ struct store_question {
 };
 struct store_asked *store_ask(struct store *s, const struct store_question *v,
 			      size_t n) NONNULL(1);
-void store_ask_done(struct store_asked *asked);
+void store_ask_done(struct store_asked *x);
 
 /*
  * When *stop becomes true (a signal's handler may set it), stores that wait for
