@@ -787,7 +787,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, nothing_goes_while_nothing_is_deleted);
 	tcase_add_test(tc, an_empty_repository_has_no_garbage);

@@ -833,7 +833,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 600);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_damaged_manifest_stops_it_until_it_is_given_up);
 	tcase_add_test(tc, a_damaged_index_stops_it_until_it_is_repaired);

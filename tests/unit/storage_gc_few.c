@@ -319,7 +319,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, mostly_dead_packs_are_rewritten);
 	tcase_add_test(tc, a_pack_of_which_more_than_half_is_dead_is_rewritten);

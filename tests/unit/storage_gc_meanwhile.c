@@ -636,7 +636,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 600);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, what_is_named_meanwhile_does_not_stop_it);
 	tcase_add_test(tc, an_index_of_other_chunks_ends_a_survey);

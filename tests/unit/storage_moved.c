@@ -297,7 +297,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_restore_that_stood_still_is_no_judge);
 	tcase_add_test(tc, a_restore_is_left_what_it_needs);

@@ -110,7 +110,6 @@ static void tear_down(void)
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_base_that_counts_no_more_is_not_trusted);
 }
