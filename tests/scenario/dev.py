@@ -183,9 +183,9 @@ def who_ends_it_leaves_nothing(world):
         os.unlink(begun)
         p.send_signal(number)
         try:
-            check(p.wait(timeout=60) == 128 + number, p.returncode)
+            check(p.wait(timeout=LIMIT) == 128 + number, p.returncode)
             for pid in told[:2]:
-                wait_for("its end", lambda: not is_alive(pid), 60)
+                wait_for("its end", lambda: not is_alive(pid))
         finally:
             p.kill()
             for pid in filter(is_alive, told[:2]):

@@ -24,7 +24,7 @@ static void meet(void)
 	struct timespec until;
 
 	ck_assert_int_eq(clock_gettime(CLOCK_REALTIME, &until), 0);
-	until.tv_sec += 60;
+	until.tv_sec += 300;
 	(void)pthread_mutex_lock(&meeting.lock);
 	meeting.there++;
 	(void)pthread_cond_broadcast(&meeting.met);
