@@ -421,37 +421,49 @@ def sessions(s3):
             o["key"].startswith(("r1/sessions/", "r1/pins/"))]
 
 
+def interrupt(child):
+    """Ctrl-C, which it has heard of afterwards, unless it has ended."""
+    child.send_signal(signal.SIGINT)
+
+    def heard():
+        with open(f"/proc/{child.pid}/status") as f:
+            waiting = next(line.split()[1] for line in f
+                           if line.startswith("ShdPnd"))
+        return not int(waiting, 16) & 1 << signal.SIGINT - 1
+    wait_for("it to hear of the signal", heard)
+
+
 def interrupted(world):
     """Ctrl-C of a writer and of a reader: no trace, and nothing sent twice."""
     with FakeServer(buckets=["backup"]) as s3:
         begin(world, s3.url("backup", "r1"), s3, big=200 * MIB)
-        # A pack arrives; what comes after it takes its time, and there is
-        # more to read than waits to be sent.
-        s3.fault("hang", "UploadPart", after=4, next=1000, seconds=0.7)
+        # A pack arrives; what comes after it does not until Ctrl-C was heard,
+        # and there is more to read than waits to be sent.
+        s3.fault("hold", "CompleteMultipartUpload", after=1, next=1000)
         writer = spawn(world, "--json", "snapshot", "create", world.tree)
         wait_for("a pack to arrive", lambda: writer.poll() is not None or
                  s3.control("list", prefix="r1/data/"))
-        writer.send_signal(signal.SIGINT)
+        interrupt(writer)
+        s3.control("clear")
         out, err = writer.communicate(timeout=LIMIT)
         check(writer.returncode == 130, (writer.returncode, out, err))
         check(sessions(s3) == [] and s3.control("uploads") == [],
               (sessions(s3), s3.control("uploads")))
         check(world.json("snapshot", "list") == [], "a snapshot")
-        s3.control("clear")
         again = create(world)
         check(again["bytes_new"] < 190 * MIB, again)
-        s3.fault("hang", "GetObject GET backup/r1/data/", after=1,
-                 next=1000, seconds=0.7)
+        s3.fault("hold", "GetObject GET backup/r1/data/", after=1,
+                 next=1000)
         reader = spawn(world, "--json", "restore", again["snapshot"], "--to",
                        world.path("out"))
         wait_for("a pin", lambda: reader.poll() is not None or sessions(s3))
         wait_for("data", lambda: reader.poll() is not None or
                  s3.control("faults")[0]["struck"] > 0)
-        reader.send_signal(signal.SIGINT)
+        interrupt(reader)
+        s3.control("clear")
         out, err = reader.communicate(timeout=LIMIT)
         check(reader.returncode == 130, (reader.returncode, out, err))
         check(sessions(s3) == [], sessions(s3))
-        s3.control("clear")
         world.run("restore", again["snapshot"], "--to", world.path("out"))
         world.run("repo", "check", "--read-data")
 
