@@ -11,6 +11,7 @@ so that it ends whatever happens.
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -19,7 +20,7 @@ import sys
 import tempfile
 from urllib.parse import quote
 
-from snap import LIMIT, check
+from snap import LIMIT, Failed, check
 
 SUPPORT = os.path.join(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))), "support")
@@ -220,9 +221,17 @@ def ceph_is_there():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """None of those that clients have: one of the other tests' could take it
+    before who is told of it does."""
+    for _ in range(100):
+        port = random.randrange(10000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise Failed("there is no free port")
 
 
 class Ceph(S3):

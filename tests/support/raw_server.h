@@ -54,8 +54,8 @@ static inline void *raw_accept(void *arg)
 	return NULL;
 }
 
-/* A socket that listens, with room for so many who wait. */
-static inline int raw_listen(int backlog, int *ret_port)
+/* A socket that has a port to itself, at which nobody listens. */
+static inline int raw_bind(int *ret_port)
 {
 	struct sockaddr_in at = {
 		.sin_family = AF_INET,
@@ -67,10 +67,18 @@ static inline int raw_listen(int backlog, int *ret_port)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(
 		bind(fd, (const struct sockaddr *)(const void *)&at, n), 0);
-	ck_assert_int_eq(listen(fd, backlog), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)(void *)&at, &n),
 			 0);
 	*ret_port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* One that listens, with room for so many who wait. */
+static inline int raw_listen(int backlog, int *ret_port)
+{
+	const int fd = raw_bind(ret_port);
+
+	ck_assert_int_eq(listen(fd, backlog), 0);
 	return fd;
 }
 

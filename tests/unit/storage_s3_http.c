@@ -128,8 +128,7 @@ START_TEST(who_cannot_be_reached_is_not_waited_for)
 	int closed;
 
 	set_up(serve_slowly);
-	closed = raw_listen(1, &port);
-	(void)close(closed);
+	closed = raw_bind(&port);
 	ask_init(&a[0], "GET", port);
 	full = raw_listen(0, &port);
 	to.sin_port = htons((uint16_t)port);
@@ -156,6 +155,7 @@ START_TEST(who_cannot_be_reached_is_not_waited_for)
 	for (unsigned int i = 0; i < 4; i++)
 		(void)close(filling[i]);
 	(void)close(full);
+	(void)close(closed);
 	tear_down(serve_slowly);
 }
 END_TEST
