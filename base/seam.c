@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -443,6 +445,16 @@ int seam_removexattr(int fd, const char *path, const char *name)
 		return -1;
 	return done(fd >= 0 ? fremovexattr(fd, name) : lremovexattr(path, name),
 		    NULL);
+}
+
+int seam_set_flags(int fd, unsigned int flags)
+{
+	/* Declared with a long, and read as an int. */
+	const int value[2] = { (int)flags, 0 };
+
+	if (!enter(SEAM_META, ""))
+		return -1;
+	return done(ioctl(fd, FS_IOC_SETFLAGS, value), NULL);
 }
 
 int seam_announce(enum seam_call call, const char *path)

@@ -29,7 +29,7 @@ enum seam_call {
 	SEAM_UNLINK,
 	SEAM_MKDIR,
 	SEAM_TRUNCATE,
-	SEAM_META, /* owner, mode, times, xattrs */
+	SEAM_META, /* owner, mode, times, xattrs, flags */
 	SEAM_SEND, /* a request that changes a remote store */
 	SEAM_COUNT
 };
@@ -128,6 +128,8 @@ int seam_removexattr(int fd, const char *path, const char *name) NONNULL(3)
 	MUST_CHECK;
 int seam_setxattr(int fd, const char *path, const char *name, const void *value,
 		  size_t n) NONNULL(3) MUST_CHECK;
+/* FS_IOC_SETFLAGS: immutable, append-only and the like. */
+int seam_set_flags(int fd, unsigned int flags) MUST_CHECK;
 /*
  * Announce what a library is about to do with a file; 0 or -1 with errno.  The
  * caller then has it done, or reports the failure.

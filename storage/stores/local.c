@@ -235,12 +235,9 @@ static unsigned int local_features(const struct store *s)
 	return STORE_LOCAL | (l->read_only ? STORE_READ_ONLY : 0U);
 }
 
-/*
- * Open an object for reading: 1, or 0 when there is none.  O_NONBLOCK, so
- * that a pipe somebody left there cannot make us wait.
- */
-static int open_object(const struct local *l, const char *name, int *ret_fd,
-		       struct stat *ret_st, struct err *e)
+/* O_NONBLOCK, so that a pipe somebody left there cannot make us wait. */
+int local_open_object(const struct local *l, const char *name, int *ret_fd,
+		      struct stat *ret_st, struct err *e)
 {
 	CLEANUP(file_close) int dir = -1;
 	CLEANUP(file_close) int fd = -1;
@@ -271,7 +268,8 @@ static int local_read(struct store *s, const char *name, uint64_t offset,
 	for (int attempt = 0;; attempt++) {
 		CLEANUP(file_close) int fd = -1;
 		struct stat st;
-		const int r = open_object((struct local *)s, name, &fd, &st, e);
+		const int r = local_open_object((struct local *)s, name, &fd,
+						&st, e);
 		ssize_t got;
 
 		if (r <= 0)
@@ -291,7 +289,7 @@ static int local_size(struct store *s, const char *name, uint64_t *ret,
 {
 	CLEANUP(file_close) int fd = -1;
 	struct stat st;
-	const int r = open_object((struct local *)s, name, &fd, &st, e);
+	const int r = local_open_object((struct local *)s, name, &fd, &st, e);
 
 	if (r > 0)
 		*ret = (uint64_t)st.st_size;
@@ -308,7 +306,15 @@ static int local_remove(struct store *s, const char *name, struct err *e)
 		r = local_walk((struct local *)s, name, &dir, &base, e);
 	if (r <= 0)
 		return r;
-	if (seam_unlink(dir, base, 0) < 0 && errno != ENOENT)
+	r = seam_unlink(dir, base, 0);
+	if (r < 0 && errno == EPERM) {
+		if (local_release((struct local *)s, name, e) < 0)
+			return -1;
+		r = seam_unlink(dir, base, 0);
+		if (r < 0 && errno == EPERM)
+			return local_kept(e);
+	}
+	if (r < 0 && errno != ENOENT)
 		return local_sys(e, "");
 	/* Also when it was absent: whoever unlinked it may have died before
 	 * that was durable, and the caller is told that it is gone. */
@@ -349,4 +355,9 @@ const struct store_ops store_local_ops = {
 	.remove = local_remove,
 	.local_folder = local_folder,
 	.pure = local_pure,
+	.can_guard = local_can_guard,
+	.guard_upload = local_guard_upload,
+	.guard = local_guard,
+	.hold = local_hold,
+	.guarded = local_guarded,
 };

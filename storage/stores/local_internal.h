@@ -13,13 +13,14 @@
  * Objects are 0400 from their first byte (a descriptor keeps the right to
  * write with which it was created, so this costs no call): they never change,
  * and this keeps an editor or a shell's ">" from changing one by accident.
- * Folders are 0700.
+ * Folders are 0700.  local_guard.c says what guards objects.
  */
 #ifndef STORAGE_STORES_LOCAL_INTERNAL_H
 #define STORAGE_STORES_LOCAL_INTERNAL_H
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "storage/stores/store.h"
 
@@ -62,12 +63,44 @@ int local_walk(const struct local *l, const char *name, int *ret_fd,
 	       const char **ret_base, struct err *e) NONNULL(1, 2, 3, 4, 5)
 	MUST_CHECK;
 
+/*
+ * Open an object for reading: 1, or 0 when there is none.
+ */
+int local_open_object(const struct local *l, const char *name, int *ret_fd,
+		      struct stat *ret_st, struct err *e) NONNULL(1, 2, 3, 4, 5)
+	MUST_CHECK;
+
+/* ---- guards (local_guard.c) --------------------------------------------- */
+
+int local_can_guard(struct store *s, struct err *e);
+int local_guard(struct store *s, const char *name, struct instant until,
+		struct err *e);
+int local_hold(struct store *s, const char *name, bool held, struct err *e);
+int local_guarded(struct store *s, const char *name, struct store_guard *ret,
+		  struct err *e);
+/*
+ * After name could not be removed, or replaced, with EPERM: 1 when that may be
+ * tried again, as what guarded it is over; else ERR_DENIED with what does.
+ */
+int local_release(struct local *l, const char *name, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* It was no guard of its own: -1. */
+int local_kept(struct err *e) NONNULL(1);
+/* An upload's file is to be guarded; then that it has its name. */
+int local_guard_part(int fd, struct instant until, struct err *e) NONNULL(3)
+	MUST_CHECK;
+int local_guard_published(const struct local *l, const char *name, int fd,
+			  struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+
+/* ------------------------------------------------------------------------- */
+
 int local_begin(struct store *s, const char *name, uint64_t size,
 		unsigned int flags, struct store_upload **ret, struct err *e);
 int local_append(struct store_upload *upload, const void *bytes, size_t n,
 		 struct err *e);
 int local_commit(struct store_upload *upload, struct err *e);
 void local_abort(struct store_upload *upload);
+void local_guard_upload(struct store_upload *upload, struct instant until);
 
 int local_list(struct store *s, const char *prefix, store_visit *visit,
 	       void *arg, struct err *e);

@@ -13,6 +13,9 @@
  *   4. move it to its name, which fails when that is taken; or over it, for
  *      STORE_REPLACE;
  *   5. sync the folder of its name.
+ *
+ * What is to be guarded says until when before step 2, and is made immutable
+ * after step 4: a crash in between leaves it to the next guard.
  */
 #include <assert.h>
 #include <dirent.h>
@@ -24,6 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/seam.h"
 #include "base/secret.h"
@@ -57,6 +61,7 @@ struct local_upload {
 	int tmp;		   /* the folder of part */
 	int fd;			   /* -1 until part exists */
 	bool replace;
+	struct instant until; /* guarded from its beginning on; or 0 */
 	char part[PART_HEX + sizeof(PART_SUFFIX)];
 	uint64_t written; /* bytes given to the kernel */
 	uint64_t pushed;  /* of these, on their way to the disk */
@@ -400,7 +405,11 @@ static int give_name(const struct local_upload *u, int dir, const char *base,
 	assert(base);
 	r = seam_rename(u->tmp, u->part, dir, base,
 			u->replace ? 0 : RENAME_NOREPLACE);
-
+	if (r < 0 && u->replace && errno == EPERM) {
+		if (local_release(u->local, u->upload.name, e) < 0)
+			return -1;
+		r = seam_rename(u->tmp, u->part, dir, base, 0);
+	}
 	if (r < 0 && !u->replace &&
 	    (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP))
 		r = link_and_unlink(u, dir, base);
@@ -428,10 +437,15 @@ static int publish(struct local_upload *u, struct err *e)
 
 	if (write_out(u, u->buffer, u->used, e) < 0)
 		return -1;
+	if (u->until.sec && local_guard_part(u->fd, u->until, e) < 0)
+		return -1;
 	if (seam_fsync(u->fd) < 0)
 		return local_sys(e, "");
 	if (enter_folders(u->local, u->upload.name, &dir, &base, e) < 0 ||
 	    give_name(u, dir, base, e) < 0)
+		return -1;
+	if (u->until.sec &&
+	    local_guard_published(u->local, u->upload.name, u->fd, e) < 0)
 		return -1;
 	if (seam_sync_dir(dir) < 0)
 		return local_sys(e, "sync of its folder");
@@ -448,4 +462,11 @@ int local_commit(struct store_upload *upload, struct err *e)
 	}
 	upload_free(u);
 	return 0;
+}
+
+void local_guard_upload(struct store_upload *upload, struct instant until)
+{
+	/* What is over guards nothing. */
+	if (instant_compare(until, clock_now()) > 0)
+		((struct local_upload *)upload)->until = until;
 }

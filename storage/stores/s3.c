@@ -1,5 +1,5 @@
 /*
- * The store in a bucket: opening, reading, removing.
+ * The store in a bucket: opening, reading.
  *
  *	BUCKET/PREFIX/<name>	an object
  *
@@ -17,11 +17,15 @@
 #include "storage/stores/s3_credentials.h"
 #include "storage/stores/s3_internal.h"
 
+#define QUERY_MAX ((size_t)8 << 10)
+
 static void free_s3(struct s3 *s)
 {
 	s3_ahead_free(s->ahead);
 	s3_client_free(s->client);
+	s3_free_known(s);
 	(void)pthread_mutex_destroy(&s->lock);
+	(void)pthread_mutex_destroy(&s->asking);
 	free(s);
 }
 
@@ -68,13 +72,19 @@ int s3_is_of_object(const struct s3_call *call, struct err *e)
 
 /* ---- objects ------------------------------------------------------------ */
 
+static const char *right_to_read(const char *query)
+{
+	return query[0] ? "s3:GetObjectVersion" : "s3:GetObject";
+}
+
 /* The head alone, whose failures have no words. */
-static int ask_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
-		    struct err *e)
+static int ask_head(struct s3 *s, const char *name, const char *query,
+		    struct s3_http_reply *ret, struct err *e)
 {
 	struct s3_call call = { .method = "HEAD",
-				.right = "s3:GetObject",
-				.name = name };
+				.right = right_to_read(query),
+				.name = name,
+				.query = query };
 
 	if (s3_call(s->client, &call, e))
 		return -1;
@@ -84,6 +94,7 @@ static int ask_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
 		return s3_unexpected(&call, e);
 	if (s3_is_of_object(&call, e))
 		return -1;
+	s3_learn(s, &call);
 	*ret = call.reply;
 	ret->total = call.reply.length;
 	return 1;
@@ -95,19 +106,26 @@ static int ask_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
  * is asked for, which costs the same; the head alone is for what has none, and
  * for what is in an archive.
  */
-int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
-	    struct err *e)
+int s3_head_version(struct s3 *s, const char *name, const char *version,
+		    struct s3_http_reply *ret, struct err *e)
 {
+	CLEANUP(buf_done) struct buf query;
 	char first;
 	struct s3_call call = { .method = "GET",
-				.right = "s3:GetObject",
 				.name = name,
 				.headers = { "range: bytes=0-0" },
 				.n_headers = 1,
 				.room = &first,
 				.room_len = 1 };
-	const int r = s3_call(s->client, &call, e);
+	int r;
 
+	buf_init(&query, QUERY_MAX);
+	if (s3_add_version(&query, version, e))
+		return -1;
+	call.query = buf_str(&query);
+	call.right = right_to_read(call.query);
+	r = s3_call(s->client, &call, e);
+	s3_learn(s, &call);
 	if (r == 0 && call.verdict == S3_ABSENT)
 		return 0;
 	if (r == 0 && call.verdict == S3_DONE) {
@@ -121,9 +139,23 @@ int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
 	if ((r == 0 && call.verdict == S3_BEYOND) ||
 	    strcmp(call.error.code, "InvalidObjectState") == 0) {
 		err_clear(e);
-		return ask_head(s, name, ret, e);
+		return ask_head(s, name, buf_str(&query), ret, e);
 	}
 	return r ? -1 : s3_unexpected(&call, e);
+}
+
+int s3_head(struct s3 *s, const char *name, struct s3_http_reply *ret,
+	    struct err *e)
+{
+	s3_version version;
+	int r;
+
+	s3_turned(s, name, version);
+	r = s3_head_version(s, name, version, ret, e);
+	if (r || version[0])
+		return r;
+	r = s3_hidden(s, name, version, e);
+	return r > 0 ? s3_head_version(s, name, version, ret, e) : r;
 }
 
 static int s3_size(struct store *s, const char *name, uint64_t *ret,
@@ -170,29 +202,30 @@ static int check_range(const struct s3_call *call, uint64_t offset, size_t n,
 	return 0;
 }
 
-int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
-	     size_t *ret_got, struct err *e)
+static int fetch_version(struct s3 *x, const char *name, const char *version,
+			 uint64_t offset, void *out, size_t n, size_t *ret_got,
+			 struct err *e)
 {
-	struct s3 *x = arg;
-	struct s3_http_reply head;
+	CLEANUP(buf_done) struct buf query;
 	char range[64];
 	struct s3_call call = { .method = "GET",
-				.right = "s3:GetObject",
 				.name = name,
 				.headers = { range },
 				.n_headers = 1,
 				.room = out,
 				.room_len = n };
 
-	if (n == 0) {
-		*ret_got = 0;
-		return s3_head(x, name, &head, e);
-	}
+	buf_init(&query, QUERY_MAX);
+	if (s3_add_version(&query, version, e))
+		return -1;
+	call.query = buf_str(&query);
+	call.right = right_to_read(call.query);
 	(void)snprintf(range, sizeof(range), "range: bytes=%llu-%llu",
 		       (unsigned long long)offset,
 		       (unsigned long long)(offset + n - 1));
 	if (s3_call(x->client, &call, e))
 		return -1;
+	s3_learn(x, &call);
 	if (call.verdict == S3_ABSENT)
 		return 0;
 	*ret_got = 0;
@@ -204,6 +237,28 @@ int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
 		return -1;
 	*ret_got = call.reply.body_len;
 	return 1;
+}
+
+int s3_fetch(void *arg, const char *name, uint64_t offset, void *out, size_t n,
+	     size_t *ret_got, struct err *e)
+{
+	struct s3 *x = arg;
+	struct s3_http_reply head;
+	s3_version version;
+	int r;
+
+	if (n == 0) {
+		*ret_got = 0;
+		return s3_head(x, name, &head, e);
+	}
+	s3_turned(x, name, version);
+	r = fetch_version(x, name, version, offset, out, n, ret_got, e);
+	if (r || version[0])
+		return r;
+	r = s3_hidden(x, name, version, e);
+	return r <= 0 ? r
+		      : fetch_version(x, name, version, offset, out, n, ret_got,
+				      e);
 }
 
 static bool is_pack(const char *name)
@@ -224,23 +279,40 @@ static int s3_read(struct store *s, const char *name, uint64_t offset,
 			     ret_got, e);
 }
 
-static int s3_remove(struct store *s, const char *name, struct err *e)
+/* The newest version, which is the only one where none are kept. */
+static int remove_newest(struct s3 *x, const char *name, struct err *e)
 {
-	struct s3 *x = (struct s3 *)s;
 	struct s3_call call = { .method = "DELETE",
 				.right = "s3:DeleteObject",
 				.name = name };
 
-	const int r = s3_call(x->client, &call, e);
-
-	/* Not before: who reads meanwhile would have it kept. */
-	s3_ahead_forget(x->ahead, name);
-	s3_forget_fetched(x, name);
-	if (r)
+	if (s3_call(x->client, &call, e))
 		return -1;
+	s3_learn(x, &call);
 	if (call.verdict != S3_DONE && call.verdict != S3_ABSENT)
 		return s3_unexpected(&call, e);
 	return 0;
+}
+
+static int s3_remove(struct store *s, const char *name, struct err *e)
+{
+	struct s3 *x = (struct s3 *)s;
+	int keeps = s3_keeps_versions(x, e);
+	int r = keeps < 0 ? -1 : 0;
+
+	if (keeps == 0) {
+		r = remove_newest(x, name, e);
+		/* It was not known, and that only put a deletion on top. */
+		keeps = r == 0 ? s3_keeps_versions(x, e) : 0;
+	}
+	if (keeps > 0)
+		r = s3_remove_all(x, name, e);
+	/* Not before: who reads meanwhile would have it kept. */
+	s3_ahead_forget(x->ahead, name);
+	s3_forget_fetched(x, name);
+	if (r == 0)
+		s3_forget_known(x, name);
+	return r || keeps < 0 ? -1 : 0;
 }
 
 /* ---- opening ------------------------------------------------------------ */
@@ -260,6 +332,7 @@ static int s3_open(const char *url, bool create, struct store **ret,
 	if (!s)
 		return err_oom(e);
 	(void)pthread_mutex_init(&s->lock, NULL);
+	(void)pthread_mutex_init(&s->asking, NULL);
 	if (s3_client_new(&place, &s->client, e) ||
 	    s3_ahead_new(s3_fetch, s, &s->ahead, e) ||
 	    (create && s3_probe(s, &reply, e))) {
@@ -325,4 +398,10 @@ const struct store_ops store_s3_ops = {
 	.pure = s3_pure,
 	.now = s3_now,
 	.reads = s3_reads,
+	.can_guard = s3_can_guard,
+	.guard_upload = s3_guard_upload,
+	.guard = s3_guard,
+	.hold = s3_hold,
+	.guarded = s3_guarded,
+	.turn = s3_turn,
 };

@@ -27,6 +27,10 @@ static const struct meaning meanings[] = {
 	{ "NoSuchKey", 0, S3_ABSENT, ERR_NONE, "", NULL },
 	{ "NoSuchVersion", 0, S3_ABSENT, ERR_NONE, "", NULL },
 	{ "NoSuchUpload", 0, S3_ABSENT, ERR_NONE, "", NULL },
+	/* No lock of the bucket, none of the object. */
+	{ "ObjectLockConfigurationNotFoundError", 0, S3_ABSENT, ERR_NONE, "",
+	  NULL },
+	{ "NoSuchObjectLockConfiguration", 0, S3_ABSENT, ERR_NONE, "", NULL },
 	{ "PreconditionFailed", 0, S3_TAKEN, ERR_NONE, "", NULL },
 	{ "InvalidRange", 0, S3_BEYOND, ERR_NONE, "", NULL },
 	{ "NoSuchBucket", 0, S3_FAILED, ERR_NOT_FOUND,

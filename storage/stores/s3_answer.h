@@ -21,7 +21,7 @@
 
 enum s3_verdict {
 	S3_DONE = 1,
-	S3_ABSENT,   /* no such object, or upload */
+	S3_ABSENT,   /* no such object, version, upload, lock */
 	S3_TAKEN,    /* the condition that it be absent failed */
 	S3_BEYOND,   /* the range begins behind the object's end */
 	S3_AGAIN,    /* another try may succeed */

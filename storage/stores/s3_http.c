@@ -162,6 +162,8 @@ static void take_header(struct s3_http_reply *reply, const char *name,
 		  sizeof(reply->lock_mode) },
 		{ "x-amz-object-lock-retain-until-date", reply->lock_until,
 		  sizeof(reply->lock_until) },
+		{ "x-amz-object-lock-legal-hold", reply->lock_hold,
+		  sizeof(reply->lock_hold) },
 	};
 	int64_t seconds;
 
@@ -200,7 +202,7 @@ static void take_line(struct s3_http_reply *reply, const char *line, size_t n)
 {
 	const char *colon = memchr(line, ':', n);
 	char name[64];
-	char value[512];
+	char value[S3_VERSION_MAX + 1];
 	size_t at;
 
 	/* A status line begins a head: forget what one before it (of 100

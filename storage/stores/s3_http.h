@@ -26,6 +26,9 @@
 
 struct s3_http;
 
+/* Amazon's have 32 bytes; 1024 is its promise. */
+#define S3_VERSION_MAX 1024
+
 struct s3_http_options {
 	const char *ca; /* a PEM file in place of the system's; NULL or "" */
 };
@@ -60,13 +63,14 @@ struct s3_http_reply {
 	struct instant date;   /* Date */
 	int64_t retry_after_s; /* -1: none */
 	char etag[128];
-	char request_id[128];	  /* x-amz-request-id */
-	char region[64];	  /* x-amz-bucket-region */
-	char checksum_sha256[64]; /* x-amz-checksum-sha256 */
-	char upload_tag[64];	  /* x-amz-meta-snapctl-upload */
-	char version[128];	  /* x-amz-version-id */
-	char lock_mode[32];	  /* x-amz-object-lock-mode */
-	char lock_until[64];	  /* x-amz-object-lock-retain-until-date */
+	char request_id[128];		  /* x-amz-request-id */
+	char region[64];		  /* x-amz-bucket-region */
+	char checksum_sha256[64];	  /* x-amz-checksum-sha256 */
+	char upload_tag[64];		  /* x-amz-meta-snapctl-upload */
+	char version[S3_VERSION_MAX + 1]; /* x-amz-version-id */
+	char lock_mode[32];		  /* x-amz-object-lock-mode */
+	char lock_until[64]; /* x-amz-object-lock-retain-until-date */
+	char lock_hold[8];   /* x-amz-object-lock-legal-hold */
 };
 
 struct s3_exchange {

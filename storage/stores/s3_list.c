@@ -5,6 +5,10 @@
  * request after the other.  Who says so (store_list_reading()) has them fetched
  * by some threads a few names ahead, in memory until they are read; nothing
  * else changes.
+ *
+ * Where the bucket keeps versions these are listed, and an object is told of
+ * when one of them is no deletion.  The versions of a name may be spread over
+ * pages, so it is told of when the next name comes, or the end.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -283,6 +287,13 @@ struct listing {
 	bool foreign; /* visit those that are no objects, and no others */
 	struct s3_batch *batch; /* of a visitor who reads; or NULL */
 	char last[S3_KEY_MAX + 1];
+	/* Of last, where there are versions: how many were seen, the size of
+	 * what would be read, and whether that is of the version that reads
+	 * are turned to. */
+	unsigned int n_versions;
+	uint64_t size;
+	s3_version turned;
+	bool turned_seen;
 };
 
 static int tell(struct listing *l, const struct store_entry *entry,
@@ -294,55 +305,144 @@ static int tell(struct listing *l, const struct store_entry *entry,
 	return r;
 }
 
-static int on_item(void *arg, const struct s3_item *item, struct err *e)
+static int out_of_order(const struct s3_item *item, struct err *e)
 {
-	struct listing *l = arg;
-	struct store_entry entry = { .size = item->size };
+	return err_set(e, ERR_IO, "the server lists %s out of order",
+		       text_quote_str(item->key).s);
+}
 
-	if (strcmp(item->key, l->last) <= 0)
-		return err_set(e, ERR_IO, "the server lists %s out of order",
-			       text_quote_str(item->key).s);
-	memcpy(l->last, item->key, strlen(item->key) + 1);
-	if (strncmp(item->key, l->whole, strlen(l->whole)) != 0)
-		return err_set(e, ERR_IO,
-			       "the server lists %s, which was not asked for",
-			       text_quote_str(item->key).s);
-	entry.name = item->key + l->prefix_len;
+static int check_asked_for(const struct listing *l, const struct s3_item *item,
+			   struct err *e)
+{
+	if (strncmp(item->key, l->whole, strlen(l->whole)) == 0)
+		return 0;
+	return err_set(e, ERR_IO,
+		       "the server lists %s, which was not asked for",
+		       text_quote_str(item->key).s);
+}
+
+/* A key that is there, with what is read of it. */
+static int on_key(struct listing *l, const char *key, uint64_t size,
+		  struct err *e)
+{
+	const struct store_entry entry = { .name = key + l->prefix_len,
+					   .size = size };
+
 	/* The prefix itself: what consoles show as an empty folder. */
 	if (!entry.name[0] || store_name_ok(entry.name) == l->foreign)
 		return 0;
 	return l->batch ? add_key(l->batch, &entry, e) : tell(l, &entry, e);
 }
 
-/* One page: 1 when it is the last one that is wanted, 0, -1. */
-static int list_page(struct listing *l, const char *prefix, const char *most,
-		     struct s3_page *page, struct buf *xml, struct err *e)
+static int on_item(void *arg, const struct s3_item *item, struct err *e)
+{
+	struct listing *l = arg;
+
+	if (strcmp(item->key, l->last) <= 0)
+		return out_of_order(item, e);
+	memcpy(l->last, item->key, strlen(item->key) + 1);
+	return check_asked_for(l, item, e)
+		       ? -1
+		       : on_key(l, item->key, item->size, e);
+}
+
+/* All versions of the last key were seen. */
+static int end_versions(struct listing *l, struct err *e)
+{
+	const unsigned int n = l->n_versions;
+
+	l->n_versions = 0;
+	if (n == 0)
+		return 0;
+	if (n > 1 && store_name_ok(l->last + l->prefix_len))
+		s3_note_several(l->s, l->last + l->prefix_len);
+	return on_key(l, l->last, l->size, e);
+}
+
+/* Deletions, wherever they stand, change nothing. */
+static int on_version(void *arg, const struct s3_item *item, struct err *e)
+{
+	struct listing *l = arg;
+	const int order = strcmp(item->key, l->last);
+
+	if (item->deletion)
+		return 0;
+	if (order < 0)
+		return out_of_order(item, e);
+	if (order > 0) {
+		const int r = end_versions(l, e);
+
+		if (r || check_asked_for(l, item, e))
+			return r ? r : -1;
+		memcpy(l->last, item->key, strlen(item->key) + 1);
+		s3_turned(l->s, l->last + l->prefix_len, l->turned);
+		l->turned_seen = false;
+	}
+	if (l->n_versions++ == 0 ||
+	    (!l->turned_seen && strcmp(item->id, l->turned) == 0))
+		l->size = item->size;
+	l->turned_seen |= strcmp(item->id, l->turned) == 0;
+	return 0;
+}
+
+static int ask_keys(const struct s3_page *page, const char *prefix,
+		    struct buf *query, struct err *e)
+{
+	if ((page->token[0] &&
+	     s3_query_add(query, "continuation-token", page->token, e)) ||
+	    s3_query_add(query, "encoding-type", "url", e) ||
+	    s3_query_add(query, "list-type", "2", e) ||
+	    s3_query_add(query, "max-keys", "1000", e))
+		return -1;
+	return s3_query_add(query, "prefix", prefix, e);
+}
+
+static int ask_versions(const struct s3_page *page, const char *prefix,
+			struct buf *query, struct err *e)
+{
+	if (s3_query_add(query, "encoding-type", "url", e) ||
+	    (page->token[0] &&
+	     s3_query_add(query, "key-marker", page->token, e)) ||
+	    s3_query_add(query, "max-keys", "1000", e) ||
+	    s3_query_add(query, "prefix", prefix, e) ||
+	    (page->id_marker[0] &&
+	     s3_query_add(query, "version-id-marker", page->id_marker, e)))
+		return -1;
+	return s3_query_add(query, "versions", NULL, e);
+}
+
+/* One page: 1 when no more are wanted, 0, -1. */
+static int list_page(struct listing *l, bool versions, struct s3_page *page,
+		     struct buf *xml, struct err *e)
 {
 	CLEANUP(buf_done) struct buf query;
 	struct s3_call call = { .method = "GET",
-				.right = "s3:ListBucket",
+				.right = versions ? "s3:ListBucketVersions"
+						  : "s3:ListBucket",
 				.body_buf = xml };
 	int r;
 
 	buf_init(&query, QUERY_MAX);
-	if ((page->token[0] &&
-	     s3_query_add(&query, "continuation-token", page->token, e)) ||
-	    s3_query_add(&query, "encoding-type", "url", e) ||
-	    s3_query_add(&query, "list-type", "2", e) ||
-	    s3_query_add(&query, "max-keys", most, e) ||
-	    s3_query_add(&query, "prefix", prefix, e))
+	if (versions ? ask_versions(page, l->whole, &query, e)
+		     : ask_keys(page, l->whole, &query, e))
 		return -1;
 	call.query = buf_str(&query);
 	if (s3_call(l->s->client, &call, e))
 		return -1;
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
-	r = s3_xml_list(buf_str(xml), xml->len, on_item, l, page, e);
+	if (versions)
+		r = s3_xml_versions(buf_str(xml), xml->len, on_version, l, page,
+				    e);
+	else
+		r = s3_xml_list(buf_str(xml), xml->len, on_item, l, page, e);
+	if (r == 0 && !page->more)
+		r = end_versions(l, e);
 	if (r < 0 && !l->visitor_failed)
 		return s3_senseless(e);
 	if (r == 0 && l->batch)
 		r = visit_batch(l->batch, l->visit, l->arg, e);
-	return r < 0 ? -1 : r || !page->more;
+	return r;
 }
 
 static int list_keys(struct listing *l, const char *prefix, struct err *e)
@@ -350,23 +450,26 @@ static int list_keys(struct listing *l, const char *prefix, struct err *e)
 	CLEANUP(buf_done) struct buf whole;
 	CLEANUP(buf_done) struct buf xml;
 	struct s3_page page = { .more = true };
-	char before[S3_TOKEN_MAX + 1];
+	struct s3_page before;
+	int versions;
 
 	l->prefix = s3_client_place(l->s->client)->prefix;
 	l->prefix_len = strlen(l->prefix);
 	buf_init(&whole, S3_KEY_MAX);
 	buf_init(&xml, PAGE_MAX);
-	if (buf_addf(&whole, e, "%s%s", l->prefix, prefix))
+	versions = s3_keeps_versions(l->s, e);
+	if (versions < 0 || buf_addf(&whole, e, "%s%s", l->prefix, prefix))
 		return -1;
 	l->whole = buf_str(&whole);
 	for (unsigned int n = 0; n < PAGES_MAX; n++) {
 		int r;
 
-		memcpy(before, page.token, sizeof(before));
-		r = list_page(l, buf_str(&whole), "1000", &page, &xml, e);
-		if (r)
+		before = page;
+		r = list_page(l, versions, &page, &xml, e);
+		if (r || !page.more)
 			return r < 0 ? -1 : 0;
-		if (strcmp(before, page.token) == 0)
+		if (strcmp(before.token, page.token) == 0 &&
+		    strcmp(before.id_marker, page.id_marker) == 0)
 			break;
 	}
 	return err_set(e, ERR_IO, "the server's listing does not end");

@@ -84,6 +84,16 @@ static int check_list(const char *name, const char *value, struct err *e)
 	return 0;
 }
 
+static int check_lock(const char *name, const char *value, struct err *e)
+{
+	if (strcmp(value, "compliance") != 0 &&
+	    strcmp(value, "governance") != 0 && strcmp(value, "off") != 0)
+		return err_set(e, ERR_USAGE,
+			       "%s= is compliance, governance or off, not %s",
+			       name, text_quote_str(value).s);
+	return 0;
+}
+
 #define IN(member) \
 	offsetof(struct parsed, member), sizeof(((struct parsed *)NULL)->member)
 
@@ -103,6 +113,7 @@ static const struct parameter {
 	{ "sse", IN(p.sse), check_sse },
 	{ "sse-key", IN(p.sse_key), check_header },
 	{ "list", IN(list), check_list },
+	{ "lock", IN(p.lock), check_lock },
 };
 #define N_PARAMETERS (sizeof(parameters) / sizeof(parameters[0]))
 static_assert(N_PARAMETERS <= sizeof(((struct parsed *)NULL)->seen), "seen[]");
@@ -163,8 +174,10 @@ static int unknown_parameter(const char *name, size_t n, struct err *e)
 		}
 	}
 	return near ? err_hint(e, "did you mean \"%s\"?", near)
-		    : err_hint(e, "known are endpoint, region, style, profile, "
-				  "credentials, ca, class, sse, sse-key, list");
+		    : err_hint(
+			      e,
+			      "known are endpoint, region, style, profile, "
+			      "credentials, ca, class, sse, sse-key, list, lock");
 }
 
 /* --- Text --------------------------------------------------------------- */

@@ -20,6 +20,9 @@
  *	sse=NAME	server-side encryption: AES256 or aws:kms
  *	sse-key=ID	the key of aws:kms
  *	list=eventual	a LIST may miss a finished PUT, so gc refuses
+ *	lock=MODE	how objects are locked where the bucket has object lock:
+ *			compliance, governance or off; else as its default rule
+ *			says, or compliance
  *
  * BUCKET obeys Amazon's rules (3 to 63 of a-z, 0-9, dots and hyphens, and no
  * IP address); under path style, other servers' capitals and underscores are
@@ -57,6 +60,7 @@ struct s3_place {
 	char sse[16];	       /* "": the bucket's */
 	char sse_key[256];
 	bool eventual;
+	char lock[16]; /* "": nothing was said */
 };
 
 /* What the environment says where a URL does not; each may be NULL or "". */

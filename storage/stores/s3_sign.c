@@ -33,6 +33,19 @@ int s3_sha256(const void *bytes, size_t n, char out[S3_SHA256_TEXT],
 	return 0;
 }
 
+int s3_md5(const void *bytes, size_t n, char out[S3_MD5_TEXT], struct err *e)
+{
+	uint8_t hash[16];
+
+	if (EVP_Digest(n ? bytes : "", n, hash, NULL, EVP_md5(), NULL) != 1) {
+		(void)err_set(e, ERR_NO_MEMORY, "cannot compute MD5");
+		return err_hint(e, "does the system's policy forbid MD5? S3 "
+				   "wants that sum of what is locked");
+	}
+	text_base64(hash, sizeof(hash), out);
+	return 0;
+}
+
 static int hmac(const void *key, size_t key_len, const char *text,
 		uint8_t out[HASH], struct err *e)
 {

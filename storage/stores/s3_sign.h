@@ -52,6 +52,11 @@ struct s3_signing {
 int s3_sha256(const void *bytes, size_t n, char out[S3_SHA256_TEXT],
 	      struct err *e) NONNULL(3, 4) MUST_CHECK;
 
+#define S3_MD5_TEXT 25
+/* MD5 in base64, as Content-MD5 has it: a sum of what is sent, no more. */
+int s3_md5(const void *bytes, size_t n, char out[S3_MD5_TEXT], struct err *e)
+	NONNULL(3, 4) MUST_CHECK;
+
 /*
  * Append to lines, each ended by a NUL, the header lines that a signed
  * request has besides host and those given: x-amz-content-sha256 (S3 alone

@@ -59,6 +59,8 @@ struct s3_upload {
 	struct s3 *s;
 	char name[STORE_NAME_MAX + 1];
 	bool replace;
+	struct instant until; /* guarded from its beginning on; or 0 */
+	s3_version version;   /* what it became; "" where none are kept */
 	char tag[TAG_TEXT];
 	char id[S3_TOKEN_MAX + 1]; /* of an upload in parts, or "" */
 	unsigned int n_parts;
@@ -70,7 +72,10 @@ struct s3_upload {
 
 /* The headers that an object is made with. */
 struct making {
+	char md5[16 + S3_MD5_TEXT];
 	char tag[64 + TAG_TEXT];
+	char lock_mode[64];
+	char lock_until[64 + INSTANT_TEXT];
 	char sse[64];
 	char sse_key[64 + 256];
 	char class[96];
@@ -100,6 +105,44 @@ static void add_header(struct s3_call *call, const char *line)
 	call->headers[call->n_headers++] = line;
 }
 
+/*
+ * A sum of the body, which S3 wants of what is locked.  MD5 is the one that
+ * every server knows; the signature's is the one that counts.
+ */
+static int add_sum(const struct s3_upload *u, char md5[16 + S3_MD5_TEXT],
+		   struct s3_call *call, struct err *e)
+{
+	char sum[S3_MD5_TEXT];
+	bool wanted = u->until.sec != 0;
+
+	(void)pthread_mutex_lock(&u->s->lock);
+	wanted |= u->s->wants_sums;
+	(void)pthread_mutex_unlock(&u->s->lock);
+	if (!wanted)
+		return 0;
+	if (s3_md5(call->body, call->body_len, sum, e))
+		return -1;
+	(void)snprintf(md5, 16 + S3_MD5_TEXT, "content-md5: %s", sum);
+	add_header(call, md5);
+	return 0;
+}
+
+static void add_lock(const struct s3_upload *u, struct making *m,
+		     struct s3_call *call)
+{
+	char date[INSTANT_TEXT];
+
+	if (!u->until.sec)
+		return;
+	s3_lock_date(u->until, date);
+	(void)snprintf(m->lock_mode, sizeof(m->lock_mode),
+		       "x-amz-object-lock-mode: %s", s3_lock_mode(u->s));
+	(void)snprintf(m->lock_until, sizeof(m->lock_until),
+		       "x-amz-object-lock-retain-until-date: %s", date);
+	add_header(call, m->lock_mode);
+	add_header(call, m->lock_until);
+}
+
 /* In rising order of names.  Data may be in a colder class than the rest. */
 static void add_making(const struct s3_upload *u, struct making *m,
 		       struct s3_call *call)
@@ -109,6 +152,7 @@ static void add_making(const struct s3_upload *u, struct making *m,
 	(void)snprintf(m->tag, sizeof(m->tag), "x-amz-meta-snapctl-upload: %s",
 		       u->tag);
 	add_header(call, m->tag);
+	add_lock(u, m, call);
 	if (p->sse[0]) {
 		(void)snprintf(m->sse, sizeof(m->sse),
 			       "x-amz-server-side-encryption: %s", p->sse);
@@ -164,7 +208,7 @@ static int drop_stale(void *arg, const struct s3_item *item,
 	    instant_ms_between(item->when, x->now) < STALE_MS)
 		return 0;
 	call.name = item->key + n;
-	if (s3_query_add(&query, "uploadId", item->upload, &ignored) == 0) {
+	if (s3_query_add(&query, "uploadId", item->id, &ignored) == 0) {
 		call.query = buf_str(&query);
 		if (s3_call(x->s->client, &call, &ignored))
 			return 0; /* the next one who writes tries again */
@@ -233,6 +277,7 @@ static int send_part(struct part *p, struct err *e)
 {
 	CLEANUP(buf_done) struct buf query;
 	struct s3_upload *u = p->upload;
+	char md5[16 + S3_MD5_TEXT];
 	struct s3_call call = { .method = "PUT",
 				.right = "s3:PutObject",
 				.name = u->name,
@@ -240,7 +285,7 @@ static int send_part(struct part *p, struct err *e)
 				.body_len = p->bytes.len };
 
 	buf_init(&query, QUERY_MAX);
-	if (upload_query(u, p->number, &query, e))
+	if (upload_query(u, p->number, &query, e) || add_sum(u, md5, &call, e))
 		return -1;
 	call.query = buf_str(&query);
 	if (s3_call(u->s->client, &call, e))
@@ -446,10 +491,23 @@ static int is_ours(struct s3_upload *u, const char *none, struct err *e)
 	return err_set(e, ERR_EXISTS, "it exists already");
 }
 
-static int refuse_taken(struct s3_upload *u, struct err *e)
+/* Where versions are kept, one of them is enough, below a deletion, too. */
+static int is_taken(struct s3_upload *u, struct err *e)
 {
 	struct s3_http_reply reply;
-	const int there = u->replace ? 0 : s3_head(u->s, u->name, &reply, e);
+	s3_version newest;
+	s3_version oldest;
+	const int keeps = s3_keeps_versions(u->s, e);
+
+	if (keeps < 0)
+		return -1;
+	return keeps ? s3_ends(u->s, u->name, newest, oldest, e)
+		     : s3_head(u->s, u->name, &reply, e);
+}
+
+static int refuse_taken(struct s3_upload *u, struct err *e)
+{
+	const int there = u->replace ? 0 : is_taken(u, e);
 
 	if (there > 0)
 		return err_set(e, ERR_EXISTS, "it exists already");
@@ -466,12 +524,18 @@ static int make(struct s3_upload *u, struct s3_call *call, struct err *e)
 	int r;
 
 	if (!u->replace && may_ask_condition(u->s)) {
-		memmove(call->headers + 1, call->headers,
-			call->n_headers * sizeof(call->headers[0]));
-		call->headers[0] = "if-none-match: *";
+		const size_t at = call->n_headers &&
+				  strncmp(call->headers[0], "content-md5",
+					  11) == 0;
+
+		memmove(call->headers + at + 1, call->headers + at,
+			(call->n_headers - at) * sizeof(call->headers[0]));
+		call->headers[at] = "if-none-match: *";
 		call->n_headers++;
 	}
 	r = s3_call(u->s->client, call, e);
+	if (r == 0)
+		s3_learn(u->s, call);
 	if (r == 0 || call->n_headers == plain.n_headers ||
 	    strcmp(call->error.code, "NotImplemented") != 0)
 		return r;
@@ -479,28 +543,58 @@ static int make(struct s3_upload *u, struct s3_call *call, struct err *e)
 	u->s->no_conditions = true;
 	(void)pthread_mutex_unlock(&u->s->lock);
 	*call = plain;
-	return s3_call(u->s->client, call, e);
+	r = s3_call(u->s->client, call, e);
+	if (r == 0)
+		s3_learn(u->s, call);
+	return r;
 }
 
 static const char contradiction[] =
 	"the server says that it exists, and that it does not";
 
-static int put_whole(struct s3_upload *u, struct err *e)
+/* Whether the server refused it for want of a sum, and did not before. */
+static bool wants_sum(struct s3_upload *u, const struct s3_call *call)
+{
+	bool before;
+
+	if (strcmp(call->error.code, "InvalidRequest") != 0 ||
+	    strncmp(call->headers[0], "content-md5", 11) == 0)
+		return false;
+	(void)pthread_mutex_lock(&u->s->lock);
+	before = u->s->wants_sums;
+	u->s->wants_sums = true;
+	(void)pthread_mutex_unlock(&u->s->lock);
+	return !before;
+}
+
+static int put_once(struct s3_upload *u, struct s3_call *call, struct err *e)
 {
 	struct making m = { .tag = "" };
-	struct s3_call call = { .method = "PUT",
-				.right = "s3:PutObject",
-				.name = u->name,
-				.body = u->filling->bytes.data,
-				.body_len = u->filling->bytes.len };
 
-	add_making(u, &m, &call);
-	if (make(u, &call, e))
+	*call = (struct s3_call){ .method = "PUT",
+				  .right = "s3:PutObject",
+				  .name = u->name,
+				  .body = u->filling->bytes.data,
+				  .body_len = u->filling->bytes.len };
+	if (add_sum(u, m.md5, call, e))
+		return -1;
+	add_making(u, &m, call);
+	return make(u, call, e);
+}
+
+static int put_whole(struct s3_upload *u, struct err *e)
+{
+	struct s3_call call;
+
+	if (put_once(u, &call, e) &&
+	    (!wants_sum(u, &call) || put_once(u, &call, e)))
 		return -1;
 	if (call.verdict == S3_TAKEN)
 		return is_ours(u, contradiction, e);
-	return call.verdict == S3_DONE ? s3_is_of_object(&call, e)
-				       : s3_unexpected(&call, e);
+	if (call.verdict != S3_DONE)
+		return s3_unexpected(&call, e);
+	memcpy(u->version, call.reply.version, sizeof(u->version));
+	return s3_is_of_object(&call, e);
 }
 
 static int list_parts(const struct s3_upload *u, struct buf *out, struct err *e)
@@ -544,6 +638,7 @@ static int complete(struct s3_upload *u, struct err *e)
 		return is_ours(u, "somebody removed the unfinished upload", e);
 	if (call.verdict != S3_DONE)
 		return s3_unexpected(&call, e);
+	memcpy(u->version, call.reply.version, sizeof(u->version));
 	if (s3_xml_text(buf_str(&xml), xml.len, "CompleteMultipartUploadResult",
 			"Key", key, sizeof(key), e) == 0)
 		return 0;
@@ -557,6 +652,9 @@ static int complete(struct s3_upload *u, struct err *e)
 
 static int commit(struct s3_upload *u, struct err *e)
 {
+	/* Who replaces it reads what is new. */
+	if (u->replace)
+		s3_forget_turn(u->s, u->name);
 	if (!u->id[0])
 		return refuse_taken(u, e) ? -1 : put_whole(u, e);
 	if (u->filling->bytes.len && send_filled(u, e))
@@ -566,14 +664,33 @@ static int commit(struct s3_upload *u, struct err *e)
 	return complete(u, e);
 }
 
+/* It is there, and is to be guarded as well. */
+static int see_guarded(struct s3_upload *u, struct err *e)
+{
+	return u->until.sec ? s3_guard_written(u->s, u->name, u->version,
+					       u->id[0] != '\0', u->until, e)
+			    : 0;
+}
+
 int s3_commit(struct store_upload *upload, struct err *e)
 {
 	struct s3_upload *u = (struct s3_upload *)upload;
-	const int r = commit(u, e);
+	const int r = commit(u, e) || see_guarded(u, e) ? -1 : 0;
 
 	s3_ahead_forget(u->s->ahead, u->name);
 	if (r)
 		forget(u);
+	else if (u->replace)
+		s3_replaced(u->s, u->name, u->version);
 	free_upload(u);
 	return r;
+}
+
+void s3_guard_upload(struct store_upload *upload, struct instant until)
+{
+	struct s3_upload *u = (struct s3_upload *)upload;
+
+	/* What is over guards nothing, and S3 refuses it. */
+	if (instant_compare(until, clock_now()) > 0)
+		u->until = until;
 }

@@ -226,24 +226,25 @@ enum field {
 	FIELD_KEY = 1,
 	FIELD_SIZE = 2,
 	FIELD_WHEN = 4,
-	FIELD_UPLOAD = 8,
+	FIELD_ID = 8,
 	FIELD_MORE = 16,
 	FIELD_TOKEN = 32, /* NextContinuationToken, NextKeyMarker */
-	FIELD_UPLOAD_MARKER = 64,
+	FIELD_ID_MARKER = 64,
 	FIELD_ENCODING = 128,
 };
-#define ITEM_FIELDS (FIELD_KEY | FIELD_SIZE | FIELD_WHEN | FIELD_UPLOAD)
+#define ITEM_FIELDS (FIELD_KEY | FIELD_SIZE | FIELD_WHEN | FIELD_ID)
 
 /* What a reply consists of; paths begin below the root. */
 struct kind {
 	const char *root;
 	const char *item;
-	unsigned int must; /* be there of each item */
+	const char *deletion; /* another kind of item, without a size; NULL */
+	unsigned int must;    /* be there of each item */
 	bool token_encoded;
 	struct {
 		const char *path;
 		enum field field;
-	} fields[8];
+	} fields[12];
 };
 
 static const struct kind objects = {
@@ -263,15 +264,36 @@ static const struct kind objects = {
 static const struct kind uploads = {
 	.root = "ListMultipartUploadsResult",
 	.item = "Upload",
-	.must = FIELD_KEY | FIELD_UPLOAD | FIELD_WHEN,
+	.must = FIELD_KEY | FIELD_ID | FIELD_WHEN,
 	.token_encoded = true,
 	.fields = {
 		{ "Upload/Key", FIELD_KEY },
-		{ "Upload/UploadId", FIELD_UPLOAD },
+		{ "Upload/UploadId", FIELD_ID },
 		{ "Upload/Initiated", FIELD_WHEN },
 		{ "IsTruncated", FIELD_MORE },
 		{ "NextKeyMarker", FIELD_TOKEN },
-		{ "NextUploadIdMarker", FIELD_UPLOAD_MARKER },
+		{ "NextUploadIdMarker", FIELD_ID_MARKER },
+		{ "EncodingType", FIELD_ENCODING },
+	},
+};
+
+static const struct kind versions = {
+	.root = "ListVersionsResult",
+	.item = "Version",
+	.deletion = "DeleteMarker",
+	.must = FIELD_KEY | FIELD_ID | FIELD_SIZE,
+	.token_encoded = true,
+	.fields = {
+		{ "Version/Key", FIELD_KEY },
+		{ "Version/VersionId", FIELD_ID },
+		{ "Version/Size", FIELD_SIZE },
+		{ "Version/LastModified", FIELD_WHEN },
+		{ "DeleteMarker/Key", FIELD_KEY },
+		{ "DeleteMarker/VersionId", FIELD_ID },
+		{ "DeleteMarker/LastModified", FIELD_WHEN },
+		{ "IsTruncated", FIELD_MORE },
+		{ "NextKeyMarker", FIELD_TOKEN },
+		{ "NextVersionIdMarker", FIELD_ID_MARKER },
 		{ "EncodingType", FIELD_ENCODING },
 	},
 };
@@ -378,10 +400,10 @@ static int take(struct listing *l, enum field field, const char *text,
 		return take_size(text, &l->item.size, e);
 	case FIELD_WHEN:
 		return take_when(text, &l->item.when, e);
-	case FIELD_UPLOAD:
-		return copy(text, l->item.upload, sizeof(l->item.upload))
+	case FIELD_ID:
+		return copy(text, l->item.id, sizeof(l->item.id))
 			       ? 0
-			       : corrupt(e, "an UploadId is none");
+			       : corrupt(e, "an id is none");
 	case FIELD_MORE:
 		return take_more(text, &l->page.more, e);
 	case FIELD_TOKEN:
@@ -389,9 +411,9 @@ static int take(struct listing *l, enum field field, const char *text,
 		return !*text || copy(text, l->token, sizeof(l->token))
 			       ? 0
 			       : corrupt(e, "a token is too long");
-	case FIELD_UPLOAD_MARKER:
-		return !*text || copy(text, l->page.upload_marker,
-				      sizeof(l->page.upload_marker))
+	case FIELD_ID_MARKER:
+		return !*text || copy(text, l->page.id_marker,
+				      sizeof(l->page.id_marker))
 			       ? 0
 			       : corrupt(e, "a marker is too long");
 	case FIELD_ENCODING:
@@ -419,6 +441,12 @@ static int check_root(const char *path, const char *root, struct err *e)
 		       text_quote_str(path).s, root);
 }
 
+static bool is_item(const struct kind *kind, const char *below)
+{
+	return strcmp(below, kind->item) == 0 ||
+	       (kind->deletion && strcmp(below, kind->deletion) == 0);
+}
+
 static int list_begin(void *arg, const char *path, struct err *e)
 {
 	struct listing *l = arg;
@@ -426,10 +454,11 @@ static int list_begin(void *arg, const char *path, struct err *e)
 
 	if (!below)
 		return check_root(path, l->kind->root, e);
-	if (strcmp(below, l->kind->item) != 0)
+	if (!is_item(l->kind, below))
 		return 0;
 	l->seen &= ~(unsigned int)ITEM_FIELDS;
 	memset(&l->item, 0, sizeof(l->item));
+	l->item.deletion = strcmp(below, l->kind->item) != 0;
 	if (++l->items > ITEMS_MAX)
 		return corrupt(e, "more was sent than was asked for");
 	return 0;
@@ -437,9 +466,12 @@ static int list_begin(void *arg, const char *path, struct err *e)
 
 static int end_item(struct listing *l, struct err *e)
 {
+	unsigned int must = l->kind->must;
 	int r;
 
-	if ((l->seen & l->kind->must) != l->kind->must)
+	if (l->item.deletion)
+		must &= ~(unsigned int)FIELD_SIZE;
+	if ((l->seen & must) != must)
 		return err_set(e, ERR_CORRUPT, "of a %s something is missing",
 			       l->kind->item);
 	if (!l->visit)
@@ -457,7 +489,7 @@ static int list_end(void *arg, const char *path, const char *text,
 
 	if (!below)
 		return 0;
-	if (strcmp(below, l->kind->item) == 0)
+	if (is_item(l->kind, below))
 		return end_item(l, e);
 	for (size_t i = 0; l->kind->fields[i].path; i++)
 		if (strcmp(below, l->kind->fields[i].path) == 0)
@@ -475,7 +507,7 @@ static int judge(struct listing *l, struct err *e)
 	if (l->encoded ? l->bad_encoded : l->bad_plain)
 		return corrupt(e, "a key is none");
 	if (!page->more) {
-		page->upload_marker[0] = '\0';
+		page->id_marker[0] = '\0';
 		return 0;
 	}
 	if (!copy_key(l->token, l->encoded && l->kind->token_encoded,
@@ -529,6 +561,12 @@ int s3_xml_uploads(const void *xml, size_t n, s3_visit *visit, void *arg,
 		   struct s3_page *ret_page, struct err *e)
 {
 	return list(&uploads, xml, n, visit, arg, ret_page, e);
+}
+
+int s3_xml_versions(const void *xml, size_t n, s3_visit *visit, void *arg,
+		    struct s3_page *ret_page, struct err *e)
+{
+	return list(&versions, xml, n, visit, arg, ret_page, e);
 }
 
 /* --- Errors ----------------------------------------------------------------

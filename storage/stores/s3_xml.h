@@ -22,13 +22,17 @@
 #define S3_KEY_MAX   1024 /* of an object's name, in bytes */
 #define S3_TOKEN_MAX 2048 /* of a continuation token, an upload's id */
 
-/* One object of a ListObjectsV2, or one upload of a ListMultipartUploads. */
+/*
+ * One object of a ListObjectsV2, one upload of a ListMultipartUploads, or one
+ * version or deletion (a "delete marker") of a ListObjectVersions.
+ */
 struct s3_item {
 	/* Percent codes and "+" undone where the reply says that there are any
 	 * (EncodingType: a server may ignore encoding-type=url). */
 	char key[S3_KEY_MAX + 1];
-	uint64_t size;		       /* objects */
-	char upload[S3_TOKEN_MAX + 1]; /* uploads: UploadId */
+	uint64_t size;		   /* objects, versions */
+	char id[S3_TOKEN_MAX + 1]; /* UploadId, VersionId; "" of objects */
+	bool deletion;		   /* it is one, and has no bytes */
 	/* Initiated; LastModified, or zero where a server does not tell. */
 	struct instant when;
 };
@@ -39,23 +43,28 @@ typedef int s3_visit(void *arg, const struct s3_item *item, struct err *e);
 struct s3_page {
 	bool more; /* IsTruncated */
 	/* What to ask on with when there is more: NextContinuationToken, or
-	 * NextKeyMarker (percent codes undone) and NextUploadIdMarker (""
-	 * where there is none). */
+	 * NextKeyMarker (percent codes undone) and NextUploadIdMarker or
+	 * NextVersionIdMarker ("" where there is none). */
 	char token[S3_TOKEN_MAX + 1];
-	char upload_marker[S3_TOKEN_MAX + 1];
+	char id_marker[S3_TOKEN_MAX + 1];
 };
 
 /*
- * ListBucketResult, ListMultipartUploadsResult: 10,000 items at most.  Nothing
- * is visited unless the whole is well-formed and complete, and *ret_page is
- * written after the last visit.  Returns 1 when a visitor ended it.  A key that
- * holds a NUL or is longer than any can be is ERR_CORRUPT.
+ * ListBucketResult, ListMultipartUploadsResult, ListVersionsResult (of which
+ * versions and deletions are visited in the order in which they stand there):
+ * 10,000 items at most.  Nothing is visited unless the whole is well-formed and
+ * complete, and *ret_page is written after the last visit.  Returns 1 when a
+ * visitor ended it.  A key that holds a NUL or is longer than any can be is
+ * ERR_CORRUPT.
  */
 int s3_xml_list(const void *xml, size_t n, s3_visit *visit, void *arg,
 		struct s3_page *ret_page, struct err *e) NONNULL(1, 3, 5, 6)
 	MUST_CHECK;
 int s3_xml_uploads(const void *xml, size_t n, s3_visit *visit, void *arg,
 		   struct s3_page *ret_page, struct err *e) NONNULL(1, 3, 5, 6)
+	MUST_CHECK;
+int s3_xml_versions(const void *xml, size_t n, s3_visit *visit, void *arg,
+		    struct s3_page *ret_page, struct err *e) NONNULL(1, 3, 5, 6)
 	MUST_CHECK;
 
 /*

@@ -199,8 +199,9 @@ struct store_ops {
 
 	/*
 	 * Guard name until then; what is guarded for longer stays so.  1, or 0
-	 * when there is no such object.  remove(), and a commit in its place,
-	 * of what is guarded is ERR_DENIED.
+	 * when there is no such object.  remove() of what is guarded is
+	 * ERR_DENIED, and so is a commit in its place, unless the store keeps
+	 * versions: then what is guarded stays below.
 	 */
 	int (*guard)(struct store *s, const char *name, struct instant until,
 		     struct err *e);

@@ -11,7 +11,7 @@ struct seen {
 	unsigned int n;
 	unsigned int end_at; /* 0: never */
 	int end_with;
-	bool upload;
+	bool ids;
 	uint64_t sum; /* of all that was told */
 };
 
@@ -31,11 +31,12 @@ static int visit(void *arg, const struct s3_item *item, struct err *e)
 	s->n++;
 	FUZZ_PROMISE(s->n <= 10000 && (!s->end_at || s->n <= s->end_at));
 	FUZZ_PROMISE(item->key[0]);
-	FUZZ_PROMISE(s->upload == (item->upload[0] != '\0'));
+	FUZZ_PROMISE(s->ids == (item->id[0] != '\0'));
 	FUZZ_PROMISE(item->size <= INT64_MAX);
+	FUZZ_PROMISE(!item->deletion || (s->ids && !item->size));
 	FUZZ_PROMISE(item->when.nsec <= INSTANT_NSEC_MAX);
 	add(s, item->key, sizeof(item->key));
-	add(s, item->upload, sizeof(item->upload));
+	add(s, item->id, sizeof(item->id));
 	s->sum += item->size + (uint64_t)item->when.sec;
 	if (s->n != s->end_at)
 		return 0;
@@ -51,7 +52,7 @@ static void end_it(list_call *call, const uint8_t *xml, size_t n,
 {
 	struct seen s = { .end_at = whole.n,
 			  .end_with = with,
-			  .upload = whole.upload };
+			  .ids = whole.ids };
 	struct s3_page page;
 	struct s3_page before;
 	struct err e;
@@ -64,10 +65,9 @@ static void end_it(list_call *call, const uint8_t *xml, size_t n,
 	FUZZ_PROMISE(memcmp(&page, &before, sizeof(page)) == 0);
 }
 
-static void check_list(list_call *call, const uint8_t *xml, size_t n,
-		       bool upload)
+static void check_list(list_call *call, const uint8_t *xml, size_t n, bool ids)
 {
-	struct seen s = { .upload = upload };
+	struct seen s = { .ids = ids };
 	struct s3_page page;
 	struct s3_page before;
 	struct err e;
@@ -83,7 +83,7 @@ static void check_list(list_call *call, const uint8_t *xml, size_t n,
 	}
 	FUZZ_PROMISE(r == 0);
 	FUZZ_PROMISE(page.more == (page.token[0] != '\0'));
-	FUZZ_PROMISE(page.more || !page.upload_marker[0]);
+	FUZZ_PROMISE(page.more || !page.id_marker[0]);
 	add(&s, page.token, sizeof(page.token));
 	s.sum = 0;
 	s.n = 0;
@@ -137,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	check_list(s3_xml_list, bytes, n, false);
 	check_list(s3_xml_uploads, bytes, n, true);
+	check_list(s3_xml_versions, bytes, n, true);
 	check_error(bytes, n);
 	check_text(bytes, n, "InitiateMultipartUploadResult", "UploadId");
 	check_text(bytes, n, "AssumeRoleWithWebIdentityResponse",

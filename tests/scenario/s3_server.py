@@ -26,6 +26,12 @@ DIFFERS = {
     # The reference leaves open what a marker of a key alone means.
     "keys after a key": ["b", "b", "b", "c"],
     "no retention": (404, "ObjectLockConfigurationNotFoundError"),
+    "mode of parts": None,
+    "the marker is told": (None, None),
+    "get the marker": (404, "NoSuchKey"),
+    "keep the marker": (404, "NoSuchKey"),
+    "hold the marker": (404, "NoSuchKey"),
+    "get no version": (404, "NoSuchKey"),
 }
 
 
@@ -355,32 +361,97 @@ def locks(ask):
     ask.same("retention's mode", r.text("Mode"), "COMPLIANCE")
     shape = "<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>{}" \
         "</RetainUntilDate></Retention>"
-    ask("kept longer", 200, None, "PUT", "/safe/k",
-        "retention=&versionId=" + quoted(v), shape.format(later).encode())
-    ask("kept less long", 403, "AccessDenied", "PUT", "/safe/k",
-        "retention=&versionId=" + quoted(v), shape.format(until).encode())
+
+    def put(what, status, code, path, query, body):
+        body = body.encode()
+        return ask(what, status, code, "PUT", path, query, body,
+                   ["Content-MD5: " + md5(body)])
+
+    put("kept longer", 200, None, "/safe/k",
+        "retention=&versionId=" + quoted(v), shape.format(later))
+    put("kept less long", 403, "AccessDenied", "/safe/k",
+        "retention=&versionId=" + quoted(v), shape.format(until))
+    r = ask("a piece under lock", 206, None, "GET", "/safe/k", "", b"",
+            ["Range: bytes=0-0"])
+    ask.same("a piece's mode", r.headers.get("x-amz-object-lock-mode"),
+             "COMPLIANCE")
+    ask.same("a piece's end", r.headers.get(
+        "x-amz-object-lock-retain-until-date", "")[:19], later[:19])
+    ask.same("a piece's version", r.headers.get("x-amz-version-id"), v)
     r = ask("delete without a version", 204, None, "DELETE", "/safe/k")
     ask.same("is a marker", r.headers.get("x-amz-delete-marker"), "true")
-    ask("get behind the marker", 404, "NoSuchKey", "GET", "/safe/k")
+    marker = r.headers.get("x-amz-version-id", "none")
+    r = ask("get behind the marker", 404, "NoSuchKey", "GET", "/safe/k")
+    ask.same("the marker is told", (r.headers.get("x-amz-delete-marker"),
+                                    r.headers.get("x-amz-version-id")),
+             ("true", marker))
+    ask("get the marker", 405, "MethodNotAllowed", "GET", "/safe/k",
+        "versionId=" + quoted(marker))
+    put("keep the marker", 405, "MethodNotAllowed", "/safe/k", "retention=",
+        shape.format(later))
+    put("hold the marker", 405, "MethodNotAllowed", "/safe/k", "legal-hold=",
+        "<LegalHold><Status>ON</Status></LegalHold>")
     r = ask("get by version", 200, None, "GET", "/safe/k",
             "versionId=" + quoted(v))
     ask.same("bytes by version", r.body, b"kept")
     r = ask("all versions", 200, None, "GET", "/safe", "versions=")
     ask.same("markers and versions", (len(r.all("DeleteMarker")),
                                       len(r.all("Version"))), (1, 1))
+    ask("delete the marker", 204, None, "DELETE", "/safe/k",
+        "versionId=" + quoted(marker))
+    ask("get without the marker", 200, None, "GET", "/safe/k")
+    ask("get no version", 404, "NoSuchVersion", "GET", "/safe/k",
+        "versionId=" + quoted(marker))
+    ask("delete no version", 204, None, "DELETE", "/safe/k",
+        "versionId=" + quoted(marker))
+    put("put on top", 200, None, "/safe/k", "", "other")
+    r = ask("get what is on top", 200, None, "GET", "/safe/k")
+    ask.same("bytes on top", r.body, b"other")
+    r = ask("get what is below", 200, None, "GET", "/safe/k",
+            "versionId=" + quoted(v))
+    ask.same("bytes below", r.body, b"kept")
+    governed = shape.replace("COMPLIANCE", "GOVERNANCE")
+    put("governed", 200, None, "/safe/k", "retention=", governed.format(later))
+    put("governed for less", 403, "AccessDenied", "/safe/k", "retention=",
+        governed.format(until))
+    put("complied with for less", 403, "AccessDenied", "/safe/k",
+        "retention=", shape.format(until))
+    put("retention of nothing", 404, "NoSuchKey", "/safe/no", "retention=",
+        shape.format(later))
+    ask("retention where there is none", 400, "InvalidRequest", "GET",
+        "/house/a/b", "retention=")
+    ask("hold where there is none", 400, "InvalidRequest", "GET",
+        "/house/a/b", "legal-hold=")
+    r = ask("versions where there are none", 200, None, "GET", "/house",
+            "versioning=")
+    ask.same("has none", r.text("Status"), None)
     r = ask("put unlocked", 200, None, "PUT", "/safe/free", "", b"free")
     w = r.headers.get("x-amz-version-id", "none")
     ask("no retention", 404, "NoSuchObjectLockConfiguration", "GET",
         "/safe/free", "retention=")
     hold = "<LegalHold><Status>{}</Status></LegalHold>"
-    ask("hold", 200, None, "PUT", "/safe/free", "legal-hold=",
-        hold.format("ON").encode())
+    put("hold", 200, None, "/safe/free", "legal-hold=", hold.format("ON"))
+    r = ask("head of what is held", 200, None, "HEAD", "/safe/free")
+    ask.same("head's hold", r.headers.get("x-amz-object-lock-legal-hold"),
+             "ON")
+    r = ask("its hold", 200, None, "GET", "/safe/free", "legal-hold=")
+    ask.same("is held", r.text("Status"), "ON")
     ask("delete what is held", 403, "AccessDenied", "DELETE", "/safe/free",
         "versionId=" + quoted(w))
-    ask("let go", 200, None, "PUT", "/safe/free", "legal-hold=",
-        hold.format("OFF").encode())
+    put("let go", 200, None, "/safe/free", "legal-hold=", hold.format("OFF"))
     ask("delete what is free", 204, None, "DELETE", "/safe/free",
         "versionId=" + quoted(w))
+    r = ask("begin an upload under lock", 200, None, "POST", "/safe/parts",
+            "uploads=", b"", lock[:2])
+    u = quoted(r.text("UploadId") or "none")
+    r = ask("its part", 200, None, "PUT", "/safe/parts",
+            "partNumber=1&uploadId=" + u, b"part",
+            ["Content-MD5: " + md5(b"part")])
+    ask("complete it", 200, None, "POST", "/safe/parts", "uploadId=" + u,
+        complete((1, r.headers.get("etag"))))
+    r = ask("head of it", 200, None, "HEAD", "/safe/parts")
+    ask.same("mode of parts", r.headers.get("x-amz-object-lock-mode"),
+             "COMPLIANCE")
     ask("a lock where there is none", 400, "InvalidRequest", "PUT",
         "/house/k", "", b"kept", lock)
     ask("a lock that has ended", 400, "InvalidArgument", "PUT", "/safe/old",

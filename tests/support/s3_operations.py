@@ -155,6 +155,7 @@ class Operations:
         self.if_none_match = True
         self.part_min = 5 << 20
         self.lock_needs_sum = True
+        self.parts_lock = True
         self.checksums = True
 
     def now(self):
@@ -330,16 +331,20 @@ class Operations:
                           "specified is not valid")
         return v
 
+    def need_sum(self, r, sums):
+        if self.lock_needs_sum and not sums and \
+           "content-md5" not in r.headers:
+            raise Refusal(400, "InvalidRequest", "Content-MD5 OR "
+                          "x-amz-checksum- HTTP header is required for Put "
+                          "Object requests with Object Lock parameters")
+
     def PutObject(self, r):
         bucket = self.bucket(r)
         self.check_new(r, bucket)
         sums = body_sums(r) if self.checksums else {}
         v = self.made(r, bucket, r.body)
-        if (v.mode or v.held) and self.lock_needs_sum and not sums and \
-           "content-md5" not in r.headers:
-            raise Refusal(400, "InvalidRequest", "Content-MD5 OR "
-                          "x-amz-checksum- HTTP header is required for Put "
-                          "Object requests with Object Lock parameters")
+        if v.mode or v.held or bucket.default:
+            self.need_sum(r, sums)
         v.checksums = sums
         bucket.put(v)
         return 200, [("ETag", f'"{v.etag}"'), *sum_headers(sums),
@@ -419,6 +424,10 @@ class Operations:
         if not bucket.lock:
             raise Refusal(400, "InvalidRequest", "Bucket is missing Object "
                           "Lock Configuration")
+        versions = bucket.objects.get(r.key)
+        if versions and "versionId" not in r.args and \
+           versions[-1].data is None:
+            return bucket.find(r.key, versions[-1].id)  # 405
         return bucket.find(r.key, r.args.get("versionId"))
 
     def GetObjectRetention(self, r):
@@ -430,6 +439,7 @@ class Operations:
 
     def PutObjectRetention(self, r):
         v = self.locked_version(r)
+        self.need_sum(r, body_sums(r))
         tree = parsed(r.body, "Retention")
         v.retain(*self.retention(tree.findtext("Mode"),
                                  tree.findtext("RetainUntilDate")),
@@ -443,6 +453,7 @@ class Operations:
 
     def PutObjectLegalHold(self, r):
         v = self.locked_version(r)
+        self.need_sum(r, body_sums(r))
         status = parsed(r.body, "LegalHold").findtext("Status")
         if status not in ("ON", "OFF"):
             raise Refusal(400, "MalformedXML", "no such Status")
@@ -518,6 +529,8 @@ class Operations:
         marker = r.args.get("key-marker", "")
         version = r.args.get("version-id-marker", "")
         most = number(r, "max-keys", 1000, 1000)
+        if r.list_limit is not None:
+            most = min(most, r.list_limit)
         rows, more = [], False
         start = max(marker, prefix)
         for key in bucket.keys_from(start, start == marker != "" and
@@ -528,20 +541,25 @@ class Operations:
             skip = key == marker and [v.id for v in versions].index(version) \
                 if version in [v.id for v in versions] else -1
             for n, v in enumerate(versions):
-                if n <= skip:
+                if n <= skip or r.seen(v) is None:
                     continue
                 if len(rows) >= most:
                     more = True
                     break
                 rows.append((v, n == 0))
         last = rows[-1][0] if rows else None
+        following = last.key if more else None, last.id if more else None
+        if r.list_limit is not None:
+            more, following = False, (None, None)
+        if r.list_endless:
+            more, following = True, (marker or "x", version or "x")
         return xml_reply("ListVersionsResult", [
             ("Name", bucket.name), ("Prefix", show(prefix)),
             ("KeyMarker", show(marker)), ("VersionIdMarker", version),
             ("MaxKeys", most), ("EncodingType", r.args.get("encoding-type")),
             ("IsTruncated", "true" if more else "false"),
-            ("NextKeyMarker", show(last.key) if more else None),
-            ("NextVersionIdMarker", last.id if more else None),
+            ("NextKeyMarker", show(following[0]) if more else None),
+            ("NextVersionIdMarker", following[1]),
             *(("DeleteMarker" if v.data is None else "Version", [
                 ("Key", show(v.key)), ("VersionId", v.id),
                 ("IsLatest", "true" if newest else "false"),
@@ -568,6 +586,8 @@ class Operations:
         if algorithm and algorithm not in CHECKSUMS:
             raise Refusal(400, "InvalidRequest", "no such algorithm")
         u = Upload(self.made(r, bucket, None), algorithm)
+        if not self.parts_lock:
+            u.first.mode = u.first.until = None
         bucket.uploads[u.id] = u
         return xml_reply("InitiateMultipartUploadResult", [
             ("Bucket", bucket.name), ("Key", r.key), ("UploadId", u.id)],
@@ -580,6 +600,8 @@ class Operations:
             raise Refusal(400, "InvalidArgument", "Part number must be an "
                           "integer between 1 and 10000, inclusive")
         sums = body_sums(r) if self.checksums else {}
+        if u.first.mode or self.bucket(r).default:
+            self.need_sum(r, sums)
         etag = hashlib.md5(r.body).hexdigest()
         u.parts[n] = r.body, etag, sums, self.now()
         return 200, [("ETag", f'"{etag}"'), *sum_headers(sums)], b""

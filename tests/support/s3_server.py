@@ -226,17 +226,19 @@ class Control:
         return self.s.counts.log
 
     def do_set(self, **values):
-        """if_none_match, part_min, lock_needs_sum, checksums, region; shift:
-        seconds that the server's clock is ahead."""
+        """if_none_match, part_min, lock_needs_sum, parts_lock, checksums,
+        region; shift: seconds that the server's clock is ahead."""
         for name, value in values.items():
             if name not in ("if_none_match", "part_min", "lock_needs_sum",
-                            "checksums", "region", "shift"):
+                            "parts_lock", "checksums", "region", "shift"):
                 raise ValueError("no such setting: " + name)
             setattr(self.s3, name, value)
 
-    def do_key(self, key, ends=None):
-        """Another key, ID:SECRET[:TOKEN]; ends: seconds from now."""
+    def do_key(self, key, ends=None, may=None):
+        """Another key, ID:SECRET[:TOKEN]; ends: seconds from now; may: a
+        REGEX of what it may, in "OPERATION[Version] METHOD BUCKET/KEY"."""
         made = Key(key)
+        made.may = may and re.compile(may)
         if ends is not None:
             made.ends = self.s3.now() + ends
         self.s.keys[made.id] = made
@@ -246,6 +248,12 @@ class Control:
 
     def do_bucket(self, name, lock=False):
         self.s3.buckets[name] = Bucket(name, lock, self.s3.now())
+
+    def do_rule(self, bucket, mode, days):
+        self.s3.buckets[bucket].default = mode, days
+
+    def do_versioning(self, bucket, status):
+        self.s3.buckets[bucket].versioning = status
 
     def do_list(self, bucket=None, prefix=""):
         """All objects, old versions and delete markers among them."""
@@ -270,10 +278,13 @@ class Control:
     def do_get(self, bucket, key):
         return base64.b64encode(self.versions(bucket, key)[-1].data).decode()
 
-    def do_put(self, bucket, key, data):
-        """An object that no client wrote; data is in base64."""
-        self.s3.buckets[bucket].put(
-            Version(key, base64.b64decode(data), self.s3.now()))
+    def do_put(self, bucket, key, data, times=1):
+        """An object that no client wrote; data is in base64, or null for a
+        delete marker."""
+        for _ in range(times):
+            self.s3.buckets[bucket].put(
+                Version(key, data if data is None else base64.b64decode(data),
+                        self.s3.now()))
 
     def do_corrupt(self, bucket, key, bit=0):
         """Flip a bit of what is stored; ETag and checksums stay."""
@@ -533,6 +544,14 @@ class Connection:
                           *e.headers], b"" if e.status == 304 else body
 
 
+def check_may(request, key):
+    """What policies would say; whoever names a version needs more."""
+    version = "Version" if "versionId" in request.args else ""
+    text = request.text().replace(" ", version + " ", 1)
+    if key.may and not key.may.search(text):
+        raise Refusal(403, "AccessDenied", "Access Denied")
+
+
 def told_error(fault):
     headers = []
     if fault.retry_after is not None:
@@ -561,6 +580,7 @@ class Server:
         if options.like_ceph:
             self.s3.if_none_match = False
             self.s3.lock_needs_sum = self.s3.checksums = False
+            self.s3.parts_lock = False
         self.keys = {k.id: k for k in map(Key, options.key or
                                           ["AKIDTEST:secrettest"])}
         self.hosts = options.host or ["s3.localhost", "localhost"]
@@ -587,7 +607,7 @@ class Server:
         with self.lock:
             now, keys, region = self.s3.now(), dict(self.keys), self.s3.region
         try:
-            s3_signature.check(request, keys, region, now)
+            check_may(request, s3_signature.check(request, keys, region, now))
         finally:
             with self.lock:
                 self.counts.unsigned += "authorization" not in request.headers

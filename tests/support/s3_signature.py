@@ -37,6 +37,7 @@ class Key:
     def __init__(self, text):
         self.id, self.secret, self.token = (text.split(":", 2) + [""])[:3]
         self.ends = None
+        self.may = None  # what it may do, when that is not all
 
 
 def encoded(raw, safe):
@@ -124,7 +125,7 @@ def check_signed(names, request):
 
 
 def check(request, keys, region, now):
-    """Raise Refusal unless one of keys ({id: Key}) signed it just now."""
+    """The one of keys ({id: Key}) that signed it just now, or Refusal."""
     text = request.headers.get("authorization")
     if text is None:
         if "X-Amz-Algorithm" in request.args:
@@ -157,6 +158,7 @@ def check(request, keys, region, now):
                       "calculated does not match the signature you provided.",
                       AWSAccessKeyId=name, CanonicalRequest=canonical)
     check_body(request, body_hash)
+    return keys[name]
 
 
 def check_body(request, body_hash):

@@ -29,6 +29,7 @@ enum backend {
 	S3,
 	S3_FAULTY,
 	S3_CARELESS, /* the server does not know If-None-Match */
+	S3_LOCKED,   /* the bucket has object lock, and so keeps versions */
 	N_BACKENDS
 };
 
@@ -39,7 +40,8 @@ static struct s3_server server;
 
 static inline void backends_start(void)
 {
-	const char *const words[] = { "--bucket", "contract", NULL };
+	const char *const words[] = { "--bucket", "contract", "--bucket",
+				      "locked:lock", NULL };
 
 	s3_server_environment();
 	s3_server_start(&server, words);
@@ -52,7 +54,8 @@ static inline void backends_stop(void)
 
 static inline bool is_s3(int backend)
 {
-	return backend == S3 || backend == S3_FAULTY || backend == S3_CARELESS;
+	return backend == S3 || backend == S3_FAULTY ||
+	       backend == S3_CARELESS || backend == S3_LOCKED;
 }
 
 static inline bool is_local(int backend)
@@ -67,13 +70,19 @@ static inline bool is_faulty(int backend)
 }
 
 /* A place of the case's own on the server; more begins with "&", or is "". */
-static inline void s3_url(char out[512], const char *more)
+static inline void s3_url_in(const char *bucket, char out[512],
+			     const char *more)
 {
 	static unsigned int cases;
 
 	(void)snprintf(out, 512,
-		       "s3://contract/%d-%u?endpoint=http://127.0.0.1:%d%s",
+		       "s3://%s/%d-%u?endpoint=http://127.0.0.1:%d%s", bucket,
 		       (int)getpid(), ++cases, server.port, more);
+}
+
+static inline void s3_url(char out[512], const char *more)
+{
+	s3_url_in("contract", out, more);
 }
 
 static inline void set_up(int backend)
@@ -87,12 +96,13 @@ static inline void set_up(int backend)
 				     "{\"do\": \"set\", "
 				     "\"if_none_match\": %s}",
 				     backend == S3_CARELESS ? "false" : "true");
-		s3_url(url, "");
+		s3_url_in(backend == S3_LOCKED ? "locked" : "contract", url,
+			  "");
 	} else if (is_local(backend)) {
 		scratch_init(&dir);
 		(void)snprintf(url, sizeof(url), "%s/store", dir.path);
 	} else {
-		(void)snprintf(url, sizeof(url), "mem:contract");
+		(void)snprintf(url, sizeof(url), "mem:guard-contract");
 	}
 	ck_ok(store_open(url, true, &inner, &e));
 	store = inner;
@@ -106,7 +116,7 @@ static inline void tear_down(int backend)
 	if (is_local(backend))
 		scratch_done(&dir);
 	else if (!is_s3(backend))
-		store_mem_forget("mem:contract");
+		store_mem_forget("mem:guard-contract");
 }
 
 #endif

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -259,6 +261,25 @@ START_TEST(sets_extended_attributes)
 }
 END_TEST
 
+START_TEST(sets_flags)
+{
+	CLEANUP(scratch_done) struct scratch s;
+	int flags[2] = { 0, 0 };
+	int dir;
+
+	scratch_init(&s);
+	ck_assert_int_eq(seam_set_flags(-1, 0), -1);
+	ck_assert_int_eq(errno, EBADF);
+	dir = open_folder(&s);
+	if (ioctl(dir, FS_IOC_GETFLAGS, flags) < 0 ||
+	    seam_set_flags(dir, (unsigned int)flags[0] | FS_NODUMP_FL) < 0)
+		ck_skip("seam_flags", "no flags in the scratch folder");
+	ck_assert_int_eq(ioctl(dir, FS_IOC_GETFLAGS, flags), 0);
+	ck_assert(flags[0] & FS_NODUMP_FL);
+	(void)close(dir);
+}
+END_TEST
+
 START_TEST(writes_all_through_a_small_pipe)
 {
 	enum { SIZE = 1 << 20 };
@@ -430,6 +451,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_refused_call_does_not_happen);
 	tcase_add_test(tc, reports_errno);
 	tcase_add_test(tc, sets_extended_attributes);
+	tcase_add_test(tc, sets_flags);
 	tcase_add_test(tc, writes_all_through_a_small_pipe);
 	tcase_add_test(tc, kills_before_the_nth_call);
 	tcase_add_test(tc, fails_the_nth_call_once);

@@ -96,6 +96,12 @@ START_TEST(every_parameter_is_taken)
 	expect_path("config", "/backups/eu/a%20b/config");
 	good("s3://backups?sse=AES256");
 	ck_assert_str_eq(p.sse, "AES256");
+	ck_assert_str_eq(p.lock, "");
+	good("s3://backups?lock=governance");
+	ck_assert_str_eq(p.lock, "governance");
+	good("s3://backups?lock=compliance");
+	good("s3://backups?lock=off");
+	ck_assert_str_eq(p.lock, "off");
 }
 END_TEST
 
@@ -104,6 +110,8 @@ START_TEST(values_that_make_no_sense_are_refused)
 	bad("s3://backups?style=auto", "path or virtual");
 	bad("s3://backups?sse=aes256", "AES256 or aws:kms");
 	bad("s3://backups?list=strong", "eventual");
+	bad("s3://backups?lock=COMPLIANCE", "compliance, governance or off");
+	bad("s3://backups?lock=on", "compliance, governance or off");
 	bad("s3://backups?sse-key=x", "sse=aws:kms");
 	bad("s3://backups?sse=AES256&sse-key=x", "sse=aws:kms");
 	bad("s3://backups?sse=aws:kms&sse-key=a%20b", "sse-key=");

@@ -21,6 +21,7 @@ struct seen {
 	unsigned int n;
 	unsigned int end_after; /* 0: never */
 	unsigned int fail_after;
+	bool sizes; /* "KEY#VERSION=SIZE@SECONDS "; "-KEY#VERSION@SECONDS " */
 };
 
 static int note(void *arg, const struct s3_item *item, struct err *err)
@@ -29,9 +30,15 @@ static int note(void *arg, const struct s3_item *item, struct err *err)
 	const long long when = item->when.sec;
 
 	s->n++;
-	if (item->upload[0])
-		ck_ok(buf_addf(&s->text, &e, "%s#%s@%lld ", item->key,
-			       item->upload, when));
+	if (item->deletion)
+		ck_ok(buf_addf(&s->text, &e, "-%s#%s@%lld ", item->key,
+			       item->id, when));
+	else if (item->id[0] && s->sizes)
+		ck_ok(buf_addf(&s->text, &e, "%s#%s=%llu@%lld ", item->key,
+			       item->id, (unsigned long long)item->size, when));
+	else if (item->id[0])
+		ck_ok(buf_addf(&s->text, &e, "%s#%s@%lld ", item->key, item->id,
+			       when));
 	else
 		ck_ok(buf_addf(&s->text, &e, "%s=%llu@%lld ", item->key,
 			       (unsigned long long)item->size, when));
@@ -46,7 +53,7 @@ typedef int list_call(const void *xml, size_t n, s3_visit *visit, void *arg,
 static void expect(list_call *call, const char *xml, const char *items,
 		   const struct s3_page *page)
 {
-	struct seen s = { .n = 0 };
+	struct seen s = { .sizes = call == s3_xml_versions };
 	struct s3_page got;
 
 	memset(&got, 0xa5, sizeof(got));
@@ -56,7 +63,7 @@ static void expect(list_call *call, const char *xml, const char *items,
 	ck_assert_str_eq(buf_str(&s.text), items);
 	ck_assert(got.more == page->more);
 	ck_assert_str_eq(got.token, page->token);
-	ck_assert_str_eq(got.upload_marker, page->upload_marker);
+	ck_assert_str_eq(got.id_marker, page->id_marker);
 	buf_done(&s.text);
 }
 
@@ -513,6 +520,68 @@ START_TEST(an_upload_that_lacks_something_is_refused)
 }
 END_TEST
 
+/* --- Versions ---------------------------------------------------------------
+ */
+
+#define VERSIONS     "<ListVersionsResult " XMLNS ">"
+#define VERSIONS_END "</ListVersionsResult>"
+
+START_TEST(reads_lists_of_versions)
+{
+	static const char xml[] = HEAD VERSIONS
+		"<Name>backups</Name><Prefix/><KeyMarker/><VersionIdMarker/>"
+		"<NextKeyMarker>a+%2B</NextKeyMarker>"
+		"<NextVersionIdMarker>YW+%41</NextVersionIdMarker>"
+		"<EncodingType>url</EncodingType><MaxKeys>3</MaxKeys>"
+		"<IsTruncated>true</IsTruncated>"
+		"<DeleteMarker><Key>a%2Fb</Key><VersionId>3</VersionId>"
+		"<IsLatest>true</IsLatest>"
+		"<LastModified>1970-01-01T00:01:00.000Z</LastModified>"
+		"<Owner><ID>75aa57</ID></Owner></DeleteMarker>"
+		"<Version><Key>a%2Fb</Key><VersionId>XMgb+%41</VersionId>"
+		"<IsLatest>false</IsLatest>"
+		"<LastModified>1970-01-01T00:00:09Z</LastModified>"
+		"<Size>7</Size></Version>"
+		"<Version><Key>c</Key><VersionId>null</VersionId>"
+		"<Size>0</Size></Version>" VERSIONS_END;
+	static const struct s3_page page = { true, "a +", "YW+%41" };
+
+	expect(s3_xml_versions, xml, "-a/b#3@60 a/b#XMgb+%41=7@9 c#null=0@0 ",
+	       &page);
+	expect(s3_xml_versions, VERSIONS WHOLE VERSIONS_END, "", &last);
+	for (size_t n = 0; n < sizeof(xml) - 1; n++)
+		refuse_bytes(s3_xml_versions, xml, n);
+}
+END_TEST
+
+START_TEST(a_version_that_lacks_something_is_refused)
+{
+	static const char *const lists[] = {
+		VERSIONS "<IsTruncated>true</IsTruncated>" VERSIONS_END,
+		VERSIONS WHOLE "<Version><Key>a</Key><VersionId>b</VersionId>"
+			       "</Version>" VERSIONS_END,
+		VERSIONS WHOLE "<Version><Key>a</Key><Size>1</Size>"
+			       "</Version>" VERSIONS_END,
+		VERSIONS WHOLE "<Version><Key>a</Key><VersionId/>"
+			       "<Size>1</Size></Version>" VERSIONS_END,
+		VERSIONS WHOLE "<Version><VersionId>b</VersionId>"
+			       "<Size>1</Size></Version>" VERSIONS_END,
+		VERSIONS WHOLE "<DeleteMarker><Key>a</Key>"
+			       "</DeleteMarker>" VERSIONS_END,
+		VERSIONS WHOLE "<DeleteMarker><VersionId>b</VersionId>"
+			       "</DeleteMarker>" VERSIONS_END,
+		/* Nothing of one item is another's. */
+		VERSIONS WHOLE "<DeleteMarker><Key>a</Key>"
+			       "<VersionId>b</VersionId></DeleteMarker>"
+			       "<Version><Size>1</Size></Version>" VERSIONS_END,
+		LIST WHOLE END,
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		refuse_bytes(s3_xml_versions, lists[i], strlen(lists[i]));
+}
+END_TEST
+
 /* --- Errors ----------------------------------------------------------------
  */
 
@@ -701,6 +770,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, no_token_longer_than_its_room);
 	tcase_add_test(tc, a_visitor_ends_or_fails_the_list);
 	tcase_add_test(tc, survives_each_failing_allocation);
+	tcase_add_test(tc, reads_lists_of_versions);
+	tcase_add_test(tc, a_version_that_lacks_something_is_refused);
 	tcase_add_test(tc, reads_lists_of_uploads);
 	tcase_add_test(tc, an_upload_that_lacks_something_is_refused);
 	tcase_add_test(tc, reads_errors);
