@@ -5,6 +5,7 @@
 
 #include "base/cursor.h"
 #include "base/text.h"
+#include "storage/repository/versions.h"
 
 void container_ad(const struct container *c, const char *label,
 		  struct seal_ad *ret)
@@ -240,16 +241,31 @@ static int open_parts(struct container *c, struct buf *tail, struct err *e)
 	return read_tail(c, &ahead, tail, e);
 }
 
+struct opening {
+	struct container *c;
+	struct buf *tail;
+};
+
+static int open_version(void *arg, struct err *e)
+{
+	struct opening *x = arg;
+
+	x->tail->len = 0;
+	return open_parts(x->c, x->tail, e) ? -1 : 1;
+}
+
 int container_open(struct container *c, struct store *s, const struct keys *k,
 		   const struct container_spec *spec, struct buf *tail,
 		   struct err *e)
 {
+	struct opening x = { c, tail };
+
 	c->store = s;
 	c->keys = k;
 	c->spec = spec;
 	c->upload = NULL;
 	c->name = object_name(spec->kind, c->id);
-	if (open_parts(c, tail, e))
+	if (versions_open(s, c->name.s, open_version, &x, e) < 0)
 		return err_wrap(e, "cannot read %s %s",
 				object_kind_name(spec->kind),
 				text_quote_str(c->name.s).s);

@@ -1,4 +1,5 @@
 #include "storage/repository/reader.h"
+#include "storage/repository/versions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -118,21 +119,13 @@ static struct slot *make_room(struct reader *x, size_t len)
 	}
 }
 
-static int open_one(struct reader *x, const struct pack_entry *at,
+static int read_one(struct reader *x, const struct pack_entry *at,
 		    uint8_t *plain, struct err *e)
 {
 	const enum object_kind pack = chunk_kind_is_meta(at->seal.kind)
 					      ? OBJECT_META_PACK
 					      : OBJECT_DATA_PACK;
-	uint8_t *grown;
 
-	if (at->place.len > x->sealed_cap) {
-		grown = realloc(x->sealed, at->place.len);
-		if (!grown)
-			return err_oom(e);
-		x->sealed = grown;
-		x->sealed_cap = at->place.len;
-	}
 	if (pack_read(repository_store(x->repository), pack, &at->place,
 		      x->sealed, e))
 		return -1;
@@ -143,6 +136,49 @@ static int open_one(struct reader *x, const struct pack_entry *at,
 	if (x->verify)
 		return chunk_verify(x->worker, &at->seal, plain, e);
 	return 0;
+}
+
+struct opening {
+	struct reader *x;
+	const struct pack_entry *at;
+	uint8_t *plain;
+};
+
+static int read_version(void *arg, struct err *e)
+{
+	const struct opening *o = arg;
+
+	return read_one(o->x, o->at, o->plain, e) ? -1 : 1;
+}
+
+static int open_one(struct reader *x, const struct pack_entry *at,
+		    uint8_t *plain, struct err *e)
+{
+	struct store *s = repository_store(x->repository);
+	struct opening o = { x, at, plain };
+	uint8_t *grown;
+
+	if (at->place.len > x->sealed_cap) {
+		grown = realloc(x->sealed, at->place.len);
+		if (!grown)
+			return err_oom(e);
+		x->sealed = grown;
+		x->sealed_cap = at->place.len;
+	}
+	if (read_one(x, at, plain, e) == 0)
+		return 0;
+	/* What somebody put on top of the pack, maybe. */
+	if (!object_is_damage(e) || !store_keeps_versions(s))
+		return -1;
+	return versions_open(s,
+			     object_name(chunk_kind_is_meta(at->seal.kind)
+						 ? OBJECT_META_PACK
+						 : OBJECT_DATA_PACK,
+					 at->place.pack)
+				     .s,
+			     read_version, &o, e) > 0
+		       ? 0
+		       : -1;
 }
 
 /* Damage that another copy could make good, unlike a broken connection. */

@@ -426,6 +426,16 @@ int store_turn(struct store *s, const char *name, unsigned int n, struct err *e)
 	return r < 0 ? wrap(e, "find the versions of object", name, s) : r;
 }
 
+bool store_keeps_versions(const struct store *s)
+{
+	return s->ops->turn != NULL;
+}
+
+bool store_has_several(struct store *s, const char *name)
+{
+	return s->ops->has_several && s->ops->has_several(s, name);
+}
+
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,
 	      unsigned int flags, struct err *e)
 {
