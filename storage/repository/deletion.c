@@ -174,6 +174,7 @@ int deletion_lock(struct repository *r, const struct repository_snapshot *s,
 	l.id = object_id_new();
 	l.snapshot = s->manifest.snapshot;
 	l.until = until;
+	l.session = s->manifest.session;
 	l.time = now;
 	set_text(l.by, by);
 	return put(r, &l, e);

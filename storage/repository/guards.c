@@ -126,15 +126,27 @@ static int add_record(void *arg, const char *name, const struct record *r,
 	return 0;
 }
 
-int guards_read(struct store *s, const struct keys *k, struct guards **ret,
-		struct err *e)
+int guards_new(struct guards **ret, struct err *e)
 {
-	CLEANUP(guards_free) struct guards *x = calloc(1, sizeof(*x));
+	struct guards *x = calloc(1, sizeof(*x));
 
 	if (!x)
 		return err_oom(e);
 	if (filemap_new(&x->known, NULL, sizeof(struct object_id),
-			sizeof(struct guards_known), e) ||
+			sizeof(struct guards_known), e)) {
+		free(x);
+		return -1;
+	}
+	*ret = x;
+	return 0;
+}
+
+int guards_read(struct store *s, const struct keys *k, struct guards **ret,
+		struct err *e)
+{
+	CLEANUP(guards_free) struct guards *x = NULL;
+
+	if (guards_new(&x, e) ||
 	    record_list(s, k, OBJECT_GUARD, add_record, x, e))
 		return -1;
 	*ret = TAKE(x);

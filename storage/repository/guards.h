@@ -91,9 +91,21 @@ struct guards_options {
 	struct instant now;
 	/* Release what no hold is on any more: for who releases a hold. */
 	bool release;
+	/* Change nothing, believe no record, and ask the store about each
+	 * object: what is guarded too briefly is found. */
+	bool ask;
 	const char *scratch; /* folder for unlinked files; NULL: default */
 	/* Polled; true ends with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
+};
+/* At most so many are told; all are counted. */
+#define GUARDS_FINDINGS_MAX 64
+struct guards_finding {
+	char object[STORE_NAME_MAX + 1];
+	struct object_id snapshot; /* the one that needs it longest */
+	struct instant until;	   /* that it is guarded; or 0 */
+	struct instant need;
+	bool unheld; /* it has to be held, and is not */
 };
 struct guards_result {
 	bool can;	    /* the store guards objects: else nothing is done */
@@ -102,6 +114,10 @@ struct guards_result {
 	uint64_t lengthened; /* each a request or two */
 	uint64_t held;
 	uint64_t released;
+	/* With ask. */
+	uint64_t too_short;   /* objects */
+	struct instant least; /* that any is guarded; 0: none was asked for */
+	struct guards_finding findings[GUARDS_FINDINGS_MAX];
 };
 /*
  * Beside anybody at work.  What is damaged or missing is passed over.  -1 when

@@ -16,6 +16,8 @@ struct guards {
 	size_t n_records;
 };
 
+/* That knows of nothing. */
+int guards_new(struct guards **ret, struct err *e) NONNULL(1, 2) MUST_CHECK;
 bool guards_is_held(struct guards *x, struct object_id id) NONNULL(1);
 
 #endif

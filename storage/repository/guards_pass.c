@@ -182,6 +182,100 @@ static int keep(struct pass *x, struct object_id id, int64_t until, bool held,
 	return 0;
 }
 
+/* ---- Asking ------------------------------------------------------------- */
+
+static void find(struct pass *x, const char *name, const struct wanted *w,
+		 const struct store_guard *is, bool unheld)
+{
+	struct guards_result *out = x->out;
+	struct guards_finding *f;
+
+	if (out->too_short++ >= GUARDS_FINDINGS_MAX)
+		return;
+	f = &out->findings[out->too_short - 1];
+	(void)snprintf(f->object, sizeof(f->object), "%s", name);
+	f->until = is->until;
+	f->unheld = unheld;
+	if (!w)
+		return;
+	f->snapshot = w->id;
+	f->need = w->need;
+}
+
+static bool is_short(const struct wanted *w, struct instant until)
+{
+	return w && w->need.sec && instant_compare(until, w->need) < 0;
+}
+
+/* What the store says: 1, 0 it is not there, -1. */
+static int ask(struct pass *x, const char *name, struct store_guard *ret,
+	       struct err *e)
+{
+	const int there = store_guarded(x->g->store, name, ret, e);
+
+	if (there > 0 && (x->out->least.sec == 0 ||
+			  instant_compare(ret->until, x->out->least) < 0))
+		x->out->least = ret->until;
+	return there;
+}
+
+static int judge(struct pass *x, const char *name, const struct wanted *w,
+		 bool held, struct err *e)
+{
+	struct store_guard is;
+	const int there = ask(x, name, &is, e);
+
+	if (there > 0 && (is_short(w, is.until) || (held && !is.held)))
+		find(x, name, w, &is, held && !is.held);
+	return there < 0 ? -1 : 0;
+}
+
+/* A pack's guards, for judge_group(): another may have the same chunks. */
+static int ask_pack(struct pass *x, const char *name, struct object_id id,
+		    struct err *e)
+{
+	struct store_guard is;
+	const int there = ask(x, name, &is, e);
+
+	x->out->objects++;
+	return there <= 0 ? there : keep(x, id, is.until.sec, is.held, e);
+}
+
+/* Each chunk, in one of its packs at least. */
+static int judge_group(void *arg, const struct gc_group *group, struct err *e)
+{
+	struct pass *x = arg;
+	const struct wanted *w = group->live ? &x->v[group->rank - 1] : NULL;
+	struct store_guard is = { .held = false };
+	struct gc_pack *first;
+
+	(void)e;
+	if (!group->live && !group->pinned)
+		return 0;
+	for (size_t i = 0; i < group->n; i++) {
+		const struct guards_known *k = filemap_find(
+			x->now, group->v[i].entry.place.pack.b);
+
+		if (!k || !group->v[i].usable)
+			continue;
+		is.until.sec = k->until;
+		if (!is_short(w, (struct instant){ k->until, 999999999 }) &&
+		    (!group->pinned || k->held))
+			return 0;
+		is.held = k->held;
+	}
+	first = group->v[0].pack;
+	if (first->locked || !first->listed)
+		return 0; /* told already; or missing, which check tells */
+	first->locked = true;
+	find(x,
+	     object_name((enum object_kind)first->kind,
+			 group->v[0].entry.place.pack)
+		     .s,
+	     w, &is, group->pinned && !is.held);
+	return 0;
+}
+
 /* Held, when it has to be and is not known to be. */
 static int hold(struct pass *x, const char *name, struct object_id id,
 		struct err *e)
@@ -213,10 +307,19 @@ static int lengthen(struct pass *x, const char *name, struct object_id id,
 	return keep(x, id, until.sec, false, e);
 }
 
+static bool object_is_pack(const char *name)
+{
+	return strncmp(name, "data/", 5) == 0 || strncmp(name, "meta/", 5) == 0;
+}
+
 static int guard_one(struct pass *x, const char *name, struct object_id id,
 		     struct wanted *w, bool held, struct err *e)
 {
+	if (x->o->ask && object_is_pack(name))
+		return ask_pack(x, name, id, e);
 	x->out->objects++;
+	if (x->o->ask)
+		return judge(x, name, w, held, e);
 	if (w && w->need.sec && lengthen(x, name, id, w, e))
 		return -1;
 	return held ? hold(x, name, id, e) : 0;
@@ -275,6 +378,8 @@ static int guard_named(void *arg, const struct store_entry *entry,
 	struct pass *x = y->x;
 
 	x->out->objects++;
+	if (x->o->ask)
+		return judge(x, entry->name, y->w, y->w->held, e);
 	if (y->w->need.sec &&
 	    guards_bulk_add(x->bulk, entry->name, y->w->goal, e))
 		return -1;
@@ -556,7 +661,8 @@ static int run(struct pass *x, struct err *e)
 {
 	struct gc *g = x->g;
 
-	if (guards_read(g->store, g->keys, &x->known, e) ||
+	if ((x->o->ask ? guards_new(&x->known, e)
+		       : guards_read(g->store, g->keys, &x->known, e)) ||
 	    guards_bulk_new(g->store, &x->bulk, e) ||
 	    filemap_new(&x->now, x->o->scratch, sizeof(struct object_id),
 			sizeof(struct guards_known), e) ||
@@ -567,6 +673,8 @@ static int run(struct pass *x, struct err *e)
 		     gc_walk(g, rank_group, x, e) || guard_all(x, e) ||
 		     guards_bulk_run(x->bulk, &x->out->lengthened, e)))
 		return -1;
+	if (x->o->ask)
+		return x->n ? gc_walk(g, judge_group, x, e) : 0;
 	if (keep_held(x, e) || (x->o->release && release_all(x, e)))
 		return -1;
 	return changed(x) ? write_records(x, e) : 0;

@@ -243,6 +243,33 @@ START_TEST(index_objects_that_may_not_go_wait_and_become_no_more)
 }
 END_TEST
 
+/* Somebody with the key says that its session was given up, and left nothing.
+ */
+static void forge_void(size_t i)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	gc_ok(repo_give_up(g->f.r, s.manifest.session,
+			   (struct object_id){ { 0 } }, &g->e));
+}
+
+START_TEST(a_void_of_a_session_that_a_lock_names_hides_nothing)
+{
+	(void)guard_take(g);
+	gc_file(g, "other");
+	(void)guard_take_for(g, 0);
+	forge_void(0);
+	forge_void(1);
+	gc_reopen(g);
+	ck_assert(gc_exists(g, 0));
+	ck_assert(!gc_exists(g, 1));
+	gc_collect(g, 0);
+	gc_expect(g, 0);
+	gc_expect_sound(g);
+}
+END_TEST
+
 /* ---- What is no guard --------------------------------------------------- */
 
 START_TEST(a_right_that_is_missing_is_told_as_such)
@@ -354,6 +381,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_pack_that_is_guarded_is_not_rewritten);
 	tcase_add_test(tc,
 		       index_objects_that_may_not_go_wait_and_become_no_more);
+	tcase_add_test(tc, a_void_of_a_session_that_a_lock_names_hides_nothing);
 	tcase_add_test(tc, a_right_that_is_missing_is_told_as_such);
 	tcase_add_test(tc, a_pack_that_is_locked_meanwhile_stays);
 	tcase_add_test(tc, a_manifest_that_is_locked_meanwhile_keeps_its_packs);

@@ -33,6 +33,18 @@ static void run(void)
 	ck_assert(pass.can);
 }
 
+static uint64_t ask(void)
+{
+	const struct guards_options o = { .now = g->now, .ask = true };
+	const size_t records = gc_objects(g, "guards/");
+
+	gc_reopen(g);
+	gc_ok(guards_run(g->f.r, &o, &pass, &g->e));
+	ck_assert_uint_eq(pass.lengthened + pass.held + pass.released, 0);
+	ck_assert_uint_eq(gc_objects(g, "guards/"), records);
+	return pass.too_short;
+}
+
 static void lock_for(size_t i, int64_t ms)
 {
 	CLEANUP(repository_snapshot_done)
@@ -278,6 +290,69 @@ START_TEST(a_release_keeps_what_another_hold_needs)
 }
 END_TEST
 
+/* ---- Asking ------------------------------------------------------------- */
+
+START_TEST(what_is_guarded_too_briefly_is_found_whatever_records_say)
+{
+	struct object_id id;
+	struct object_id first;
+	struct record forged;
+
+	(void)guard_take_for(g, 0);
+	ck_assert_uint_eq(ask(), 0);
+	lock_for(0, GUARD_LOCK_MS);
+	ck_assert(object_name_parse(OBJECT_DATA_PACK, gc_last(g, "data/").s,
+				    &first, &id));
+	record_init(&forged, OBJECT_GUARD);
+	forged.id = object_id_new();
+	forged.until = instant_add_ms(g->now, 1000 * GC_DAY_MS);
+	gc_ok(record_add_id(&forged, id, &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &forged, 0,
+			 &g->e));
+	record_done(&forged);
+	run();
+	ck_assert_uint_eq(ask(), 1);
+	ck_assert_str_eq(pass.findings[0].object, gc_last(g, "data/").s);
+	ck_assert(object_id_equal(pass.findings[0].snapshot, g->ids[0]));
+	ck_assert_int_eq(pass.findings[0].until.sec, 0);
+	ck_assert_uint_eq(pass.snapshots, 1);
+	while (gc_objects(g, "guards/"))
+		gc_ok(store_remove(gc_store(g), gc_last(g, "guards/").s,
+				   &g->e));
+	run();
+	ck_assert_uint_eq(ask(), 0);
+	ck_assert_int_gt(instant_compare(pass.least,
+					 instant_add_ms(g->now, GUARD_LOCK_MS)),
+			 0);
+}
+END_TEST
+
+START_TEST(what_a_run_locks_is_covered)
+{
+	for (int day = 0; day < 5; day++) {
+		gc_file(g, "changing");
+		(void)guard_take(g);
+		ck_assert_uint_eq(ask(), 0);
+		guard_later(g, GC_DAY_MS);
+	}
+}
+END_TEST
+
+START_TEST(a_hold_that_is_missing_in_the_store_is_found)
+{
+	(void)guard_take_for(g, 0);
+	(void)hold_one(0);
+	ck_assert_uint_gt(ask(), 4);
+	ck_assert(pass.findings[0].unheld);
+	run();
+	ck_assert_uint_eq(ask(), 0);
+	ck_assert_int_eq(
+		store_hold(gc_store(g), gc_last(g, "meta/").s, false, &g->e),
+		1);
+	ck_assert_uint_eq(ask(), 1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
@@ -293,6 +368,10 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_is_missing_keeps_nothing_from_being_guarded);
 	tcase_add_test(tc, a_hold_holds_all_that_its_snapshot_needs);
 	tcase_add_test(tc, a_release_keeps_what_another_hold_needs);
+	tcase_add_test(
+		tc, what_is_guarded_too_briefly_is_found_whatever_records_say);
+	tcase_add_test(tc, what_a_run_locks_is_covered);
+	tcase_add_test(tc, a_hold_that_is_missing_in_the_store_is_found);
 }
 
 CHECK_MAIN("storage/guards_pass", cases)
