@@ -27,14 +27,14 @@ static int put_garbage(void *arg, const struct store_entry *entry,
 		       struct err *e)
 {
 	static const char garbage[300] = "not what was written";
-	uint64_t size = entry->size;
+	const uint64_t size = entry->size;
 	CLEANUP(buf_done) struct buf b;
 
 	(void)arg;
+	buf_init(&b, size + 1);
 	if (!object_is_guarded(entry->name))
 		return 0;
 	/* Of the same size, so that only what is in it tells. */
-	buf_init(&b, size + 1);
 	while (b.len < size)
 		gc_ok(buf_add(&b, garbage,
 			      size - b.len < sizeof(garbage) ? size - b.len
