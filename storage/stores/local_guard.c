@@ -156,10 +156,12 @@ static int read_state(int fd, struct store_guard *ret, bool *ret_immutable,
 	unsigned int flags;
 	ssize_t n;
 
+	*ret_immutable = false;
+	*ret = (struct store_guard){ .held = false };
 	if (get_flags(fd, &flags) < 0)
 		return local_sys(e, "what locks it");
 	*ret_immutable = flags & FS_IMMUTABLE_FL;
-	*ret = (struct store_guard){ .held = *ret_immutable };
+	ret->held = *ret_immutable;
 	n = fgetxattr(fd, ATTRIBUTE, value, sizeof(value) - 1);
 	if (n < 0 && errno != ENODATA && errno != ERANGE && errno != EOPNOTSUPP)
 		return local_sys(e, "what locks it");

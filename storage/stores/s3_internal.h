@@ -144,15 +144,16 @@ int s3_remove_version(struct s3 *s, const char *name, const char *version,
 /* All of them, and deletions; none when one of them is guarded. */
 int s3_remove_all(struct s3 *s, const char *name, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
-int s3_turn(struct store *s, const char *name, unsigned int n, struct err *e);
+int s3_turn(struct store *store, const char *name, unsigned int n,
+	    struct err *e);
 
 /* ---- object lock (s3_lock.c) -------------------------------------------- */
 
-int s3_can_guard(struct store *s, struct err *e);
-int s3_guard(struct store *s, const char *name, struct instant until,
+int s3_can_guard(struct store *store, struct err *e);
+int s3_guard(struct store *store, const char *name, struct instant until,
 	     struct err *e);
-int s3_hold(struct store *s, const char *name, bool held, struct err *e);
-int s3_guarded(struct store *s, const char *name, struct store_guard *ret,
+int s3_hold(struct store *store, const char *name, bool held, struct err *e);
+int s3_guarded(struct store *store, const char *name, struct store_guard *ret,
 	       struct err *e);
 /* What guards this version, or what is read (""): 1, 0, -1. */
 int s3_guard_of(struct s3 *s, const char *name, const char *version,

@@ -558,6 +558,7 @@ static bool wants_sum(struct s3_upload *u, const struct s3_call *call)
 	bool before;
 
 	if (strcmp(call->error.code, "InvalidRequest") != 0 ||
+	    call->n_headers == 0 ||
 	    strncmp(call->headers[0], "content-md5", 11) == 0)
 		return false;
 	(void)pthread_mutex_lock(&u->s->lock);

@@ -389,7 +389,7 @@ static void copy_id(s3_version out, const char *id)
 
 /* The ends, or (with only_newest) one of them. */
 struct ends {
-	char *newest, *oldest;
+	s3_version newest, oldest;
 	bool only_newest;
 	int n;
 };
@@ -413,12 +413,14 @@ static int note_end(void *arg, const struct s3_item *item, struct err *e UNUSED)
 int s3_ends(struct s3 *s, const char *name, s3_version newest,
 	    s3_version oldest, struct err *e)
 {
-	struct ends x = { .newest = newest, .oldest = oldest };
+	struct ends x = { .n = 0 };
 
 	if (s3_visit_versions(s, name, note_end, &x, e))
 		return -1;
 	if (x.n > 1)
 		s3_note_several(s, name);
+	memcpy(newest, x.newest, sizeof(s3_version));
+	memcpy(oldest, x.oldest, sizeof(s3_version));
 	return x.n;
 }
 
@@ -432,16 +434,14 @@ static bool is_written_once(const char *name)
 
 int s3_hidden(struct s3 *s, const char *name, s3_version ret, struct err *e)
 {
-	s3_version ignored;
-	struct ends x = { .newest = ret,
-			  .oldest = ignored,
-			  .only_newest = true };
-	int r = s3_keeps_versions(s, e);
+	struct ends x = { .only_newest = true };
+	const int r = s3_keeps_versions(s, e);
 
 	if (r <= 0)
 		return r;
 	if (s3_visit_versions(s, name, note_end, &x, e))
 		return -1;
+	memcpy(ret, x.newest, sizeof(s3_version));
 	if (x.n && is_written_once(name) && turn_to(s, name, ret, e))
 		return -1;
 	return x.n;

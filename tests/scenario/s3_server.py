@@ -6,13 +6,15 @@ the same but for what DIFFERS lists: nothing here is only what we believe.
 """
 import base64
 import hashlib
+import os
+import subprocess
 import sys
 import time
 import zlib
 from urllib.parse import unquote_plus
 
 from s3_place import Ceph, FakeServer
-from snap import Failed, check
+from snap import BUILD, LIMIT, Failed, check
 
 FIVE = 5 << 20
 # What Ceph 16 answers where it is not what Amazon does.
@@ -527,11 +529,22 @@ def answers(place, real):
     ask.done()
 
 
+def ours(place):
+    """The store itself, with what it asks of locks and versions."""
+    done = subprocess.run(
+        [os.path.join(BUILD, "tests", "scenario", "s3_locks"),
+         place.url("safe", "ours"), place.url("house", "ours")],
+        env={**os.environ, **place.env()}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=LIMIT, check=False)
+    check(done.returncode == 0, done.stdout + done.stderr)
+
+
 def main():
     real = sys.argv[2:] == ["ceph"]
     try:
         with Ceph() if real else FakeServer() as place:
             answers(place, real)
+            ours(place)
             if real:
                 print("resident:", {n: f"{b >> 20} MiB" for n, b in
                                     place.memory().items()})
