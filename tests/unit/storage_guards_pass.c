@@ -204,7 +204,6 @@ START_TEST(a_pass_that_is_killed_anywhere_is_finished_by_the_next)
 					 .action = n % 2 ? FAULT_FAIL
 							 : FAULT_FAIL_AFTER,
 					 .nth = n + 1,
-
 					 .everyone = true };
 
 		gc_reopen(g);
