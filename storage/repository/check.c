@@ -7,6 +7,7 @@
 
 #include "storage/repository/beat.h"
 #include "storage/repository/check_internal.h"
+#include "storage/repository/guards.h"
 
 bool check_in_part(struct object_id pack, unsigned int part, unsigned int parts)
 {
@@ -518,6 +519,9 @@ static int run(struct check *c, struct err *e)
 {
 	int failed;
 
+	/* What comes back may be what a lock is on. */
+	if (c->o->repair && guards_begin(c->r, c->o->now, c->o->now, e) < 0)
+		return -1;
 	if (announce(c, &c->beat, e))
 		return -1;
 	if (c->beat)

@@ -1,4 +1,5 @@
 #include "storage/repository/reader.h"
+#include "storage/repository/versions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -150,20 +151,11 @@ static int open_ahead(struct reader *x, const struct pack_entry *at,
 			  &ignored) == 0;
 }
 
-static int open_one(struct reader *x, const struct pack_entry *at,
+static int read_one(struct reader *x, const struct pack_entry *at,
 		    uint8_t *plain, struct err *e)
 {
-	uint8_t *grown;
-	int ahead;
+	const int ahead = open_ahead(x, at, plain, e);
 
-	if (at->place.len > x->sealed_cap) {
-		grown = realloc(x->sealed, at->place.len);
-		if (!grown)
-			return err_oom(e);
-		x->sealed = grown;
-		x->sealed_cap = at->place.len;
-	}
-	ahead = open_ahead(x, at, plain, e);
 	if (ahead < 0)
 		return -1;
 	if (!ahead) {
@@ -178,6 +170,44 @@ static int open_one(struct reader *x, const struct pack_entry *at,
 	if (x->verify)
 		return chunk_verify(x->worker, &at->seal, plain, e);
 	return 0;
+}
+
+struct opening {
+	struct reader *x;
+	const struct pack_entry *at;
+	uint8_t *plain;
+};
+
+static int read_version(void *arg, struct err *e)
+{
+	const struct opening *o = arg;
+
+	return read_one(o->x, o->at, o->plain, e) ? -1 : 1;
+}
+
+static int open_one(struct reader *x, const struct pack_entry *at,
+		    uint8_t *plain, struct err *e)
+{
+	struct store *s = repository_store(x->repository);
+	struct opening o = { x, at, plain };
+	uint8_t *grown;
+
+	if (at->place.len > x->sealed_cap) {
+		grown = realloc(x->sealed, at->place.len);
+		if (!grown)
+			return err_oom(e);
+		x->sealed = grown;
+		x->sealed_cap = at->place.len;
+	}
+	if (read_one(x, at, plain, e) == 0)
+		return 0;
+	/* What somebody put on top of the pack, maybe. */
+	if (!object_is_damage(e) || !store_keeps_versions(s))
+		return -1;
+	return versions_open(s, object_name(pack_of(at), at->place.pack).s,
+			     read_version, &o, e) > 0
+		       ? 0
+		       : -1;
 }
 
 /* Damage that another copy could make good, unlike a broken connection. */
