@@ -1,5 +1,4 @@
 #include "storage/repository/reader.h"
-#include "storage/repository/versions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -151,46 +150,27 @@ static int open_ahead(struct reader *x, const struct pack_entry *at,
 			  &ignored) == 0;
 }
 
-static int read_one(struct reader *x, const struct pack_entry *at,
-		    uint8_t *plain, struct err *e)
-{
-	const int ahead = open_ahead(x, at, plain, e);
-
-	if (ahead < 0)
-		return -1;
-	if (!ahead) {
-		if (pack_read(repository_store(x->repository), pack_of(at),
-			      &at->place, x->sealed, e))
-			return -1;
-		x->bytes += at->place.len;
-		if (chunk_open(x->worker, &at->seal, x->sealed, at->place.len,
-			       plain, e))
-			return -1;
-	}
-	if (x->verify)
-		return chunk_verify(x->worker, &at->seal, plain, e);
-	return 0;
-}
-
 struct opening {
 	struct reader *x;
 	const struct pack_entry *at;
 	uint8_t *plain;
 };
 
-static int read_version(void *arg, struct err *e)
+static int opens(void *arg, const uint8_t *sealed, struct err *e)
 {
 	const struct opening *o = arg;
 
-	return read_one(o->x, o->at, o->plain, e) ? -1 : 1;
+	o->x->bytes += o->at->place.len;
+	return chunk_open(o->x->worker, &o->at->seal, sealed, o->at->place.len,
+			  o->plain, e);
 }
 
 static int open_one(struct reader *x, const struct pack_entry *at,
 		    uint8_t *plain, struct err *e)
 {
-	struct store *s = repository_store(x->repository);
 	struct opening o = { x, at, plain };
 	uint8_t *grown;
+	int ahead;
 
 	if (at->place.len > x->sealed_cap) {
 		grown = realloc(x->sealed, at->place.len);
@@ -199,15 +179,13 @@ static int open_one(struct reader *x, const struct pack_entry *at,
 		x->sealed = grown;
 		x->sealed_cap = at->place.len;
 	}
-	if (read_one(x, at, plain, e) == 0)
-		return 0;
-	/* What somebody put on top of the pack, maybe. */
-	if (!object_is_damage(e) || !store_keeps_versions(s))
+	ahead = open_ahead(x, at, plain, e);
+	if (ahead < 0 ||
+	    (!ahead &&
+	     pack_read_that(repository_store(x->repository), pack_of(at),
+			    &at->place, x->sealed, opens, &o, e)))
 		return -1;
-	return versions_open(s, object_name(pack_of(at), at->place.pack).s,
-			     read_version, &o, e) > 0
-		       ? 0
-		       : -1;
+	return x->verify ? chunk_verify(x->worker, &at->seal, plain, e) : 0;
 }
 
 /* Damage that another copy could make good, unlike a broken connection. */
