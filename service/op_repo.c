@@ -262,12 +262,15 @@ static void write_lock(struct json *j, const struct guards_finding *f)
 	json_end_object(j);
 }
 
-static void write_locks(struct json *j, const struct guards_result *x)
+static void write_locks(struct json *j, const struct guards_result *x,
+			const struct err *why)
 {
-	if (!x->can)
+	if (!x->can && !why->code)
 		return;
 	json_key(j, "object_lock");
 	json_begin_object(j);
+	if (why->code)
+		json_kv_str(j, "error", why->text);
 	json_kv_uint(j, "snapshots", x->snapshots);
 	json_kv_uint(j, "objects", x->objects);
 	json_kv_uint(j, "short", x->too_short);
@@ -284,10 +287,14 @@ static void write_locks(struct json *j, const struct guards_result *x)
 static void write_check(struct json *j, const struct check_result *x,
 			const struct check_options *o,
 			const struct check_result *after,
-			const struct guards_result *locks, double seconds)
+			const struct guards_result *locks,
+			const struct err *locks_why, double seconds)
 {
 	const char *what = advice(x, after);
 
+	if (!what && locks_why->code)
+		what = "whether what is locked is so in its store could not be "
+		       "asked: \"--json\" says why";
 	if (!what && locks->too_short)
 		what = "not all that is locked is so in its store: "
 		       "\"snapctl repo gc\" locks it, and \"--json\" names "
@@ -324,7 +331,7 @@ static void write_check(struct json *j, const struct check_result *x,
 		json_kv_uint(j, "lost", after->lost);
 		json_end_object(j);
 	}
-	write_locks(j, locks);
+	write_locks(j, locks, locks_why);
 	if (what)
 		json_kv_str(j, "advice", what);
 	json_end_object(j);
@@ -383,16 +390,24 @@ static int look_again(struct operation_call *call,
  * no damage: what is to be done was done in part.
  */
 static int check_locks(struct operation_call *call, struct repository *r,
-		       struct guards_result *ret, struct err *e)
+		       struct guards_result *ret, struct err *why,
+		       struct err *e)
 {
 	const struct guards_options o = { .now = call->now,
 					  .ask = true,
 					  .cancel = call->stop };
 
-	if (guards_run(r, &o, ret, e))
+	if (guards_run(r, &o, ret, why) == 0) {
+		if (ret->too_short)
+			operation_partial(call);
+		return 0;
+	}
+	if (why->code == ERR_INTERRUPTED) {
+		*e = *why;
 		return -1;
-	if (ret->too_short)
-		operation_partial(call);
+	}
+	/* The rest is known, and is to be told. */
+	operation_partial(call);
 	return 0;
 }
 
@@ -404,6 +419,7 @@ static int check(struct operation_call *call, struct err *e)
 	CLEANUP(check_result_done) struct check_result after = { 0 };
 	struct checking x = { .call = call };
 	struct check_other from = { .chunks = 0 };
+	struct err locks_why = { 0 };
 	struct check_options o = {
 		.level = args_switch(call->args, "read-data") ? CHECK_DATA
 							      : CHECK_STRUCTURE,
@@ -427,12 +443,13 @@ static int check(struct operation_call *call, struct err *e)
 		return -1;
 	}
 	if ((o.repair && look_again(call, &o, &after, e)) ||
-	    check_locks(call, r, &x.locks, e))
+	    check_locks(call, r, &x.locks, &locks_why, e))
 		return -1;
 	if (!result.sound)
 		operation_damaged(call);
 	write_check(call->reply, &result, &o, o.repair ? &after : NULL,
-		    &x.locks, (double)(clock_boot_ms() - begun_ms) / 1000);
+		    &x.locks, &locks_why,
+		    (double)(clock_boot_ms() - begun_ms) / 1000);
 	return 0;
 }
 

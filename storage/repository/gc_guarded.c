@@ -19,6 +19,33 @@ static void note(struct gc *g, const struct store_guard *guard)
 		g->out->locked_until = guard->until;
 }
 
+/*
+ * The most that guards any version of it: while one is, nothing of it goes.
+ * Somebody may have put another on top, or below, that nothing guards.
+ */
+static int most_of(struct gc *g, const char *name, struct store_guard *ret,
+		   struct err *e)
+{
+	struct store_guard x;
+	unsigned int n = 1;
+	int there = 1;
+
+	if (!store_has_several(g->store, name))
+		return store_guarded(g->store, name, ret, e);
+	*ret = (struct store_guard){ .held = false };
+	while ((there = store_turn(g->store, name, n, e)) > 0) {
+		if (store_guarded(g->store, name, &x, e) < 0)
+			return -1;
+		ret->held |= x.held;
+		if (instant_compare(x.until, ret->until) > 0)
+			ret->until = x.until;
+		n++;
+	}
+	if (there < 0 || store_turn(g->store, name, 1, e) < 0)
+		return -1;
+	return n > 1;
+}
+
 /* 1 and by what, 0, -1. */
 static int ask(struct gc *g, const char *name, struct store_guard *ret,
 	       struct err *e)
@@ -27,7 +54,7 @@ static int ask(struct gc *g, const char *name, struct store_guard *ret,
 
 	if (!g->can_guard)
 		return 0;
-	found = store_guarded(g->store, name, ret, e);
+	found = most_of(g, name, ret, e);
 	if (found <= 0)
 		return found;
 	return ret->held || instant_compare(ret->until, g->o->now) > 0;
@@ -60,7 +87,7 @@ int gc_remove(struct gc *g, const char *name, struct err *e)
 		return 1;
 	if (e->code != ERR_DENIED || !g->can_guard)
 		return -1;
-	found = store_guarded(g->store, name, &guard, &why);
+	found = most_of(g, name, &guard, &why);
 	if (found < 0 ||
 	    (found && !guard.held &&
 	     instant_compare(instant_add_ms(guard.until, CLOCKS_MS),

@@ -49,7 +49,10 @@ int versions_open(struct store *s, const char *name, versions_attempt *attempt,
 	}
 	if (store_turn(s, name, 0, &ignored) < 0 && found == 0)
 		found = -1; /* then nothing is known of the newest */
+	/* Who could not ask does not know that it is damaged. */
+	if (found < 0)
+		return -1;
 	if (why.code)
 		*e = why;
-	return found < 0 || why.code ? -1 : attempt(arg, e);
+	return why.code ? -1 : attempt(arg, e);
 }

@@ -59,6 +59,22 @@ START_TEST(garbage_on_top_of_everything_changes_nothing)
 }
 END_TEST
 
+/* Where packs are read ahead, a repair gives nothing up for it, either. */
+START_TEST(a_repair_from_afar_gives_nothing_up_for_garbage_on_top)
+{
+	const size_t given_up = gc_objects(g, "quarantine/");
+
+	gc_reopen(g);
+	gc_ok(store_list(gc_store(g), "", put_garbage, NULL, &g->e));
+	gc_reopen(g);
+	fault_set_far(gc_store(g));
+	gc_repair(g);
+	ck_assert_uint_eq(gc_objects(g, "quarantine/"), given_up);
+	gc_expect_sound(g);
+	gc_expect(g, 0);
+}
+END_TEST
+
 /* With the key, one can say what one likes; but not first. */
 START_TEST(what_authenticates_does_not_count_above_what_was_there)
 {
@@ -108,6 +124,8 @@ static void cases(TCase *tc)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, garbage_on_top_of_everything_changes_nothing);
+	tcase_add_test(tc,
+		       a_repair_from_afar_gives_nothing_up_for_garbage_on_top);
 	tcase_add_test(tc,
 		       what_authenticates_does_not_count_above_what_was_there);
 	tcase_add_test(tc, an_object_that_no_version_of_opens_is_damaged);
