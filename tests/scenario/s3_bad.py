@@ -406,6 +406,34 @@ def they_are_nowhere_else(world):
         check("endpoint=" in dump, "the catalog is not what was looked at")
 
 
-snap.tell(a_name_that_is_not_found, strangers, a_put_that_nobody_stored,
+# s3:ListBucket and the others that README names, as the server calls them.
+README_RIGHTS = ("^(ListObjectsV2|HeadBucket|GetObject|HeadObject|PutObject|"
+                 "CreateMultipartUpload|UploadPart|CompleteMultipartUpload|"
+                 "DeleteObject|AbortMultipartUpload|ListMultipartUploads) ")
+
+
+def with_no_more_rights(world):
+    """In a bucket without versions nothing takes more than README says."""
+    with FakeServer(buckets=["backup", "second"]) as s3:
+        s3.control("key", key="AKIDFEW:few", may=README_RIGHTS)
+        s3.id, s3.secret = "AKIDFEW", "few"
+        begin(world, s3.url("backup", "r1"), s3, big=20 << 20)
+        first = world.json("snapshot", "create", world.tree)["snapshot"]
+        world.run("snapshot", "create", world.tree)
+        world.run("snapshot", "delete", first)
+        world.run("snapshot", "undelete", first)
+        world.run("snapshot", "delete", first)
+        world.run("hold", "add", "latest", "--case", "1")
+        world.run("repo", "gc", "--grace", "0s")
+        world.run("repo", "check", "--read-data", "--repair")
+        world.run("replicate", "--to", s3.url("second", "r1"))
+        world.run("repo", "check", "--repo", s3.url("second", "r1"))
+        world.run("restore", f"latest:{world.tree}", "--to",
+                  world.path("back"))
+        told = s3.control("counts")["operations"]
+        check("ListObjectVersions" not in told, told)
+
+
+snap.tell(with_no_more_rights, a_name_that_is_not_found, strangers, a_put_that_nobody_stored,
           credentials, nowhere, certificates, ill, urls_hold_none,
           they_are_nowhere_else)
