@@ -426,8 +426,10 @@ def with_no_more_rights(world):
         world.run("hold", "add", "latest", "--case", "1")
         world.run("repo", "gc", "--grace", "0s")
         world.run("repo", "check", "--read-data", "--repair")
-        world.run("replicate", "--to", s3.url("second", "r1"))
-        world.run("repo", "check", "--repo", s3.url("second", "r1"))
+        far = s3.url("second", "r1")
+        world.run("region", "add", "far", far)
+        world.run("replicate", "--to", far)
+        world.run("repo", "check", "--repo", far)
         world.run("restore", f"latest:{world.tree}", "--to",
                   world.path("back"))
         told = s3.control("counts")["operations"]
