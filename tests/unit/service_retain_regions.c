@@ -529,6 +529,90 @@ START_TEST(a_region_that_gets_another_name_is_a_change)
 }
 END_TEST
 
+/* What it had for longer than the cooling-off period without being judged. */
+START_TEST(a_policy_that_is_lost_while_away_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 30, true);
+	nights(&t, 7);
+	away(&t, true);
+	nights(&t, 9);
+	declare(&t, NULL, "b", NULL);
+	away(&t, false);
+	nights(&t, 1);
+	/* The primary kept all that the archive would have. */
+	ck_assert_int_eq(live(&t, "b"), 17);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 15);
+	ck_assert_int_eq(decided(&t, "b", "delete"), 0);
+	nights(&t, 5);
+	/* What the primary deletes meanwhile it deletes for itself. */
+	ck_assert_int_gt(tombstones(&t, "a"), 0);
+	ck_assert_int_eq(live(&t, "b"), 17 + 2);
+	nights(&t, 20);
+	ck_assert_int_eq(live(&t, "b"), 2);
+}
+END_TEST
+
+/* The archive first, and the primary is judged last of each run. */
+static void declare_first(struct run_frame *t, const char *policy)
+{
+	char spec[4 * SCRATCH_PATH], of_b[100] = "";
+
+	if (policy)
+		(void)snprintf(of_b, sizeof(of_b), ",\"policy\":\"%s\"",
+			       policy);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"b\",\"url\":\"file://%s\"%s},"
+		       "{\"name\":\"a\",\"url\":\"file://%s\","
+		       "\"primary\":true}]}",
+		       run_path(t, "b"), of_b, run_path(t, "a"));
+	run_apply(t, "Repository", "main", NULL, spec);
+}
+
+/* Less often than the cooling-off period: nothing was judged in it. */
+static void seldom(struct run_frame *t, int n)
+{
+	for (int i = 0; i < n; i++) {
+		today += 8 * DAY;
+		night(t);
+	}
+}
+
+START_TEST(a_policy_that_is_lost_between_rare_runs_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	declare_first(&t, "years");
+	seldom(&t, 6);
+	ck_assert_int_eq(live(&t, "b"), 6);
+	declare_first(&t, NULL);
+	seldom(&t, 1);
+	/* The list is of the primary as well, which has one of them. */
+	expect_shown(&t, "", 5, 3, 7);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 5);
+}
+END_TEST
+
+/* By another name, and nobody declares the one that it had. */
+START_TEST(a_region_that_was_renamed_while_away_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 30, true);
+	nights(&t, 7);
+	away(&t, true);
+	nights(&t, 9);
+	declare(&t, NULL, "vault", NULL);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 17);
+	ck_assert_int_eq(decided(&t, "vault", "waiting"), 15);
+}
+END_TEST
+
 /* A list of a policy that the region has no more is done. */
 START_TEST(a_list_of_a_policy_that_is_gone_is_closed)
 {
@@ -592,6 +676,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_policy_that_a_region_gets_is_a_change);
 	tcase_add_test(tc, a_policy_that_a_region_loses_is_a_change);
 	tcase_add_test(tc, a_region_that_gets_another_name_is_a_change);
+	tcase_add_test(tc, a_policy_that_is_lost_while_away_is_a_change);
+	tcase_add_test(tc, a_policy_that_is_lost_between_rare_runs_is_a_change);
+	tcase_add_test(tc, a_region_that_was_renamed_while_away_is_a_change);
 	tcase_add_test(tc, a_list_of_a_policy_that_is_gone_is_closed);
 	tcase_add_test(tc, what_was_shown_for_one_region_was_not_for_another);
 }
