@@ -207,6 +207,7 @@ struct former {
 	char uid[33];
 	int64_t version;
 	bool floor_only;
+	bool was_own;		   /* this region's own policy */
 	struct instant until;	   /* by any region's evaluations */
 	struct instant until_here; /* by this region's; or 0 */
 };
@@ -261,6 +262,7 @@ static int add_former(struct history *h, const struct former *set, bool is_here,
 		*f = *set;
 		f->until = h->newer;
 	}
+	f->was_own |= set->was_own;
 	if (is_here)
 		later_of(&f->until_here, h->newer_here);
 	return 0;
@@ -318,7 +320,8 @@ static int add_sets(struct history *h, const struct catalog_evaluation *v,
 {
 	const bool is_here = strcmp(v->region, h->region) == 0;
 	const struct former unknown = { .version = 0 };
-	struct former set = { .version = v->policy_version };
+	const bool is_own = is_here && is_apart(sets);
+	struct former set = { .version = v->policy_version, .was_own = is_own };
 
 	(void)snprintf(set.name, sizeof(set.name), "%s", v->policy);
 	(void)snprintf(set.uid, sizeof(set.uid), "%s", v->policy_uid);
@@ -497,6 +500,7 @@ static int load_former(struct retain *x, const struct former *f,
 		return -1;
 	r->former = true;
 	r->floor_only = f->floor_only;
+	r->was_own = f->was_own;
 	r->until = f->until;
 	r->version = f->version;
 	(void)snprintf(r->name, sizeof(r->name), "%s", f->name);
@@ -652,10 +656,29 @@ static bool has_all(const struct retain_rule_sets *a,
 	return true;
 }
 
-bool retain_rules_same(const struct retain_rule_sets *a,
-		       const struct retain_rule_sets *b)
+bool retain_rules_is_asked(const struct retain_rules *r)
 {
-	return has_all(a, b) && has_all(b, a);
+	return is_in_force(r) || (r->former && r->was_own && !r->floor_only);
+}
+
+bool retain_rules_reach(const struct retain_rules *r, struct instant received)
+{
+	return !r->former || instant_compare(received, r->until) <= 0;
+}
+
+static bool asks_former(const struct retain_rule_sets *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].former && retain_rules_is_asked(&s->v[i]))
+			return true;
+	return false;
+}
+
+bool retain_rules_same(const struct retain_rule_sets *theirs,
+		       const struct retain_rule_sets *ours)
+{
+	return !asks_former(theirs) && has_all(theirs, ours) &&
+	       has_all(ours, theirs);
 }
 
 int retain_rules_load(struct retain *x, const struct resource *source,

@@ -419,6 +419,89 @@ START_TEST(what_the_primary_missed_waits_for_it)
 }
 END_TEST
 
+/* It goes back to what it was before the archive is there again. */
+START_TEST(a_mistake_about_an_archive_that_is_away_lets_go_of_nothing)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 2);
+	policy(&t, "years", "\"keep-last\":1");
+	nights(&t, 2);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 4);
+	ck_assert_int_eq(decided(&t, "a", "delete"), 0);
+	policy(&t, "years", "\"keep-last\":9");
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 9);
+}
+END_TEST
+
+/* What waited is copied, and listed there: the change cools off as any. */
+START_TEST(a_change_of_an_archive_that_is_away_waits_there)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	policy(&t, "years", "\"keep-last\":1");
+	nights(&t, 1);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 8);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 7);
+	nights(&t, 20);
+	ck_assert_int_eq(live(&t, "b"), 1);
+	ck_assert_int_eq(live(&t, "a"), 2);
+}
+END_TEST
+
+START_TEST(what_waits_for_an_archive_does_so_when_that_loses_its_policy)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	declare(&t, NULL, "b", NULL);
+	nights(&t, 1);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 3);
+	ck_assert_int_eq(decided(&t, "a", "delete"), 0);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 8);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 6);
+	nights(&t, 20);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 0);
+}
+END_TEST
+
+/* That is how somebody says that it is gone for good. */
+START_TEST(what_waits_for_an_archive_goes_when_nobody_copies_there)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\"}");
+	nights(&t, 2);
+	ck_assert_int_eq(live(&t, "a"), 2);
+}
+END_TEST
+
 /* Nobody copies there: nothing waits for it. */
 START_TEST(a_region_that_no_schedule_copies_to_is_not_waited_for)
 {
@@ -668,6 +751,14 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_a_warm_region_would_let_go_waits_for_nobody);
 	tcase_add_test(tc, where_the_primary_has_it_nobody_else_waits);
 	tcase_add_test(tc, what_the_primary_missed_waits_for_it);
+	tcase_add_test(
+		tc, a_mistake_about_an_archive_that_is_away_lets_go_of_nothing);
+	tcase_add_test(tc, a_change_of_an_archive_that_is_away_waits_there);
+	tcase_add_test(
+		tc,
+		what_waits_for_an_archive_does_so_when_that_loses_its_policy);
+	tcase_add_test(tc,
+		       what_waits_for_an_archive_goes_when_nobody_copies_there);
 	tcase_add_test(tc,
 		       a_region_that_no_schedule_copies_to_is_not_waited_for);
 	tcase_add_test(tc, a_change_of_its_policy_waits_there);
