@@ -19,7 +19,7 @@
  *
  * Where there is anything elsewhere, or of a floor only, the format is 3, which
  * programs before do not know.  Programs before format 2 stored no spec, no
- *copies and only what was left of the budget.
+ * copies and only what was left of the budget.
  *
  * What a person reads comes first; the snapshots come last, for they are read
  * one by one: a document tree of all of them would take ten times the memory.
