@@ -55,6 +55,7 @@ struct retain_copy {
 	const char **tags; /* one block */
 	size_t n_tags;
 	bool deleted;
+	bool this_region; /* deleted, here alone */
 	struct instant deleted_at;
 	/* Listed in a shortening, and the rules keep it here after all. */
 	bool kept_again;
