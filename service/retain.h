@@ -23,7 +23,9 @@
  * it deletes in that region alone (the scope of a tombstone, FORMAT.md §9),
  * also for a cooling-off period after the last of them lost it; and
  * what another region's rules would keep is deleted in none before it is there:
- * it waits for that region.
+ * it waits for that region.  A region's own policy that was changed or lost is
+ * asked, too, until that has cooled off there: a mistake about a region that is
+ * away must not let go of what waits for it.
  */
 #ifndef SERVICE_RETAIN_H
 #define SERVICE_RETAIN_H
@@ -53,6 +55,7 @@ struct retain_copy {
 	const char **tags; /* one block */
 	size_t n_tags;
 	bool deleted;
+	bool this_region; /* deleted, here alone */
 	struct instant deleted_at;
 	/* Listed in a shortening, and the rules keep it here after all. */
 	bool kept_again;
@@ -141,6 +144,7 @@ struct retain_rules {
 	/* Rules that were replaced: what was there by then had them. */
 	bool former;
 	bool before_all; /* nothing had judged the source before `until` */
+	bool was_own;	 /* they were the region's own policy */
 	struct instant until;
 };
 
@@ -185,9 +189,20 @@ int retain_rules_prepare(struct retain_rules *r,
 			 const struct resource_form *form, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 void retain_rules_summarize(struct retain_rule_sets *s) NONNULL(1);
-/* Whether the same rules are in force in both, whatever their floors. */
-bool retain_rules_same(const struct retain_rule_sets *a,
-		       const struct retain_rule_sets *b) NONNULL(1, 2);
+/*
+ * Whether other regions, and those who copy, ask that set what the region would
+ * keep: the rules in force, and the region's own ones that were replaced, for
+ * as long as the change cools off, or the region is away and has not been
+ * judged by any others.
+ */
+bool retain_rules_is_asked(const struct retain_rules *r) NONNULL(1);
+/* Whether they apply to what was received then. */
+bool retain_rules_reach(const struct retain_rules *r, struct instant received)
+	NONNULL(1);
+/* Whether the same rules are in force in both, whatever their floors, and
+ * theirs ask no more than that. */
+bool retain_rules_same(const struct retain_rule_sets *theirs,
+		       const struct retain_rule_sets *ours) NONNULL(1, 2);
 void retain_rules_done(struct retain_rule_sets *s) NONNULL(1);
 static inline void cleanup_retain_rules_done(struct retain_rule_sets *s)
 {

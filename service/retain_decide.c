@@ -69,10 +69,8 @@ static int collect(struct judging *j, struct err *e)
 
 static bool applied_to(const struct retain_rules *r, const struct judged *d)
 {
-	if (!r->former)
-		return true;
-	return instant_compare(d->in->received, r->until) <= 0 &&
-	       !(r->before_all && d->in->scheduled);
+	return retain_rules_reach(r, d->in->received) &&
+	       !(r->former && r->before_all && d->in->scheduled);
 }
 
 static int apply_rules(struct judging *j, struct err *e)
@@ -190,12 +188,13 @@ static int await(struct judging *j, size_t at, struct err *e)
 		const struct retain_rules *r = &rules->v[k];
 		struct retention_result result = { 0 };
 
-		if (r->former || r->floor_only)
+		if (!retain_rules_is_asked(r))
 			continue;
 		failed = retention_decide(&r->policy, s, n, j->c->now, &result,
 					  e);
 		for (size_t i = 0; i < n && failed == 0; i++)
-			if (result.decisions[i].keep)
+			if (result.decisions[i].keep &&
+			    retain_rules_reach(r, s[i].received))
 				j->v[which[i]].awaited |=
 					j->v[which[i]].in->lacks & bit;
 		retention_result_done(&result);

@@ -63,7 +63,7 @@ struct retain_input {
 };
 
 /* Another region that the source is copied to, by whose other rules what is
- * to go here might be kept there.  Of the rules only those in force matter. */
+ * to go here might be kept there: see retain_rules_is_asked(). */
 struct retain_elsewhere {
 	const char *region;
 	const struct retain_rule_sets *rules;

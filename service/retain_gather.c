@@ -213,6 +213,7 @@ static int take(void *arg, struct repository_snapshot *s, struct err *e)
 		.received = s->received,
 		.complete = s->manifest.state == MANIFEST_COMPLETE,
 		.deleted = s->deleted,
+		.this_region = s->this_region,
 		.deleted_at = s->deleted_at,
 		.held = s->held,
 		.locked = s->locked,

@@ -3,12 +3,14 @@
  *
  *	{"policies":[SET],"former":[SET],"format":2,"cooling_off_ms":MS,
  *	 "budget":{"present":N,"deleted":N},"doubtful":BOOL,
- *	 "elsewhere":[{"region","policies":[SET]}],"snapshots":[SNAPSHOT]}
+ *	 "elsewhere":[{"region","policies":[SET],"former":[SET]}],
+ *	 "snapshots":[SNAPSHOT]}
  *
  *	SET		{"policy","uid","version","spec":{…},"zone_data"}, of
  *			a former one "until" and perhaps "before_all" as well;
  *			"floor_only" where a region has rules of its own.
- *			Without a spec it keeps everything.
+ *			Without a spec it keeps everything.  Elsewhere, the
+ *			former ones are those that are asked, if any is.
  *	SNAPSHOT	{"id","received","complete","scheduled","tags","held",
  *			"locked","locked_until","shown","cancelled",
  *			"copies":[{"region","verified"}],"lacks":[REGION],
@@ -17,7 +19,7 @@
  *
  * Where there is anything elsewhere, or of a floor only, the format is 3, which
  * programs before do not know.  Programs before format 2 stored no spec, no
- *copies and only what was left of the budget.
+ * copies and only what was left of the budget.
  *
  * What a person reads comes first; the snapshots come last, for they are read
  * one by one: a document tree of all of them would take ten times the memory.
@@ -75,6 +77,25 @@ static void write_sets(const struct retain_case *c,
 	json_end_list(out);
 }
 
+static void write_asked(const struct retain_case *c,
+			const struct retain_rule_sets *s, struct json *out)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (!s->v[i].former || !retain_rules_is_asked(&s->v[i]))
+			continue;
+		if (!any) {
+			json_key(out, "former");
+			json_begin_list(out);
+		}
+		any = true;
+		write_set(c, &s->v[i], out);
+	}
+	if (any)
+		json_end_list(out);
+}
+
 static void write_elsewhere(const struct retain_case *c, struct json *out)
 {
 	json_key(out, "elsewhere");
@@ -84,6 +105,7 @@ static void write_elsewhere(const struct retain_case *c, struct json *out)
 		json_kv_str(out, "region", c->elsewhere[i].region);
 		json_key(out, "policies");
 		write_sets(c, c->elsewhere[i].rules, false, out);
+		write_asked(c, c->elsewhere[i].rules, out);
 		json_end_object(out);
 	}
 	json_end_list(out);
@@ -277,6 +299,19 @@ static int read_sets(struct retain_stored *s, struct retain_rule_sets *sets,
 	return 0;
 }
 
+/* Those that were asked as long as their change cooled off, if any. */
+static int read_asked(struct retain_stored *s, struct retain_rule_sets *sets,
+		      const json_t *list, struct err *e)
+{
+	const size_t n = sets->n;
+
+	if (list && read_sets(s, sets, list, true, e) < 0)
+		return -1;
+	for (size_t i = n; i < sets->n; i++)
+		sets->v[i].was_own = true;
+	return 0;
+}
+
 static int read_elsewhere(struct retain_stored *s, const json_t *list,
 			  struct err *e)
 {
@@ -295,7 +330,10 @@ static int read_elsewhere(struct retain_stored *s, const json_t *list,
 			json_string_length(region), e);
 		if (!s->elsewhere[i].region ||
 		    read_sets(s, &s->others[i],
-			      json_object_get(from, "policies"), false, e) < 0)
+			      json_object_get(from, "policies"), false,
+			      e) < 0 ||
+		    read_asked(s, &s->others[i],
+			       json_object_get(from, "former"), e) < 0)
 			return -1;
 		s->c.n_elsewhere = i + 1;
 	}

@@ -295,31 +295,18 @@ static int look_elsewhere(struct judging *j, const struct retain_region *g,
 
 /*
  * Copies come from the primary.  What that has is its own to keep until it is
- * everywhere; what that has deleted nobody copies any more.
+ * everywhere; what it deleted for all regions nobody copies any more.  What it
+ * let go of for itself alone, or never had, it brings nowhere: then this may be
+ * the only region that can, as one that was the primary before.
  */
-static int leave_to_primary(struct judging *j, const struct retain_region *g,
-			    struct err *e)
+static void leave_to_primary(struct judging *j, const struct retain_region *g)
 {
-	const struct catalog_replica_filter filter = {
-		.repository = j->x->run->repository->name,
-		.region = g->region->name
-	};
-	/* Bits that no region of the case has. */
-	const uint32_t has = UINT32_C(1) << (RETAIN_ELSEWHERE_MAX - 1);
-	struct elsewhere w = { j, g, has };
-
-	for (size_t i = 0; i < j->n; i++)
-		j->inputs[i].gone &= ~has;
-	if (catalog_replicas(j->x->run->catalog, &filter, see_there, &w, e) < 0)
-		return -1;
 	for (size_t i = 0; i < j->n; i++) {
-		struct retain_input *in = &j->inputs[i];
+		const struct retain_copy *c = retain_find(g, j->inputs[i].id);
 
-		if (retain_find(g, in->id) || in->gone & has)
-			in->lacks = 0;
-		in->gone &= ~has;
+		if (c && !(c->deleted && c->this_region))
+			j->inputs[i].lacks = 0;
 	}
-	return 0;
 }
 
 /*
@@ -337,7 +324,7 @@ static int see_elsewhere(struct judging *j, struct err *e)
 		if (g->region->primary)
 			primary = g;
 		if (g == j->region || !j->all[i].is_served ||
-		    n == RETAIN_ELSEWHERE_MAX - 1 ||
+		    n == RETAIN_ELSEWHERE_MAX ||
 		    retain_rules_same(&j->all[i], j->rules))
 			continue;
 		j->elsewhere[j->c.n_elsewhere++] = (struct retain_elsewhere){
@@ -347,9 +334,9 @@ static int see_elsewhere(struct judging *j, struct err *e)
 			return -1;
 	}
 	j->c.elsewhere = j->elsewhere;
-	return j->c.n_elsewhere && primary && primary != j->region
-		       ? leave_to_primary(j, primary, e)
-		       : 0;
+	if (primary && primary != j->region)
+		leave_to_primary(j, primary);
+	return 0;
 }
 
 /* ---- Shortenings -------------------------------------------------------- */
@@ -547,6 +534,7 @@ static int delete_copy(struct judging *j, struct retain_copy *c, struct err *e)
 		return -1;
 	}
 	c->deleted = s.deleted = true;
+	c->this_region = d.this_region;
 	c->deleted_at = j->x->now;
 	return mirror_copy(j->x->run->catalog, j->x->run->repository->name,
 			   j->region->region->name, &s, j->x->now, e);

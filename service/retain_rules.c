@@ -155,6 +155,7 @@ static int load_current(struct retain *x, const struct resource *source,
 			struct retain_rule_sets *s, struct err *e)
 {
 	const struct catalog_resource_filter filter = { .kind = "Schedule" };
+	const struct resource_repository *r = &x->run->repository->repository;
 	struct names names = { .run = x->run,
 			       .source = source,
 			       .region = region,
@@ -171,30 +172,30 @@ static int load_current(struct retain *x, const struct resource *source,
 			      &names, e) < 0)
 		return -1;
 	for (size_t i = 0; i < names.n; i++) {
-		struct retain_rules *r = retain_rules_add(s, e);
+		struct retain_rules *set = retain_rules_add(s, e);
 		int found;
 
-		if (!r)
+		if (!set)
 			return -1;
-		r->floor_only = region->policy && i > 0;
+		set->floor_only = region->policy && i > 0;
 		found = !names.v[i][0];
 		if (!found)
 			found = catalog_resource_get(x->run->catalog, "Policy",
-						     names.v[i], read_policy, r,
-						     e);
+						     names.v[i], read_policy,
+						     set, e);
 		if (found < 0)
 			return -1;
 		if (found == 0)
 			return err_set(e, ERR_NOT_FOUND,
 				       "there is no policy %s",
 				       text_quote_str(names.v[i]).s);
-		if (r->floor_only)
+		if (set->floor_only)
 			drop_without_floor(s);
 	}
 	s->own = 0;
 	s->is_own = region->policy != NULL;
-	for (size_t i = 0; i < x->n_regions; i++)
-		s->is_apart |= x->regions[i].region->policy != NULL;
+	for (size_t i = 0; i < r->region_count; i++)
+		s->is_apart |= r->regions[i].policy != NULL;
 	s->is_served = names.is_served;
 	return 0;
 }
@@ -206,15 +207,18 @@ struct former {
 	char uid[33];
 	int64_t version;
 	bool floor_only;
-	struct instant until;
+	bool was_own;		   /* this region's own policy */
+	struct instant until;	   /* by any region's evaluations */
+	struct instant until_here; /* by this region's; or 0 */
 };
 
 struct history {
 	struct catalog *catalog;
 	const char *region;
 	const struct retain_rule_sets *current;
-	struct instant begin; /* of the cooling-off period */
-	struct instant newer; /* when the evaluation just newer was made */
+	struct instant begin;	   /* of the cooling-off period */
+	struct instant newer;	   /* when the evaluation just newer was made */
+	struct instant newer_here; /* the same, of this region */
 	struct former v[SETS_MAX];
 	size_t n;
 	bool complete;	/* it reaches back beyond the period */
@@ -222,36 +226,45 @@ struct history {
 	bool is_apart;	/* one was, by a policy of its own */
 };
 
-static bool is_listed(const struct history *h, const char *uid, int64_t version,
-		      bool floor_only)
+static struct former *find_former(struct history *h, const char *uid,
+				  int64_t version, bool floor_only)
 {
 	for (size_t i = 0; i < h->n; i++)
 		if (strcmp(h->v[i].uid, uid) == 0 &&
 		    h->v[i].version == version &&
 		    (floor_only || !h->v[i].floor_only))
-			return true;
-	return false;
+			return &h->v[i];
+	return NULL;
 }
 
-/* Newest first, so whatever is seen now was replaced by h->newer. */
-static int add_former(struct history *h, const char *name, const char *uid,
-		      int64_t version, bool floor_only, struct err *e)
+static void later_of(struct instant *t, struct instant other)
 {
-	struct former *f = &h->v[h->n];
+	if (instant_compare(other, *t) > 0)
+		*t = other;
+}
 
-	if (has(h->current, uid, version, floor_only) ||
-	    is_listed(h, uid, version, floor_only))
+/* Newest first, so whatever is seen now was replaced by h->newer, and if it is
+ * this region's, here by h->newer_here. */
+static int add_former(struct history *h, const struct former *set, bool is_here,
+		      struct err *e)
+{
+	struct former *f = find_former(h, set->uid, set->version,
+				       set->floor_only);
+
+	if (has(h->current, set->uid, set->version, set->floor_only))
 		return 0;
-	if (h->n == SETS_MAX)
+	if (!f && h->n == SETS_MAX)
 		return err_set(e, ERR_FULL,
 			       "more than %d sets of rules applied lately",
 			       SETS_MAX);
-	h->n++;
-	(void)snprintf(f->name, sizeof(f->name), "%s", name);
-	(void)snprintf(f->uid, sizeof(f->uid), "%s", uid);
-	f->version = version;
-	f->floor_only = floor_only;
-	f->until = h->newer;
+	if (!f) {
+		f = &h->v[h->n++];
+		*f = *set;
+		f->until = h->newer;
+	}
+	f->was_own |= set->was_own;
+	if (is_here)
+		later_of(&f->until_here, h->newer_here);
 	return 0;
 }
 
@@ -296,54 +309,175 @@ static int load_sets(const struct history *h,
 					  e);
 }
 
-/* Of another region, that keeps by a policy of its own. */
-static bool is_other_matter(struct history *h,
-			    const struct catalog_evaluation *v,
-			    const json_t *sets)
+/* It was made by a policy of the region's own. */
+static bool is_apart(const json_t *sets)
+{
+	return json_is_true(json_object_get(json_array_get(sets, 0), "region"));
+}
+
+static int add_sets(struct history *h, const struct catalog_evaluation *v,
+		    const json_t *sets, struct err *e)
 {
 	const bool is_here = strcmp(v->region, h->region) == 0;
-	const bool is_apart = json_is_true(
-		json_object_get(json_array_get(sets, 0), "region"));
+	const struct former unknown = { .version = 0 };
+	const bool is_own = is_here && is_apart(sets);
+	struct former set = { .version = v->policy_version, .was_own = is_own };
 
-	h->is_judged |= is_here;
-	h->is_apart |= is_apart;
-	return !is_here && (is_apart || h->current->is_own);
+	(void)snprintf(set.name, sizeof(set.name), "%s", v->policy);
+	(void)snprintf(set.uid, sizeof(set.uid), "%s", v->policy_uid);
+	/* Its own row names the policy of the schedule that ran.  By which
+	 * others nobody may know: they may have kept everything. */
+	if (add_former(h, &set, is_here, e) < 0 ||
+	    (!sets && add_former(h, &unknown, is_here, e) < 0))
+		return -1;
+	for (size_t i = 0; i < json_array_size(sets); i++) {
+		const json_t *from = json_array_get(sets, i);
+
+		set = (struct former){
+			.version = json_integer_value(
+				json_object_get(from, "version")),
+			.floor_only = json_is_true(
+				json_object_get(from, "floor_only"))
+		};
+		(void)snprintf(set.name, sizeof(set.name), "%s",
+			       text_of(from, "policy"));
+		(void)snprintf(set.uid, sizeof(set.uid), "%s",
+			       text_of(from, "uid"));
+		if (add_former(h, &set, is_here, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int look_at_evaluation(void *arg, const struct catalog_evaluation *v,
 			      struct err *e)
 {
 	struct history *h = arg;
+	const bool is_here = strcmp(v->region, h->region) == 0;
 	json_t *sets = NULL;
 	int failed = load_sets(h, v, &sets, e);
+	bool apart;
 
-	if (failed == 0 && is_other_matter(h, v, sets)) {
+	if (failed < 0)
+		return -1;
+	apart = is_apart(sets);
+	h->is_judged |= is_here;
+	h->is_apart |= apart;
+	/* Another region that keeps by a policy of its own is another matter,
+	 * and so is any to one that does. */
+	if (!is_here && (apart || h->current->is_own)) {
 		json_decref(sets);
 		return 0;
 	}
-	/* Its own row names the policy of the schedule that ran. */
-	if (failed == 0)
-		failed = add_former(h, v->policy, v->policy_uid,
-				    v->policy_version, false, e);
-	/* By which others nobody knows: they may have kept everything. */
-	if (failed == 0 && !sets)
-		failed = add_former(h, "", "", 0, false, e);
-
-	for (size_t i = 0; failed == 0 && i < json_array_size(sets); i++) {
-		const json_t *set = json_array_get(sets, i);
-
-		failed = add_former(
-			h, text_of(set, "policy"), text_of(set, "uid"),
-			json_integer_value(json_object_get(set, "version")),
-			json_is_true(json_object_get(set, "floor_only")), e);
-	}
+	failed = add_sets(h, v, sets, e);
 	json_decref(sets);
 	if (failed < 0)
 		return -1;
 	h->newer = v->now;
+	if (is_here)
+		h->newer_here = v->now;
 	h->complete = instant_compare(v->now, h->begin) <= 0;
 	return h->complete ? 1 : 0;
 }
+
+/* ---- Before the period -------------------------------------------------- */
+
+/*
+ * A region that has no policy of its own shares its history with the others
+ * that have none, which may have been judged all the time while it was away,
+ * or just before it.  So where regions keep by rules of their own, what it was
+ * judged by when the period began is looked up by itself.
+ */
+struct looking_back {
+	struct history *h;
+	bool is_here; /* its sets are this region's */
+	bool found, is_apart;
+};
+
+static int look_back(void *arg, const struct catalog_evaluation *v,
+		     struct err *e)
+{
+	struct looking_back *b = arg;
+	json_t *sets = NULL;
+	int failed = load_sets(b->h, v, &sets, e);
+
+	b->found = true;
+	b->is_apart |= is_apart(sets);
+	if (failed == 0 && b->is_here)
+		failed = add_sets(b->h, v, sets, e);
+	json_decref(sets);
+	return failed < 0 ? -1 : 0;
+}
+
+/* The last evaluation in that region (NULL: in each that there ever was) by
+ * the beginning of the period. */
+static int look_before(struct retain *x, const struct resource *source,
+		       const char *region, struct looking_back *b,
+		       struct err *e)
+{
+	const struct catalog_evaluation_filter filter = {
+		.repository = x->run->repository->name,
+		.source = source->name,
+		.region = region,
+		.as_of = b->h->begin,
+		.newest_only = !region,
+		.without_inputs = true,
+		.limit = region ? 1 : 0,
+	};
+
+	b->found = false;
+	return catalog_evaluations(x->run->catalog, &filter, look_back, b, e) <
+			       0
+		       ? -1
+		       : 0;
+}
+
+/*
+ * Whether any region was judged by a policy of its own when the period began.
+ * One that is not declared any more counts while another is new: it may be the
+ * same by another name.
+ */
+static int see_apart(struct retain *x, const struct resource *source,
+		     struct history *h, struct err *e)
+{
+	const struct resource_repository *r = &x->run->repository->repository;
+	struct looking_back b = { .h = h };
+	bool is_any_new = false;
+
+	for (size_t i = 0; i < r->region_count && !b.is_apart; i++) {
+		if (look_before(x, source, r->regions[i].name, &b, e) < 0)
+			return -1;
+		is_any_new |= !b.found;
+	}
+	if (is_any_new && !b.is_apart &&
+	    look_before(x, source, NULL, &b, e) < 0)
+		return -1;
+	h->is_apart |= b.is_apart;
+	return 0;
+}
+
+static int look_behind(struct retain *x, const struct resource *source,
+		       const struct retain_rule_sets *s, struct history *h,
+		       struct err *e)
+{
+	struct looking_back b = { .h = h, .is_here = true };
+
+	if (s->is_own)
+		return 0;
+	if (!s->is_apart && !h->is_apart && see_apart(x, source, h, e) < 0)
+		return -1;
+	if (!s->is_apart && !h->is_apart)
+		return 0;
+	if (look_before(x, source, h->region, &b, e) < 0)
+		return -1;
+	h->is_judged |= b.found;
+	h->complete |= b.found;
+	for (size_t i = 0; i < h->n; i++)
+		later_of(&h->v[i].until, h->v[i].until_here);
+	return 0;
+}
+
+/* ---- All that was in force before --------------------------------------- */
 
 static int read_version(void *arg, const struct catalog_version *row,
 			struct err *e)
@@ -366,6 +500,7 @@ static int load_former(struct retain *x, const struct former *f,
 		return -1;
 	r->former = true;
 	r->floor_only = f->floor_only;
+	r->was_own = f->was_own;
 	r->until = f->until;
 	r->version = f->version;
 	(void)snprintf(r->name, sizeof(r->name), "%s", f->name);
@@ -400,14 +535,13 @@ static int see_any(void *arg, const struct catalog_evaluation *v UNUSED,
 	return 1;
 }
 
-/* Whether the source was judged in that region (NULL: any) at any time. */
+/* Whether the source was judged in any region at any time. */
 static int was_judged(struct retain *x, const struct resource *source,
-		      const char *region, bool *ret, struct err *e)
+		      bool *ret, struct err *e)
 {
 	const struct catalog_evaluation_filter filter = {
 		.repository = x->run->repository->name,
 		.source = source->name,
-		.region = region,
 		.without_inputs = true,
 		.limit = 1,
 	};
@@ -428,13 +562,10 @@ static int add_unjudged(struct retain *x, const struct resource *source,
 			const struct history *h, struct retain_rule_sets *s,
 			bool *ret, struct err *e)
 {
-	bool judged;
-
 	*ret = false;
 	if (h->is_judged || !(s->is_own || h->is_apart))
 		return 0;
-	if (was_judged(x, source, h->region, &judged, e) < 0 ||
-	    (!judged && was_judged(x, source, NULL, ret, e) < 0))
+	if (was_judged(x, source, ret, e) < 0)
 		return -1;
 	return *ret ? add_unknown(s, x->now, false, e) : 0;
 }
@@ -455,11 +586,13 @@ static int load_history(struct retain *x, const struct resource *source,
 			     .region = region->name,
 			     .current = s,
 			     .begin = instant_add_ms(x->now, -cooling_ms),
-			     .newer = x->now };
+			     .newer = x->now,
+			     .newer_here = x->now };
 	bool unjudged;
 
 	if (catalog_evaluations(x->run->catalog, &filter, look_at_evaluation,
-				&h, e) < 0)
+				&h, e) < 0 ||
+	    look_behind(x, source, s, &h, e) < 0)
 		return -1;
 	for (size_t i = 0; i < h.n; i++)
 		if (load_former(x, &h.v[i], s, e) < 0)
@@ -481,12 +614,6 @@ static void add_floor(struct guard_floor *f, const struct resource_policy *p)
 	if (!f->verified_within_ms ||
 	    p->floor_verified_within_ms < f->verified_within_ms)
 		f->verified_within_ms = p->floor_verified_within_ms;
-}
-
-static void later_of(struct instant *t, struct instant other)
-{
-	if (instant_compare(other, *t) > 0)
-		*t = other;
 }
 
 void retain_rules_summarize(struct retain_rule_sets *s)
@@ -529,10 +656,29 @@ static bool has_all(const struct retain_rule_sets *a,
 	return true;
 }
 
-bool retain_rules_same(const struct retain_rule_sets *a,
-		       const struct retain_rule_sets *b)
+bool retain_rules_is_asked(const struct retain_rules *r)
 {
-	return has_all(a, b) && has_all(b, a);
+	return is_in_force(r) || (r->former && r->was_own && !r->floor_only);
+}
+
+bool retain_rules_reach(const struct retain_rules *r, struct instant received)
+{
+	return !r->former || instant_compare(received, r->until) <= 0;
+}
+
+static bool asks_former(const struct retain_rule_sets *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].former && retain_rules_is_asked(&s->v[i]))
+			return true;
+	return false;
+}
+
+bool retain_rules_same(const struct retain_rule_sets *theirs,
+		       const struct retain_rule_sets *ours)
+{
+	return !asks_former(theirs) && has_all(theirs, ours) &&
+	       has_all(ours, theirs);
 }
 
 int retain_rules_load(struct retain *x, const struct resource *source,

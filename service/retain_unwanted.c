@@ -110,7 +110,7 @@ static int by_source(const void *a, const void *b)
 		      ((const struct item *)b)->source);
 }
 
-/* What the rules in force keep of the n items of one source. */
+/* What the rules keep of the n items of one source. */
 static int apply(const struct retain_rule_sets *rules, struct item *v, size_t n,
 		 struct instant now, struct err *e)
 {
@@ -120,14 +120,15 @@ static int apply(const struct retain_rule_sets *rules, struct item *v, size_t n,
 	for (size_t i = 0; i < n && failed == 0; i++)
 		s[i] = v[i].s;
 	for (size_t k = 0; k < rules->n && failed == 0; k++) {
+		const struct retain_rules *r = &rules->v[k];
 		struct retention_result result = { 0 };
 
-		if (rules->v[k].former || rules->v[k].floor_only)
+		if (!retain_rules_is_asked(r))
 			continue;
-		failed = retention_decide(&rules->v[k].policy, s, n, now,
-					  &result, e);
+		failed = retention_decide(&r->policy, s, n, now, &result, e);
 		for (size_t i = 0; i < n && failed == 0; i++)
-			v[i].is_kept |= result.decisions[i].keep;
+			v[i].is_kept |= result.decisions[i].keep &&
+					retain_rules_reach(r, s[i].received);
 		retention_result_done(&result);
 	}
 	free(s);

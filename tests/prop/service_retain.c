@@ -115,6 +115,7 @@ static void draw_set(struct random *r, struct retain_rule_sets *sets,
 	if (former) {
 		set->until = moment(r, NOW - 10 * 86400, NOW);
 		set->before_all = one_in(r, 4);
+		set->was_own = one_in(r, 2);
 	}
 	/* No policy, or a version that is gone. */
 	if (one_in(r, 8))
@@ -187,6 +188,8 @@ static void draw(struct random *r, struct world *w)
 		draw_set(r, &w->rules, true);
 	for (size_t i = 0; i < others; i++) {
 		draw_set(r, &w->others[i], false);
+		for (size_t n = random_below(r, 3); n > 0; n--)
+			draw_set(r, &w->others[i], true);
 		w->elsewhere[i] = (struct retain_elsewhere){
 			.region = i ? "b" : "c", .rules = &w->others[i]
 		};

@@ -419,6 +419,192 @@ START_TEST(what_the_primary_missed_waits_for_it)
 }
 END_TEST
 
+/* It goes back to what it was before the archive is there again. */
+START_TEST(a_mistake_about_an_archive_that_is_away_lets_go_of_nothing)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 2);
+	policy(&t, "years", "\"keep-last\":1");
+	nights(&t, 2);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 4);
+	ck_assert_int_eq(decided(&t, "a", "delete"), 0);
+	policy(&t, "years", "\"keep-last\":9");
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 9);
+}
+END_TEST
+
+/* What waited is copied, and listed there: the change cools off as any. */
+START_TEST(a_change_of_an_archive_that_is_away_waits_there)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	policy(&t, "years", "\"keep-last\":1");
+	nights(&t, 1);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 8);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 7);
+	nights(&t, 15);
+	ck_assert_int_eq(live(&t, "b"), 1);
+	ck_assert_int_eq(live(&t, "a"), 2);
+}
+END_TEST
+
+START_TEST(what_waits_for_an_archive_does_so_when_that_loses_its_policy)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	declare(&t, NULL, "b", NULL);
+	nights(&t, 1);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 3);
+	ck_assert_int_eq(decided(&t, "a", "delete"), 0);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 8);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 6);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 0);
+}
+END_TEST
+
+/* That is how somebody says that it is gone for good. */
+START_TEST(what_waits_for_an_archive_goes_when_nobody_copies_there)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\"}");
+	nights(&t, 2);
+	ck_assert_int_eq(live(&t, "a"), 2);
+}
+END_TEST
+
+/* Two regions that keep the same, one of which is the primary, and the
+ * archive b. */
+static void declare_twins(struct run_frame *t, bool is_c_primary)
+{
+	char spec[6 * SCRATCH_PATH];
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\",\"primary\":%s},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\",\"primary\":%s},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\",\"policy\":"
+		       "\"years\"}]}",
+		       run_path(t, "a"), is_c_primary ? "false" : "true",
+		       run_path(t, "c"), is_c_primary ? "true" : "false",
+		       run_path(t, "b"));
+	run_apply(t, "Repository", "main", NULL, spec);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		       "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		       "\"gold\",\"replicateTo\":[\"%s\",\"b\"]}",
+		       is_c_primary ? "a" : "c");
+	run_apply(t, "Schedule", "nightly", NULL, spec);
+}
+
+/* As `snapctl replicate` does, by hand. */
+static void replicate(struct run_frame *t, const char *from, const char *to)
+{
+	CLEANUP(repository_close)
+	struct repository *source = run_repository(t, from);
+	CLEANUP(repository_close)
+	struct repository *target = run_repository(t, to);
+	const struct replicate_options o = { .without_tombstones = true };
+	struct replicate_result result;
+
+	ok(&t->f, replicate_run(source, target, &o, &result, &t->f.e));
+}
+
+/* The twin let go of what the primary had for the archive, and is made the
+ * primary: the old one is the only one that has it. */
+START_TEST(what_waits_in_the_old_primary_waits_on)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	settle(&t, "c");
+	declare_twins(&t, false);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 4);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 2);
+	ck_assert_int_eq(live(&t, "c"), 2);
+	declare_twins(&t, true);
+	nights(&t, 2);
+	ck_assert_int_eq(decided(&t, "c", "waits-for-region"), 2);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 2);
+	/* The new ones it leaves to the new primary, as a twin does. */
+	ck_assert_int_eq(live(&t, "a"), 4);
+	away(&t, false);
+	nights(&t, 1);
+	/* All but those two came from the new one. */
+	ck_assert_int_eq(live(&t, "b"), 7);
+	ck_assert_int_eq(rows(&t, "run_steps WHERE step = 'retain' AND state "
+				  "= 'partial' AND details LIKE "
+				  "'%%\"waits-for-region\":2%%'"),
+			 2);
+	replicate(&t, "a", "b");
+	nights(&t, 3);
+	ck_assert_int_eq(live(&t, "a"), 2);
+	ck_assert_int_eq(live(&t, "b"), 9);
+	ck_assert_int_eq(decided(&t, "a", "waits-for-region"), 0);
+}
+END_TEST
+
+/* What people delete is deleted for all: nobody waits to bring it. */
+START_TEST(what_a_person_deleted_in_the_primary_waits_nowhere)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct deletion d = { .grace_ms = DELETION_GRACE_MS,
+			      .by = "ann@box",
+			      .reason = "" };
+
+	begin(&t, 2, 9, true);
+	settle(&t, "c");
+	declare_twins(&t, false);
+	nights(&t, 2);
+	away(&t, true);
+	nights(&t, 2);
+	d.now = clock_now();
+	manifest_init(&s.manifest);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "a");
+
+		ok(&t.f,
+		   repository_find(r, "latest", NULL, false, &s, NULL, &t.f.e));
+		ok(&t.f, deletion_delete(r, &s, &d, &t.f.e));
+	}
+	nights(&t, 4);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 8);
+	ck_assert_int_eq(decided(&t, "c", "waits-for-region"), 0);
+}
+END_TEST
+
 /* Nobody copies there: nothing waits for it. */
 START_TEST(a_region_that_no_schedule_copies_to_is_not_waited_for)
 {
@@ -529,6 +715,88 @@ START_TEST(a_region_that_gets_another_name_is_a_change)
 }
 END_TEST
 
+/* What it had for longer than the cooling-off period without being judged. */
+START_TEST(a_policy_that_is_lost_while_away_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 30, true);
+	nights(&t, 7);
+	away(&t, true);
+	nights(&t, 9);
+	declare(&t, NULL, "b", NULL);
+	away(&t, false);
+	nights(&t, 1);
+	/* The primary kept all that the archive would have. */
+	ck_assert_int_eq(live(&t, "b"), 17);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 15);
+	ck_assert_int_eq(decided(&t, "b", "delete"), 0);
+	nights(&t, 5);
+	/* What the primary deletes meanwhile it deletes for itself. */
+	ck_assert_int_gt(tombstones(&t, "a"), 0);
+	ck_assert_int_eq(live(&t, "b"), 17 + 2);
+}
+END_TEST
+
+/* The archive first, and the primary is judged last of each run. */
+static void declare_first(struct run_frame *t, const char *policy)
+{
+	char spec[4 * SCRATCH_PATH], of_b[100] = "";
+
+	if (policy)
+		(void)snprintf(of_b, sizeof(of_b), ",\"policy\":\"%s\"",
+			       policy);
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"b\",\"url\":\"file://%s\"%s},"
+		       "{\"name\":\"a\",\"url\":\"file://%s\","
+		       "\"primary\":true}]}",
+		       run_path(t, "b"), of_b, run_path(t, "a"));
+	run_apply(t, "Repository", "main", NULL, spec);
+}
+
+/* Less often than the cooling-off period: nothing was judged in it. */
+static void seldom(struct run_frame *t, int n)
+{
+	for (int i = 0; i < n; i++) {
+		today += 8 * DAY;
+		night(t);
+	}
+}
+
+START_TEST(a_policy_that_is_lost_between_rare_runs_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, true);
+	declare_first(&t, "years");
+	seldom(&t, 6);
+	ck_assert_int_eq(live(&t, "b"), 6);
+	declare_first(&t, NULL);
+	seldom(&t, 1);
+	/* The list is of the primary as well, which has one of them. */
+	expect_shown(&t, "", 5, 3, 7);
+	ck_assert_int_eq(decided(&t, "b", "waiting"), 5);
+}
+END_TEST
+
+/* By another name, and nobody declares the one that it had. */
+START_TEST(a_region_that_was_renamed_while_away_is_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 30, true);
+	nights(&t, 7);
+	away(&t, true);
+	nights(&t, 9);
+	declare(&t, NULL, "vault", NULL);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(live(&t, "b"), 17);
+	ck_assert_int_eq(decided(&t, "vault", "waiting"), 15);
+}
+END_TEST
+
 /* A list of a policy that the region has no more is done. */
 START_TEST(a_list_of_a_policy_that_is_gone_is_closed)
 {
@@ -584,6 +852,16 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_a_warm_region_would_let_go_waits_for_nobody);
 	tcase_add_test(tc, where_the_primary_has_it_nobody_else_waits);
 	tcase_add_test(tc, what_the_primary_missed_waits_for_it);
+	tcase_add_test(tc, what_waits_in_the_old_primary_waits_on);
+	tcase_add_test(tc, what_a_person_deleted_in_the_primary_waits_nowhere);
+	tcase_add_test(
+		tc, a_mistake_about_an_archive_that_is_away_lets_go_of_nothing);
+	tcase_add_test(tc, a_change_of_an_archive_that_is_away_waits_there);
+	tcase_add_test(
+		tc,
+		what_waits_for_an_archive_does_so_when_that_loses_its_policy);
+	tcase_add_test(tc,
+		       what_waits_for_an_archive_goes_when_nobody_copies_there);
 	tcase_add_test(tc,
 		       a_region_that_no_schedule_copies_to_is_not_waited_for);
 	tcase_add_test(tc, a_change_of_its_policy_waits_there);
@@ -592,6 +870,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_policy_that_a_region_gets_is_a_change);
 	tcase_add_test(tc, a_policy_that_a_region_loses_is_a_change);
 	tcase_add_test(tc, a_region_that_gets_another_name_is_a_change);
+	tcase_add_test(tc, a_policy_that_is_lost_while_away_is_a_change);
+	tcase_add_test(tc, a_policy_that_is_lost_between_rare_runs_is_a_change);
+	tcase_add_test(tc, a_region_that_was_renamed_while_away_is_a_change);
 	tcase_add_test(tc, a_list_of_a_policy_that_is_gone_is_closed);
 	tcase_add_test(tc, what_was_shown_for_one_region_was_not_for_another);
 }
