@@ -161,4 +161,21 @@ static inline int64_t unwritable(struct run_frame *t, const char *region)
 	return frame_count(&t->f, sql);
 }
 
+/* The newest one of source web there. */
+static inline void delete_in(struct run_frame *t, const char *region)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct deletion d = { .by = "tester",
+			      .reason = "",
+			      .now = clock_now(),
+			      .grace_ms = DAY * 1000 };
+
+	manifest_init(&s.manifest);
+	ok(&t->f,
+	   repository_find(r, "latest", "web", false, &s, NULL, &t->f.e));
+	ok(&t->f, deletion_delete(r, &s, &d, &t->f.e));
+}
+
 #endif

@@ -71,22 +71,6 @@ START_TEST(the_primary_catches_up)
 }
 END_TEST
 
-static void delete_in(struct run_frame *t, const char *region)
-{
-	CLEANUP(repository_close)
-	struct repository *r = run_repository(t, region);
-	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
-	struct deletion d = { .by = "tester",
-			      .reason = "",
-			      .now = clock_now(),
-			      .grace_ms = DAY * 1000 };
-
-	manifest_init(&s.manifest);
-	ok(&t->f,
-	   repository_find(r, "latest", "web", false, &s, NULL, &t->f.e));
-	ok(&t->f, deletion_delete(r, &s, &d, &t->f.e));
-}
-
 /* What another region deleted, it deleted for itself; and the primary's
  * deletions hold, whoever has the snapshot still. */
 START_TEST(deletions_are_the_primarys)

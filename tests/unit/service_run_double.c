@@ -117,30 +117,115 @@ static int64_t occurrence_of(struct run_frame *t, int64_t run)
 	return frame_count(&t->f, sql);
 }
 
-/* Its attempt had published it when the primary went, and the next one took
- * another elsewhere. */
+/*
+ * Its attempt had published it when the primary went, and the next one took
+ * another elsewhere; then the primary is back.
+ */
+static void take_twice(struct run_frame *t, bool partial)
+{
+	char spec[3 * SCRATCH_PATH];
+	int64_t run;
+
+	begin(t, true);
+	ck_assert_int_eq(day(t, 0), RUN_SUCCEEDED);
+	move(t, "b", "b.away");
+	move(t, "c", "c.away");
+	ck_assert_int_eq(day(t, 1), RUN_PARTIAL);
+	run = kill_after_publishing(t);
+	move(t, "b.away", "b");
+	move(t, "a", "away");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"type\":\"files\",\"paths\":[\"%s\",\"%s\"]}",
+		       run_path(t, "web"),
+		       run_path(t, partial ? "missing" : "web/one"));
+	run_apply(t, "Source", "web", "{\"tier\":\"gold\"}", spec);
+	ck_assert_int_eq(run_do(t, run_attempt(t, occurrence_of(t, run))),
+			 RUN_PARTIAL);
+	move(t, "c.away", "c");
+	move(t, "away", "a");
+	expect_live(t, 2, 2, 1);
+	ck_assert_int_eq(steps(t, "region = 'a' AND state = 'running'"), 1);
+}
+
 START_TEST(what_an_earlier_attempt_had_published_goes)
 {
 	CLEANUP(run_done) struct run_frame t;
-	int64_t run;
 
-	begin(&t, true);
-	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
-	move(&t, "b", "b.away");
-	move(&t, "c", "c.away");
-	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
-	run = kill_after_publishing(&t);
-	move(&t, "b.away", "b");
-	move(&t, "c.away", "c");
-	move(&t, "a", "away");
-	ck_assert_int_eq(run_do(&t, run_attempt(&t, occurrence_of(&t, run))),
-			 RUN_PARTIAL);
-	move(&t, "away", "a");
-	expect_live(&t, 2, 2, 2);
+	take_twice(&t, false);
 	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
 	expect_live(&t, 3, 3, 3);
 	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
 	expect_retired(&t, "a");
+}
+END_TEST
+
+/* The region that has the other may never come back. */
+START_TEST(it_waits_for_the_region_that_has_the_other)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	take_twice(&t, false);
+	move(&t, "b", "b.away");
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "a").live, 3);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+	ck_assert_int_eq(run_counts(&t, "c").live, 3);
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 1);
+	move(&t, "b.away", "b");
+	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
+	expect_live(&t, 4, 4, 4);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'failed' AND "
+				   "message LIKE 'deleted: its run lost %'"),
+			 1);
+}
+END_TEST
+
+/* It is the one of its occurrence, from now on. */
+static void expect_stays(struct run_frame *t, const char *message)
+{
+	char sql[400];
+
+	ck_assert_int_eq(run_counts(t, "a").deleted, 0);
+	(void)snprintf(sql, sizeof(sql),
+		       "step = 'snapshot' AND region = 'a' AND state = "
+		       "'succeeded' AND message LIKE 'it stays: %s'",
+		       message);
+	ck_assert_int_eq(steps(t, sql), 1);
+	ck_assert_int_eq(steps(t, "region = 'a' AND state = 'running'"), 0);
+	ck_assert_int_eq(
+		frame_count(&t->f,
+			    "SELECT count(*) FROM snapshots s, run_steps k, "
+			    "replicas r WHERE k.message LIKE 'it stays: %' "
+			    "AND s.snapshot = k.details ->> '$.snapshot' AND "
+			    "s.run = k.run AND s.deleted_us IS NULL AND "
+			    "r.snapshot = s.id AND r.region = 'a' AND r.state "
+			    "= 'complete'"),
+		1);
+}
+
+START_TEST(it_stays_when_the_other_was_deleted)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	take_twice(&t, false);
+	delete_in(&t, "b");
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	expect_live(&t, 3, 3, 3);
+	expect_stays(&t, "% in region b is not there any more");
+	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
+	expect_live(&t, 4, 4, 4);
+}
+END_TEST
+
+START_TEST(a_whole_one_stays_beside_one_that_is_not)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	take_twice(&t, true);
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	expect_live(&t, 4, 4, 4);
+	expect_stays(&t, "% in region b is not whole");
 }
 END_TEST
 
@@ -224,6 +309,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, one_that_cannot_be_asked_for_goes);
 	tcase_add_test(tc, one_that_cannot_be_locked_goes);
 	tcase_add_test(tc, what_an_earlier_attempt_had_published_goes);
+	tcase_add_test(tc, it_waits_for_the_region_that_has_the_other);
+	tcase_add_test(tc, it_stays_when_the_other_was_deleted);
+	tcase_add_test(tc, a_whole_one_stays_beside_one_that_is_not);
 	tcase_add_test(tc, what_was_published_elsewhere_goes);
 	tcase_add_test(tc, what_is_held_stays_beside_it);
 }
