@@ -277,6 +277,41 @@ START_TEST(what_was_taken_before_is_copied_too)
 }
 END_TEST
 
+/* Not what its own rules would let go at once. */
+START_TEST(a_region_with_rules_of_its_own_is_not_filled)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char spec[4 * SCRATCH_PATH];
+
+	begin(&t, true);
+	run_apply(&t, "Policy", "few", NULL,
+		  "{\"retention\":{\"keep-last\":1}}");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"failover\":true,\"keyFile\":\"main.key\","
+		       "\"regions\":["
+		       "{\"name\":\"a\",\"primary\":true,"
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"policy\":\"few\","
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
+		       run_path(&t, "a"), run_path(&t, "b"), run_path(&t, "c"));
+	run_apply(&t, "Repository", "main", NULL, spec);
+	move(&t, "b", "b.away");
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(day(&t, i), RUN_PARTIAL);
+	move(&t, "b.away", "b");
+	refuse("a", FAULT_BEGIN, ERR_FULL, "snapshots/");
+	ck_assert_int_eq(day(&t, 3), RUN_PARTIAL);
+	refuse_nothing();
+	/* This one, and what its rules keep of all that the primary has. */
+	ck_assert_int_eq(run_counts(&t, "b").live, 2);
+	ck_assert_int_eq(run_counts(&t, "b").deleted, 0);
+	ck_assert_int_eq(day(&t, 4), RUN_SUCCEEDED);
+	ck_assert_int_eq(run_counts(&t, "a").live, 5);
+	ck_assert_int_eq(run_counts(&t, "c").live, 5);
+}
+END_TEST
+
 /* ---- What goes on without it -------------------------------------------- */
 
 static int64_t done_in(struct run_frame *t, const char *step, const char *state,
@@ -463,6 +498,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, it_is_asked_for_here_too);
 	tcase_add_test(tc, the_third_in_order_serves);
 	tcase_add_test(tc, what_was_taken_before_is_copied_too);
+	tcase_add_test(tc, a_region_with_rules_of_its_own_is_not_filled);
 	tcase_add_test(tc, the_others_are_looked_after);
 	tcase_add_test(tc, nothing_is_deleted_of_what_was_not_taken);
 	tcase_add_test(tc, a_drill_does_without);
