@@ -20,8 +20,8 @@ static int put(struct repository *r, const struct record *record, struct err *e)
 			  e);
 }
 
-static int refuse(const struct repository_snapshot *s, struct instant now,
-		  struct err *e)
+int deletion_may(const struct repository_snapshot *s, struct instant now,
+		 struct err *e)
 {
 	char id[OBJECT_ID_TEXT];
 	char until[INSTANT_TEXT];
@@ -49,7 +49,8 @@ int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 	if (s->deleted && (d->this_region || !s->this_region))
 		return 0;
 	/* What was decided on may be minutes old; holds outrank it. */
-	if (repository_snapshot_guards(r, &now, e) || refuse(&now, d->now, e))
+	if (repository_snapshot_guards(r, &now, e) ||
+	    deletion_may(&now, d->now, e))
 		return -1;
 	record_init(&t, OBJECT_TOMBSTONE);
 	t.id = object_id_new();

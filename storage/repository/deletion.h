@@ -26,8 +26,14 @@ struct deletion {
 };
 
 /*
- * Delete a snapshot: ERR_DENIED when it is held or locked (the message says
- * which and until when), also since s was listed.  One that is deleted
+ * Whether a snapshot of which that is known may be deleted: ERR_DENIED when it
+ * is held or locked (the message says which and until when).
+ */
+int deletion_may(const struct repository_snapshot *s, struct instant now,
+		 struct err *e) NONNULL(1, 3) MUST_CHECK;
+/*
+ * Delete a snapshot: ERR_DENIED as deletion_may(), also by what came since s
+ * was listed.  One that is deleted
  * already stays as it is: 0; one that is deleted in this region only is then
  * deleted in all.
  */
