@@ -379,6 +379,31 @@ static void record_hold(const struct operation_call *call,
 	engine_record(call, named, &d);
 }
 
+/*
+ * One hold, in the region that --repo means and, first, at once in those that
+ * alone have one of the snapshots.
+ */
+static int put_hold(const struct operation_call *call,
+		    const struct resource *named, const struct chosen *c,
+		    const struct deletion_hold *h, struct err *e)
+{
+	struct object_id ignored;
+
+	for (size_t i = 0; i < c->n; i++) {
+		CLEANUP(repository_close) struct repository *r = NULL;
+		size_t before = 0;
+
+		while (c->in[before] != c->in[i])
+			before++;
+		if (before < i || !c->in[i])
+			continue;
+		if (open_region(call, named, c->in[i], &r, e) < 0 ||
+		    deletion_hold(r, h, &ignored, e))
+			return -1;
+	}
+	return deletion_hold(c->repository, h, &ignored, e);
+}
+
 static int hold_add(struct operation_call *call, struct err *e)
 {
 	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
@@ -386,7 +411,6 @@ static int hold_add(struct operation_call *call, struct err *e)
 	char text[OBJECT_ID_TEXT];
 	CLEANUP(resource_free) struct resource *named = NULL;
 	struct object_id *ids;
-	struct object_id id;
 	int failed;
 
 	engine_who(call, by, sizeof(by));
@@ -398,12 +422,13 @@ static int hold_add(struct operation_call *call, struct err *e)
 	if (expect_text(call->args, "case", "say what it is for", e) ||
 	    expect_text(call->args, "source", "hold ad hoc ones by id", e) ||
 	    engine_named(call, &named, e) < 0 ||
-	    choose(&c, call, NULL, false, e) || tell_if_unknown(&c, call, e) ||
+	    choose(&c, call, named, false, e) || tell_if_unknown(&c, call, e) ||
 	    hold_ids(&c, &ids, e))
 		/* The cleanup frees c; clang-tidy 14 misses those of
 		 * structs. */
 		return -1; // NOLINT(clang-analyzer-unix.Malloc)
 	const struct deletion_hold h = {
+		.id = object_id_new(),
 		.snapshots = ids,
 		.n_snapshots = c.n,
 		.source = args_text(call->args, "source"),
@@ -412,11 +437,11 @@ static int hold_add(struct operation_call *call, struct err *e)
 		.by = by,
 		.now = call->now,
 	};
-	failed = deletion_hold(c.repository, &h, &id, e);
+	failed = put_hold(call, named, &c, &h, e);
 	free(ids);
 	if (failed)
 		return -1;
-	object_id_format(id, text);
+	object_id_format(h.id, text);
 	record_hold(call, named, &c, text);
 	json_begin_object(call->reply);
 	json_kv_str(call->reply, "hold", text);
@@ -609,8 +634,9 @@ const struct operation op_deletion_rows[] = {
 	  .params = hold_add_params,
 	  .view = "hold",
 	  .summary = "put snapshots, or a source, under a legal hold",
-	  .help = "It has force at once in the region that --repo means, and "
-		  "in the others when they are next replicated to. A run's "
+	  .help = "It has force at once in the region that --repo means and, "
+		  "of what another region alone has, there; in the others "
+		  "when they are next replicated to. A run's "
 		  "retention obeys what it finds in any region of its "
 		  "Repository, and from then on \"report retention\" names "
 		  "the case and the custodian.\n\n" ENGINE_RECORD_HELP,

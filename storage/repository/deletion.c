@@ -191,7 +191,7 @@ int deletion_hold(struct repository *r, const struct deletion_hold *h,
 		return err_set(e, ERR_USAGE, "no source can be called %s",
 			       text_quote_str(h->source).s);
 	record_init(&record, OBJECT_HOLD);
-	record.id = object_id_new();
+	record.id = object_id_is_zero(h->id) ? object_id_new() : h->id;
 	record.time = h->now;
 	set_text(record.by, h->by);
 	set_text(record.source, h->source);

@@ -60,6 +60,7 @@ int deletion_lock(struct repository *r, const struct repository_snapshot *s,
 
 /* A legal hold on snapshots, or on all of a source. */
 struct deletion_hold {
+	struct object_id id; /* as in another region; zeros: a new one */
 	const struct object_id *snapshots;
 	size_t n_snapshots;
 	const char *source; /* NULL: none */

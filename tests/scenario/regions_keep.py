@@ -241,9 +241,20 @@ def people_mean_what_the_archive_alone_has(world):
     refused(world, "snapshot", "delete", first, world.taken[2], status=7)
     world.run("hold", "release", held, *place(world, "here"))
 
+    # It can be held, and the hold is one.
+    hold = world.json("hold", "add", second[:12], "--case", "A 3", "--repo",
+                      "main")["hold"]
+    for region in "here", "archive":
+        listed = world.json("hold", "list", *place(world, region))
+        check([(h["id"], h["snapshots"]) for h in listed] ==
+              [(hold, [second])], (region, listed))
+        refused(world, "snapshot", "delete", second, status=7)
+    refused(world, "hold", "add", "f" * 32, "--case", "A", status=5)
+
     # One that is away is named: it may well have it.
     away(world, True)
-    for words in (("snapshot", "delete", first),):
+    for words in (("snapshot", "delete", first),
+                  ("hold", "add", first, "--case", "A 4")):
         got = world.json(*words, "--repo", "main", status=6)["error"]
         check('region "archive" could not tell' in got["message"], got)
     away(world, False)
@@ -255,7 +266,6 @@ def people_mean_what_the_archive_alone_has(world):
     again = world.json("snapshot", "delete", world.taken[2], "--repo", "main")
     check(again["only_in"] is None and
           again["restorable_until"] <= got["restorable_until"], (got, again))
-    world.run("snapshot", "delete", second, "--repo", "main")
     check("archive" in world.run("snapshot", "delete", first, "--repo",
                                  "main"), "the region is told")
     world.stop()
