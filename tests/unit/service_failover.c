@@ -149,6 +149,19 @@ END_TEST
 
 /* ---- It can be read, and not written to --------------------------------- */
 
+/* What status calls it. */
+static void expect_refusal(struct run_frame *t, const char *region,
+			   const char *word)
+{
+	char sql[200];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM regions WHERE region = '%s' AND "
+		       "inventory ->> '$.refusal' = '%s'",
+		       region, word);
+	ck_assert_int_eq(frame_count(&t->f, sql), 1);
+}
+
 /* A disk that turned read-only, one that is full, a bucket that takes nothing
  * any more, or goes halfway. */
 START_TEST(what_takes_nothing_is_left)
@@ -179,6 +192,10 @@ START_TEST(what_takes_nothing_is_left)
 		refuse_nothing();
 		expect_live(&t, taken - 1, taken, taken);
 		ck_assert_int_eq(unwritable(&t, "a"), 1);
+		expect_refusal(&t, "a",
+			       ways[i].code == ERR_FULL	  ? "full"
+			       : ways[i].code == ERR_BUSY ? "busy"
+							  : "read-only");
 		ck_assert_int_eq(steps(&t,
 				       "step = 'snapshot' AND region = '' AND "
 				       "message = 'in region b, as the primary "
