@@ -11,6 +11,7 @@
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/repository/deletion.h"
+#include "storage/repository/guards.h"
 
 /* All snapshots named, found before any is touched. */
 struct chosen {
@@ -380,6 +381,38 @@ static void record_hold(const struct operation_call *call,
 }
 
 /*
+ * Where the region's store can keep objects from everyone, it does at once. The
+ * hold has force without: of what fails, garbage collections try again.
+ */
+static uint64_t hold_in_store(const struct operation_call *call,
+			      struct repository *r, bool release)
+{
+	const struct guards_options o = { .now = call->now,
+					  .release = release,
+					  .cancel = call->stop };
+	struct guards_result result;
+	struct err e = { 0 };
+
+	if (guards_run(r, &o, &result, &e) < 0)
+		progress_note(call->progress,
+			      "note: that is written down, but the objects in "
+			      "the store are as they were: %s",
+			      e.text);
+	return result.released;
+}
+
+/* Released elsewhere already, the objects in this region's store may not be. */
+static int release(const struct operation_call *call, struct repository *r,
+		   struct object_id id, const char *by, struct err *e)
+{
+	const bool failed = deletion_release(r, id, by, call->now, e) < 0;
+
+	if (failed && e->code != ERR_NOT_FOUND)
+		return -1;
+	return hold_in_store(call, r, true) == 0 && failed ? -1 : 0;
+}
+
+/*
  * One hold, in the region that --repo means and, first, at once in those that
  * alone have one of the snapshots.
  */
@@ -400,8 +433,12 @@ static int put_hold(const struct operation_call *call,
 		if (open_region(call, named, c->in[i], &r, e) < 0 ||
 		    deletion_hold(r, h, &ignored, e))
 			return -1;
+		(void)hold_in_store(call, r, false);
 	}
-	return deletion_hold(c->repository, h, &ignored, e);
+	if (deletion_hold(c->repository, h, &ignored, e))
+		return -1;
+	(void)hold_in_store(call, c->repository, false);
+	return 0;
 }
 
 static int hold_add(struct operation_call *call, struct err *e)
@@ -466,7 +503,7 @@ static int hold_release(struct operation_call *call, struct err *e)
 	}
 	engine_who(call, by, sizeof(by));
 	if (engine_named(call, &named, e) < 0 || engine_open(call, &r, e) ||
-	    deletion_release(r, id, by, call->now, e))
+	    release(call, r, id, by, e))
 		return -1;
 	engine_record(call, named, &d);
 	json_begin_object(call->reply);
@@ -639,14 +676,21 @@ const struct operation op_deletion_rows[] = {
 		  "when they are next replicated to. A run's "
 		  "retention obeys what it finds in any region of its "
 		  "Repository, and from then on \"report retention\" names "
-		  "the case and the custodian.\n\n" ENGINE_RECORD_HELP,
+		  "the case and the custodian.\n\n"
+		  "Where the region's store guards objects, all that the "
+		  "snapshots need gets a legal hold there, at once or with the "
+		  "next garbage collection of that region.\n\n" ENGINE_RECORD_HELP,
 	  .run = hold_add },
 	{ .verb = "hold release",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = hold_release_params,
 	  .view = "released",
 	  .summary = "release a legal hold",
-	  .help = ENGINE_RECORD_HELP,
+	  .help = "In a region whose store guards objects, the legal holds "
+		  "that no other hold needs are released there, too: in the "
+		  "region that --repo means, and in no other, as the daemon "
+		  "releases none. Give each other region's location as --repo, "
+		  "once the release was replicated to it.\n\n" ENGINE_RECORD_HELP,
 	  .run = hold_release },
 	{ .verb = "hold list",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_READS,

@@ -48,6 +48,18 @@ static void write_blocked(struct json *j, const struct gc_result *x)
 	json_end_list(j);
 }
 
+/* Where nothing is, because nothing is guarded, nothing is said. */
+static void write_locked(struct json *j, const struct gc_result *x)
+{
+	if (!x->locked && !x->bytes_locked && !x->snapshots_locked)
+		return;
+	json_kv_uint(j, "locked", x->locked);
+	json_kv_uint(j, "bytes_locked", x->bytes_locked);
+	json_kv_uint(j, "snapshots_locked", x->snapshots_locked);
+	if (x->locked_until.sec)
+		json_kv_instant(j, "locked_until", x->locked_until);
+}
+
 void op_gc_write(struct json *j, const struct gc_result *x)
 {
 	json_kv_uint(j, "marked", x->marked);
@@ -55,12 +67,30 @@ void op_gc_write(struct json *j, const struct gc_result *x)
 	json_kv_uint(j, "snapshots", x->snapshots);
 	json_kv_uint(j, "bytes_freed", x->bytes_freed);
 	json_kv_uint(j, "bytes_pending", x->bytes_pending);
+	write_locked(j, x);
 	json_kv_uint(j, "bytes_copied", x->bytes_copied);
 	json_kv_uint(j, "chunks", x->chunks);
 	json_kv_uint(j, "chunks_needed", x->chunks_live);
 	json_kv_uint(j, "index_merged", x->index_merged);
 	json_kv_uint(j, "sessions_ended", x->sessions_ended);
 	write_blocked(j, x);
+}
+
+void op_gc_write_guards(struct json *j, const struct guards_result *x,
+			const struct err *why)
+{
+	if (!x->can && !why->code)
+		return;
+	json_key(j, "object_lock");
+	json_begin_object(j);
+	json_kv_uint(j, "snapshots", x->snapshots);
+	json_kv_uint(j, "objects", x->objects);
+	json_kv_uint(j, "lengthened", x->lengthened);
+	json_kv_uint(j, "held", x->held);
+	json_kv_uint(j, "released", x->released);
+	if (why->code)
+		json_kv_str(j, "error", why->text);
+	json_end_object(j);
 }
 
 /* The region that --repo and --region mean; named as engine_named() says. */
@@ -134,6 +164,10 @@ static int gc(struct operation_call *call, struct err *e)
 		.progress = on_progress,
 		.arg = &x,
 	};
+	const struct guards_options go = { .now = call->now,
+					   .cancel = call->stop };
+	struct guards_result guards;
+	struct err unguarded = { 0 };
 	struct gc_result result = { 0 };
 	int failed;
 
@@ -143,12 +177,15 @@ static int gc(struct operation_call *call, struct err *e)
 	if (engine_named(call, &named, e) < 0 ||
 	    open_region(call, named, &region, &r, e))
 		return -1;
+	if (guards_run(r, &go, &guards, &unguarded) < 0)
+		progress_note(call->progress, "note: %s", unguarded.text);
 	failed = gc_run(r, &o, &result, e);
 	record(call, named, region, &result);
 	if (failed)
 		return -1;
 	json_begin_object(call->reply);
 	op_gc_write(call->reply, &result);
+	op_gc_write_guards(call->reply, &guards, &unguarded);
 	json_end_object(call->reply);
 	return 0;
 }
@@ -181,8 +218,10 @@ const struct operation op_gc_rows[] = {
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO | OPERATION_CHANGES,
 	  .params = gc_params,
 	  .view = "marked:count deleted:count snapshots:count bytes_freed:size "
-		  "bytes_pending:size bytes_copied:size chunks:count "
-		  "chunks_needed:count index_merged:count sessions_ended:count "
+		  "bytes_pending:size locked:count bytes_locked:size "
+		  "snapshots_locked:count locked_until:time "
+		  "bytes_copied:size chunks:count "
+		  "chunks_needed:count index_merged:count sessions_ended:count object_lock:fields "
 		  "blocked_by",
 	  .summary = "give back the space of what no snapshot needs",
 	  .help = "Works in two steps, so that nothing goes by mistake: packs "
@@ -197,6 +236,13 @@ const struct operation op_gc_rows[] = {
 		  "(blocked_by tells which); one that stands still for two "
 		  "minutes is given up, and finds out before it can publish "
 		  "anything.\n\n"
+		  "Where the region's store guards objects (object lock, "
+		  "immutable files), what nothing needs any more stays until "
+		  "its lock is over: locked and bytes_locked tell how much "
+		  "waits, locked_until for how long; snapshots_locked are "
+		  "deleted ones whose manifest may not go yet. There, what "
+		  "locked snapshots need is locked ahead of need first, and "
+		  "what is under a hold gets a legal hold (object_lock).\n\n"
 		  "Packs that are mostly dead, or many small ones, are written "
 		  "anew, and the index is kept in few objects. Nothing at all "
 		  "is deleted when anything is damaged or missing, or the "

@@ -14,6 +14,7 @@
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/repository/check.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/stats.h"
 #include "storage/stores/store.h"
 
@@ -182,6 +183,7 @@ static int stats(struct operation_call *call, struct err *e)
 struct checking {
 	struct operation_call *call;
 	const char *stage;
+	struct guards_result locks;
 };
 
 static void on_progress(void *arg, const struct check_progress *p)
@@ -244,11 +246,59 @@ static const char *advice(const struct check_result *x,
 	       "--repair --from REGION`";
 }
 
+static void write_lock(struct json *j, const struct guards_finding *f)
+{
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(f->snapshot, id);
+	json_begin_object(j);
+	json_kv_str(j, "object", f->object);
+	json_kv_str(j, "snapshot", id);
+	if (f->until.sec)
+		json_kv_instant(j, "until", f->until);
+	if (f->need.sec)
+		json_kv_instant(j, "needed", f->need);
+	json_kv_bool(j, "hold_missing", f->unheld);
+	json_end_object(j);
+}
+
+static void write_locks(struct json *j, const struct guards_result *x,
+			const struct err *why)
+{
+	if (!x->can && !why->code)
+		return;
+	json_key(j, "object_lock");
+	json_begin_object(j);
+	if (why->code)
+		json_kv_str(j, "error", why->text);
+	json_kv_uint(j, "snapshots", x->snapshots);
+	json_kv_uint(j, "objects", x->objects);
+	json_kv_uint(j, "short", x->too_short);
+	if (x->least.sec)
+		json_kv_instant(j, "until_least", x->least);
+	json_key(j, "findings");
+	json_begin_list(j);
+	for (uint64_t i = 0; i < x->too_short && i < GUARDS_FINDINGS_MAX; i++)
+		write_lock(j, &x->findings[i]);
+	json_end_list(j);
+	json_end_object(j);
+}
+
 static void write_check(struct json *j, const struct check_result *x,
 			const struct check_options *o,
-			const struct check_result *after, double seconds)
+			const struct check_result *after,
+			const struct guards_result *locks,
+			const struct err *locks_why, double seconds)
 {
 	const char *what = advice(x, after);
+
+	if (!what && locks_why->code)
+		what = "whether what is locked is so in its store could not be "
+		       "asked: \"--json\" says why";
+	if (!what && locks->too_short)
+		what = "not all that is locked is so in its store: "
+		       "\"snapctl repo gc\" locks it, and \"--json\" names "
+		       "what is not";
 
 	json_begin_object(j);
 	json_kv_bool(j, "sound", x->sound);
@@ -281,6 +331,7 @@ static void write_check(struct json *j, const struct check_result *x,
 		json_kv_uint(j, "lost", after->lost);
 		json_end_object(j);
 	}
+	write_locks(j, locks, locks_why);
 	if (what)
 		json_kv_str(j, "advice", what);
 	json_end_object(j);
@@ -334,6 +385,32 @@ static int look_again(struct operation_call *call,
 	return check_run(r, &o, ret, e);
 }
 
+/*
+ * Whether the region's store guards what is locked in it.  That it does not is
+ * no damage: what is to be done was done in part.
+ */
+static int check_locks(struct operation_call *call, struct repository *r,
+		       struct guards_result *ret, struct err *why,
+		       struct err *e)
+{
+	const struct guards_options o = { .now = call->now,
+					  .ask = true,
+					  .cancel = call->stop };
+
+	if (guards_run(r, &o, ret, why) == 0) {
+		if (ret->too_short)
+			operation_partial(call);
+		return 0;
+	}
+	if (why->code == ERR_INTERRUPTED) {
+		*e = *why;
+		return -1;
+	}
+	/* The rest is known, and is to be told. */
+	operation_partial(call);
+	return 0;
+}
+
 static int check(struct operation_call *call, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
@@ -342,6 +419,7 @@ static int check(struct operation_call *call, struct err *e)
 	CLEANUP(check_result_done) struct check_result after = { 0 };
 	struct checking x = { .call = call };
 	struct check_other from = { .chunks = 0 };
+	struct err locks_why = { 0 };
 	struct check_options o = {
 		.level = args_switch(call->args, "read-data") ? CHECK_DATA
 							      : CHECK_STRUCTURE,
@@ -364,11 +442,13 @@ static int check(struct operation_call *call, struct err *e)
 		*e = from.why;
 		return -1;
 	}
-	if (o.repair && look_again(call, &o, &after, e))
+	if ((o.repair && look_again(call, &o, &after, e)) ||
+	    check_locks(call, r, &x.locks, &locks_why, e))
 		return -1;
 	if (!result.sound)
 		operation_damaged(call);
 	write_check(call->reply, &result, &o, o.repair ? &after : NULL,
+		    &x.locks, &locks_why,
 		    (double)(clock_boot_ms() - begun_ms) / 1000);
 	return 0;
 }

@@ -7,6 +7,10 @@
  * for it.  A region that cannot be reached, is damaged or lists too little
  * keeps everything, and the others go on.
  *
+ * Before that, where the region's store guards objects, what locked snapshots
+ * need is guarded ahead of need (storage/repository/guards.h).  When that fails
+ * the region is collected all the same, and the run says so.
+ *
  * Doing it again is harmless: what was marked stays marked, what was deleted
  * is gone.  Each region's row tells what came of it, for `status`, and what is
  * gone for good has an audit record in the same change.  A deleted snapshot of
@@ -19,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "service/catalog_audit.h"
 #include "service/catalog_keep.h"
@@ -40,6 +45,8 @@ struct collecting {
 	struct instant started;
 	struct gc_result *result;
 	struct remaining *remaining;
+	struct guards_result guards;
+	struct err unguarded; /* why not all of it is */
 };
 
 /* ---- Writing down ------------------------------------------------------- */
@@ -52,6 +59,7 @@ static int write_details(const struct collecting *x, struct buf *out,
 	json_init(&j, json_to_buf, out);
 	json_begin_object(&j);
 	op_gc_write(&j, x->result);
+	op_gc_write_guards(&j, &x->guards, &x->unguarded);
 	json_end_object(&j);
 	return json_finish(&j, e);
 }
@@ -240,10 +248,14 @@ static int collect(struct collecting *x, struct err *e)
 		.host = host,
 		.cancel = x->run->stop,
 	};
+	const struct guards_options guards = { .now = x->started,
+					       .cancel = x->run->stop };
 
 	engine_host(host, sizeof(host));
 	if (run_region_open(x->run, x->region, &r, e) < 0)
 		return -1;
+	if (guards_run(r, &guards, &x->guards, &x->unguarded) < 0)
+		log_failure(LOG_LEVEL_ERROR, "object lock", &x->unguarded);
 	if (gc_run(r, &o, x->result, e) < 0 ||
 	    list_remaining(x->remaining, r, e) < 0)
 		return err_wrap(e, "region %s of repository %s",
@@ -281,7 +293,13 @@ static int collect_one(struct run *r, const struct resource_region *region,
 	if (failed && !result->message[0])
 		(void)snprintf(result->message, sizeof(result->message),
 			       "%.299s", why.text);
-	return !failed;
+	if (x.unguarded.code && !result->message[0])
+		(void)snprintf(
+			result->message, sizeof(result->message),
+			"not all of region %.63s that is locked is so in "
+			"its store: %.180s",
+			region->name, x.unguarded.text);
+	return !failed && !x.unguarded.code;
 }
 
 static int collect_all(struct run *r, struct gc_result *gc,

@@ -59,7 +59,8 @@ struct copying {
 	size_t n_skip;
 	struct replicate_result result;
 	char first_failure[300];
-	uint64_t missing; /* after the copying */
+	uint64_t unguarded; /* are there, and not locked for long enough */
+	uint64_t missing;   /* after the copying */
 	/* Of the run's source that is furthest behind. */
 	bool has_oldest;
 	struct instant oldest;
@@ -111,6 +112,15 @@ static int on_done(void *arg, const struct replicate_one *one, struct err *e)
 				       sizeof(x->first_failure), "%.299s",
 				       one->why->text);
 		return 0;
+	}
+	if (one->unguarded) {
+		x->unguarded++;
+		if (!*x->first_failure)
+			(void)snprintf(x->first_failure,
+				       sizeof(x->first_failure),
+				       "what was copied is not locked yet: "
+				       "%.220s",
+				       one->unguarded->text);
 	}
 	if (mirror_snapshot(x->run->catalog, &origin, one->snapshot, e) < 0)
 		return -1;
@@ -361,6 +371,8 @@ static void write_details(const struct copying *x, struct instant now,
 	json_kv_str(j, "region", x->region->name);
 	json_kv_uint(j, "copied", x->result.copied);
 	json_kv_uint(j, "failed", x->result.failed);
+	if (x->unguarded)
+		json_kv_uint(j, "unlocked", x->unguarded);
 	json_kv_uint(j, "missing", x->missing);
 	json_kv_uint(j, "records", x->result.records);
 	json_kv_uint(j, "chunks", x->result.chunks);
@@ -384,9 +396,10 @@ static int record(const struct copying *x, struct instant started,
 				    .source = "",
 				    .step = "replicate",
 				    .region = x->region->name,
-				    .state = why		? "failed"
-					     : x->result.failed ? "partial"
-								: "succeeded",
+				    .state = why ? "failed"
+					     : x->result.failed || x->unguarded
+						     ? "partial"
+						     : "succeeded",
 				    .started = started,
 				    .finished = clock_now(),
 				    .message = why ? why->text
@@ -421,7 +434,7 @@ static int conclude(struct copying *x, struct instant started,
 	if (!why && x->result.copied &&
 	    run_region_wrote(x->run, x->region, e) < 0)
 		return -1;
-	if (!why && !x->result.failed)
+	if (!why && !x->result.failed && !x->unguarded)
 		return 1;
 	if (!*message)
 		(void)snprintf(message, MESSAGE_MAX, "region %.63s: %.220s",

@@ -32,6 +32,7 @@
 #include "service/run_snapshot.h"
 #include "service/step.h"
 #include "storage/repository/deletion.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/writer.h"
 #include "storage/snapshot.h"
 
@@ -233,6 +234,7 @@ static int take(struct taking *x, struct object_id id, struct err *e)
 		.held_at = driver_holds(&x->driver) ? x->held_at
 						    : (struct instant){ 0 },
 		.by_daemon = true,
+		.lock_ms = x->run->policy ? x->run->policy->policy.lock_ms : 0,
 		.cancel = x->run->stop,
 		.report = on_error,
 		.was_read = was_read,
@@ -399,6 +401,11 @@ static int lock(struct taking *x, struct err *e)
 	if (!policy || policy->policy.lock_ms == 0)
 		return 0;
 	until = instant_add_ms(x->snapshot.received, policy->policy.lock_ms);
+	/* The record, too; of a snapshot that an earlier attempt took. */
+	if (guards_begin(x->repository,
+			 guards_ahead(x->snapshot.received, until), clock_now(),
+			 e) < 0)
+		return -1;
 	if (deletion_lock(x->repository, &x->snapshot, until, "snapctld",
 			  clock_now(), e) < 0)
 		return err_wrap(e, "cannot lock the snapshot");
@@ -457,6 +464,29 @@ static void tell_drift(const struct taking *x, struct run_result *result)
 			       n == 1 ? "" : "s", since);
 }
 
+/* Maintenance, or the next snapshot, makes it good. */
+static bool is_unguarded(const struct taking *x)
+{
+	return x->taken.guarding.is && x->taken.guarding.why.code;
+}
+
+/* Who may not delete it, and until when: the store itself. */
+static void write_guarding(const struct taking *x, struct json *j)
+{
+	const struct writer_guarding *g = &x->taken.guarding;
+
+	if (!g->is)
+		return;
+	json_key(j, "object_lock");
+	json_begin_object(j);
+	json_kv_instant(j, "until", g->until);
+	json_kv_uint(j, "objects", g->objects);
+	json_kv_uint(j, "lengthened", g->lengthened);
+	if (g->why.code)
+		json_kv_str(j, "error", g->why.text);
+	json_end_object(j);
+}
+
 /* What it says in one line. */
 static void tell_message(struct taking *x, bool found,
 			 struct run_result *result)
@@ -474,6 +504,11 @@ static void tell_message(struct taking *x, bool found,
 		(void)snprintf(result->message, sizeof(result->message),
 			       "the snapshot is whole, but %.260s",
 			       after_failure(x)->text);
+	else if (is_unguarded(x))
+		(void)snprintf(result->message, sizeof(result->message),
+			       "the snapshot is whole, but not all of it is "
+			       "locked in its store yet: %.220s",
+			       x->taken.guarding.why.text);
 	else if (found)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "an earlier attempt had taken it");
@@ -514,6 +549,7 @@ static void write_taken(struct taking *x, struct json *j)
 	json_kv_uint(j, "bytes_read", x->taken.bytes_read);
 	json_kv_uint(j, "bytes_new", x->taken.bytes_new);
 	json_kv_uint(j, "error_count", m->errors);
+	write_guarding(x, j);
 	notes_write(&x->notes, j, "errors");
 	if (x->left_out.n > 0)
 		notes_write(&x->left_out, j, "left_out");
@@ -618,7 +654,8 @@ int step_snapshot(struct run *r, const struct resource *source,
 	keep(&x);
 	find_drift(&x);
 	result->state = x.snapshot.manifest.state != MANIFEST_COMPLETE ||
-					after_failure(&x)->code
+					after_failure(&x)->code ||
+					is_unguarded(&x)
 				? RUN_PARTIAL
 				: RUN_SUCCEEDED;
 	tell_message(&x, found, result);

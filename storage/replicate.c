@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "storage/replicate_internal.h"
 #include "storage/repository/beat.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/seal.h"
 
 int replicate_settle(struct store *from, struct store *to,
@@ -31,6 +32,7 @@ struct replication {
 	size_t n_order;
 	struct beat *pin;      /* on what is copied; NULL: it could not be */
 	struct writer *writer; /* of the snapshot under way */
+	struct writer_guarding guarding; /* of the one before */
 };
 
 static void tick(void *arg)
@@ -200,6 +202,10 @@ static int choose_base(struct replication *x, size_t at,
 	if (base == p->n || !writer_trusts_parent(x->writer))
 		return 0;
 	id = p->v[base].s.manifest.snapshot;
+	if (writer_expect_parent(x->writer, id, e))
+		return -1;
+	if (!writer_trusts_parent(x->writer))
+		return 0;
 	there = repository_counts(p->to, id, e);
 	if (there <= 0)
 		return there;
@@ -265,6 +271,10 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 		.snapshot = s->manifest.snapshot,
 		.host = x->o->host,
 		.scratch = x->o->scratch,
+		.lock_ms = s->locked && s->locked_until.sec != INT64_MAX
+				   ? instant_ms_between(s->received,
+							s->locked_until)
+				   : 0,
 	};
 	struct replicate_copy c = { .from = x->plan.from,
 				    .o = x->o,
@@ -298,6 +308,9 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 		return -1;
 	}
 	t = writer_totals(w);
+	x->guarding = *writer_guarding(w);
+	if (x->guarding.is && x->guarding.why.code)
+		one->unguarded = &x->guarding.why;
 	one->chunks = t.chunks_new;
 	one->bytes = t.bytes_new;
 	return 1;
@@ -415,7 +428,9 @@ int replicate_run(struct repository *from, struct repository *to,
 		return err_hint(e, "they were changed in both, apart from one "
 				   "another");
 	}
-	failed = run(&x, from, to, e);
+	failed = (!o->dry_run &&
+		  guards_begin_copy(from, to, clock_now(), e) < 0) ||
+		 run(&x, from, to, e);
 	if (!failed) {
 		x.result.damaged = x.plan.damaged + x.tally.damaged;
 		x.result.records = x.tally.copied;

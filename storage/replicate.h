@@ -65,6 +65,8 @@ struct replicate_one {
 	uint64_t chunks;
 	uint64_t bytes;
 	const struct err *why;
+	/* It is there, but not guarded for as long as it is locked; or NULL. */
+	const struct err *unguarded;
 };
 /* -1 ends the run. */
 typedef int replicate_done(void *arg, const struct replicate_one *one,

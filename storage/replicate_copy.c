@@ -227,17 +227,30 @@ static int hand_on(struct worker *w, const struct pack_entry *at,
 	return rest(w->p, at->place.len, fresh, e);
 }
 
+struct opening {
+	struct worker *w;
+	const struct pack_entry *at;
+};
+
+static int hand_on_opened(void *arg, const uint8_t *sealed, struct err *e)
+{
+	const struct opening *o = arg;
+
+	return hand_on(o->w, o->at, sealed, e);
+}
+
 /* One chunk by itself. */
 static int move_one(struct worker *w, const struct pack_entry *at,
 		    struct err *e)
 {
+	struct opening o = { w, at };
+
 	if (at->place.len > CHUNK_SEALED_MAX)
 		return err_set(e, ERR_CORRUPT, "a chunk is too long");
-	if (make_room(&w->sealed, &w->sealed_cap, at->place.len, e) ||
-	    pack_read(repository_store(w->p->c->from), pack_kind(at),
-		      &at->place, w->sealed, e))
+	if (make_room(&w->sealed, &w->sealed_cap, at->place.len, e))
 		return -1;
-	return hand_on(w, at, w->sealed, e);
+	return pack_read_that(repository_store(w->p->c->from), pack_kind(at),
+			      &at->place, w->sealed, hand_on_opened, &o, e);
 }
 
 /* From any pack that holds it soundly.  *ret_gone when one was not there. */

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "storage/repository/chunk_pair.h"
 #include "storage/repository/fields.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/seal.h"
 #include "storage/snapshot_internal.h"
 
@@ -482,6 +483,7 @@ static int publish(struct snapshot_pipeline *p, struct manifest *m,
 	result->errors = m->errors;
 	result->parent = m->parent;
 	result->bytes_new = writer_totals(p->writer).bytes_new;
+	result->guarding = *writer_guarding(p->writer);
 	return 0;
 }
 
@@ -527,6 +529,7 @@ int snapshot_take(struct repository *r, struct source *source,
 		.snapshot = object_id_is_zero(o->id) ? object_id_new() : o->id,
 		.host = o->about->host,
 		.scratch = o->scratch,
+		.lock_ms = o->lock_ms,
 	};
 	struct store_asked *asked;
 	int failed;
@@ -537,6 +540,13 @@ int snapshot_take(struct repository *r, struct source *source,
 	if (copy_about(&m, o->about, e))
 		return -1;
 	m.begun = clock_now();
+	if (o->lock_ms &&
+	    guards_begin(
+		    r,
+		    instant_add_ms(m.begun,
+				   o->lock_ms + guards_ahead_ms(o->lock_ms)),
+		    m.begun, e) < 0)
+		return -1;
 	/* The session first: from then on a collector waits for us, so that
 	 * the parent we choose keeps what it refers to. */
 	if (writer_open(r, &wo, &writer, e))
@@ -547,6 +557,8 @@ int snapshot_take(struct repository *r, struct source *source,
 		 repository_snapshots(r, false, consider_parent, NULL, &parent,
 				      e);
 	store_ask_done(asked);
+	if (!failed && parent.has_found)
+		failed = writer_expect_parent(writer, parent.found.snapshot, e);
 	if (!failed)
 		source_begin(source,
 			     parent.has_found ? &parent.found.snapshot : NULL,

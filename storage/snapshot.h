@@ -33,6 +33,7 @@
 #include "base/instant.h"
 #include "storage/repository/manifest.h"
 #include "storage/repository/repository.h"
+#include "storage/repository/writer.h"
 #include "storage/sources/source.h"
 
 /* Chunks of large files: FORMAT.md's appendix has the figures. */
@@ -74,6 +75,12 @@ struct snapshot_options {
 	bool by_daemon;	     /* the receipt's clock is the daemon's */
 	const char *scratch; /* folder for unlinked files; NULL: default */
 	bool no_parent;	     /* read everything */
+	/*
+	 * Where the region's store can guard objects (stores/store.h), all that
+	 * the snapshot needs is guarded for so long from its receipt on, at
+	 * least.  0: it is not to be locked.
+	 */
+	int64_t lock_ms;
 	/* Polled; true ends the run with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
 	/* About ten times a second, from the caller's thread.  May be NULL. */
@@ -99,6 +106,7 @@ struct snapshot_result {
 	uint64_t errors;
 	struct object_id parent; /* zero: none */
 	struct instant received;
+	struct writer_guarding guarding; /* with lock_ms */
 };
 
 /*

@@ -7,6 +7,7 @@
 
 #include "storage/repository/beat.h"
 #include "storage/repository/check_internal.h"
+#include "storage/repository/guards.h"
 
 bool check_in_part(struct object_id pack, unsigned int part, unsigned int parts)
 {
@@ -156,16 +157,16 @@ bool check_given_up(struct check *c, const struct chunk_id *chunk,
 	return filemap_find(c->given_up, k.b) != NULL;
 }
 
-/* What the chunk's own tag, and its id, say of c->sealed. */
+/* What the chunk's own tag, and its id, say of the bytes. */
 static int judge(struct check *c, const struct pack_entry *entry,
-		 struct err *why)
+		 const uint8_t *sealed, struct err *why)
 {
 	if (!c->worker && chunk_worker_new(c->keys, &c->worker, why))
 		return -1;
 	return buf_reserve(&c->plain, entry->seal.plain_len, why) ||
-			       chunk_open(c->worker, &entry->seal,
-					  c->sealed.data, entry->place.len,
-					  c->plain.data, why) ||
+			       chunk_open(c->worker, &entry->seal, sealed,
+					  entry->place.len, c->plain.data,
+					  why) ||
 			       chunk_verify(c->worker, &entry->seal,
 					    c->plain.data, why)
 		       ? -1
@@ -181,17 +182,30 @@ static int no_chunk(const struct err *why, struct err *e)
 	return -1;
 }
 
+struct opening {
+	struct check *c;
+	const struct pack_entry *at;
+};
+
+static int opens(void *arg, const uint8_t *sealed, struct err *e)
+{
+	const struct opening *o = arg;
+
+	return judge(o->c, o->at, sealed, e);
+}
+
 int check_opens(struct check *c, struct store *s,
 		const struct pack_entry *entry, struct err *e)
 {
+	struct opening o = { c, entry };
 	struct err why = { 0 };
 
 	if (buf_reserve(&c->sealed, entry->place.len, &why) == 0 &&
-	    pack_read(s,
-		      chunk_kind_is_meta(entry->seal.kind) ? OBJECT_META_PACK
-							   : OBJECT_DATA_PACK,
-		      &entry->place, c->sealed.data, &why) == 0 &&
-	    judge(c, entry, &why) == 0)
+	    pack_read_that(s,
+			   chunk_kind_is_meta(entry->seal.kind)
+				   ? OBJECT_META_PACK
+				   : OBJECT_DATA_PACK,
+			   &entry->place, c->sealed.data, opens, &o, &why) == 0)
 		return 1;
 	return no_chunk(&why, e);
 }
@@ -201,9 +215,10 @@ int check_opens_read(struct check *c, const struct pack_entry *entry,
 {
 	struct err why = { 0 };
 
+	/* Who asks finds it there. */
 	if (buf_reserve(&c->sealed, entry->place.len, &why) == 0) {
 		memcpy(c->sealed.data, sealed, entry->place.len);
-		if (judge(c, entry, &why) == 0)
+		if (judge(c, entry, c->sealed.data, &why) == 0)
 			return 1;
 	}
 	return no_chunk(&why, e);
@@ -518,6 +533,9 @@ static int run(struct check *c, struct err *e)
 {
 	int failed;
 
+	/* What comes back may be what a lock is on. */
+	if (c->o->repair && guards_begin(c->r, c->o->now, c->o->now, e) < 0)
+		return -1;
 	if (announce(c, &c->beat, e))
 		return -1;
 	if (c->beat)

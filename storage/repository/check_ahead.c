@@ -5,6 +5,7 @@
  *
  * Position: bytes of the packs before, and within this one.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@ struct check_ahead {
 	uint64_t planned; /* bytes of the packs before */
 	/* What is read. */
 	uint64_t begun; /* bytes of the packs before */
+	/* The last that was turned to another version than was had ahead. */
+	char turned[STORE_NAME_MAX + 1];
 };
 
 bool check_reads_whole(const struct check *c, struct object_id id,
@@ -103,7 +106,7 @@ static int view_read(struct store *s, const char *name, uint64_t offset,
 	enum object_kind kind;
 	size_t done = 0;
 	size_t got = 0;
-	int r = parse(name, &kind, &place.pack);
+	int r = parse(name, &kind, &place.pack) && strcmp(name, a->turned) != 0;
 
 	while (r > 0 && done < n && offset + done < PACK_MAX) {
 		const uint64_t at = offset + done;
@@ -138,6 +141,20 @@ static int view_size(struct store *s, const char *name, uint64_t *ret,
 	return inner->ops->size(inner, name, ret, e);
 }
 
+static bool view_has_several(struct store *s, const char *name)
+{
+	return store_has_several(((struct check_ahead *)s)->c->store, name);
+}
+
+static int view_turn(struct store *s, const char *name, unsigned int n,
+		     struct err *e)
+{
+	struct check_ahead *a = (struct check_ahead *)s;
+
+	(void)snprintf(a->turned, sizeof(a->turned), "%s", name);
+	return store_turn(a->c->store, name, n, e);
+}
+
 static unsigned int view_features(const struct store *s)
 {
 	return store_features(((const struct check_ahead *)s)->c->store);
@@ -148,6 +165,8 @@ static const struct store_ops view_ops = {
 	.features = view_features,
 	.read = view_read,
 	.size = view_size,
+	.turn = view_turn,
+	.has_several = view_has_several,
 };
 
 struct check_ahead *check_ahead_new(struct check *c)

@@ -5,6 +5,7 @@
 
 #include "base/cursor.h"
 #include "base/text.h"
+#include "storage/repository/versions.h"
 
 void container_ad(const struct container *c, const char *label,
 		  struct seal_ad *ret)
@@ -276,23 +277,40 @@ static int open_whole(struct container *c, struct buf *whole, struct buf *tail,
 	return check_size(c, e) || open_ahead(c, whole, tail, e) ? -1 : 1;
 }
 
+struct opening {
+	struct container *c;
+	struct buf *whole; /* or NULL */
+	struct buf *tail;
+};
+
+static int open_version(void *arg, struct err *e)
+{
+	struct opening *x = arg;
+	int r = 0;
+
+	x->tail->len = 0;
+	if (x->whole) {
+		x->whole->len = 0;
+		r = open_whole(x->c, x->whole, x->tail, e);
+	}
+	if (r == 0)
+		r = open_parts(x->c, x->tail, e);
+	return r < 0 ? -1 : 1;
+}
+
 int container_open_small(struct container *c, struct store *s,
 			 const struct keys *k,
 			 const struct container_spec *spec, struct buf *whole,
 			 struct buf *tail, struct err *e)
 {
-	int r = 0;
+	struct opening x = { c, whole, tail };
 
 	c->store = s;
 	c->keys = k;
 	c->spec = spec;
 	c->upload = NULL;
 	c->name = object_name(spec->kind, c->id);
-	if (whole)
-		r = open_whole(c, whole, tail, e);
-	if (r == 0)
-		r = open_parts(c, tail, e);
-	if (r < 0)
+	if (versions_open(s, c->name.s, open_version, &x, e) < 0)
 		return err_wrap(e, "cannot read %s %s",
 				object_kind_name(spec->kind),
 				text_quote_str(c->name.s).s);

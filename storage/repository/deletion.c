@@ -5,6 +5,7 @@
 #include "base/filemap.h"
 #include "base/text.h"
 #include "storage/repository/fields.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/reader.h"
 #include "storage/repository/tree.h"
 #include "storage/repository/writer.h"
@@ -139,7 +140,7 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 
 	if (!s->deleted)
 		return err_set(e, ERR_NOT_FOUND, "the snapshot is not deleted");
-	if (writer_open(r, &o, &w, e))
+	if (guards_begin(r, d->now, d->now, e) < 0 || writer_open(r, &o, &w, e))
 		return -1;
 	u.writer = w;
 	record_init(&u.record, OBJECT_UNDELETE);
@@ -175,6 +176,7 @@ int deletion_lock(struct repository *r, const struct repository_snapshot *s,
 	l.id = object_id_new();
 	l.snapshot = s->manifest.snapshot;
 	l.until = until;
+	l.session = s->manifest.session;
 	l.time = now;
 	set_text(l.by, by);
 	return put(r, &l, e);

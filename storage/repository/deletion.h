@@ -53,7 +53,10 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 		      const struct deletion *d, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
 
-/* Lengthen a snapshot's lock; a time that is no later changes nothing. */
+/*
+ * Lengthen a snapshot's lock; a time that is no later changes nothing.  Its
+ * manifest is one that was acknowledged, and now counts whatever voids say.
+ */
 int deletion_lock(struct repository *r, const struct repository_snapshot *s,
 		  struct instant until, const char *by, struct instant now,
 		  struct err *e) NONNULL(1, 2, 4, 6) MUST_CHECK;

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "storage/repository/deletion.h"
 #include "storage/repository/gc_internal.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/inventory.h"
 #include "storage/repository/writer.h"
 
@@ -175,8 +176,14 @@ static int collect_at_once(struct gc *g, struct err *e)
 
 static int run(struct gc *g, struct err *e)
 {
+	const int can_guard = store_can_guard(g->store, e);
 	int failed;
 
+	/* What is copied, and merged, may be what a lock is on. */
+	if (can_guard < 0 ||
+	    (can_guard && guards_begin(g->r, g->o->now, g->o->now, e) < 0))
+		return -1;
+	g->can_guard = can_guard;
 	if (gc_announce(g, e) || gc_listing_check(g, e))
 		return -1;
 	failed = g->o->grace_ms == 0 ? collect_at_once(g, e) : collect(g, e);

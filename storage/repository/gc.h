@@ -71,7 +71,13 @@ struct gc_result {
 	uint64_t snapshots;	/* that are gone for good */
 	uint64_t bytes_freed;	/* of packs and index objects that went */
 	uint64_t bytes_pending; /* of packs that are marked and still there */
-	uint64_t bytes_copied;	/* rewritten, or rescued from marked packs */
+	/* Nothing needs these, and they may not go yet: their store guards
+	 * them, all of them until then (0: while they are held). */
+	uint64_t locked;       /* packs */
+	uint64_t bytes_locked; /* of packs and index objects */
+	struct instant locked_until;
+	uint64_t snapshots_locked; /* past their time; their packs stay, too */
+	uint64_t bytes_copied;	   /* rewritten, or rescued from marked packs */
 	uint64_t chunks_copied;
 	uint64_t index_merged;	/* objects that were merged into one */
 	uint64_t index_objects; /* that count, afterwards */

@@ -183,6 +183,19 @@ static int add_to_pack(struct copying *c, const struct pack_entry *x,
 	return 0;
 }
 
+struct opening {
+	struct copying *c;
+	const struct pack_entry *at;
+};
+
+static int opens(void *arg, const uint8_t *sealed, struct err *e)
+{
+	const struct opening *o = arg;
+
+	return chunk_open(o->c->worker, &o->at->seal, sealed, o->at->place.len,
+			  o->c->plain, e);
+}
+
 static int copy_one(struct copying *c, const struct pack_entry *x,
 		    struct err *e)
 {
@@ -190,11 +203,11 @@ static int copy_one(struct copying *c, const struct pack_entry *x,
 	const enum object_kind kind = chunk_kind_is_meta(x->seal.kind)
 					      ? OBJECT_META_PACK
 					      : OBJECT_DATA_PACK;
+	struct opening o = { c, x };
 	struct err why = { 0 };
 
-	if (pack_read(g->store, kind, &x->place, c->sealed, &why) ||
-	    chunk_open(c->worker, &x->seal, c->sealed, x->place.len, c->plain,
-		       &why)) {
+	if (pack_read_that(g->store, kind, &x->place, c->sealed, opens, &o,
+			   &why)) {
 		/* Another collector copied, and deleted, before us. */
 		if (why.code == ERR_NOT_FOUND)
 			return err_set(e, ERR_BUSY,

@@ -6,9 +6,11 @@
  *	gc_wait.c	announce, wait, fence, void
  *	gc_marks.c	mark, census, delete, and marks that are spent
  *	gc_survey.c	judge, look again: snapshots, packs, sums
+ *	gc_choose.c	which packs are rewritten, which may be marked
  *	gc_live.c	which chunks the snapshots need
  *	gc_copy.c	copy
  *	gc_merge.c	clean: few index objects, without what is gone
+ *	gc_guarded.c	what the store does not let go yet
  */
 #ifndef STORAGE_REPOSITORY_GC_INTERNAL_H
 #define STORAGE_REPOSITORY_GC_INTERNAL_H
@@ -67,6 +69,9 @@ struct gc_pack {
 	bool named_still; /* by an index object that is ignored, but there */
 	bool quarantined; /* wholly */
 	bool rewrite;	  /* what is live in it moves */
+	bool locked;	  /* nothing needs it, and it may not go yet */
+	bool held;	  /* guards_run(): a snapshot that is held needs it */
+	uint32_t rank;	  /* guards_run(): from 1, of who needs it; 0: nobody */
 };
 
 struct gc_live;
@@ -77,9 +82,10 @@ struct gc_snapshot {
 	struct manifest_root hints;
 	struct chunk_id error_list;
 	bool has_errors;
-	bool dead;    /* deleted, past its time, and nobody reads it */
-	char *source; /* of a dead one */
-	bool pinned;  /* somebody reads it */
+	bool dead;     /* deleted, past its time, and nobody reads it */
+	char *source;  /* of a dead one */
+	bool pinned;   /* somebody reads it */
+	uint32_t rank; /* guards_run(): from 1 */
 };
 
 struct gc_pin {
@@ -96,6 +102,10 @@ struct gc {
 	struct gc_result *out;
 	int64_t lease_ms;
 	int64_t begun_ms; /* of the boot-time clock */
+	bool can_guard;	  /* the store */
+	/* guards_run(): nothing goes, so that what is damaged or missing is
+	 * passed over; and of each chunk the rank of who needs it is kept. */
+	bool guarding;
 
 	struct object_id session;
 	struct beat *beat;
@@ -184,15 +194,20 @@ int gc_marks_clean(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int gc_survey(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 void gc_survey_done(struct gc *g) NONNULL(1);
 /*
+ * For guards_run(): marks, packs and the index, without judging them, and
+ * without snapshots, which the caller traces before it walks.
+ */
+int gc_survey_packs(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/*
  * Whether what was dead is so still: ERR_BUSY when somebody undeleted, held,
  * locked or pinned it since.
  */
 int gc_reconsider(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
-/* Choose packs to rewrite, within the budget. */
-int gc_choose(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
-/* What nothing needs and no mark names; and what was rewritten. */
-int gc_garbage(struct gc *g, struct gc_ids *ret, struct err *e) NONNULL(1, 2, 3)
-	MUST_CHECK;
+/*
+ * Once it is known which packs are rewritten: what another pack holds, too, is
+ * that one's from now on.
+ */
+int gc_sum_again(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
 /* All places of one chunk, in order of their packs. */
 struct gc_place {
@@ -205,6 +220,7 @@ struct gc_group {
 	size_t n, room;
 	bool live;
 	bool pinned;
+	uint32_t rank; /* with guarding: of the first that was traced */
 };
 typedef int gc_visit(void *arg, const struct gc_group *group, struct err *e);
 /* Every chunk of the index with its places. */
@@ -215,6 +231,13 @@ int gc_walk(struct gc *g, gc_visit *visit, void *arg, struct err *e)
  * marked nor to be rewritten, else unmarked, else NULL.
  */
 const struct gc_place *gc_holder(const struct gc_group *group) NONNULL(1);
+
+/* ---- gc_choose.c -------------------------------------------------------- */
+/* Choose packs to rewrite, within the budget. */
+int gc_choose(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* What nothing needs and no mark names; and what was rewritten. */
+int gc_garbage(struct gc *g, struct gc_ids *ret, struct err *e) NONNULL(1, 2, 3)
+	MUST_CHECK;
 
 /* ---- gc_live.c ---------------------------------------------------------- */
 /* What the walk tells of each chunk: ordinals count from 0 in id order. */
@@ -231,6 +254,8 @@ int gc_live_trace(struct gc_live *l, const struct gc_snapshot *s, bool pinned,
 bool gc_live_fits(const struct gc_live *l, uint64_t ordinal,
 		  const struct chunk_id *id) NONNULL(1, 3);
 bool gc_live_is(const struct gc_live *l, uint64_t ordinal) NONNULL(1);
+/* The rank of the snapshot that was traced first and needs it. */
+uint32_t gc_live_rank(const struct gc_live *l, uint64_t ordinal) NONNULL(1);
 bool gc_live_is_pinned(const struct gc_live *l, uint64_t ordinal) NONNULL(1);
 /* ERR_CORRUPT unless a quarantine says that this needed chunk is lost. */
 int gc_live_expect(const struct gc_live *l, const struct chunk_id *id,
@@ -253,5 +278,20 @@ int gc_merge(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* Superseded objects that may be marked. */
 int gc_superseded(struct gc *g, struct gc_ids *ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
+
+/* ---- gc_guarded.c ------------------------------------------------------- */
+/*
+ * The store's guards keep much from going for weeks.  Nothing of that is
+ * marked before they are over: a mark would keep writers from using it again,
+ * and from trusting their parents.  1, 0, -1.
+ */
+int gc_is_guarded(struct gc *g, const char *name, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* The same of what is to go: until when it is guarded is told. */
+int gc_has_to_wait(struct gc *g, const char *name, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+/* Remove it: 1; 0 when it was guarded meanwhile; -1. */
+int gc_remove(struct gc *g, const char *name, struct err *e) NONNULL(1, 2, 3)
+	MUST_CHECK;
 
 #endif

@@ -130,17 +130,23 @@ struct look {
 	struct inventory_sum after;
 };
 
+/* Whoever came after the first look may have left before the last one. */
+static bool comes_and_goes(enum object_kind kind)
+{
+	return kind == OBJECT_SESSION || kind == OBJECT_PIN;
+}
+
 /*
  * While others write the two differ for good reasons: what stands still must
  * agree.  Names that are no ids are in no part.  0: they agree; 1: it is to be
  * looked at again; -1.
  */
-static int judge_parts(enum object_kind kind, const struct look *l,
+static int judge_parts(enum object_kind kind, const struct look *l, bool last,
 		       struct err *e)
 {
 	if (is_same(&l->before, &l->parts) || l->parts.n < l->before.n)
 		return 0;
-	if (!is_same(&l->before, &l->after))
+	if (!is_same(&l->before, &l->after) || (comes_and_goes(kind) && !last))
 		return 1;
 	return gc_refuse(
 		e,
@@ -160,7 +166,7 @@ static int look_again(struct gc *g, enum object_kind kind, struct err *e)
 		    list_parts(g, kind, &l.parts, e) ||
 		    list_whole(g, kind, &l.after, e))
 			return -1;
-		r = judge_parts(kind, &l, e);
+		r = judge_parts(kind, &l, i == TRIES - 1, e);
 	}
 	return r < 0 ? -1 : 0;
 }
@@ -176,7 +182,7 @@ static int check_parts(struct gc *g, struct err *e)
 		return -1;
 	for (size_t i = 0; i < DECIDING; i++) {
 		const struct look l = { before[i], parts[i], after[i] };
-		const int r = judge_parts(deciding[i], &l, e);
+		const int r = judge_parts(deciding[i], &l, false, e);
 
 		if (r < 0 || (r > 0 && look_again(g, deciding[i], e)))
 			return -1;

@@ -22,8 +22,10 @@
 
 struct gc_live {
 	struct gc *g;
-	struct mapped ids;  /* uint64_t each: the first bytes, big-endian */
-	struct mapped bits; /* two for each: needed, pinned */
+	struct mapped ids;   /* uint64_t each: the first bytes, big-endian */
+	struct mapped bits;  /* two for each: needed, pinned */
+	struct mapped ranks; /* uint32_t each; with guarding only */
+	uint32_t rank;	     /* of who is traced */
 	uint64_t n;
 	uint64_t needed;
 	struct reader *reader;
@@ -59,6 +61,8 @@ int gc_live_new(struct gc *g, struct gc_live **ret, struct err *e)
 	l->g = g;
 	if (mapped_open(g->o->scratch, room * sizeof(uint64_t), &l->ids, e) ||
 	    mapped_open(g->o->scratch, room / 4 + 1, &l->bits, e) ||
+	    (g->guarding && mapped_open(g->o->scratch, room * sizeof(uint32_t),
+					&l->ranks, e)) ||
 	    filemap_new(&l->seen[0], g->o->scratch, CHUNK_ID_SIZE, 0, e) ||
 	    filemap_new(&l->seen[1], g->o->scratch, CHUNK_ID_SIZE, 0, e) ||
 	    reader_new_in(g->r, g->index, READER_BYTES, &l->reader, e)) {
@@ -75,6 +79,7 @@ void gc_live_free(struct gc_live *l)
 		return;
 	mapped_close(&l->ids);
 	mapped_close(&l->bits);
+	mapped_close(&l->ranks);
 	filemap_free(l->seen[0]);
 	filemap_free(l->seen[1]);
 	reader_free(l->reader);
@@ -98,8 +103,12 @@ static unsigned int bits_of(const struct gc_live *l, uint64_t i)
 static void set_bits(struct gc_live *l, uint64_t i, unsigned int bits)
 {
 	/* What is pinned was needed before: trace(). */
-	if (!(bits_of(l, i) & BIT_NEEDED))
+	if (!(bits_of(l, i) & BIT_NEEDED)) {
 		l->needed++;
+		if (l->g->guarding)
+			memcpy(l->ranks.bytes + i * sizeof(l->rank), &l->rank,
+			       sizeof(l->rank));
+	}
 	l->bits.bytes[i / 4] |= (uint8_t)(bits << (i % 4 * 2));
 }
 
@@ -153,6 +162,16 @@ bool gc_live_is(const struct gc_live *l, uint64_t ordinal)
 	return bits_of(l, ordinal) & BIT_NEEDED;
 }
 
+uint32_t gc_live_rank(const struct gc_live *l, uint64_t ordinal)
+{
+	uint32_t rank = 0;
+
+	if (l->g->guarding)
+		memcpy(&rank, l->ranks.bytes + ordinal * sizeof(rank),
+		       sizeof(rank));
+	return rank;
+}
+
 bool gc_live_is_pinned(const struct gc_live *l, uint64_t ordinal)
 {
 	return bits_of(l, ordinal) & BIT_PINNED;
@@ -202,7 +221,7 @@ static int lacks(const struct trace *t, const struct chunk_id *id,
 {
 	char who[sizeof("snapshot ") + OBJECT_ID_TEXT] = "snapshot ";
 
-	if (filemap_find(t->l->g->lost, id->b))
+	if (filemap_find(t->l->g->lost, id->b) || t->l->g->guarding)
 		return 0;
 	if (let_go(t, e))
 		return -1;
@@ -316,6 +335,7 @@ int gc_live_trace(struct gc_live *l, const struct gc_snapshot *s, bool pinned,
 			   .bits = pinned ? BIT_PINNED : BIT_NEEDED,
 			   .pinned = pinned };
 
+	l->rank = s->rank;
 	if (tree_references(l->reader, &s->tree, false, visit, damaged, &t,
 			    e) ||
 	    tree_references(l->reader, &s->hints, true, visit, damaged, &t, e))

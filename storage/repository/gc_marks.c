@@ -198,9 +198,15 @@ static int delete_manifests(struct gc *g, struct err *e)
 	for (; name < end; name += strlen(name) + 1) {
 		struct object_id snapshot;
 		struct object_id session;
+		const int gone = gc_remove(g, name, e);
 
-		if (store_remove(g->store, name, e))
+		if (gone < 0)
 			return -1;
+		/* What it needs must stay with it. */
+		if (!gone)
+			return err_set(e, ERR_BUSY,
+				       "object \"%s\" was locked meanwhile",
+				       name);
 		if (!object_name_parse(OBJECT_MANIFEST, name, &snapshot,
 				       &session) ||
 		    object_id_equal(snapshot, last))
@@ -220,6 +226,15 @@ static void block_by_pins(struct gc *g)
 				 : "is reading all there is");
 }
 
+static void note_locked(struct gc *g, struct gc_pack *p)
+{
+	if (p->locked)
+		return;
+	p->locked = true;
+	g->out->locked++;
+	g->out->bytes_locked += p->size;
+}
+
 static int delete_packs(struct gc *g, struct err *e)
 {
 	uint64_t pos = 0;
@@ -230,6 +245,7 @@ static int delete_packs(struct gc *g, struct err *e)
 	while (filemap_next(g->packs, &pos, &key, &value)) {
 		struct gc_pack *p = value;
 		struct object_id id;
+		int gone;
 
 		if (!p->due || !p->listed || p->keeps_lost)
 			continue;
@@ -240,10 +256,14 @@ static int delete_packs(struct gc *g, struct err *e)
 		if (gc_stopped(g, e))
 			return -1;
 		memcpy(id.b, key, sizeof(id.b));
-		if (store_remove(g->store,
-				 object_name((enum object_kind)p->kind, id).s,
-				 e))
+		gone = gc_remove(
+			g, object_name((enum object_kind)p->kind, id).s, e);
+		if (gone < 0)
 			return -1;
+		if (!gone) {
+			note_locked(g, p);
+			continue;
+		}
 		p->listed = false;
 		g->out->deleted++;
 		g->out->bytes_freed += p->size;
@@ -257,12 +277,16 @@ static int delete_superseded(void *arg, const struct index_object *o,
 {
 	struct gc *g = arg;
 	const struct gc_pack *p = filemap_find(g->packs, o->in.id.b);
+	int gone;
 
 	/* One that was voided never counts again, for anybody. */
 	if (!o->voided && (!o->replaced || !p || !p->due))
 		return 0;
-	if (store_remove(g->store, o->in.name.s, e))
-		return -1;
+	gone = gc_remove(g, o->in.name.s, e);
+	if (gone <= 0) {
+		g->out->bytes_locked += gone < 0 ? 0 : o->in.size;
+		return gone;
+	}
 	g->out->bytes_freed += o->in.size;
 	return gc_ids_add(&g->removed, o->in.id, e);
 }

@@ -237,12 +237,18 @@ static int note_superseded(void *arg, const struct index_object *o,
 {
 	struct superseding *x = arg;
 	const struct gc_pack *p = filemap_find(x->g->packs, o->in.id.b);
+	int guarded;
 
 	/* Marks name both packs and these; one of a clock that is far ahead
 	 * would never be due. */
 	if (!o->replaced || (p && p->marked_well) ||
 	    !gc_ids_has(&x->named, o->in.id))
 		return 0;
+	guarded = gc_has_to_wait(x->g, o->in.name.s, e);
+	if (guarded) {
+		x->g->out->bytes_locked += guarded < 0 ? 0 : o->in.size;
+		return guarded < 0 ? -1 : 0;
+	}
 	return gc_ids_add(x->ret, o->in.id, e);
 }
 

@@ -234,6 +234,15 @@ static int list_manifests(struct letting_go *x, struct object_id snapshot,
 	return store_list(x->g->store, prefix, note_name, x, e);
 }
 
+static struct gc_snapshot *dead_one(struct gc *g, struct object_id id)
+{
+	for (size_t i = 0; i < g->n_snapshots; i++)
+		if (g->snapshots[i].dead &&
+		    object_id_equal(g->snapshots[i].id, id))
+			return &g->snapshots[i];
+	return NULL;
+}
+
 static int keep_those_without_session(struct letting_go *x, struct err *e)
 {
 	const char *name = buf_str(&x->names);
@@ -246,7 +255,8 @@ static int keep_those_without_session(struct letting_go *x, struct err *e)
 
 		if (!object_name_parse(OBJECT_MANIFEST, name, &snapshot,
 				       &session) ||
-		    gc_ids_has(&x->sessions, session))
+		    gc_ids_has(&x->sessions, session) ||
+		    !dead_one(x->g, snapshot))
 			continue;
 		deleted = repository_is_deleted(x->g->r, snapshot, e);
 		if (deleted < 0)
@@ -254,6 +264,34 @@ static int keep_those_without_session(struct letting_go *x, struct err *e)
 		if (deleted &&
 		    buf_add(&x->g->manifests, name, strlen(name) + 1, e))
 			return -1;
+	}
+	return 0;
+}
+
+/*
+ * A manifest that the store does not let go yet stays, and with it all that it
+ * needs, as of a snapshot that is locked.
+ */
+static int keep_guarded(struct letting_go *x, struct err *e)
+{
+	const char *name = buf_str(&x->names);
+	const char *end = name + x->names.len;
+	struct object_id snapshot;
+	struct object_id session;
+
+	for (; name < end; name += strlen(name) + 1) {
+		struct gc_snapshot *s = object_name_parse(OBJECT_MANIFEST, name,
+							  &snapshot, &session)
+						? dead_one(x->g, snapshot)
+						: NULL;
+		const int guarded = s ? gc_has_to_wait(x->g, name, e) : 0;
+
+		if (guarded < 0)
+			return -1;
+		if (!guarded)
+			continue;
+		s->dead = false;
+		x->g->out->snapshots_locked++;
 	}
 	return 0;
 }
@@ -274,7 +312,8 @@ static int note_manifests(struct gc *g, struct err *e)
 	if (!failed && any) {
 		failed = gc_others(g, &x.sessions, e);
 		gc_ids_sort(&x.sessions);
-		failed = failed || keep_those_without_session(&x, e);
+		failed = failed || keep_guarded(&x, e) ||
+			 keep_those_without_session(&x, e);
 	}
 	gc_ids_done(&x.sessions);
 	buf_done(&x.names);
@@ -416,6 +455,8 @@ static int find_pack(struct gc *g, const struct pack_entry *x,
 	if (found < 0)
 		return -1;
 	p->asked = true;
+	if (!found && g->guarding)
+		return 0;
 	if (!found)
 		return p->marked ? 0
 				 : refuse_missing(g, name.s, x->place.pack, e);
@@ -479,6 +520,7 @@ static int end_group(struct grouping *w, struct err *e)
 		return err_set(e, ERR_BUSY, "the index changed meanwhile");
 	group->live = gc_live_is(w->g->live, w->ordinal);
 	group->pinned = gc_live_is_pinned(w->g->live, w->ordinal);
+	group->rank = gc_live_rank(w->g->live, w->ordinal);
 	w->ordinal++;
 	if (w->ordinal % 4096 == 0 && gc_stopped(w->g, e))
 		return -1;
@@ -575,6 +617,21 @@ static int sum_up(void *arg, const struct gc_group *group, struct err *e)
 	return gc_live_expect(g->live, &group->v[0].entry.seal.id, e);
 }
 
+int gc_sum_again(struct gc *g, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(g->packs, &pos, &key, &value)) {
+		struct gc_pack *p = value;
+
+		p->live = 0;
+		p->live_bytes = 0;
+	}
+	return gc_walk(g, sum_up, g, e);
+}
+
 /* ---- All of it ---------------------------------------------------------- */
 
 static int make_maps(struct gc *g, struct err *e)
@@ -648,6 +705,7 @@ int gc_survey(struct gc *g, struct err *e)
 	struct first_walk w = { .g = g };
 
 	gc_survey_done(g);
+	g->out->snapshots_locked = 0;
 	g->out->chunks = 0;
 	if (make_maps(g, e) || list(g, e) || open_index(g, e) ||
 	    index_set_each(g->index, note_underway, g, e) ||
@@ -656,6 +714,39 @@ int gc_survey(struct gc *g, struct err *e)
 	    trace(g, e) || gc_walk(g, sum_up, g, e))
 		return -1;
 	return 0;
+}
+
+static int leave_out(void *arg, struct object_id id, const struct err *why,
+		     struct err *e)
+{
+	(void)arg;
+	(void)id;
+	(void)why;
+	(void)e;
+	return 0;
+}
+
+int gc_survey_packs(struct gc *g, struct err *e)
+{
+	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES,
+					     .damaged = leave_out,
+					     .frozen = true };
+	struct first_walk w = { .g = g };
+
+	return make_maps(g, e) ||
+			       record_list(g->store, g->keys, OBJECT_MARK,
+					   note_mark, g, e) ||
+			       record_list(g->store, g->keys, OBJECT_QUARANTINE,
+					   note_quarantine, g, e) ||
+			       store_list(g->store, "data/", note_pack, g, e) ||
+			       store_list(g->store, "meta/", note_pack, g, e) ||
+			       index_set_open(g->store, g->keys, &o, &g->index,
+					      e) ||
+			       gc_live_new(g, &g->live, e) ||
+			       index_set_walk(g->index, note_entry, &w, e) ||
+			       hide_gone(g, e)
+		       ? -1
+		       : 0;
 }
 
 void gc_survey_done(struct gc *g)
@@ -725,167 +816,5 @@ int gc_reconsider(struct gc *g, struct err *e)
 		if (g->snapshots[i].dead &&
 		    reconsider_one(g, &g->snapshots[i], e))
 			return -1;
-	return 0;
-}
-
-/* ---- Choosing ----------------------------------------------------------- */
-
-/* Packs that may be rewritten; more than this wait for the next time. */
-#define CANDIDATES_MAX 65536
-/* So many small packs are worth one large one. */
-#define SMALL_PACKS 16
-
-struct candidate {
-	struct object_id id;
-	uint64_t live_bytes;
-	uint64_t size;
-	uint8_t kind;
-	bool small;
-};
-
-struct candidates {
-	struct candidate *v;
-	size_t n;
-	size_t small[2]; /* of data, of metadata */
-	uint64_t small_bytes[2];
-};
-
-static uint64_t aim_of(uint8_t kind)
-{
-	return kind == OBJECT_META_PACK ? GC_META_PACK_BYTES
-					: GC_DATA_PACK_BYTES;
-}
-
-static bool is_mostly_dead(const struct gc_pack *p)
-{
-	return p->live_bytes <= p->bytes / 2;
-}
-
-/*
- * Or it is less than a quarter of what it could be.  Where something is live,
- * the pack is there, whole, and not marked: gc_holder().
- */
-static bool is_candidate(const struct gc_pack *p)
-{
-	return p->live && !p->underway && !p->keeps_lost &&
-	       (p->live_bytes < p->size / 2 || p->size < aim_of(p->kind) / 4);
-}
-
-static void add_candidate(struct candidates *c, const void *key,
-			  const struct gc_pack *p)
-{
-	struct candidate *x = &c->v[c->n++];
-	const bool meta = p->kind == OBJECT_META_PACK;
-
-	*x = (struct candidate){ .live_bytes = p->live_bytes,
-				 .size = p->size,
-				 .kind = p->kind,
-				 .small = !is_mostly_dead(p) };
-	memcpy(x->id.b, key, sizeof(x->id.b));
-	if (!x->small)
-		return;
-	c->small[meta]++;
-	c->small_bytes[meta] += p->live_bytes;
-}
-
-/* The deadest first: what is freed for each byte that is copied. */
-static int compare_candidates(const void *a, const void *b)
-{
-	const struct candidate *x = a;
-	const struct candidate *y = b;
-	const double of_x = (double)x->live_bytes / (double)(x->size + 1);
-	const double of_y = (double)y->live_bytes / (double)(y->size + 1);
-
-	if (x->small != y->small)
-		return x->small ? 1 : -1;
-	if (x->small && x->size != y->size)
-		return x->size < y->size ? -1 : 1;
-	if (of_x < of_y)
-		return -1;
-	return of_x > of_y ? 1 : object_id_compare(x->id, y->id);
-}
-
-static bool choose_within(struct gc *g, struct candidates *c)
-{
-	uint64_t left = g->o->rewrite_bytes;
-	bool any = false;
-
-	for (size_t i = 0; i < c->n; i++) {
-		const struct candidate *x = &c->v[i];
-		const bool meta = x->kind == OBJECT_META_PACK;
-		struct gc_pack *p = filemap_find(g->packs, x->id.b);
-
-		if (x->small && c->small[meta] < SMALL_PACKS &&
-		    c->small_bytes[meta] < aim_of(x->kind))
-			continue;
-		if (!p || x->live_bytes > left)
-			continue;
-		left -= x->live_bytes;
-		p->rewrite = any = true;
-	}
-	return any;
-}
-
-/* What another pack holds, too, is that one's from now on. */
-static int sum_again(struct gc *g, struct err *e)
-{
-	uint64_t pos = 0;
-	const void *key;
-	void *value;
-
-	while (filemap_next(g->packs, &pos, &key, &value)) {
-		struct gc_pack *p = value;
-
-		p->live = 0;
-		p->live_bytes = 0;
-	}
-	return gc_walk(g, sum_up, g, e);
-}
-
-int gc_choose(struct gc *g, struct err *e)
-{
-	struct candidates c = { .n = 0 };
-	uint64_t pos = 0;
-	const void *key;
-	void *value;
-	bool chosen;
-
-	c.v = calloc(CANDIDATES_MAX, sizeof(*c.v));
-	if (!c.v)
-		return err_oom(e);
-	while (c.n < CANDIDATES_MAX &&
-	       filemap_next(g->packs, &pos, &key, &value))
-		if (is_candidate(value))
-			add_candidate(&c, key, value);
-	qsort(c.v, c.n, sizeof(*c.v), compare_candidates);
-	chosen = choose_within(g, &c);
-	free(c.v);
-	return chosen ? sum_again(g, e) : 0;
-}
-
-int gc_garbage(struct gc *g, struct gc_ids *ret, struct err *e)
-{
-	uint64_t pos = 0;
-	const void *key;
-	void *value;
-
-	while (filemap_next(g->packs, &pos, &key, &value)) {
-		struct gc_pack *p = value;
-		struct object_id id;
-
-		/* A mark of a clock that is far ahead would never be due. */
-		if (!p->listed || (p->marked && p->marked_well) ||
-		    p->quarantined || p->underway || p->keeps_lost ||
-		    (p->live && !p->rewrite))
-			continue;
-		/* What no index names may be a living session's. */
-		if (!p->entries && g->others.n)
-			continue;
-		memcpy(id.b, key, sizeof(id.b));
-		if (gc_ids_add(ret, id, e))
-			return -1;
-		p->marked = p->marked_well = true;
-		g->out->marked++;
-	}
 	return 0;
 }

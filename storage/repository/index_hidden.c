@@ -47,8 +47,11 @@ static int hidden_grow(struct index_hidden *h, struct err *e)
 		memcpy(bigger.keys[to], h->keys[i], INDEX_KEY_SIZE);
 		bigger.taken[to] = true;
 	}
-	index_hidden_done(h);
-	*h = bigger;
+	free(h->keys);
+	free(h->taken);
+	h->keys = bigger.keys;
+	h->taken = bigger.taken;
+	h->cap = bigger.cap;
 	return 0;
 }
 

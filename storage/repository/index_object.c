@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "storage/repository/index_internal.h"
 #include "storage/repository/pack_internal.h"
+#include "storage/repository/versions.h"
 
 #define ROOT_FIXED 32
 
@@ -273,8 +274,29 @@ static int read_block(const struct index_object *o, uint32_t block,
 	return index_object_check_block(o, block, plain, e);
 }
 
+struct reading {
+	const struct index_object *o;
+	uint32_t block;
+	uint8_t *plain;
+};
+
+static int read_version(void *arg, struct err *e)
+{
+	const struct reading *x = arg;
+
+	return read_block(x->o, x->block, x->plain, e) ? -1 : 1;
+}
+
 int index_object_block(const struct index_object *o, uint32_t block,
 		       uint8_t plain[INDEX_BLOCK_PLAIN], struct err *e)
 {
-	return read_block(o, block, plain, e) ? wrap(o, e) : 0;
+	struct reading x = { o, block, plain };
+
+	if (read_block(o, block, plain, e) == 0)
+		return 0;
+	/* Somebody put another version on top since it was opened. */
+	if (object_is_damage(e) && store_keeps_versions(o->in.store) &&
+	    versions_open(o->in.store, o->in.name.s, read_version, &x, e) > 0)
+		return 0;
+	return wrap(o, e);
 }

@@ -7,6 +7,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "storage/repository/keyring_internal.h"
+#include "storage/repository/versions.h"
 
 /* Rivals that come before us are few: who loses sixteen times gives up. */
 #define ATTEMPTS 16
@@ -25,17 +26,31 @@ void keyring_ring_free(struct ring *r)
 	secret_free(r);
 }
 
-static int read_config(struct store *s, struct object_id *ret, struct err *e)
+struct config_version {
+	struct store *store;
+	struct object_id *ret;
+};
+
+static int get_config(void *arg, struct err *e)
 {
+	const struct config_version *x = arg;
 	CLEANUP(buf_done) struct buf b;
 	int found;
 
 	buf_init(&b, 4096);
-	found = store_get(s, "config", &b, e);
+	found = store_get(x->store, "config", &b, e);
 	if (found <= 0)
 		return found;
-	if (keyring_config_decode(b.data, b.len, ret, e) == 0)
-		return 1;
+	return keyring_config_decode(b.data, b.len, x->ret, e) ? -1 : 1;
+}
+
+static int read_config(struct store *s, struct object_id *ret, struct err *e)
+{
+	struct config_version x = { s, ret };
+	const int found = versions_open(s, "config", get_config, &x, e);
+
+	if (found >= 0)
+		return found;
 	if (e->code == ERR_CORRUPT)
 		(void)err_hint(e, "nothing was changed; its copies in other "
 				  "regions open without this one");
@@ -65,6 +80,27 @@ static int list_newest(struct store *s, uint32_t *ret, struct err *e)
 	return 0;
 }
 
+struct ring_version {
+	struct store *store;
+	uint32_t generation;
+	struct buf *ret;
+};
+
+/* Nobody who reads it needs to open it: its check tells damage. */
+static int get_ring(void *arg, struct err *e)
+{
+	const struct ring_version *x = arg;
+	struct keyring_shell shell;
+	int found;
+
+	buf_clear(x->ret);
+	found = store_get(x->store, object_name_generation(x->generation).s,
+			  x->ret, e);
+	if (found <= 0)
+		return found;
+	return keyring_shell_decode(x->ret, x->generation, &shell, e) ? -1 : 1;
+}
+
 /*
  * 1 and the newest generation (0: there is none) with its bytes; first: what a
  * listing has just told, or 0.
@@ -72,6 +108,7 @@ static int list_newest(struct store *s, uint32_t *ret, struct err *e)
 static int read_newest(struct store *s, uint32_t first,
 		       uint32_t *ret_generation, struct buf *ret, struct err *e)
 {
+	struct ring_version x = { s, 0, ret };
 	uint32_t newest = first;
 	int found;
 
@@ -82,7 +119,14 @@ static int read_newest(struct store *s, uint32_t first,
 		*ret_generation = newest;
 		if (newest == 0)
 			return 0;
-		found = store_get(s, object_name_generation(newest).s, ret, e);
+		x.generation = newest;
+		found = versions_open(s, object_name_generation(newest).s,
+				      get_ring, &x, e);
+		/* Damage is for whoever decodes it. */
+		if (found < 0 && ret->len && object_is_damage(e)) {
+			err_clear(e);
+			return 1;
+		}
 		if (found)
 			return found;
 		newest = 0;
@@ -147,20 +191,41 @@ struct trial {
 	struct err why; /* of the last one damaged */
 };
 
+struct slot_version {
+	struct store *store;
+	struct object_id repository;
+	const struct keyring_credential *credential;
+	struct object_id id;
+	uint8_t *pair;
+	int opened;
+};
+
+static int get_slot(void *arg, struct err *e)
+{
+	struct slot_version *x = arg;
+	CLEANUP(buf_done) struct buf b;
+	int found;
+
+	buf_init(&b, 4096);
+	found = store_get(x->store, object_name(OBJECT_SLOT, x->id).s, &b, e);
+	if (found <= 0)
+		return found;
+	x->opened = keyring_slot_open(x->credential, x->repository, x->id, &b,
+				      x->pair, e);
+	return x->opened < 0 ? -1 : 1;
+}
+
 /* As keyring_slot_open(), for the slot object of that id; 0 when absent. */
 static int try_slot(struct store *s, struct object_id repository,
 		    const struct keyring_credential *c, struct object_id id,
 		    uint8_t pair[KEYRING_PUBLIC + KEYRING_PRIVATE],
 		    struct err *e)
 {
-	CLEANUP(buf_done) struct buf b;
-	int found;
+	struct slot_version x = { s, repository, c, id, pair, 0 };
+	const int found = versions_open(s, object_name(OBJECT_SLOT, id).s,
+					get_slot, &x, e);
 
-	buf_init(&b, 4096);
-	found = store_get(s, object_name(OBJECT_SLOT, id).s, &b, e);
-	if (found <= 0)
-		return found;
-	return keyring_slot_open(c, repository, id, &b, pair, e);
+	return found > 0 ? x.opened : found;
 }
 
 /* A slot that is damaged does not keep another from opening. */
@@ -681,6 +746,26 @@ static int visit_older(void *arg, const struct store_entry *entry,
 	return buf_add(&o->names, entry->name, strlen(entry->name) + 1, e);
 }
 
+/*
+ * What the store guards stays until its time is over: it tells the revoked key
+ * nothing that it did not tell before.
+ */
+static int remove_unless_guarded(struct store *s, const char *name,
+				 struct err *e)
+{
+	struct store_guard guard;
+	struct err ignored;
+
+	if (store_remove(s, name, e) == 0)
+		return 0;
+	if (e->code != ERR_DENIED ||
+	    store_guarded(s, name, &guard, &ignored) <= 0 ||
+	    (!guard.held && guard.until.sec == 0))
+		return -1;
+	err_clear(e);
+	return 0;
+}
+
 static int remove_older(struct store *s, const struct ring *than, struct err *e)
 {
 	struct older o = { .store = s, .than = than };
@@ -691,7 +776,7 @@ static int remove_older(struct store *s, const struct ring *than, struct err *e)
 	for (size_t at = 0; r == 0 && at < o.names.len;) {
 		const char *name = (const char *)o.names.data + at;
 
-		r = store_remove(s, name, e);
+		r = remove_unless_guarded(s, name, e);
 		at += strlen(name) + 1;
 	}
 	buf_done(&o.names);
@@ -712,7 +797,7 @@ static int finish_revoke(struct store *s, const struct ring *r,
 {
 	if (remove_older(s, r, e))
 		return -1;
-	return store_remove(s, object_name(OBJECT_SLOT, slot).s, e);
+	return remove_unless_guarded(s, object_name(OBJECT_SLOT, slot).s, e);
 }
 
 static int finish_interrupted(struct store *s, const struct ring *r,

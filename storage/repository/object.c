@@ -22,29 +22,32 @@ static const struct kind {
 	const char *name;
 	const char *folder;
 	enum form form;
+	bool guarded;
 } kinds[OBJECT_KIND_END] = {
 	[0] = { "object", "", FORM_ALONE },
-	[OBJECT_CONFIG] = { "config", "config", FORM_ALONE },
-	[OBJECT_SLOT] = { "key slot", "keys", FORM_ID },
-	[OBJECT_KEYRING] = { "keyring", "keyring", FORM_NUMBER },
-	[OBJECT_DATA_PACK] = { "data pack", "data", FORM_SHARD },
-	[OBJECT_META_PACK] = { "meta pack", "meta", FORM_SHARD },
-	[OBJECT_INDEX] = { "index", "index", FORM_ID },
-	[OBJECT_MANIFEST] = { "manifest", "snapshots", FORM_PAIR },
-	[OBJECT_RECEIPT] = { "receipt", "receipts", FORM_ID },
+	[OBJECT_CONFIG] = { "config", "config", FORM_ALONE, true },
+	[OBJECT_SLOT] = { "key slot", "keys", FORM_ID, true },
+	[OBJECT_KEYRING] = { "keyring", "keyring", FORM_NUMBER, true },
+	[OBJECT_DATA_PACK] = { "data pack", "data", FORM_SHARD, true },
+	[OBJECT_META_PACK] = { "meta pack", "meta", FORM_SHARD, true },
+	[OBJECT_INDEX] = { "index", "index", FORM_ID, true },
+	[OBJECT_MANIFEST] = { "manifest", "snapshots", FORM_PAIR, true },
+	[OBJECT_RECEIPT] = { "receipt", "receipts", FORM_ID, true },
 	[OBJECT_SESSION] = { "session", "sessions", FORM_ID },
 	[OBJECT_FENCE] = { "fence", "fences", FORM_ID },
 	[OBJECT_VOID] = { "void", "voids", FORM_PAIR },
 	[OBJECT_MARK] = { "mark", "marks", FORM_ID },
 	[OBJECT_TOMBSTONE] = { "tombstone", "tombstones", FORM_PAIR },
-	[OBJECT_UNDELETE] = { "undelete", "undeletes", FORM_PAIR },
-	[OBJECT_HOLD] = { "hold", "holds", FORM_ID },
-	[OBJECT_LOCK] = { "lock", "locks", FORM_PAIR },
+	[OBJECT_UNDELETE] = { "undelete", "undeletes", FORM_PAIR, true },
+	[OBJECT_HOLD] = { "hold", "holds", FORM_ID, true },
+	[OBJECT_LOCK] = { "lock", "locks", FORM_PAIR, true },
 	[OBJECT_PIN] = { "pin", "pins", FORM_ID },
-	[OBJECT_SEGMENT] = { "catalog segment", "catalog", FORM_NUMBER_ID },
+	[OBJECT_SEGMENT] = { "catalog segment", "catalog", FORM_NUMBER_ID,
+			     true },
 	[OBJECT_QUARANTINE] = { "quarantine", "quarantine", FORM_ID },
 	[OBJECT_CENSUS] = { "census", "censuses", FORM_ID },
 	[OBJECT_INVENTORY] = { "inventory", "inventories", FORM_ID },
+	[OBJECT_GUARD] = { "guard", "guards", FORM_ID },
 };
 
 static const uint8_t magic[8] = { 's', 'n', 'a', 'p', 'c', 't', 'l', '\n' };
@@ -101,6 +104,17 @@ const char *object_kind_name(enum object_kind kind)
 const char *object_kind_folder(enum object_kind kind)
 {
 	return kind_row(kind)->folder;
+}
+
+bool object_is_guarded(const char *name)
+{
+	const size_t n = strcspn(name, "/");
+
+	for (unsigned int k = OBJECT_CONFIG; k < OBJECT_KIND_END; k++)
+		if (strlen(kinds[k].folder) == n &&
+		    strncmp(kinds[k].folder, name, n) == 0)
+			return kinds[k].guarded;
+	return false;
 }
 
 struct object_name object_name(enum object_kind kind, struct object_id id)

@@ -40,6 +40,7 @@ enum object_kind {
 	OBJECT_QUARANTINE,
 	OBJECT_CENSUS,
 	OBJECT_INVENTORY,
+	OBJECT_GUARD,
 	OBJECT_KIND_END
 };
 
@@ -58,6 +59,14 @@ bool object_id_parse(const char *text, struct object_id *ret) NONNULL(1, 2);
 /* "data", "manifest", … for messages; the folder in the store. */
 const char *object_kind_name(enum object_kind kind) RETURNS_NONNULL;
 const char *object_kind_folder(enum object_kind kind) RETURNS_NONNULL;
+
+/*
+ * Whether objects of that name are guarded (stores/store.h) in regions that can
+ * guard them: those that it takes to restore, and that keep a snapshot from
+ * being deleted.  What is replaced or goes away is not, nor what lets go:
+ * sessions, pins, fences, voids, marks, tombstones, quarantines.
+ */
+bool object_is_guarded(const char *name) NONNULL(1);
 
 /* A name in the store; lives on the stack.  Use as object_name(…).s */
 struct object_name {

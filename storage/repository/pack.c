@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "storage/repository/container.h"
 #include "storage/repository/pack_internal.h"
+#include "storage/repository/versions.h"
 
 #define COUNT_SIZE 4
 #define ENTRY_SIZE 45
@@ -286,6 +287,42 @@ int pack_read(struct store *s, enum object_kind kind,
 		return err_wrap(e, "cannot read %s %s", object_kind_name(kind),
 				text_quote_str(name.s).s);
 	return 0;
+}
+
+struct reading {
+	struct store *store;
+	enum object_kind kind;
+	const struct pack_place *place;
+	uint8_t *out;
+	pack_opens *opens;
+	void *arg;
+};
+
+static int read_version(void *arg, struct err *e)
+{
+	const struct reading *x = arg;
+
+	return pack_read(x->store, x->kind, x->place, x->out, e) ||
+			       x->opens(x->arg, x->out, e)
+		       ? -1
+		       : 1;
+}
+
+int pack_read_that(struct store *s, enum object_kind kind,
+		   const struct pack_place *place, uint8_t *out,
+		   pack_opens *opens, void *arg, struct err *e)
+{
+	struct reading x = { s, kind, place, out, opens, arg };
+
+	/* As it is first: to find versions takes a listing. */
+	if (read_version(&x, e) > 0)
+		return 0;
+	if (!object_is_damage(e) || !store_keeps_versions(s))
+		return -1;
+	return versions_open(s, object_name(kind, place->pack).s, read_version,
+			     &x, e) > 0
+		       ? 0
+		       : -1;
 }
 
 int pack_by_place(const void *a, const void *b)

@@ -93,6 +93,17 @@ int pack_read(struct store *s, enum object_kind kind,
 	      const struct pack_place *place, uint8_t *out, struct err *e)
 	NONNULL(1, 3, 4, 5) MUST_CHECK;
 
+/*
+ * The same of a chunk that opens: opens says 0, or -1 with what is wrong with
+ * the bytes.  Where the store keeps versions and they are damage, of the oldest
+ * version of the pack of which they are none (versions.h).
+ */
+typedef int pack_opens(void *arg, const uint8_t *sealed, struct err *e);
+int pack_read_that(struct store *s, enum object_kind kind,
+		   const struct pack_place *place, uint8_t *out,
+		   pack_opens *opens, void *arg, struct err *e)
+	NONNULL(1, 3, 4, 5, 7) MUST_CHECK;
+
 /* For qsort(), of struct pack_entry: as they lie, pack by pack. */
 int pack_by_place(const void *a, const void *b) NONNULL(1, 2);
 /*

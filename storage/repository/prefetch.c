@@ -9,6 +9,8 @@
 #define FETCHERS 6
 /* Ranges, so that looking one up stays cheap however small they are. */
 #define RANGES_MAX 512
+/* With those that are kept for what comes again. */
+#define KEPT_MAX 1024
 /* Gaps that are read along, but for small ones: one part in so many. */
 #define GAPS_PART 16
 /* Packs of which neighbours are gathered at a time, and chunks of each. */
@@ -126,7 +128,7 @@ static bool is_spent(const struct prefetch *p, const struct range *r)
 /* Let go what was used longest ago, until n more bytes fit. */
 static bool make_room(struct prefetch *p, size_t n)
 {
-	while (p->held + n > p->budget || p->n_ranges > 2 * RANGES_MAX) {
+	while (p->held + n > p->budget || p->n_ranges > KEPT_MAX) {
 		struct range *oldest = NULL;
 
 		for (struct range *r = p->first; r; r = r->next)
@@ -324,14 +326,26 @@ static void close_large(struct prefetch *p)
 		close_gather(p, &p->gathers[i], true);
 }
 
+static struct range *first_planned(struct prefetch *p)
+{
+	struct range *r = p->first;
+
+	while (r && r->state != RANGE_PLANNED)
+		r = r->next;
+	return r;
+}
+
 /* The next one to fetch, with room for it, or NULL. */
 static struct range *next_range(struct prefetch *p)
 {
+	const struct range *r;
+
 	drop_passed(p);
-	for (struct range *r = p->first; r; r = r->next)
-		if (r->state == RANGE_PLANNED)
-			return make_room(p, r->len) ? r : NULL;
-	return NULL;
+	r = first_planned(p);
+	if (!r || !make_room(p, r->len))
+		return NULL;
+	/* The same: only what has bytes makes room. */
+	return first_planned(p);
 }
 
 /* Fetch it, without the lock meanwhile. */

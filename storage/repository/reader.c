@@ -150,9 +150,25 @@ static int open_ahead(struct reader *x, const struct pack_entry *at,
 			  &ignored) == 0;
 }
 
+struct opening {
+	struct reader *x;
+	const struct pack_entry *at;
+	uint8_t *plain;
+};
+
+static int opens(void *arg, const uint8_t *sealed, struct err *e)
+{
+	const struct opening *o = arg;
+
+	o->x->bytes += o->at->place.len;
+	return chunk_open(o->x->worker, &o->at->seal, sealed, o->at->place.len,
+			  o->plain, e);
+}
+
 static int open_one(struct reader *x, const struct pack_entry *at,
 		    uint8_t *plain, struct err *e)
 {
+	struct opening o = { x, at, plain };
 	uint8_t *grown;
 	int ahead;
 
@@ -164,20 +180,12 @@ static int open_one(struct reader *x, const struct pack_entry *at,
 		x->sealed_cap = at->place.len;
 	}
 	ahead = open_ahead(x, at, plain, e);
-	if (ahead < 0)
+	if (ahead < 0 ||
+	    (!ahead &&
+	     pack_read_that(repository_store(x->repository), pack_of(at),
+			    &at->place, x->sealed, opens, &o, e)))
 		return -1;
-	if (!ahead) {
-		if (pack_read(repository_store(x->repository), pack_of(at),
-			      &at->place, x->sealed, e))
-			return -1;
-		x->bytes += at->place.len;
-		if (chunk_open(x->worker, &at->seal, x->sealed, at->place.len,
-			       plain, e))
-			return -1;
-	}
-	if (x->verify)
-		return chunk_verify(x->worker, &at->seal, plain, e);
-	return 0;
+	return x->verify ? chunk_verify(x->worker, &at->seal, plain, e) : 0;
 }
 
 /* Damage that another copy could make good, unlike a broken connection. */

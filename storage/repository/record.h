@@ -51,7 +51,7 @@ struct record {
 	enum object_kind kind;
 	struct object_id id;	   /* the last id of its name */
 	struct object_id snapshot; /* receipts, tombstones, undeletes, locks */
-	struct object_id session;  /* voids, undeletes */
+	struct object_id session;  /* voids, undeletes, locks */
 	struct object_id *ids;	   /* snapshots, tombstones, packs: by kind */
 	size_t n_ids;
 	struct chunk_id *chunks; /* quarantine: with packs in ids */

@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "storage/repository/compress.h"
+#include "storage/repository/versions.h"
 
 _Static_assert(SEAL_NONCE == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
 	       "nonce");
@@ -313,17 +314,36 @@ int seal_box_put(struct store *s, const struct keys *k, enum object_kind kind,
 			       payload, n, put_flags, e);
 }
 
-int seal_box_get(struct store *s, const struct keys *k, enum object_kind kind,
-		 const char *name, struct buf *out, struct err *e)
+struct getting {
+	struct store *store;
+	const struct keys *keys;
+	enum object_kind kind;
+	const char *name;
+	struct buf *out;
+	size_t before; /* bytes that out held */
+};
+
+static int get_version(void *arg, struct err *e)
 {
+	const struct getting *x = arg;
 	CLEANUP(buf_done) struct buf box;
 	int found;
 
 	buf_init(&box, SEAL_BOX_MAX);
-	found = store_get(s, name, &box, e);
+	x->out->len = x->before;
+	found = store_get(x->store, x->name, &box, e);
 	if (found <= 0)
 		return found;
-	if (seal_box_open(k, kind, name, box.data, box.len, out, e))
-		return -1;
-	return 1;
+	return seal_box_open(x->keys, x->kind, x->name, box.data, box.len,
+			     x->out, e)
+		       ? -1
+		       : 1;
+}
+
+int seal_box_get(struct store *s, const struct keys *k, enum object_kind kind,
+		 const char *name, struct buf *out, struct err *e)
+{
+	struct getting x = { s, k, kind, name, out, out->len };
+
+	return versions_open(s, name, get_version, &x, e);
 }

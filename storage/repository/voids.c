@@ -23,6 +23,9 @@ struct voids {
 	struct one *v; /* by session, as names are listed */
 	size_t n;
 	size_t room;
+	bool locks_are_read;
+	struct object_id *locked; /* sessions that locks name */
+	size_t n_locked;
 };
 
 static int add(void *arg, const struct store_entry *entry, struct err *e)
@@ -73,6 +76,7 @@ void voids_free(struct voids *v)
 		if (v->v[i].is_read)
 			record_done(&v->v[i].record);
 	free(v->v);
+	free(v->locked);
 	free(v);
 }
 
@@ -130,6 +134,43 @@ bool voids_has(const struct voids *v, struct object_id session)
 	return i < v->n && object_id_equal(v->v[i].session, session);
 }
 
+static int add_locked(void *arg, const char *name, const struct record *r,
+		      const struct err *why, struct err *e)
+{
+	struct voids *v = arg;
+	struct object_id *grown;
+
+	(void)name;
+	(void)why;
+	if (!r || object_id_is_zero(r->session))
+		return 0;
+	if ((v->n_locked & (v->n_locked + 1)) == 0) {
+		grown = reallocarray(v->locked, 2 * v->n_locked + 1,
+				     sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		v->locked = grown;
+	}
+	v->locked[v->n_locked++] = r->session;
+	return 0;
+}
+
+/*
+ * A lock is put once a snapshot was acknowledged: every void that a collector
+ * put names all that its session wrote, and one that does not is forged.
+ */
+static int is_locked(struct voids *v, struct object_id session, struct err *e)
+{
+	if (!v->locks_are_read &&
+	    record_list(v->store, v->keys, OBJECT_LOCK, add_locked, v, e))
+		return -1;
+	v->locks_are_read = true;
+	for (size_t i = 0; i < v->n_locked; i++)
+		if (object_id_equal(v->locked[i], session))
+			return 1;
+	return 0;
+}
+
 int voids_judge(struct voids *v, struct object_id session,
 		struct object_id object, enum voids_answer *ret, struct err *e)
 {
@@ -147,8 +188,10 @@ int voids_judge(struct voids *v, struct object_id session,
 		if (one->in_doubt) {
 			*ret = VOIDS_IN_DOUBT;
 		} else if (!names(&one->record, object)) {
-			*ret = VOIDS_DOES_NOT;
-			return 0;
+			const int locked = is_locked(v, session, e);
+
+			*ret = locked > 0 ? VOIDS_COUNTS : VOIDS_DOES_NOT;
+			return locked < 0 ? -1 : 0;
 		}
 	}
 	return 0;

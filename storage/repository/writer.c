@@ -150,6 +150,9 @@ int writer_open(struct repository *r, const struct writer_options *o,
 	w->options = *o;
 	if (filemap_new(&w->known, o->scratch, CHUNK_ID_SIZE,
 			sizeof(struct known), e) ||
+	    (writer_is_guarding(w) &&
+	     filemap_new(&w->used, o->scratch, sizeof(struct object_id), 2,
+			 e)) ||
 	    writer_session_open(w, e) || read_state(w, e) ||
 	    start_threads(w, e))
 		return -1;
@@ -209,11 +212,15 @@ int writer_has(struct writer *w, const struct chunk_id *id, struct err *e)
 {
 	struct pack_entry at;
 	bool here;
+	int found;
 
 	(void)pthread_mutex_lock(&w->lock);
 	here = filemap_find(w->known, id->b) != NULL;
 	(void)pthread_mutex_unlock(&w->lock);
-	return here ? 1 : index_set_find(w->index, id, &at, e);
+	if (here)
+		return 1;
+	found = index_set_find(w->index, id, &at, e);
+	return found > 0 && writer_note_use(w, &at, false, e) ? -1 : found;
 }
 
 /* 1 when this session added the chunk, or the index says where it is. */
@@ -391,7 +398,8 @@ static int commit_one(struct writer *w, struct pack_writer *p, struct err *e)
 	if (pack_writer_commit(p, e))
 		return -1;
 	n = pack_writer_entries(p, &entries);
-	if (writer_index_remember(w, entries, n, pack_writer_size(p), e))
+	if ((n && writer_note_use(w, &entries[0], true, e)) ||
+	    writer_index_remember(w, entries, n, pack_writer_size(p), e))
 		return -1;
 	return writer_index_is_due(w) ? writer_index_flush(w, e) : 0;
 }
@@ -452,7 +460,13 @@ int writer_publish(struct writer *w, struct manifest *m,
 	if (writer_session_publish(w, m, received, clock, e))
 		return -1;
 	w->published = true;
+	writer_guard(w, m, received);
 	return 0;
+}
+
+const struct writer_guarding *writer_guarding(const struct writer *w)
+{
+	return &w->guarding;
 }
 
 void writer_close(struct writer *w)
@@ -466,6 +480,7 @@ void writer_close(struct writer *w)
 	queue_free(w->sealed);
 	queue_free(w->full);
 	filemap_free(w->known);
+	filemap_free(w->used);
 	index_set_free(w->index);
 	writer_index_done(w);
 	(void)pthread_mutex_destroy(&w->lock);

@@ -35,6 +35,12 @@ struct writer_options {
 	struct object_id snapshot; /* what it will publish */
 	const char *host;
 	const char *scratch; /* folder for unlinked files; NULL: default */
+	/*
+	 * The snapshot is to be locked for so long after its receipt: where
+	 * guards_begin() found that objects can be guarded, all that it needs
+	 * is, once it is acknowledged.  0: it is not locked.
+	 */
+	int64_t lock_ms;
 };
 
 /*
@@ -86,6 +92,13 @@ int writer_has(struct writer *w, const struct chunk_id *id, struct err *e)
  * looking (no mark, no quarantine, no damaged index).
  */
 bool writer_trusts_parent(const struct writer *w) NONNULL(1);
+/*
+ * Which snapshot that is.  For one that is to be locked, a parent whose chunks
+ * are not known to be guarded for as long is not trusted: they are looked up,
+ * and then guarded.  Before the first use of writer_trusts_parent().
+ */
+int writer_expect_parent(struct writer *w, struct object_id parent,
+			 struct err *e) NONNULL(1, 3) MUST_CHECK;
 
 /*
  * Steps 3 to 8 of FORMAT.md §10: after 0 the snapshot is durable and
@@ -124,6 +137,20 @@ int writer_is_fenced(struct repository *r, struct object_id session,
  * what was missing is missing for that reason, and *e says so (ERR_BUSY).
  */
 void writer_explain(struct writer *w, struct err *e) NONNULL(1, 2);
+
+/*
+ * What came of guarding what the published snapshot needs: is: that was tried;
+ * why: what kept it from being guarded until then (ERR_NONE: nothing).
+ */
+struct writer_guarding {
+	bool is;
+	struct instant until;
+	uint64_t objects;    /* that were considered */
+	uint64_t lengthened; /* requests to guard one */
+	struct err why;
+};
+const struct writer_guarding *writer_guarding(const struct writer *w) NONNULL(1)
+	RETURNS_NONNULL;
 
 struct writer_totals {
 	uint64_t chunks_new;

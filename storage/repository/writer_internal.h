@@ -49,6 +49,12 @@ struct writer {
 	/* writer_session.c */
 	struct object_id session;
 	struct beat *beat;
+	bool wrote_receipt;
+
+	/* writer_guards.c */
+	struct filemap *used; /* packs by id; NULL: nothing is to be guarded */
+	struct instant relied_until; /* the parent that is trusted */
+	struct writer_guarding guarding;
 };
 
 /* Step 1: PUT the session and keep its counter moving. */
@@ -64,6 +70,13 @@ bool writer_index_is_due(const struct writer *w) NONNULL(1);
 int writer_index_flush(struct writer *w, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;
 void writer_index_done(struct writer *w) NONNULL(1);
+bool writer_is_guarding(const struct writer *w) NONNULL(1);
+/* A pack that the session refers to; fresh: that it wrote. */
+int writer_note_use(struct writer *w, const struct pack_entry *at, bool fresh,
+		    struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
+/* Once it is published and confirmed: w->guarding says what came of it. */
+void writer_guard(struct writer *w, const struct manifest *m,
+		  struct instant received) NONNULL(1, 2);
 /* Steps 5 to 8. */
 int writer_session_publish(struct writer *w, const struct manifest *m,
 			   struct instant received, enum record_clock clock,

@@ -52,8 +52,10 @@ static int put_receipt(struct writer *w, struct instant received,
 	r.time = received;
 	r.clock = clock;
 	if (record_put(repository_store(w->repository),
-		       repository_keys(w->repository), &r, 0, e) == 0)
+		       repository_keys(w->repository), &r, 0, e) == 0) {
+		w->wrote_receipt = true;
 		return 0;
+	}
 	if (e->code != ERR_EXISTS)
 		return err_wrap(e, "cannot write the receipt");
 	err_clear(e);

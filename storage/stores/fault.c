@@ -485,6 +485,11 @@ static int faulty_turn(struct store *store, const char *name, unsigned int n,
 	return store_turn(((struct faulty *)store)->inner, name, n, e);
 }
 
+static bool faulty_has_several(struct store *store, const char *name)
+{
+	return store_has_several(((struct faulty *)store)->inner, name);
+}
+
 /* Has no open: a faulty store is not reached by a URL. */
 static const struct store_ops faulty_ops = {
 	.scheme = "fault",
@@ -509,6 +514,7 @@ static const struct store_ops faulty_ops = {
 	.hold = faulty_hold,
 	.guarded = faulty_guarded,
 	.turn = faulty_turn,
+	.has_several = faulty_has_several,
 };
 
 int fault_wrap(struct store *inner, struct store **ret, struct err *e)

@@ -274,6 +274,11 @@ static int limited_turn(struct store *s, const char *name, unsigned int n,
 	return store_turn(of(s)->inner, name, n, e);
 }
 
+static bool limited_has_several(struct store *s, const char *name)
+{
+	return store_has_several(of(s)->inner, name);
+}
+
 static const struct store_ops limited_ops = {
 	.scheme = "limited", /* never opened by a URL */
 	.close = limited_close,
@@ -298,6 +303,7 @@ static const struct store_ops limited_ops = {
 	.hold = limited_hold,
 	.guarded = limited_guarded,
 	.turn = limited_turn,
+	.has_several = limited_has_several,
 };
 
 int limit_wrap(struct store *inner, const struct limit_options *o,

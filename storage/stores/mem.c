@@ -20,6 +20,8 @@
 struct mem_object {
 	struct buf bytes;
 	struct store_guard guard;
+	struct mem_object *older; /* where versions are kept: the one before */
+	unsigned int turned;	  /* of the newest: what is read; 0: it */
 	char name[STORE_NAME_MAX + 1];
 };
 
@@ -29,6 +31,7 @@ struct mem_place {
 	pthread_mutex_t lock;	/* of what follows */
 	struct mem_object **objects;
 	size_t n, cap;
+	bool keeps_versions;
 	char name[];
 };
 
@@ -49,10 +52,13 @@ static _Atomic int64_t now_sec; /* whole seconds are enough */
 
 static void object_free(struct mem_object *o)
 {
-	if (!o)
-		return;
-	buf_done(&o->bytes);
-	free(o);
+	while (o) {
+		struct mem_object *older = o->older;
+
+		buf_done(&o->bytes);
+		free(o);
+		o = older;
+	}
 }
 
 static void place_unref(struct mem_place *p)
@@ -86,6 +92,7 @@ static struct mem_place *place_new(const char *name)
 	(void)pthread_mutex_init(&p->lock, NULL);
 	p->refs = 1; /* the list's */
 	memcpy(p->name, name, n);
+	p->keeps_versions = strncmp(name, "guard-versions", 14) == 0;
 	return p;
 }
 
@@ -270,6 +277,11 @@ static int insert(struct mem_place *p, struct mem_upload *u, struct err *e)
 
 	if (old && !u->replace)
 		return err_set(e, ERR_EXISTS, "it exists already");
+	if (old && p->keeps_versions) {
+		u->object->older = old;
+		p->objects[at] = TAKE(u->object);
+		return 0;
+	}
 	if (old && refuse_guarded(old, e))
 		return -1;
 	if (old) {
@@ -299,6 +311,28 @@ static int mem_commit(struct store_upload *upload, struct err *e)
 	return r;
 }
 
+static unsigned int versions(const struct mem_object *o)
+{
+	unsigned int n = 0;
+
+	for (; o; o = o->older)
+		n++;
+	return n;
+}
+
+/* The nth, the oldest being 1; 0: what it is turned to. */
+static const struct mem_object *version_of(const struct mem_object *o,
+					   unsigned int n)
+{
+	unsigned int at = versions(o);
+
+	if (o && n == 0)
+		n = o->turned ? o->turned : at;
+	for (; o && at > n; at--)
+		o = o->older;
+	return o;
+}
+
 static int mem_read(struct store *s, const char *name, uint64_t offset,
 		    void *out, size_t n, size_t *ret_got, struct err *e UNUSED)
 {
@@ -308,7 +342,7 @@ static int mem_read(struct store *s, const char *name, uint64_t offset,
 	size_t at;
 
 	(void)pthread_mutex_lock(&p->lock);
-	o = find_object(p, name, &at);
+	o = version_of(find_object(p, name, &at), 0);
 	if (o && offset < o->bytes.len) {
 		got = o->bytes.len - (size_t)offset;
 		got = got < n ? got : n;
@@ -328,7 +362,7 @@ static int mem_size(struct store *s, const char *name, uint64_t *ret,
 	size_t at;
 
 	(void)pthread_mutex_lock(&p->lock);
-	o = find_object(p, name, &at);
+	o = version_of(find_object(p, name, &at), 0);
 	if (o)
 		*ret = o->bytes.len;
 	(void)pthread_mutex_unlock(&p->lock);
@@ -392,8 +426,8 @@ static int mem_remove(struct store *s, const char *name, struct err *e)
 
 	(void)pthread_mutex_lock(&p->lock);
 	o = find_object(p, name, &at);
-	if (o)
-		r = refuse_guarded(o, e);
+	for (const struct mem_object *v = o; v && r == 0; v = v->older)
+		r = refuse_guarded(v, e);
 	if (r)
 		o = NULL;
 	if (o) {
@@ -444,6 +478,8 @@ static int mem_guard(struct store *s, const char *name, struct instant until,
 
 	if (!o)
 		return 0;
+	while (o->older)
+		o = o->older;
 	if (instant_compare(o->guard.until, until) < 0)
 		o->guard.until = until;
 	(void)pthread_mutex_unlock(&p->lock);
@@ -458,6 +494,8 @@ static int mem_hold(struct store *s, const char *name, bool held,
 
 	if (!o)
 		return 0;
+	while (o->older)
+		o = o->older;
 	o->guard.held = held;
 	(void)pthread_mutex_unlock(&p->lock);
 	return 1;
@@ -471,9 +509,39 @@ static int mem_guarded(struct store *s, const char *name,
 
 	if (!o)
 		return 0;
+	while (o->older)
+		o = o->older;
 	*ret = o->guard;
 	(void)pthread_mutex_unlock(&p->lock);
 	return 1;
+}
+
+/* A place that keeps none has one of each. */
+static int mem_turn(struct store *s, const char *name, unsigned int n,
+		    struct err *e UNUSED)
+{
+	struct mem_place *p = ((struct mem *)s)->place;
+	struct mem_object *o = lock_object(p, name);
+	int found;
+
+	if (!o)
+		return 0;
+	found = n <= versions(o);
+	if (found)
+		o->turned = n;
+	(void)pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
+static bool mem_has_several(struct store *s, const char *name)
+{
+	struct mem_place *p = ((struct mem *)s)->place;
+	const struct mem_object *o = lock_object(p, name);
+	const bool several = o && o->older;
+
+	if (o)
+		(void)pthread_mutex_unlock(&p->lock);
+	return several;
 }
 
 const struct store_ops store_mem_ops = {
@@ -494,4 +562,6 @@ const struct store_ops store_mem_ops = {
 	.guard = mem_guard,
 	.hold = mem_hold,
 	.guarded = mem_guarded,
+	.turn = mem_turn,
+	.has_several = mem_has_several,
 };

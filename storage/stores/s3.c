@@ -387,6 +387,11 @@ static int s3_now(struct store *s, struct instant *ret, struct err *e)
 	return 0;
 }
 
+static bool s3_store_has_several(struct store *s, const char *name)
+{
+	return s3_has_several((struct s3 *)s, name);
+}
+
 const struct store_ops store_s3_ops = {
 	.scheme = "s3",
 	.open = s3_open,
@@ -411,4 +416,5 @@ const struct store_ops store_s3_ops = {
 	.hold = s3_hold,
 	.guarded = s3_guarded,
 	.turn = s3_turn,
+	.has_several = s3_store_has_several,
 };

@@ -102,6 +102,8 @@ typedef char s3_version[S3_VERSION_MAX + 1];
 void s3_learn(struct s3 *s, const struct s3_call *call) NONNULL(1, 2);
 /* 1 when it does, 0, or -1: asked once, where no reply has told. */
 int s3_keeps_versions(struct s3 *s, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* Whether it is known to keep none; asks nothing. */
+bool s3_keeps_none(struct s3 *s) NONNULL(1);
 
 /* "versionId=…", or nothing for "". */
 int s3_add_version(struct buf *query, const char *version, struct err *e)

@@ -108,7 +108,10 @@ static int ask_locking(struct s3 *s, struct err *e)
 		return has_none(s, e);
 	if (r == 0)
 		return s3_unexpected(&call, e);
-	if (call.reply.status == 501 || call.reply.status == 405)
+	/* Object lock is not without versions: what was read has told, whose
+	 * key need not be allowed to ask. */
+	if (call.reply.status == 501 || call.reply.status == 405 ||
+	    (call.reply.status && s3_keeps_none(s)))
 		return has_none(s, e);
 	/* Who may not know would write what nothing guards. */
 	if (e->code == ERR_DENIED && strlen(e->hint) + 64 < sizeof(e->hint))

@@ -195,6 +195,13 @@ static enum s3_keeping keeping(struct s3 *s, bool *ret_asked)
 	return is;
 }
 
+bool s3_keeps_none(struct s3 *s)
+{
+	bool asked;
+
+	return keeping(s, &asked) == S3_KEEPS_NONE;
+}
+
 /* That a bucket keeps versions is never unlearned. */
 static void learn(struct s3 *s, enum s3_keeping is)
 {
@@ -258,7 +265,7 @@ static int ask_keeping(struct s3 *s, struct err *e)
 	} else if (call.reply.status == 501 || call.reply.status == 405 ||
 		   call.reply.status == 400) {
 		learn(s, S3_KEEPS_NONE);
-	} else if (strcmp(call.error.code, "AccessDenied") != 0) {
+	} else if (e->code != ERR_DENIED) {
 		return -1;
 	}
 	/* Who may not ask goes on as if there were none, until a reply tells.

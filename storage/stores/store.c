@@ -455,9 +455,22 @@ int store_turn(struct store *s, const char *name, unsigned int n, struct err *e)
 {
 	int r = check_name(name, e);
 
-	if (r == 0 && s->ops->turn)
+	if (r == 0 && s->ops->turn) {
+		/* It was asked for as it is without. */
+		store_ask_forget(s, name);
 		r = s->ops->turn(s, name, n, e);
+	}
 	return r < 0 ? wrap(e, "find the versions of object", name, s) : r;
+}
+
+bool store_keeps_versions(const struct store *s)
+{
+	return s->ops->turn != NULL;
+}
+
+bool store_has_several(struct store *s, const char *name)
+{
+	return s->ops->has_several && s->ops->has_several(s, name);
 }
 
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,

@@ -235,6 +235,12 @@ struct store_ops {
 	 */
 	int (*turn)(struct store *s, const char *name, unsigned int n,
 		    struct err *e);
+
+	/*
+	 * Whether a list, or a read, told of more than one version of it that
+	 * is no deletion.  Asks nothing.  NULL where turn is.
+	 */
+	bool (*has_several)(struct store *s, const char *name);
 };
 
 /* First member of every backend's own structs. */
@@ -311,6 +317,9 @@ int store_guarded(struct store *s, const char *name, struct store_guard *ret,
 		  struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
 int store_turn(struct store *s, const char *name, unsigned int n, struct err *e)
 	NONNULL(1, 2, 4) MUST_CHECK;
+/* Whether a name may have several: turn and has_several are there. */
+bool store_keeps_versions(const struct store *s) NONNULL(1);
+bool store_has_several(struct store *s, const char *name) NONNULL(1, 2);
 /*
  * Objects that begin through s from now on, and of whose names which() says
  * true, are guarded until then from their beginning on.  Only where
@@ -350,7 +359,7 @@ struct store_question {
 };
 struct store_asked *store_ask(struct store *s, const struct store_question *v,
 			      size_t n) NONNULL(1);
-void store_ask_done(struct store_asked *asked);
+void store_ask_done(struct store_asked *x);
 
 /*
  * When *stop becomes true (a signal's handler may set it), stores that wait for
@@ -373,7 +382,8 @@ void store_mem_forget(const char *url) NONNULL(1);
 /*
  * The clock by which mem: stores of this process end what guards their objects;
  * they have no other.  0, the beginning of time, at first.  Objects can be
- * guarded in those whose names begin with "guard".
+ * guarded in those whose names begin with "guard"; those that begin with
+ * "guard-versions" keep versions, and guard the oldest.
  */
 void store_mem_set_now(struct instant now);
 

@@ -34,6 +34,7 @@ NAMES = {
     16: f"locks/{_ID}-{_ID}", 17: f"pins/{_ID}",
     18: f"catalog/([0-9a-f]{{16}})-{_ID}", 19: f"quarantine/{_ID}",
     20: f"censuses/{_ID}", 21: f"inventories/{_ID}",
+    22: f"guards/{_ID}",
 }
 
 

@@ -1,7 +1,11 @@
 /*
  * Decisions on random snapshots, policies, holds, locks, floors, budgets and
- * lists are stored and made again: the same ones, whatever the inputs were;
- * and one that was changed since is the one that is named.
+ * lists, with what other regions wait for, are stored and made again: the same
+ * ones, whatever the inputs were; and one that was changed since is the one
+ * that is named.
+ *
+ * What a rule keeps among some it keeps among fewer, too: that is why a region
+ * may be asked what it would keep without knowing all that it has.
  */
 #include <jansson.h>
 
@@ -12,6 +16,7 @@
 
 #define ROUNDS 300
 #define MOST   30
+#define OTHERS 2
 #define NOW    INT64_C(1790000000)
 
 /* Tags that a careless reader of JSON stumbles over. */
@@ -25,6 +30,8 @@ static const char *const zones[] = { "UTC", "Europe/Berlin", "Asia/Tokyo",
 
 struct world {
 	struct retain_rule_sets rules;
+	struct retain_rule_sets others[OTHERS];
+	struct retain_elsewhere elsewhere[OTHERS];
 	struct retain_case c;
 	struct retain_input v[MOST];
 	char ids[MOST][33];
@@ -91,18 +98,20 @@ static void draw_spec(struct random *r, struct buf *out)
 	ck_assert_msg(json_finish(&j, &e) == 0, "%s", e.text);
 }
 
-static void draw_set(struct random *r, struct world *w, bool former)
+static void draw_set(struct random *r, struct retain_rule_sets *sets,
+		     bool former)
 {
 	struct err e;
-	struct retain_rules *set = retain_rules_add(&w->rules, &e);
+	struct retain_rules *set = retain_rules_add(sets, &e);
 	struct buf spec;
 	struct resource_form form = { .kind = "Policy" };
 
 	ck_assert_ptr_nonnull(set);
-	(void)snprintf(set->name, sizeof(set->name), "p%zu", w->rules.n);
-	(void)snprintf(set->uid, sizeof(set->uid), "u%zu", w->rules.n);
+	(void)snprintf(set->name, sizeof(set->name), "p%zu", sets->n);
+	(void)snprintf(set->uid, sizeof(set->uid), "u%zu", sets->n);
 	set->version = 1 + (int64_t)random_below(r, 9);
 	set->former = former;
+	set->floor_only = sets->n > 1 && one_in(r, 4);
 	if (former) {
 		set->until = moment(r, NOW - 10 * 86400, NOW);
 		set->before_all = one_in(r, 4);
@@ -143,6 +152,13 @@ static void draw_snapshot(struct random *r, struct world *w, size_t i)
 					   ? (struct instant){ INT64_MAX, 0 }
 					   : moment(r, NOW - 86400,
 						    NOW + 86400);
+	if (w->c.n_elsewhere) {
+		in->lacks = (uint32_t)random_below(
+			r, UINT64_C(1) << w->c.n_elsewhere);
+		in->gone = ~in->lacks &
+			   (uint32_t)random_below(
+				   r, UINT64_C(1) << w->c.n_elsewhere);
+	}
 	if (in->shown)
 		in->shown_at = moment(r, NOW - 9 * 86400, NOW);
 	for (size_t k = 0; k < in->n_tags; k++)
@@ -162,11 +178,19 @@ static void draw(struct random *r, struct world *w)
 {
 	const size_t former = random_below(r, 3);
 
+	const size_t others = one_in(r, 2) ? random_below(r, OTHERS + 1) : 0;
+
 	*w = (struct world){ .rules.n = 0 };
 	for (size_t n = 1 + random_below(r, 3); n > 0; n--)
-		draw_set(r, w, false);
+		draw_set(r, &w->rules, false);
 	for (size_t i = 0; i < former; i++)
-		draw_set(r, w, true);
+		draw_set(r, &w->rules, true);
+	for (size_t i = 0; i < others; i++) {
+		draw_set(r, &w->others[i], false);
+		w->elsewhere[i] = (struct retain_elsewhere){
+			.region = i ? "b" : "c", .rules = &w->others[i]
+		};
+	}
 	retain_rules_summarize(&w->rules);
 	w->c = (struct retain_case){
 		.now = moment(r, NOW, NOW + 2),
@@ -175,11 +199,20 @@ static void draw(struct random *r, struct world *w)
 		.present = random_below(r, 60),
 		.deleted = random_below(r, 3),
 		.is_doubtful = one_in(r, 10),
+		.elsewhere = w->elsewhere,
+		.n_elsewhere = others,
 		.v = w->v,
 		.n = random_below(r, MOST + 1),
 	};
 	for (size_t i = 0; i < w->c.n; i++)
 		draw_snapshot(r, w, i);
+}
+
+static void world_done(struct world *w)
+{
+	retain_rules_done(&w->rules);
+	for (size_t i = 0; i < OTHERS; i++)
+		retain_rules_done(&w->others[i]);
 }
 
 static void store(struct frame *f, const struct world *w, const char *source,
@@ -279,7 +312,7 @@ START_TEST(what_was_decided_is_decided_again)
 			ck_assert_msg(differ == 1, "round %d: %zu differ", i,
 				      differ);
 		}
-		retain_rules_done(&w.rules);
+		world_done(&w);
 	}
 	/* All verdicts were among them. */
 	for (int v = 0; v < GUARD_VERDICTS; v++)
@@ -288,8 +321,63 @@ START_TEST(what_was_decided_is_decided_again)
 }
 END_TEST
 
+/* Whether each of n is kept. */
+static void keep(const struct retention_policy *p,
+		 const struct retention_snapshot *s, size_t n,
+		 struct instant now, bool kept[MOST])
+{
+	CLEANUP(retention_result_done) struct retention_result result = { 0 };
+	struct err e;
+
+	ck_assert_int_eq(retention_decide(p, s, n, now, &result, &e), 0);
+	for (size_t i = 0; i < n; i++)
+		kept[i] = result.decisions[i].keep;
+}
+
+static void drop_some(struct random *r, const struct world *w)
+{
+	struct retention_snapshot all[MOST] = { 0 }, some[MOST] = { 0 };
+	bool kept[MOST] = { false }, kept_too[MOST] = { false };
+	size_t of[MOST] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->c.n; i++) {
+		const struct retain_input *in = &w->v[i];
+
+		all[i] = (struct retention_snapshot){ .id = in->id,
+						      .received = in->received,
+						      .complete = in->complete,
+						      .tags = in->tags,
+						      .n_tags = in->n_tags };
+		of[n] = i;
+		some[n] = all[i];
+		n += !one_in(r, 3);
+	}
+	keep(&w->rules.v[0].policy, all, w->c.n, w->c.now, kept);
+	keep(&w->rules.v[0].policy, some, n, w->c.now, kept_too);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_msg(kept_too[i] || !kept[of[i]],
+			      "%s is kept among %zu and not among %zu",
+			      some[i].id, w->c.n, n);
+}
+
+START_TEST(with_fewer_others_it_is_kept_too)
+{
+	struct random r = random_seed();
+
+	for (int i = 0; i < 20 * ROUNDS; i++) {
+		static struct world w;
+
+		draw(&r, &w);
+		drop_some(&r, &w);
+		world_done(&w);
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
+	tcase_add_test(tc, with_fewer_others_it_is_kept_too);
 	tcase_add_test(tc, what_was_decided_is_decided_again);
 }
 

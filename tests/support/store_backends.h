@@ -75,9 +75,8 @@ static inline void s3_url_in(const char *bucket, char out[512],
 {
 	static unsigned int cases;
 
-	(void)snprintf(out, 512,
-		       "s3://%s/%d-%u?endpoint=http://127.0.0.1:%d%s", bucket,
-		       (int)getpid(), ++cases, server.port, more);
+	(void)snprintf(out, 512, "s3://%s/%d-%u?endpoint=http://127.0.0.1:%d%s",
+		       bucket, (int)getpid(), ++cases, server.port, more);
 }
 
 static inline void s3_url(char out[512], const char *more)

@@ -11,7 +11,7 @@ static struct gc_frame *const g = &frame;
 static size_t packs;
 
 /* As in storage_gc_bad.c: one snapshot to keep, one that is deleted. */
-static void set_up(void)
+static void set_up_near(void)
 {
 	gc_frame_init(g, "mem:gc_far");
 	gc_file(g, "kept");
@@ -23,6 +23,11 @@ static void set_up(void)
 	(void)gc_take(g);
 	gc_erase(g, 0);
 	packs = gc_packs(g);
+}
+
+static void set_up(void)
+{
+	set_up_near();
 	fault_set_far(gc_store(g));
 }
 
@@ -143,12 +148,60 @@ START_TEST(listings_that_fail_harm_nothing)
 }
 END_TEST
 
+#define VISITOR "sessions/11111111111111111111111111111111"
+
+static void come(void *arg UNUSED, const char *name UNUSED)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct err e = { 0 };
+
+	ck_ok(store_open("mem:gc_far", false, &s, &e));
+	ck_ok(store_put(s, VISITOR, "writing", 7, 0, &e));
+}
+
+static void leave(void *arg UNUSED, const char *name UNUSED)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct err e = { 0 };
+
+	ck_ok(store_open("mem:gc_far", false, &s, &e));
+	ck_ok(store_remove(s, VISITOR, &e));
+}
+
+/* It is in a part, and in neither of the two listings of the whole. */
+START_TEST(who_comes_and_leaves_meanwhile_is_no_short_listing)
+{
+	const struct fault comes = { .call = FAULT_LIST,
+				     .action = FAULT_RUN,
+				     .prefix = "sessions/0",
+				     .everyone = true,
+				     .times = 1,
+				     .run = come };
+	/* The last of all parts. */
+	const struct fault leaves = { .call = FAULT_LIST,
+				      .action = FAULT_RUN,
+				      .prefix = "receipts/f",
+				      .everyone = true,
+				      .times = 1,
+				      .run = leave };
+
+	/* One part after the other, as near by. */
+	fault_clear(gc_store(g));
+	tear_down();
+	set_up_near();
+	fault_add(gc_store(g), &comes);
+	fault_add(gc_store(g), &leaves);
+	expect_collection();
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
 	tcase_add_test(tc, an_empty_listing_where_there_were_objects_stops_it);
 	tcase_add_test(tc, listings_that_fail_harm_nothing);
+	tcase_add_test(tc, who_comes_and_leaves_meanwhile_is_no_short_listing);
 }
 
 CHECK_MAIN("storage/gc_far", cases)

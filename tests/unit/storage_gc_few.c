@@ -1,6 +1,7 @@
 /* What is left is kept in few packs, few index objects and few marks. */
 #include "storage/repository/gc.h"
 
+#include "storage/repository/gc_internal.h"
 #include "storage/repository/index_internal.h"
 #include "tests/support/gc_frame.h"
 
@@ -131,6 +132,27 @@ START_TEST(what_is_allowed_is_for_all_packs)
 	ck_assert_uint_gt(g->result.bytes_copied, GC_FILE_BYTES);
 	ck_assert_uint_le(g->result.bytes_copied, 3 * GC_FILE_BYTES);
 	gc_expect(g, 3);
+}
+END_TEST
+
+/* Where it stays, else where it is rewritten from, else nowhere. */
+START_TEST(a_chunk_is_held_where_it_stays)
+{
+	struct gc_pack marked = { .marked = true };
+	struct gc_pack rewritten = { .rewrite = true };
+	struct gc_pack stays = { .live = 1 };
+	struct gc_place v[] = { { .pack = &marked, .usable = true },
+				{ .pack = &rewritten, .usable = true },
+				{ .pack = &rewritten, .usable = true },
+				{ .pack = &stays, .usable = false },
+				{ .pack = &stays, .usable = true },
+				{ .pack = &stays, .usable = true } };
+	struct gc_group group = { .v = v };
+	const struct gc_place *const want[] = { NULL,  NULL,  &v[1], &v[1],
+						&v[1], &v[4], &v[4] };
+
+	for (; group.n < sizeof(want) / sizeof(want[0]); group.n++)
+		ck_assert_ptr_eq(gc_holder(&group), want[group.n]);
 }
 END_TEST
 
@@ -419,6 +441,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
 	tcase_add_test(tc, what_is_allowed_is_for_all_packs);
+	tcase_add_test(tc, a_chunk_is_held_where_it_stays);
 	tcase_add_test(tc, merging_the_index_loses_nothing);
 	tcase_add_test(tc, an_index_of_which_nothing_is_gone_stays);
 	tcase_add_test(tc, an_index_of_which_a_quarter_is_gone_is_written_anew);

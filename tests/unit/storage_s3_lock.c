@@ -73,6 +73,32 @@ START_TEST(what_does_not_say_whether_is_not_taken_for_no)
 }
 END_TEST
 
+/* There is no object lock without versions, which what is read tells. */
+START_TEST(who_may_not_ask_goes_on_where_no_versions_are_kept)
+{
+	static const struct {
+		const char *bucket;
+		const char *more;
+		int r;
+	} rows[] = { { "plain", "", 0 },
+		     { "locked", "", -1 },
+		     { "plain", "&lock=compliance", -1 } };
+	char byte;
+	size_t got;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		set_up(rows[i].bucket, rows[i].more);
+		ck_ok(store_put(store, "a", "1", 1, 0, &e));
+		ck_assert_int_eq(store_read(store, "a", 0, &byte, 1, &got, &e),
+				 1);
+		fault("GetObjectLockConfiguration", "error",
+		      ", \"code\": \"AccessDenied\"");
+		ck_assert_int_eq(store_can_guard(store, &e), rows[i].r);
+		tear_down();
+	}
+}
+END_TEST
+
 START_TEST(locks_that_are_wanted_must_be_there)
 {
 	set_up("plain", "&lock=governance");
@@ -356,6 +382,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_unchecked_fixture(tc, start_server, stop_server);
+	tcase_add_test(tc, who_may_not_ask_goes_on_where_no_versions_are_kept);
 	tcase_add_test(tc, whether_there_are_locks_is_asked_once);
 	tcase_add_test(tc, what_does_not_say_whether_is_not_taken_for_no);
 	tcase_add_test(tc, locks_that_are_wanted_must_be_there);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
 
@@ -306,7 +307,7 @@ static void meet(void *arg, const char *name UNUSED)
 {
 	atomic_fetch_add(&met, 1);
 	while (atomic_load(&met) < *(const unsigned int *)arg)
-		;
+		clock_sleep_ms(1);
 }
 
 START_TEST(all_are_asked_at_once)

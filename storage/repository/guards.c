@@ -1,0 +1,224 @@
+#include "storage/repository/guards.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/guards_internal.h"
+#include "storage/repository/inventory.h"
+
+#define HOUR_MS INT64_C(3600000)
+#define DAY_MS	(24 * HOUR_MS)
+
+int64_t guards_ahead_ms(int64_t lock_ms)
+{
+	const int64_t least_ms = lock_ms < DAY_MS ? lock_ms : DAY_MS;
+	const int64_t ahead_ms = lock_ms / 4;
+
+	if (ahead_ms < least_ms)
+		return least_ms;
+	return ahead_ms > 30 * DAY_MS ? 30 * DAY_MS : ahead_ms;
+}
+
+struct latest {
+	struct instant now;
+	struct instant until;
+};
+
+/* One that does not open is in force, with no end that anybody knows. */
+static int note_lock(void *arg, const char *name, const struct record *r,
+		     const struct err *why, struct err *e)
+{
+	struct latest *x = arg;
+	struct instant until;
+
+	(void)name;
+	(void)why;
+	(void)e;
+	if (!r || instant_compare(r->until, x->now) <= 0)
+		return 0;
+	until = guards_ahead(r->time, r->until);
+	if (instant_compare(until, x->until) > 0)
+		x->until = until;
+	return 0;
+}
+
+struct instant guards_ahead(struct instant from, struct instant until)
+{
+	const int64_t lock_ms = instant_ms_between(from, until);
+
+	return lock_ms > 0 ? instant_add_ms(until, guards_ahead_ms(lock_ms))
+			   : until;
+}
+
+static int latest_of(struct repository *r, struct latest *x, struct err *e)
+{
+	return record_list(repository_store(r), repository_keys(r), OBJECT_LOCK,
+			   note_lock, x, e);
+}
+
+int guards_begin(struct repository *r, struct instant until, struct instant now,
+		 struct err *e)
+{
+	struct latest x = { now, until };
+	const int can = store_can_guard(repository_store(r), e);
+
+	if (can <= 0)
+		return can;
+	if (latest_of(r, &x, e))
+		return -1;
+	if (instant_compare(x.until, now) <= 0)
+		return 0;
+	store_guard_new(repository_store(r), x.until, object_is_guarded);
+	return 1;
+}
+
+int guards_begin_copy(struct repository *from, struct repository *to,
+		      struct instant now, struct err *e)
+{
+	struct latest x = { now, now };
+	const int can = store_can_guard(repository_store(to), e);
+
+	if (can <= 0)
+		return can;
+	return latest_of(from, &x, e) ? -1 : guards_begin(to, x.until, now, e);
+}
+
+/* ---- Records ------------------------------------------------------------ */
+
+static int add_one(struct guards *x, struct object_id id, struct instant until,
+		   struct err *e)
+{
+	struct guards_known *known;
+	void *value;
+
+	if (filemap_add(x->known, id.b, &value, e) < 0)
+		return -1;
+	known = value;
+	if (until.sec == 0)
+		known->held = true;
+	else if (until.sec > known->until)
+		known->until = until.sec;
+	return 0;
+}
+
+static int add_record(void *arg, const char *name, const struct record *r,
+		      const struct err *why, struct err *e)
+{
+	struct guards *x = arg;
+	struct object_id *grown;
+	struct object_id first;
+	struct object_id id;
+
+	(void)why;
+	if (!object_name_parse(OBJECT_GUARD, name, &first, &id))
+		return 0;
+	if ((x->n_records & (x->n_records + 1)) == 0) {
+		grown = reallocarray(x->records, 2 * x->n_records + 1,
+				     sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		x->records = grown;
+	}
+	x->records[x->n_records++] = id;
+	for (size_t i = 0; r && i < r->n_ids; i++)
+		if (add_one(x, r->ids[i], r->until, e))
+			return -1;
+	return 0;
+}
+
+int guards_new(struct guards **ret, struct err *e)
+{
+	struct guards *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return err_oom(e);
+	if (filemap_new(&x->known, NULL, sizeof(struct object_id),
+			sizeof(struct guards_known), e)) {
+		free(x);
+		return -1;
+	}
+	*ret = x;
+	return 0;
+}
+
+int guards_read(struct store *s, const struct keys *k, struct guards **ret,
+		struct err *e)
+{
+	CLEANUP(guards_free) struct guards *x = NULL;
+
+	if (guards_new(&x, e) ||
+	    record_list(s, k, OBJECT_GUARD, add_record, x, e))
+		return -1;
+	*ret = TAKE(x);
+	return 0;
+}
+
+void guards_free(struct guards *x)
+{
+	if (!x)
+		return;
+	filemap_free(x->known);
+	free(x->records);
+	free(x);
+}
+
+struct instant guards_until(struct guards *x, struct object_id id)
+{
+	const struct guards_known *known = filemap_find(x->known, id.b);
+
+	return (struct instant){ known ? known->until : 0, 0 };
+}
+
+bool guards_is_held(struct guards *x, struct object_id id)
+{
+	const struct guards_known *known = filemap_find(x->known, id.b);
+
+	return known && known->held;
+}
+
+int guards_keys_id(struct store *s, const struct keys *k, struct object_id *ret,
+		   struct err *e)
+{
+	struct inventory_sum sum = { 0 };
+	struct object_id id = keys_repository(k);
+
+	if (inventory_add(s, "keys/", &sum, e) ||
+	    inventory_add(s, "keyring/", &sum, e))
+		return -1;
+	for (unsigned int i = 0; i < 8; i++)
+		id.b[i] ^= (uint8_t)(sum.hash >> (8 * i));
+	*ret = id;
+	return 0;
+}
+
+static int note_some(struct store *s, const struct keys *k,
+		     const struct object_id *ids, size_t n,
+		     struct instant until, struct instant now, struct err *e)
+{
+	struct record r;
+	int failed = 0;
+
+	record_init(&r, OBJECT_GUARD);
+	r.id = object_id_new();
+	r.time = now;
+	r.until = until;
+	for (size_t i = 0; !failed && i < n; i++)
+		failed = record_add_id(&r, ids[i], e);
+	failed = failed || record_put(s, k, &r, 0, e);
+	record_done(&r);
+	return failed ? -1 : 0;
+}
+
+int guards_note(struct store *s, const struct keys *k,
+		const struct object_id *ids, size_t n, struct instant until,
+		struct instant now, struct err *e)
+{
+	for (size_t at = 0; at < n; at += RECORD_IDS_MAX) {
+		const size_t some = n - at < RECORD_IDS_MAX ? n - at
+							    : RECORD_IDS_MAX;
+
+		if (note_some(s, k, ids + at, some, until, now, e))
+			return -1;
+	}
+	return 0;
+}

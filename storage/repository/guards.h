@@ -1,0 +1,130 @@
+/*
+ * Regions whose store guards objects against everyone (stores/store.h): for
+ * how long what is written there is guarded (FORMAT.md §9, guard; §10).
+ *
+ * A snapshot that its policy locks for D is guarded until its receipt plus D,
+ * at least: its manifest, its receipt and locks, and the packs and index
+ * objects that it needs.  What a session writes is guarded from its beginning
+ * on, for D and what is ahead of need: so that the snapshots of some time to
+ * come find it guarded for long enough, and need not lengthen it.
+ */
+#ifndef STORAGE_REPOSITORY_GUARDS_H
+#define STORAGE_REPOSITORY_GUARDS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/instant.h"
+#include "storage/repository/repository.h"
+
+/*
+ * How much longer than a lock of so many milliseconds: a quarter of it, a day
+ * at least (but no more than the lock itself), 30 days at most.
+ */
+int64_t guards_ahead_ms(int64_t lock_ms);
+/* Until, and what is ahead of need for a lock from then until then. */
+struct instant guards_ahead(struct instant from, struct instant until);
+
+/*
+ * From now on new objects of r are guarded for as long as what they belong to
+ * may need it: until then, and as long as the latest lock that r's region has.
+ * 1; 0 when the store guards nothing, or there is nothing that is to be
+ * guarded; -1.  Before other threads use r.  Costs a listing and a GET a lock.
+ */
+int guards_begin(struct repository *r, struct instant until, struct instant now,
+		 struct err *e) NONNULL(1, 4) MUST_CHECK;
+/* The same of `to`, for what is locked in `from`, too. */
+int guards_begin_copy(struct repository *from, struct repository *to,
+		      struct instant now, struct err *e) NONNULL(1, 2, 4)
+	MUST_CHECK;
+
+/*
+ * What guard records say, so that nobody has to ask the store about each
+ * object: as damaged or lost ones only say less, what is not known is guarded
+ * again.
+ */
+struct guards;
+int guards_read(struct store *s, const struct keys *k, struct guards **ret,
+		struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+void guards_free(struct guards *x);
+DEFINE_CLEANUP(struct guards *, guards_free);
+/*
+ * Until when a pack or an index object is guarded, at least; of a snapshot:
+ * all that it needs.  0 when nothing is known.
+ */
+struct instant guards_until(struct guards *x, struct object_id id) NONNULL(1);
+/* The id by which the region's config, slots and keyrings, as they are listed
+ * now, are known. */
+int guards_keys_id(struct store *s, const struct keys *k, struct object_id *ret,
+		   struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+/* Write down that these are guarded until then; zeros: that they are held. */
+int guards_note(struct store *s, const struct keys *k,
+		const struct object_id *ids, size_t n, struct instant until,
+		struct instant now, struct err *e) NONNULL(1, 2, 7) MUST_CHECK;
+
+/* Many objects, several at a time. */
+struct guards_bulk;
+int guards_bulk_new(struct store *s, struct guards_bulk **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+void guards_bulk_free(struct guards_bulk *b);
+DEFINE_CLEANUP(struct guards_bulk *, guards_bulk_free);
+int guards_bulk_add(struct guards_bulk *b, const char *name,
+		    struct instant until, struct err *e) NONNULL(1, 2, 4)
+	MUST_CHECK;
+/*
+ * Guard all that were added, and forget them; *ret (may be NULL) is how many
+ * were there.  -1 when one of them could not be, others may be.
+ */
+int guards_bulk_run(struct guards_bulk *b, uint64_t *ret, struct err *e)
+	NONNULL(1, 3) MUST_CHECK;
+
+/*
+ * Guard what the snapshots that are locked need, until that is over, and for
+ * the newest of each source with what is ahead of need, so that those to come
+ * find it guarded; and hold what those need that are under a hold.  What
+ * records say is so is not asked of the store.
+ */
+struct guards_options {
+	struct instant now;
+	/* Release what no hold is on any more: for who releases a hold. */
+	bool release;
+	/* Change nothing, believe no record, and ask the store about each
+	 * object: what is guarded too briefly is found. */
+	bool ask;
+	const char *scratch; /* folder for unlinked files; NULL: default */
+	/* Polled; true ends with ERR_INTERRUPTED.  May be NULL. */
+	const atomic_bool *cancel;
+};
+/* At most so many are told; all are counted. */
+#define GUARDS_FINDINGS_MAX 64
+struct guards_finding {
+	char object[STORE_NAME_MAX + 1];
+	struct object_id snapshot; /* the one that needs it longest */
+	struct instant until;	   /* that it is guarded; or 0 */
+	struct instant need;
+	bool unheld; /* it has to be held, and is not */
+};
+struct guards_result {
+	bool can;	    /* the store guards objects: else nothing is done */
+	uint64_t snapshots; /* that are locked or held */
+	uint64_t objects;   /* that these need */
+	uint64_t lengthened; /* each a request or two */
+	uint64_t held;
+	uint64_t released;
+	/* With ask. */
+	uint64_t too_short;   /* objects */
+	struct instant least; /* that any is guarded; 0: none was asked for */
+	struct guards_finding findings[GUARDS_FINDINGS_MAX];
+};
+/*
+ * Beside anybody at work.  What is damaged or missing is passed over.  -1 when
+ * something could not be guarded: what could be is, and *ret says what.
+ */
+int guards_run(struct repository *r, const struct guards_options *o,
+	       struct guards_result *ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
+#endif

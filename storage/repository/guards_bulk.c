@@ -1,0 +1,135 @@
+/*
+ * Guarding many objects: each is a request or two to a store that may be far
+ * away, so several are under way at once.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/guards.h"
+
+#define THREADS 8
+/* Names that wait; more are guarded in between. */
+#define WAITING_MAX 4096
+
+struct item {
+	char name[STORE_NAME_MAX + 1];
+	struct instant until;
+};
+
+struct guards_bulk {
+	struct store *store;
+	struct item *v;
+	size_t n;
+	size_t room;
+	uint64_t there; /* of all that ran */
+
+	pthread_mutex_t lock; /* next, failed, failure, there */
+	size_t next;
+	bool failed;
+	struct err failure;
+};
+
+int guards_bulk_new(struct store *s, struct guards_bulk **ret, struct err *e)
+{
+	struct guards_bulk *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return err_oom(e);
+	(void)pthread_mutex_init(&b->lock, NULL);
+	b->store = s;
+	*ret = b;
+	return 0;
+}
+
+void guards_bulk_free(struct guards_bulk *b)
+{
+	if (!b)
+		return;
+	(void)pthread_mutex_destroy(&b->lock);
+	free(b->v);
+	free(b);
+}
+
+/* The next one, or NULL. */
+static const struct item *take(struct guards_bulk *b)
+{
+	const struct item *x = NULL;
+
+	(void)pthread_mutex_lock(&b->lock);
+	if (!b->failed && b->next < b->n)
+		x = &b->v[b->next++];
+	(void)pthread_mutex_unlock(&b->lock);
+	return x;
+}
+
+static void *work(void *arg)
+{
+	struct guards_bulk *b = arg;
+	const struct item *x;
+
+	while ((x = take(b))) {
+		struct err e = { 0 };
+		const int there = store_guard(b->store, x->name, x->until, &e);
+
+		(void)pthread_mutex_lock(&b->lock);
+		if (there < 0 && !b->failed) {
+			b->failed = true;
+			b->failure = e;
+		}
+		b->there += there > 0;
+		(void)pthread_mutex_unlock(&b->lock);
+	}
+	return NULL;
+}
+
+/* Our own thread works, too: there is always one. */
+static int run_all(struct guards_bulk *b, struct err *e)
+{
+	pthread_t threads[THREADS - 1];
+	size_t n = 0;
+
+	b->next = 0;
+	while (n < THREADS - 1 && n + 1 < b->n &&
+	       pthread_create(&threads[n], NULL, work, b) == 0)
+		n++;
+	(void)work(b);
+	for (size_t i = 0; i < n; i++)
+		(void)pthread_join(threads[i], NULL);
+	b->n = 0;
+	if (!b->failed)
+		return 0;
+	*e = b->failure;
+	return -1;
+}
+
+int guards_bulk_add(struct guards_bulk *b, const char *name,
+		    struct instant until, struct err *e)
+{
+	if (b->n == WAITING_MAX && run_all(b, e))
+		return -1;
+	if (b->n == b->room) {
+		const size_t room = b->room ? 2 * b->room : 64;
+		struct item *grown = reallocarray(b->v, room, sizeof(*grown));
+
+		if (!grown)
+			return err_oom(e);
+		b->v = grown;
+		b->room = room;
+	}
+	(void)memccpy(b->v[b->n].name, name, '\0', STORE_NAME_MAX);
+	b->v[b->n].name[STORE_NAME_MAX] = '\0';
+	b->v[b->n++].until = until;
+	return 0;
+}
+
+int guards_bulk_run(struct guards_bulk *b, uint64_t *ret, struct err *e)
+{
+	if (run_all(b, e))
+		return -1;
+	if (ret)
+		*ret = b->there;
+	b->there = 0;
+	return 0;
+}

@@ -1,0 +1,715 @@
+/*
+ * Guarding ahead of need, for a whole region: what the snapshots that are
+ * locked or held need, as collectors find what all of them need (gc_live.c).
+ *
+ *  1. read what records say
+ *  2. list snapshots, the one that is locked for longest first: its rank is 1
+ *  3. trace each in this order; nodes that were walked need not be again, as
+ *     whatever they reach has a lower rank already
+ *  4. each pack is to be guarded as who has the lowest rank of its chunks, and
+ *     held when a snapshot that is held needs any; so are index objects
+ *  5. lengthen, hold and release what records do not say is so
+ *  6. write down what is now, as few records, and remove the older ones
+ *
+ * Killed anywhere, the next pass asks for some things again, which changes
+ * nothing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/repository/gc_internal.h"
+#include "storage/repository/guards_internal.h"
+#include "storage/repository/index_internal.h"
+
+/* Moments are written down rounded to so much, so that records stay few. */
+#define ROUND_S INT64_C(21600)
+/* As many records of snapshots may there be before they become few. */
+#define RECORDS_MAX 16
+
+/* A snapshot that is locked or held. */
+struct wanted {
+	struct gc_snapshot s;
+	struct object_name manifest;
+	struct object_id id;
+	struct instant received;
+	struct instant need;  /* until which it is locked; or 0 */
+	struct instant low;   /* what is guarded for less is lengthened */
+	struct instant goal;  /* until then */
+	struct instant least; /* what its own packs are guarded for */
+	bool held;
+	char source[RECORD_TEXT_MAX + 1];
+};
+
+struct pass {
+	struct gc *g;
+	const struct guards_options *o;
+	struct guards_result *out;
+	struct guards *known;
+	struct guards_bulk *bulk;
+	struct wanted *v;
+	size_t n;
+	struct filemap *now; /* object id: struct guards_known, from here on */
+};
+
+/* ---- Snapshots ---------------------------------------------------------- */
+
+static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
+{
+	struct pass *x = arg;
+	const struct manifest *m = &s->manifest;
+	struct wanted *grown;
+	struct wanted *w;
+	const bool locked = s->locked && s->locked_until.sec != INT64_MAX &&
+			    instant_compare(s->locked_until, x->o->now) > 0;
+
+	if (!locked && !s->held)
+		return 0;
+	if ((x->n & (x->n + 1)) == 0) {
+		grown = reallocarray(x->v, 2 * x->n + 1, sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		x->v = grown;
+	}
+	w = &x->v[x->n++];
+	*w = (struct wanted){
+		.s = { .id = m->snapshot,
+		       .tree = m->tree,
+		       .hints = m->hints,
+		       .error_list = m->error_list,
+		       .has_errors = m->errors > 0 },
+		.manifest = object_name_pair(OBJECT_MANIFEST, m->snapshot,
+					     m->session),
+		.id = m->snapshot,
+		.received = s->received,
+		.held = s->held,
+	};
+	if (locked)
+		w->need = w->low = w->goal = s->locked_until;
+	(void)snprintf(w->source, sizeof(w->source), "%s", m->source);
+	return 0;
+}
+
+static int by_source(const void *a, const void *b)
+{
+	const struct wanted *x = a;
+	const struct wanted *y = b;
+	const int c = strcmp(x->source, y->source);
+
+	return c ? c : instant_compare(x->received, y->received);
+}
+
+static int by_need(const void *a, const void *b)
+{
+	const struct wanted *x = a;
+	const struct wanted *y = b;
+	const int c = instant_compare(y->low, x->low);
+
+	return c ? c : object_id_compare(x->id, y->id);
+}
+
+/* What the newest of a source needs, the next one most likely needs, too. */
+static void look_ahead(struct pass *x)
+{
+	qsort(x->v, x->n, sizeof(*x->v), by_source);
+	for (size_t i = 0; i < x->n; i++) {
+		struct wanted *w = &x->v[i];
+		int64_t ahead_ms;
+
+		if (w->need.sec == 0 || !*w->source ||
+		    (i + 1 < x->n && !strcmp(w->source, w[1].source)))
+			continue;
+		w->goal = guards_ahead(w->received, w->need);
+		ahead_ms = instant_ms_between(w->need, w->goal);
+		w->low = instant_add_ms(w->need, ahead_ms / 2);
+	}
+}
+
+static int trace(struct pass *x, struct err *e)
+{
+	look_ahead(x);
+	qsort(x->v, x->n, sizeof(*x->v), by_need);
+	for (size_t i = 0; i < x->n; i++) {
+		struct wanted *w = &x->v[i];
+
+		w->s.rank = (uint32_t)i + 1;
+		w->least = w->goal;
+		if ((w->need.sec &&
+		     gc_live_trace(x->g->live, &w->s, false, e)) ||
+		    (w->held && gc_live_trace(x->g->live, &w->s, true, e)))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- Objects ------------------------------------------------------------ */
+
+static void rank_pack(struct gc_pack *p, const struct gc_group *group)
+{
+	if (group->live && (!p->rank || group->rank < p->rank))
+		p->rank = group->rank;
+	p->held = p->held || group->pinned;
+}
+
+/* All that hold it, unless they are to go: any may be the one that is read. */
+static int rank_group(void *arg, const struct gc_group *group, struct err *e)
+{
+	bool any = false;
+
+	(void)arg;
+	(void)e;
+	if (!group->live && !group->pinned)
+		return 0;
+	for (size_t i = 0; i < group->n; i++)
+		any = any || (group->v[i].usable && !group->v[i].pack->marked);
+	for (size_t i = 0; i < group->n; i++)
+		if (!any || !group->v[i].pack->marked)
+			rank_pack(group->v[i].pack, group);
+	return 0;
+}
+
+static int keep(struct pass *x, struct object_id id, int64_t until, bool held,
+		struct err *e)
+{
+	struct guards_known *known;
+	void *value;
+
+	if (filemap_add(x->now, id.b, &value, e) < 0)
+		return -1;
+	known = value;
+	known->until = until > known->until ? until : known->until;
+	known->held = known->held || held;
+	return 0;
+}
+
+/* ---- Asking ------------------------------------------------------------- */
+
+static void find(struct pass *x, const char *name, const struct wanted *w,
+		 const struct store_guard *is, bool unheld)
+{
+	struct guards_result *out = x->out;
+	struct guards_finding *f;
+
+	if (out->too_short++ >= GUARDS_FINDINGS_MAX)
+		return;
+	f = &out->findings[out->too_short - 1];
+	(void)snprintf(f->object, sizeof(f->object), "%s", name);
+	f->until = is->until;
+	f->unheld = unheld;
+	if (!w)
+		return;
+	f->snapshot = w->id;
+	f->need = w->need;
+}
+
+static bool is_short(const struct wanted *w, struct instant until)
+{
+	return w && w->need.sec && instant_compare(until, w->need) < 0;
+}
+
+/* What the store says: 1, 0 it is not there, -1. */
+static int ask(struct pass *x, const char *name, struct store_guard *ret,
+	       struct err *e)
+{
+	const int there = store_guarded(x->g->store, name, ret, e);
+
+	if (there > 0 && (x->out->least.sec == 0 ||
+			  instant_compare(ret->until, x->out->least) < 0))
+		x->out->least = ret->until;
+	return there;
+}
+
+static int judge(struct pass *x, const char *name, const struct wanted *w,
+		 bool held, struct err *e)
+{
+	struct store_guard is;
+	const int there = ask(x, name, &is, e);
+
+	if (there > 0 && (is_short(w, is.until) || (held && !is.held)))
+		find(x, name, w, &is, held && !is.held);
+	return there < 0 ? -1 : 0;
+}
+
+/* A pack's guards, for judge_group(): another may have the same chunks. */
+static int ask_pack(struct pass *x, const char *name, struct object_id id,
+		    struct err *e)
+{
+	struct store_guard is;
+	const int there = ask(x, name, &is, e);
+
+	x->out->objects++;
+	return there <= 0 ? there : keep(x, id, is.until.sec, is.held, e);
+}
+
+/* Each chunk, in one of its packs at least. */
+static int judge_group(void *arg, const struct gc_group *group, struct err *e)
+{
+	struct pass *x = arg;
+	const struct wanted *w = group->live ? &x->v[group->rank - 1] : NULL;
+	struct store_guard is = { .held = false };
+	struct gc_pack *first;
+
+	(void)e;
+	if (!group->live && !group->pinned)
+		return 0;
+	for (size_t i = 0; i < group->n; i++) {
+		const struct guards_known *k = filemap_find(
+			x->now, group->v[i].entry.place.pack.b);
+
+		if (!k || !group->v[i].usable)
+			continue;
+		is.until.sec = k->until;
+		if (!is_short(w, (struct instant){ k->until, 999999999 }) &&
+		    (!group->pinned || k->held))
+			return 0;
+		is.held = k->held;
+	}
+	first = group->v[0].pack;
+	if (first->locked || !first->listed)
+		return 0; /* told already; or missing, which check tells */
+	first->locked = true;
+	find(x,
+	     object_name((enum object_kind)first->kind,
+			 group->v[0].entry.place.pack)
+		     .s,
+	     w, &is, group->pinned && !is.held);
+	return 0;
+}
+
+/* Held, when it has to be and is not known to be. */
+static int hold(struct pass *x, const char *name, struct object_id id,
+		struct err *e)
+{
+	int there;
+
+	if (guards_is_held(x->known, id))
+		return keep(x, id, 0, true, e);
+	there = store_hold(x->g->store, name, true, e);
+	if (there <= 0)
+		return there;
+	x->out->held++;
+	return keep(x, id, 0, true, e);
+}
+
+/* Guarded as w says, when it is not known to be. */
+static int lengthen(struct pass *x, const char *name, struct object_id id,
+		    struct wanted *w, struct err *e)
+{
+	struct instant until = guards_until(x->known, id);
+
+	if (instant_compare(until, w->low) < 0) {
+		until = w->goal;
+		if (guards_bulk_add(x->bulk, name, until, e))
+			return -1;
+	}
+	if (instant_compare(until, w->least) < 0)
+		w->least = until;
+	return keep(x, id, until.sec, false, e);
+}
+
+static bool object_is_pack(const char *name)
+{
+	return strncmp(name, "data/", 5) == 0 || strncmp(name, "meta/", 5) == 0;
+}
+
+static int guard_one(struct pass *x, const char *name, struct object_id id,
+		     struct wanted *w, bool held, struct err *e)
+{
+	if (x->o->ask && object_is_pack(name))
+		return ask_pack(x, name, id, e);
+	x->out->objects++;
+	if (x->o->ask)
+		return judge(x, name, w, held, e);
+	if (w && w->need.sec && lengthen(x, name, id, w, e))
+		return -1;
+	return held ? hold(x, name, id, e) : 0;
+}
+
+static int guard_packs(struct pass *x, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(x->g->packs, &pos, &key, &value)) {
+		const struct gc_pack *p = value;
+		struct object_id id;
+
+		if (!p->listed || (!p->rank && !p->held))
+			continue;
+		memcpy(id.b, key, sizeof(id.b));
+		if (gc_stopped(x->g, e) ||
+		    guard_one(x, object_name((enum object_kind)p->kind, id).s,
+			      id, p->rank ? &x->v[p->rank - 1] : NULL, p->held,
+			      e))
+			return -1;
+	}
+	return 0;
+}
+
+static bool any_held(const struct pass *x)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->v[i].held)
+			return true;
+	return false;
+}
+
+/* Each may name what any of them needs. */
+static int guard_index(void *arg, const struct index_object *o, struct err *e)
+{
+	struct pass *x = arg;
+
+	return o->ignored ? 0
+			  : guard_one(x, o->in.name.s, o->in.id, &x->v[0],
+				      any_held(x), e);
+}
+
+struct naming {
+	struct pass *x;
+	struct wanted *w;
+};
+
+/* Small ones are known by their snapshot, and not one by one. */
+static int guard_named(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	struct naming *y = arg;
+	struct pass *x = y->x;
+
+	x->out->objects++;
+	if (x->o->ask)
+		return judge(x, entry->name, y->w, y->w->held, e);
+	if (y->w->need.sec &&
+	    guards_bulk_add(x->bulk, entry->name, y->w->goal, e))
+		return -1;
+	if (!y->w->held)
+		return 0;
+	x->out->held++;
+	return store_hold(x->g->store, entry->name, true, e) < 0 ? -1 : 0;
+}
+
+static int guard_under(struct pass *x, struct wanted *w, const char *folder,
+		       struct object_id id, struct err *e)
+{
+	struct naming y = { x, w };
+	char text[OBJECT_ID_TEXT];
+	char prefix[64];
+
+	object_id_format(id, text);
+	(void)snprintf(prefix, sizeof(prefix), "%s/%s", folder, text);
+	return store_list(x->g->store, prefix, guard_named, &y, e);
+}
+
+/* Manifest, receipt, locks: of those that are not known to be. */
+static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
+{
+	const struct store_entry manifest = { .name = w->manifest.s };
+	struct naming y = { x, w };
+	const struct instant until = guards_until(x->known, w->id);
+	const bool is_held = guards_is_held(x->known, w->id);
+
+	if ((!w->need.sec || instant_compare(until, w->need) >= 0) &&
+	    (!w->held || is_held))
+		return keep(x, w->id, until.sec, is_held, e);
+	return guard_named(&y, &manifest, e) ||
+			       guard_under(x, w, "receipts", w->id, e) ||
+			       guard_under(x, w, "locks", w->id, e) ||
+			       keep(x, w->id, 0, w->held, e)
+		       ? -1
+		       : 0;
+}
+
+/* Config, slots and keyrings, as who is locked for longest. */
+static int guard_keys(struct pass *x, struct err *e)
+{
+	const struct store_entry config = { .name = "config" };
+	struct wanted longest = x->v[0];
+	struct naming y = { x, &longest };
+	struct instant until;
+	struct object_id id;
+
+	longest.held = any_held(x);
+	if (guards_keys_id(x->g->store, x->g->keys, &id, e))
+		return -1;
+	until = guards_until(x->known, id);
+	if (instant_compare(until, longest.low) >= 0 &&
+	    (!longest.held || guards_is_held(x->known, id)))
+		return keep(x, id, until.sec, longest.held, e);
+	return guard_named(&y, &config, e) ||
+			       store_list(x->g->store, "keys/", guard_named, &y,
+					  e) ||
+			       store_list(x->g->store, "keyring/", guard_named,
+					  &y, e) ||
+			       keep(x, id, longest.goal.sec, longest.held, e)
+		       ? -1
+		       : 0;
+}
+
+/* Hold records themselves: all that there are. */
+static int guard_holds(struct pass *x, struct err *e)
+{
+	struct wanted holds = { .held = true };
+	struct naming y = { x, &holds };
+
+	return any_held(x)
+		       ? store_list(x->g->store, "holds/", guard_named, &y, e)
+		       : 0;
+}
+
+/*
+ * Each snapshot as a whole: as briefly as any pack of it or of those that are
+ * locked for longer, which it may share.
+ */
+static int note_snapshots(struct pass *x, struct err *e)
+{
+	struct instant least = { INT64_MAX, 0 };
+
+	for (size_t i = 0; i < x->n && x->v[i].need.sec; i++) {
+		struct wanted *w = &x->v[i];
+
+		if (instant_compare(w->least, least) < 0)
+			least = w->least;
+		if (keep(x, w->id,
+			 instant_compare(least, w->goal) < 0 ? least.sec
+							     : w->goal.sec,
+			 false, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- Releasing ---------------------------------------------------------- */
+
+static bool is_to_be_held(struct pass *x, struct object_id id)
+{
+	const struct guards_known *known = filemap_find(x->now, id.b);
+
+	return known && known->held;
+}
+
+static int release_one(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	struct pass *x = arg;
+	struct store_guard guard;
+	const int found = store_guarded(x->g->store, entry->name, &guard, e);
+
+	if (found <= 0 || !guard.held)
+		return found < 0 ? -1 : 0;
+	x->out->released++;
+	return store_hold(x->g->store, entry->name, false, e) < 0 ? -1 : 0;
+}
+
+/* Of a snapshot by its id, all else by its own. */
+static int release(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct pass *x = arg;
+	struct object_id first = { { 0 } };
+	struct object_id last = { { 0 } };
+	bool found = false;
+
+	for (unsigned int k = OBJECT_DATA_PACK; !found && k < OBJECT_KIND_END;
+	     k++)
+		found = object_name_parse((enum object_kind)k, entry->name,
+					  &first, &last);
+	if (!found || is_to_be_held(x, last) || is_to_be_held(x, first))
+		return 0;
+	return release_one(x, entry, e);
+}
+
+/* Whatever any record says: a release must not leave things behind. */
+static int release_all(struct pass *x, struct err *e)
+{
+	static const char *const folders[] = { "data/",	    "meta/",
+					       "index/",    "snapshots/",
+					       "receipts/", "locks/" };
+	static const char *const last[] = { "holds/", "keys/", "keyring/",
+					    "config" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (store_list(x->g->store, folders[i], release, x, e))
+			return -1;
+	if (any_held(x))
+		return 0;
+	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++)
+		if (store_list(x->g->store, last[i], release_one, x, e))
+			return -1;
+	return 0;
+}
+
+/* Who may not release keeps in mind what is held still. */
+static int keep_held(struct pass *x, struct err *e)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+
+	while (filemap_next(x->known->known, &pos, &key, &value)) {
+		const struct guards_known *known = value;
+		struct object_id id;
+
+		memcpy(id.b, key, sizeof(id.b));
+		if ((known->held && !x->o->release &&
+		     keep(x, id, 0, true, e)) ||
+		    (known->until > x->o->now.sec &&
+		     keep(x, id, known->until, false, e)))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- Records ------------------------------------------------------------ */
+
+struct line {
+	int64_t until; /* rounded down; 0: held */
+	struct object_id id;
+};
+
+static int by_until(const void *a, const void *b)
+{
+	const struct line *x = a;
+	const struct line *y = b;
+
+	if (x->until != y->until)
+		return x->until < y->until ? -1 : 1;
+	return object_id_compare(x->id, y->id);
+}
+
+static size_t lines_of(struct pass *x, struct line *v)
+{
+	uint64_t pos = 0;
+	const void *key;
+	void *value;
+	size_t n = 0;
+
+	while (filemap_next(x->now, &pos, &key, &value)) {
+		const struct guards_known *known = value;
+		struct line l = { .until = known->until / ROUND_S * ROUND_S };
+
+		memcpy(l.id.b, key, sizeof(l.id.b));
+		if (l.until > x->o->now.sec)
+			v[n++] = l;
+		l.until = 0;
+		if (known->held)
+			v[n++] = l;
+	}
+	return n;
+}
+
+static int write_lines(struct pass *x, const struct line *v, size_t n,
+		       struct err *e)
+{
+	struct gc_ids ids = { 0 };
+	int failed = 0;
+
+	for (size_t i = 0; !failed && i < n; i++) {
+		failed = gc_ids_add(&ids, v[i].id, e);
+		if (failed || (i + 1 < n && v[i + 1].until == v[i].until))
+			continue;
+		failed = guards_note(x->g->store, x->g->keys, ids.v, ids.n,
+				     (struct instant){ v[i].until, 0 },
+				     x->o->now, e);
+		ids.n = 0;
+	}
+	gc_ids_done(&ids);
+	return failed ? -1 : 0;
+}
+
+/* The new ones first: what is known twice is no less known. */
+static int write_records(struct pass *x, struct err *e)
+{
+	const size_t room = 2 * (size_t)filemap_count(x->now) + 1;
+	struct line *v = calloc(room, sizeof(*v));
+	size_t n;
+	int failed;
+
+	if (!v)
+		return err_oom(e);
+	n = lines_of(x, v);
+	qsort(v, n, sizeof(*v), by_until);
+	failed = write_lines(x, v, n, e);
+	free(v);
+	for (size_t i = 0; !failed && i < x->known->n_records; i++)
+		failed = store_remove(
+			x->g->store,
+			object_name(OBJECT_GUARD, x->known->records[i]).s, e);
+	return failed ? -1 : 0;
+}
+
+/* ---- The pass ----------------------------------------------------------- */
+
+static int guard_all(struct pass *x, struct err *e)
+{
+	if (guard_packs(x, e) ||
+	    index_set_each(x->g->index, guard_index, x, e) ||
+	    guard_keys(x, e) || guard_holds(x, e))
+		return -1;
+	for (size_t i = 0; i < x->n; i++)
+		if (guard_snapshot(x, &x->v[i], e))
+			return -1;
+	return note_snapshots(x, e);
+}
+
+static bool changed(const struct pass *x)
+{
+	return x->out->lengthened || x->out->held || x->out->released ||
+	       x->known->n_records > RECORDS_MAX;
+}
+
+static int run(struct pass *x, struct err *e)
+{
+	struct gc *g = x->g;
+
+	if ((x->o->ask ? guards_new(&x->known, e)
+		       : guards_read(g->store, g->keys, &x->known, e)) ||
+	    guards_bulk_new(g->store, &x->bulk, e) ||
+	    filemap_new(&x->now, x->o->scratch, sizeof(struct object_id),
+			sizeof(struct guards_known), e) ||
+	    repository_snapshots(g->r, true, add_wanted, NULL, x, e))
+		return -1;
+	x->out->snapshots = x->n;
+	if (x->n && (gc_survey_packs(g, e) || trace(x, e) ||
+		     gc_walk(g, rank_group, x, e) || guard_all(x, e) ||
+		     guards_bulk_run(x->bulk, &x->out->lengthened, e)))
+		return -1;
+	if (x->o->ask)
+		return x->n ? gc_walk(g, judge_group, x, e) : 0;
+	if (keep_held(x, e) || (x->o->release && release_all(x, e)))
+		return -1;
+	return changed(x) ? write_records(x, e) : 0;
+}
+
+int guards_run(struct repository *r, const struct guards_options *o,
+	       struct guards_result *ret, struct err *e)
+{
+	const struct gc_options go = { .now = o->now,
+				       .scratch = o->scratch,
+				       .cancel = o->cancel,
+				       .host = "" };
+	struct gc_result *ignored;
+	struct gc g = { .r = r,
+			.store = repository_store(r),
+			.keys = repository_keys(r),
+			.o = &go,
+			.guarding = true };
+	struct pass x = { .g = &g, .o = o, .out = ret };
+	const int can = store_can_guard(g.store, e);
+	int failed;
+
+	*ret = (struct guards_result){ .can = can > 0 };
+	if (can <= 0)
+		return can;
+	ignored = calloc(1, sizeof(*ignored));
+	if (!ignored)
+		return err_oom(e);
+	g.out = ignored;
+	failed = run(&x, e);
+	gc_survey_done(&g);
+	guards_free(x.known);
+	guards_bulk_free(x.bulk);
+	filemap_free(x.now);
+	free(x.v);
+	free(ignored);
+	return failed ? -1 : 0;
+}

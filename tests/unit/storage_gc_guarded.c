@@ -1,0 +1,391 @@
+/* What a collection does where the store lets nothing go before its time. */
+#include "storage/repository/gc.h"
+
+#include "tests/support/guard_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+
+static void set_up(void)
+{
+	guard_frame_init(g, "mem:guard-gc");
+	gc_file(g, "kept");
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+/* Two snapshots; most of what is in the first is not in the second. */
+static void take_two(int64_t lock_ms)
+{
+	gc_file(g, "gone");
+	gc_file(g, "gone too");
+	(void)guard_take_for(g, lock_ms);
+	gc_unfile(g, "gone");
+	gc_unfile(g, "gone too");
+	(void)guard_take_for(g, lock_ms);
+}
+
+/* ---- Born guarded ------------------------------------------------------- */
+
+static struct instant begun;
+
+static int see_born(void *arg, const struct store_entry *entry, struct err *e)
+{
+	const struct instant least = instant_add_ms(begun, GUARD_LOCK_MS);
+	struct store_guard x;
+
+	(void)arg;
+	ck_assert_int_eq(store_guarded(gc_store(g), entry->name, &x, e), 1);
+	ck_assert(!x.held);
+	/* Written before there was anything to be locked. */
+	if (strncmp(entry->name, "key", 3) == 0 ||
+	    strcmp(entry->name, "config") == 0)
+		return 0;
+	if (object_is_guarded(entry->name))
+		ck_assert_msg(instant_compare(x.until, least) > 0, "%s",
+			      entry->name);
+	else
+		ck_assert_msg(x.until.sec == 0, "%s", entry->name);
+	return 0;
+}
+
+START_TEST(what_a_locked_snapshot_writes_is_guarded_at_once)
+{
+	begun = clock_now();
+	(void)guard_take(g);
+	gc_ok(store_list(gc_store(g), "", see_born, NULL, &g->e));
+	ck_assert_uint_ge(gc_objects(g, "locks/"), 1);
+	ck_assert_uint_ge(gc_packs(g), 2);
+}
+END_TEST
+
+START_TEST(what_is_not_locked_is_not_guarded)
+{
+	(void)guard_take_for(g, 0);
+	ck_assert_int_eq(guard_of(g, gc_last(g, "data/").s).until.sec, 0);
+	ck_assert_int_eq(guard_of(g, gc_last(g, "snapshots/").s).until.sec, 0);
+}
+END_TEST
+
+START_TEST(what_is_ahead_is_a_quarter_within_bounds)
+{
+	ck_assert_int_eq(guards_ahead_ms(GUARD_LOCK_MS), 2 * GC_DAY_MS);
+	ck_assert_int_eq(guards_ahead_ms(2 * GC_DAY_MS), GC_DAY_MS);
+	ck_assert_int_eq(guards_ahead_ms(1000), 1000);
+	ck_assert_int_eq(guards_ahead_ms(3650 * GC_DAY_MS), 30 * GC_DAY_MS);
+}
+END_TEST
+
+/* What a collector copies, and merges, may be what a lock is on. */
+START_TEST(what_a_collector_writes_is_guarded_as_the_latest_lock)
+{
+	struct instant until;
+
+	(void)guard_take(g);
+	{
+		CLEANUP(repository_snapshot_done)
+		struct repository_snapshot s = gc_look(g, 0);
+
+		until = s.locked_until;
+	}
+	gc_mark_all(g);
+	gc_reopen(g);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.chunks_copied, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_uint_ge(gc_objects(g, "data/"), 2);
+	gc_ok(store_list(gc_store(g), "data/", see_born, NULL, &g->e));
+	ck_assert_int_ge(
+		instant_compare(guard_of(g, gc_last(g, "index/").s).until,
+				until),
+		0);
+	gc_expect(g, 0);
+}
+END_TEST
+
+/* ---- Waiting ------------------------------------------------------------ */
+
+START_TEST(a_manifest_that_is_guarded_keeps_what_it_needs)
+{
+	size_t packs;
+
+	take_two(GUARD_LOCK_MS);
+	packs = gc_packs(g);
+	/* The lock is over, what was ahead of need is not. */
+	guard_later(g, GUARD_LOCK_MS + 60000);
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 0);
+	ck_assert_uint_eq(g->result.snapshots_locked, 1);
+	ck_assert_uint_eq(g->result.marked, 0);
+	ck_assert_uint_eq(g->result.deleted, 0);
+	ck_assert_int_gt(instant_compare(g->result.locked_until, g->now), 0);
+	ck_assert_uint_eq(gc_packs(g), packs);
+	gc_expect(g, 0);
+	guard_later(g, 2 * GC_DAY_MS);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 1);
+	ck_assert_uint_eq(g->result.snapshots_locked, 0);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	ck_assert_uint_eq(g->result.bytes_locked, 0);
+	ck_assert(!gc_exists(g, 0));
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* Nobody needs its pack, which is locked for longer than its manifest. */
+static void lock_the_pack(void)
+{
+	take_two(0);
+	ck_assert_int_eq(store_guard(gc_store(g), gc_last(g, "data/").s,
+				     instant_add_ms(g->now, GC_DAY_MS), &g->e),
+			 1);
+	gc_erase(g, 0);
+	gc_erase(g, 1);
+}
+
+START_TEST(what_may_not_go_yet_is_not_marked)
+{
+	const struct object_name pack = (lock_the_pack(), gc_last(g, "data/"));
+	struct snapshot_result again;
+
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 2);
+	ck_assert_uint_eq(g->result.locked, 1);
+	ck_assert_uint_gt(g->result.bytes_locked, 2 * GC_FILE_BYTES);
+	ck_assert_int_eq(instant_compare(g->result.locked_until,
+					 instant_add_ms(g->now, GC_DAY_MS)),
+			 0);
+	ck_assert_uint_eq(gc_objects(g, pack.s), 1);
+	/* So it serves whoever needs the same again. */
+	again = guard_take_for(g, 0);
+	ck_assert_uint_lt(again.bytes_new, GC_FILE_BYTES);
+	gc_expect(g, 2);
+	gc_erase(g, 2);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.locked, 1);
+	guard_later(g, GC_DAY_MS);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.locked, 0);
+	ck_assert_uint_eq(gc_packs(g), 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
+}
+END_TEST
+
+START_TEST(what_is_held_waits_without_an_end)
+{
+	take_two(0);
+	gc_erase(g, 0);
+	gc_erase(g, 1);
+	ck_assert_int_eq(
+		store_hold(gc_store(g), gc_last(g, "data/").s, true, &g->e), 1);
+	guard_later(g, 10000 * GC_DAY_MS);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.locked, 1);
+	ck_assert_int_eq(g->result.locked_until.sec, 0);
+	ck_assert_int_eq(
+		store_hold(gc_store(g), gc_last(g, "data/").s, false, &g->e),
+		1);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_packs(g), 0);
+}
+END_TEST
+
+/* It would only lie there twice. */
+START_TEST(a_pack_that_is_guarded_is_not_rewritten)
+{
+	take_two(0);
+	ck_assert_int_eq(store_guard(gc_store(g), gc_last(g, "data/").s,
+				     instant_add_ms(g->now, GC_DAY_MS), &g->e),
+			 1);
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.bytes_copied, 0);
+	guard_later(g, GC_DAY_MS);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.bytes_copied, GC_FILE_BYTES / 2);
+	gc_expect(g, 1);
+}
+END_TEST
+
+/* Each session has one of its own, until they become one. */
+START_TEST(index_objects_that_may_not_go_wait_and_become_no_more)
+{
+	char name[16];
+	size_t n;
+
+	for (int i = 0; i < 12; i++) {
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+		(void)guard_take(g);
+	}
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.index_merged, 0);
+	ck_assert_uint_gt(g->result.bytes_locked, 0);
+	ck_assert_uint_eq(g->result.locked, 0); /* packs */
+	n = gc_objects(g, "index/");
+	ck_assert_uint_gt(n, g->result.index_objects);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "index/"), n);
+	ck_assert_uint_eq(gc_objects(g, "marks/"), 0);
+	guard_later(g, GUARD_ALL_MS + 60000);
+	gc_collect(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "index/"), g->result.index_objects);
+	for (size_t i = 0; i < g->n; i += 5)
+		gc_expect(g, i);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* Somebody with the key says that its session was given up, and left nothing.
+ */
+static void forge_void(size_t i)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	gc_ok(repo_give_up(g->f.r, s.manifest.session,
+			   (struct object_id){ { 0 } }, &g->e));
+}
+
+START_TEST(a_void_of_a_session_that_a_lock_names_hides_nothing)
+{
+	(void)guard_take(g);
+	gc_file(g, "other");
+	(void)guard_take_for(g, 0);
+	forge_void(0);
+	forge_void(1);
+	gc_reopen(g);
+	ck_assert(gc_exists(g, 0));
+	ck_assert(!gc_exists(g, 1));
+	gc_collect(g, 0);
+	gc_expect(g, 0);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* ---- What is no guard --------------------------------------------------- */
+
+START_TEST(a_right_that_is_missing_is_told_as_such)
+{
+	const struct fault denied = { .call = FAULT_REMOVE,
+				      .action = FAULT_FAIL,
+				      .prefix = "data/",
+				      .code = ERR_DENIED };
+
+	take_two(0);
+	gc_erase(g, 0);
+	gc_erase(g, 1);
+	fault_add(gc_store(g), &denied);
+	ck_assert_int_eq(gc_collect_with(g, 0, 0), -1);
+	ck_assert_int_eq(g->e.code, ERR_DENIED);
+	fault_clear(gc_store(g));
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_packs(g), 0);
+}
+END_TEST
+
+/* Between the question and the deletion somebody locked it. */
+static void lock_it(struct gc_frame *other, const char *name)
+{
+	ck_assert_int_eq(store_guard(gc_store(other), name,
+				     instant_add_ms(other->now, GC_DAY_MS),
+				     &other->e),
+			 1);
+}
+
+START_TEST(a_pack_that_is_locked_meanwhile_stays)
+{
+	take_two(0);
+	gc_erase(g, 0);
+	gc_erase(g, 1);
+	gc_meanwhile(g, FAULT_REMOVE, "data/", 1, lock_it);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->acted, 1);
+	ck_assert_uint_eq(g->result.locked, 1);
+	ck_assert_uint_eq(gc_objects(g, "data/"), 1);
+	fault_clear(gc_store(g));
+	guard_later(g, GC_DAY_MS);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_packs(g), 0);
+}
+END_TEST
+
+START_TEST(a_manifest_that_is_locked_meanwhile_keeps_its_packs)
+{
+	size_t packs;
+
+	take_two(0);
+	packs = gc_packs(g);
+	gc_erase(g, 0);
+	gc_meanwhile(g, FAULT_REMOVE, "snapshots/", 1, lock_it);
+	ck_assert_int_eq(gc_collect_with(g, 0, 0), -1);
+	ck_assert_int_eq(g->e.code, ERR_BUSY);
+	ck_assert_uint_eq(g->acted, 1);
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_packs(g), packs);
+	gc_expect(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots_locked, 1);
+	gc_expect(g, 0);
+}
+END_TEST
+
+/* Whatever question fails, nothing goes that was not asked about. */
+START_TEST(a_question_that_fails_lets_nothing_go)
+{
+	size_t packs;
+	uint64_t n = 0;
+
+	take_two(0);
+	packs = gc_packs(g);
+	gc_erase(g, 0);
+	gc_erase(g, 1);
+	for (;;) {
+		const struct fault f = { .call = FAULT_GUARD,
+					 .action = FAULT_FAIL,
+					 .nth = ++n,
+					 .times = 1 };
+
+		gc_reopen(g);
+		fault_add(gc_store(g), &f);
+		if (gc_collect_with(g, 0, GC_REWRITE_BYTES) == 0)
+			break;
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		ck_assert_uint_eq(gc_packs(g), packs);
+		ck_assert_uint_lt(n, 100);
+	}
+	ck_assert_uint_gt(n, 4);
+	ck_assert_uint_eq(gc_packs(g), 0);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, what_a_locked_snapshot_writes_is_guarded_at_once);
+	tcase_add_test(tc, what_is_not_locked_is_not_guarded);
+	tcase_add_test(tc, what_is_ahead_is_a_quarter_within_bounds);
+	tcase_add_test(tc,
+		       what_a_collector_writes_is_guarded_as_the_latest_lock);
+	tcase_add_test(tc, a_manifest_that_is_guarded_keeps_what_it_needs);
+	tcase_add_test(tc, what_may_not_go_yet_is_not_marked);
+	tcase_add_test(tc, what_is_held_waits_without_an_end);
+	tcase_add_test(tc, a_pack_that_is_guarded_is_not_rewritten);
+	tcase_add_test(tc,
+		       index_objects_that_may_not_go_wait_and_become_no_more);
+	tcase_add_test(tc, a_void_of_a_session_that_a_lock_names_hides_nothing);
+	tcase_add_test(tc, a_right_that_is_missing_is_told_as_such);
+	tcase_add_test(tc, a_pack_that_is_locked_meanwhile_stays);
+	tcase_add_test(tc, a_manifest_that_is_locked_meanwhile_keeps_its_packs);
+	tcase_add_test(tc, a_question_that_fails_lets_nothing_go);
+}
+
+CHECK_MAIN("storage/gc_guarded", cases)

@@ -1,0 +1,212 @@
+/* That all a locked snapshot needs is guarded, and what it costs. */
+#include "storage/repository/guards.h"
+
+#include "tests/support/guard_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+
+static void set_up(void)
+{
+	guard_frame_init(g, "mem:guard-guards");
+	gc_file(g, "kept");
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+static uint64_t asked(void)
+{
+	return fault_calls(gc_store(g), FAULT_GUARD);
+}
+
+/* ---- With the snapshot -------------------------------------------------- */
+
+START_TEST(all_that_a_locked_snapshot_needs_is_guarded)
+{
+	const struct snapshot_result r = guard_take(g);
+
+	ck_assert(r.guarding.is);
+	ck_assert_int_eq(r.guarding.why.code, ERR_NONE);
+	guard_expect(g, 0);
+}
+END_TEST
+
+/* What is ahead of need is for these. */
+START_TEST(an_unchanged_snapshot_a_day_later_lengthens_nothing)
+{
+	struct snapshot_result r;
+
+	(void)guard_take(g);
+	guard_later(g, GC_DAY_MS);
+	r = guard_take(g);
+	ck_assert_uint_eq(r.guarding.lengthened, 0);
+	ck_assert_uint_eq(asked(), 0);
+	guard_expect(g, 1);
+}
+END_TEST
+
+START_TEST(what_is_guarded_too_briefly_is_lengthened)
+{
+	struct snapshot_result r;
+
+	(void)guard_take(g);
+	guard_later(g, 3 * GC_DAY_MS);
+	gc_file(g, "new");
+	r = guard_take(g);
+	ck_assert_uint_gt(r.guarding.lengthened, 0);
+	guard_expect(g, 1);
+	/* And then it is known again. */
+	guard_later(g, GC_DAY_MS);
+	r = guard_take(g);
+	ck_assert_uint_eq(r.guarding.lengthened, 0);
+	guard_expect(g, 2);
+}
+END_TEST
+
+START_TEST(what_was_there_before_the_first_lock_is_guarded_then)
+{
+	struct snapshot_result r;
+
+	(void)guard_take_for(g, 0);
+	(void)guard_take_for(g, 0);
+	r = guard_take(g);
+	ck_assert_uint_gt(r.guarding.lengthened, 2);
+	ck_assert_uint_lt(r.bytes_new, GC_FILE_BYTES);
+	guard_expect(g, 2);
+}
+END_TEST
+
+/* For years, day by day: every snapshot, and requests that stay few. */
+START_TEST(a_month_of_snapshots_is_guarded_at_a_few_requests)
+{
+	uint64_t lengthened = 0;
+
+	for (int day = 0; day < 30; day++) {
+		if (day % 3 == 0)
+			gc_file(g, "changing");
+		lengthened += guard_take(g).guarding.lengthened;
+		guard_expect(g, (size_t)day);
+		guard_later(g, GC_DAY_MS);
+	}
+	ck_assert_uint_gt(lengthened, 0);
+	ck_assert_uint_lt(lengthened, 30 * 15);
+}
+END_TEST
+
+static void remove_all(const char *prefix)
+{
+	while (gc_objects(g, prefix))
+		gc_ok(store_remove(gc_store(g), gc_last(g, prefix).s, &g->e));
+}
+
+START_TEST(records_that_are_lost_only_cost_requests)
+{
+	struct snapshot_result r;
+
+	(void)guard_take(g);
+	ck_assert_uint_gt(gc_objects(g, "guards/"), 0);
+	remove_all("guards/");
+	guard_later(g, GC_DAY_MS);
+	r = guard_take(g);
+	ck_assert_uint_gt(r.guarding.lengthened, 0);
+	guard_expect(g, 1);
+}
+END_TEST
+
+START_TEST(a_record_that_is_damaged_says_nothing)
+{
+	struct snapshot_result r;
+
+	(void)guard_take(g);
+	while (gc_objects(g, "guards/") > 1)
+		gc_ok(store_remove(gc_store(g), gc_last(g, "guards/").s,
+				   &g->e));
+	gc_damage(g, gc_last(g, "guards/").s);
+	guard_later(g, GC_DAY_MS);
+	r = guard_take(g);
+	ck_assert_uint_gt(r.guarding.lengthened, 0);
+	guard_expect(g, 1);
+}
+END_TEST
+
+/* The snapshot is whole all the same, and says what it lacks. */
+START_TEST(a_guard_that_fails_is_told_and_made_good_by_the_next)
+{
+	struct snapshot_options o = { .lock_ms = GUARD_LOCK_MS };
+	struct snapshot_result r;
+
+	(void)guard_take_for(g, 0);
+	for (uint64_t n = 1;; n++) {
+		const struct fault f = { .call = FAULT_GUARD,
+					 .action = FAULT_FAIL,
+					 .nth = n,
+					 .times = 1,
+					 .everyone = true };
+
+		gc_reopen(g);
+		fault_add(gc_store(g), &f);
+		gc_ok(repo_take_with(&g->f, &o, &r, &g->e));
+		ck_assert(r.guarding.is);
+		if (r.guarding.why.code == ERR_NONE)
+			break;
+		ck_assert_int_eq(r.guarding.why.code, ERR_IO);
+		ck_assert_uint_lt(n, 100);
+	}
+	ck_assert_uint_gt(r.guarding.lengthened, 2);
+	(void)guard_take(g);
+	guard_expect(g, 1);
+}
+END_TEST
+
+START_TEST(where_nothing_can_be_guarded_nothing_is_tried)
+{
+	struct snapshot_result r;
+
+	gc_frame_done(g);
+	guard_frame_init(g, "mem:unguarded");
+	gc_file(g, "kept");
+	r = guard_take(g);
+	ck_assert(!r.guarding.is);
+	ck_assert_uint_eq(gc_objects(g, "guards/"), 0);
+}
+END_TEST
+
+/* What a new keyring tells is needed as much. */
+START_TEST(keys_that_came_since_are_guarded)
+{
+	CLEANUP(buf_done) struct buf b;
+	char name[64];
+
+	(void)guard_take(g);
+	(void)snprintf(name, sizeof(name), "keys/%032x", 7U);
+	repo_get(gc_store(g), gc_last(g, "keys/").s, &b);
+	gc_reopen(g); /* by somebody who guards nothing */
+	repo_set(gc_store(g), name, b.data, b.len);
+	ck_assert_int_eq(guard_of(g, name).until.sec, 0);
+	(void)guard_take(g);
+	ck_assert_int_gt(guard_of(g, name).until.sec, g->now.sec);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, all_that_a_locked_snapshot_needs_is_guarded);
+	tcase_add_test(tc, an_unchanged_snapshot_a_day_later_lengthens_nothing);
+	tcase_add_test(tc, what_is_guarded_too_briefly_is_lengthened);
+	tcase_add_test(tc,
+		       what_was_there_before_the_first_lock_is_guarded_then);
+	tcase_add_test(tc, a_month_of_snapshots_is_guarded_at_a_few_requests);
+	tcase_add_test(tc, records_that_are_lost_only_cost_requests);
+	tcase_add_test(tc, a_record_that_is_damaged_says_nothing);
+	tcase_add_test(tc,
+		       a_guard_that_fails_is_told_and_made_good_by_the_next);
+	tcase_add_test(tc, where_nothing_can_be_guarded_nothing_is_tried);
+	tcase_add_test(tc, keys_that_came_since_are_guarded);
+}
+
+CHECK_MAIN("storage/guards", cases)

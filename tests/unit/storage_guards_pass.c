@@ -1,0 +1,377 @@
+/* Guarding a whole region ahead of need, and holding in it what is held. */
+#include "storage/repository/guards.h"
+
+#include "tests/support/guard_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+static struct guards_result pass;
+
+static void set_up(void)
+{
+	guard_frame_init(g, "mem:guard-pass");
+	gc_file(g, "kept");
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+static int run_with(bool release)
+{
+	const struct guards_options o = { .now = g->now, .release = release };
+
+	err_clear(&g->e);
+	return guards_run(g->f.r, &o, &pass, &g->e);
+}
+
+static void run(void)
+{
+	gc_reopen(g);
+	gc_ok(run_with(false));
+	ck_assert(pass.can);
+}
+
+static uint64_t ask(void)
+{
+	const struct guards_options o = { .now = g->now, .ask = true };
+	const size_t records = gc_objects(g, "guards/");
+
+	gc_reopen(g);
+	gc_ok(guards_run(g->f.r, &o, &pass, &g->e));
+	ck_assert_uint_eq(pass.lengthened + pass.held + pass.released, 0);
+	ck_assert_uint_eq(gc_objects(g, "guards/"), records);
+	return pass.too_short;
+}
+
+static void lock_for(size_t i, int64_t ms)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	gc_ok(deletion_lock(g->f.r, &s, instant_add_ms(g->now, ms), "me",
+			    g->now, &g->e));
+}
+
+static struct object_id hold_one(size_t i)
+{
+	const struct deletion_hold h = { .snapshots = &g->ids[i],
+					 .n_snapshots = 1,
+					 .case_name = "case",
+					 .custodian = "who",
+					 .by = "me",
+					 .now = g->now };
+	struct object_id id;
+
+	gc_ok(deletion_hold(g->f.r, &h, &id, &g->e));
+	return id;
+}
+
+START_TEST(where_nothing_is_locked_nothing_is_done)
+{
+	(void)guard_take_for(g, 0);
+	run();
+	ck_assert_uint_eq(pass.snapshots, 0);
+	ck_assert_uint_eq(fault_calls(gc_store(g), FAULT_GUARD), 0);
+	ck_assert_uint_eq(gc_objects(g, "guards/"), 0);
+}
+END_TEST
+
+/* As after the loss of all records, or a region that could not guard before. */
+START_TEST(what_is_locked_is_guarded_ahead_of_need)
+{
+	const struct instant ahead = instant_add_ms(g->now,
+						    GUARD_LOCK_MS + GC_DAY_MS);
+
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	ck_assert_uint_gt(guard_short(g, 0, guard_locked_until(g, 0), false),
+			  2);
+	run();
+	ck_assert_uint_eq(pass.snapshots, 1);
+	ck_assert_uint_gt(pass.objects, 4);
+	ck_assert_uint_gt(pass.lengthened, 4);
+	ck_assert_uint_eq(guard_short(g, 0, ahead, false), 0);
+	/* Once is enough. */
+	run();
+	ck_assert_uint_eq(pass.lengthened, 0);
+	ck_assert_uint_eq(fault_calls(gc_store(g), FAULT_GUARD), 0);
+}
+END_TEST
+
+START_TEST(a_snapshot_after_it_lengthens_nothing)
+{
+	struct snapshot_result r;
+
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	run();
+	guard_later(g, GC_DAY_MS / 2);
+	r = guard_take(g);
+	ck_assert_uint_eq(r.guarding.lengthened, 0);
+	ck_assert_int_eq(r.guarding.why.code, ERR_NONE);
+	guard_expect(g, 1);
+}
+END_TEST
+
+/* Two sources of need: the older snapshot is locked for longer. */
+START_TEST(each_pack_is_guarded_as_who_needs_it_longest)
+{
+	struct object_name first;
+
+	gc_file(g, "gone");
+	gc_file(g, "gone too");
+	(void)guard_take_for(g, 0);
+	first = gc_last(g, "data/");
+	gc_unfile(g, "gone");
+	gc_unfile(g, "gone too");
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	lock_for(0, 100 * GC_DAY_MS);
+	lock_for(1, GUARD_LOCK_MS);
+	run();
+	guard_expect(g, 0);
+	guard_expect(g, 1);
+	ck_assert_int_ge(
+		instant_compare(guard_of(g, first.s).until,
+				instant_add_ms(g->now, 100 * GC_DAY_MS)),
+		0);
+	/* Nothing else: the pack of what is new goes when it may. */
+	guard_later(g, 40 * GC_DAY_MS);
+	gc_erase(g, 1);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, 1);
+	ck_assert_uint_gt(g->result.deleted, 0);
+	gc_expect(g, 0);
+}
+END_TEST
+
+START_TEST(what_nobody_locked_needs_is_left_alone)
+{
+	struct object_name first;
+
+	gc_file(g, "gone");
+	(void)guard_take_for(g, 0);
+	first = gc_last(g, "data/");
+	gc_unfile(g, "gone");
+	gc_file(g, "kept");
+	(void)guard_take_for(g, 0);
+	lock_for(1, GUARD_LOCK_MS);
+	run();
+	ck_assert_int_eq(guard_of(g, first.s).until.sec, 0);
+	guard_expect(g, 1);
+}
+END_TEST
+
+START_TEST(records_become_few)
+{
+	for (int i = 0; i < 20; i++) {
+		gc_file(g, "changing");
+		(void)guard_take(g);
+		guard_later(g, GC_DAY_MS / 4);
+	}
+	ck_assert_uint_gt(gc_objects(g, "guards/"), 19);
+	run();
+	ck_assert_uint_le(gc_objects(g, "guards/"), 20);
+	for (int i = 0; i < 4; i++)
+		run();
+	ck_assert_uint_le(gc_objects(g, "guards/"), 20);
+	for (size_t i = 0; i < g->n; i++)
+		guard_expect(g, i);
+	/* When all is over none is left. */
+	guard_later(g, 20 * GC_DAY_MS);
+	run();
+	ck_assert_uint_eq(gc_objects(g, "guards/"), 0);
+}
+END_TEST
+
+/* Of what fails in the middle the next pass does the rest. */
+START_TEST(a_pass_that_is_killed_anywhere_is_finished_by_the_next)
+{
+	uint64_t n = 0;
+	int failed;
+
+	gc_file(g, "gone");
+	(void)guard_take_for(g, 0);
+	gc_unfile(g, "gone");
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	lock_for(1, GUARD_LOCK_MS);
+	(void)hold_one(0);
+	do {
+		const struct fault f = { .call = FAULT_ANY,
+					 .action = n % 2 ? FAULT_FAIL
+							 : FAULT_FAIL_AFTER,
+					 .nth = n + 1,
+					 .everyone = true };
+
+		gc_reopen(g);
+		fault_add(gc_store(g), &f);
+		failed = run_with(false);
+		ck_assert_uint_lt(n, 1000);
+		/* Each may leave one more record to be read. */
+		n += 3;
+	} while (failed);
+	ck_assert_uint_gt(n, 20);
+	fault_clear(gc_store(g));
+	run();
+	ck_assert_uint_eq(guard_short(g, 0, guard_locked_until(g, 0), true), 0);
+	guard_expect(g, 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
+/* What is there of it, at least. */
+START_TEST(what_is_missing_keeps_nothing_from_being_guarded)
+{
+	gc_file(g, "other");
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
+	run();
+	ck_assert_int_gt(guard_of(g, gc_last(g, "meta/").s).until.sec, 0);
+	ck_assert_int_gt(guard_of(g, gc_last(g, "snapshots/").s).until.sec, 0);
+}
+END_TEST
+
+/* ---- Holds -------------------------------------------------------------- */
+
+START_TEST(a_hold_holds_all_that_its_snapshot_needs)
+{
+	struct object_id hold;
+
+	(void)guard_take_for(g, 0);
+	hold = hold_one(0);
+	run();
+	ck_assert_uint_gt(pass.held, 4);
+	ck_assert(guard_of(g, gc_last(g, "holds/").s).held);
+	ck_assert(guard_of(g, gc_last(g, "data/").s).held);
+	ck_assert(guard_of(g, gc_last(g, "meta/").s).held);
+	ck_assert(guard_of(g, gc_last(g, "index/").s).held);
+	ck_assert(guard_of(g, gc_last(g, "snapshots/").s).held);
+	ck_assert(guard_of(g, gc_last(g, "receipts/").s).held);
+	/* Known, and so not asked for again, but for the few hold records. */
+	run();
+	ck_assert_uint_le(pass.held, 1);
+	gc_ok(deletion_release(g->f.r, hold, "me", g->now, &g->e));
+	/* A daemon lets go of nothing: a record is soon forged. */
+	run();
+	ck_assert(guard_of(g, gc_last(g, "data/").s).held);
+	gc_reopen(g);
+	gc_ok(run_with(true));
+	ck_assert_uint_gt(pass.released, 4);
+	ck_assert(!guard_of(g, gc_last(g, "holds/").s).held);
+	ck_assert(!guard_of(g, gc_last(g, "data/").s).held);
+	ck_assert(!guard_of(g, gc_last(g, "index/").s).held);
+	ck_assert(!guard_of(g, gc_last(g, "snapshots/").s).held);
+	ck_assert(!guard_of(g, gc_last(g, "receipts/").s).held);
+	gc_erase(g, 0);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(gc_packs(g), 0);
+}
+END_TEST
+
+START_TEST(a_release_keeps_what_another_hold_needs)
+{
+	struct object_id first;
+
+	(void)guard_take_for(g, 0);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	first = hold_one(0);
+	(void)hold_one(1);
+	run();
+	gc_ok(deletion_release(g->f.r, first, "me", g->now, &g->e));
+	gc_reopen(g);
+	gc_ok(run_with(true));
+	ck_assert_uint_gt(pass.released, 0);
+	ck_assert_uint_eq(guard_short(g, 1, (struct instant){ 0, 0 }, true), 0);
+}
+END_TEST
+
+/* ---- Asking ------------------------------------------------------------- */
+
+START_TEST(what_is_guarded_too_briefly_is_found_whatever_records_say)
+{
+	struct object_id id;
+	struct object_id first;
+	struct record forged;
+
+	(void)guard_take_for(g, 0);
+	ck_assert_uint_eq(ask(), 0);
+	lock_for(0, GUARD_LOCK_MS);
+	ck_assert(object_name_parse(OBJECT_DATA_PACK, gc_last(g, "data/").s,
+				    &first, &id));
+	record_init(&forged, OBJECT_GUARD);
+	forged.id = object_id_new();
+	forged.until = instant_add_ms(g->now, 1000 * GC_DAY_MS);
+	gc_ok(record_add_id(&forged, id, &g->e));
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &forged, 0,
+			 &g->e));
+	record_done(&forged);
+	run();
+	ck_assert_uint_eq(ask(), 1);
+	ck_assert_str_eq(pass.findings[0].object, gc_last(g, "data/").s);
+	ck_assert(object_id_equal(pass.findings[0].snapshot, g->ids[0]));
+	ck_assert_int_eq(pass.findings[0].until.sec, 0);
+	ck_assert_uint_eq(pass.snapshots, 1);
+	while (gc_objects(g, "guards/"))
+		gc_ok(store_remove(gc_store(g), gc_last(g, "guards/").s,
+				   &g->e));
+	run();
+	ck_assert_uint_eq(ask(), 0);
+	ck_assert_int_gt(instant_compare(pass.least,
+					 instant_add_ms(g->now, GUARD_LOCK_MS)),
+			 0);
+}
+END_TEST
+
+START_TEST(what_a_run_locks_is_covered)
+{
+	for (int day = 0; day < 5; day++) {
+		gc_file(g, "changing");
+		(void)guard_take(g);
+		ck_assert_uint_eq(ask(), 0);
+		guard_later(g, GC_DAY_MS);
+	}
+}
+END_TEST
+
+START_TEST(a_hold_that_is_missing_in_the_store_is_found)
+{
+	(void)guard_take_for(g, 0);
+	(void)hold_one(0);
+	ck_assert_uint_gt(ask(), 4);
+	ck_assert(pass.findings[0].unheld);
+	run();
+	ck_assert_uint_eq(ask(), 0);
+	ck_assert_int_eq(
+		store_hold(gc_store(g), gc_last(g, "meta/").s, false, &g->e),
+		1);
+	ck_assert_uint_eq(ask(), 1);
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, where_nothing_is_locked_nothing_is_done);
+	tcase_add_test(tc, what_is_locked_is_guarded_ahead_of_need);
+	tcase_add_test(tc, a_snapshot_after_it_lengthens_nothing);
+	tcase_add_test(tc, each_pack_is_guarded_as_who_needs_it_longest);
+	tcase_add_test(tc, what_nobody_locked_needs_is_left_alone);
+	tcase_add_test(tc, records_become_few);
+	tcase_add_test(tc,
+		       a_pass_that_is_killed_anywhere_is_finished_by_the_next);
+	tcase_add_test(tc, what_is_missing_keeps_nothing_from_being_guarded);
+	tcase_add_test(tc, a_hold_holds_all_that_its_snapshot_needs);
+	tcase_add_test(tc, a_release_keeps_what_another_hold_needs);
+	tcase_add_test(
+		tc, what_is_guarded_too_briefly_is_found_whatever_records_say);
+	tcase_add_test(tc, what_a_run_locks_is_covered);
+	tcase_add_test(tc, a_hold_that_is_missing_in_the_store_is_found);
+}
+
+CHECK_MAIN("storage/guards_pass", cases)

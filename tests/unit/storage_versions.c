@@ -1,0 +1,134 @@
+/*
+ * Where a store keeps versions, what somebody puts on top of objects, garbage
+ * or what authenticates, changes nothing for those who read.
+ */
+#include "storage/repository/versions.h"
+
+#include "storage/repository/seal.h"
+#include "tests/support/guard_frame.h"
+
+static struct gc_frame frame;
+static struct gc_frame *const g = &frame;
+
+static void set_up(void)
+{
+	guard_frame_init(g, "mem:guard-versions");
+	gc_file(g, "kept");
+	gc_file(g, "and more");
+	(void)guard_take(g);
+}
+
+static void tear_down(void)
+{
+	gc_frame_done(g);
+}
+
+static int put_garbage(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	static const char garbage[300] = "not what was written";
+	const uint64_t size = entry->size;
+	CLEANUP(buf_done) struct buf b;
+
+	(void)arg;
+	buf_init(&b, size + 1);
+	if (!object_is_guarded(entry->name))
+		return 0;
+	/* Of the same size, so that only what is in it tells. */
+	while (b.len < size)
+		gc_ok(buf_add(&b, garbage,
+			      size - b.len < sizeof(garbage) ? size - b.len
+							     : sizeof(garbage),
+			      e));
+	repo_set(gc_store(g), entry->name, b.data, b.len);
+	return 0;
+}
+
+START_TEST(garbage_on_top_of_everything_changes_nothing)
+{
+	gc_reopen(g);
+	gc_ok(store_list(gc_store(g), "", put_garbage, NULL, &g->e));
+	gc_expect(g, 0);
+	/* Nor is it damage of what is there, in whatever order it is read. */
+	gc_reopen(g);
+	gc_expect_sound(g);
+	(void)guard_take(g);
+	gc_expect(g, 1);
+	gc_collect(g, 0);
+	gc_expect(g, 0);
+}
+END_TEST
+
+/* Where packs are read ahead, a repair gives nothing up for it, either. */
+START_TEST(a_repair_from_afar_gives_nothing_up_for_garbage_on_top)
+{
+	const size_t given_up = gc_objects(g, "quarantine/");
+
+	gc_reopen(g);
+	gc_ok(store_list(gc_store(g), "", put_garbage, NULL, &g->e));
+	gc_reopen(g);
+	fault_set_far(gc_store(g));
+	gc_repair(g);
+	ck_assert_uint_eq(gc_objects(g, "quarantine/"), given_up);
+	gc_expect_sound(g);
+	gc_expect(g, 0);
+}
+END_TEST
+
+/* With the key, one can say what one likes; but not first. */
+START_TEST(what_authenticates_does_not_count_above_what_was_there)
+{
+	const struct instant until = guard_locked_until(g, 0);
+	struct object_name lock = gc_last(g, "locks/");
+	struct object_id first;
+	struct record r;
+
+	gc_reopen(g);
+	record_init(&r, OBJECT_LOCK);
+	ck_assert(object_name_parse(OBJECT_LOCK, lock.s, &first, &r.id));
+	r.snapshot = first;
+	r.until = g->now;
+	r.time = g->now;
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r,
+			 STORE_REPLACE, &g->e));
+	gc_reopen(g);
+	ck_assert_int_eq(instant_compare(guard_locked_until(g, 0), until), 0);
+}
+END_TEST
+
+START_TEST(an_object_that_no_version_of_opens_is_damaged)
+{
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s = { 0 };
+	const char *const name = "guards/00000000000000000000000000000001";
+	struct record r;
+
+	manifest_init(&s.manifest);
+	repo_set(gc_store(g), name, "a", 1);
+	repo_set(gc_store(g), name, "b", 1);
+	ck_assert_int_eq(record_get(gc_store(g), repository_keys(g->f.r),
+				    OBJECT_GUARD, name, &r, &g->e),
+			 -1);
+	ck_assert_int_eq(g->e.code, ERR_CORRUPT);
+	{
+		CLEANUP(buf_done) struct buf b;
+
+		/* Turned back to the newest. */
+		repo_get(gc_store(g), name, &b);
+		ck_assert_int_eq(b.data[0], 'b');
+	}
+}
+END_TEST
+
+static void cases(TCase *tc)
+{
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, garbage_on_top_of_everything_changes_nothing);
+	tcase_add_test(tc,
+		       a_repair_from_afar_gives_nothing_up_for_garbage_on_top);
+	tcase_add_test(tc,
+		       what_authenticates_does_not_count_above_what_was_there);
+	tcase_add_test(tc, an_object_that_no_version_of_opens_is_damaged);
+}
+
+CHECK_MAIN("storage/versions", cases)
