@@ -51,31 +51,90 @@ static int open_region(const struct operation_call *call,
 
 /*
  * What the primary let go of by its rules another region may keep by its own.
- * One that does not answer cannot tell.
+ * 1, 0; -1 when none has it that could be asked, and *why tells of the first
+ * that could not.
  */
-static bool find_elsewhere(const struct operation_call *call,
-			   const struct resource *named, const char *text,
-			   struct repository_snapshot *ret,
-			   const struct resource_region **ret_region)
+static int find_elsewhere(const struct operation_call *call,
+			  const struct resource *named, const char *text,
+			  struct repository_snapshot *ret,
+			  const struct resource_region **ret_region,
+			  struct err *why)
 {
+	struct err e = { 0 };
+
 	for (size_t i = 0; i < named->repository.region_count; i++) {
 		CLEANUP(repository_close) struct repository *r = NULL;
 		const struct resource_region *region =
 			&named->repository.regions[i];
-		struct err ignored = { 0 };
+		bool is_open;
 
-		if (region->primary ||
-		    open_region(call, named, region, &r, &ignored) < 0 ||
-		    engine_snapshot(call, r, text, ret, &ignored))
+		if (region->primary)
 			continue;
+		is_open = open_region(call, named, region, &r, &e) == 0;
+		if (is_open && engine_snapshot(call, r, text, ret, &e) == 0) {
+			*ret_region = region;
+			return 1;
+		}
+		if ((is_open && e.code == ERR_NOT_FOUND && !e.of_store) ||
+		    why->code)
+			continue;
+		*why = e;
 		*ret_region = region;
-		return true;
 	}
-	return false;
+	return why->code ? -1 : 0;
+}
+
+/*
+ * By the start of an id only what the primary has is deleted: a slip of a digit
+ * may well be the start of an old one that an archive alone has.
+ */
+static int insist_on_id(const struct repository_snapshot *s,
+			const struct resource_region *region, const char *text,
+			struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(s->manifest.snapshot, id);
+	(void)err_set(e, ERR_NOT_FOUND,
+		      "the primary has no snapshot %s; region %s has %s",
+		      text_quote_str(text).s, text_quote_str(region->name).s,
+		      id);
+	return err_hint(e, "what another region alone has is deleted by its "
+			   "whole id");
+}
+
+/* e: why the primary could not give it. */
+static int choose_elsewhere(struct chosen *c, const struct operation_call *call,
+			    const struct resource *named, const char *text,
+			    bool by_id, struct err *e)
+{
+	const struct resource_region *region = NULL;
+	struct repository_snapshot *s = &c->v[c->n];
+	struct err why = { 0 };
+	struct object_id id;
+	const int found = find_elsewhere(call, named, text, s, &region, &why);
+
+	if (found == 0)
+		return -1;
+	if (found < 0) {
+		(void)err_set(e, ERR_BUSY,
+			      "the primary has no snapshot %s, and region %s "
+			      "could not tell: %.300s",
+			      text_quote_str(text).s,
+			      text_quote_str(region->name).s, why.text);
+		return err_hint(e, "try again when it answers");
+	}
+	if (by_id && !object_id_parse(text, &id)) {
+		(void)insist_on_id(s, region, text, e);
+		repository_snapshot_done(s);
+		return -1;
+	}
+	c->in[c->n] = region;
+	return 0;
 }
 
 static int choose(struct chosen *c, const struct operation_call *call,
-		  const struct resource *named, struct err *e)
+		  const struct resource *named, bool by_id, struct err *e)
 {
 	const size_t n = args_count(call->args, "snapshot");
 
@@ -92,10 +151,9 @@ static int choose(struct chosen *c, const struct operation_call *call,
 		if (engine_snapshot(call, c->repository, text, &c->v[c->n],
 				    e) == 0)
 			continue;
-		if (!named || e->code != ERR_NOT_FOUND ||
+		if (!named || e->code != ERR_NOT_FOUND || e->of_store ||
 		    strcmp(text, "latest") == 0 ||
-		    !find_elsewhere(call, named, text, &c->v[c->n],
-				    &c->in[c->n]))
+		    choose_elsewhere(c, call, named, text, by_id, e))
 			return -1;
 	}
 	return 0;
@@ -112,6 +170,28 @@ static void write_ids(struct json *j, const char *key, const struct chosen *c)
 		json_str(j, id);
 	}
 	json_end_list(j);
+}
+
+/* Of those that another region alone had, which. */
+static void write_elsewhere(struct json *j, const struct chosen *c)
+{
+	char id[OBJECT_ID_TEXT];
+	bool any = false;
+
+	for (size_t i = 0; i < c->n; i++)
+		any = any || c->in[i];
+	if (!any) {
+		json_kv_str(j, "only_in", NULL);
+		return;
+	}
+	json_key(j, "only_in");
+	json_begin_object(j);
+	for (size_t i = 0; i < c->n; i++) {
+		object_id_format(c->v[i].manifest.snapshot, id);
+		if (c->in[i])
+			json_kv_str(j, id, c->in[i]->name);
+	}
+	json_end_object(j);
 }
 
 /* Where the deletion is not yet: copying takes it there. */
@@ -145,9 +225,31 @@ static void record_deletion(const struct operation_call *call,
 	engine_record(call, named, &d);
 }
 
+static bool is_deleted_in_all(const struct repository_snapshot *s)
+{
+	return s->deleted && !s->this_region;
+}
+
 /*
- * There, and in the region that --repo means as well, from which it goes to all
- * others.
+ * Before anything is written: of what another region alone has, that region
+ * does not know what the primary has to say.  deletion_delete() asks the region
+ * it writes to once more.
+ */
+static int may_delete(const struct chosen *c, size_t i, struct instant now,
+		      struct err *e)
+{
+	struct repository_snapshot *s = &c->v[i];
+
+	if (is_deleted_in_all(s))
+		return 0;
+	if (c->in[i] && repository_snapshot_guards(c->repository, s, e))
+		return -1;
+	return deletion_may(s, now, e);
+}
+
+/*
+ * In the region that --repo means, from which it goes to all others, and at
+ * once in the one that alone has it.
  */
 static int delete_one(const struct operation_call *call,
 		      const struct resource *named, const struct chosen *c,
@@ -155,16 +257,27 @@ static int delete_one(const struct operation_call *call,
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
 	const struct repository_snapshot *s = &c->v[i];
-	const bool fresh = !s->deleted || s->this_region;
 
-	if (c->in[i] && (open_region(call, named, c->in[i], &r, e) < 0 ||
-			 deletion_delete(r, s, d, e)))
+	if ((c->in[i] && open_region(call, named, c->in[i], &r, e) < 0) ||
+	    deletion_delete(c->repository, s, d, e) ||
+	    (r && deletion_delete(r, s, d, e)))
 		return -1;
-	if (deletion_delete(c->repository, s, d, e))
-		return -1;
-	if (fresh)
+	if (!is_deleted_in_all(s))
 		record_deletion(call, named, c->in[i], s, d->reason);
 	return 0;
+}
+
+/* The first of them; what was deleted before keeps its time. */
+static struct instant restorable_until(const struct chosen *c,
+				       const struct deletion *d)
+{
+	struct instant first = instant_add_ms(d->now, d->grace_ms);
+
+	for (size_t i = 0; i < c->n; i++)
+		if (is_deleted_in_all(&c->v[i]) &&
+		    instant_compare(c->v[i].restorable_until, first) < 0)
+			first = c->v[i].restorable_until;
+	return first;
 }
 
 static int delete (struct operation_call *call, struct err *e)
@@ -179,15 +292,19 @@ static int delete (struct operation_call *call, struct err *e)
 	struct json *j = call->reply;
 
 	engine_who(call, by, sizeof(by));
-	if (engine_named(call, &named, e) < 0 || choose(&c, call, named, e))
+	if (engine_named(call, &named, e) < 0 ||
+	    choose(&c, call, named, true, e))
 		return -1;
+	for (size_t i = 0; i < c.n; i++)
+		if (may_delete(&c, i, d.now, e))
+			return -1;
 	for (size_t i = 0; i < c.n; i++)
 		if (delete_one(call, named, &c, i, &d, e))
 			return -1;
 	json_begin_object(j);
 	write_ids(j, "deleted", &c);
-	json_kv_instant(j, "restorable_until",
-			instant_add_ms(d.now, d.grace_ms));
+	write_elsewhere(j, &c);
+	json_kv_instant(j, "restorable_until", restorable_until(&c, &d));
 	write_others(j, named);
 	json_end_object(j);
 	return 0;
@@ -295,6 +412,35 @@ static int release(const struct operation_call *call, struct repository *r,
 	return hold_in_store(call, r, true) == 0 && failed ? -1 : 0;
 }
 
+/*
+ * One hold, in the region that --repo means and, first, at once in those that
+ * alone have one of the snapshots.
+ */
+static int put_hold(const struct operation_call *call,
+		    const struct resource *named, const struct chosen *c,
+		    const struct deletion_hold *h, struct err *e)
+{
+	struct object_id ignored;
+
+	for (size_t i = 0; i < c->n; i++) {
+		CLEANUP(repository_close) struct repository *r = NULL;
+		size_t before = 0;
+
+		while (c->in[before] != c->in[i])
+			before++;
+		if (before < i || !c->in[i])
+			continue;
+		if (open_region(call, named, c->in[i], &r, e) < 0 ||
+		    deletion_hold(r, h, &ignored, e))
+			return -1;
+		(void)hold_in_store(call, r, false);
+	}
+	if (deletion_hold(c->repository, h, &ignored, e))
+		return -1;
+	(void)hold_in_store(call, c->repository, false);
+	return 0;
+}
+
 static int hold_add(struct operation_call *call, struct err *e)
 {
 	CLEANUP(chosen_done) struct chosen c = { .n = 0 };
@@ -302,7 +448,6 @@ static int hold_add(struct operation_call *call, struct err *e)
 	char text[OBJECT_ID_TEXT];
 	CLEANUP(resource_free) struct resource *named = NULL;
 	struct object_id *ids;
-	struct object_id id;
 	int failed;
 
 	engine_who(call, by, sizeof(by));
@@ -313,12 +458,14 @@ static int hold_add(struct operation_call *call, struct err *e)
 	}
 	if (expect_text(call->args, "case", "say what it is for", e) ||
 	    expect_text(call->args, "source", "hold ad hoc ones by id", e) ||
-	    engine_named(call, &named, e) < 0 || choose(&c, call, NULL, e) ||
-	    tell_if_unknown(&c, call, e) || hold_ids(&c, &ids, e))
+	    engine_named(call, &named, e) < 0 ||
+	    choose(&c, call, named, false, e) || tell_if_unknown(&c, call, e) ||
+	    hold_ids(&c, &ids, e))
 		/* The cleanup frees c; clang-tidy 14 misses those of
 		 * structs. */
 		return -1; // NOLINT(clang-analyzer-unix.Malloc)
 	const struct deletion_hold h = {
+		.id = object_id_new(),
 		.snapshots = ids,
 		.n_snapshots = c.n,
 		.source = args_text(call->args, "source"),
@@ -327,12 +474,11 @@ static int hold_add(struct operation_call *call, struct err *e)
 		.by = by,
 		.now = call->now,
 	};
-	failed = deletion_hold(c.repository, &h, &id, e);
+	failed = put_hold(call, named, &c, &h, e);
 	free(ids);
 	if (failed)
 		return -1;
-	(void)hold_in_store(call, c.repository, false);
-	object_id_format(id, text);
+	object_id_format(h.id, text);
 	record_hold(call, named, &c, text);
 	json_begin_object(call->reply);
 	json_kv_str(call->reply, "hold", text);
@@ -507,24 +653,27 @@ const struct operation op_deletion_rows[] = {
 	{ .verb = "snapshot delete",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = delete_params,
-	  .view = "deleted:list restorable_until:time "
+	  .view = "deleted:list only_in:fields restorable_until:time "
 		  "follows_in:list=follows",
 	  .summary = "delete snapshots; they stay restorable for a day",
 	  .help = "All of them are looked up before any is deleted. Snapshots "
-		  "under a hold or a lock are refused with exit status 7.\n\n"
+		  "under a hold or a lock are refused with exit status 7, and "
+		  "then none of them is deleted.\n\n"
 		  "It is deleted in the region that --repo means. With --repo "
 		  "by name that is the primary, and the others that are "
 		  "named follow when they are next replicated to, also where "
-		  "a region's own policy would keep it, and what only such a "
-		  "region still has is deleted there.\n\n" ENGINE_RECORD_HELP,
+		  "a region's own policy would keep it. What only such a "
+		  "region still has is deleted there, by its whole id, and "
+		  "the reply names the region.\n\n" ENGINE_RECORD_HELP,
 	  .run = delete },
 	{ .verb = "hold add",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = hold_add_params,
 	  .view = "hold",
 	  .summary = "put snapshots, or a source, under a legal hold",
-	  .help = "It has force at once in the region that --repo means, and "
-		  "in the others when they are next replicated to. A run's "
+	  .help = "It has force at once in the region that --repo means and, "
+		  "of what another region alone has, there; in the others "
+		  "when they are next replicated to. A run's "
 		  "retention obeys what it finds in any region of its "
 		  "Repository, and from then on \"report retention\" names "
 		  "the case and the custodian.\n\n"

@@ -437,6 +437,32 @@ static int pass_on_deletions(struct repository *there, struct repository *here,
 	return replicate_run(there, here, &o, &ignored, e);
 }
 
+/*
+ * Both answered: what fails now is no answer that the old one owes.  An old one
+ * that is ill may never give its deletions away; --force does without.
+ */
+static int settle_deletions(const struct promoting *p, struct repository *there,
+			    struct repository *here, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (pass_on_deletions(there, here, &why) == 0)
+		return 0;
+	(void)err_wrap(
+		&why, "what was deleted in region %s cannot be passed on to %s",
+		text_quote_str(p->was->name).s, text_quote_str(p->now->name).s);
+	if (args_switch(p->call->args, "force") &&
+	    region_choice_is_away(&why, REGION_OPEN_TO_WRITE)) {
+		progress_note(p->call->progress, "warning: %.500s", why.text);
+		return 0;
+	}
+	*e = why;
+	return err_hint(e,
+			"--force promotes it all the same, and what was "
+			"deleted in \"%s\" alone may come back",
+			p->was->name);
+}
+
 /* What stands against it. */
 static int look(struct promoting *p, struct err *e)
 {
@@ -448,9 +474,8 @@ static int look(struct promoting *p, struct err *e)
 		return err_wrap(e, "region %s cannot be the primary",
 				text_quote_str(p->now->name).s);
 	if (repository_open(p->was->url, p->key, &there, &why) == 0 &&
-	    replicate_compare(there, here, see, p, NULL, &why) == 0 &&
-	    pass_on_deletions(there, here, &why) == 0)
-		return 0;
+	    replicate_compare(there, here, see, p, NULL, &why) == 0)
+		return settle_deletions(p, there, here, e);
 	if (!region_choice_is_away(&why, REGION_OPEN_TO_WRITE)) {
 		*e = why;
 		return -1;
@@ -590,7 +615,8 @@ static const struct operation_param promote_params[] = {
 	  .help = "the region that is to be the primary" },
 	{ .name = "force",
 	  .kind = PARAM_SWITCH,
-	  .help = "also when it lacks snapshots that the old one has" },
+	  .help = "also when it lacks snapshots that the old one has, or "
+		  "cannot be told what was deleted there" },
 	{ 0 }
 };
 

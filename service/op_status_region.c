@@ -263,7 +263,7 @@ static const char *policy_of(const struct status *s,
 	return region ? region->policy : NULL;
 }
 
-/* Until a snapshot gets there again, whether or not it can be read. */
+/* Until something gets there again, whether or not it can be read. */
 static void tell_unwritable(struct status *s, const struct catalog_region *r,
 			    const struct region_fact *fact)
 {
@@ -309,7 +309,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	json_kv_str(j, "state",
 		    down		 ? "failed"
 		    : damaged		 ? "damaged"
-		    : fact.unwritable[0] ? "read-only"
+		    : fact.unwritable[0] ? fact.refusal
 					 : "ok");
 	op_status_moment(j, "newest", newest.newest);
 	write_lag(s, r);

@@ -29,6 +29,8 @@ struct region_fact {
 	struct instant received; /* of the newest that is asked for, or 0 */
 	/* Why nothing could be written to it when a run last tried, or "". */
 	char unwritable[200];
+	/* In a word, where that is not empty: "full", "busy", "read-only". */
+	char refusal[16];
 };
 
 /*

@@ -15,6 +15,8 @@ bool region_health_read(const char *json, struct region_fact *ret)
 	const json_t *latency = json_object_get(value, "latency_ms");
 	const char *unwritable = json_string_value(
 		json_object_get(value, "unwritable"));
+	const char *refusal = json_string_value(
+		json_object_get(value, "refusal"));
 	const bool known = json_is_integer(failures) &&
 			   json_integer_value(failures) >= 0 &&
 			   json_integer_value(failures) <= 1000;
@@ -26,6 +28,10 @@ bool region_health_read(const char *json, struct region_fact *ret)
 		ret->latency_ms = (int64_t)json_integer_value(latency);
 	(void)snprintf(ret->unwritable, sizeof(ret->unwritable), "%s",
 		       unwritable ? unwritable : "");
+	(void)snprintf(ret->refusal, sizeof(ret->refusal), "%s",
+		       !unwritable ? ""
+		       : refusal   ? refusal
+				   : "read-only");
 	json_decref(value);
 	return known;
 }
@@ -46,6 +52,7 @@ int region_health_write(const struct region_fact *fact, struct buf *out,
 	if (n) {
 		json_key(&j, "unwritable");
 		json_strn(&j, fact->unwritable, n);
+		json_kv_str(&j, "refusal", fact->refusal);
 	}
 	json_end_object(&j);
 	return json_finish(&j, e);

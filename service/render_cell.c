@@ -57,6 +57,8 @@ enum render_colour render_state_colour(const char *state)
 		{ "failed", COLOUR_RED },
 		{ "damaged", COLOUR_RED },
 		{ "read-only", COLOUR_RED },
+		{ "full", COLOUR_RED },
+		{ "busy", COLOUR_RED },
 		{ "unprotected", COLOUR_RED },
 		{ "unreadable", COLOUR_RED },
 		{ "running", COLOUR_BLUE },

@@ -11,6 +11,11 @@
  * tombstone that says why and an audit record: until the grace period is over,
  * `snapshot undelete` brings it back.
  *
+ * That takes a look at the other one first, where it went or wherever else it
+ * is by then.  While no region that answers has it and one does not, both
+ * stay.  Where it is gone, or was deleted, or is partial and the first is not,
+ * the first stays for good, and counts.
+ *
  * One that is locked or held stays, and is told of.
  */
 #ifndef SERVICE_RUN_DOUBLE_H
@@ -23,8 +28,9 @@
 
 /*
  * Delete in a region, which is open as `in`, what attempts of r's repository
- * left there and others took again.  What the region refuses is logged, and
- * tried by the next run; -1 when the catalog failed or the run is to stop.
+ * left there and others took again.  What the region refuses, and what cannot
+ * be decided, is logged, and tried by the next run; -1 when the catalog failed
+ * or the run is to stop.
  */
 int run_double_retire(struct run *r, const struct resource_region *region,
 		      struct repository *in, struct err *e) NONNULL(1, 2, 3, 4)

@@ -94,6 +94,19 @@ static int note(struct run *r, const struct resource_region *region,
 	return put(r, region, &k, e);
 }
 
+/* A disk that is full, or slow, is no read-only one. */
+static const char *refusal_of(const struct err *why)
+{
+	switch (why->code) {
+	case ERR_FULL:
+		return "full";
+	case ERR_BUSY:
+		return "busy";
+	default:
+		return "read-only";
+	}
+}
+
 /* Note why it cannot be written to; NULL: it can. */
 static int note_writing(struct run *r, const struct resource_region *region,
 			const struct err *why, struct err *e)
@@ -106,6 +119,8 @@ static int note_writing(struct run *r, const struct resource_region *region,
 		return 0;
 	(void)snprintf(k.fact.unwritable, sizeof(k.fact.unwritable), "%.199s",
 		       why ? why->text : "");
+	(void)snprintf(k.fact.refusal, sizeof(k.fact.refusal), "%s",
+		       why ? refusal_of(why) : "");
 	return put(r, region, &k, e);
 }
 

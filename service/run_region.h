@@ -44,7 +44,7 @@ int run_region_written(struct run *r, struct repository **ret, struct err *e)
 int run_region_leave(struct run *r, const struct err *why,
 		     struct repository **ret, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
-/* A snapshot is there: the region can be written to, again if it could not. */
+/* Something was written there: it can be written to, again if it could not. */
 int run_region_wrote(struct run *r, const struct resource_region *region,
 		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 

@@ -264,6 +264,12 @@ static int collect(struct collecting *x, struct err *e)
 	return 0;
 }
 
+/* Deleting is no proof that anything can be written. */
+static bool has_written(const struct gc_result *gc)
+{
+	return gc->marked || gc->bytes_copied || gc->index_merged;
+}
+
 /* One region: 1 it is collected, 0 it is not, -1. */
 static int collect_one(struct run *r, const struct resource_region *region,
 		       struct gc_result *gc, struct remaining *remaining,
@@ -277,7 +283,8 @@ static int collect_one(struct run *r, const struct resource_region *region,
 	struct err why = { 0 };
 	const bool failed = collect(&x, &why) < 0;
 
-	if (conclude(&x, failed ? &why : NULL, e) < 0)
+	if (conclude(&x, failed ? &why : NULL, e) < 0 ||
+	    (has_written(gc) && run_region_wrote(r, region, e) < 0))
 		return -1;
 	if (failed && why.code == ERR_INTERRUPTED) {
 		*e = why;

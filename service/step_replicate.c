@@ -271,10 +271,17 @@ static int copy_missed(struct copying *x, const struct resource_region *from,
 	return failed ? -1 : 0;
 }
 
+static void skip_none(struct copying *x)
+{
+	free(x->skip);
+	x->skip = NULL;
+	x->n_skip = 0;
+}
+
 /* It need not get what its own rules would let go at once. */
 static int look_for_unwanted(struct copying *x, struct err *e)
 {
-	free(x->skip);
+	skip_none(x);
 	return retain_unwanted(x->run, x->region, x->from, x->to, &x->skip,
 			       &x->n_skip, e);
 }
@@ -491,9 +498,7 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 		return -1;
 	x.from = from;
 	failed = catch_up(&x, region, &missed, &why) < 0;
-	free(x.skip);
-	x.skip = NULL;
-	x.n_skip = 0;
+	skip_none(&x);
 	if (missed == 0 && !failed)
 		return NOTHING_MISSED;
 	if (failed)
@@ -509,7 +514,8 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 
 /*
  * What the primary has, and the region that the run goes by lacks: of sources
- * that were taken before the primary could not be written to any more.
+ * that were taken before the primary could not be written to any more.  That
+ * region need not have been one of those that keep much.
  */
 static int take_along(struct copying *x, struct err *e)
 {
@@ -521,12 +527,13 @@ static int take_along(struct copying *x, struct err *e)
 	x->region = x->run->written;
 	x->from = to;
 	x->to = from;
-	failed = copy(x, NULL, 0, e);
+	failed = look_for_unwanted(x, e) < 0 || copy(x, NULL, 0, e) < 0;
+	skip_none(x);
 	x->region = there;
 	x->from = from;
 	x->to = to;
 	x->result = (struct replicate_result){ .copied = 0 };
-	return failed;
+	return failed ? -1 : 0;
 }
 
 /*

@@ -21,8 +21,8 @@ static int put(struct repository *r, const struct record *record, struct err *e)
 			  e);
 }
 
-static int refuse(const struct repository_snapshot *s, struct instant now,
-		  struct err *e)
+int deletion_may(const struct repository_snapshot *s, struct instant now,
+		 struct err *e)
 {
 	char id[OBJECT_ID_TEXT];
 	char until[INSTANT_TEXT];
@@ -50,7 +50,8 @@ int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 	if (s->deleted && (d->this_region || !s->this_region))
 		return 0;
 	/* What was decided on may be minutes old; holds outrank it. */
-	if (repository_snapshot_guards(r, &now, e) || refuse(&now, d->now, e))
+	if (repository_snapshot_guards(r, &now, e) ||
+	    deletion_may(&now, d->now, e))
 		return -1;
 	record_init(&t, OBJECT_TOMBSTONE);
 	t.id = object_id_new();
@@ -192,7 +193,7 @@ int deletion_hold(struct repository *r, const struct deletion_hold *h,
 		return err_set(e, ERR_USAGE, "no source can be called %s",
 			       text_quote_str(h->source).s);
 	record_init(&record, OBJECT_HOLD);
-	record.id = object_id_new();
+	record.id = object_id_is_zero(h->id) ? object_id_new() : h->id;
 	record.time = h->now;
 	set_text(record.by, h->by);
 	set_text(record.source, h->source);

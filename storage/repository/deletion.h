@@ -26,8 +26,14 @@ struct deletion {
 };
 
 /*
- * Delete a snapshot: ERR_DENIED when it is held or locked (the message says
- * which and until when), also since s was listed.  One that is deleted
+ * Whether a snapshot of which that is known may be deleted: ERR_DENIED when it
+ * is held or locked (the message says which and until when).
+ */
+int deletion_may(const struct repository_snapshot *s, struct instant now,
+		 struct err *e) NONNULL(1, 3) MUST_CHECK;
+/*
+ * Delete a snapshot: ERR_DENIED as deletion_may(), also by what came since s
+ * was listed.  One that is deleted
  * already stays as it is: 0; one that is deleted in this region only is then
  * deleted in all.
  */
@@ -57,6 +63,7 @@ int deletion_lock(struct repository *r, const struct repository_snapshot *s,
 
 /* A legal hold on snapshots, or on all of a source. */
 struct deletion_hold {
+	struct object_id id; /* as in another region; zeros: a new one */
 	const struct object_id *snapshots;
 	size_t n_snapshots;
 	const char *source; /* NULL: none */

@@ -8,6 +8,7 @@ whoever reads is served by another, and told so.
 import ctypes
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -381,6 +382,21 @@ def declared(world):
         "replicateTo"]
 
 
+def write_nothing():
+    """No file grows: each write fails, as the signal is ignored."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def promote_writing_nothing(world, *more):
+    """Make "there" the primary; the reply, and what was said."""
+    p = subprocess.run([SNAPCTL, "--json", "region", "promote", "there",
+                        "--repo", "main", *more], env=world.env, text=True,
+                       capture_output=True, timeout=LIMIT,
+                       preexec_fn=write_nothing, restore_signals=False)
+    return json.loads(p.stdout), p.stderr
+
+
 def what_was_deleted_stays_so(world):
     """A deletion that was not passed on goes before its region does."""
     begin(world)
@@ -389,6 +405,15 @@ def what_was_deleted_stays_so(world):
     run_once(world)
     world.run("snapshot", "delete", first, *at(world, "here"))
     check(first in ids(world, *at(world, "there")), "it was passed on")
+    # The old one answers, and the new one takes nothing.
+    got, said = promote_writing_nothing(world)
+    check("cannot be passed on" in got["error"]["message"] and
+          "--force" in got["error"]["hint"] and "catalog" not in said and
+          declared(world)[0] == ["here"], (got, said, declared(world)))
+    got, said = promote_writing_nothing(world, "--force")
+    check("warning: what was deleted in" in said and
+          declared(world)[0] == ["there"], (got, said, declared(world)))
+    promote(world, "here")
     promote(world, "there")
     check(first not in ids(world, *at(world, "there")), "it came back")
     write(world, "a", "third\n")

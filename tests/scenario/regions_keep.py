@@ -202,9 +202,79 @@ spec: {retention: {keep-last: 2}}
     world.stop()
 
 
+def place(world, name):
+    return ("--repo", world.path(name), *world.key)
+
+
+def refused(world, *words, status):
+    """What it says, with nothing changed in the archive."""
+    got = world.json(*words, "--repo", "main", status=status)["error"]
+    check(live(world, "archive") == set(world.taken), (words, got))
+    return got
+
+
+def people_mean_what_the_archive_alone_has(world):
+    begin(world)
+    world.taken = []
+    for _ in range(3):
+        take(world)
+    at(world, {3}, {1, 2, 3})
+    # What the primary's collector took: only the archive tells of it.
+    for name in glob.glob(world.path("here/snapshots/*")):
+        if world.taken[2] not in name:
+            os.unlink(name)
+    first, second, _ = world.taken
+
+    # The start of an id may be a slip.
+    got = refused(world, "snapshot", "delete", first[:12], status=5)
+    check('region "archive" has ' + first in got["message"] and
+          "whole id" in got["hint"], got)
+
+    # A hold that only the primary knows of is obeyed, for all or none.
+    hold = world.json("hold", "add", "--source", "etc", "--case", "A 1",
+                      *place(world, "here"))["hold"]
+    refused(world, "snapshot", "delete", first, status=7)
+    check(not glob.glob(world.path("archive/tombstones/*")), "a tombstone")
+    world.run("hold", "release", hold, *place(world, "here"))
+    held = world.json("hold", "add", world.taken[2], "--case", "A 2",
+                      *place(world, "here"))["hold"]
+    refused(world, "snapshot", "delete", first, world.taken[2], status=7)
+    world.run("hold", "release", held, *place(world, "here"))
+
+    # It can be held, and the hold is one.
+    hold = world.json("hold", "add", second[:12], "--case", "A 3", "--repo",
+                      "main")["hold"]
+    for region in "here", "archive":
+        listed = world.json("hold", "list", *place(world, region))
+        check([(h["id"], h["snapshots"]) for h in listed] ==
+              [(hold, [second])], (region, listed))
+        refused(world, "snapshot", "delete", second, status=7)
+    refused(world, "hold", "add", "f" * 32, "--case", "A", status=5)
+
+    # One that is away is named: it may well have it.
+    away(world, True)
+    for words in (("snapshot", "delete", first),
+                  ("hold", "add", first, "--case", "A 4")):
+        got = world.json(*words, "--repo", "main", status=6)["error"]
+        check('region "archive" could not tell' in got["message"], got)
+    away(world, False)
+
+    got = world.json("snapshot", "delete", first, world.taken[2], "--repo",
+                     "main")
+    check(got["only_in"] == {first: "archive"}, got)
+    at(world, set(), {2, 3})
+    again = world.json("snapshot", "delete", world.taken[2], "--repo", "main")
+    check(again["only_in"] is None and
+          again["restorable_until"] <= got["restorable_until"], (got, again))
+    check("archive" in world.run("snapshot", "delete", first, "--repo",
+                                 "main"), "the region is told")
+    world.stop()
+
+
 def moment(world, seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(
         time.time() + world.shift + seconds))
 
 
-snap.tell(a_warm_primary_and_an_archive)
+snap.tell(a_warm_primary_and_an_archive,
+          people_mean_what_the_archive_alone_has)

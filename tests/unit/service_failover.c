@@ -1,144 +1,6 @@
 /* Runs while the primary region is away, between folders, without a daemon. */
-#include "storage/replicate.h"
-#include "storage/repository/deletion.h"
-#include "storage/stores/fault.h"
 #include "tests/support/check_main.h"
-#include "tests/support/run_frame.h"
-
-#define DAY INT64_C(86400)
-
-/* How regions of these letters refuse, from that opening of one on, and until
- * before another; and one that fails. */
-static struct refusal {
-	const char *regions;
-	struct fault fault;
-	int from, until, gone, opened;
-} refusal;
-
-int __real_store_open(const char *url, bool create, struct store **ret,
-		      struct err *e);
-int __wrap_store_open(const char *url, bool create, struct store **ret,
-		      struct err *e);
-int __wrap_store_open(const char *url, bool create, struct store **ret,
-		      struct err *e)
-{
-	const char *name = strrchr(url, '/');
-	struct store *inner = NULL;
-
-	if (__real_store_open(url, create, &inner, e) < 0)
-		return -1;
-	if (!refusal.regions || !name || !name[1] ||
-	    !strchr(refusal.regions, name[1])) {
-		*ret = inner;
-		return 0;
-	}
-	if (fault_wrap(inner, ret, e) < 0)
-		return -1;
-	refusal.fault.everyone = true;
-	if (++refusal.opened == refusal.gone) {
-		store_close(*ret);
-		*ret = NULL;
-		return err_set(e, ERR_BUSY, "it does not answer");
-	}
-	if (refusal.opened >= refusal.from &&
-	    (!refusal.until || refusal.opened < refusal.until))
-		fault_add(*ret, &refusal.fault);
-	return 0;
-}
-
-static void refuse(const char *regions, enum fault_call call,
-		   enum err_code code, const char *prefix)
-{
-	refusal = (struct refusal){ .regions = regions,
-				    .fault = { .call = call,
-					       .action = FAULT_FAIL,
-					       .prefix = prefix,
-					       .code = code } };
-}
-
-static void refuse_nothing(void)
-{
-	refusal = (struct refusal){ .regions = NULL };
-}
-
-/* Make <root>/name a region of the repository. */
-static void settle(struct run_frame *t, const char *name)
-{
-	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
-	CLEANUP(store_close) struct store *from = NULL;
-	CLEANUP(store_close) struct store *to = NULL;
-
-	ok(&t->f, keyring_credential_key_file(run_path(t, "keys/main.key"),
-					      &key, &t->f.e));
-	ok(&t->f, store_open(run_path(t, "a"), false, &from, &t->f.e));
-	ok(&t->f, store_open(run_path(t, name), true, &to, &t->f.e));
-	ok(&t->f, replicate_settle(from, to, key, &t->f.e));
-}
-
-static void declare(struct run_frame *t, const char *primary, bool failover)
-{
-	char spec[4 * SCRATCH_PATH];
-
-	(void)snprintf(spec, sizeof(spec),
-		       "{\"failover\":%s,\"keyFile\":\"main.key\",\"regions\":["
-		       "{\"name\":\"a\",\"primary\":%s,\"url\":\"file://%s\"},"
-		       "{\"name\":\"b\",\"primary\":%s,\"url\":\"file://%s\"},"
-		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
-		       failover ? "true" : "false",
-		       *primary == 'a' ? "true" : "false", run_path(t, "a"),
-		       *primary == 'b' ? "true" : "false", run_path(t, "b"),
-		       run_path(t, "c"));
-	run_apply(t, "Repository", "main", NULL, spec);
-	(void)snprintf(spec, sizeof(spec),
-		       "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
-		       "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
-		       "\"gold\",\"replicateTo\":[\"%s\",\"c\"]}",
-		       *primary == 'a' ? "b" : "a");
-	run_apply(t, "Schedule", "nightly", NULL, spec);
-}
-
-/* Regions a, b and c; a is the primary. */
-static void begin(struct run_frame *t, bool failover)
-{
-	run_open(t);
-	run_apply(t, "Policy", "gold", NULL,
-		  "{\"retention\":{\"keep-last\":50}}");
-	declare(t, "a", failover);
-	settle(t, "b");
-	settle(t, "c");
-}
-
-static void move(struct run_frame *t, const char *from, const char *to)
-{
-	ck_assert_int_eq(rename(run_path(t, from), run_path(t, to)), 0);
-}
-
-/* A run on the nth day, of a tree that differs. */
-static enum run_state day(struct run_frame *t, int n)
-{
-	char text[32];
-
-	run_clock(t, 1700000000 + n * DAY);
-	(void)snprintf(text, sizeof(text), "%d\n", n);
-	run_file(t, "web/one", text);
-	return run_do(t, run_attempt(t, 0));
-}
-
-static int64_t steps(struct run_frame *t, const char *where)
-{
-	char sql[600];
-
-	(void)snprintf(sql, sizeof(sql),
-		       "SELECT count(*) FROM run_steps WHERE %s", where);
-	return frame_count(&t->f, sql);
-}
-
-static void expect_live(struct run_frame *t, int a, int b, int c)
-{
-	ck_assert_int_eq(run_counts(t, "a").live, a);
-	ck_assert_int_eq(run_counts(t, "b").live, b);
-	ck_assert_int_eq(run_counts(t, "c").live, c);
-}
+#include "tests/support/failover_frame.h"
 
 START_TEST(it_is_asked_for)
 {
@@ -208,22 +70,6 @@ START_TEST(the_primary_catches_up)
 	expect_live(&t, 6, 6, 6);
 }
 END_TEST
-
-static void delete_in(struct run_frame *t, const char *region)
-{
-	CLEANUP(repository_close)
-	struct repository *r = run_repository(t, region);
-	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
-	struct deletion d = { .by = "tester",
-			      .reason = "",
-			      .now = clock_now(),
-			      .grace_ms = DAY * 1000 };
-
-	manifest_init(&s.manifest);
-	ok(&t->f,
-	   repository_find(r, "latest", "web", false, &s, NULL, &t->f.e));
-	ok(&t->f, deletion_delete(r, &s, &d, &t->f.e));
-}
 
 /* What another region deleted, it deleted for itself; and the primary's
  * deletions hold, whoever has the snapshot still. */
@@ -303,16 +149,17 @@ END_TEST
 
 /* ---- It can be read, and not written to --------------------------------- */
 
-static int64_t unwritable(struct run_frame *t, const char *region)
+/* What status calls it. */
+static void expect_refusal(struct run_frame *t, const char *region,
+			   const char *word)
 {
 	char sql[200];
 
 	(void)snprintf(sql, sizeof(sql),
 		       "SELECT count(*) FROM regions WHERE region = '%s' AND "
-		       "inventory ->> '$.unwritable' LIKE "
-		       "'%%cannot write object%%'",
-		       region);
-	return frame_count(&t->f, sql);
+		       "inventory ->> '$.refusal' = '%s'",
+		       region, word);
+	ck_assert_int_eq(frame_count(&t->f, sql), 1);
 }
 
 /* A disk that turned read-only, one that is full, a bucket that takes nothing
@@ -345,6 +192,10 @@ START_TEST(what_takes_nothing_is_left)
 		refuse_nothing();
 		expect_live(&t, taken - 1, taken, taken);
 		ck_assert_int_eq(unwritable(&t, "a"), 1);
+		expect_refusal(&t, "a",
+			       ways[i].code == ERR_FULL	  ? "full"
+			       : ways[i].code == ERR_BUSY ? "busy"
+							  : "read-only");
 		ck_assert_int_eq(steps(&t,
 				       "step = 'snapshot' AND region = '' AND "
 				       "message = 'in region b, as the primary "
@@ -443,221 +294,38 @@ START_TEST(what_was_taken_before_is_copied_too)
 }
 END_TEST
 
-/* ---- Twice -------------------------------------------------------------- */
-
-static void expect_retired(struct run_frame *t, const char *region)
-{
-	char sql[400];
-
-	(void)snprintf(
-		sql, sizeof(sql),
-		"step = 'snapshot' AND region = '%s' AND state = "
-		"'failed' AND message LIKE 'deleted: its run lost region "
-		"%s, and it was taken again as %%'",
-		region, region);
-	ck_assert_int_eq(steps(t, sql), 1);
-	ck_assert_int_eq(frame_count(&t->f, "SELECT count(*) FROM audit WHERE "
-					    "action = 'snapshot.delete'"),
-			 1);
-	ck_assert_int_eq(frame_count(&t->f,
-				     "SELECT count(*) FROM snapshots WHERE "
-				     "deleted_reason LIKE 'its run lost%'"),
-			 1);
-}
-
-/* It is in the primary, and the answer was lost: it is that one. */
-START_TEST(one_that_was_published_all_the_same_counts)
+/* Not what its own rules would let go at once. */
+START_TEST(a_region_with_rules_of_its_own_is_not_filled)
 {
 	CLEANUP(run_done) struct run_frame t;
+	char spec[4 * SCRATCH_PATH];
 
 	begin(&t, true);
-	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
-	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
-	refusal.fault.action = FAULT_FAIL_AFTER;
-	refusal.until = 2;
-	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
-	refuse_nothing();
-	expect_live(&t, 2, 2, 2);
-	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
-	ck_assert_int_eq(unwritable(&t, "a"), 0);
-	ck_assert_int_eq(steps(&t, "message = 'an earlier attempt had taken "
-				   "it'"),
-			 1);
-}
-END_TEST
-
-/* The primary was lost with the answer, and is back before the run's end. */
-START_TEST(one_that_cannot_be_asked_for_goes)
-{
-	CLEANUP(run_done) struct run_frame t;
-
-	begin(&t, true);
-	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
-	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
-	refusal.fault.action = FAULT_FAIL_AFTER;
-	/* Its folder is looked at before it is read from. */
-	refusal.until = 2;
-	refusal.gone = 3;
-	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
-	refuse_nothing();
-	expect_live(&t, 2, 2, 2);
-	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
-	expect_retired(&t, "a");
-	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
-	expect_live(&t, 3, 3, 3);
-	expect_retired(&t, "a");
-}
-END_TEST
-
-/* It is there, and the lock that its policy demands is refused. */
-START_TEST(one_that_cannot_be_locked_goes)
-{
-	CLEANUP(run_done) struct run_frame t;
-
-	begin(&t, true);
-	run_apply(&t, "Policy", "gold", NULL,
-		  "{\"retention\":{\"keep-last\":50},\"lock\":\"1d\"}");
-	refuse("a", FAULT_BEGIN, ERR_DENIED, "locks/");
-	ck_assert_int_eq(day(&t, 0), RUN_PARTIAL);
-	refuse_nothing();
-	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
-	ck_assert_int_eq(run_counts(&t, "b").locked, 1);
-	expect_retired(&t, "a");
-	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
-	expect_live(&t, 2, 2, 2);
-	ck_assert_int_eq(run_counts(&t, "a").locked, 2);
-}
-END_TEST
-
-/* As if it had been killed right after the publishing. */
-static int64_t kill_after_publishing(struct run_frame *t)
-{
-	const int64_t run = frame_count(&t->f, "SELECT max(id) FROM runs");
-
-	frame_sql(&t->f, "DELETE FROM run_steps WHERE run = (SELECT max(id) "
-			 "FROM runs) AND NOT (step = 'snapshot' AND region <> "
-			 "'')");
-	frame_sql(&t->f, "UPDATE run_steps SET state = 'running' WHERE run = "
-			 "(SELECT max(id) FROM runs)");
-	frame_sql(&t->f, "DELETE FROM replicas WHERE snapshot IN (SELECT id "
-			 "FROM snapshots WHERE run = (SELECT max(id) FROM "
-			 "runs))");
-	frame_sql(&t->f, "DELETE FROM snapshots WHERE run = (SELECT max(id) "
-			 "FROM runs)");
-	frame_sql(&t->f, "UPDATE runs SET state = 'interrupted', finished_us = "
-			 "started_us + 1 WHERE id = (SELECT max(id) FROM "
-			 "runs)");
-	return run;
-}
-
-static int64_t occurrence_of(struct run_frame *t, int64_t run)
-{
-	char sql[100];
-
-	(void)snprintf(sql, sizeof(sql),
-		       "SELECT occurrence FROM runs WHERE id = %jd",
-		       (intmax_t)run);
-	return frame_count(&t->f, sql);
-}
-
-/* Its attempt had published it when the primary went, and the next one took
- * another elsewhere. */
-START_TEST(what_an_earlier_attempt_had_published_goes)
-{
-	CLEANUP(run_done) struct run_frame t;
-	int64_t run;
-
-	begin(&t, true);
-	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	run_apply(&t, "Policy", "few", NULL,
+		  "{\"retention\":{\"keep-last\":1}}");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"failover\":true,\"keyFile\":\"main.key\","
+		       "\"regions\":["
+		       "{\"name\":\"a\",\"primary\":true,"
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"policy\":\"few\","
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
+		       run_path(&t, "a"), run_path(&t, "b"), run_path(&t, "c"));
+	run_apply(&t, "Repository", "main", NULL, spec);
 	move(&t, "b", "b.away");
-	move(&t, "c", "c.away");
-	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
-	run = kill_after_publishing(&t);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(day(&t, i), RUN_PARTIAL);
 	move(&t, "b.away", "b");
-	move(&t, "c.away", "c");
-	move(&t, "a", "away");
-	ck_assert_int_eq(run_do(&t, run_attempt(&t, occurrence_of(&t, run))),
-			 RUN_PARTIAL);
-	move(&t, "away", "a");
-	expect_live(&t, 2, 2, 2);
-	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
-	expect_live(&t, 3, 3, 3);
-	ck_assert_int_eq(run_counts(&t, "a").deleted, 1);
-	expect_retired(&t, "a");
-}
-END_TEST
-
-/* The other way round: it is the secondary that goes, the primary is back. */
-START_TEST(what_was_published_elsewhere_goes)
-{
-	CLEANUP(run_done) struct run_frame t;
-	int64_t run;
-
-	begin(&t, true);
-	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
-	move(&t, "a", "away");
-	move(&t, "c", "c.away");
-	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
-	run = kill_after_publishing(&t);
-	move(&t, "away", "a");
-	move(&t, "c.away", "c");
-	move(&t, "b", "b.away");
-	ck_assert_int_eq(run_do(&t, run_attempt(&t, occurrence_of(&t, run))),
-			 RUN_PARTIAL);
-	move(&t, "b.away", "b");
-	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
-	expect_live(&t, 3, 3, 3);
-	ck_assert_int_eq(run_counts(&t, "b").deleted, 1);
-	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
-	expect_retired(&t, "b");
-}
-END_TEST
-
-/* One that is held stays, and that is told; what was never published is not
- * looked for for ever. */
-START_TEST(what_is_held_stays_beside_it)
-{
-	CLEANUP(run_done) struct run_frame t;
-	const struct deletion_hold hold = { .source = "web",
-					    .case_name = "case",
-					    .custodian = "somebody",
-					    .by = "tester",
-					    .now = at(1700000000 + DAY) };
-	struct object_id ignored;
-
-	begin(&t, true);
-	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
-	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
-	refusal.fault.action = FAULT_FAIL_AFTER;
-	/* Its folder is looked at before it is read from. */
-	refusal.until = 2;
-	refusal.gone = 3;
-	{
-		CLEANUP(repository_close)
-		struct repository *a = run_repository(&t, "a");
-
-		ok(&t.f, deletion_hold(a, &hold, &ignored, &t.f.e));
-	}
-	refusal.opened = 0;
-	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	refuse("a", FAULT_BEGIN, ERR_FULL, "snapshots/");
+	ck_assert_int_eq(day(&t, 3), RUN_PARTIAL);
 	refuse_nothing();
-	ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
-	ck_assert_int_eq(steps(&t, "step = 'snapshot' AND region = 'a' AND "
-				   "state = 'failed' AND message LIKE 'taken "
-				   "again as % in region b, and stays%'"),
-			 1);
-	refuse("a", FAULT_COMMIT, ERR_BUSY, "snapshots/");
-	refusal.until = 2;
-	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
-	refuse_nothing();
-	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 1);
-	frame_sql(&t.f, "UPDATE runs SET state = 'partial', finished_us = "
-			"started_us + 1");
+	/* This one, and what its rules keep of all that the primary has. */
+	ck_assert_int_eq(run_counts(&t, "b").live, 2);
+	ck_assert_int_eq(run_counts(&t, "b").deleted, 0);
 	ck_assert_int_eq(day(&t, 4), RUN_SUCCEEDED);
-	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'failed' AND "
-				   "message = 'it was never published'"),
-			 1);
-	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 0);
+	ck_assert_int_eq(run_counts(&t, "a").live, 5);
+	ck_assert_int_eq(run_counts(&t, "c").live, 5);
 }
 END_TEST
 
@@ -847,12 +515,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, it_is_asked_for_here_too);
 	tcase_add_test(tc, the_third_in_order_serves);
 	tcase_add_test(tc, what_was_taken_before_is_copied_too);
-	tcase_add_test(tc, one_that_was_published_all_the_same_counts);
-	tcase_add_test(tc, one_that_cannot_be_asked_for_goes);
-	tcase_add_test(tc, one_that_cannot_be_locked_goes);
-	tcase_add_test(tc, what_an_earlier_attempt_had_published_goes);
-	tcase_add_test(tc, what_was_published_elsewhere_goes);
-	tcase_add_test(tc, what_is_held_stays_beside_it);
+	tcase_add_test(tc, a_region_with_rules_of_its_own_is_not_filled);
 	tcase_add_test(tc, the_others_are_looked_after);
 	tcase_add_test(tc, nothing_is_deleted_of_what_was_not_taken);
 	tcase_add_test(tc, a_drill_does_without);

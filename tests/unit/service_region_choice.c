@@ -153,11 +153,16 @@ START_TEST(it_is_kept_as_json)
 	memset(f.unwritable, 'a', sizeof(f.unwritable) - 2);
 	f.unwritable[0] = '"';
 	f.unwritable[sizeof(f.unwritable) - 2] = '\xc3';
+	(void)snprintf(f.refusal, sizeof(f.refusal), "full");
 	buf_clear(&b);
 	ck_ok(region_health_write(&f, &b, &e));
 	ck_assert(region_health_read(buf_str(&b), &got));
 	f.unwritable[sizeof(f.unwritable) - 2] = '\0';
 	ck_assert_str_eq(got.unwritable, f.unwritable);
+	ck_assert_str_eq(got.refusal, "full");
+	/* As it was before that was told. */
+	(void)region_health_read("{\"unwritable\":\"x\"}", &got);
+	ck_assert_str_eq(got.refusal, "read-only");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert(!region_health_read(bad[i], &got));
 	ck_assert(

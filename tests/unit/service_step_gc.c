@@ -161,8 +161,15 @@ START_TEST(space_comes_back_in_every_region)
 	}
 	ck_assert_int_eq(purged(&t), 1);
 	pass(&t, 2);
+	/* Whoever writes there shows that it can be written to. */
+	frame_sql(&t.f, "UPDATE regions SET inventory = json_set(inventory, "
+			"'$.unwritable', 'its disk was full')");
 	ck_assert_int_eq(collect(&t), RUN_SUCCEEDED);
 	ck_assert_int_gt(told(&t, "a", "details ->> 'marked'"), 0);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM regions WHERE "
+					   "inventory ->> '$.unwritable' <> "
+					   "''"),
+			 0);
 	pass(&t, 2);
 	ck_assert_int_eq(collect(&t), RUN_SUCCEEDED);
 	for (int i = 0; i < 2; i++) {
