@@ -221,10 +221,14 @@ static int try_slot(struct store *s, struct object_id repository,
 		    uint8_t pair[KEYRING_PUBLIC + KEYRING_PRIVATE],
 		    struct err *e)
 {
-	struct slot_version x = { s, repository, c, id, pair, 0 };
-	const int found = versions_open(s, object_name(OBJECT_SLOT, id).s,
-					get_slot, &x, e);
+	struct slot_version x = {
+		.store = s, .repository = repository, .credential = c, .id = id
+	};
+	int found;
 
+	x.pair = pair;
+	found = versions_open(s, object_name(OBJECT_SLOT, id).s, get_slot, &x,
+			      e);
 	return found > 0 ? x.opened : found;
 }
 

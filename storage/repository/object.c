@@ -24,7 +24,7 @@ static const struct kind {
 	enum form form;
 	bool guarded;
 } kinds[OBJECT_KIND_END] = {
-	[0] = { "object", "", FORM_ALONE },
+	[0] = { "object", "", FORM_ALONE, false },
 	[OBJECT_CONFIG] = { "config", "config", FORM_ALONE, true },
 	[OBJECT_SLOT] = { "key slot", "keys", FORM_ID, true },
 	[OBJECT_KEYRING] = { "keyring", "keyring", FORM_NUMBER, true },
@@ -33,21 +33,21 @@ static const struct kind {
 	[OBJECT_INDEX] = { "index", "index", FORM_ID, true },
 	[OBJECT_MANIFEST] = { "manifest", "snapshots", FORM_PAIR, true },
 	[OBJECT_RECEIPT] = { "receipt", "receipts", FORM_ID, true },
-	[OBJECT_SESSION] = { "session", "sessions", FORM_ID },
-	[OBJECT_FENCE] = { "fence", "fences", FORM_ID },
-	[OBJECT_VOID] = { "void", "voids", FORM_PAIR },
-	[OBJECT_MARK] = { "mark", "marks", FORM_ID },
-	[OBJECT_TOMBSTONE] = { "tombstone", "tombstones", FORM_PAIR },
+	[OBJECT_SESSION] = { "session", "sessions", FORM_ID, false },
+	[OBJECT_FENCE] = { "fence", "fences", FORM_ID, false },
+	[OBJECT_VOID] = { "void", "voids", FORM_PAIR, false },
+	[OBJECT_MARK] = { "mark", "marks", FORM_ID, false },
+	[OBJECT_TOMBSTONE] = { "tombstone", "tombstones", FORM_PAIR, false },
 	[OBJECT_UNDELETE] = { "undelete", "undeletes", FORM_PAIR, true },
 	[OBJECT_HOLD] = { "hold", "holds", FORM_ID, true },
 	[OBJECT_LOCK] = { "lock", "locks", FORM_PAIR, true },
-	[OBJECT_PIN] = { "pin", "pins", FORM_ID },
+	[OBJECT_PIN] = { "pin", "pins", FORM_ID, false },
 	[OBJECT_SEGMENT] = { "catalog segment", "catalog", FORM_NUMBER_ID,
 			     true },
-	[OBJECT_QUARANTINE] = { "quarantine", "quarantine", FORM_ID },
-	[OBJECT_CENSUS] = { "census", "censuses", FORM_ID },
-	[OBJECT_INVENTORY] = { "inventory", "inventories", FORM_ID },
-	[OBJECT_GUARD] = { "guard", "guards", FORM_ID },
+	[OBJECT_QUARANTINE] = { "quarantine", "quarantine", FORM_ID, false },
+	[OBJECT_CENSUS] = { "census", "censuses", FORM_ID, false },
+	[OBJECT_INVENTORY] = { "inventory", "inventories", FORM_ID, false },
+	[OBJECT_GUARD] = { "guard", "guards", FORM_ID, false },
 };
 
 static const uint8_t magic[8] = { 's', 'n', 'a', 'p', 'c', 't', 'l', '\n' };
