@@ -60,8 +60,8 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 	const struct manifest *m = &s->manifest;
 	struct wanted *grown;
 	struct wanted *w;
-	const bool locked = s->locked && s->locked_until.sec != INT64_MAX &&
-			    instant_compare(s->locked_until, x->o->now) > 0;
+	const struct instant need = guards_need(s, x->o->now);
+	const bool locked = instant_compare(need, x->o->now) > 0;
 
 	if (!locked && !s->held)
 		return 0;
@@ -85,7 +85,7 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 		.held = s->held,
 	};
 	if (locked)
-		w->need = w->low = w->goal = s->locked_until;
+		w->need = w->low = w->goal = need;
 	(void)snprintf(w->source, sizeof(w->source), "%s", m->source);
 	return 0;
 }

@@ -164,6 +164,26 @@ START_TEST(what_nobody_locked_needs_is_left_alone)
 }
 END_TEST
 
+/* Nobody can undo a guard. */
+START_TEST(a_lock_that_no_policy_may_ask_for_is_guarded_within_bounds)
+{
+	struct instant until;
+
+	(void)guard_take_for(g, 0);
+	lock_for(0, 40000 * GC_DAY_MS);
+	run();
+	until = guard_of(g, gc_last(g, "data/").s).until;
+	ck_assert_int_ge(instant_ms_between(g->now, until), GUARDS_LOCK_MAX_MS);
+	ck_assert_int_le(instant_ms_between(g->now, until),
+			 GUARDS_LOCK_MAX_MS + 31 * GC_DAY_MS);
+	ck_assert_uint_eq(ask(), 0);
+	/* The bound does not go with the days. */
+	guard_later(g, 10 * GC_DAY_MS);
+	run();
+	ck_assert_uint_eq(pass.lengthened, 0);
+}
+END_TEST
+
 START_TEST(records_become_few)
 {
 	for (int i = 0; i < 20; i++) {
@@ -362,6 +382,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_snapshot_after_it_lengthens_nothing);
 	tcase_add_test(tc, each_pack_is_guarded_as_who_needs_it_longest);
 	tcase_add_test(tc, what_nobody_locked_needs_is_left_alone);
+	tcase_add_test(
+		tc, a_lock_that_no_policy_may_ask_for_is_guarded_within_bounds);
 	tcase_add_test(tc, records_become_few);
 	tcase_add_test(tc,
 		       a_pass_that_is_killed_anywhere_is_finished_by_the_next);
