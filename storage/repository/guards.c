@@ -35,8 +35,7 @@ static struct instant earlier(struct instant a, struct instant b)
 struct instant guards_need(const struct repository_snapshot *s,
 			   struct instant now)
 {
-	/* One that does not open is in force, with no end that anybody knows.
-	 */
+	/* One that does not open is in force, and nobody knows its end. */
 	if (!s->locked || s->locked_until.sec == INT64_MAX)
 		return (struct instant){ 0, 0 };
 	return earlier(

@@ -83,8 +83,13 @@ int guards_note(struct store *s, const struct keys *k,
 
 /* Many objects, several at a time. */
 struct guards_bulk;
-int guards_bulk_new(struct store *s, struct guards_bulk **ret, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+/* Told of each that is guarded now, by who adds and runs; 0, or -1 to end. */
+typedef int guards_bulk_done(void *arg, const char *name, struct instant until,
+			     struct err *e);
+/* done may be NULL. */
+int guards_bulk_new(struct store *s, guards_bulk_done *done, void *arg,
+		    struct guards_bulk **ret, struct err *e) NONNULL(1, 4, 5)
+	MUST_CHECK;
 void guards_bulk_free(struct guards_bulk *b);
 DEFINE_CLEANUP(struct guards_bulk *, guards_bulk_free);
 int guards_bulk_add(struct guards_bulk *b, const char *name,
@@ -92,7 +97,8 @@ int guards_bulk_add(struct guards_bulk *b, const char *name,
 	MUST_CHECK;
 /*
  * Guard all that were added, and forget them; *ret (may be NULL) is how many
- * were there.  -1 when one of them could not be, others may be.
+ * were there.  -1 with the first failure when any could not be: all others are,
+ * unless many in a row could not.
  */
 int guards_bulk_run(struct guards_bulk *b, uint64_t *ret, struct err *e)
 	NONNULL(1, 3) MUST_CHECK;

@@ -270,9 +270,10 @@ static int settle(struct settling *x, const struct manifest *m, struct err *e)
 	uint64_t there;
 
 	if (guards_read(x->store, x->keys, &x->known, e) ||
-	    guards_bulk_new(x->store, &x->bulk, e) || consider_packs(x, e) ||
-	    consider_all_index(x, e) || consider_keys(x, e) ||
-	    consider_own(x, m, e) || consider_locks(x, m->snapshot, e) ||
+	    guards_bulk_new(x->store, NULL, NULL, &x->bulk, e) ||
+	    consider_packs(x, e) || consider_all_index(x, e) ||
+	    consider_keys(x, e) || consider_own(x, m, e) ||
+	    consider_locks(x, m->snapshot, e) ||
 	    guards_bulk_run(x->bulk, &there, e))
 		return -1;
 	if (there != x->asked)
