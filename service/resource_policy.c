@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "service/operation.h"
+#include "storage/repository/guards.h"
 
 static const char *nth_rule(void *arg, size_t n)
 {
@@ -207,8 +208,9 @@ static const struct field fields[] = {
 	  .type = FIELD_CLOCK,
 	  .offset = MEMBER(lock_ms),
 	  .min = 1000,
-	  .max = YEARS(100),
-	  .doc = "no snapshot is deleted before this age" },
+	  .max = GUARDS_LOCK_MAX_MS,
+	  .doc = "no snapshot is deleted before this age, of ten years at "
+		 "most" },
 	{ 0 }
 };
 

@@ -266,15 +266,14 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 		    struct err *e)
 {
 	struct repository_snapshot *s = &x->plan.v[at].s;
+	const struct instant now = clock_now();
+	const struct instant need = guards_need(s, now);
 	const struct writer_options o = {
 		.purpose = RECORD_REPLICATE,
 		.snapshot = s->manifest.snapshot,
 		.host = x->o->host,
 		.scratch = x->o->scratch,
-		.lock_ms = s->locked && s->locked_until.sec != INT64_MAX
-				   ? instant_ms_between(s->received,
-							s->locked_until)
-				   : 0,
+		.lock_ms = need.sec ? instant_ms_between(s->received, need) : 0,
 	};
 	struct replicate_copy c = { .from = x->plan.from,
 				    .o = x->o,
@@ -286,7 +285,10 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	struct writer_totals t;
 	int deleted;
 
-	if (writer_open(x->plan.to, &o, &w, e))
+	/* As long as its own lock: others need not what only it needs. */
+	if (guards_begin(x->plan.to, guards_ahead(s->received, need), now, e) <
+		    0 ||
+	    writer_open(x->plan.to, &o, &w, e))
 		return -1;
 	x->writer = w;
 	c.writer = w;
@@ -428,9 +430,7 @@ int replicate_run(struct repository *from, struct repository *to,
 		return err_hint(e, "they were changed in both, apart from one "
 				   "another");
 	}
-	failed = (!o->dry_run &&
-		  guards_begin_copy(from, to, clock_now(), e) < 0) ||
-		 run(&x, from, to, e);
+	failed = run(&x, from, to, e);
 	if (!failed) {
 		x.result.damaged = x.plan.damaged + x.tally.damaged;
 		x.result.records = x.tally.copied;

@@ -540,8 +540,7 @@ int snapshot_take(struct repository *r, struct source *source,
 	if (copy_about(&m, o->about, e))
 		return -1;
 	m.begun = clock_now();
-	if (o->lock_ms &&
-	    guards_begin(
+	if (guards_begin(
 		    r,
 		    instant_add_ms(m.begun,
 				   o->lock_ms + guards_ahead_ms(o->lock_ms)),

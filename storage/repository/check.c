@@ -534,7 +534,7 @@ static int run(struct check *c, struct err *e)
 	int failed;
 
 	/* What comes back may be what a lock is on. */
-	if (c->o->repair && guards_begin(c->r, c->o->now, c->o->now, e) < 0)
+	if (c->o->repair && guards_begin_short(c->r, c->o->now, e) < 0)
 		return -1;
 	if (announce(c, &c->beat, e))
 		return -1;

@@ -140,7 +140,7 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 
 	if (!s->deleted)
 		return err_set(e, ERR_NOT_FOUND, "the snapshot is not deleted");
-	if (guards_begin(r, d->now, d->now, e) < 0 || writer_open(r, &o, &w, e))
+	if (guards_begin_short(r, d->now, e) < 0 || writer_open(r, &o, &w, e))
 		return -1;
 	u.writer = w;
 	record_init(&u.record, OBJECT_UNDELETE);

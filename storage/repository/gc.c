@@ -181,7 +181,7 @@ static int run(struct gc *g, struct err *e)
 
 	/* What is copied, and merged, may be what a lock is on. */
 	if (can_guard < 0 ||
-	    (can_guard && guards_begin(g->r, g->o->now, g->o->now, e) < 0))
+	    (can_guard && guards_begin_short(g->r, g->o->now, e) < 0))
 		return -1;
 	g->can_guard = can_guard;
 	if (gc_announce(g, e) || gc_listing_check(g, e))

@@ -19,29 +19,6 @@ int64_t guards_ahead_ms(int64_t lock_ms)
 	return ahead_ms > 30 * DAY_MS ? 30 * DAY_MS : ahead_ms;
 }
 
-struct latest {
-	struct instant now;
-	struct instant until;
-};
-
-/* One that does not open is in force, with no end that anybody knows. */
-static int note_lock(void *arg, const char *name, const struct record *r,
-		     const struct err *why, struct err *e)
-{
-	struct latest *x = arg;
-	struct instant until;
-
-	(void)name;
-	(void)why;
-	(void)e;
-	if (!r || instant_compare(r->until, x->now) <= 0)
-		return 0;
-	until = guards_ahead(r->time, r->until);
-	if (instant_compare(until, x->until) > 0)
-		x->until = until;
-	return 0;
-}
-
 struct instant guards_ahead(struct instant from, struct instant until)
 {
 	const int64_t lock_ms = instant_ms_between(from, until);
@@ -50,37 +27,71 @@ struct instant guards_ahead(struct instant from, struct instant until)
 			   : until;
 }
 
-static int latest_of(struct repository *r, struct latest *x, struct err *e)
+static struct instant earlier(struct instant a, struct instant b)
 {
-	return record_list(repository_store(r), repository_keys(r), OBJECT_LOCK,
-			   note_lock, x, e);
+	return instant_compare(a, b) < 0 ? a : b;
 }
+
+struct instant guards_need(const struct repository_snapshot *s,
+			   struct instant now)
+{
+	/* One that does not open is in force, and nobody knows its end. */
+	if (!s->locked || s->locked_until.sec == INT64_MAX)
+		return (struct instant){ 0, 0 };
+	return earlier(
+		s->locked_until,
+		instant_add_ms(earlier(s->received, now), GUARDS_LOCK_MAX_MS));
+}
+
+/* ---- Beginning ---------------------------------------------------------- */
 
 int guards_begin(struct repository *r, struct instant until, struct instant now,
 		 struct err *e)
 {
-	struct latest x = { now, until };
+	const struct instant most = guards_ahead(
+		now, instant_add_ms(now, GUARDS_LOCK_MAX_MS));
+	int can;
+
+	store_guard_none(repository_store(r));
+	if (instant_compare(until, now) <= 0)
+		return 0;
+	can = store_can_guard(repository_store(r), e);
+	if (can > 0)
+		store_guard_new(repository_store(r), earlier(until, most),
+				object_is_guarded);
+	return can;
+}
+
+struct latest {
+	struct instant now;
+	struct instant until;
+};
+
+static int note_snapshot(void *arg, struct repository_snapshot *s,
+			 struct err *e)
+{
+	struct latest *x = arg;
+	const struct instant need = guards_need(s, x->now);
+
+	(void)e;
+	if (instant_compare(need, x->until) > 0)
+		x->until = need;
+	return 0;
+}
+
+int guards_begin_short(struct repository *r, struct instant now, struct err *e)
+{
+	struct latest x = { now, now };
 	const int can = store_can_guard(repository_store(r), e);
 
 	if (can <= 0)
 		return can;
-	if (latest_of(r, &x, e))
+	if (repository_snapshots(r, true, note_snapshot, NULL, &x, e))
 		return -1;
-	if (instant_compare(x.until, now) <= 0)
-		return 0;
-	store_guard_new(repository_store(r), x.until, object_is_guarded);
-	return 1;
-}
-
-int guards_begin_copy(struct repository *from, struct repository *to,
-		      struct instant now, struct err *e)
-{
-	struct latest x = { now, now };
-	const int can = store_can_guard(repository_store(to), e);
-
-	if (can <= 0)
-		return can;
-	return latest_of(from, &x, e) ? -1 : guards_begin(to, x.until, now, e);
+	return guards_begin(r,
+			    earlier(guards_ahead(now, x.until),
+				    instant_add_ms(now, GUARDS_SHORT_MS)),
+			    now, e);
 }
 
 /* ---- Records ------------------------------------------------------------ */

@@ -29,17 +29,33 @@ int64_t guards_ahead_ms(int64_t lock_ms);
 struct instant guards_ahead(struct instant from, struct instant until);
 
 /*
- * From now on new objects of r are guarded for as long as what they belong to
- * may need it: until then, and as long as the latest lock that r's region has.
- * 1; 0 when the store guards nothing, or there is nothing that is to be
- * guarded; -1.  Before other threads use r.  Costs a listing and a GET a lock.
+ * No snapshot is locked for longer after its receipt: a record that says so is
+ * forged, or mistaken, and nobody can undo a guard.  (Ten years, so that a
+ * guard with what is ahead of need fits what stores take.)
+ */
+#define GUARDS_LOCK_MAX_MS (INT64_C(3660) * 86400000)
+/* What a collector, a repair or an undelete writes, until a pass lengthens it:
+ * whoever needs it, for how long, is known to the pass only. */
+#define GUARDS_SHORT_MS (INT64_C(30) * 86400000)
+
+/* Until when what a snapshot needs has to be guarded; 0: it need not be. */
+struct instant guards_need(const struct repository_snapshot *s,
+			   struct instant now) NONNULL(1);
+
+/*
+ * From now on new objects of r are guarded until then; when that is over, none
+ * are.  1; 0 when the store guards nothing, or none are to be guarded; -1.
+ * Before other threads use r.
  */
 int guards_begin(struct repository *r, struct instant until, struct instant now,
 		 struct err *e) NONNULL(1, 4) MUST_CHECK;
-/* The same of `to`, for what is locked in `from`, too. */
-int guards_begin_copy(struct repository *from, struct repository *to,
-		      struct instant now, struct err *e) NONNULL(1, 2, 4)
-	MUST_CHECK;
+/*
+ * The same, for what may be what some snapshot that is locked needs: as long as
+ * any lock of one that exists, but for GUARDS_SHORT_MS at most.  What it stands
+ * for keeps its own guard.  Costs a look at all snapshots.
+ */
+int guards_begin_short(struct repository *r, struct instant now, struct err *e)
+	NONNULL(1, 3) MUST_CHECK;
 
 /*
  * What guard records say, so that nobody has to ask the store about each
@@ -67,8 +83,13 @@ int guards_note(struct store *s, const struct keys *k,
 
 /* Many objects, several at a time. */
 struct guards_bulk;
-int guards_bulk_new(struct store *s, struct guards_bulk **ret, struct err *e)
-	NONNULL(1, 2, 3) MUST_CHECK;
+/* Told of each that is guarded now, by who adds and runs; 0, or -1 to end. */
+typedef int guards_bulk_done(void *arg, const char *name, struct instant until,
+			     struct err *e);
+/* done may be NULL. */
+int guards_bulk_new(struct store *s, guards_bulk_done *done, void *arg,
+		    struct guards_bulk **ret, struct err *e) NONNULL(1, 4, 5)
+	MUST_CHECK;
 void guards_bulk_free(struct guards_bulk *b);
 DEFINE_CLEANUP(struct guards_bulk *, guards_bulk_free);
 int guards_bulk_add(struct guards_bulk *b, const char *name,
@@ -76,7 +97,8 @@ int guards_bulk_add(struct guards_bulk *b, const char *name,
 	MUST_CHECK;
 /*
  * Guard all that were added, and forget them; *ret (may be NULL) is how many
- * were there.  -1 when one of them could not be, others may be.
+ * were there.  -1 with the first failure when any could not be: all others are,
+ * unless many in a row could not.
  */
 int guards_bulk_run(struct guards_bulk *b, uint64_t *ret, struct err *e)
 	NONNULL(1, 3) MUST_CHECK;

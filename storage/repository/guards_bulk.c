@@ -12,26 +12,32 @@
 #define THREADS 8
 /* Names that wait; more are guarded in between. */
 #define WAITING_MAX 4096
+/* So many that fail with none between that does not: all would. */
+#define IN_A_ROW_MAX 64
 
 struct item {
 	char name[STORE_NAME_MAX + 1];
 	struct instant until;
+	bool there; /* and guarded */
 };
 
 struct guards_bulk {
 	struct store *store;
+	guards_bulk_done *done;
+	void *arg;
 	struct item *v;
 	size_t n;
 	size_t room;
 	uint64_t there; /* of all that ran */
 
-	pthread_mutex_t lock; /* next, failed, failure, there */
+	pthread_mutex_t lock; /* next, in_a_row, failure, there */
 	size_t next;
-	bool failed;
-	struct err failure;
+	unsigned int in_a_row; /* that failed */
+	struct err failure;    /* the first */
 };
 
-int guards_bulk_new(struct store *s, struct guards_bulk **ret, struct err *e)
+int guards_bulk_new(struct store *s, guards_bulk_done *done, void *arg,
+		    struct guards_bulk **ret, struct err *e)
 {
 	struct guards_bulk *b = calloc(1, sizeof(*b));
 
@@ -39,6 +45,8 @@ int guards_bulk_new(struct store *s, struct guards_bulk **ret, struct err *e)
 		return err_oom(e);
 	(void)pthread_mutex_init(&b->lock, NULL);
 	b->store = s;
+	b->done = done;
+	b->arg = arg;
 	*ret = b;
 	return 0;
 }
@@ -53,12 +61,12 @@ void guards_bulk_free(struct guards_bulk *b)
 }
 
 /* The next one, or NULL. */
-static const struct item *take(struct guards_bulk *b)
+static struct item *take(struct guards_bulk *b)
 {
-	const struct item *x = NULL;
+	struct item *x = NULL;
 
 	(void)pthread_mutex_lock(&b->lock);
-	if (!b->failed && b->next < b->n)
+	if (b->in_a_row < IN_A_ROW_MAX && b->next < b->n)
 		x = &b->v[b->next++];
 	(void)pthread_mutex_unlock(&b->lock);
 	return x;
@@ -67,21 +75,33 @@ static const struct item *take(struct guards_bulk *b)
 static void *work(void *arg)
 {
 	struct guards_bulk *b = arg;
-	const struct item *x;
+	struct item *x;
 
 	while ((x = take(b))) {
 		struct err e = { 0 };
 		const int there = store_guard(b->store, x->name, x->until, &e);
 
 		(void)pthread_mutex_lock(&b->lock);
-		if (there < 0 && !b->failed) {
-			b->failed = true;
+		if (there < 0 && b->failure.code == ERR_NONE)
 			b->failure = e;
-		}
+		b->in_a_row = there < 0 ? b->in_a_row + 1 : 0;
 		b->there += there > 0;
+		x->there = there > 0;
 		(void)pthread_mutex_unlock(&b->lock);
 	}
 	return NULL;
+}
+
+static int tell(struct guards_bulk *b, struct err *e)
+{
+	const size_t n = b->n;
+
+	b->n = 0;
+	for (size_t i = 0; b->done && i < n; i++)
+		if (b->v[i].there &&
+		    b->done(b->arg, b->v[i].name, b->v[i].until, e))
+			return -1;
+	return 0;
 }
 
 /* Our own thread works, too: there is always one. */
@@ -97,11 +117,7 @@ static int run_all(struct guards_bulk *b, struct err *e)
 	(void)work(b);
 	for (size_t i = 0; i < n; i++)
 		(void)pthread_join(threads[i], NULL);
-	b->n = 0;
-	if (!b->failed)
-		return 0;
-	*e = b->failure;
-	return -1;
+	return tell(b, e);
 }
 
 int guards_bulk_add(struct guards_bulk *b, const char *name,
@@ -120,16 +136,23 @@ int guards_bulk_add(struct guards_bulk *b, const char *name,
 	}
 	(void)memccpy(b->v[b->n].name, name, '\0', STORE_NAME_MAX);
 	b->v[b->n].name[STORE_NAME_MAX] = '\0';
+	b->v[b->n].there = false;
 	b->v[b->n++].until = until;
 	return 0;
 }
 
 int guards_bulk_run(struct guards_bulk *b, uint64_t *ret, struct err *e)
 {
-	if (run_all(b, e))
-		return -1;
+	const int failed = run_all(b, e);
+	const struct err failure = b->failure;
+
 	if (ret)
 		*ret = b->there;
 	b->there = 0;
-	return 0;
+	b->in_a_row = 0;
+	err_clear(&b->failure);
+	if (failed || failure.code == ERR_NONE)
+		return failed;
+	*e = failure;
+	return -1;
 }

@@ -11,6 +11,9 @@
  *  5. lengthen, hold and release what records do not say is so
  *  6. write down what is now, as few records, and remove the older ones
  *
+ * What cannot be lengthened or held, as somebody's key may do the one and not
+ * the other, keeps nothing else from it; the first failure is told at the end.
+ *
  * Killed anywhere, the next pass asks for some things again, which changes
  * nothing.
  */
@@ -26,6 +29,8 @@
 #define ROUND_S INT64_C(21600)
 /* As many records of snapshots may there be before they become few. */
 #define RECORDS_MAX 16
+/* So many that cannot be held, one after the other: none can. */
+#define IN_A_ROW_MAX 16
 
 /* A snapshot that is locked or held. */
 struct wanted {
@@ -50,6 +55,11 @@ struct pass {
 	struct wanted *v;
 	size_t n;
 	struct filemap *now; /* object id: struct guards_known, from here on */
+	struct object_id keys; /* id of config, slots and keyrings */
+	int64_t keys_until;    /* that they will be guarded; 0: as was known */
+	uint64_t unheld;       /* that could not be held */
+	unsigned int in_a_row; /* of those, with none held between */
+	struct err failure;    /* the first */
 };
 
 /* ---- Snapshots ---------------------------------------------------------- */
@@ -60,8 +70,8 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 	const struct manifest *m = &s->manifest;
 	struct wanted *grown;
 	struct wanted *w;
-	const bool locked = s->locked && s->locked_until.sec != INT64_MAX &&
-			    instant_compare(s->locked_until, x->o->now) > 0;
+	const struct instant need = guards_need(s, x->o->now);
+	const bool locked = instant_compare(need, x->o->now) > 0;
 
 	if (!locked && !s->held)
 		return 0;
@@ -85,7 +95,7 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 		.held = s->held,
 	};
 	if (locked)
-		w->need = w->low = w->goal = s->locked_until;
+		w->need = w->low = w->goal = need;
 	(void)snprintf(w->source, sizeof(w->source), "%s", m->source);
 	return 0;
 }
@@ -276,32 +286,63 @@ static int judge_group(void *arg, const struct gc_group *group, struct err *e)
 	return 0;
 }
 
+static void remember(struct pass *x, const struct err *why)
+{
+	if (x->failure.code == ERR_NONE)
+		x->failure = *why;
+}
+
+/* 1; 0 when it is not there, or cannot be held. */
+static int hold_name(struct pass *x, const char *name)
+{
+	struct err why = { 0 };
+	int there = -1;
+
+	if (x->in_a_row < IN_A_ROW_MAX)
+		there = store_hold(x->g->store, name, true, &why);
+	if (there < 0) {
+		remember(x, &why);
+		x->unheld++;
+		x->in_a_row++;
+		return 0;
+	}
+	x->in_a_row = 0;
+	x->out->held += there > 0;
+	return there;
+}
+
 /* Held, when it has to be and is not known to be. */
 static int hold(struct pass *x, const char *name, struct object_id id,
 		struct err *e)
 {
-	int there;
-
-	if (guards_is_held(x->known, id))
+	if (guards_is_held(x->known, id) || hold_name(x, name))
 		return keep(x, id, 0, true, e);
-	there = store_hold(x->g->store, name, true, e);
-	if (there <= 0)
-		return there;
-	x->out->held++;
-	return keep(x, id, 0, true, e);
+	return 0;
+}
+
+/* Lengthened: small ones are known by their snapshot. */
+static int note_lengthened(void *arg, const char *name, struct instant until,
+			   struct err *e)
+{
+	struct pass *x = arg;
+	struct object_id first;
+	struct object_id id;
+
+	if (!object_name_parse(OBJECT_DATA_PACK, name, &first, &id) &&
+	    !object_name_parse(OBJECT_META_PACK, name, &first, &id) &&
+	    !object_name_parse(OBJECT_INDEX, name, &first, &id))
+		return 0;
+	return keep(x, id, until.sec, false, e);
 }
 
 /* Guarded as w says, when it is not known to be. */
 static int lengthen(struct pass *x, const char *name, struct object_id id,
 		    struct wanted *w, struct err *e)
 {
-	struct instant until = guards_until(x->known, id);
+	const struct instant until = guards_until(x->known, id);
 
-	if (instant_compare(until, w->low) < 0) {
-		until = w->goal;
-		if (guards_bulk_add(x->bulk, name, until, e))
-			return -1;
-	}
+	if (instant_compare(until, w->low) < 0)
+		return guards_bulk_add(x->bulk, name, w->goal, e);
 	if (instant_compare(until, w->least) < 0)
 		w->least = until;
 	return keep(x, id, until.sec, false, e);
@@ -383,10 +424,9 @@ static int guard_named(void *arg, const struct store_entry *entry,
 	if (y->w->need.sec &&
 	    guards_bulk_add(x->bulk, entry->name, y->w->goal, e))
 		return -1;
-	if (!y->w->held)
-		return 0;
-	x->out->held++;
-	return store_hold(x->g->store, entry->name, true, e) < 0 ? -1 : 0;
+	if (y->w->held)
+		(void)hold_name(x, entry->name);
+	return 0;
 }
 
 static int guard_under(struct pass *x, struct wanted *w, const char *folder,
@@ -408,6 +448,7 @@ static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
 	struct naming y = { x, w };
 	const struct instant until = guards_until(x->known, w->id);
 	const bool is_held = guards_is_held(x->known, w->id);
+	const uint64_t unheld = x->unheld;
 
 	if ((!w->need.sec || instant_compare(until, w->need) >= 0) &&
 	    (!w->held || is_held))
@@ -415,7 +456,8 @@ static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
 	return guard_named(&y, &manifest, e) ||
 			       guard_under(x, w, "receipts", w->id, e) ||
 			       guard_under(x, w, "locks", w->id, e) ||
-			       keep(x, w->id, 0, w->held, e)
+			       keep(x, w->id, 0, w->held && x->unheld == unheld,
+				    e)
 		       ? -1
 		       : 0;
 }
@@ -426,6 +468,7 @@ static int guard_keys(struct pass *x, struct err *e)
 	const struct store_entry config = { .name = "config" };
 	struct wanted longest = x->v[0];
 	struct naming y = { x, &longest };
+	const uint64_t unheld = x->unheld;
 	struct instant until;
 	struct object_id id;
 
@@ -436,12 +479,15 @@ static int guard_keys(struct pass *x, struct err *e)
 	if (instant_compare(until, longest.low) >= 0 &&
 	    (!longest.held || guards_is_held(x->known, id)))
 		return keep(x, id, until.sec, longest.held, e);
+	x->keys = id;
+	x->keys_until = longest.goal.sec;
 	return guard_named(&y, &config, e) ||
 			       store_list(x->g->store, "keys/", guard_named, &y,
 					  e) ||
 			       store_list(x->g->store, "keyring/", guard_named,
 					  &y, e) ||
-			       keep(x, id, longest.goal.sec, longest.held, e)
+			       keep(x, id, 0,
+				    longest.held && x->unheld == unheld, e)
 		       ? -1
 		       : 0;
 }
@@ -465,6 +511,8 @@ static int note_snapshots(struct pass *x, struct err *e)
 {
 	struct instant least = { INT64_MAX, 0 };
 
+	if (x->keys_until && keep(x, x->keys, x->keys_until, false, e))
+		return -1;
 	for (size_t i = 0; i < x->n && x->v[i].need.sec; i++) {
 		struct wanted *w = &x->v[i];
 
@@ -538,6 +586,12 @@ static int release_all(struct pass *x, struct err *e)
 	return 0;
 }
 
+/* Not what is to be held, and could not be: it may be held already. */
+static bool is_releasing(const struct pass *x)
+{
+	return x->o->release && !x->unheld;
+}
+
 /* Who may not release keeps in mind what is held still. */
 static int keep_held(struct pass *x, struct err *e)
 {
@@ -550,7 +604,7 @@ static int keep_held(struct pass *x, struct err *e)
 		struct object_id id;
 
 		memcpy(id.b, key, sizeof(id.b));
-		if ((known->held && !x->o->release &&
+		if ((known->held && !is_releasing(x) &&
 		     keep(x, id, 0, true, e)) ||
 		    (known->until > x->o->now.sec &&
 		     keep(x, id, known->until, false, e)))
@@ -648,7 +702,18 @@ static int guard_all(struct pass *x, struct err *e)
 	for (size_t i = 0; i < x->n; i++)
 		if (guard_snapshot(x, &x->v[i], e))
 			return -1;
-	return note_snapshots(x, e);
+	return 0;
+}
+
+/* What could not be lengthened is of some snapshot: of which is not known. */
+static int lengthen_all(struct pass *x, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (guards_bulk_run(x->bulk, &x->out->lengthened, &why) == 0)
+		return note_snapshots(x, e);
+	remember(x, &why);
+	return 0;
 }
 
 static bool changed(const struct pass *x)
@@ -663,7 +728,7 @@ static int run(struct pass *x, struct err *e)
 
 	if ((x->o->ask ? guards_new(&x->known, e)
 		       : guards_read(g->store, g->keys, &x->known, e)) ||
-	    guards_bulk_new(g->store, &x->bulk, e) ||
+	    guards_bulk_new(g->store, note_lengthened, x, &x->bulk, e) ||
 	    filemap_new(&x->now, x->o->scratch, sizeof(struct object_id),
 			sizeof(struct guards_known), e) ||
 	    repository_snapshots(g->r, true, add_wanted, NULL, x, e))
@@ -671,13 +736,17 @@ static int run(struct pass *x, struct err *e)
 	x->out->snapshots = x->n;
 	if (x->n && (gc_survey_packs(g, e) || trace(x, e) ||
 		     gc_walk(g, rank_group, x, e) || guard_all(x, e) ||
-		     guards_bulk_run(x->bulk, &x->out->lengthened, e)))
+		     lengthen_all(x, e)))
 		return -1;
 	if (x->o->ask)
 		return x->n ? gc_walk(g, judge_group, x, e) : 0;
-	if (keep_held(x, e) || (x->o->release && release_all(x, e)))
+	if (keep_held(x, e) || (is_releasing(x) && release_all(x, e)) ||
+	    (changed(x) && write_records(x, e)))
 		return -1;
-	return changed(x) ? write_records(x, e) : 0;
+	if (x->failure.code == ERR_NONE)
+		return 0;
+	*e = x->failure;
+	return -1;
 }
 
 int guards_run(struct repository *r, const struct guards_options *o,

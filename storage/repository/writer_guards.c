@@ -10,6 +10,7 @@
  * is looked up.  Records say how long objects are guarded, and nothing is asked
  * of the store; what they do not tell is guarded again.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,7 +186,7 @@ static int consider_all_index(struct settling *x, struct err *e)
 	return failed ? -1 : 0;
 }
 
-static int add_key(void *arg, const struct store_entry *entry, struct err *e)
+static int add_one(void *arg, const struct store_entry *entry, struct err *e)
 {
 	struct settling *x = arg;
 
@@ -208,10 +209,24 @@ static int consider_keys(struct settling *x, struct err *e)
 	return keep_id(x, id, e) ||
 			       consider(x, "config", (struct instant){ 0, 0 },
 					e) ||
-			       store_list(x->store, "keys/", add_key, x, e) ||
-			       store_list(x->store, "keyring/", add_key, x, e)
+			       store_list(x->store, "keys/", add_one, x, e) ||
+			       store_list(x->store, "keyring/", add_one, x, e)
 		       ? -1
 		       : 0;
+}
+
+/* Of a copy, locks were copied before; a snapshot is locked afterwards. */
+static int consider_locks(struct settling *x, struct object_id snapshot,
+			  struct err *e)
+{
+	char prefix[STORE_NAME_MAX];
+	char id[OBJECT_ID_TEXT];
+
+	if (x->w->options.purpose != RECORD_REPLICATE)
+		return 0;
+	object_id_format(snapshot, id);
+	(void)snprintf(prefix, sizeof(prefix), "locks/%s-", id);
+	return store_list(x->store, prefix, add_one, x, e);
 }
 
 /* A receipt that was there before is of another session. */
@@ -255,9 +270,11 @@ static int settle(struct settling *x, const struct manifest *m, struct err *e)
 	uint64_t there;
 
 	if (guards_read(x->store, x->keys, &x->known, e) ||
-	    guards_bulk_new(x->store, &x->bulk, e) || consider_packs(x, e) ||
-	    consider_all_index(x, e) || consider_keys(x, e) ||
-	    consider_own(x, m, e) || guards_bulk_run(x->bulk, &there, e))
+	    guards_bulk_new(x->store, NULL, NULL, &x->bulk, e) ||
+	    consider_packs(x, e) || consider_all_index(x, e) ||
+	    consider_keys(x, e) || consider_own(x, m, e) ||
+	    consider_locks(x, m->snapshot, e) ||
+	    guards_bulk_run(x->bulk, &there, e))
 		return -1;
 	if (there != x->asked)
 		return err_set(e, ERR_NOT_FOUND,

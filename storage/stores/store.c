@@ -420,6 +420,12 @@ void store_guard_new(struct store *s, struct instant until,
 	s->new_which = which;
 }
 
+void store_guard_none(struct store *s)
+{
+	s->new_until = (struct instant){ 0, 0 };
+	s->new_which = NULL;
+}
+
 int store_guard(struct store *s, const char *name, struct instant until,
 		struct err *e)
 {

@@ -327,6 +327,8 @@ bool store_has_several(struct store *s, const char *name) NONNULL(1, 2);
  */
 void store_guard_new(struct store *s, struct instant until,
 		     bool (*which)(const char *name)) NONNULL(1, 3);
+/* From now on none are. */
+void store_guard_none(struct store *s) NONNULL(1);
 
 /* A whole small object at once. */
 int store_put(struct store *s, const char *name, const void *bytes, size_t n,

@@ -434,7 +434,7 @@ static const struct {
 	  " from 1 to 1000000\n" },
 	{ "Policy", "  lock: 0s\n",
 	  "f.yaml:5:9: found the text \"0s\", expected a duration f"
-	  "rom 1s to 36600d\n" },
+	  "rom 1s to 3660d\n" },
 	{ "Policy", "  lock: 1y\n",
 	  "f.yaml:5:9: found the text \"1y\", expected a duration o"
 	  "f clock time as 1d12h30m (d, h, m = minutes, s); years, "

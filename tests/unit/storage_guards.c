@@ -1,6 +1,7 @@
 /* That all a locked snapshot needs is guarded, and what it costs. */
 #include "storage/repository/guards.h"
 
+#include "storage/replicate.h"
 #include "tests/support/guard_frame.h"
 
 static struct gc_frame frame;
@@ -191,6 +192,161 @@ START_TEST(keys_that_came_since_are_guarded)
 }
 END_TEST
 
+/* ---- Whose lock --------------------------------------------------------- */
+
+static int see_longest(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	struct instant *until = arg;
+	const struct store_guard x = guard_of(g, entry->name);
+
+	(void)e;
+	if (instant_compare(x.until, *until) > 0)
+		*until = x.until;
+	return 0;
+}
+
+/* Days from now that anything of the prefix is guarded for, rounded down. */
+static int64_t longest_days(const char *prefix)
+{
+	struct instant until = g->now;
+
+	gc_ok(store_list(gc_store(g), prefix, see_longest, &until, &g->e));
+	return instant_ms_between(g->now, until) / GC_DAY_MS;
+}
+
+static void lock_days(size_t i, int64_t days)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	gc_ok(deletion_lock(g->f.r, &s,
+			    instant_add_ms(s.received, days * GC_DAY_MS), "me",
+			    g->now, &g->e));
+}
+
+/* As who has the key, and nothing else, writes it. */
+static void forge_lock(struct object_id snapshot)
+{
+	struct record r;
+
+	record_init(&r, OBJECT_LOCK);
+	r.id = object_id_new();
+	r.snapshot = snapshot;
+	r.time = g->now;
+	r.until = instant_add_ms(g->now, 36500 * GC_DAY_MS);
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	record_done(&r);
+}
+
+START_TEST(a_snapshot_is_guarded_for_its_own_lock)
+{
+	(void)guard_take_for(g, 0);
+	lock_days(0, 1000);
+	forge_lock(g->ids[0]);
+	gc_file(g, "new");
+	(void)guard_take(g);
+	ck_assert_int_eq(longest_days(""), GUARD_ALL_MS / GC_DAY_MS);
+	guard_expect(g, 1);
+}
+END_TEST
+
+/* Nor does what somebody was told before last. */
+START_TEST(a_snapshot_that_is_not_locked_is_guarded_for_none)
+{
+	struct snapshot_options o = { .lock_ms = 0 };
+	struct snapshot_result r;
+
+	gc_ok(guards_begin(g->f.r, instant_add_ms(g->now, GUARD_LOCK_MS),
+			   g->now, &g->e));
+	gc_ok(repo_take_with(&g->f, &o, &r, &g->e));
+	ck_assert_int_eq(longest_days("snapshots/"), 0);
+	ck_assert_int_eq(longest_days("data/"), 0);
+}
+END_TEST
+
+static void copy_to(const char *url)
+{
+	const struct replicate_options o = { .host = "h" };
+	CLEANUP(repository_close) struct repository *from = g->f.r;
+	struct replicate_result r;
+	struct store *s;
+
+	g->f.r = NULL;
+	gc_ok(store_open(url, true, &s, &g->e));
+	gc_ok(replicate_settle(repository_store(from), s, g->f.credential,
+			       &g->e));
+	store_close(s);
+	(void)snprintf(g->f.url, sizeof(g->f.url), "%s", url);
+	gc_reopen(g);
+	gc_ok(replicate_run(from, g->f.r, &o, &r, &g->e));
+	ck_assert_uint_eq(r.copied, g->n);
+}
+
+static int64_t manifest_days(size_t i)
+{
+	char id[OBJECT_ID_TEXT];
+	char prefix[64];
+
+	object_id_format(g->ids[i], id);
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s", id);
+	return longest_days(prefix);
+}
+
+START_TEST(each_copy_is_guarded_for_its_own_lock)
+{
+	static const int64_t days[] = { 0, 8, 400, 0, 8 };
+	static const int64_t all[] = { 0, 10, 430, 0, 10 };
+	char name[16];
+
+	for (size_t i = 0; i < 5; i++) {
+		(void)snprintf(name, sizeof(name), "f%zu", i);
+		gc_file(g, name);
+		(void)guard_take_for(g, days[i] * GC_DAY_MS);
+	}
+	copy_to("mem:guard-copies");
+	for (size_t i = 0; i < 5; i++)
+		ck_assert_int_le(llabs(manifest_days(i) - all[i]), 1);
+	for (size_t i = 0; i < 5; i++)
+		if (days[i])
+			guard_expect(g, i);
+	store_mem_forget("mem:guard-guards");
+}
+END_TEST
+
+START_TEST(a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds)
+{
+	(void)guard_take_for(g, 0);
+	forge_lock(g->ids[0]);
+	forge_lock(object_id_new());
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	copy_to("mem:guard-copies");
+	ck_assert_int_ge(manifest_days(0), 3650);
+	ck_assert_int_le(manifest_days(0), 3700);
+	ck_assert_int_eq(manifest_days(1), 0);
+	store_mem_forget("mem:guard-guards");
+}
+END_TEST
+
+START_TEST(what_a_collector_writes_is_guarded_shortly)
+{
+	(void)guard_take_for(g, 0);
+	forge_lock(object_id_new());
+	gc_mark_all(g);
+	gc_reopen(g);
+	gc_collect(g, 0);
+	ck_assert_int_eq(longest_days("data/"), 0);
+	lock_days(0, 1000);
+	gc_mark_all(g);
+	gc_reopen(g);
+	gc_collect(g, 0);
+	ck_assert_uint_gt(g->result.chunks_copied, 0);
+	ck_assert_int_ge(longest_days("data/"), 29);
+	ck_assert_int_le(longest_days(""), 30);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
@@ -207,6 +363,13 @@ static void cases(TCase *tc)
 		       a_guard_that_fails_is_told_and_made_good_by_the_next);
 	tcase_add_test(tc, where_nothing_can_be_guarded_nothing_is_tried);
 	tcase_add_test(tc, keys_that_came_since_are_guarded);
+	tcase_add_test(tc, a_snapshot_is_guarded_for_its_own_lock);
+	tcase_add_test(tc, a_snapshot_that_is_not_locked_is_guarded_for_none);
+	tcase_add_test(tc, each_copy_is_guarded_for_its_own_lock);
+	tcase_add_test(
+		tc,
+		a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds);
+	tcase_add_test(tc, what_a_collector_writes_is_guarded_shortly);
 }
 
 CHECK_MAIN("storage/guards", cases)

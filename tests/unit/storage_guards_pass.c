@@ -7,8 +7,24 @@ static struct gc_frame frame;
 static struct gc_frame *const g = &frame;
 static struct guards_result pass;
 
+/* As where a key may lock, and not hold. */
+static bool no_holds;
+
+int __real_store_hold(struct store *s, const char *name, bool held,
+		      struct err *e);
+int __wrap_store_hold(struct store *s, const char *name, bool held,
+		      struct err *e);
+int __wrap_store_hold(struct store *s, const char *name, bool held,
+		      struct err *e)
+{
+	if (no_holds && held)
+		return err_set(e, ERR_DENIED, "no holds");
+	return __real_store_hold(s, name, held, e);
+}
+
 static void set_up(void)
 {
+	no_holds = false;
 	guard_frame_init(g, "mem:guard-pass");
 	gc_file(g, "kept");
 }
@@ -161,6 +177,26 @@ START_TEST(what_nobody_locked_needs_is_left_alone)
 	run();
 	ck_assert_int_eq(guard_of(g, first.s).until.sec, 0);
 	guard_expect(g, 1);
+}
+END_TEST
+
+/* Nobody can undo a guard. */
+START_TEST(a_lock_that_no_policy_may_ask_for_is_guarded_within_bounds)
+{
+	struct instant until;
+
+	(void)guard_take_for(g, 0);
+	lock_for(0, 40000 * GC_DAY_MS);
+	run();
+	until = guard_of(g, gc_last(g, "data/").s).until;
+	ck_assert_int_ge(instant_ms_between(g->now, until), GUARDS_LOCK_MAX_MS);
+	ck_assert_int_le(instant_ms_between(g->now, until),
+			 GUARDS_LOCK_MAX_MS + 31 * GC_DAY_MS);
+	ck_assert_uint_eq(ask(), 0);
+	/* The bound does not go with the days. */
+	guard_later(g, 10 * GC_DAY_MS);
+	run();
+	ck_assert_uint_eq(pass.lengthened, 0);
 }
 END_TEST
 
@@ -353,6 +389,93 @@ START_TEST(a_hold_that_is_missing_in_the_store_is_found)
 }
 END_TEST
 
+/* ---- What cannot be ----------------------------------------------------- */
+
+START_TEST(who_may_not_hold_lengthens_all_the_same)
+{
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	(void)hold_one(0);
+	no_holds = true;
+	gc_reopen(g);
+	ck_assert_int_eq(run_with(false), -1);
+	ck_assert_int_eq(g->e.code, ERR_DENIED);
+	ck_assert_uint_gt(pass.lengthened, 4);
+	ck_assert_uint_eq(pass.held, 0);
+	guard_expect(g, 0);
+	/* And it is known. */
+	gc_reopen(g);
+	ck_assert_int_eq(run_with(false), -1);
+	ck_assert_int_eq(g->e.code, ERR_DENIED);
+	ck_assert_uint_le(pass.lengthened, 6); /* small ones, maybe */
+	no_holds = false;
+	run();
+	ck_assert_uint_gt(pass.held, 4);
+	ck_assert_uint_eq(guard_short(g, 0, guard_locked_until(g, 0), true), 0);
+	ck_assert_uint_eq(ask(), 0);
+}
+END_TEST
+
+START_TEST(what_cannot_be_lengthened_keeps_nothing_else_from_it)
+{
+	const struct fault f = { .call = FAULT_GUARD,
+				 .action = FAULT_FAIL,
+				 .prefix = "data/",
+				 .code = ERR_DENIED,
+				 .everyone = true };
+	uint64_t first;
+	size_t known;
+
+	(void)guard_take_for(g, 0);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	lock_for(1, GUARD_LOCK_MS);
+	known = gc_objects(g, "meta/") + gc_objects(g, "index/");
+	gc_reopen(g);
+	fault_add(gc_store(g), &f);
+	ck_assert_int_eq(run_with(false), -1);
+	ck_assert_int_eq(g->e.code, ERR_DENIED);
+	first = pass.lengthened;
+	ck_assert_uint_gt(first, known);
+	ck_assert_int_gt(guard_of(g, gc_last(g, "index/").s).until.sec, 0);
+	ck_assert_int_gt(guard_of(g, "config").until.sec, 0);
+	/* What could be is not asked for again. */
+	run();
+	ck_assert_uint_gt(pass.lengthened, 0);
+	ck_assert_uint_lt(pass.lengthened, first + gc_objects(g, "data/"));
+	guard_expect(g, 1);
+	run();
+	ck_assert_uint_eq(pass.lengthened, 0);
+}
+END_TEST
+
+START_TEST(what_could_not_be_held_is_not_released)
+{
+	struct object_id first;
+
+	(void)guard_take_for(g, 0);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	first = hold_one(0);
+	(void)hold_one(1);
+	run();
+	while (gc_objects(g, "guards/"))
+		gc_ok(store_remove(gc_store(g), gc_last(g, "guards/").s,
+				   &g->e));
+	gc_ok(deletion_release(g->f.r, first, "me", g->now, &g->e));
+	no_holds = true;
+	gc_reopen(g);
+	ck_assert_int_eq(run_with(true), -1);
+	ck_assert_uint_eq(pass.released, 0);
+	ck_assert_uint_eq(guard_short(g, 1, (struct instant){ 0, 0 }, true), 0);
+	no_holds = false;
+	gc_reopen(g);
+	gc_ok(run_with(true));
+	ck_assert_uint_gt(pass.released, 0);
+	ck_assert_uint_eq(guard_short(g, 1, (struct instant){ 0, 0 }, true), 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
@@ -362,6 +485,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_snapshot_after_it_lengthens_nothing);
 	tcase_add_test(tc, each_pack_is_guarded_as_who_needs_it_longest);
 	tcase_add_test(tc, what_nobody_locked_needs_is_left_alone);
+	tcase_add_test(
+		tc, a_lock_that_no_policy_may_ask_for_is_guarded_within_bounds);
 	tcase_add_test(tc, records_become_few);
 	tcase_add_test(tc,
 		       a_pass_that_is_killed_anywhere_is_finished_by_the_next);
@@ -372,6 +497,10 @@ static void cases(TCase *tc)
 		tc, what_is_guarded_too_briefly_is_found_whatever_records_say);
 	tcase_add_test(tc, what_a_run_locks_is_covered);
 	tcase_add_test(tc, a_hold_that_is_missing_in_the_store_is_found);
+	tcase_add_test(tc, who_may_not_hold_lengthens_all_the_same);
+	tcase_add_test(tc,
+		       what_cannot_be_lengthened_keeps_nothing_else_from_it);
+	tcase_add_test(tc, what_could_not_be_held_is_not_released);
 }
 
 CHECK_MAIN("storage/guards_pass", cases)
