@@ -1,5 +1,6 @@
 #include "storage/replicate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -244,6 +245,28 @@ static int publish(struct replication *x, struct repository_snapshot *s,
 }
 
 /*
+ * The locks that were copied name sessions of the source: one of this region
+ * has to name ours, so that a void that is forged hides nothing (voids.c).
+ */
+static int lock_here(struct replication *x, const struct repository_snapshot *s,
+		     struct instant until, struct instant now, struct err *e)
+{
+	struct repository *to = x->plan.to;
+	struct record l;
+
+	record_init(&l, OBJECT_LOCK);
+	l.id = object_id_new();
+	l.snapshot = s->manifest.snapshot;
+	l.session = writer_session(x->writer);
+	l.until = until;
+	l.time = now;
+	(void)snprintf(l.by, sizeof(l.by), "%s", x->o->host);
+	if (record_put(repository_store(to), repository_keys(to), &l, 0, e))
+		return err_wrap(e, "cannot lock the copy");
+	return 0;
+}
+
+/*
  * What concerns this snapshot alone, so that the others can go on.  What the
  * source's disk cannot read comes as ERR_CORRUPT, too (reader.h): EIO is the
  * target's, and nothing can be written there.
@@ -260,7 +283,8 @@ static bool concerns_one(const struct err *e)
  *  1. PUT the session; read marks and quarantines
  *  2. packs of what the target lacks, then index objects that name them
  *  3. receipt, manifest, fence (writer_publish)
- *  4. undeletes, if the target had it deleted; remove the session
+ *  4. undeletes, if the target had it deleted; where it is guarded, a lock that
+ *     names the session; remove the session
  */
 static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 		    struct err *e)
@@ -283,12 +307,13 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	CLEANUP(writer_close) struct writer *w = NULL;
 	struct err why = { 0 };
 	struct writer_totals t;
+	int guarding;
 	int deleted;
 
 	/* As long as its own lock: others need not what only it needs. */
-	if (guards_begin(x->plan.to, guards_ahead(s->received, need), now, e) <
-		    0 ||
-	    writer_open(x->plan.to, &o, &w, e))
+	guarding = guards_begin(x->plan.to, guards_ahead(s->received, need),
+				now, e);
+	if (guarding < 0 || writer_open(x->plan.to, &o, &w, e))
 		return -1;
 	x->writer = w;
 	c.writer = w;
@@ -305,7 +330,7 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	deleted = is_deleted(x, s->manifest.snapshot, e);
 	if (deleted)
 		return deleted < 0 ? -1 : 0;
-	if (publish(x, s, e)) {
+	if (publish(x, s, e) || (guarding && lock_here(x, s, need, now, e))) {
 		writer_explain(w, e);
 		return -1;
 	}

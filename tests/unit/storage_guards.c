@@ -329,6 +329,34 @@ START_TEST(a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds)
 }
 END_TEST
 
+/* Somebody with the key says that its session was given up, and left nothing.
+ */
+static void forge_void(size_t i)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	gc_ok(repo_give_up(g->f.r, s.manifest.session,
+			   (struct object_id){ { 0 } }, &g->e));
+}
+
+START_TEST(a_void_that_is_forged_hides_no_copy_of_what_is_locked)
+{
+	(void)guard_take_for(g, 0);
+	gc_file(g, "new");
+	(void)guard_take(g); /* the newest, which is copied first */
+	copy_to("mem:guard-copies");
+	guard_expect(g, 1); /* the new lock, too */
+	forge_void(0);
+	forge_void(1);
+	gc_reopen(g);
+	ck_assert(!gc_exists(g, 0));
+	ck_assert(gc_exists(g, 1));
+	gc_expect(g, 1);
+	store_mem_forget("mem:guard-guards");
+}
+END_TEST
+
 START_TEST(what_a_collector_writes_is_guarded_shortly)
 {
 	(void)guard_take_for(g, 0);
@@ -369,6 +397,8 @@ static void cases(TCase *tc)
 	tcase_add_test(
 		tc,
 		a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds);
+	tcase_add_test(tc,
+		       a_void_that_is_forged_hides_no_copy_of_what_is_locked);
 	tcase_add_test(tc, what_a_collector_writes_is_guarded_shortly);
 }
 
