@@ -312,8 +312,13 @@ int pack_read_that(struct store *s, enum object_kind kind,
 		   const struct pack_place *place, uint8_t *out,
 		   pack_opens *opens, void *arg, struct err *e)
 {
-	struct reading x = { s, kind, place, out, opens, arg };
+	struct reading x = { .store = s,
+			     .kind = kind,
+			     .place = place,
+			     .opens = opens,
+			     .arg = arg };
 
+	x.out = out;
 	/* As it is first: to find versions takes a listing. */
 	if (read_version(&x, e) > 0)
 		return 0;
