@@ -135,9 +135,23 @@ static void look_ahead(struct pass *x)
 	}
 }
 
+/* Records are rounded down: what is lengthened has to be enough even so. */
+static void round_up(struct pass *x)
+{
+	for (size_t i = 0; i < x->n; i++) {
+		struct instant *goal = &x->v[i].goal;
+
+		if (goal->sec == 0)
+			continue;
+		goal->sec = (goal->sec / ROUND_S + 1) * ROUND_S;
+		goal->nsec = 0;
+	}
+}
+
 static int trace(struct pass *x, struct err *e)
 {
 	look_ahead(x);
+	round_up(x);
 	qsort(x->v, x->n, sizeof(*x->v), by_need);
 	for (size_t i = 0; i < x->n; i++) {
 		struct wanted *w = &x->v[i];
