@@ -279,7 +279,8 @@ static int delete_superseded(void *arg, const struct index_object *o,
 	const struct gc_pack *p = filemap_find(g->packs, o->in.id.b);
 	int gone;
 
-	/* One that was voided never counts again, for anybody. */
+	/* One that was voided never counts again: what a lock names is not
+	 * (voids.h), whatever voids say. */
 	if (!o->voided && (!o->replaced || !p || !p->due))
 		return 0;
 	gone = gc_remove(g, o->in.name.s, e);

@@ -47,10 +47,9 @@ int versions_open(struct store *s, const char *name, versions_attempt *attempt,
 			err_clear(e);
 		return r;
 	}
-	if (store_turn(s, name, 0, &ignored) < 0 && found == 0)
-		found = -1; /* then nothing is known of the newest */
-	/* Who could not ask does not know that it is damaged. */
-	if (found < 0)
+	/* Who could not ask does not know that it is damaged, nor what the
+	 * newest is; what went wrong is in *e. */
+	if (store_turn(s, name, 0, found < 0 ? &ignored : e) < 0 || found < 0)
 		return -1;
 	if (why.code)
 		*e = why;
