@@ -161,14 +161,18 @@ class Counts:
     """What went on.  The caller locks."""
 
     def __init__(self):
-        self.now = 0  # requests under way
+        self.resets = 0
         self.reset()
 
     def reset(self):
+        """What began before is not counted any more: a request that stands
+        still notices late that its client, of an earlier test, has gone."""
+        self.resets += 1
+        self.now = 0  # requests under way
         self.operations, self.statuses = {}, {}
         self.bytes_in = self.bytes_out = self.connections = 0
         self.unsigned = self.unsigned_bodies = self.handshakes_failed = 0
-        self.peak = self.now
+        self.peak = 0
         self.log = []
 
     def told(self):
@@ -479,6 +483,7 @@ class Connection:
         s = self.s
         with s.lock:
             fault = s.faults.pick(request.text())
+            resets = s.counts.resets
             s.counts.now += 1
             s.counts.peak = max(s.counts.peak, s.counts.now)
         status, lost = 0, False
@@ -489,16 +494,18 @@ class Connection:
             finally:
                 # Before the reply: who has it finds itself counted.
                 with s.lock:
-                    s.counts.answered(request, 0 if lost else status)
+                    if s.counts.resets == resets:
+                        s.counts.answered(request, 0 if lost else status)
             if lost:
                 self.close(reset=bool(fault.reset))
                 raise Ended
             self.reply(request, status, headers, body, fault)
         finally:
             with s.lock:
-                s.counts.now -= 1
-                s.counts.bytes_in += self.read
-                s.counts.bytes_out += self.sent
+                if s.counts.resets == resets:
+                    s.counts.now -= 1
+                    s.counts.bytes_in += self.read
+                    s.counts.bytes_out += self.sent
                 self.read = self.sent = 0
 
     def work(self, request, fault):
