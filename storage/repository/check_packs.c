@@ -453,6 +453,40 @@ static void lose_pack(struct check *c, struct job *j, const struct err *why)
 	}
 }
 
+/* Under the lock: its directory was read, and then it was gone. */
+static void forget_places(struct check *c, const struct job *j)
+{
+	for (size_t i = 0; i < j->n; i++) {
+		const struct check_key key = check_key(&j->entries[i].seal.id,
+						       j->id);
+		struct check_place *place = filemap_find(c->places, key.b);
+
+		place->in_directory = false;
+	}
+}
+
+/*
+ * A collector removes what it marked at any time, also between two of our
+ * requests.
+ */
+static int read_what_is_there(struct reading *x, struct job *j, struct err *e)
+{
+	struct check *c = x->c;
+	struct err why = { 0 };
+
+	if (!read_chunks(x, j, &why))
+		return 0;
+	if (why.code != ERR_NOT_FOUND) {
+		*e = why;
+		return -1;
+	}
+	(void)pthread_mutex_lock(&c->lock);
+	lose_pack(c, j, &why);
+	forget_places(c, j);
+	(void)pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
 static int read_pack(struct reading *x, struct job *j, struct err *e)
 {
 	struct check *c = x->c;
@@ -480,7 +514,7 @@ static int read_pack(struct reading *x, struct job *j, struct err *e)
 	if (failed || j->pack->unusable ||
 	    !check_reads_whole(c, j->id, j->pack))
 		return failed;
-	return read_chunks(x, j, e);
+	return read_what_is_there(x, j, e);
 }
 
 static int read_all(struct reading *x, struct err *e)

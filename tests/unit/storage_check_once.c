@@ -72,6 +72,13 @@ START_TEST(a_call_that_fails_once_is_not_passed_over)
 }
 END_TEST
 
+/* However busy the machine is. */
+static void stand_never_still(void)
+{
+	ck_assert_int_eq(setenv("SNAPCTL_TEST_LEASE_MS", "600000", 1), 0);
+	seam_from_environment();
+}
+
 #define STRIDE (3 * CHECK_EVERY)
 
 /*
@@ -93,10 +100,7 @@ START_TEST(a_repair_of_which_one_call_fails_gives_nothing_up)
 
 		tear_down();
 		gc_frame_init(g, "mem:check_once");
-		/* Nor does it stand still, however busy the machine is. */
-		ck_assert_int_eq(setenv("SNAPCTL_TEST_LEASE_MS", "600000", 1),
-				 0);
-		seam_from_environment();
+		stand_never_still();
 		gc_file(g, "kept");
 		(void)gc_take(g);
 		while (gc_objects(g, "index/"))
@@ -123,11 +127,74 @@ START_TEST(a_repair_of_which_one_call_fails_gives_nothing_up)
 }
 END_TEST
 
+static void take_away(struct gc_frame *x, const char *name)
+{
+	gc_ok(store_remove(gc_store(x), name, &x->e));
+}
+
+/* Before which read of it, if there are so many, a pack goes: whether. */
+static bool pack_goes(const char *name, uint64_t nth, bool needed)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct check_options o = { .level = CHECK_DATA, .now = g->now };
+	CLEANUP(buf_done) struct buf pack;
+
+	repo_get(gc_store(g), name, &pack);
+	gc_reopen(g);
+	gc_meanwhile(g, FAULT_READ, name, nth, take_away);
+	gc_ok(check_run(g->f.r, &o, &x, &g->e));
+	if (g->acted == 0)
+		return false;
+	ck_assert_msg(x.sound == !needed, "read %llu: %s",
+		      (unsigned long long)nth,
+		      x.n_findings ? x.findings[0].message : "");
+	if (needed) {
+		ck_assert_str_eq(x.findings[0].object, name);
+		ck_assert_str_eq(x.findings[0].message, "it does not exist");
+	}
+	repo_set(gc_store(g), name, pack.data, pack.len);
+	return true;
+}
+
+/* A collector removes packs that it marked while they are being checked. */
+START_TEST(a_pack_that_goes_while_it_is_read_is_judged_as_gone)
+{
+	struct object_name name;
+	uint64_t nth;
+	bool needed = true;
+
+	do {
+		tear_down();
+		gc_frame_init(g, "mem:check_once");
+		stand_never_still();
+		gc_file(g, "goes");
+		(void)gc_take(g);
+		name = gc_last(g, "data/");
+		if (!needed) {
+			gc_unfile(g, "goes");
+			gc_file(g, "kept");
+			(void)gc_take(g);
+			gc_erase(g, 0);
+			g->now = instant_add_ms(g->now, 2 * GC_DAY_MS);
+			gc_collect(g, GC_DAY_MS);
+			ck_assert_uint_gt(g->result.marked, 0);
+		}
+		nth = 1;
+		while (pack_goes(name.s, nth, needed))
+			nth++;
+		/* Its directory, and after that its chunks. */
+		ck_assert_uint_gt(nth, 2);
+		needed = !needed;
+	} while (!needed);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, a_repair_of_which_one_call_fails_gives_nothing_up);
+	tcase_add_test(tc, a_pack_that_goes_while_it_is_read_is_judged_as_gone);
 }
 
 CHECK_MAIN("storage/check_once", cases)
