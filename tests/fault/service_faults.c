@@ -194,7 +194,7 @@ static void tell_story(void)
 	story->tell(&outcome);
 }
 
-static void judge_story(const struct fault *x)
+static void judge_story(const struct telling *x)
 {
 	const struct outcome *o = &outcome;
 
