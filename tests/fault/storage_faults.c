@@ -447,7 +447,7 @@ static const struct story stories[] = {
 #define STORIES (sizeof(stories) / sizeof(stories[0]))
 
 /* So many tellings of a story with each kind of failure, unless all are. */
-#define TELLINGS (300 / CHECK_EVERY)
+#define TELLINGS (270 / CHECK_EVERY)
 
 /* It fails in as many tellings as are its part, and in most of them. */
 static unsigned int part_of(unsigned int n)

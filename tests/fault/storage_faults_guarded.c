@@ -411,13 +411,13 @@ static const struct story stories[] = {
 #define STORIES (sizeof(stories) / sizeof(stories[0]))
 
 /* So many tellings of a story with each kind of failure, unless all are. */
-#define TELLINGS (25 / CHECK_EVERY)
+#define TELLINGS (16 / CHECK_EVERY)
 
 START_TEST(every_call_in_turn)
 {
 	story = &stories[_i];
 	ck_assert_uint_gt(fault_each_call(&story->frame, TELLINGS),
-			  12 / CHECK_EVERY);
+			  6 / CHECK_EVERY);
 }
 END_TEST
 
@@ -425,7 +425,7 @@ START_TEST(every_allocation_in_turn)
 {
 	story = &stories[_i];
 	ck_assert_uint_gt(fault_each_allocation(&story->frame, TELLINGS),
-			  12 / CHECK_EVERY);
+			  6 / CHECK_EVERY);
 }
 END_TEST
 
