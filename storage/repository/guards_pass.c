@@ -97,6 +97,16 @@ static void tell_endless(struct pass *x, struct object_id snapshot)
 	remember(x, &why);
 }
 
+/* What is held because of it is held in the store until it is released. */
+static void tell_doubt(struct pass *x)
+{
+	struct err why = { 0 };
+
+	(void)err_set(&why, ERR_CORRUPT,
+		      "a hold does not open, so that everything is held");
+	remember(x, &why);
+}
+
 static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 {
 	struct pass *x = arg;
@@ -108,6 +118,8 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 
 	if (s->locked && need.sec == 0)
 		tell_endless(x, m->snapshot);
+	if (s->held_in_doubt)
+		tell_doubt(x);
 	if (!locked && !s->held)
 		return 0;
 	if ((x->n & (x->n + 1)) == 0) {

@@ -545,6 +545,30 @@ START_TEST(what_the_disk_refuses_is_told)
 }
 END_TEST
 
+/* It could be on anything: all is held, and nobody would know why. */
+START_TEST(a_hold_that_does_not_open_is_told)
+{
+	struct object_id hold;
+
+	take_other();
+	hold = hold_one(0);
+	run();
+	refuse(gc_last(g, "holds/").s, FAULT_FLIP);
+	ck_assert_int_eq(run_with(false), -1);
+	ck_assert_msg(strstr(g->e.text, "a hold"), "%s", g->e.text);
+	gc_reopen(g);
+	gc_ok(deletion_release(g->f.r, hold, "me", g->now, &g->e));
+	refuse(gc_last(g, "holds/").s, FAULT_FAIL);
+	ck_assert_int_eq(run_with(true), -1);
+	ck_assert_uint_eq(pass.released, 0);
+	gc_reopen(g);
+	gc_ok(run_with(true));
+	ck_assert_uint_eq(
+		guard_short(g, 0, (struct instant){ 0, 0 }, true),
+		guard_short(g, 0, (struct instant){ INT32_MAX, 0 }, false));
+}
+END_TEST
+
 /* It may be what another hold is on, and come back. */
 START_TEST(a_release_lets_nothing_go_that_it_does_not_see)
 {
@@ -606,6 +630,7 @@ static void cases(TCase *tc)
 		       what_cannot_be_lengthened_keeps_nothing_else_from_it);
 	tcase_add_test(tc, what_could_not_be_held_is_not_released);
 	tcase_add_test(tc, what_the_disk_refuses_is_told);
+	tcase_add_test(tc, a_hold_that_does_not_open_is_told);
 	tcase_add_test(tc, a_release_lets_nothing_go_that_it_does_not_see);
 }
 
