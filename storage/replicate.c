@@ -463,6 +463,7 @@ int replicate_run(struct repository *from, struct repository *to,
 	failed = run(&x, from, to, e);
 	if (!failed) {
 		x.result.damaged = x.plan.damaged + x.tally.damaged;
+		x.result.damaged_from = x.plan.damaged_from + x.tally.damaged;
 		x.result.records = x.tally.copied;
 		x.result.chunks = x.progress.chunks;
 		x.result.bytes = x.progress.bytes;
