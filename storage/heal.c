@@ -463,6 +463,10 @@ static int bring_back_from(struct healing *x, struct repository *to,
 		x->source->why = why;
 		return 0;
 	}
+	if (r.damaged_from)
+		(void)err_set(&x->source->why, ERR_CORRUPT,
+			      "%ju of its manifests and records do not open",
+			      (uintmax_t)r.damaged_from);
 	x->result.records += r.records;
 	if (r.deleted > x->result.deleted)
 		x->result.deleted = r.deleted;

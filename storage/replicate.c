@@ -336,7 +336,12 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	}
 	t = writer_totals(w);
 	x->guarding = *writer_guarding(w);
-	if (x->guarding.is && x->guarding.why.code)
+	/* In force, for nobody knows how long. */
+	if (s->locked && need.sec == 0 &&
+	    store_can_guard(repository_store(x->plan.to), &why) > 0)
+		(void)err_set(&x->guarding.why, ERR_CORRUPT,
+			      "a lock of it does not open");
+	if (x->guarding.why.code)
 		one->unguarded = &x->guarding.why;
 	one->chunks = t.chunks_new;
 	one->bytes = t.bytes_new;
@@ -458,6 +463,7 @@ int replicate_run(struct repository *from, struct repository *to,
 	failed = run(&x, from, to, e);
 	if (!failed) {
 		x.result.damaged = x.plan.damaged + x.tally.damaged;
+		x.result.damaged_from = x.plan.damaged_from + x.tally.damaged;
 		x.result.records = x.tally.copied;
 		x.result.chunks = x.progress.chunks;
 		x.result.bytes = x.progress.bytes;

@@ -110,7 +110,8 @@ struct replicate_result {
 	uint64_t deleted; /* deleted there, or by one of also: left alone */
 	uint64_t failed;  /* given to done() with a reason */
 	uint64_t damaged; /* manifests and records that do not open */
-	uint64_t records; /* copied, both ways */
+	uint64_t damaged_from; /* of these, in the source */
+	uint64_t records;      /* copied, both ways */
 	uint64_t chunks;
 	uint64_t bytes;
 	bool pinned; /* collectors of the source knew about us */

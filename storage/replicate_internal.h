@@ -36,6 +36,7 @@ struct replicate_plan {
 	size_t cap;
 	struct replicate_ids revoked; /* tombstones, by undeletes of either */
 	uint64_t damaged;
+	uint64_t damaged_from; /* of these, in the source */
 };
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 			struct repository *to, struct err *e)

@@ -212,6 +212,7 @@ int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 	*p = (struct replicate_plan){ .from = from, .to = to };
 	if (repository_snapshots(from, false, collect, count_damaged, &c, e))
 		goto failed;
+	p->damaged_from = p->damaged;
 	c.where = REPLICATE_TO;
 	if (repository_snapshots(to, false, collect, count_damaged, &c, e) ||
 	    list_revoked(p, from, e) || list_revoked(p, to, e))

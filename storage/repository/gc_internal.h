@@ -106,6 +106,8 @@ struct gc {
 	/* guards_run(): nothing goes, so that what is damaged or missing is
 	 * passed over; and of each chunk the rank of who needs it is kept. */
 	bool guarding;
+	struct err unread; /* the first that was, as the disk refused it */
+	bool blind;	   /* one that is held may need more than was seen */
 
 	struct object_id session;
 	struct beat *beat;

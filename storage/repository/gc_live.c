@@ -8,6 +8,7 @@
  * once in the life of a repository.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,8 +222,12 @@ static int lacks(const struct trace *t, const struct chunk_id *id,
 {
 	char who[sizeof("snapshot ") + OBJECT_ID_TEXT] = "snapshot ";
 
-	if (filemap_find(t->l->g->lost, id->b) || t->l->g->guarding)
+	if (filemap_find(t->l->g->lost, id->b))
 		return 0;
+	if (t->l->g->guarding) {
+		t->l->g->blind = t->l->g->blind || t->pinned;
+		return 0;
+	}
 	if (let_go(t, e))
 		return -1;
 	object_id_format(t->snapshot->id, who + strlen(who));
@@ -314,13 +319,15 @@ static int damaged(void *arg, const struct chunk_id *id, enum chunk_kind kind,
 		   const struct err *why, struct err *e)
 {
 	struct trace *t = arg;
+	struct gc *g = t->l->g;
 	int taken;
 
 	(void)kind;
-	(void)why;
+	if (why->sys == EIO && g->unread.code == ERR_NONE)
+		g->unread = *why;
 	if (lacks(t, id, "cannot be read", e) == 0)
 		return 0;
-	taken = is_taken(t->l->g, id, e);
+	taken = is_taken(g, id, e);
 	if (taken > 0)
 		(void)err_set(e, ERR_BUSY,
 			      "another garbage collection is at work");

@@ -9,6 +9,7 @@
  *	snapshots	before the index: what they reach is named there
  *	index
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -719,10 +720,13 @@ int gc_survey(struct gc *g, struct err *e)
 static int leave_out(void *arg, struct object_id id, const struct err *why,
 		     struct err *e)
 {
-	(void)arg;
+	struct gc *g = arg;
+
 	(void)id;
-	(void)why;
 	(void)e;
+	g->blind = true;
+	if (why->sys == EIO && g->unread.code == ERR_NONE)
+		g->unread = *why;
 	return 0;
 }
 
@@ -730,6 +734,7 @@ int gc_survey_packs(struct gc *g, struct err *e)
 {
 	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES,
 					     .damaged = leave_out,
+					     .arg = g,
 					     .frozen = true };
 	struct first_walk w = { .g = g };
 

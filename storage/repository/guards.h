@@ -143,7 +143,9 @@ struct guards_result {
 };
 /*
  * Beside anybody at work.  What is damaged or missing is passed over.  -1 when
- * something could not be guarded: what could be is, and *ret says what.
+ * something could not be guarded, or when the disk refuses, or a lock or a hold
+ * that does not open keeps secret, what has to be: what could be is, and *ret
+ * says what.
  */
 int guards_run(struct repository *r, const struct guards_options *o,
 	       struct guards_result *ret, struct err *e) NONNULL(1, 2, 3, 4)

@@ -17,6 +17,7 @@
  * Killed anywhere, the next pass asks for some things again, which changes
  * nothing.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,49 @@ struct pass {
 	struct err failure;    /* the first */
 };
 
+static void remember(struct pass *x, const struct err *why)
+{
+	if (x->failure.code == ERR_NONE)
+		x->failure = *why;
+}
+
 /* ---- Snapshots ---------------------------------------------------------- */
+
+/* It may be locked, or held; what the disk refuses may be sound, besides. */
+static int pass_over(void *arg, const char *name, const struct err *why,
+		     struct err *e)
+{
+	struct pass *x = arg;
+
+	(void)name;
+	(void)e;
+	x->g->blind = true;
+	if (why->sys == EIO)
+		remember(x, why);
+	return 0;
+}
+
+/* A lock that does not open is in force, for nobody knows how long. */
+static void tell_endless(struct pass *x, struct object_id snapshot)
+{
+	char id[OBJECT_ID_TEXT];
+	struct err why = { 0 };
+
+	object_id_format(snapshot, id);
+	(void)err_set(&why, ERR_CORRUPT, "a lock of snapshot %s does not open",
+		      id);
+	remember(x, &why);
+}
+
+/* What is held because of it is held in the store until it is released. */
+static void tell_doubt(struct pass *x)
+{
+	struct err why = { 0 };
+
+	(void)err_set(&why, ERR_CORRUPT,
+		      "a hold does not open, so that everything is held");
+	remember(x, &why);
+}
 
 static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 {
@@ -73,6 +116,10 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 	const struct instant need = guards_need(s, x->o->now);
 	const bool locked = instant_compare(need, x->o->now) > 0;
 
+	if (s->locked && need.sec == 0)
+		tell_endless(x, m->snapshot);
+	if (s->held_in_doubt)
+		tell_doubt(x);
 	if (!locked && !s->held)
 		return 0;
 	if ((x->n & (x->n + 1)) == 0) {
@@ -298,12 +345,6 @@ static int judge_group(void *arg, const struct gc_group *group, struct err *e)
 		     .s,
 	     w, &is, group->pinned && !is.held);
 	return 0;
-}
-
-static void remember(struct pass *x, const struct err *why)
-{
-	if (x->failure.code == ERR_NONE)
-		x->failure = *why;
 }
 
 /* 1; 0 when it is not there, or cannot be held. */
@@ -600,10 +641,25 @@ static int release_all(struct pass *x, struct err *e)
 	return 0;
 }
 
-/* Not what is to be held, and could not be: it may be held already. */
+/* Not what is to be held, and could not be, or seen: it may be held already. */
 static bool is_releasing(const struct pass *x)
 {
-	return x->o->release && !x->unheld;
+	return x->o->release && !x->unheld && !x->g->blind;
+}
+
+/* What was passed over, and matters. */
+static void tell_unseen(struct pass *x)
+{
+	struct err why = { 0 };
+
+	if (x->g->unread.code)
+		remember(x, &x->g->unread);
+	if (!x->o->release || !x->g->blind)
+		return;
+	(void)err_set(&why, ERR_CORRUPT,
+		      "nothing is released while what a hold may be on does "
+		      "not open");
+	remember(x, &why);
 }
 
 /* Who may not release keeps in mind what is held still. */
@@ -745,7 +801,7 @@ static int run(struct pass *x, struct err *e)
 	    guards_bulk_new(g->store, note_lengthened, x, &x->bulk, e) ||
 	    filemap_new(&x->now, x->o->scratch, sizeof(struct object_id),
 			sizeof(struct guards_known), e) ||
-	    repository_snapshots(g->r, true, add_wanted, NULL, x, e))
+	    repository_snapshots(g->r, true, add_wanted, pass_over, x, e))
 		return -1;
 	x->out->snapshots = x->n;
 	if (x->n && (gc_survey_packs(g, e) || trace(x, e) ||
@@ -754,6 +810,7 @@ static int run(struct pass *x, struct err *e)
 		return -1;
 	if (x->o->ask)
 		return x->n ? gc_walk(g, judge_group, x, e) : 0;
+	tell_unseen(x);
 	if (keep_held(x, e) || (is_releasing(x) && release_all(x, e)) ||
 	    (changed(x) && write_records(x, e)))
 		return -1;

@@ -584,7 +584,7 @@ static int apply_holds(struct gathered *g, struct err *e)
 	}
 	/* A hold that does not open could name anything: all are held. */
 	for (size_t i = 0; holds.unreadable && i < g->n; i++)
-		g->v[i].held = true;
+		g->v[i].held = g->v[i].held_in_doubt = true;
 	for (size_t h = 0; h < holds.n; h++) {
 		if (!object_id_is_zero(holds.v[h].releases) ||
 		    is_released(&holds, holds.v[h].id))

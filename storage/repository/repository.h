@@ -69,6 +69,7 @@ struct repository_snapshot {
 	struct instant restorable_until; /* when deleted */
 	bool in_doubt;			 /* an undelete of it does not open */
 	bool held;
+	bool held_in_doubt; /* as a hold does not open, which may be on it */
 	bool locked; /* locked_until is in the future of nobody's clock */
 	struct instant locked_until;
 };

@@ -102,6 +102,17 @@ static int make_immutable(int fd, struct err *e)
 			    e);
 }
 
+/* Whoever took it away has to bring it back: what fails once may do twice. */
+static int make_immutable_again(int fd, struct err *e)
+{
+	unsigned int tries = 0;
+
+	while (make_immutable(fd, e))
+		if (++tries == 3)
+			return -1;
+	return 0;
+}
+
 static int make_mutable(int fd, struct err *e)
 {
 	return change_flags(fd, 0, FS_IMMUTABLE_FL, "it stays immutable", e);
@@ -229,11 +240,11 @@ static int set_guard(int fd, const struct store_guard *g, struct err *e)
 		return -1;
 	if (say_guard(fd, g, e)) {
 		/* What it said before holds again, or at least something. */
-		if (make_immutable(fd, &ignored))
+		if (make_immutable_again(fd, &ignored))
 			return -1;
 		return -1;
 	}
-	if (make_immutable(fd, e))
+	if (make_immutable_again(fd, e))
 		return -1;
 	return seam_fsync(fd) < 0 ? local_sys(e, "") : 0;
 }

@@ -13,10 +13,9 @@
 #include "tests/support/alloc_all.h"
 #include "tests/support/check_main.h"
 #include "tests/support/fault_story.h"
-#include "tests/support/run_frame.h"
+#include "tests/support/fault_world.h"
 
 static struct run_frame t;
-static char pristine[SCRATCH_PATH + 16];
 
 /* What became of a telling. */
 struct outcome {
@@ -24,54 +23,6 @@ struct outcome {
 	enum run_state state; /* of a run that did not fail as a whole */
 	struct err e;
 };
-
-static void copy_file(const char *from, const char *to)
-{
-	static uint8_t bytes[1 << 22];
-	FILE *in = fopen(from, "re");
-	FILE *out = fopen(to, "we");
-	size_t n;
-
-	ck_assert(in && out);
-	n = fread(bytes, 1, sizeof(bytes), in);
-	ck_assert_uint_lt(n, sizeof(bytes));
-	ck_assert_uint_eq(fwrite(bytes, 1, n, out), n);
-	(void)fclose(in);
-	ck_assert_int_eq(fclose(out), 0);
-	ck_assert_int_eq(chmod(to, 0600), 0);
-}
-
-static void copy_folder(const char *from, const char *to)
-{
-	DIR *d = opendir(from);
-	const struct dirent *entry;
-
-	ck_assert_ptr_nonnull(d);
-	ck_assert_int_eq(mkdir(to, 0700), 0);
-	while ((entry = readdir(d))) {
-		char old[3 * SCRATCH_PATH];
-		char new[3 * SCRATCH_PATH];
-
-		if (entry->d_name[0] == '.')
-			continue;
-		(void)snprintf(old, sizeof(old), "%s/%s", from, entry->d_name);
-		(void)snprintf(new, sizeof(new), "%s/%s", to, entry->d_name);
-		if (entry->d_type == DT_DIR)
-			copy_folder(old, new);
-		else
-			copy_file(old, new);
-	}
-	(void)closedir(d);
-}
-
-/* Every telling begins with the same world, at the same place. */
-static void begin_anew(void)
-{
-	catalog_close(t.f.c);
-	t.f.c = NULL;
-	scratch_remove(t.root);
-	copy_folder(pristine, t.root);
-}
 
 /* ---- The stories --------------------------------------------------------- */
 
@@ -117,17 +68,6 @@ static void tell_apply(struct outcome *o)
 }
 
 /* ---- Afterwards ---------------------------------------------------------- */
-
-static void reopen(const char *when)
-{
-	struct catalog_audit_state audit;
-
-	if (catalog_open(t.f.path, &t.f.c, &t.f.e) ||
-	    catalog_check(t.f.c, &t.f.e) ||
-	    catalog_audit_verify(t.f.c, &audit, &t.f.e))
-		ck_abort_msg("after %s: %s", when, t.f.e.text);
-	ck_assert_msg(audit.sound, "after %s: the audit trail is broken", when);
-}
 
 static void after_run(const char *when, const struct outcome *o)
 {
@@ -186,7 +126,7 @@ static struct outcome outcome;
 static void begin_story(void)
 {
 	outcome = (struct outcome){ .state = RUN_FAILED };
-	begin_anew();
+	fault_world_anew(&t);
 }
 
 static void tell_story(void)
@@ -194,7 +134,7 @@ static void tell_story(void)
 	story->tell(&outcome);
 }
 
-static void judge_story(const struct fault *x)
+static void judge_story(const struct telling *x)
 {
 	const struct outcome *o = &outcome;
 
@@ -210,7 +150,7 @@ static void judge_story(const struct fault *x)
 				      o->e.text[0],
 			      "%s: %s: %s", x->when, err_kind(o->e.code)->name,
 			      o->e.text);
-	reopen(x->when);
+	fault_world_open(&t, x->when);
 	story->after(x->when, o);
 }
 
@@ -250,16 +190,12 @@ static void set_up(void)
 	alloc_all_spare("libfyaml.so");
 	log_set_level(LOG_LEVEL_ERROR);
 	run_id = run_attempt(&t, 0);
-	catalog_close(t.f.c);
-	t.f.c = NULL;
-	(void)snprintf(pristine, sizeof(pristine), "%s.pristine", t.root);
-	ck_assert_int_eq(rename(t.root, pristine), 0);
-	ck_assert_int_eq(mkdir(t.root, 0700), 0);
+	fault_world_keep(&t);
 }
 
 static void tear_down(void)
 {
-	scratch_remove(pristine);
+	fault_world_done();
 	run_done(&t);
 }
 

@@ -1,7 +1,8 @@
 /*
  * Each call to the system that snapshots, restores, checks, collections,
  * copies, healings and key changes make fails in turn, or moves half of its
- * bytes; and each allocation fails, those of libraries included. Each time:
+ * bytes; and each allocation fails, those of libraries included; in a folder,
+ * and in one that is read ahead as if it was far. Each time:
  * what is said to have worked has; what has not is told, with the cause; memory
  * and descriptors are given back, nothing is left over, the repository is
  * sound.
@@ -17,6 +18,7 @@
 #include "storage/repository/check.h"
 #include "storage/repository/deletion.h"
 #include "storage/repository/gc.h"
+#include "storage/stores/fault.h"
 #include "tests/support/alloc_all.h"
 #include "tests/support/fault_story.h"
 #include "tests/support/repo_frame.h"
@@ -39,10 +41,24 @@ struct outcome {
 
 /* ---- The stories --------------------------------------------------------- */
 
+static bool is_far; /* a request takes long, so that much is read ahead */
+
+static int open_region(const char *url, struct repository **ret)
+{
+	struct store *s = NULL;
+
+	if (!is_far)
+		return repository_open(url, f.credential, ret, &e);
+	if (store_open(url, false, &s, &e) || fault_wrap(s, &s, &e))
+		return -1;
+	fault_set_far(s);
+	return repository_open_on(s, f.credential, ret, &e);
+}
+
 static int open_repository(void)
 {
 	f.r = NULL;
-	return repository_open(f.url, f.credential, &f.r, &e);
+	return open_region(f.url, &f.r);
 }
 
 static int shut(int result)
@@ -164,7 +180,7 @@ static void tell_copy(struct outcome *o)
 	o->failed = open_repository() || store_open(f.to, true, &s, &e) ||
 		    replicate_settle(repository_store(f.r), s, f.credential,
 				     &e) ||
-		    repository_open(f.to, f.credential, &to, &e) ||
+		    open_region(f.to, &to) ||
 		    replicate_run(f.r, to, &options, &result, &e);
 	o->partial = !o->failed && (result.failed || result.damaged);
 	(void)shut(0);
@@ -339,6 +355,7 @@ struct story {
 	/* Of any, before the repository is to be sound; or NULL. */
 	void (*finish)(void);
 	unsigned int part; /* of the tellings of others; 0: as many */
+	bool is_far;
 };
 
 static const struct story *story;
@@ -347,6 +364,7 @@ static struct outcome outcome;
 static void begin_story(void)
 {
 	outcome = (struct outcome){ .failed = 0 };
+	is_far = false;
 	begin_anew();
 	if (access(f.to, F_OK) == 0)
 		scratch_remove(f.to);
@@ -357,10 +375,12 @@ static void begin_story(void)
 
 static void tell_story(void)
 {
+	is_far = story->is_far;
 	story->tell(&outcome);
+	is_far = false;
 }
 
-static void judge_story(const struct fault *x)
+static void judge_story(const struct telling *x)
 {
 	const struct outcome *o = &outcome;
 	char tmp[SCRATCH_PATH + 8];
@@ -400,24 +420,34 @@ static void judge_story(const struct fault *x)
 		name, begin_story, tell_story, judge_story \
 	}
 
+#define FAR(name, tell, before, after, partial)                           \
+	{                                                                 \
+		FRAME(name), tell, before, after, partial, NULL, 12, true \
+	}
+
 static const struct story stories[] = {
-	{ FRAME("snapshot"), tell_snapshot, NULL, after_snapshot, true, NULL,
-	  0 },
-	{ FRAME("restore"), tell_restore, NULL, expect_restored, true, NULL,
-	  0 },
-	{ FRAME("check"), tell_check, NULL, nothing, true, NULL, 0 },
-	{ FRAME("copy"), tell_copy, NULL, after_copy, true, NULL, 0 },
+	{ FRAME("snapshot"), tell_snapshot, NULL, after_snapshot, true, NULL, 0,
+	  false },
+	{ FRAME("restore"), tell_restore, NULL, expect_restored, true, NULL, 0,
+	  false },
+	{ FRAME("check"), tell_check, NULL, nothing, true, NULL, 0, false },
+	{ FRAME("copy"), tell_copy, NULL, after_copy, true, NULL, 0, false },
 	{ FRAME("collect"), tell_collect, before_collect, nothing, false, NULL,
-	  0 },
+	  0, false },
 	/* It allocates about as often as others are told at least. */
-	{ FRAME("keys"), tell_keys, NULL, nothing, false, NULL, 1 },
+	{ FRAME("keys"), tell_keys, NULL, nothing, false, NULL, 1, false },
 	{ FRAME("heal"), tell_heal, before_heal, after_heal, true, finish_heal,
-	  6 },
+	  6, false },
+	FAR("snapshot, far", tell_snapshot, NULL, after_snapshot, true),
+	FAR("restore, far", tell_restore, NULL, expect_restored, true),
+	FAR("check, far", tell_check, NULL, nothing, true),
+	FAR("copy, far", tell_copy, NULL, after_copy, true),
+	FAR("collect, far", tell_collect, before_collect, nothing, false),
 };
 #define STORIES (sizeof(stories) / sizeof(stories[0]))
 
 /* So many tellings of a story with each kind of failure, unless all are. */
-#define TELLINGS (300 / CHECK_EVERY)
+#define TELLINGS (270 / CHECK_EVERY)
 
 /* It fails in as many tellings as are its part, and in most of them. */
 static unsigned int part_of(unsigned int n)

@@ -3,6 +3,9 @@
  * changed the disk, and whatever of what was not synced the disk then has.
  * What was acknowledged is there and restores bit for bit, the repository is
  * sound, work goes on, and what is left over goes with the next collection.
+ *
+ * Where the machine has immutable files the story's regions guard objects, and
+ * one of its snapshots is locked.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +14,8 @@
 #include "storage/repository/check.h"
 #include "storage/repository/deletion.h"
 #include "storage/repository/gc.h"
+#include "storage/repository/guards.h"
+#include "tests/support/guard_place.h"
 #include "tests/support/power_cut.h"
 #include "tests/support/region.h"
 #include "tests/support/repo_frame.h"
@@ -23,17 +28,25 @@ enum step {
 	SECOND,
 	SETTLED,
 	REPLICATED,
+	LENGTHENED, /* what the second snapshot needs, which is locked */
 	KEY_ADDED,
-	DELETED, /* the first snapshot */
+	DELETED, /* the first snapshot, in the first region alone */
 	KEY_REVOKED,
 	COLLECTED,
 	THIRD,
+	SETTLED_AGAIN,
 	THE_END
 };
 
 #define SNAPSHOTS 3
 static const enum step taken_at[SNAPSHOTS] = { FIRST, SECOND, THIRD };
 
+#define LOCKED	1
+#define LOCK_MS (8LL * 24 * 3600 * 1000)
+
+static struct guard_place place;
+static bool can_guard;
+static int64_t passed_ms; /* that nobody waited for */
 static struct scratch dir;
 static char disk[SCRATCH_PATH], tree[SCRATCH_PATH];
 static char url_a[SCRATCH_PATH + 16], url_b[SCRATCH_PATH + 16];
@@ -43,13 +56,22 @@ static struct tree_list trees[SNAPSHOTS];
 static struct power_cut *power;
 static struct err e;
 
+struct instant __real_clock_now(void);
+struct instant __wrap_clock_now(void);
+struct instant __wrap_clock_now(void)
+{
+	return instant_add_ms(__real_clock_now(), passed_ms);
+}
+
 /* ---- The story ----------------------------------------------------------- */
 
 static struct deletion deletion(void)
 {
-	return (struct deletion){
-		.now = clock_now(), .grace_ms = 0, .by = "test", .reason = ""
-	};
+	return (struct deletion){ .now = clock_now(),
+				  .grace_ms = 0,
+				  .by = "test",
+				  .reason = "",
+				  .this_region = true };
 }
 
 static void find(struct repository *r, size_t i, struct repository_snapshot *s)
@@ -80,6 +102,15 @@ static struct gc_result collect(struct repository *r)
 	return result;
 }
 
+static void lock(struct repository *r, size_t i, int64_t ms)
+{
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+
+	find(r, i, &s);
+	ck_ok(deletion_lock(r, &s, instant_add_ms(s.received, ms), "test",
+			    clock_now(), &e));
+}
+
 static void take(struct repository *r, size_t i)
 {
 	struct random dice = { .state = i };
@@ -87,19 +118,42 @@ static void take(struct repository *r, size_t i)
 
 	(void)snprintf(name, sizeof(name), "file%zu", i);
 	region_file(tree, name, 100000, &dice);
-	ids[i] = region_snapshot(r, tree, "web", i == 1);
+	ids[i] = region_snapshot_for(r, tree, "web", i == 1,
+				     i == LOCKED ? LOCK_MS : 0);
 	repo_list(&trees[i], tree);
+	if (i == LOCKED)
+		lock(r, i, LOCK_MS);
+}
+
+static int see_copied(void *arg, const struct replicate_one *one,
+		      struct err *why)
+{
+	(void)arg;
+	(void)why;
+	ck_assert(!one->why && !one->unguarded);
+	return 0;
 }
 
 static void replicate(struct repository *from)
 {
 	CLEANUP(repository_close)
 	struct repository *to = region_add(from, url_b, key);
-	const struct replicate_options o = { .host = "h" };
+	const struct replicate_options o = { .host = "h", .done = see_copied };
 	struct replicate_result result;
 
 	power_cut_acknowledge(power);
 	ck_ok(replicate_run(from, to, &o, &result, &e));
+}
+
+static void lengthen(struct repository *r)
+{
+	const struct guards_options o = { .now = clock_now() };
+	struct guards_result result;
+
+	lock(r, LOCKED, 2 * LOCK_MS);
+	ck_ok(guards_run(r, &o, &result, &e));
+	ck_assert(result.can == can_guard);
+	ck_assert(!can_guard || result.lengthened > 4);
 }
 
 static void work(void)
@@ -116,6 +170,8 @@ static void work(void)
 	power_cut_acknowledge(power);
 	replicate(r);
 	power_cut_acknowledge(power);
+	lengthen(r);
+	power_cut_acknowledge(power);
 	ck_ok(keyring_add(repository_store(r), key, second_key, "second",
 			  clock_now(), &slot, &e));
 	power_cut_acknowledge(power);
@@ -131,6 +187,7 @@ static void work(void)
 	r = region_open(url_a, key);
 	take(r, 2);
 	power_cut_acknowledge(power);
+	replicate(r);
 	repository_close(r);
 	power_cut_acknowledge(power);
 }
@@ -162,6 +219,7 @@ static void expect_key(const char *url, const struct keyring_credential *c,
 struct listed {
 	bool there[SNAPSHOTS];
 	bool deleted[SNAPSHOTS];
+	bool locked[SNAPSHOTS];
 	unsigned int n;
 };
 
@@ -174,6 +232,7 @@ static int note(void *arg, struct repository_snapshot *s, struct err *why)
 		if (object_id_equal(s->manifest.snapshot, ids[i])) {
 			l->there[i] = true;
 			l->deleted[i] = s->deleted;
+			l->locked[i] = s->locked;
 			l->n++;
 		}
 	return 0;
@@ -218,18 +277,21 @@ static struct listed look(const char *url, unsigned int done, bool second)
 	const struct listed l = list(r);
 
 	for (size_t i = 0; i < SNAPSHOTS; i++) {
-		const enum step at = !second	  ? taken_at[i]
-				     : i < SECOND ? REPLICATED
-						  : THE_END;
+		const enum step at = !second ? taken_at[i]
+				     : i < 2 ? REPLICATED
+					     : THE_END;
 		const bool may_be_gone = i == 0 && !second && done >= DELETED;
 
-		if (second && i == 2)
-			continue;
 		ck_assert_msg(l.there[i] || done < at || may_be_gone,
 			      "%s: snapshot %zu is lost",
 			      power_cut_describe(power), i);
-		ck_assert_msg(!l.deleted[i] || (i == 0 && done + 1 >= DELETED),
+		/* What was deleted there alone is not here. */
+		ck_assert_msg(!l.deleted[i] || (i == 0 && !second &&
+						done + 1 >= DELETED),
 			      "%s: snapshot %zu is deleted",
+			      power_cut_describe(power), i);
+		ck_assert_msg(l.locked[i] || done < at || i != LOCKED,
+			      "%s: snapshot %zu is not locked",
 			      power_cut_describe(power), i);
 	}
 	ck_assert_msg(second || done < DELETED || !l.there[0] || l.deleted[0],
@@ -305,6 +367,7 @@ static void expect_no_leak(const char *url)
 	char tmp[SCRATCH_PATH + 32];
 
 	age(url);
+	passed_ms = 60 * LOCK_MS; /* no lock is in force any more */
 	r = region_open(url, key);
 	(void)region_snapshot(r, tree, "other", 0);
 	l = list(r);
@@ -331,6 +394,7 @@ static void expect_no_leak(const char *url)
 	(void)snprintf(tmp, sizeof(tmp), "%s/tmp", url);
 	ck_assert_int_eq(rmdir(tmp), 0);
 	repository_close(r);
+	passed_ms = 0;
 }
 
 #define EVERY_RESTORED 10
@@ -389,6 +453,13 @@ START_TEST(whatever_is_left_of_what_was_not_synced)
 }
 END_TEST
 
+/* That guards, where that can be. */
+static void make_place(const char *url)
+{
+	ck_assert_int_eq(mkdir(url, 0700), 0);
+	ck_assert(!can_guard || guard_place_change(url, FS_APPEND_FL, 0));
+}
+
 static void set_up(void)
 {
 	char path[SCRATCH_PATH];
@@ -396,12 +467,16 @@ static void set_up(void)
 	/* Collectors give up what stands still soon. */
 	ck_assert_int_eq(setenv("SNAPCTL_TEST_LEASE_MS", "300", 1), 0);
 	seam_from_environment();
+	can_guard = guard_place_begin(&place);
 	scratch_init(&dir);
-	(void)scratch_path(&dir, "work", disk);
+	(void)scratch_path(can_guard ? &place.dir : &dir,
+			   can_guard ? "on/work" : "work", disk);
 	(void)scratch_path(&dir, "tree", tree);
 	(void)snprintf(url_a, sizeof(url_a), "%s/a", disk);
 	(void)snprintf(url_b, sizeof(url_b), "%s/b", disk);
 	ck_assert_int_eq(mkdir(disk, 0700), 0);
+	make_place(url_a);
+	make_place(url_b);
 	ck_assert_int_eq(mkdir(tree, 0700), 0);
 	key = region_key(scratch_path(&dir, "key", path));
 	second_key = region_key(scratch_path(&dir, "second", path));
@@ -415,6 +490,9 @@ static void tear_down(void)
 		tree_list_done(&trees[i]);
 	keyring_credential_free(key);
 	keyring_credential_free(second_key);
+	guard_place_remove(disk);
+	if (can_guard)
+		guard_place_end(&place);
 	scratch_done(&dir);
 }
 

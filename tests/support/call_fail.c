@@ -3,12 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -136,6 +138,24 @@ WRAPPED(DIR *, NULL, opendir, (const char *path), (path))
 WRAPPED(void *, MAP_FAILED, mmap64,
 	(void *at, size_t n, int prot, int flags, int fd, off64_t offset),
 	(at, n, prot, flags, fd, offset))
+WRAPPED(void *, MAP_FAILED, mremap, (void *at, size_t n, size_t now, int flags),
+	(at, n, now, flags))
+WRAPPED(int, -1, flock, (int fd, int what), (fd, what))
+WRAPPED(int, -1, fchdir, (int fd), (fd))
+WRAPPED(int, -1, mknodat, (int dir, const char *name, mode_t mode, dev_t dev),
+	(dir, name, mode, dev))
+WRAPPED(int, -1, sync_file_range,
+	(int fd, off64_t at, off64_t n, unsigned int flags), (fd, at, n, flags))
+WRAPPED(ssize_t, -1, lgetxattr,
+	(const char *path, const char *name, void *out, size_t n),
+	(path, name, out, n))
+WRAPPED(ssize_t, -1, llistxattr, (const char *path, char *out, size_t n),
+	(path, out, n))
+WRAPPED(int, -1, lsetxattr,
+	(const char *path, const char *name, const void *value, size_t n,
+	 int flags),
+	(path, name, value, n, flags))
+WRAPPED(int, -1, fremovexattr, (int fd, const char *name), (fd, name))
 WRAPPED(ssize_t, -1, flistxattr, (int fd, char *out, size_t n), (fd, out, n))
 WRAPPED(ssize_t, -1, fgetxattr, (int fd, const char *name, void *out, size_t n),
 	(fd, name, out, n))
@@ -195,6 +215,42 @@ int __wrap_openat64(int dir, const char *path, int flags, ...)
 	mode = mode_of(flags, ap);
 	va_end(ap);
 	return fails("openat") ? -1 : __real_openat64(dir, path, flags, mode);
+}
+
+int __real_ioctl(int fd, unsigned long what, ...);
+int __wrap_ioctl(int fd, unsigned long what, ...);
+int __wrap_ioctl(int fd, unsigned long what, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, what);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	return fails("ioctl") ? -1 : __real_ioctl(fd, what, arg);
+}
+
+/* Of those that the C library has no function for, this one only. */
+long __real_syscall(long what, long a, long b, long c, long d, long x);
+long __wrap_syscall(long what, long a, long b, long c, long d, long x);
+long __wrap_syscall(long what, long a, long b, long c, long d, long x)
+{
+	return what == SYS_openat2 && fails("openat2")
+		       ? -1
+		       : __real_syscall(what, a, b, c, d, x);
+}
+
+/* It returns what others leave in errno. */
+int __real_pthread_create(pthread_t *ret, const pthread_attr_t *how,
+			  void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *how,
+			  void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *how,
+			  void *(*run)(void *), void *arg)
+{
+	return fails("pthread_create")
+		       ? fails_with
+		       : __real_pthread_create(ret, how, run, arg);
 }
 
 /* Only the duplication of a descriptor fails for want of something. */

@@ -47,7 +47,7 @@ static const char *tell(const struct fault_story *s, unsigned int n, int sys)
 /* The story with the nth call failing; whether it came to that. */
 static bool told(const struct fault_story *s, unsigned int n, int sys)
 {
-	struct fault f = { .n = n };
+	struct telling f = { .n = n };
 	char when[200];
 	int before = 0;
 

@@ -15,7 +15,7 @@
 #include "base/attr.h"
 
 /* One telling. */
-struct fault {
+struct telling {
 	const char *when; /* for messages: the story, the call, the failure */
 	const char *what; /* the function that failed; NULL: it never came */
 	unsigned int n;	  /* the how manieth it was to be */
@@ -28,7 +28,7 @@ struct fault_story {
 	void (*begin)(void);
 	/* Makes no assertion, which would allocate as well. */
 	void (*tell)(void);
-	void (*judge)(const struct fault *f);
+	void (*judge)(const struct telling *f);
 };
 
 /* How many calls failed, or allocations. */

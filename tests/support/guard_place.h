@@ -10,10 +10,12 @@
 #ifndef TESTS_SUPPORT_GUARD_PLACE_H
 #define TESTS_SUPPORT_GUARD_PLACE_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -143,6 +145,85 @@ static inline void guard_place_folder(const struct guard_place *p,
 	(void)snprintf(out, SCRATCH_PATH, "%.400s/%s", p->on, name);
 	ck_assert_int_eq(mkdir(out, 0700), 0);
 	ck_assert(guard_place_change(out, FS_APPEND_FL, 0));
+}
+
+/*
+ * What else is in such folders: removed whatever guards it, and copied with
+ * that, as no user can.
+ */
+static inline void guard_place_remove(const char *path)
+{
+	const struct dirent *entry;
+	DIR *d;
+
+	(void)guard_place_change(path, 0, FS_APPEND_FL | FS_IMMUTABLE_FL);
+	d = opendir(path);
+	if (!d) {
+		ck_assert_int_eq(unlink(path), 0);
+		return;
+	}
+	while ((entry = readdir(d))) {
+		char below[2 * SCRATCH_PATH];
+
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0)
+			continue;
+		(void)snprintf(below, sizeof(below), "%.600s/%s", path,
+			       entry->d_name);
+		guard_place_remove(below);
+	}
+	(void)closedir(d);
+	ck_assert_int_eq(rmdir(path), 0);
+}
+
+static inline void guard_place_copy_file(const char *from, const char *to)
+{
+	static uint8_t bytes[1 << 21];
+	char value[64];
+	const int in = open(from, O_RDONLY | O_CLOEXEC);
+	const int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	const ssize_t n = read(in, bytes, sizeof(bytes));
+	const ssize_t of_guard = fgetxattr(in, "user.snapctl.guard", value,
+					   sizeof(value));
+
+	ck_assert(in >= 0 && out >= 0 && n < (ssize_t)sizeof(bytes));
+	ck_assert_int_eq(write(out, bytes, (size_t)n), n);
+	if (of_guard >= 0)
+		ck_assert_int_eq(fsetxattr(out, "user.snapctl.guard", value,
+					   (size_t)of_guard, 0),
+				 0);
+	ck_assert_int_eq(fchmod(out, 0400), 0);
+	(void)close(in);
+	(void)close(out);
+}
+
+static inline void guard_place_copy(const char *from, const char *to)
+{
+	const int guard = guard_place_flags(from) &
+			  (FS_APPEND_FL | FS_IMMUTABLE_FL);
+	const struct dirent *entry;
+	DIR *d = opendir(from);
+
+	if (d)
+		ck_assert_int_eq(mkdir(to, 0700), 0);
+	else
+		guard_place_copy_file(from, to);
+	while (d && (entry = readdir(d))) {
+		char old[2 * SCRATCH_PATH];
+		char new[2 * SCRATCH_PATH];
+
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0)
+			continue;
+		(void)snprintf(old, sizeof(old), "%.600s/%s", from,
+			       entry->d_name);
+		(void)snprintf(new, sizeof(new), "%.600s/%s", to,
+			       entry->d_name);
+		guard_place_copy(old, new);
+	}
+	if (d)
+		(void)closedir(d);
+	ck_assert(!guard || guard_place_change(to, guard, 0));
 }
 
 #endif

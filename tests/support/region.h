@@ -110,11 +110,15 @@ static inline void region_islands(const char *folder, const char *name,
 	(void)close(fd);
 }
 
-/* A snapshot of folder; with `errors` it is partial, and lists that many. */
-static inline struct object_id region_snapshot(struct repository *r,
-					       const char *folder,
-					       const char *source,
-					       unsigned int n_errors)
+/*
+ * A snapshot of folder; with `errors` it is partial, and lists that many.  It
+ * is to be locked for so long, where the region guards objects.
+ */
+static inline struct object_id region_snapshot_for(struct repository *r,
+						   const char *folder,
+						   const char *source,
+						   unsigned int n_errors,
+						   int64_t lock_ms)
 {
 	struct snapshot_errors *errors = NULL;
 	struct snapshot_result result;
@@ -122,7 +126,8 @@ static inline struct object_id region_snapshot(struct repository *r,
 	struct manifest about;
 	const struct files_options files = { .paths = &folder,
 					     .path_count = 1 };
-	const struct snapshot_options o = { .about = &about };
+	const struct snapshot_options o = { .about = &about,
+					    .lock_ms = lock_ms };
 	struct err e;
 
 	manifest_init(&about);
@@ -137,7 +142,16 @@ static inline struct object_id region_snapshot(struct repository *r,
 	source_close(s);
 	snapshot_errors_free(errors);
 	manifest_done(&about);
+	ck_assert_int_eq(result.guarding.why.code, ERR_NONE);
 	return result.id;
+}
+
+static inline struct object_id region_snapshot(struct repository *r,
+					       const char *folder,
+					       const char *source,
+					       unsigned int n_errors)
+{
+	return region_snapshot_for(r, folder, source, n_errors, 0);
 }
 
 /* Everything that a snapshot reaches is there and opens. */

@@ -265,13 +265,24 @@ START_TEST(a_snapshot_that_is_not_locked_is_guarded_for_none)
 }
 END_TEST
 
+static unsigned int unguarded; /* copies that were said to be */
+
+static int see_copied(void *arg, const struct replicate_one *one, struct err *e)
+{
+	(void)arg;
+	(void)e;
+	unguarded += one->unguarded != NULL;
+	return 0;
+}
+
 static void copy_to(const char *url)
 {
-	const struct replicate_options o = { .host = "h" };
+	const struct replicate_options o = { .host = "h", .done = see_copied };
 	CLEANUP(repository_close) struct repository *from = g->f.r;
 	struct replicate_result r;
 	struct store *s;
 
+	unguarded = 0;
 	g->f.r = NULL;
 	gc_ok(store_open(url, true, &s, &g->e));
 	gc_ok(replicate_settle(repository_store(from), s, g->f.credential,
@@ -310,6 +321,27 @@ START_TEST(each_copy_is_guarded_for_its_own_lock)
 	for (size_t i = 0; i < 5; i++)
 		if (days[i])
 			guard_expect(g, i);
+	ck_assert_uint_eq(unguarded, 0);
+	store_mem_forget("mem:guard-guards");
+}
+END_TEST
+
+/* Nobody knows for how long it has to be guarded. */
+START_TEST(a_copy_of_what_an_unreadable_lock_is_on_is_said_to_be_unguarded)
+{
+	const struct fault f = { .call = FAULT_READ,
+				 .action = FAULT_FLIP,
+				 .prefix = "locks/",
+				 .amount = 999,
+				 .everyone = true };
+
+	(void)guard_take_for(g, GUARD_LOCK_MS);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	gc_reopen(g);
+	fault_add(gc_store(g), &f);
+	copy_to("mem:guard-copies");
+	ck_assert_uint_eq(unguarded, 1);
 	store_mem_forget("mem:guard-guards");
 }
 END_TEST
@@ -394,6 +426,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_snapshot_is_guarded_for_its_own_lock);
 	tcase_add_test(tc, a_snapshot_that_is_not_locked_is_guarded_for_none);
 	tcase_add_test(tc, each_copy_is_guarded_for_its_own_lock);
+	tcase_add_test(
+		tc,
+		a_copy_of_what_an_unreadable_lock_is_on_is_said_to_be_unguarded);
 	tcase_add_test(
 		tc,
 		a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds);

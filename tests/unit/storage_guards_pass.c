@@ -1,6 +1,8 @@
 /* Guarding a whole region ahead of need, and holding in it what is held. */
 #include "storage/repository/guards.h"
 
+#include <errno.h>
+
 #include "tests/support/guard_frame.h"
 
 static struct gc_frame frame;
@@ -495,6 +497,110 @@ START_TEST(what_could_not_be_held_is_not_released)
 }
 END_TEST
 
+/* ---- What does not open ------------------------------------------------- */
+
+/* From the next opening on, that object does so. */
+static void refuse(const char *name, enum fault_action action)
+{
+	const struct fault f = { .call = FAULT_READ,
+				 .action = action,
+				 .prefix = name,
+				 .amount = 4321,
+				 .everyone = true,
+				 .code = ERR_IO,
+				 .sys = EIO };
+
+	gc_reopen(g);
+	fault_add(gc_store(g), &f);
+}
+
+/* One that is locked or held, and another. */
+static void take_other(void)
+{
+	(void)guard_take_for(g, 0);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+}
+
+START_TEST(what_the_disk_refuses_is_told)
+{
+	static const char *const folders[] = { "snapshots/", "meta/", "index/",
+					       "locks/" };
+
+	take_other();
+	lock_for(0, GUARD_LOCK_MS);
+	lock_for(1, GUARD_LOCK_MS);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		const struct object_name name = gc_last(g, folders[i]);
+
+		refuse(name.s, FAULT_FAIL);
+		ck_assert_int_eq(run_with(false), -1);
+		ck_assert_msg(strstr(g->e.text, i < 3 ? name.s : "a lock of"),
+			      "%s", g->e.text);
+		ck_assert_uint_gt(pass.objects, 2);
+	}
+	run();
+	guard_expect(g, 0);
+	guard_expect(g, 1);
+}
+END_TEST
+
+/* It could be on anything: all is held, and nobody would know why. */
+START_TEST(a_hold_that_does_not_open_is_told)
+{
+	struct object_id hold;
+
+	take_other();
+	hold = hold_one(0);
+	run();
+	refuse(gc_last(g, "holds/").s, FAULT_FLIP);
+	ck_assert_int_eq(run_with(false), -1);
+	ck_assert_msg(strstr(g->e.text, "a hold"), "%s", g->e.text);
+	gc_reopen(g);
+	gc_ok(deletion_release(g->f.r, hold, "me", g->now, &g->e));
+	refuse(gc_last(g, "holds/").s, FAULT_FAIL);
+	ck_assert_int_eq(run_with(true), -1);
+	ck_assert_uint_eq(pass.released, 0);
+	gc_reopen(g);
+	gc_ok(run_with(true));
+	ck_assert_uint_eq(
+		guard_short(g, 0, (struct instant){ 0, 0 }, true),
+		guard_short(g, 0, (struct instant){ INT32_MAX, 0 }, false));
+}
+END_TEST
+
+/* It may be what another hold is on, and come back. */
+START_TEST(a_release_lets_nothing_go_that_it_does_not_see)
+{
+	static const char *const folders[] = { "snapshots/", "meta/",
+					       "index/" };
+	struct object_name names[3];
+	struct object_id second;
+
+	(void)guard_take_for(g, 0);
+	for (size_t i = 0; i < 3; i++)
+		names[i] = gc_last(g, folders[i]);
+	gc_unfile(g, "kept");
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	(void)hold_one(0);
+	second = hold_one(1);
+	run();
+	gc_ok(deletion_release(g->f.r, second, "me", g->now, &g->e));
+	for (size_t i = 0; i < 2 * 3; i++) {
+		refuse(names[i / 2].s, i % 2 ? FAULT_FAIL : FAULT_FLIP);
+		ck_assert_int_eq(run_with(true), -1);
+		ck_assert_uint_eq(pass.released, 0);
+	}
+	gc_reopen(g);
+	ck_assert_uint_eq(guard_short(g, 0, (struct instant){ 0, 0 }, true), 0);
+	gc_reopen(g);
+	gc_ok(run_with(true));
+	ck_assert_uint_gt(pass.released, 0);
+	ck_assert_uint_eq(guard_short(g, 0, (struct instant){ 0, 0 }, true), 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
@@ -523,6 +629,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       what_cannot_be_lengthened_keeps_nothing_else_from_it);
 	tcase_add_test(tc, what_could_not_be_held_is_not_released);
+	tcase_add_test(tc, what_the_disk_refuses_is_told);
+	tcase_add_test(tc, a_hold_that_does_not_open_is_told);
+	tcase_add_test(tc, a_release_lets_nothing_go_that_it_does_not_see);
 }
 
 CHECK_MAIN("storage/guards_pass", cases)

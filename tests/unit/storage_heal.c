@@ -358,6 +358,8 @@ START_TEST(manifests_come_from_who_has_them)
 	ck_assert(x.r.sound);
 	ck_assert_uint_eq(x.from[0].snapshots, 0);
 	ck_assert_uint_eq(x.from[1].snapshots, 2);
+	ck_assert_int_eq(x.from[0].why.code, ERR_CORRUPT);
+	ck_assert_int_eq(x.from[1].why.code, ERR_NONE);
 	heal_result_done(&x.r);
 	ck_assert(is_sound(urls[0]));
 	/* The damaged ones still lie beside them, given up. */

@@ -367,7 +367,7 @@ static int story(void)
 	return 0;
 }
 
-/* A child tells the story; whether it came to its end. */
+/* A child tells the story; whether it came to its end, and nothing failed. */
 static bool tell_story(seam_hook *hook, unsigned int at)
 {
 	const pid_t pid = fork();
@@ -377,7 +377,8 @@ static bool tell_story(seam_hook *hook, unsigned int at)
 		calls = 0;
 		die_at = at;
 		seam_set_hook(hook, NULL);
-		_exit(story());
+		status = story();
+		_exit(status == 0 && calls >= at ? 12 : status);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -437,6 +438,32 @@ START_TEST(a_step_that_fails_is_told_and_mended_by_the_next)
 }
 END_TEST
 
+/* Whatever fails while it is lengthened, it is guarded all along. */
+START_TEST(a_step_that_fails_lets_nothing_go)
+{
+	set_up(true);
+	put("data/aa/1", 0);
+	ck_assert_int_eq(store_guard(store, "data/aa/1", in_s(HOUR), &e), 1);
+	calls = die_at = 0;
+	do {
+		die_at++;
+		ck_assert_uint_lt(die_at, STEPS_MAX);
+		calls = 0;
+		seam_set_hook(fail_once, NULL);
+		(void)!store_guard(store, "data/aa/1", in_s(HOUR + 60 * die_at),
+				   &e);
+		seam_set_hook(NULL, NULL);
+		ck_assert_int_eq(flags_of("data/aa/1"), FS_IMMUTABLE_FL);
+		ck_assert_int_ge(guard_of(store, "data/aa/1").until.sec,
+				 in_s(HOUR - 60).sec);
+	} while (calls >= die_at);
+	ck_assert_uint_gt(die_at, 4);
+	ahead_s = 3 * HOUR;
+	ck_ok(store_remove(store, "data/aa/1", &e));
+	tear_down();
+}
+END_TEST
+
 /* A hold that was there is not lost by one who dies while lengthening. */
 START_TEST(a_hold_outlives_who_died)
 {
@@ -477,6 +504,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, it_takes_a_capability);
 	tcase_add_test(tc, who_dies_while_guarding_is_mended_by_the_next);
 	tcase_add_test(tc, a_step_that_fails_is_told_and_mended_by_the_next);
+	tcase_add_test(tc, a_step_that_fails_lets_nothing_go);
 	tcase_add_test(tc, a_hold_outlives_who_died);
 }
 
