@@ -108,6 +108,7 @@ struct gc {
 	bool guarding;
 
 	struct object_id session;
+	bool is_listed; /* our session, by some listing */
 	struct beat *beat;
 
 	struct gc_mark *marks;
@@ -158,7 +159,7 @@ int gc_confirm(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* ---- gc_listing.c ------------------------------------------------------- */
 /*
  * Refuse to go on when the store lists less than there is, as far as can be
- * told: folders against their parts, and against the inventories.
+ * told: folders against a listing of all, and against the inventories.
  */
 int gc_listing_check(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /*
