@@ -669,8 +669,7 @@ static int list_packs(struct gc *g, struct err *e)
 			   note_due(g, e) ||
 			   record_list(g->store, g->keys, OBJECT_QUARANTINE,
 				       note_quarantine, g, e) ||
-			   store_list(g->store, "data/", note_pack, g, e) ||
-			   store_list(g->store, "meta/", note_pack, g, e);
+			   pack_list(g->store, note_pack, g, e);
 
 	store_ask_done(asked);
 	return failed ? -1 : 0;
@@ -776,8 +775,7 @@ int gc_survey_packs(struct gc *g, struct err *e)
 					   note_mark, g, e) ||
 			       record_list(g->store, g->keys, OBJECT_QUARANTINE,
 					   note_quarantine, g, e) ||
-			       store_list(g->store, "data/", note_pack, g, e) ||
-			       store_list(g->store, "meta/", note_pack, g, e) ||
+			       pack_list(g->store, note_pack, g, e) ||
 			       index_set_open(g->store, g->keys, &o, &g->index,
 					      e) ||
 			       gc_live_new(g, &g->live, e) ||
