@@ -261,8 +261,7 @@ static int list(struct verifying *x, struct err *e)
 
 	if (repository_snapshots(x->repository, true, add_snapshot, NULL, x,
 				 e) < 0 ||
-	    store_list(s, "data/", add_pack, x, e) < 0 ||
-	    store_list(s, "meta/", add_pack, x, e) < 0)
+	    pack_list(s, add_pack, x, e) < 0)
 		return -1;
 	ids_sort(&x->snapshots);
 	ids_sort(&x->deleted);

@@ -273,7 +273,7 @@ int check_objects(struct check *c, struct err *e)
 	check_stage(c, "listing", 0);
 	if (store_list(c->store, "", visit, c, e) ||
 	    record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c, e) ||
-	    inventory_compare(c->store, c->keys, note_short, c, e))
+	    inventory_compare(c->store, c->keys, NULL, note_short, c, e))
 		return -1;
 	return 0;
 }

@@ -67,7 +67,7 @@ int gc_refuse_because(struct err *e, const char *what)
 	return gc_refuse(e, "%s: %s", what, why.text);
 }
 
-int gc_confirm(struct gc *g, struct err *e)
+static int confirm(struct gc *g, struct err *e)
 {
 	const int fenced = writer_is_fenced(g->r, g->session, e);
 
@@ -79,6 +79,15 @@ int gc_confirm(struct gc *g, struct err *e)
 		      "this garbage collection was given up by "
 		      "another one while it stood still");
 	return err_hint(e, "run it again: nothing is lost");
+}
+
+int gc_confirm(struct gc *g, struct err *e)
+{
+	struct store_asked *asked = writer_ask_confirm(g->store, g->session);
+	const int failed = confirm(g, e);
+
+	store_ask_done(asked);
+	return failed;
 }
 
 /* ---- Ids ---------------------------------------------------------------- */

@@ -110,6 +110,7 @@ struct gc {
 	bool blind;	   /* one that is held may need more than was seen */
 
 	struct object_id session;
+	bool is_listed; /* our session, by some listing */
 	struct beat *beat;
 
 	struct gc_mark *marks;
@@ -160,7 +161,7 @@ int gc_confirm(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /* ---- gc_listing.c ------------------------------------------------------- */
 /*
  * Refuse to go on when the store lists less than there is, as far as can be
- * told: folders against their parts, and against the inventories.
+ * told: folders against a listing of all, and against the inventories.
  */
 int gc_listing_check(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /*

@@ -2,10 +2,15 @@
  * Whether what is listed is all there is.
  *
  * A listing that fails ends everything anyway.  One that is short in silence
- * is told by three things: the sum of a folder's sixteen parts, which a store
- * that cuts long listings gives whole; our own session, which must be there;
- * and inventories.  Packs and index objects are held against each other, and
- * both against the trees, by the survey.
+ * is told by three things: another listing, of all that comes after the data
+ * packs, in which each folder begins elsewhere, so that a store that cuts long
+ * listings cuts it in another place, or ends it before; our own session, which
+ * must be there; and inventories.  Packs and index objects are held against
+ * each other, and both against the trees, by the survey.
+ *
+ * That other listing is one request for each thousand objects.  It took the
+ * place of one listing of each sixteenth of each folder, which were 160: 20 ms
+ * away that took 0.33 s of a collection's 1.6, and is 0.02 now.
  *
  * A listing that was whole says nothing of the next one.  So what manifests
  * there are is written down here, and each survey must find them again, or that
@@ -13,7 +18,7 @@
  * has them.
  */
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "storage/repository/gc_internal.h"
 #include "storage/repository/inventory.h"
@@ -28,15 +33,20 @@ static const enum object_kind deciding[] = {
 #define DECIDING (sizeof(deciding) / sizeof(deciding[0]))
 /* Things come and go while we list. */
 #define TRIES 5
-/* Of a folder: by the first digit of an id. */
-#define PARTS 16
 
-/* Of one kind, by one or some listings. */
+/* Of one kind. */
 struct listing {
 	struct gc *g;
 	enum object_kind kind;
 	struct inventory_sum *sum;
 };
+
+static void note_own(struct gc *g, const char *name)
+{
+	const struct object_name own = object_name(OBJECT_SESSION, g->session);
+
+	g->is_listed = g->is_listed || strcmp(name, own.s) == 0;
+}
 
 static int note(void *arg, const struct store_entry *entry, struct err *e)
 {
@@ -45,6 +55,8 @@ static int note(void *arg, const struct store_entry *entry, struct err *e)
 	struct object_id session;
 
 	inventory_note(l->sum, entry->name);
+	if (l->kind == OBJECT_SESSION)
+		note_own(l->g, entry->name);
 	if (l->kind != OBJECT_MANIFEST ||
 	    !object_name_parse(l->kind, entry->name, &snapshot, &session))
 		return 0;
@@ -54,67 +66,31 @@ static int note(void *arg, const struct store_entry *entry, struct err *e)
 		       : 0;
 }
 
-static int list_one(struct gc *g, enum object_kind kind, const char *prefix,
-		    struct inventory_sum *sum, struct err *e)
+static int list_folder(struct gc *g, enum object_kind kind,
+		       struct inventory_sum *ret, struct err *e)
 {
-	struct listing l = { g, kind, sum };
-
-	return store_list(g->store, prefix, note, &l, e);
-}
-
-static int list_whole(struct gc *g, enum object_kind kind,
-		      struct inventory_sum *ret, struct err *e)
-{
+	struct listing l = { g, kind, ret };
 	char prefix[64];
 
 	*ret = (struct inventory_sum){ 0 };
 	(void)snprintf(prefix, sizeof(prefix), "%s/", object_kind_folder(kind));
-	return list_one(g, kind, prefix, ret, e);
+	return store_list(g->store, prefix, note, &l, e);
 }
 
-static int list_parts(struct gc *g, enum object_kind kind,
-		      struct inventory_sum *ret, struct err *e)
+/* All folders at once, and inventories, which are read next. */
+static struct store_asked *ask_folders(struct gc *g)
 {
-	char prefix[64];
+	struct store_question v[DECIDING + 1] = { 0 };
 
-	*ret = (struct inventory_sum){ 0 };
-	for (unsigned int digit = 0; digit < PARTS; digit++) {
-		(void)snprintf(prefix, sizeof(prefix), "%s/%x",
-			       object_kind_folder(kind), digit);
-		if (list_one(g, kind, prefix, ret, e))
-			return -1;
-	}
-	return 0;
-}
+	for (size_t i = 0; i <= DECIDING; i++) {
+		const enum object_kind kind = i < DECIDING ? deciding[i]
+							   : OBJECT_INVENTORY;
 
-/*
- * All folders, or the parts of them all, at once: what lies in one has no
- * order to what lies in another, and a folder stays between its two listings.
- */
-static int list_all(struct gc *g, bool parts,
-		    struct inventory_sum ret[DECIDING], struct err *e)
-{
-	const size_t each = parts ? PARTS : 1;
-	struct store_question *v = calloc(DECIDING * each, sizeof(*v));
-	struct store_asked *asked;
-	int failed = 0;
-
-	if (!v)
-		return err_oom(e);
-	for (size_t i = 0; i < DECIDING * each; i++) {
 		v[i].kind = STORE_ASK_LISTING;
-		(void)snprintf(
-			v[i].name, sizeof(v[i].name), parts ? "%s/%zx" : "%s/",
-			object_kind_folder(deciding[i / each]), i % each);
+		(void)snprintf(v[i].name, sizeof(v[i].name), "%s/",
+			       object_kind_folder(kind));
 	}
-	asked = store_ask(g->store, v, DECIDING * each);
-	for (size_t i = 0; !failed && i < DECIDING; i++)
-		failed = gc_stopped(g, e) ||
-			 (parts ? list_parts : list_whole)(g, deciding[i],
-							   &ret[i], e);
-	store_ask_done(asked);
-	free(v);
-	return failed ? -1 : 0;
+	return store_ask(g->store, v, DECIDING + 1);
 }
 
 static bool is_same(const struct inventory_sum *a,
@@ -123,10 +99,10 @@ static bool is_same(const struct inventory_sum *a,
 	return a->n == b->n && a->hash == b->hash;
 }
 
-/* A folder, its parts, and it once more, in this order. */
+/* A folder, all there is, and the folder once more, in this order. */
 struct look {
 	struct inventory_sum before;
-	struct inventory_sum parts;
+	struct inventory_sum all;
 	struct inventory_sum after;
 };
 
@@ -138,71 +114,69 @@ static bool comes_and_goes(enum object_kind kind)
 
 /*
  * While others write the two differ for good reasons: what stands still must
- * agree.  Names that are no ids are in no part.  0: they agree; 1: it is to be
- * looked at again; -1.
+ * agree.  0: they agree; 1: it is to be looked at again; -1.
  */
-static int judge_parts(enum object_kind kind, const struct look *l, bool last,
-		       struct err *e)
+static int judge(enum object_kind kind, const struct look *l, bool last,
+		 struct err *e)
 {
-	if (is_same(&l->before, &l->parts) || l->parts.n < l->before.n)
+	if (is_same(&l->before, &l->all))
 		return 0;
 	if (!is_same(&l->before, &l->after) || (comes_and_goes(kind) && !last))
 		return 1;
 	return gc_refuse(
 		e,
-		"the store lists %llu objects in \"%s/\", and %llu when "
-		"asked for its parts",
+		"the store lists %llu objects in \"%s/\", and %llu of them when "
+		"asked for more than that",
 		(unsigned long long)l->before.n, object_kind_folder(kind),
-		(unsigned long long)l->parts.n);
+		(unsigned long long)l->all.n);
 }
 
 static int look_again(struct gc *g, enum object_kind kind, struct err *e)
 {
+	struct inventory_sum all[OBJECT_KIND_END];
 	struct look l;
 	int r = 1;
 
 	for (int i = 1; r == 1 && i < TRIES; i++) {
-		if (list_whole(g, kind, &l.before, e) ||
-		    list_parts(g, kind, &l.parts, e) ||
-		    list_whole(g, kind, &l.after, e))
+		if (gc_stopped(g, e) || list_folder(g, kind, &l.before, e) ||
+		    inventory_sums(g->store, all, e) ||
+		    list_folder(g, kind, &l.after, e))
 			return -1;
-		r = judge_parts(kind, &l, i == TRIES - 1, e);
+		l.all = all[kind];
+		r = judge(kind, &l, i == TRIES - 1, e);
 	}
 	return r < 0 ? -1 : 0;
 }
 
-static int check_parts(struct gc *g, struct err *e)
+static int check_own_session(const struct gc *g, struct err *e)
 {
-	struct inventory_sum before[DECIDING];
-	struct inventory_sum parts[DECIDING];
-	struct inventory_sum after[DECIDING];
-
-	if (list_all(g, false, before, e) || list_all(g, true, parts, e) ||
-	    list_all(g, false, after, e))
-		return -1;
-	for (size_t i = 0; i < DECIDING; i++) {
-		const struct look l = { before[i], parts[i], after[i] };
-		const int r = judge_parts(deciding[i], &l, false, e);
-
-		if (r < 0 || (r > 0 && look_again(g, deciding[i], e)))
-			return -1;
-	}
-	return 0;
-}
-
-static int check_own_session(struct gc *g, struct err *e)
-{
-	const struct object_name name = object_name(OBJECT_SESSION, g->session);
-	struct inventory_sum own = { 0 };
-
-	if (inventory_add(g->store, name.s, &own, e))
-		return -1;
-	if (own.n)
+	if (g->is_listed)
 		return 0;
 	return gc_refuse(e,
 			 "the store does not list \"%s\", which was just put "
 			 "there",
-			 name.s);
+			 object_name(OBJECT_SESSION, g->session).s);
+}
+
+/*
+ * The first look at all of them is one round of requests, of which none is
+ * known to be the first: what differs is looked at again, in order.
+ */
+static int check_folders(struct gc *g, struct inventory_sum *all, struct err *e)
+{
+	struct inventory_sum v[DECIDING];
+	int failed = inventory_sums(g->store, all, e);
+
+	for (size_t i = 0; !failed && i < DECIDING; i++)
+		failed = gc_stopped(g, e) ||
+			 list_folder(g, deciding[i], &v[i], e);
+	for (size_t i = 0; !failed && i < DECIDING; i++) {
+		if (!is_same(&v[i], &all[deciding[i]]))
+			failed = look_again(g, deciding[i], e);
+		else if (deciding[i] == OBJECT_SESSION)
+			failed = check_own_session(g, e);
+	}
+	return failed || check_own_session(g, e) ? -1 : 0;
 }
 
 static int refuse_short(void *arg, enum object_kind kind, uint64_t listed,
@@ -219,17 +193,25 @@ static int refuse_short(void *arg, enum object_kind kind, uint64_t listed,
 
 int gc_listing_check(struct gc *g, struct err *e)
 {
+	struct inventory_sum all[OBJECT_KIND_END];
+	struct store_asked *asked;
+	int failed;
+
 	if (store_features(g->store) & STORE_EVENTUAL)
 		return err_set(e, ERR_DENIED,
 			       "this store may list less than there is, so "
 			       "that garbage cannot be told for sure");
 	gc_stage(g, "listing", 0, 0);
-	if (check_own_session(g, e) || check_parts(g, e))
-		return -1;
-	return inventory_compare(g->store, g->keys, refuse_short, NULL, e);
+	asked = ask_folders(g);
+	failed = check_folders(g, all, e) ||
+		 inventory_compare(g->store, g->keys, all, refuse_short, NULL,
+				   e);
+	store_ask_done(asked);
+	return failed ? -1 : 0;
 }
 
-static int expect_gone(struct gc *g, struct voids *voids,
+/* *voids are listed when they are first asked for. */
+static int expect_gone(struct gc *g, struct voids **voids,
 		       struct object_id snapshot, struct object_id session,
 		       struct err *e)
 {
@@ -242,7 +224,8 @@ static int expect_gone(struct gc *g, struct voids *voids,
 	if (there <= 0)
 		return there;
 	/* That of a session that was given up may count no more. */
-	if (voids_judge(voids, session, snapshot, &answer, e))
+	if ((!*voids && voids_read(g->store, g->keys, voids, e)) ||
+	    voids_judge(*voids, session, snapshot, &answer, e))
 		return -1;
 	if (answer == VOIDS_DOES_NOT)
 		return 0;
@@ -254,7 +237,7 @@ int gc_listing_expect_known(struct gc *g, struct err *e)
 {
 	CLEANUP(voids_free) struct voids *voids = NULL;
 	struct gc_ids found = { 0 };
-	int failed = voids_read(g->store, g->keys, &voids, e);
+	int failed = 0;
 
 	for (size_t i = 0; !failed && i < g->n_snapshots; i++)
 		failed = gc_ids_add(&found, g->snapshots[i].id, e);
@@ -263,7 +246,7 @@ int gc_listing_expect_known(struct gc *g, struct err *e)
 	for (size_t i = 0; !failed && i < g->known[0].n; i++)
 		if (!gc_ids_has(&found, g->known[0].v[i]) &&
 		    !gc_ids_has(&g->lost_manifests, g->known[1].v[i]))
-			failed = expect_gone(g, voids, g->known[0].v[i],
+			failed = expect_gone(g, &voids, g->known[0].v[i],
 					     g->known[1].v[i], e);
 	gc_ids_done(&found);
 	return failed ? -1 : 0;

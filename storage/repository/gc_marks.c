@@ -152,9 +152,20 @@ static int complete(struct gc *g, struct gc_mark *m, struct err *e)
 
 int gc_marks_read(struct gc *g, struct err *e)
 {
+	/* A mark whose census came in between has one that is not ours. */
+	static const struct store_question both[] = {
+		{ STORE_ASK_LISTING, "marks/", 0 },
+		{ STORE_ASK_LISTING, "censuses/", 0 },
+	};
+	struct store_asked *asked = store_ask(g->store, both, 2);
+	int failed;
+
 	gc_marks_done(g);
-	if (record_list(g->store, g->keys, OBJECT_MARK, add_mark, g, e) ||
-	    record_list(g->store, g->keys, OBJECT_CENSUS, add_census, g, e))
+	failed = record_list(g->store, g->keys, OBJECT_MARK, add_mark, g, e) ||
+		 record_list(g->store, g->keys, OBJECT_CENSUS, add_census, g,
+			     e);
+	store_ask_done(asked);
+	if (failed)
 		return -1;
 	for (size_t i = 0; i < g->n_marks; i++)
 		if (!g->marks[i].has_census && complete(g, &g->marks[i], e))

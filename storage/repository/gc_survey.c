@@ -406,8 +406,15 @@ static int open_index(struct gc *g, struct err *e)
 	/* What the survey counts in one walk it finds again in the next. */
 	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES,
 					     .frozen = true };
+	static const struct store_question both[] = {
+		{ STORE_ASK_LISTING, "voids/", 0 },
+		{ STORE_ASK_LISTING, "index/", 0 },
+	};
+	struct store_asked *asked = store_ask(g->store, both, 2);
+	const int failed = index_set_open(g->store, g->keys, &o, &g->index, e);
 
-	if (index_set_open(g->store, g->keys, &o, &g->index, e) == 0)
+	store_ask_done(asked);
+	if (!failed)
 		return gc_adopt(g, e);
 	if (object_is_damage(e))
 		return gc_refuse_because(e, "the index is damaged");
@@ -648,20 +655,50 @@ static int make_maps(struct gc *g, struct err *e)
 	return 0;
 }
 
+/* Marks, and packs: which of the two is listed first is all the same. */
+static int list_packs(struct gc *g, struct err *e)
+{
+	static const struct store_question all[] = {
+		{ STORE_ASK_LISTING, "marks/", 0 },
+		{ STORE_ASK_LISTING, "quarantine/", 0 },
+		{ STORE_ASK_LISTING, "data/", 0 },
+		{ STORE_ASK_LISTING, "meta/", 0 },
+	};
+	struct store_asked *asked = store_ask(g->store, all, 4);
+	const int failed = record_list(g->store, g->keys, OBJECT_MARK,
+				       note_mark, g, e) ||
+			   note_due(g, e) ||
+			   record_list(g->store, g->keys, OBJECT_QUARANTINE,
+				       note_quarantine, g, e) ||
+			   pack_list(g->store, note_pack, g, e);
+
+	store_ask_done(asked);
+	return failed ? -1 : 0;
+}
+
+/* What decides about snapshots, and who reads them. */
+static int list_snapshots(struct gc *g, struct err *e)
+{
+	static const struct store_question pins = { STORE_ASK_LISTING, "pins/",
+						    0 };
+	struct store_asked *asked = store_ask(g->store, &pins, 1);
+	struct store_asked *snapshots = repository_ask_snapshots(g->r);
+	const int failed = record_list(g->store, g->keys, OBJECT_PIN, note_pin,
+				       g, e) ||
+			   repository_snapshots(g->r, true, note_snapshot,
+						note_damaged, g, e);
+
+	store_ask_done(snapshots);
+	store_ask_done(asked);
+	return failed ? -1 : 0;
+}
+
 static int list(struct gc *g, struct err *e)
 {
 	gc_stage(g, "listing", 0, 0);
-	if (record_list(g->store, g->keys, OBJECT_MARK, note_mark, g, e) ||
-	    note_due(g, e) ||
-	    record_list(g->store, g->keys, OBJECT_QUARANTINE, note_quarantine,
-			g, e) ||
-	    store_list(g->store, "data/", note_pack, g, e) ||
-	    store_list(g->store, "meta/", note_pack, g, e) ||
-	    gc_others(g, &g->others, e) ||
-	    record_list(g->store, g->keys, OBJECT_PIN, note_pin, g, e) ||
-	    repository_snapshots(g->r, true, note_snapshot, note_damaged, g,
-				 e) ||
-	    gc_listing_expect_known(g, e) || note_manifests(g, e))
+	if (list_packs(g, e) || gc_others(g, &g->others, e) ||
+	    list_snapshots(g, e) || gc_listing_expect_known(g, e) ||
+	    note_manifests(g, e))
 		return -1;
 	gc_ids_sort(&g->others);
 	return 0;
@@ -743,8 +780,7 @@ int gc_survey_packs(struct gc *g, struct err *e)
 					   note_mark, g, e) ||
 			       record_list(g->store, g->keys, OBJECT_QUARANTINE,
 					   note_quarantine, g, e) ||
-			       store_list(g->store, "data/", note_pack, g, e) ||
-			       store_list(g->store, "meta/", note_pack, g, e) ||
+			       pack_list(g->store, note_pack, g, e) ||
 			       index_set_open(g->store, g->keys, &o, &g->index,
 					      e) ||
 			       gc_live_new(g, &g->live, e) ||

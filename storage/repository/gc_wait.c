@@ -83,11 +83,19 @@ static int add_owner(void *arg, const struct store_entry *entry, struct err *e)
 
 static int list_owners(struct watch *w, struct err *e)
 {
+	static const struct store_question both[] = {
+		{ STORE_ASK_LISTING, "sessions/", 0 },
+		{ STORE_ASK_LISTING, "pins/", 0 },
+	};
+	struct store_asked *asked = store_ask(w->g->store, both, 2);
+	int failed;
+
 	w->kind = OBJECT_SESSION;
-	if (store_list(w->g->store, "sessions/", add_owner, w, e))
-		return -1;
+	failed = store_list(w->g->store, "sessions/", add_owner, w, e);
 	w->kind = OBJECT_PIN;
-	return store_list(w->g->store, "pins/", add_owner, w, e);
+	failed = failed || store_list(w->g->store, "pins/", add_owner, w, e);
+	store_ask_done(asked);
+	return failed ? -1 : 0;
 }
 
 struct quarantined {
@@ -389,6 +397,13 @@ static int add_fenced(void *arg, const struct store_entry *entry, struct err *e)
 
 static int add_half_done(struct watch *w, struct estate *x, struct err *e)
 {
+	/* Who sees a fence and not yet its void settles it once more, as when
+	 * the fence came in between. */
+	static const struct store_question both[] = {
+		{ STORE_ASK_LISTING, "voids/", 0 },
+		{ STORE_ASK_LISTING, "fences/", 0 },
+	};
+	struct store_asked *asked = store_ask(w->g->store, both, 2);
 	struct half h = { .w = w, .x = x };
 	int failed;
 
@@ -396,6 +411,7 @@ static int add_half_done(struct watch *w, struct estate *x, struct err *e)
 	gc_ids_sort(&h.voided);
 	failed = failed ||
 		 store_list(w->g->store, "fences/", add_fenced, &h, e);
+	store_ask_done(asked);
 	gc_ids_done(&h.voided);
 	return failed ? -1 : 0;
 }

@@ -517,9 +517,14 @@ static int load_residents(struct index_set *x, struct opening *how,
 	return 0;
 }
 
-/* What is kept of objects until they are loaded is kept no longer. */
+/*
+ * What is kept of objects until they are loaded is kept no longer; but who
+ * walks what stays as it is walks it several times.
+ */
 static void slim_all(struct index_set *x)
 {
+	if (x->frozen)
+		return;
 	for (size_t i = 0; i < x->n; i++)
 		index_object_slim(x->objects[i]);
 	x->whole_bytes = 0;

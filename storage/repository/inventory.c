@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "storage/repository/record.h"
 
@@ -49,17 +50,44 @@ static int count_kind(struct store *s, enum object_kind kind, uint64_t *ret,
 	return 0;
 }
 
-/* What is counted is all listed at once: it only grows. */
-static struct store_asked *ask_counts(struct store *s)
-{
-	struct store_question v[LASTING] = { 0 };
+struct summing {
+	struct inventory_sum *sums;
+	enum object_kind kind; /* of the last name: they come in order */
+};
 
-	for (size_t i = 0; i < LASTING; i++) {
-		v[i].kind = STORE_ASK_LISTING;
-		(void)snprintf(v[i].name, sizeof(v[i].name), "%s/",
-			       object_kind_folder(lasting[i]));
+static bool is_of(enum object_kind kind, const char *name)
+{
+	const char *folder = object_kind_folder(kind);
+	const size_t n = strlen(folder);
+
+	return strncmp(name, folder, n) == 0 && name[n] == '/';
+}
+
+static int sum_up(void *arg, const struct store_entry *entry, struct err *e)
+{
+	struct summing *x = arg;
+
+	(void)e;
+	if (!is_of(x->kind, entry->name)) {
+		x->kind = OBJECT_SLOT;
+		while (x->kind < OBJECT_KIND_END &&
+		       !is_of(x->kind, entry->name))
+			x->kind++;
 	}
-	return store_ask(s, v, LASTING);
+	if (x->kind < OBJECT_KIND_END)
+		inventory_note(&x->sums[x->kind], entry->name);
+	else
+		x->kind = OBJECT_SLOT;
+	return 0;
+}
+
+int inventory_sums(struct store *s, struct inventory_sum ret[OBJECT_KIND_END],
+		   struct err *e)
+{
+	struct summing x = { .sums = ret, .kind = OBJECT_SLOT };
+
+	memset(ret, 0, OBJECT_KIND_END * sizeof(*ret));
+	return store_list_after(s, INVENTORY_AFTER, sum_up, &x, e);
 }
 
 /* All inventories: a handful, since newer ones take the place of older. */
@@ -128,16 +156,19 @@ static const struct record *most_of(const struct all *a, enum object_kind kind)
 	return most;
 }
 
+/* What was listed before all inventories were may be fewer, and no fault. */
 static int compare_all(struct store *s, const struct all *a,
+		       const struct inventory_sum *sums, bool again,
 		       inventory_short *visit, void *arg, struct err *e)
 {
 	for (size_t i = 0; i < LASTING; i++) {
 		const struct record *most = most_of(a, lasting[i]);
-		uint64_t listed;
+		uint64_t listed = sums[lasting[i]].n;
 
 		if (!most)
 			continue;
-		if (count_kind(s, lasting[i], &listed, e))
+		if (again && listed < most->counts[lasting[i]] &&
+		    count_kind(s, lasting[i], &listed, e))
 			return -1;
 		if (listed < most->counts[lasting[i]] &&
 		    visit(arg, lasting[i], listed, most->counts[lasting[i]],
@@ -148,37 +179,37 @@ static int compare_all(struct store *s, const struct all *a,
 }
 
 int inventory_compare(struct store *s, const struct keys *k,
+		      const struct inventory_sum *before,
 		      inventory_short *visit, void *arg, struct err *e)
 {
 	CLEANUP(all_done) struct all a = { .n = 0 };
-	struct store_asked *asked;
-	int failed;
+	struct inventory_sum now[OBJECT_KIND_END];
 
 	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e))
 		return -1;
-	asked = a.n ? ask_counts(s) : NULL;
-	failed = compare_all(s, &a, visit, arg, e);
-	store_ask_done(asked);
-	return failed;
+	if (a.n == 0)
+		return 0;
+	if (!before && inventory_sums(s, now, e))
+		return -1;
+	return compare_all(s, &a, before ? before : now, before != NULL, visit,
+			   arg, e);
 }
 
 /* A listing that is short just now must not become the truth. */
-static int count_all(struct store *s, const struct all *a, bool accept,
-		     struct record *r, bool *ret_grown, struct err *e)
+static void count_all(const struct inventory_sum *sums, const struct all *a,
+		      bool accept, struct record *r, bool *ret_grown)
 {
 	for (size_t i = 0; i < LASTING; i++) {
 		const struct record *most = most_of(a, lasting[i]);
 		const uint64_t before = most ? most->counts[lasting[i]] : 0;
 		uint64_t *n = &r->counts[lasting[i]];
 
-		if (count_kind(s, lasting[i], n, e))
-			return -1;
+		*n = sums[lasting[i]].n;
 		if (*n > before)
 			*ret_grown = true;
 		else if (!accept)
 			*n = before;
 	}
-	return 0;
 }
 
 /* Counts only grow: whoever listed after us counted as many. */
@@ -188,7 +219,7 @@ static int replace(struct store *s, const struct keys *k, const struct all *a,
 	for (size_t i = 0; accept && i < a->n; i++)
 		if (record_add_id(r, a->v[i].id, e))
 			return -1;
-	if (record_put(s, k, r, 0, e))
+	if (record_put(s, k, r, STORE_FRESH, e))
 		return -1;
 	for (size_t i = 0; !accept && i < a->n; i++)
 		if (store_remove(s, object_name(OBJECT_INVENTORY, a->v[i].id).s,
@@ -202,6 +233,10 @@ int inventory_put(struct store *s, const struct keys *k, struct instant now,
 {
 	CLEANUP(all_done) struct all a = { .n = 0 };
 	CLEANUP(record_done) struct record r;
+	static const struct store_question inventories[] = {
+		{ STORE_ASK_LISTING, "inventories/", 0 },
+	};
+	struct inventory_sum sums[OBJECT_KIND_END];
 	struct store_asked *asked;
 	bool write = accept;
 	int failed;
@@ -209,12 +244,13 @@ int inventory_put(struct store *s, const struct keys *k, struct instant now,
 	record_init(&r, OBJECT_INVENTORY);
 	r.id = object_id_new();
 	r.time = now;
-	if (record_list(s, k, OBJECT_INVENTORY, keep, &a, e))
-		return -1;
-	asked = ask_counts(s);
-	failed = count_all(s, &a, accept, &r, &write, e);
+	/* Both at once: what is counted only grows. */
+	asked = store_ask(s, inventories, 1);
+	failed = inventory_sums(s, sums, e) ||
+		 record_list(s, k, OBJECT_INVENTORY, keep, &a, e);
 	store_ask_done(asked);
 	if (failed)
 		return -1;
+	count_all(sums, &a, accept, &r, &write);
 	return write ? replace(s, k, &a, &r, accept, e) : 0;
 }

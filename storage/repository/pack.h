@@ -104,6 +104,13 @@ int pack_read_that(struct store *s, enum object_kind kind,
 		   pack_opens *opens, void *arg, struct err *e)
 	NONNULL(1, 3, 4, 5, 7) MUST_CHECK;
 
+/*
+ * Visit the objects that are called as packs are, data packs first, and maybe
+ * others below "data/" and "meta/"; as store_list() in all else.
+ */
+int pack_list(struct store *s, store_visit *visit, void *arg, struct err *e)
+	NONNULL(1, 2, 4) MUST_CHECK;
+
 /* For qsort(), of struct pack_entry: as they lie, pack by pack. */
 int pack_by_place(const void *a, const void *b) NONNULL(1, 2);
 /*

@@ -116,14 +116,15 @@ int repository_index_open(struct repository *r, bool rely,
 	const struct index_set_options o = { .cache_bytes = INDEX_CACHE_BYTES,
 					     .damaged = leave_out,
 					     .rely = rely };
-	/* Who relies on it reads voids first, then the index. */
+	/* Who relies on it reads voids first, then the index, and has asked
+	 * for what comes before that. */
 	static const struct store_question all[] = {
 		{ STORE_ASK_LISTING, "quarantine/", 0 },
 		{ STORE_ASK_LISTING, "voids/", 0 },
 		{ STORE_ASK_LISTING, "index/", 0 },
 	};
 	CLEANUP(index_set_free) struct index_set *index = NULL;
-	struct store_asked *asked = store_ask(r->store, all, rely ? 1 : 3);
+	struct store_asked *asked = store_ask(r->store, all, rely ? 0 : 3);
 	const int failed = index_set_open(r->store, r->keys, &o, &index, e) ||
 			   record_list(r->store, r->keys, OBJECT_QUARANTINE,
 				       hide_quarantined, index, e);

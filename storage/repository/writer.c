@@ -101,18 +101,25 @@ static int read_state(struct writer *w, struct err *e)
 	struct presence quarantine = { .any = false };
 	struct store *s = repository_store(w->repository);
 	const struct keys *k = repository_keys(w->repository);
-	static const struct store_question any = { STORE_ASK_LISTING,
-						   "quarantine/", 0 };
+	/* The last two are repository_index_open()'s, which come before the
+	 * index as well.  A void that came since has its fence listed there. */
+	static const struct store_question all[] = {
+		{ STORE_ASK_LISTING, "quarantine/", 0 },
+		{ STORE_ASK_LISTING, "marks/", 0 },
+		{ STORE_ASK_LISTING, "quarantine/", 0 },
+		{ STORE_ASK_LISTING, "voids/", 0 },
+	};
 	CLEANUP(buf_done) struct buf marked;
-	struct store_asked *asked = store_ask(s, &any, 1);
+	struct store_asked *asked = store_ask(s, all, 4);
 	struct object_id id;
 	int failed;
 
 	buf_init(&marked, MARKED_MAX * sizeof(id));
 	failed = record_list(s, k, OBJECT_MARK, note_marked, &marked, e) ||
-		 store_list(s, "quarantine/", mark_seen, &quarantine, e);
+		 store_list(s, "quarantine/", mark_seen, &quarantine, e) ||
+		 repository_index_open(w->repository, true, &w->index, e);
 	store_ask_done(asked);
-	if (failed || repository_index_open(w->repository, true, &w->index, e))
+	if (failed)
 		return -1;
 	for (size_t at = 0; at < marked.len; at += sizeof(id)) {
 		memcpy(id.b, marked.data + at, sizeof(id));

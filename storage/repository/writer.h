@@ -125,6 +125,12 @@ int writer_confirm(struct writer *w, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int writer_check_keys(struct repository *r, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;
 /*
+ * In front of writer_check_keys(), and of writer_confirm() or
+ * writer_is_fenced() of that session: both are asked at once.
+ */
+struct store_asked *writer_ask_confirm(struct store *s,
+				       struct object_id session) NONNULL(1);
+/*
  * Whether a collector has given a session up, so that its manifest may be
  * annulled: 1, 0, -1.  Whoever finds a manifest that nobody acknowledged asks
  * this before relying on it.

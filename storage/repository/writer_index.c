@@ -8,7 +8,6 @@
  * collector does, into one that supersedes them.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "storage/repository/writer_internal.h"
@@ -90,16 +89,11 @@ static int keep(struct writer *w, struct object_id id, struct err *e)
  */
 static int check(struct writer *w, struct err *e)
 {
-	struct store *s = repository_store(w->repository);
-	struct store_question v[2] = { { STORE_ASK_LISTING, "keyring/", 0 },
-				       { .kind = STORE_ASK_OBJECT } };
-	const struct object_name fence = object_name(OBJECT_FENCE, w->session);
-	struct store_asked *asked;
-	int failed;
+	struct store_asked *asked = writer_ask_confirm(
+		repository_store(w->repository), w->session);
+	const int failed = writer_check_keys(w->repository, e) ||
+			   writer_confirm(w, e);
 
-	memcpy(v[1].name, fence.s, sizeof(fence.s));
-	asked = store_ask(s, v, 2);
-	failed = writer_check_keys(w->repository, e) || writer_confirm(w, e);
 	store_ask_done(asked);
 	return failed ? -1 : 0;
 }

@@ -1,3 +1,4 @@
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -40,6 +41,28 @@ int writer_check_keys(struct repository *r, struct err *e)
 			   "before is reused");
 }
 
+struct store_asked *writer_ask_confirm(struct store *s,
+				       struct object_id session)
+{
+	struct store_question v[2] = { { STORE_ASK_LISTING, "keyring/", 0 },
+				       { .kind = STORE_ASK_OBJECT } };
+	const struct object_name fence = object_name(OBJECT_FENCE, session);
+
+	memcpy(v[1].name, fence.s, sizeof(fence.s));
+	return store_ask(s, v, 2);
+}
+
+/* Of what is new there is none yet. */
+static int put_receipt_of(struct writer *w, const struct record *r,
+			  struct err *e)
+{
+	const bool is_new = w->options.purpose == RECORD_SNAPSHOT;
+
+	return record_put(repository_store(w->repository),
+			  repository_keys(w->repository), r,
+			  is_new ? STORE_FRESH : 0, e);
+}
+
 /* Step 5.  One that is there already was fixed before: it stays. */
 static int put_receipt(struct writer *w, struct instant received,
 		       enum record_clock clock, struct err *e)
@@ -51,8 +74,7 @@ static int put_receipt(struct writer *w, struct instant received,
 	r.snapshot = w->options.snapshot;
 	r.time = received;
 	r.clock = clock;
-	if (record_put(repository_store(w->repository),
-		       repository_keys(w->repository), &r, 0, e) == 0) {
+	if (put_receipt_of(w, &r, e) == 0) {
 		w->wrote_receipt = true;
 		return 0;
 	}

@@ -43,6 +43,11 @@ struct faulty_upload {
 	bool replace;
 };
 
+static bool begins(const char *name, const char *prefix)
+{
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
 static bool fires(struct active *a, enum fault_call call, const char *name)
 {
 	const struct fault *f = &a->fault;
@@ -50,7 +55,7 @@ static bool fires(struct active *a, enum fault_call call, const char *name)
 
 	if (f->call != call && f->call != FAULT_ANY)
 		return false;
-	if (f->prefix && strncmp(name, f->prefix, strlen(f->prefix)) != 0)
+	if (f->prefix && f->action != FAULT_HIDE && !begins(name, f->prefix))
 		return false;
 	if (f->action == FAULT_RUN && !f->everyone &&
 	    !pthread_equal(a->by, pthread_self()))
@@ -333,17 +338,22 @@ static int visit_some(void *arg, const struct store_entry *entry, struct err *e)
 		return 1;
 	if (v->fault && v->fault->action == FAULT_HALF && i % 2)
 		return 0;
+	if (v->fault && v->fault->action == FAULT_HIDE &&
+	    begins(entry->name, v->fault->prefix))
+		return 0;
 	return v->visit(v->arg, entry, e);
 }
 
 typedef int list_slot(struct store *s, const char *prefix, store_visit *visit,
 		      void *arg, struct err *e);
 
-static int list_by(list_slot *list, struct faulty *s, const char *prefix,
-		   store_visit *visit, void *arg, struct err *e)
+/* named: as faults know it. */
+static int list_by(list_slot *list, struct faulty *s, const char *named,
+		   const char *prefix, store_visit *visit, void *arg,
+		   struct err *e)
 {
 	struct fault f;
-	const bool act = consult(s, FAULT_LIST, prefix, &f);
+	const bool act = consult(s, FAULT_LIST, named, &f);
 	struct faulty_visit v = { .visit = visit, .arg = arg };
 	int r;
 
@@ -364,7 +374,7 @@ static int faulty_list(struct store *store, const char *prefix,
 {
 	struct faulty *s = (struct faulty *)store;
 
-	return list_by(s->inner->ops->list, s, prefix, visit, arg, e);
+	return list_by(s->inner->ops->list, s, prefix, prefix, visit, arg, e);
 }
 
 static int faulty_list_reading(struct store *store, const char *prefix,
@@ -374,7 +384,18 @@ static int faulty_list_reading(struct store *store, const char *prefix,
 	const struct store_ops *ops = s->inner->ops;
 
 	return list_by(ops->list_reading ? ops->list_reading : ops->list, s,
-		       prefix, visit, arg, e);
+		       prefix, prefix, visit, arg, e);
+}
+
+static int faulty_list_after(struct store *store, const char *after,
+			     store_visit *visit, void *arg, struct err *e)
+{
+	struct faulty *s = (struct faulty *)store;
+	char named[STORE_NAME_MAX + 2];
+
+	(void)snprintf(named, sizeof(named), ">%s", after);
+	return list_by(s->inner->ops->list_after, s, named, after, visit, arg,
+		       e);
 }
 
 static int faulty_remove(struct store *store, const char *name, struct err *e)
@@ -503,6 +524,7 @@ static const struct store_ops faulty_ops = {
 	.size = faulty_size,
 	.list = faulty_list,
 	.list_reading = faulty_list_reading,
+	.list_after = faulty_list_after,
 	.remove = faulty_remove,
 	.pure = faulty_pure,
 	.now = faulty_now,

@@ -40,6 +40,7 @@ enum fault_action {
 	 * list: end after `amount` objects in silence. */
 	FAULT_SHORT,
 	FAULT_HALF,   /* list: leave out every second object in silence */
+	FAULT_HIDE,   /* list, of whatever: leave out what `prefix` begins */
 	FAULT_FLIP,   /* read: flip bit `amount` (modulo what was read) */
 	FAULT_STALE,  /* read: the bytes before the last replacement */
 	FAULT_ABSENT, /* read, size: there is no such object; list: empty */
@@ -56,7 +57,8 @@ typedef void fault_run(void *arg, const char *name);
 struct fault {
 	enum fault_call call;
 	enum fault_action action;
-	/* Only calls whose name (list: prefix) begins with this; NULL: all. */
+	/* Only calls whose name (list: prefix; list_after: ">" and what it is
+	 * after) begins with this; NULL: all. */
 	const char *prefix;
 	/* Counting the calls that match from the adding on: from the nth (0
 	 * and 1: the first) for `times` calls (0: for ever). */

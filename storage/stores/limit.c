@@ -204,6 +204,14 @@ static int limited_list_reading(struct store *s, const char *prefix,
 			: inner->ops->list)(inner, prefix, visit, arg, e);
 }
 
+static int limited_list_after(struct store *s, const char *after,
+			      store_visit *visit, void *arg, struct err *e)
+{
+	struct store *inner = of(s)->inner;
+
+	return inner->ops->list_after(inner, after, visit, arg, e);
+}
+
 static int limited_remove(struct store *s, const char *name, struct err *e)
 {
 	return of(s)->inner->ops->remove(of(s)->inner, name, e);
@@ -292,6 +300,7 @@ static const struct store_ops limited_ops = {
 	.size = limited_size,
 	.list = limited_list,
 	.list_reading = limited_list_reading,
+	.list_after = limited_list_after,
 	.remove = limited_remove,
 	.pure = limited_pure,
 	.now = limited_now,

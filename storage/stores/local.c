@@ -352,6 +352,7 @@ const struct store_ops store_local_ops = {
 	.read = local_read,
 	.size = local_size,
 	.list = local_list,
+	.list_after = local_list_after,
 	.remove = local_remove,
 	.local_folder = local_folder,
 	.pure = local_pure,

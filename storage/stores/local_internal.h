@@ -102,6 +102,8 @@ int local_commit(struct store_upload *upload, struct err *e);
 void local_abort(struct store_upload *upload);
 void local_guard_upload(struct store_upload *upload, struct instant until);
 
+int local_list_after(struct store *s, const char *after, store_visit *visit,
+		     void *arg, struct err *e);
 int local_list(struct store *s, const char *prefix, store_visit *visit,
 	       void *arg, struct err *e);
 int local_pure(struct store *s, struct err *e);

@@ -33,6 +33,7 @@
 
 struct lister {
 	const char *prefix;
+	const char *after;
 	store_visit *visit;
 	void *arg;
 	char path[STORE_NAME_MAX + 2]; /* "" or "data/", "data/ab/" */
@@ -94,15 +95,18 @@ static int add_name(struct names *names, const char *name, bool folder,
 	return 0;
 }
 
-/* Whether an object's name, or one below a folder's, begins with prefix. */
-static bool wanted(const char *full, bool folder, const char *prefix)
+/* Whether an object's name, or one below a folder's, is to be listed. */
+static bool wanted(const char *full, bool folder, const struct lister *l)
 {
 	const size_t n = strlen(full);
-	const size_t p = strlen(prefix);
+	const size_t p = strlen(l->prefix);
 
+	if (strcmp(full, l->after) <= 0 &&
+	    !(folder && strncmp(full, l->after, n) == 0))
+		return false;
 	if (n >= p)
-		return strncmp(full, prefix, p) == 0;
-	return folder && strncmp(full, prefix, n) == 0;
+		return strncmp(full, l->prefix, p) == 0;
+	return folder && strncmp(full, l->prefix, n) == 0;
 }
 
 /*
@@ -133,7 +137,7 @@ static int take_entry(const struct lister *l, int fd, const struct dirent *d,
 	folder = type == DT_DIR;
 	if (folder)
 		memcpy(full + l->path_len + n, "/", 2);
-	if (!wanted(full, folder, l->prefix))
+	if (!wanted(full, folder, l))
 		return 0;
 	if (!folder && type != DT_REG)
 		return err_set(e, ERR_CORRUPT,
@@ -306,22 +310,40 @@ static int list_folder(struct lister *l, int fd, struct err *e)
 	return r;
 }
 
-int local_list(struct store *s, const char *prefix, store_visit *visit,
-	       void *arg, struct err *e)
+static int list_store(const struct local *local, struct lister *l,
+		      struct err *e)
 {
-	const struct local *local = (const struct local *)s;
-	struct lister l = { .prefix = prefix, .visit = visit, .arg = arg };
 	CLEANUP(file_close) int fd = -1;
 	int r;
 
 	/* A dup() would share its position with other threads' listings. */
 	fd = local_open_folder(local->root, ".");
 	if (fd < 0)
-		return fail(e, &l);
-	r = list_folder(&l, fd, e);
+		return fail(e, l);
+	r = list_folder(l, fd, e);
 	if (r < 0)
 		return -1;
 	return r > 0 ? 0 : local_alive(local, e);
+}
+
+int local_list(struct store *s, const char *prefix, store_visit *visit,
+	       void *arg, struct err *e)
+{
+	struct lister l = {
+		.prefix = prefix, .after = "", .visit = visit, .arg = arg
+	};
+
+	return list_store((const struct local *)s, &l, e);
+}
+
+int local_list_after(struct store *s, const char *after, store_visit *visit,
+		     void *arg, struct err *e)
+{
+	struct lister l = {
+		.prefix = "", .after = after, .visit = visit, .arg = arg
+	};
+
+	return list_store((const struct local *)s, &l, e);
 }
 
 /*

@@ -392,16 +392,15 @@ static bool next_object(struct mem_place *p, const char *prefix,
 	return found;
 }
 
-static int mem_list(struct store *s, const char *prefix, store_visit *visit,
-		    void *arg, struct err *e)
+/* From the first that is not below from. */
+static int list_from(struct store *s, const char *from, const char *prefix,
+		     store_visit *visit, void *arg, struct err *e)
 {
 	struct mem_place *p = ((struct mem *)s)->place;
 	char name[STORE_NAME_MAX + 2];
 	uint64_t size = 0;
 
-	if (strlen(prefix) > STORE_NAME_MAX)
-		return 0;
-	(void)snprintf(name, sizeof(name), "%s", prefix);
+	(void)snprintf(name, sizeof(name), "%s", from);
 	/* The lock is not held while visiting: a visitor may use the store. */
 	while (next_object(p, prefix, name, &size)) {
 		const struct store_entry entry = { .name = name, .size = size };
@@ -415,6 +414,24 @@ static int mem_list(struct store *s, const char *prefix, store_visit *visit,
 		name[n + 1] = '\0';
 	}
 	return 0;
+}
+
+static int mem_list(struct store *s, const char *prefix, store_visit *visit,
+		    void *arg, struct err *e)
+{
+	return strlen(prefix) > STORE_NAME_MAX
+		       ? 0
+		       : list_from(s, prefix, prefix, visit, arg, e);
+}
+
+static int mem_list_after(struct store *s, const char *after,
+			  store_visit *visit, void *arg, struct err *e)
+{
+	char from[STORE_NAME_MAX + 2];
+
+	/* No name is longer, so that none lies between it and its cut. */
+	(void)snprintf(from, sizeof(from), "%.*s\x01", STORE_NAME_MAX, after);
+	return list_from(s, from, "", visit, arg, e);
 }
 
 static int mem_remove(struct store *s, const char *name, struct err *e)
@@ -556,6 +573,7 @@ const struct store_ops store_mem_ops = {
 	.read = mem_read,
 	.size = mem_size,
 	.list = mem_list,
+	.list_after = mem_list_after,
 	.remove = mem_remove,
 	.can_guard = mem_can_guard,
 	.guard_upload = mem_guard_upload,

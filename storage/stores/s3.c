@@ -406,6 +406,7 @@ const struct store_ops store_s3_ops = {
 	.size = s3_size,
 	.list = s3_list,
 	.list_reading = s3_list_reading,
+	.list_after = s3_list_after,
 	.remove = s3_remove,
 	.pure = s3_pure,
 	.now = s3_now,

@@ -82,6 +82,8 @@ int s3_unexpected(const struct s3_call *call, struct err *e) NONNULL(1, 2);
 
 int s3_list(struct store *s, const char *prefix, store_visit *visit, void *arg,
 	    struct err *e);
+int s3_list_after(struct store *s, const char *after, store_visit *visit,
+		  void *arg, struct err *e);
 int s3_list_reading(struct store *s, const char *prefix, store_visit *visit,
 		    void *arg, struct err *e);
 int s3_pure(struct store *s, struct err *e);

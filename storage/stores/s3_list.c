@@ -283,6 +283,8 @@ struct listing {
 	const char *prefix;
 	size_t prefix_len;
 	const char *whole; /* with the prefix that is listed */
+	/* As keys are: those after it are wanted; "": all. */
+	char after[S3_KEY_MAX + 1];
 	bool visitor_failed;
 	bool foreign; /* visit those that are no objects, and no others */
 	struct s3_batch *batch; /* of a visitor who reads; or NULL */
@@ -334,6 +336,12 @@ static int on_key(struct listing *l, const char *key, uint64_t size,
 	return l->batch ? add_key(l->batch, &entry, e) : tell(l, &entry, e);
 }
 
+/* A server that knows no start-after has begun with the first of all. */
+static bool is_before(const struct listing *l, const char *key)
+{
+	return l->after[0] && strcmp(key, l->after) <= 0;
+}
+
 static int on_item(void *arg, const struct s3_item *item, struct err *e)
 {
 	struct listing *l = arg;
@@ -341,9 +349,10 @@ static int on_item(void *arg, const struct s3_item *item, struct err *e)
 	if (strcmp(item->key, l->last) <= 0)
 		return out_of_order(item, e);
 	memcpy(l->last, item->key, strlen(item->key) + 1);
-	return check_asked_for(l, item, e)
-		       ? -1
-		       : on_key(l, item->key, item->size, e);
+	if (check_asked_for(l, item, e))
+		return -1;
+	return is_before(l, item->key) ? 0
+				       : on_key(l, item->key, item->size, e);
 }
 
 /* All versions of the last key were seen. */
@@ -356,6 +365,8 @@ static int end_versions(struct listing *l, struct err *e)
 		return 0;
 	if (n > 1 && store_name_ok(l->last + l->prefix_len))
 		s3_note_several(l->s, l->last + l->prefix_len);
+	if (is_before(l, l->last))
+		return 0;
 	return on_key(l, l->last, l->size, e);
 }
 
@@ -385,7 +396,7 @@ static int on_version(void *arg, const struct s3_item *item, struct err *e)
 	return 0;
 }
 
-static int ask_keys(const struct s3_page *page, const char *prefix,
+static int ask_keys(const struct listing *l, const struct s3_page *page,
 		    struct buf *query, struct err *e)
 {
 	if ((page->token[0] &&
@@ -394,17 +405,22 @@ static int ask_keys(const struct s3_page *page, const char *prefix,
 	    s3_query_add(query, "list-type", "2", e) ||
 	    s3_query_add(query, "max-keys", "1000", e))
 		return -1;
-	return s3_query_add(query, "prefix", prefix, e);
+	if (s3_query_add(query, "prefix", l->whole, e))
+		return -1;
+	return l->after[0] && !page->token[0]
+		       ? s3_query_add(query, "start-after", l->after, e)
+		       : 0;
 }
 
-static int ask_versions(const struct s3_page *page, const char *prefix,
+static int ask_versions(const struct listing *l, const struct s3_page *page,
 			struct buf *query, struct err *e)
 {
+	const char *from = page->token[0] ? page->token : l->after;
+
 	if (s3_query_add(query, "encoding-type", "url", e) ||
-	    (page->token[0] &&
-	     s3_query_add(query, "key-marker", page->token, e)) ||
+	    (from[0] && s3_query_add(query, "key-marker", from, e)) ||
 	    s3_query_add(query, "max-keys", "1000", e) ||
-	    s3_query_add(query, "prefix", prefix, e) ||
+	    s3_query_add(query, "prefix", l->whole, e) ||
 	    (page->id_marker[0] &&
 	     s3_query_add(query, "version-id-marker", page->id_marker, e)))
 		return -1;
@@ -423,8 +439,8 @@ static int list_page(struct listing *l, bool versions, struct s3_page *page,
 	int r;
 
 	buf_init(&query, QUERY_MAX);
-	if (versions ? ask_versions(page, l->whole, &query, e)
-		     : ask_keys(page, l->whole, &query, e))
+	if (versions ? ask_versions(l, page, &query, e)
+		     : ask_keys(l, page, &query, e))
 		return -1;
 	call.query = buf_str(&query);
 	if (s3_call(l->s->client, &call, e))
@@ -481,6 +497,21 @@ int s3_list(struct store *s, const char *prefix, store_visit *visit, void *arg,
 	struct listing l = { .s = (struct s3 *)s, .visit = visit, .arg = arg };
 
 	return list_keys(&l, prefix, e);
+}
+
+int s3_list_after(struct store *s, const char *after, store_visit *visit,
+		  void *arg, struct err *e)
+{
+	struct listing l = { .s = (struct s3 *)s, .visit = visit, .arg = arg };
+	const char *prefix = s3_client_place(l.s->client)->prefix;
+	int n = 0;
+
+	/* No name is longer, so that none lies between it and its cut. */
+	if (after[0])
+		n = snprintf(l.after, sizeof(l.after), "%s%.*s", prefix,
+			     STORE_NAME_MAX, after);
+	assert(n >= 0 && (size_t)n < sizeof(l.after)); /* s3_place.h's limit */
+	return list_keys(&l, "", e);
 }
 
 int s3_list_reading(struct store *s, const char *prefix, store_visit *visit,

@@ -318,14 +318,9 @@ static int visit_framed(void *arg, const struct store_entry *entry,
 typedef int list_slot(struct store *s, const char *prefix, store_visit *visit,
 		      void *arg, struct err *e);
 
-static int list_by(list_slot *list, bool reading, struct store *s,
-		   const char *prefix, struct visit_frame *f, struct err *e)
+static int end_list(struct store *s, const char *prefix,
+		    const struct visit_frame *f, int r, struct err *e)
 {
-	int r;
-
-	if (!s->asked ||
-	    !store_ask_list(s, prefix, reading, visit_framed, f, &r, e))
-		r = list(s, prefix, visit_framed, f, e);
 	if (r == 0)
 		return 0;
 	if (f->visitor_failed)
@@ -334,6 +329,17 @@ static int list_by(list_slot *list, bool reading, struct store *s,
 		return wrap(e, "list objects", prefix, s);
 	e->of_store = true;
 	return err_wrap(e, "cannot list objects in %s", store_shown(s).s);
+}
+
+static int list_by(list_slot *list, bool reading, struct store *s,
+		   const char *prefix, struct visit_frame *f, struct err *e)
+{
+	int r;
+
+	if (!s->asked ||
+	    !store_ask_list(s, prefix, reading, visit_framed, f, &r, e))
+		r = list(s, prefix, visit_framed, f, e);
+	return end_list(s, prefix, f, r, e);
 }
 
 int store_list(struct store *s, const char *prefix, store_visit *visit,
@@ -352,6 +358,15 @@ int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
 	return list_by(s->ops->list_reading ? s->ops->list_reading
 					    : s->ops->list,
 		       true, s, prefix, &f, e);
+}
+
+int store_list_after(struct store *s, const char *after, store_visit *visit,
+		     void *arg, struct err *e)
+{
+	struct visit_frame f = { .visit = visit, .arg = arg };
+	const int r = s->ops->list_after(s, after, visit_framed, &f, e);
+
+	return end_list(s, "", &f, r, e);
 }
 
 int store_pure(struct store *s, struct err *e)

@@ -166,6 +166,14 @@ struct store_ops {
 	int (*list_reading)(struct store *s, const char *prefix,
 			    store_visit *visit, void *arg, struct err *e);
 
+	/*
+	 * The same as list() of every object whose name comes after that one
+	 * (any string), whatever groups them: one question, where the folders
+	 * of a repository are twenty.
+	 */
+	int (*list_after)(struct store *s, const char *after,
+			  store_visit *visit, void *arg, struct err *e);
+
 	/* Remove name, durably.  Removing what is absent succeeds. */
 	int (*remove)(struct store *s, const char *name, struct err *e);
 
@@ -296,6 +304,8 @@ int store_list(struct store *s, const char *prefix, store_visit *visit,
 	       void *arg, struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
 int store_list_reading(struct store *s, const char *prefix, store_visit *visit,
 		       void *arg, struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
+int store_list_after(struct store *s, const char *after, store_visit *visit,
+		     void *arg, struct err *e) NONNULL(1, 2, 3, 5) MUST_CHECK;
 int store_remove(struct store *s, const char *name, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 int store_pure(struct store *s, struct err *e) NONNULL(1, 2) MUST_CHECK;

@@ -505,17 +505,6 @@ START_TEST(a_listing_that_fails_ends_it)
 }
 END_TEST
 
-/* Whether both objects there are in one sixteenth of the folder. */
-static bool is_one_part(const char *folder)
-{
-	struct names l = { .n = 0 };
-
-	gc_ok(store_list(gc_store(g), folder, add_name, &l, &g->e));
-	ck_assert_uint_eq(l.n, 2);
-	return l.v[0].s[strlen(folder)] == l.v[1].s[strlen(folder)];
-}
-
-/* Every listing ends after one object: of what has two, its parts' do not. */
 /*
  * From one on, whichever it is, but for the first: a store that never tells of
  * any has none.  It refuses, or what is needed stays.
@@ -549,10 +538,6 @@ START_TEST(a_listing_that_is_cut_short_stops_it)
 {
 	static const char *const folders[] = { "snapshots/", "index/" };
 
-	while (is_one_part(folders[0]) || is_one_part(folders[1])) {
-		tear_down();
-		set_up();
-	}
 	for (size_t i = 0; i < 2; i++) {
 		const struct fault cut = { .call = FAULT_LIST,
 					   .action = FAULT_SHORT,
@@ -560,7 +545,26 @@ START_TEST(a_listing_that_is_cut_short_stops_it)
 					   .amount = 1 };
 
 		fault_add(gc_store(g), &cut);
-		expect_refusal("when asked for its parts");
+		expect_refusal("when asked for more");
+	}
+	expect_collection();
+}
+END_TEST
+
+/* As a server does that forgets to say that there is more. */
+START_TEST(a_store_that_cuts_all_listings_is_refused)
+{
+	const uint64_t most = gc_objects(g, "") - gc_objects(g, "data/");
+	struct fault cut = { .call = FAULT_LIST, .action = FAULT_SHORT };
+
+	/* The config comes before data packs; but there is a session more. */
+	for (cut.amount = 0; cut.amount < most; cut.amount++) {
+		fault_add(gc_store(g), &cut);
+		ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+		ck_assert_msg(g->e.code == ERR_CORRUPT, "%s", g->e.text);
+		fault_clear(gc_store(g));
+		ck_assert_uint_eq(gc_packs(g), packs);
+		ck_assert_uint_eq(gc_objects(g, "sessions/"), 0);
 	}
 	expect_collection();
 }
@@ -597,7 +601,11 @@ START_TEST(a_short_listing_does_not_become_the_inventory)
 {
 	gc_collect(g, -1);
 	gc_erase(g, 1);
-	lie(FAULT_ABSENT, "receipts/", 0);
+	/* Fences come before receipts. */
+	repo_set(gc_store(g),
+		 object_name(OBJECT_FENCE, (struct object_id){ { 1 } }).s,
+		 "rubbish", 7);
+	lie(FAULT_SHORT, ">", 1);
 	gc_ok(inventory_put(gc_store(g), repository_keys(g->f.r), g->now, false,
 			    &g->e));
 	fault_clear(gc_store(g));
@@ -614,6 +622,8 @@ START_TEST(an_empty_listing_where_there_were_objects_stops_it)
 	gc_collect(g, -1); /* counts what there is */
 	for (size_t i = 0; i < 2; i++) {
 		lie(FAULT_ABSENT, folders[i], 0);
+		expect_refusal("when asked for more");
+		lie(FAULT_HIDE, folders[i], 0);
 		expect_refusal("at the last collection");
 	}
 	expect_collection();
@@ -622,7 +632,7 @@ END_TEST
 
 START_TEST(a_store_that_does_not_list_our_session_is_refused)
 {
-	lie(FAULT_ABSENT, "sessions/", 0);
+	lie(FAULT_HIDE, "sessions/", 0);
 	expect_refusal("which was just put there");
 }
 END_TEST
@@ -867,6 +877,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_listing_that_fails_ends_it);
 	tcase_add_test(tc, listings_of_manifests_that_are_empty_harm_nothing);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
+	tcase_add_test(tc, a_store_that_cuts_all_listings_is_refused);
 	tcase_add_test(tc, packs_that_are_not_listed_stop_it);
 	tcase_add_test(tc, marked_packs_that_are_not_listed_are_asked_for);
 	tcase_add_test(tc, a_short_listing_does_not_become_the_inventory);

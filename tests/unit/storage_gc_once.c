@@ -36,16 +36,19 @@ static void expect_collection(void)
 	gc_expect(g, 1);
 }
 
-/* Asked for the whole, a part, the last part, and for the whole again. */
+/* The folder, what is counted by all of them, and the first survey's. */
 START_TEST(a_listing_that_fails_once_ends_it)
 {
-	static const uint64_t which[] = { 1, 2, 17, 18 };
+	static const struct {
+		const char *prefix;
+		uint64_t nth;
+	} which[] = { { "receipts/", 1 }, { ">", 1 }, { "receipts/", 2 } };
 
 	for (size_t i = 0; i < sizeof(which) / sizeof(which[0]); i++) {
 		const struct fault f = { .call = FAULT_LIST,
 					 .action = FAULT_FAIL,
-					 .prefix = "receipts/",
-					 .nth = which[i],
+					 .prefix = which[i].prefix,
+					 .nth = which[i].nth,
 					 .times = 1 };
 
 		fault_add(gc_store(g), &f);
@@ -58,29 +61,26 @@ START_TEST(a_listing_that_fails_once_ends_it)
 }
 END_TEST
 
-static void part_name(const char *folder, const char *begins, bool pair,
-		      char out[STORE_NAME_MAX + 1])
+static void name_in(const char *folder, const char *first, bool pair,
+		    char out[STORE_NAME_MAX + 1])
 {
 	static const char zeros[] = "00000000000000000000000000000000";
 
-	(void)snprintf(out, STORE_NAME_MAX + 1, "%s/%s%s%s%s", folder, begins,
-		       zeros + strlen(begins), pair ? "-" : "",
+	(void)snprintf(out, STORE_NAME_MAX + 1, "%s/%s%s%s%s", folder, first,
+		       zeros + strlen(first), pair ? "-" : "",
 		       pair ? zeros : "");
 }
 
-/*
- * In the first part are two, in the second one that begins as a seventeenth
- * would, in the last one, and a name that is no id and comes before them all.
- */
-static const char *const in_parts[] = { "00", "01", "10", "f0" };
-#define IN_PARTS (sizeof(in_parts) / sizeof(in_parts[0]))
+/* Some ids, and a name that is none and comes before them all. */
+static const char *const begins[] = { "00", "01", "10", "f0" };
+#define BEGINS (sizeof(begins) / sizeof(begins[0]))
 
-static void fill_parts(const char *folder, bool pair, bool there)
+static void fill(const char *folder, bool pair, bool there)
 {
 	char name[STORE_NAME_MAX + 1];
 
-	for (size_t i = 0; i < IN_PARTS; i++) {
-		part_name(folder, in_parts[i], pair, name);
+	for (size_t i = 0; i < BEGINS; i++) {
+		name_in(folder, begins[i], pair, name);
 		if (there)
 			repo_set(gc_store(g), name, "rubbish", 7);
 		else
@@ -93,8 +93,8 @@ static void fill_parts(const char *folder, bool pair, bool there)
 		gc_ok(store_remove(gc_store(g), name, &g->e));
 }
 
-/* A folder lists all but the last one or two, and its parts all. */
-START_TEST(each_folder_that_decides_is_listed_by_its_parts)
+/* A folder lists all but the last one or two, and the listing of all does. */
+START_TEST(each_folder_that_decides_is_listed_twice)
 {
 	static const struct {
 		const char *name;
@@ -112,22 +112,21 @@ START_TEST(each_folder_that_decides_is_listed_by_its_parts)
 				     .prefix = prefix };
 
 		(void)snprintf(prefix, sizeof(prefix), "%s/", folders[i].name);
-		fill_parts(folders[i].name, folders[i].pair, true);
+		fill(folders[i].name, folders[i].pair, true);
 		cut.amount = gc_objects(g, prefix);
-		/* Without the last: as many as the parts have, or fewer. */
 		for (int left_out = 1; left_out <= 2; left_out++) {
 			cut.amount--;
 			fault_add(gc_store(g), &cut);
 			ck_assert_int_eq(
 				gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
 			fault_clear(gc_store(g));
-			ck_assert_msg(strstr(g->e.text, "asked for its parts"),
+			ck_assert_msg(strstr(g->e.text, "asked for more"),
 				      "%s %d: %s", prefix, left_out, g->e.text);
 		}
-		fill_parts(folders[i].name, folders[i].pair, false);
+		fill(folders[i].name, folders[i].pair, false);
 	}
 	/* Receipts of nobody are in nobody's way, nor is what is no id. */
-	fill_parts("receipts", false, true);
+	fill("receipts", false, true);
 	expect_collection();
 }
 END_TEST
@@ -465,7 +464,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_listing_that_fails_once_ends_it);
-	tcase_add_test(tc, each_folder_that_decides_is_listed_by_its_parts);
+	tcase_add_test(tc, each_folder_that_decides_is_listed_twice);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
 	tcase_add_test(tc, what_keeps_and_deletes_passes_no_failure_over);
 	tcase_add_test(tc, who_cannot_be_given_up_ends_it);

@@ -77,7 +77,7 @@ static struct told compare(void)
 {
 	struct told t = { .times = 0 };
 
-	ck_ok(inventory_compare(store, keys, tell, &t, &e));
+	ck_ok(inventory_compare(store, keys, NULL, tell, &t, &e));
 	return t;
 }
 

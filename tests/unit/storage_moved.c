@@ -286,7 +286,7 @@ START_TEST(a_check_that_pinned_too_late_is_no_judge)
 
 	gc_ok(repository_open(g->f.url, g->f.credential, &checked, &g->e));
 	fault_add(gc_store(g), &(struct fault){ .call = FAULT_LIST,
-						.action = FAULT_ABSENT,
+						.action = FAULT_HIDE,
 						.prefix = "pins/" });
 	ck_assert_int_eq(check_run(checked, &o, &x, &g->e), -1);
 	ck_assert(done);

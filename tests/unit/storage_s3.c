@@ -112,11 +112,19 @@ static int collect(void *arg, const struct store_entry *entry, struct err *err)
 	return buf_addf(b, err, " %s", entry->name);
 }
 
-static int list(struct buf *b, bool reading)
+/* In each of the ways that there are. */
+#define WAYS 3
+static int list(struct buf *b, size_t way)
 {
 	buf_init(b, 1 << 20);
-	return reading ? store_list_reading(store, "", collect, b, &e)
-		       : store_list(store, "", collect, b, &e);
+	switch (way) {
+	case 0:
+		return store_list(store, "", collect, b, &e);
+	case 1:
+		return store_list_reading(store, "", collect, b, &e);
+	default:
+		return store_list_after(store, "A", collect, b, &e);
+	}
 }
 
 START_TEST(a_listing_that_cannot_be_had_whole_fails)
@@ -139,18 +147,21 @@ START_TEST(a_listing_that_cannot_be_had_whole_fails)
 	set_up("");
 	put("a/1");
 	put("a/2");
-	for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
-		fault("ListObjectsV2", rows[i / 2].kind, rows[i / 2].more);
-		ck_assert_int_eq(list(&b, i % 2), -1);
-		if (e.code != rows[i / 2].code || b.len)
-			ck_abort_msg("%s: %s", rows[i / 2].kind, e.text);
+	for (size_t i = 0; i < WAYS * sizeof(rows) / sizeof(rows[0]); i++) {
+		fault("ListObjectsV2", rows[i / WAYS].kind,
+		      rows[i / WAYS].more);
+		ck_assert_int_eq(list(&b, i % WAYS), -1);
+		if (e.code != rows[i / WAYS].code || b.len)
+			ck_abort_msg("%s: %s", rows[i / WAYS].kind, e.text);
 		buf_done(&b);
 	}
 	/* What broke on its way is asked for again. */
-	fault("ListObjectsV2", "truncate", ", \"bytes\": 300");
-	ck_ok(list(&b, false));
-	ck_assert_str_eq(buf_str(&b), " a/1 a/2");
-	buf_done(&b);
+	for (size_t way = 0; way < WAYS; way++) {
+		fault("ListObjectsV2", "truncate", ", \"bytes\": 300");
+		ck_ok(list(&b, way));
+		ck_assert_str_eq(buf_str(&b), " a/1 a/2");
+		buf_done(&b);
+	}
 	tear_down();
 }
 END_TEST
@@ -161,14 +172,35 @@ START_TEST(a_listing_that_goes_round_fails)
 
 	set_up("");
 	put("a/1");
-	for (unsigned int i = 0; i < 2; i++) {
+	for (size_t way = 0; way < WAYS; way++) {
 		fault("ListObjectsV2", "endless_list", ", \"next\": 1000");
-		ck_assert_int_eq(list(&b, i), -1);
+		ck_assert_int_eq(list(&b, way), -1);
 		ck_assert_int_eq(e.code, ERR_IO);
-		ck_assert_int_lt(s3_server_count(&server, "ListObjectsV2"), 8);
+		ck_assert_int_lt(s3_server_count(&server, "ListObjectsV2"), 12);
 		buf_done(&b);
 		(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
 	}
+	tear_down();
+}
+END_TEST
+
+/* What comes before is not sent. */
+START_TEST(a_listing_may_begin_at_a_name)
+{
+	const char *told;
+	struct buf b;
+
+	set_up("");
+	put("a/1");
+	put("a/2");
+	buf_init(&b, 1 << 10);
+	(void)s3_server_tell(&server, "{\"do\": \"counts\", \"reset\": true}");
+	ck_ok(store_list_after(store, "a/1", collect, &b, &e));
+	ck_assert_str_eq(buf_str(&b), " a/2");
+	buf_done(&b);
+	told = s3_server_tell(&server, "{\"do\": \"log\"}");
+	ck_assert_msg(strstr(told, "&start-after=") && strstr(told, "%2Fa%2F1"),
+		      "%s", told);
 	tear_down();
 }
 END_TEST
@@ -181,7 +213,7 @@ START_TEST(keys_that_are_no_objects_are_told_by_pure_alone)
 	put("a/1");
 	put_foreign(""); /* a console's empty folder */
 	ck_ok(store_pure(store, &e));
-	ck_ok(list(&b, false));
+	ck_ok(list(&b, 0));
 	ck_assert_str_eq(buf_str(&b), " a/1");
 	buf_done(&b);
 	put_foreign("a/README.TXT");
@@ -191,8 +223,8 @@ START_TEST(keys_that_are_no_objects_are_told_by_pure_alone)
 	put_foreign("a//x");
 	put_foreign("a/ +%41");
 	put_foreign("tmp/1");
-	for (unsigned int i = 0; i < 2; i++) {
-		ck_ok(list(&b, i));
+	for (size_t way = 0; way < WAYS; way++) {
+		ck_ok(list(&b, way));
 		ck_assert_str_eq(buf_str(&b), " a/1");
 		buf_done(&b);
 	}
@@ -248,11 +280,12 @@ START_TEST(a_listing_out_of_order_or_of_others_fails)
 
 	raw_start(&raw, serve_reply);
 	set_up_at(raw.port, "");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < WAYS * sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *names = rows[i / WAYS].names;
 		size_t used = 0;
 
 		/* "@" becomes the prefix. */
-		for (const char *at = rows[i].contents; *at; at++) {
+		for (const char *at = rows[i / WAYS].contents; *at; at++) {
 			if (*at != '@') {
 				contents[used++] = *at;
 				continue;
@@ -263,15 +296,25 @@ START_TEST(a_listing_out_of_order_or_of_others_fails)
 		}
 		contents[used] = '\0';
 		raw_will_say(&raw, list_reply(contents));
-		if (rows[i].names) {
-			ck_ok(list(&b, false));
-			ck_assert_str_eq(buf_str(&b), rows[i].names);
+		if (names) {
+			ck_ok(list(&b, i % WAYS));
+			ck_assert_str_eq(buf_str(&b), names);
 		} else {
-			ck_assert_int_eq(list(&b, false), -1);
+			ck_assert_int_eq(list(&b, i % WAYS), -1);
 			ck_assert_int_eq(e.code, ERR_IO);
 		}
 		buf_done(&b);
 	}
+	/* One that begins with the first of all, whatever it is asked for. */
+	(void)snprintf(contents, sizeof(contents),
+		       "<Contents><Key>%s/a</Key><Size>1</Size></Contents>"
+		       "<Contents><Key>%s/b</Key><Size>1</Size></Contents>",
+		       prefix, prefix);
+	raw_will_say(&raw, list_reply(contents));
+	buf_init(&b, 1 << 10);
+	ck_ok(store_list_after(store, "a", collect, &b, &e));
+	ck_assert_str_eq(buf_str(&b), " b");
+	buf_done(&b);
 	tear_down();
 	raw_stop(&raw);
 }
@@ -288,10 +331,12 @@ START_TEST(pages_without_a_key_do_not_go_round)
 			   "<ListBucketResult><IsTruncated>true</IsTruncated>"
 			   "<NextContinuationToken>same</NextContinuationToken>"
 			   "</ListBucketResult>                    ");
-	ck_assert_int_eq(list(&b, false), -1);
-	ck_assert_int_eq(e.code, ERR_IO);
-	ck_assert_uint_le(atomic_load(&raw.requests), 3);
-	buf_done(&b);
+	for (size_t way = 0; way < WAYS; way++) {
+		ck_assert_int_eq(list(&b, way), -1);
+		ck_assert_int_eq(e.code, ERR_IO);
+		ck_assert_uint_le(atomic_load(&raw.requests), 3 * (way + 1));
+		buf_done(&b);
+	}
 	tear_down();
 	raw_stop(&raw);
 }
@@ -624,6 +669,7 @@ static void cases(TCase *tc)
 	tcase_add_unchecked_fixture(tc, start_server, stop_server);
 	tcase_add_test(tc, a_listing_that_cannot_be_had_whole_fails);
 	tcase_add_test(tc, a_listing_that_goes_round_fails);
+	tcase_add_test(tc, a_listing_may_begin_at_a_name);
 	tcase_add_test(tc, keys_that_are_no_objects_are_told_by_pure_alone);
 	tcase_add_test(tc, a_listing_out_of_order_or_of_others_fails);
 	tcase_add_test(tc, pages_without_a_key_do_not_go_round);

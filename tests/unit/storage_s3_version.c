@@ -294,8 +294,16 @@ END_TEST
 /* ---- lists of versions ----------------------------------------------------
  */
 
+static int list_after(struct store *s, struct buf *b)
+{
+	buf_init(b, 1 << 16);
+	return store_list_after(s, "a", collect, b, &e);
+}
+
 START_TEST(versions_of_a_name_may_fill_pages)
 {
+	struct buf b;
+
 	set_up("locked", "");
 	put("a", "a");
 	put("data/aa/1", "first");
@@ -306,6 +314,12 @@ START_TEST(versions_of_a_name_may_fill_pages)
 	ck_assert_int_eq(store_turn(store, "data/aa/1", 1, &e), 1);
 	expect("data/aa/1", "first");
 	expect_list("a=1 data/aa/1=5 z=1 ");
+	/* Also those that come after another name, or after its own. */
+	ck_ok(list_after(store, &b));
+	ck_assert_str_eq(buf_str(&b), "data/aa/1=5 z=1 ");
+	buf_done(&b);
+	ck_assert_ptr_nonnull(strstr(
+		s3_server_tell(&server, "{\"do\": \"log\"}"), "%2Fa&max-keys"));
 	ck_assert_int_eq(store_turn(store, "data/aa/1", 2101, &e), 1);
 	expect("data/aa/1", "forged");
 	ck_assert_int_eq(store_turn(store, "data/aa/1", 2102, &e), 0);
@@ -340,6 +354,11 @@ START_TEST(a_list_of_versions_that_cannot_be_had_whole_fails)
 		if (e.code != rows[i].code || (b.len && rows[i].kind[0] != 'e'))
 			ck_abort_msg("%s: %s (%s)", rows[i].kind, e.text,
 				     buf_str(&b));
+		buf_done(&b);
+		(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
+		fault("ListObjectVersions", rows[i].kind, rows[i].more);
+		ck_assert_int_eq(list_after(store, &b), -1);
+		ck_assert_int_eq(e.code, rows[i].code);
 		buf_done(&b);
 		(void)s3_server_tell(&server, "{\"do\": \"clear\"}");
 		/* Nor is anything else done by it. */

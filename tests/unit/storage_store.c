@@ -273,6 +273,70 @@ EACH(a_prefix_may_end_within_a_component)
 }
 END_TEST
 
+static void expect_after(const char *after, const char *text)
+{
+	struct listing l = { .n = 0 };
+
+	buf_init(&l.text, 1 << 20);
+	ck_ok(store_list_after(store, after, collect, &l, &e));
+	ck_assert_msg(strcmp(buf_str(&l.text), text) == 0, "after %s: %s",
+		      after, buf_str(&l.text));
+	buf_done(&l.text);
+}
+
+EACH(what_comes_after_a_name_is_one_listing)
+{
+	static const char *const names[] = { "a/b/c",  "config",  "data/0-",
+					     "data/1", "data/12", "data/2/1",
+					     "f.x",    "f/x" };
+	struct listing l = { .stop_after = 1 };
+	char longest[STORE_NAME_MAX + 2];
+	char text[STORE_NAME_MAX + 8];
+
+	BEGIN;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		put(names[i], "x");
+	expect_after("", "a/b/c=1 config=1 data/0-=1 data/1=1 data/12=1 "
+			 "data/2/1=1 f.x=1 f/x=1 ");
+	/* An object, what no object can be, one that is not there, a folder,
+	 * and what lies in one. */
+	expect_after("config", "data/0-=1 data/1=1 data/12=1 data/2/1=1 f.x=1 "
+			       "f/x=1 ");
+	expect_after("data/~", "f.x=1 f/x=1 ");
+	expect_after("data/11", "data/12=1 data/2/1=1 f.x=1 f/x=1 ");
+	expect_after("data/1", "data/12=1 data/2/1=1 f.x=1 f/x=1 ");
+	expect_after("data/2", "data/2/1=1 f.x=1 f/x=1 ");
+	expect_after("data/2/", "data/2/1=1 f.x=1 f/x=1 ");
+	expect_after("f.x", "f/x=1 ");
+	expect_after("f/x", "");
+	expect_after("f/x/y", "");
+	expect_after("z", "");
+	/* The longest name, what begins with it, and what comes before. */
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[STORE_NAME_MAX] = '\0';
+	put(longest, "x");
+	(void)snprintf(text, sizeof(text), "%s=1 ", longest);
+	expect_after("f/x", text);
+	expect_after(longest, "");
+	longest[STORE_NAME_MAX - 1] = 'w';
+	expect_after(longest, text);
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[STORE_NAME_MAX + 1] = '\0';
+	expect_after(longest, "");
+	/* It ends early, and fails, as the other one does. */
+	buf_init(&l.text, 1 << 10);
+	ck_ok(store_list_after(store, "config", collect, &l, &e));
+	ck_assert_str_eq(buf_str(&l.text), "data/0-=1 ");
+	l.fail = true;
+	ck_assert_int_eq(store_list_after(store, "", collect, &l, &e), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_str_eq(e.text, "the visitor gave up");
+	ck_assert(!e.of_store);
+	buf_done(&l.text);
+	END;
+}
+END_TEST
+
 EACH(a_listing_ends_when_the_visitor_says_so)
 {
 	struct listing l = { .stop_after = 2 };
@@ -593,6 +657,13 @@ EACH(many_names)
 	c = (struct count){ .n = 0 };
 	ck_ok(store_list(store, "n/07", in_order, &c, &e));
 	ck_assert_uint_eq(c.n, total / 20);
+	/* Pages, of which the first does not begin at the beginning. */
+	c = (struct count){ .n = 0 };
+	ck_ok(store_list_after(store, "n/07/~", in_order, &c, &e));
+	ck_assert_uint_eq(c.n, total / 20 * 12);
+	c = (struct count){ .n = 0 };
+	ck_ok(store_list_after(store, "n/", in_order, &c, &e));
+	ck_assert_uint_eq(c.n, total);
 	END;
 }
 END_TEST
@@ -715,6 +786,7 @@ static void cases(TCase *tc)
 	ADD(ranges_are_short_only_at_the_end);
 	ADD(listings_are_in_bytewise_order_of_whole_names);
 	ADD(a_prefix_may_end_within_a_component);
+	ADD(what_comes_after_a_name_is_one_listing);
 	ADD(a_listing_ends_when_the_visitor_says_so);
 	ADD(a_visitor_may_change_the_store);
 	ADD(removal_is_idempotent);

@@ -71,6 +71,13 @@ static int list(void)
 	return store_list(store, "", count, &n, &e) < 0 ? -1 : n;
 }
 
+static int list_after(const char *name)
+{
+	int n = 0;
+
+	return store_list_after(store, name, count, &n, &e) < 0 ? -1 : n;
+}
+
 START_TEST(the_nth_call_fails_as_told)
 {
 	set_up();
@@ -196,6 +203,20 @@ START_TEST(listings_lie_as_told)
 	add((struct fault){
 		.call = FAULT_LIST, .times = 1, .action = FAULT_FAIL_AFTER });
 	ck_assert_int_eq(list(), -1);
+	/* What is hidden is so from all listings; others have their name. */
+	add((struct fault){ .call = FAULT_LIST,
+			    .times = 2,
+			    .action = FAULT_HIDE,
+			    .prefix = "n3" });
+	ck_assert_int_eq(list(), 9);
+	ck_assert_int_eq(list_after("n1"), 7);
+	add((struct fault){ .call = FAULT_LIST,
+			    .times = 1,
+			    .action = FAULT_ABSENT,
+			    .prefix = ">n1" });
+	ck_assert_int_eq(list_after("n2"), 7);
+	ck_assert_int_eq(list_after("n1"), 0);
+	ck_assert_int_eq(list_after("n1"), 8);
 	ck_assert_int_eq(list(), 10);
 	tear_down();
 }
