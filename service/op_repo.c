@@ -273,6 +273,7 @@ static void write_locks(struct json *j, const struct guards_result *x,
 		json_kv_str(j, "error", why->text);
 	json_kv_uint(j, "snapshots", x->snapshots);
 	json_kv_uint(j, "objects", x->objects);
+	json_kv_uint(j, "asked", x->asked);
 	json_kv_uint(j, "short", x->too_short);
 	if (x->least.sec)
 		json_kv_instant(j, "until_least", x->least);
@@ -385,6 +386,13 @@ static int look_again(struct operation_call *call,
 	return check_run(r, &o, ret, e);
 }
 
+static void on_asked(void *arg, uint64_t asked)
+{
+	const struct operation_call *call = arg;
+
+	progress_set(call->progress, asked, 0);
+}
+
 /*
  * Whether the region's store guards what is locked in it.  That it does not is
  * no damage: what is to be done was done in part.
@@ -395,8 +403,11 @@ static int check_locks(struct operation_call *call, struct repository *r,
 {
 	const struct guards_options o = { .now = call->now,
 					  .ask = true,
+					  .progress = on_asked,
+					  .arg = call,
 					  .cancel = call->stop };
 
+	progress_stage(call->progress, "locks", 0);
 	if (guards_run(r, &o, ret, why) == 0) {
 		if (ret->too_short)
 			operation_partial(call);
@@ -519,6 +530,10 @@ const struct operation op_repo_rows[] = {
 		  "Damaged objects are named with the snapshots and paths "
 		  "that lose by them; the exit status is then 4. Chunks that "
 		  "interrupted sessions left are no damage.\n\n"
+		  "Where the region's store guards objects, it is asked what "
+		  "guards each one that locked and held snapshots need "
+		  "(object_lock): a request for each, several at once. What "
+		  "is guarded too briefly is named, with exit status 3.\n\n"
 		  "--repair writes a new index for what no sound one names, "
 		  "copies what still opens out of damaged packs, and notes "
 		  "what is lost, so that the next snapshot stores it again. "

@@ -116,6 +116,12 @@ struct guards_options {
 	/* Change nothing, believe no record, and ask the store about each
 	 * object: what is guarded too briefly is found. */
 	bool ask;
+	/* With ask: of these objects only; NULL: of all.  Each chunk is still
+	 * sought in all packs that have it. */
+	bool (*wanted)(void *arg, const char *name);
+	/* With ask: so many have answered.  May be NULL. */
+	void (*progress)(void *arg, uint64_t asked);
+	void *arg;
 	const char *scratch; /* folder for unlinked files; NULL: default */
 	/* Polled; true ends with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
@@ -137,6 +143,7 @@ struct guards_result {
 	uint64_t held;
 	uint64_t released;
 	/* With ask. */
+	uint64_t asked;	      /* of the objects */
 	uint64_t too_short;   /* objects */
 	struct instant least; /* that any is guarded; 0: none was asked for */
 	struct guards_finding findings[GUARDS_FINDINGS_MAX];
