@@ -7,6 +7,7 @@
 #include "service/op.h"
 #include "service/op_known.h"
 #include "service/region_health.h"
+#include "service/run_locks.h"
 
 struct newest_of {
 	struct json *j;
@@ -79,10 +80,13 @@ static int write_region(void *arg, const struct catalog_region *r,
 	struct operation_call *call = arg;
 	struct newest_of of = { .j = call->reply, .region = r->region };
 	struct region_fact fact = { 0 };
+	struct run_locks_known locks;
 	struct json *j = call->reply;
 
 	if (region_health_get(call->catalog, r->repository, r->region, &fact,
-			      e) < 0)
+			      e) < 0 ||
+	    run_locks_known(call->catalog, r->repository, r->region,
+			    (struct instant){ 0 }, &locks, e) < 0)
 		return -1;
 	json_begin_object(j);
 	json_kv_str(j, "region", r->region);
@@ -90,6 +94,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	json_kv_bool(j, "answers", !fact.failed);
 	json_kv_bool(j, "sound", !fact.damaged);
 	json_kv_bool(j, "writable", !fact.unwritable[0]);
+	run_locks_known_write(j, &locks);
 	json_kv_double(j, "failures", (double)fact.failures / 1000);
 	json_kv_int(j, "latency_ms", fact.latency_ms);
 	write_moment(j, "answered", r->seen_ok);
@@ -124,7 +129,7 @@ static int health(struct operation_call *call, struct err *e)
 
 #define HEALTH_VIEW                                                      \
 	"region primary:yesno answers:yesno sound:yesno writable:yesno " \
-	"failures latency_ms answered:age failed:age message"
+	"guarded:yesno failures latency_ms answered:age failed:age message"
 
 static const struct operation_param params[] = {
 	{ .name = "repository",
@@ -150,7 +155,8 @@ const struct operation op_region_health_rows[] = {
 	  .help = "What is known from the service's own runs, and nothing is "
 		  "asked now: whether the last contact succeeded, whether the "
 		  "last check was sound, whether the last try to write to it "
-		  "succeeded, the share of the last dozen contacts "
+		  "succeeded, whether its store guards what is locked (guarded, "
+		  "as runs ask it by shares; guards_asked is when), the share of the last dozen contacts "
 		  "that failed, how long one takes, and what is newest there. "
 		  "When the primary region is away, this decides which other "
 		  "one is read.",

@@ -8,6 +8,7 @@
 #include "service/catalog_keep.h"
 #include "service/op_status_internal.h"
 #include "service/region_health.h"
+#include "service/run_locks.h"
 
 struct region_newest {
 	const char *region;
@@ -277,6 +278,19 @@ static void tell_unwritable(struct status *s, const struct catalog_region *r,
 	s->troubled++;
 }
 
+static void tell_locks(struct status *s, const struct catalog_region *r,
+		       const struct run_locks_known *locks)
+{
+	char text[300];
+	char problem[400];
+
+	if (!run_locks_wrong(locks, r->region, text))
+		return;
+	(void)snprintf(problem, sizeof(problem), "%s: %s", r->repository, text);
+	op_status_problem(s, problem, RUN_LOCKS_HINT);
+	s->troubled++;
+}
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -291,6 +305,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	struct collections collections = { .failed = false };
 	const bool down = instant_compare(r->failed, r->seen_ok) > 0;
 	struct region_fact fact = { .unwritable = "" };
+	struct run_locks_known locks;
 	bool damaged = false;
 
 	if (catalog_newest(s->call->catalog, r->repository, NULL,
@@ -298,7 +313,9 @@ static int write_region(void *arg, const struct catalog_region *r,
 	    catalog_checks(s->call->catalog, &checks, read_check, &damaged, e) <
 		    0 ||
 	    catalog_collection_get(s->call->catalog, r->repository, r->region,
-				   read_collection, &collections, e) < 0)
+				   read_collection, &collections, e) < 0 ||
+	    run_locks_known(s->call->catalog, r->repository, r->region,
+			    (struct instant){ 0 }, &locks, e) < 0)
 		return -1;
 	json_begin_object(j);
 	json_kv_str(j, "repository", r->repository);
@@ -314,12 +331,14 @@ static int write_region(void *arg, const struct catalog_region *r,
 	op_status_moment(j, "newest", newest.newest);
 	write_lag(s, r);
 	write_collections(j, &collections);
+	run_locks_known_write(j, &locks);
 	json_end_object(j);
 	json_decref(collections.details);
 	if (collections.failed && collects && !down)
 		tell_uncollected(s, &collections, collects);
 	if (damaged)
 		tell_damage(s, r);
+	tell_locks(s, r, &locks);
 	if (fact.unwritable[0] && !down)
 		tell_unwritable(s, r, &fact);
 	if (down) {

@@ -152,6 +152,14 @@ int guards_new(struct guards **ret, struct err *e)
 	return 0;
 }
 
+int guards_forget(struct guards *x, struct err *e)
+{
+	filemap_free(x->known);
+	x->known = NULL;
+	return filemap_new(&x->known, NULL, sizeof(struct object_id),
+			   sizeof(struct guards_known), e);
+}
+
 int guards_read(struct store *s, const struct keys *k, struct guards **ret,
 		struct err *e)
 {

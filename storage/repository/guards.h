@@ -122,6 +122,9 @@ struct guards_options {
 	/* With ask: so many have answered.  May be NULL. */
 	void (*progress)(void *arg, uint64_t asked);
 	void *arg;
+	/* Believe no record: guard and hold again all that has to be, and
+	 * write down anew what is. */
+	bool afresh;
 	const char *scratch; /* folder for unlinked files; NULL: default */
 	/* Polled; true ends with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;

@@ -18,6 +18,8 @@ struct guards {
 
 /* That knows of nothing. */
 int guards_new(struct guards **ret, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/* From now on it knows of nothing but which records there are. */
+int guards_forget(struct guards *x, struct err *e) NONNULL(1, 2) MUST_CHECK;
 /*
  * Many questions, several at a time: what guards each object.  Told of those
  * that are there, in the order in which they were added, by who adds and runs.

@@ -765,8 +765,8 @@ static int lengthen_all(struct pass *x, struct err *e)
 
 static bool changed(const struct pass *x)
 {
-	return x->out->lengthened || x->out->held || x->out->released ||
-	       x->known->n_records > RECORDS_MAX;
+	return x->o->afresh || x->out->lengthened || x->out->held ||
+	       x->out->released || x->known->n_records > RECORDS_MAX;
 }
 
 static int run(struct pass *x, struct err *e)
@@ -776,6 +776,7 @@ static int run(struct pass *x, struct err *e)
 	if (guards_bulk_new_asking(g->store, answered, x, &x->asking, e) ||
 	    (x->o->ask ? guards_new(&x->known, e)
 		       : guards_read(g->store, g->keys, &x->known, e)) ||
+	    (x->o->afresh && guards_forget(x->known, e)) ||
 	    guards_bulk_new(g->store, note_lengthened, x, &x->bulk, e) ||
 	    filemap_new(&x->now, x->o->scratch, sizeof(struct object_id),
 			sizeof(struct guards_known), e) ||
