@@ -112,6 +112,21 @@ static void write_blockers(struct json *j, const json_t *details)
 	json_kv_str(j, "waits_for", waits);
 }
 
+/* What nothing needs, and only its lock keeps; where anything can be locked. */
+static void write_locked(struct json *j, const json_t *details)
+{
+	const json_t *until = json_object_get(details, "locked_until");
+
+	if (!json_object_get(details, "object_lock"))
+		return;
+	json_kv_int(j, "locked",
+		    json_integer_value(json_object_get(details, "locked")));
+	json_kv_int(
+		j, "bytes_locked",
+		json_integer_value(json_object_get(details, "bytes_locked")));
+	json_kv_str(j, "locked_until", json_string_value(until));
+}
+
 static void write_collections(struct json *j, const struct collections *x)
 {
 	const json_t *pending = json_object_get(x->details, "bytes_pending");
@@ -121,6 +136,7 @@ static void write_collections(struct json *j, const struct collections *x)
 		json_kv_int(j, "bytes_pending", json_integer_value(pending));
 	else
 		json_kv_str(j, "bytes_pending", NULL);
+	write_locked(j, x->details);
 	write_blockers(j, x->details);
 }
 

@@ -241,3 +241,21 @@ int guards_note(struct store *s, const struct keys *k,
 	}
 	return 0;
 }
+
+int guards_of_snapshot(struct repository *r, struct object_id snapshot,
+		       struct guards_of *ret, struct err *e)
+{
+	struct store *s = repository_store(r);
+	CLEANUP(guards_free) struct guards *known = NULL;
+	const int can = store_can_guard(s, e);
+
+	*ret = (struct guards_of){ .held = false };
+	if (can <= 0)
+		return can;
+	ret->mode = store_guard_mode(s);
+	if (guards_read(s, repository_keys(r), &known, e))
+		return -1;
+	ret->until = guards_until(known, snapshot);
+	ret->held = guards_is_held(known, snapshot);
+	return 0;
+}

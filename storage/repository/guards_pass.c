@@ -76,7 +76,8 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 	const struct instant need = guards_need(s, x->o->now);
 	const bool locked = instant_compare(need, x->o->now) > 0;
 
-	if (!locked && !s->held)
+	if ((!locked && !s->held) ||
+	    (x->o->only && !object_id_equal(*x->o->only, m->snapshot)))
 		return 0;
 	if ((x->n & (x->n + 1)) == 0) {
 		grown = reallocarray(x->v, 2 * x->n + 1, sizeof(*grown));

@@ -7,12 +7,13 @@ that he tries is refused or changes nothing of what is locked, also once a
 collector came by that may do everything.
 """
 import os
+import subprocess
 import urllib.parse
 
 import snap
 from s3_place import FakeServer
-from s3_world import begin, keep, restored, write
-from snap import check, wait_for
+from s3_world import begin, create, keep, restored, write
+from snap import BUILD, LIMIT, check, wait_for
 
 MANIFEST = """\
 apiVersion: snapctl.io/v1
@@ -55,11 +56,18 @@ def ended(world, number):
     return row if row["state"] not in ("queued", "running") else None
 
 
-def night(world):
+def night(world, state="succeeded"):
     number = world.json("run", "start", "nightly")["id"]
     done = wait_for("the run", lambda: ended(world, number))
-    check(done["state"] == "succeeded", done)
+    check(done["state"] == state, done)
     return done["snapshot"][0]
+
+
+def forge(world, url, *what):
+    """Somebody with the key writes a record of his own."""
+    subprocess.run([os.path.join(BUILD, "tests", "scenario", "forge"), url,
+                    world.key[1], *what], check=True, timeout=LIMIT,
+                   env=world.env)
 
 
 def versions(s3):
@@ -88,17 +96,45 @@ def attack(s3):
     return refused
 
 
+def serve(world, s3):
+    """A daemon whose nights go into the locked bucket; where that is."""
+    here = s3.url("backup", "r1")
+    begin(world, here, s3, init=False)
+    os.mkdir(world.path("keys"), 0o700)
+    world.key = ("--key-file", world.path("keys/main.key"))
+    world.run("repo", "init", here, *world.key)
+    world.env["SNAPCTL_REPO"] = "main"
+    world.env["SNAPCTL_KEY_FILE"] = world.path("keys/main.key")
+    world.start()
+    world.apply(MANIFEST % {"root": world.root, "here": here})
+    return here
+
+
+def shown(world, snapshot):
+    """What people see of it: what was asked for, and what the store locks."""
+    region = world.json("region", "status")[0]
+    check(region["lock_mode"] == "compliance" and
+          region["lock_until"] > region["received"] and
+          not region["lock_exact"], region)
+    exact = world.json("region", "status", "--exact")[0]
+    check(exact["lock_exact"] and exact["lock_short"] == 0 and
+          exact["lock_objects"] > 5, exact)
+    one = world.json("snapshot", "show", snapshot)
+    check([(x["region"], x["lock_mode"], x["present"], x["lock_held"])
+           for x in one["locks"]] == [("here", "compliance", True, False)] and
+          one["locks"][0]["lock_until"] > one["locked_until"], one)
+    exact = world.json("snapshot", "show", snapshot, "--exact")["locks"][0]
+    check(exact["lock_until"] > one["locked_until"] and
+          exact["lock_short"] == 0 and exact["lock_exact"], exact)
+    health = world.json("region", "health", "main")[0]
+    check(health["guarded"] is True, health)
+    said = world.run("region", "status")
+    check("compliance" in said, said)
+
+
 def stolen(world):
     with FakeServer(buckets=["backup:lock"]) as s3:
-        here = s3.url("backup", "r1")
-        begin(world, here, s3, init=False)
-        os.mkdir(world.path("keys"), 0o700)
-        world.key = ("--key-file", world.path("keys/main.key"))
-        world.run("repo", "init", here, *world.key)
-        world.env["SNAPCTL_REPO"] = "main"
-        world.env["SNAPCTL_KEY_FILE"] = world.path("keys/main.key")
-        world.start()
-        world.apply(MANIFEST % {"root": world.root, "here": here})
+        here = serve(world, s3)
         first = night(world)
         before = keep(world, "before")
         write(os.path.join(world.tree, "new"), 100_000, 7)
@@ -106,6 +142,7 @@ def stolen(world):
         proof = world.json("repo", "check")
         check(proof["sound"] and proof["object_lock"]["short"] == 0 and
               proof["object_lock"]["snapshots"] == 2, proof)
+        shown(world, second)
         world.run("snapshot", "delete", first, status=7)
         world.stop()
         world.env["SNAPCTL_REPO"] = here

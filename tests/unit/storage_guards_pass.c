@@ -519,6 +519,56 @@ START_TEST(a_part_can_be_asked_alone)
 }
 END_TEST
 
+static struct guards_of of_snapshot(size_t i)
+{
+	struct guards_of x;
+
+	gc_reopen(g);
+	gc_ok(guards_of_snapshot(g->f.r, g->ids[i], &x, &g->e));
+	ck_assert_str_eq(x.mode, "memory");
+	return x;
+}
+
+/* By records, without a question about any object. */
+START_TEST(what_is_known_of_a_snapshot_costs_no_question)
+{
+	(void)guard_take_for(g, 0);
+	(void)guard_take(g);
+	meeting.most = 0;
+	ck_assert_int_eq(of_snapshot(0).until.sec, 0);
+	ck_assert_int_ge(
+		instant_compare(of_snapshot(1).until, guard_locked_until(g, 1)),
+		0);
+	ck_assert(!of_snapshot(1).held);
+	(void)hold_one(0);
+	run();
+	meeting.most = 0;
+	ck_assert(of_snapshot(0).held);
+	ck_assert(!of_snapshot(1).held);
+	ck_assert_uint_eq(meeting.most, 0);
+}
+END_TEST
+
+START_TEST(one_snapshot_can_be_asked_about)
+{
+	struct guards_options o = { .now = g->now, .ask = true };
+	uint64_t all;
+
+	gc_file(g, "other");
+	(void)guard_take(g);
+	gc_unfile(g, "other");
+	(void)guard_take(g);
+	(void)ask();
+	all = pass.objects;
+	o.only = &g->ids[1];
+	gc_reopen(g);
+	gc_ok(guards_run(g->f.r, &o, &pass, &g->e));
+	ck_assert_uint_eq(pass.snapshots, 1);
+	ck_assert_uint_lt(pass.objects, all - 2);
+	ck_assert_uint_eq(pass.too_short, 0);
+}
+END_TEST
+
 /* As while a pack is marked: its chunks are stored once more. */
 START_TEST(what_stands_in_another_pack_is_sought_there)
 {
@@ -660,6 +710,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_hold_that_is_missing_in_the_store_is_found);
 	tcase_add_test(tc, many_are_asked_at_once_and_it_is_told_how_far);
 	tcase_add_test(tc, a_part_can_be_asked_alone);
+	tcase_add_test(tc, what_is_known_of_a_snapshot_costs_no_question);
+	tcase_add_test(tc, one_snapshot_can_be_asked_about);
 	tcase_add_test(tc, what_stands_in_another_pack_is_sought_there);
 	tcase_add_test(tc, who_may_not_hold_lengthens_all_the_same);
 	tcase_add_test(tc,
