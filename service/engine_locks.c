@@ -71,8 +71,9 @@ void engine_locks_write(struct json *j, const struct engine_locks *x)
 
 /* ---- In each region ----------------------------------------------------- */
 
+/* Who may only read may not know; who asks for all of it is told. */
 static void write_one(struct operation_call *call, const char *region,
-		      int present, const struct engine_locks *x)
+		      int present, bool exact, const struct engine_locks *x)
 {
 	struct json *j = call->reply;
 
@@ -83,7 +84,7 @@ static void write_one(struct operation_call *call, const char *region,
 	if (present)
 		engine_locks_write(j, x);
 	json_end_object(j);
-	if (x->why.code || x->too_short)
+	if (exact && (x->why.code || x->too_short))
 		operation_partial(call);
 }
 
@@ -96,7 +97,7 @@ static int list_one(struct operation_call *call, struct repository *r,
 
 	if (present > 0 && engine_locks_find(call, r, snapshot, exact, &x, e))
 		return -1;
-	write_one(call, region, present, &x);
+	write_one(call, region, present, exact, &x);
 	return operation_stopped(call, e);
 }
 
@@ -112,7 +113,7 @@ static int list_other(struct operation_call *call, const struct resource *named,
 		return -1;
 	if (repository_open(region->url, key, &r, &x.why) == 0)
 		return list_one(call, r, region->name, snapshot, true, e);
-	write_one(call, region->name, -1, &x);
+	write_one(call, region->name, -1, true, &x);
 	return operation_stopped(call, e);
 }
 

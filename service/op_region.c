@@ -464,7 +464,8 @@ static int write_status(const struct origin *o,
 		write_standing(o, &x, t.rpo_ms);
 		if (x.locks.is.mode)
 			write_waiting(o, region);
-		if (x.locks.why.code || x.locks.too_short)
+		if (args_switch(o->call->args, "exact") &&
+		    (x.locks.why.code || x.locks.too_short))
 			operation_partial(o->call);
 		if (x.damaged)
 			operation_damaged(o->call);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "service/catalog_keep.h"
+#include "service/hold_releases.h"
 #include "service/op_status_internal.h"
 #include "service/region_health.h"
 #include "service/run_locks.h"
@@ -307,6 +308,26 @@ static void tell_locks(struct status *s, const struct catalog_region *r,
 	s->troubled++;
 }
 
+/* They take care of themselves, but somebody may wait for it. */
+static void tell_releases(struct status *s, const struct catalog_region *r)
+{
+	const size_t n = hold_releases_pending(s->releases, r->repository,
+					       r->region);
+	char text[300];
+
+	json_kv_uint(s->call->reply, "holds_to_release", n);
+	if (n == 0)
+		return;
+	(void)snprintf(text, sizeof(text),
+		       "region %.63s of %.63s still has %zu legal %s that %s "
+		       "released",
+		       r->region, r->repository, n, n == 1 ? "hold" : "holds",
+		       n == 1 ? "was" : "were");
+	op_status_problem(s, text,
+			  "the collection that reaches it lets go of them; "
+			  "\"snapctl hold release\" does so now");
+}
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -348,6 +369,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	write_lag(s, r);
 	write_collections(j, &collections);
 	run_locks_known_write(j, &locks);
+	tell_releases(s, r);
 	json_end_object(j);
 	json_decref(collections.details);
 	if (collections.failed && collects && !down)
@@ -373,6 +395,11 @@ static int write_region(void *arg, const struct catalog_region *r,
 
 int op_status_regions(struct status *s, struct err *e)
 {
+	CLEANUP(hold_releases_done) struct hold_releases releases = { .n = 0 };
+
+	if (hold_releases_read(s->call->catalog, &releases, e) < 0)
+		return -1;
+	s->releases = &releases;
 	json_key(s->call->reply, "regions");
 	json_begin_list(s->call->reply);
 	if (catalog_regions(s->call->catalog, NULL, write_region, s, e) < 0)

@@ -4,7 +4,8 @@
 The daemon takes snapshots into a bucket with object lock.  Then somebody has
 the writer's credentials, which here may even remove versions, and the key: all
 that he tries is refused or changes nothing of what is locked, also once a
-collector came by that may do everything.
+collector came by that may do everything.  Records that he forges are found out
+or hide something for a while: no byte is lost.
 """
 import os
 import subprocess
@@ -22,6 +23,7 @@ metadata: {name: main}
 spec:
   keyFile: main.key
   gc: {every: 0s}
+  verifyEvery: 3000d
   regions: [{name: here, url: "%(here)s", primary: true}]
 ---
 apiVersion: snapctl.io/v1
@@ -163,4 +165,84 @@ def stolen(world):
         check({s["id"] for s in listed} == {first, second}, listed)
 
 
-snap.tell(stolen)
+def alarms(world):
+    return [p["message"] for p in world.json("status")["problems"]
+            if p["message"].startswith("main: region here: its store guards")]
+
+
+def longer(world, here, state):
+    """A night under a longer lock, for which what is there is too short."""
+    world.apply((MANIFEST % {"root": world.root, "here": here}).replace(
+        "lock: 2d", "lock: 5d"))
+    return night(world, state)
+
+
+def forged(world):
+    """With the key: what is hidden comes back, and no byte is lost."""
+    with FakeServer(buckets=["backup:lock"]) as s3:
+        here = serve(world, s3)
+        first = night(world)
+        before = keep(world, "before")
+        # That everything is guarded for long is believed, and found out.
+        forge(world, here, "guard")
+        second = longer(world, here, "partial")
+        check(len(alarms(world)) == 1, world.json("status")["problems"])
+        check(world.json("region", "health", "main")[0]["guarded"] is False,
+              "it is not told")
+        [row] = world.json("report", "coverage")
+        check(row["guarded"] is False and "too briefly" in row["message"], row)
+        short = world.json("repo", "check", status=3)
+        check(short["sound"] and short["object_lock"]["short"] > 0, short)
+        said = world.run("repo", "check", status=3)
+        check("it is locked until" in said and "needed until" in said, said)
+        mended = world.json("repo", "check", "--repair")
+        check(mended["object_lock"]["short"] == 0 and
+              mended["object_lock"]["lengthened"] > 0, mended)
+        write(os.path.join(world.tree, "new"), 100_000, 7)
+        night(world)
+        check(alarms(world) == [], alarms(world))
+        # A hold's release lets go of nothing in the store.
+        loose = create(world)["snapshot"]
+        hold = world.json("hold", "add", loose, "--case", "A")["hold"]
+        other = world.json("hold", "add", first, "--case", "B")["hold"]
+        forge(world, here, "release", hold)
+        check([h["id"] for h in world.json("hold", "list")] == [other],
+              world.json("hold", "list"))
+        done = world.json("hold", "release", other, status=3)
+        check(done["still_held_in"] == ["here"] and hold in world.err,
+              (done, world.err))
+        world.stop()
+        world.env["SNAPCTL_REPO"] = here
+        world.run("snapshot", "delete", loose)
+        held = [v for v in versions(s3) if v["held"]]
+        check(any(loose in v["key"] for v in held), versions(s3))
+        for v in held:
+            which = "versionId=" + urllib.parse.quote(v["version"], safe="")
+            gone = s3.call("DELETE", "/backup/" + urllib.parse.quote(v["key"]),
+                           which)
+            check(gone.status == 403, (v["key"], gone.status))
+        world.run("repo", "gc", "--grace", "0s")
+        world.run("snapshot", "undelete", loose)
+        restored(world, loose)
+        # Deleted long ago, all of it marked, all of it given up.
+        forge(world, here, "tombstone", first)
+        check(first not in [s["id"] for s in world.json("snapshot", "list")],
+              "a tombstone hides nothing")
+        world.run("repo", "gc", "--grace", "0s")
+        world.run("snapshot", "undelete", first)
+        restored(world, first, before)
+        forge(world, here, "mark")
+        for _ in range(2):
+            world.run("repo", "gc", "--grace", "0s")
+        restored(world, first, before)
+        forge(world, here, "quarantine")
+        world.run("repo", "check", status=4)
+        world.run("repo", "check", "--read-data", "--repair", status=4)
+        world.run("repo", "check", "--read-data")
+        world.run("repo", "gc", "--grace", "0s")
+        restored(world, first, before)
+        restored(world, second, before)
+        restored(world, loose)
+
+
+snap.tell(stolen, forged)
