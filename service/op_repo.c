@@ -539,8 +539,10 @@ const struct operation op_repo_rows[] = {
 	  .view = "!check",
 	  .summary = "tell whether a repository is sound",
 	  .help = "Without --read-data all but the contents of files is read "
-		  "and compared: every small object, the directories of all "
-		  "packs, the index, and what each snapshot refers to. "
+		  "and compared: every small object (keyrings, fences and "
+		  "voids among them, and whether each key slot is there), the "
+		  "directories of all packs, the index, and what each "
+		  "snapshot refers to. "
 		  "Damaged objects are named with the snapshots and paths "
 		  "that lose by them; the exit status is then 4. Chunks that "
 		  "interrupted sessions left are no damage.\n\n"

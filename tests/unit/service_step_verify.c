@@ -6,6 +6,7 @@
 #include "service/run_locks.h"
 #include "storage/replicate.h"
 #include "tests/support/check_main.h"
+#include "tests/support/report_frame.h"
 #include "tests/support/run_frame.h"
 
 enum { DAY = 86400 };
@@ -422,6 +423,52 @@ START_TEST(every_pack_has_its_turn)
 }
 END_TEST
 
+/* What `region health` says of region a, which has each of these. */
+static void expect_health(struct run_frame *t, const char *const *all)
+{
+	const char *const told[] = { "repository", "main", NULL };
+	CLEANUP(buf_done) struct buf out;
+	const char *end;
+
+	(void)report_reply(&t->f, "region health", clock_now().sec, told, &out);
+	end = strstr(buf_str(&out), "\"region\":\"b\"");
+	ck_assert_ptr_nonnull(end);
+	for (; *all; all++) {
+		const char *at = strstr(buf_str(&out), *all);
+
+		ck_assert_msg(at && at < end, "no %s in %s", *all,
+			      buf_str(&out));
+	}
+}
+
+/* Neither another region nor a repair brings these back. */
+START_TEST(what_is_damaged_besides_data_is_named)
+{
+	static const char fence[] = "fences/0123456789abcdef0123456789abcdef";
+	CLEANUP(run_done) struct run_frame t;
+	char path[100];
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	expect_health(&t, (const char *const[]){ "\"sound\":true",
+						 "\"message\":\"\"",
+						 "\"damaged\":[]", NULL });
+	(void)mkdir(run_path(&t, "a/fences"), 0700);
+	(void)snprintf(path, sizeof(path), "a/%s", fence);
+	run_file(&t, path, "no fence at all");
+	ck_assert_int_eq(night(&t, 1), RUN_PARTIAL);
+	expect_health(&t, (const char *const[]){
+				  "\"sound\":false",
+				  "\"message\":\"1 damaged: fences/0123",
+				  "\"damaged\":[\"fences/0123",
+				  "\"damaged_count\":1", NULL });
+	ck_assert_int_eq(unlink(run_path(&t, path)), 0);
+	ck_assert_int_eq(night(&t, 2), RUN_SUCCEEDED);
+	expect_health(&t, (const char *const[]){ "\"sound\":true",
+						 "\"damaged\":[]", NULL });
+}
+END_TEST
+
 /* ---- What is locked ----------------------------------------------------- */
 
 static void begin_locked(struct run_frame *t, const char *lock)
@@ -629,6 +676,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_damage_kept_from_being_copied_is_copied);
 	tcase_add_test(tc, without_another_region_nothing_heals);
 	tcase_add_test(tc, every_pack_has_its_turn);
+	tcase_add_test(tc, what_is_damaged_besides_data_is_named);
 	tcase_add_test(tc, what_is_locked_is_asked_by_shares);
 	tcase_add_test(tc,
 		       a_day_asks_once_and_those_without_runs_are_made_up_for);
