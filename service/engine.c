@@ -292,7 +292,6 @@ int engine_write_details(struct operation_call *call, struct repository *r,
 	struct json *j = call->reply;
 	char id[OBJECT_ID_TEXT];
 
-	json_begin_object(j);
 	write_summary(j, s);
 	if (region)
 		json_kv_str(j, "region", region);
@@ -308,10 +307,7 @@ int engine_write_details(struct operation_call *call, struct repository *r,
 	json_kv_str(j, "parent", object_id_is_zero(m->parent) ? NULL : id);
 	write_list(j, "excludes", &m->excludes);
 	json_kv_uint(j, "error_count", m->errors);
-	if (write_errors(j, r, m, e))
-		return -1;
-	json_end_object(j);
-	return 0;
+	return write_errors(j, r, m, e);
 }
 
 void engine_host(char *out, size_t n)

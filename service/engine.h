@@ -66,7 +66,7 @@ void engine_write_snapshot(struct json *j, const struct repository_snapshot *s)
 
 /*
  * Everything that is known of one, read in that region (NULL: --repo is a
- * location), as the reply of the call.
+ * location): the keys, within an object that the caller began.
  */
 int engine_write_details(struct operation_call *call, struct repository *r,
 			 const struct repository_snapshot *s,

@@ -131,6 +131,28 @@ static bool is_region(const json_t *item, const char *repository,
 	       strcmp(is, region) == 0;
 }
 
+static struct instant moment_of(const json_t *item, const char *key)
+{
+	const char *text = json_string_value(json_object_get(item, key));
+	struct instant t = { 0 };
+	struct err ignored;
+
+	if (text && instant_parse(text, &t, &ignored) < 0)
+		t = (struct instant){ 0 };
+	return t;
+}
+
+static void read_locked(const json_t *item, struct engine_known *ret)
+{
+	const json_t *bytes = json_object_get(item, "bytes_locked");
+
+	ret->any_locked = json_is_integer(bytes);
+	ret->bytes_locked = json_integer_value(bytes);
+	ret->locked = json_integer_value(json_object_get(item, "locked"));
+	ret->locked_until = moment_of(item, "locked_until");
+	ret->collected = moment_of(item, "collected");
+}
+
 int engine_known_region(const struct operation_call *call,
 			const char *repository, const char *region,
 			struct engine_known *ret, struct err *e)
@@ -148,10 +170,6 @@ int engine_known_region(const struct operation_call *call,
 	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	json_array_foreach(json_object_get(value, "regions"), i, item)
 	{
-		const char *newest = json_string_value(
-			json_object_get(item, "newest"));
-		struct err ignored;
-
 		if (!is_region(item, repository, region))
 			continue;
 		found = 1;
@@ -159,9 +177,9 @@ int engine_known_region(const struct operation_call *call,
 			.rpo_s = json_integer_value(
 				json_object_get(item, "rpo_seconds")),
 			.late = json_is_true(json_object_get(item, "late")),
+			.newest = moment_of(item, "newest"),
 		};
-		if (newest && instant_parse(newest, &ret->newest, &ignored) < 0)
-			ret->newest = (struct instant){ 0 };
+		read_locked(item, ret);
 	}
 	json_decref(value);
 	return found;

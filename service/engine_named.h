@@ -43,6 +43,10 @@ struct engine_known {
 	struct instant newest; /* complete snapshot there, or 0 */
 	int64_t rpo_s;	       /* or 0: there is no target */
 	bool late;
+	/* What waits there for its lock alone, by the last collection. */
+	bool any_locked;
+	int64_t locked, bytes_locked;
+	struct instant locked_until, collected;
 };
 /* 1, 0 when it knows nothing of it, -1. */
 int engine_known_region(const struct operation_call *call,

@@ -79,3 +79,28 @@ uint64_t findings_unsettled(const struct check_result *x)
 		n -= findings_settled(&x->findings[i]);
 	return n;
 }
+
+static void write_lock(struct json *j, const struct guards_finding *f)
+{
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(f->snapshot, id);
+	json_begin_object(j);
+	json_kv_str(j, "object", f->object);
+	json_kv_str(j, "snapshot", id);
+	if (f->until.sec)
+		json_kv_instant(j, "until", f->until);
+	if (f->need.sec)
+		json_kv_instant(j, "needed", f->need);
+	json_kv_bool(j, "hold_missing", f->unheld);
+	json_end_object(j);
+}
+
+void findings_write_locks(struct json *j, const struct guards_result *x)
+{
+	json_key(j, "findings");
+	json_begin_list(j);
+	for (uint64_t i = 0; i < x->too_short && i < GUARDS_FINDINGS_MAX; i++)
+		write_lock(j, &x->findings[i]);
+	json_end_list(j);
+}

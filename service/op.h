@@ -14,6 +14,7 @@ extern const struct operation op_restore_rows[];
 extern const struct operation op_diff_rows[];
 extern const struct operation op_compare_rows[];
 extern const struct operation op_deletion_rows[];
+extern const struct operation op_hold_rows[];
 extern const struct operation op_undelete_rows[];
 extern const struct operation op_repo_rows[];
 extern const struct operation op_gc_rows[];

@@ -250,7 +250,7 @@ static const struct operation_param note_params[] = {
 	  .required = true,
 	  .value = "ACTION",
 	  .choices = "snapshot.delete|snapshot.undelete|hold.add|"
-		     "hold.release|key.add|key.revoke|repo.gc|region.heal",
+		     "hold.release|hold.released|key.add|key.revoke|repo.gc|region.heal",
 	  .help = "what was done" },
 	{ .name = "object",
 	  .kind = PARAM_OPTION,

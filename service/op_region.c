@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_locks.h"
 #include "service/engine_named.h"
 #include "service/op.h"
 #include "service/progress.h"
@@ -299,6 +300,7 @@ struct standing {
 	bool has_newest;
 	struct object_id newest;
 	struct instant received;
+	struct engine_locks locks; /* of the newest */
 };
 
 static int see_snapshot(void *arg, const struct repository_snapshot *s,
@@ -335,7 +337,10 @@ static int look(const struct origin *o, const char *url, struct standing *x,
 	CLEANUP(repository_close) struct repository *to = NULL;
 
 	if (repository_open(url, o->key, &to, e) ||
-	    replicate_compare(o->from, to, see_snapshot, x, &x->damaged, e))
+	    replicate_compare(o->from, to, see_snapshot, x, &x->damaged, e) ||
+	    engine_locks_find(o->call, to, x->newest,
+			      args_switch(o->call->args, "exact"), &x->locks,
+			      e))
 		return -1;
 	return store_list(repository_store(to), "", add_size, x, e);
 }
@@ -387,6 +392,28 @@ static void write_standing(const struct origin *o, const struct standing *x,
 	json_kv_uint(j, "deleted_there", x->refused);
 	json_kv_uint(j, "damaged", x->damaged);
 	json_kv_uint(j, "stored_bytes", x->stored_bytes);
+	engine_locks_write(j, &x->locks);
+}
+
+/* What nothing needs any more, and its lock keeps all the same. */
+static void write_waiting(const struct origin *o,
+			  const struct resource_region *region)
+{
+	struct json *j = o->call->reply;
+	struct engine_known known;
+	struct err ignored;
+
+	if (!o->named || !region->name ||
+	    engine_known_region(o->call, o->named->name, region->name, &known,
+				&ignored) <= 0 ||
+	    !known.any_locked)
+		return;
+	json_kv_int(j, "objects_locked", known.locked);
+	json_kv_int(j, "bytes_locked", known.bytes_locked);
+	if (known.locked_until.sec)
+		json_kv_instant(j, "bytes_locked_until", known.locked_until);
+	if (known.collected.sec)
+		json_kv_instant(j, "bytes_locked_at", known.collected);
 }
 
 /* As the daemon knows it: a region that is away goes on falling behind. */
@@ -435,6 +462,11 @@ static int write_status(const struct origin *o,
 		operation_partial(o->call);
 	} else {
 		write_standing(o, &x, t.rpo_ms);
+		if (x.locks.is.mode)
+			write_waiting(o, region);
+		if (args_switch(o->call->args, "exact") &&
+		    (x.locks.why.code || x.locks.too_short))
+			operation_partial(o->call);
 		if (x.damaged)
 			operation_damaged(o->call);
 	}
@@ -516,6 +548,10 @@ static const struct operation_param status_params[] = {
 	  .repeated = true,
 	  .value = "URL",
 	  .help = "further regions to look at" },
+	{ .name = "exact",
+	  .kind = PARAM_SWITCH,
+	  .help = "ask each region's store about each object that the newest "
+		  "snapshot needs" },
 	{ 0 }
 };
 
@@ -551,7 +587,8 @@ const struct operation op_region_rows[] = {
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = status_params,
 	  .view = "region url policy reachable newest received:age late "
-		  "snapshots missing stored_bytes:size error",
+		  "snapshots missing stored_bytes:size lock_mode=lock "
+		  "lock_until:time=until bytes_locked:size=kept error",
 	  .summary = "show how far each region has come",
 	  .help = "By inventory: no data is read. Of a region that does not "
 		  "answer it tells what the service knows, where --repo is a "
@@ -559,7 +596,13 @@ const struct operation op_region_rows[] = {
 		  "of a schedule that writes there, suspended or not; `snapctl "
 		  "status` tells it source by source. Policy is the region's "
 		  "own, whose rules decide what is kept there; without one "
-		  "those of the schedules do.",
+		  "those of the schedules do.\n\n"
+		  "Of the newest complete snapshot there it tells how it is "
+		  "locked. " ENGINE_LOCKS_HELP " With --repo by name, "
+		  "objects_locked and bytes_locked are what nothing needs any "
+		  "more and only its lock keeps, until bytes_locked_until at "
+		  "the latest, by the region's last collection, at "
+		  "bytes_locked_at.",
 	  .run = status },
 	{ 0 }
 };

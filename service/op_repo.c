@@ -246,22 +246,6 @@ static const char *advice(const struct check_result *x,
 	       "--repair --from REGION`";
 }
 
-static void write_lock(struct json *j, const struct guards_finding *f)
-{
-	char id[OBJECT_ID_TEXT];
-
-	object_id_format(f->snapshot, id);
-	json_begin_object(j);
-	json_kv_str(j, "object", f->object);
-	json_kv_str(j, "snapshot", id);
-	if (f->until.sec)
-		json_kv_instant(j, "until", f->until);
-	if (f->need.sec)
-		json_kv_instant(j, "needed", f->need);
-	json_kv_bool(j, "hold_missing", f->unheld);
-	json_end_object(j);
-}
-
 static void write_locks(struct json *j, const struct guards_result *x,
 			const struct err *why)
 {
@@ -273,14 +257,13 @@ static void write_locks(struct json *j, const struct guards_result *x,
 		json_kv_str(j, "error", why->text);
 	json_kv_uint(j, "snapshots", x->snapshots);
 	json_kv_uint(j, "objects", x->objects);
+	json_kv_uint(j, "asked", x->asked);
 	json_kv_uint(j, "short", x->too_short);
+	json_kv_uint(j, "lengthened", x->lengthened);
+	json_kv_uint(j, "held", x->held);
 	if (x->least.sec)
 		json_kv_instant(j, "until_least", x->least);
-	json_key(j, "findings");
-	json_begin_list(j);
-	for (uint64_t i = 0; i < x->too_short && i < GUARDS_FINDINGS_MAX; i++)
-		write_lock(j, &x->findings[i]);
-	json_end_list(j);
+	findings_write_locks(j, x);
 	json_end_object(j);
 }
 
@@ -293,12 +276,15 @@ static void write_check(struct json *j, const struct check_result *x,
 	const char *what = advice(x, after);
 
 	if (!what && locks_why->code)
-		what = "whether what is locked is so in its store could not be "
-		       "asked: \"--json\" says why";
+		what = after ? "not all that is locked could be locked in its "
+			       "store, or asked about: \"--json\" says why"
+			     : "whether what is locked is so in its store "
+			       "could not be asked: \"--json\" says why";
 	if (!what && locks->too_short)
-		what = "not all that is locked is so in its store: "
-		       "\"snapctl repo gc\" locks it, and \"--json\" names "
-		       "what is not";
+		what = after ? "not all that is locked is so in its store: it "
+			       "says that it locks what it then does not"
+			     : "not all that is locked is so in its store: "
+			       "`snapctl repo check --repair` locks it";
 
 	json_begin_object(j);
 	json_kv_bool(j, "sound", x->sound);
@@ -385,6 +371,52 @@ static int look_again(struct operation_call *call,
 	return check_run(r, &o, ret, e);
 }
 
+static void on_asked(void *arg, uint64_t asked)
+{
+	const struct operation_call *call = arg;
+
+	progress_set(call->progress, asked, 0);
+}
+
+static int ask_locks(struct operation_call *call, struct repository *r,
+		     struct guards_result *ret, struct err *why, struct err *e)
+{
+	const struct guards_options o = { .now = call->now,
+					  .ask = true,
+					  .progress = on_asked,
+					  .arg = call,
+					  .cancel = call->stop };
+
+	progress_stage(call->progress, "locks", 0);
+	if (guards_run(r, &o, ret, why) == 0 || why->code != ERR_INTERRUPTED)
+		return 0;
+	*e = *why;
+	return -1;
+}
+
+/* Whatever guard records say, of which some may be forged. */
+static int mend_locks(struct operation_call *call, struct repository *r,
+		      struct guards_result *ret, struct err *why, struct err *e)
+{
+	const struct guards_options o = { .now = call->now,
+					  .afresh = true,
+					  .cancel = call->stop };
+	struct guards_result mended;
+
+	progress_stage(call->progress, "locking again", 0);
+	if (guards_run(r, &o, &mended, why) < 0) {
+		if (why->code != ERR_INTERRUPTED)
+			return 0;
+		*e = *why;
+		return -1;
+	}
+	if (ask_locks(call, r, ret, why, e))
+		return -1;
+	ret->lengthened = mended.lengthened;
+	ret->held = mended.held;
+	return 0;
+}
+
 /*
  * Whether the region's store guards what is locked in it.  That it does not is
  * no damage: what is to be done was done in part.
@@ -393,21 +425,14 @@ static int check_locks(struct operation_call *call, struct repository *r,
 		       struct guards_result *ret, struct err *why,
 		       struct err *e)
 {
-	const struct guards_options o = { .now = call->now,
-					  .ask = true,
-					  .cancel = call->stop };
-
-	if (guards_run(r, &o, ret, why) == 0) {
-		if (ret->too_short)
-			operation_partial(call);
-		return 0;
-	}
-	if (why->code == ERR_INTERRUPTED) {
-		*e = *why;
+	if (ask_locks(call, r, ret, why, e) ||
+	    (!why->code && ret->too_short &&
+	     args_switch(call->args, "repair") &&
+	     mend_locks(call, r, ret, why, e)))
 		return -1;
-	}
 	/* The rest is known, and is to be told. */
-	operation_partial(call);
+	if (why->code || ret->too_short)
+		operation_partial(call);
 	return 0;
 }
 
@@ -514,11 +539,20 @@ const struct operation op_repo_rows[] = {
 	  .view = "!check",
 	  .summary = "tell whether a repository is sound",
 	  .help = "Without --read-data all but the contents of files is read "
-		  "and compared: every small object, the directories of all "
-		  "packs, the index, and what each snapshot refers to. "
+		  "and compared: every small object (keyrings, fences and "
+		  "voids among them, and whether each key slot is there), the "
+		  "directories of all packs, the index, and what each "
+		  "snapshot refers to. "
 		  "Damaged objects are named with the snapshots and paths "
 		  "that lose by them; the exit status is then 4. Chunks that "
 		  "interrupted sessions left are no damage.\n\n"
+		  "Where the region's store guards objects, it is asked what "
+		  "guards each one that locked and held snapshots need "
+		  "(object_lock): a request for each, several at once. What "
+		  "is guarded too briefly is named, with exit status 3; with "
+		  "--repair it is guarded again, whatever guard records say. "
+		  "The service asks by itself, a share each day, at the step "
+		  "\"verify\" of runs.\n\n"
 		  "--repair writes a new index for what no sound one names, "
 		  "copies what still opens out of damaged packs, and notes "
 		  "what is lost, so that the next snapshot stores it again. "

@@ -131,17 +131,20 @@ const struct operation op_report_rows[] = {
 	  .params = coverage_params,
 	  .view = "source state:state schedule last_success:age=last "
 		  "rpo_met:yesno=rpo regions:list last_verified:age=verified "
-		  "last_proven:age=proven message +state=sources",
+		  "guarded:yesno last_proven:age=proven message +state=sources",
 	  .csv = "source schedule repository state last_success age_seconds "
-		 "rpo_seconds rpo_met regions last_verified last_proven "
-		 "expected succeeded message",
+		 "rpo_seconds rpo_met regions last_verified guarded guards_asked "
+		 "last_proven expected succeeded message",
 	  .summary = "show what is protected, and what is not",
 	  .help = "One row for each source and schedule that takes it. JSON: "
 		  "source, schedule, repository, state, last_success (when "
 		  "the newest complete snapshot was received), age_seconds, "
 		  "rpo_seconds, rpo_met, regions (that hold it), "
 		  "last_verified (of the copy that was verified longest ago; "
-		  "null when one never was), last_proven (by a drill that "
+		  "null when one never was), guarded (whether the stores of "
+		  "these regions guard what is locked in them; null: nothing "
+		  "is known), guards_asked (when they were asked: of the "
+		  "region that was asked longest ago), last_proven (by a drill that "
 		  "passed), expected and succeeded (runs), message.\n\n"
 		  "States: protected; late, when the newest is older than the "
 		  "schedule's rpo; never-succeeded; never-due; suspended; "

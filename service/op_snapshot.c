@@ -10,6 +10,7 @@
 #include "service/config.h"
 #include "service/driver.h"
 #include "service/engine.h"
+#include "service/engine_locks.h"
 #include "service/engine_named.h"
 #include "service/engine_read.h"
 #include "service/notes.h"
@@ -483,7 +484,14 @@ static int show(struct operation_call *call, struct err *e)
 	    engine_reading_open(x, args_text(call->args, "snapshot"), &r, &s,
 				e))
 		return -1;
-	return engine_write_details(call, r, &s, engine_reading_region(x), e);
+	json_begin_object(call->reply);
+	if (engine_write_details(call, r, &s, engine_reading_region(x), e) ||
+	    engine_locks_list(call, r, engine_reading_region(x),
+			      s.manifest.snapshot,
+			      args_switch(call->args, "exact"), e))
+		return -1;
+	json_end_object(call->reply);
+	return 0;
 }
 
 #define SNAPSHOT_PARAM                                        \
@@ -585,6 +593,10 @@ static const struct operation_param list_params[] = {
 static const struct operation_param show_params[] = {
 	SNAPSHOT_PARAM,
 	SOURCE_PARAM,
+	{ .name = "exact",
+	  .kind = PARAM_SWITCH,
+	  .help = "ask the store of every region about each object that the "
+		  "snapshot needs" },
 	{ 0 },
 };
 
@@ -639,6 +651,10 @@ const struct operation op_snapshot_rows[] = {
 	  .params = show_params,
 	  .view = NULL,
 	  .summary = "show everything that is known of a snapshot",
+	  .help = "Locked_until is what its policy asked for. Locks tells what "
+		  "its store really locks, in the region that is read; with "
+		  "--exact in every region, and present whether the snapshot "
+		  "is there. " ENGINE_LOCKS_HELP,
 	  .run = show },
 	{ 0 },
 };

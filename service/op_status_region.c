@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "service/catalog_keep.h"
+#include "service/hold_releases.h"
 #include "service/op_status_internal.h"
 #include "service/region_health.h"
+#include "service/run_locks.h"
 
 struct region_newest {
 	const char *region;
@@ -111,6 +113,21 @@ static void write_blockers(struct json *j, const json_t *details)
 	json_kv_str(j, "waits_for", waits);
 }
 
+/* What nothing needs, and only its lock keeps; where anything can be locked. */
+static void write_locked(struct json *j, const json_t *details)
+{
+	const json_t *until = json_object_get(details, "locked_until");
+
+	if (!json_object_get(details, "object_lock"))
+		return;
+	json_kv_int(j, "locked",
+		    json_integer_value(json_object_get(details, "locked")));
+	json_kv_int(
+		j, "bytes_locked",
+		json_integer_value(json_object_get(details, "bytes_locked")));
+	json_kv_str(j, "locked_until", json_string_value(until));
+}
+
 static void write_collections(struct json *j, const struct collections *x)
 {
 	const json_t *pending = json_object_get(x->details, "bytes_pending");
@@ -120,6 +137,7 @@ static void write_collections(struct json *j, const struct collections *x)
 		json_kv_int(j, "bytes_pending", json_integer_value(pending));
 	else
 		json_kv_str(j, "bytes_pending", NULL);
+	write_locked(j, x->details);
 	write_blockers(j, x->details);
 }
 
@@ -277,6 +295,39 @@ static void tell_unwritable(struct status *s, const struct catalog_region *r,
 	s->troubled++;
 }
 
+static void tell_locks(struct status *s, const struct catalog_region *r,
+		       const struct run_locks_known *locks)
+{
+	char text[300];
+	char problem[400];
+
+	if (!run_locks_wrong(locks, r->region, text))
+		return;
+	(void)snprintf(problem, sizeof(problem), "%s: %s", r->repository, text);
+	op_status_problem(s, problem, RUN_LOCKS_HINT);
+	s->troubled++;
+}
+
+/* They take care of themselves, but somebody may wait for it. */
+static void tell_releases(struct status *s, const struct catalog_region *r)
+{
+	const size_t n = hold_releases_pending(s->releases, r->repository,
+					       r->region);
+	char text[300];
+
+	json_kv_uint(s->call->reply, "holds_to_release", n);
+	if (n == 0)
+		return;
+	(void)snprintf(text, sizeof(text),
+		       "region %.63s of %.63s still has %zu legal %s that %s "
+		       "released",
+		       r->region, r->repository, n, n == 1 ? "hold" : "holds",
+		       n == 1 ? "was" : "were");
+	op_status_problem(s, text,
+			  "the collection that reaches it lets go of them; "
+			  "\"snapctl hold release\" does so now");
+}
+
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
@@ -291,6 +342,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	struct collections collections = { .failed = false };
 	const bool down = instant_compare(r->failed, r->seen_ok) > 0;
 	struct region_fact fact = { .unwritable = "" };
+	struct run_locks_known locks;
 	bool damaged = false;
 
 	if (catalog_newest(s->call->catalog, r->repository, NULL,
@@ -298,7 +350,9 @@ static int write_region(void *arg, const struct catalog_region *r,
 	    catalog_checks(s->call->catalog, &checks, read_check, &damaged, e) <
 		    0 ||
 	    catalog_collection_get(s->call->catalog, r->repository, r->region,
-				   read_collection, &collections, e) < 0)
+				   read_collection, &collections, e) < 0 ||
+	    run_locks_known(s->call->catalog, r->repository, r->region,
+			    (struct instant){ 0 }, &locks, e) < 0)
 		return -1;
 	json_begin_object(j);
 	json_kv_str(j, "repository", r->repository);
@@ -314,12 +368,15 @@ static int write_region(void *arg, const struct catalog_region *r,
 	op_status_moment(j, "newest", newest.newest);
 	write_lag(s, r);
 	write_collections(j, &collections);
+	run_locks_known_write(j, &locks);
+	tell_releases(s, r);
 	json_end_object(j);
 	json_decref(collections.details);
 	if (collections.failed && collects && !down)
 		tell_uncollected(s, &collections, collects);
 	if (damaged)
 		tell_damage(s, r);
+	tell_locks(s, r, &locks);
 	if (fact.unwritable[0] && !down)
 		tell_unwritable(s, r, &fact);
 	if (down) {
@@ -338,6 +395,11 @@ static int write_region(void *arg, const struct catalog_region *r,
 
 int op_status_regions(struct status *s, struct err *e)
 {
+	CLEANUP(hold_releases_done) struct hold_releases releases = { .n = 0 };
+
+	if (hold_releases_read(s->call->catalog, &releases, e) < 0)
+		return -1;
+	s->releases = &releases;
 	json_key(s->call->reply, "regions");
 	json_begin_list(s->call->reply);
 	if (catalog_regions(s->call->catalog, NULL, write_region, s, e) < 0)

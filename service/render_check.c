@@ -4,6 +4,7 @@
  *
  *	● sound: every stored byte is what it should be
  *	  12 snapshots, 1.6 GiB in 53 packs, 10,213 chunks; 3.1 s
+ *	  3 locked or held snapshots: 61 objects, all locked in the store
  *
  *	● not sound: 1 object is damaged, 2 paths are lost
  *	  12 snapshots, 1.6 GiB in 53 packs; 0.2 s
@@ -254,12 +255,71 @@ static int add_repaired(struct page *p, const json_t *value, struct err *e)
 	return buf_add_str(&p->text, " given up\n", e);
 }
 
+static int add_short_one(struct page *p, const json_t *f, struct err *e)
+{
+	const char *until = text_of(f, "until");
+	const char *needed = text_of(f, "needed");
+	const bool unheld = json_is_true(json_object_get(f, "hold_missing"));
+
+	if (add_mark(p, COLOUR_YELLOW, "!", e) < 0 ||
+	    add_text(p, text_of(f, "object"), e) < 0 ||
+	    buf_add_str(&p->text,
+			unheld	 ? "\n    it is not held"
+			: *until ? "\n    it is locked until "
+				 : "\n    it is not locked",
+			e) < 0 ||
+	    (!unheld && add_text(p, until, e) < 0) ||
+	    (*needed && buf_add_str(&p->text, ", and needed until ", e) < 0) ||
+	    add_text(p, needed, e) < 0)
+		return -1;
+	return buf_add_byte(&p->text, '\n', e);
+}
+
+/* What is not locked in the store as it has to be. */
+static int add_short(struct page *p, const json_t *locks, struct err *e)
+{
+	const json_t *list = json_object_get(locks, "findings");
+	const uint64_t all = number(locks, "short");
+	size_t shown = json_array_size(list);
+
+	if (shown > OBJECTS_SHOWN)
+		shown = OBJECTS_SHOWN;
+	for (size_t i = 0; i < shown; i++)
+		if (buf_add_str(&p->text, i ? "" : "\n", e) < 0 ||
+		    add_short_one(p, json_array_get(list, i), e) < 0)
+			return -1;
+	if (all <= shown)
+		return 0;
+	return buf_addf(&p->text, e, "  and %llu more objects\n",
+			(unsigned long long)(all - shown));
+}
+
+static int add_locks(struct page *p, const json_t *value, struct err *e)
+{
+	const json_t *locks = json_object_get(value, "object_lock");
+	const uint64_t short_ = number(locks, "short");
+
+	if (!number(locks, "snapshots") || json_object_get(locks, "error"))
+		return 0;
+	if (buf_add_str(&p->text, "  ", e) < 0 ||
+	    add_count(p, number(locks, "snapshots"), "locked or held snapshot",
+		      e) < 0 ||
+	    buf_add_str(&p->text, ": ", e) < 0 ||
+	    add_count(p, number(locks, "objects"), "object", e) < 0)
+		return -1;
+	if (short_ == 0)
+		return buf_add_str(&p->text, ", all locked in the store\n", e);
+	return buf_addf(&p->text, e, ", %llu of them not as long as needed\n",
+			(unsigned long long)short_);
+}
+
 static int add_page(struct page *p, const json_t *value, struct err *e)
 {
 	const char *advice = text_of(value, "advice");
 
 	if (add_verdict(p, value, e) < 0 || add_counts(p, value, e) < 0 ||
-	    add_leavings(p, value, e) < 0 ||
+	    add_leavings(p, value, e) < 0 || add_locks(p, value, e) < 0 ||
+	    add_short(p, json_object_get(value, "object_lock"), e) < 0 ||
 	    add_findings(p, json_object_get(value, "damaged"), COLOUR_RED, "!",
 			 e) < 0 ||
 	    add_findings(p, json_object_get(value, "quarantined"), COLOUR_DIM,

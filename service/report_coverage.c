@@ -9,6 +9,7 @@
 #include "service/catalog.h"
 #include "service/catalog_keep.h"
 #include "service/report.h"
+#include "service/run_locks.h"
 #include "service/timetable.h"
 
 #define DEFAULT_MS (INT64_C(30) * 86400 * 1000)
@@ -18,6 +19,8 @@ struct report {
 	struct report_window window;
 	struct timetable *timetable;
 	json_t *proofs; /* "schedule source" → second of the newest */
+	/* "repository region" → what is known of its locks, or false. */
+	json_t *locks;
 };
 
 /*
@@ -32,6 +35,9 @@ struct newest {
 	/* Of its copies: the one that was looked at longest ago, or 0. */
 	struct instant verified;
 	bool never_verified;
+	/* Of its regions that lock: the one asked longest ago, or 0. */
+	struct instant guards_asked;
+	char unguarded[300]; /* what is wrong in the first; or "" */
 };
 
 static int take_newest(void *arg, const struct catalog_snapshot *s,
@@ -73,13 +79,61 @@ static bool was_there(const struct catalog_replica *x, struct instant to)
 	       x->completed.sec && instant_compare(x->completed, to) < 0;
 }
 
+/* Regions are few, and sources many. */
+static int learn_locks(struct report *r, const char *repository,
+		       const char *region, const char *key, struct err *e)
+{
+	struct run_locks_known known;
+	char text[300] = "";
+	json_t *value;
+
+	if (run_locks_known(r->call->catalog, repository, region, r->window.to,
+			    &known, e) < 0)
+		return -1;
+	(void)run_locks_wrong(&known, region, text);
+	value = known.any
+			? json_pack("{s:I, s:s}", "asked",
+				    (json_int_t)known.asked.sec, "wrong", text)
+			: json_false();
+	return !value || json_object_set_new(r->locks, key, value) < 0
+		       ? err_oom(e)
+		       : 0;
+}
+
+static int note_locks(struct report *r, const struct catalog_replica *x,
+		      struct newest *n, struct err *e)
+{
+	const json_t *known;
+	struct instant asked;
+	char key[200];
+
+	(void)snprintf(key, sizeof(key), "%.63s %.63s", x->repository,
+		       x->region);
+	if (!json_object_get(r->locks, key) &&
+	    learn_locks(r, x->repository, x->region, key, e) < 0)
+		return -1;
+	known = json_object_get(r->locks, key);
+	if (!json_is_object(known))
+		return 0;
+	asked.sec = json_integer_value(json_object_get(known, "asked"));
+	asked.nsec = 0;
+	if (n->guards_asked.sec == 0 ||
+	    instant_compare(asked, n->guards_asked) < 0)
+		n->guards_asked = asked;
+	if (!n->unguarded[0])
+		(void)snprintf(
+			n->unguarded, sizeof(n->unguarded), "%s",
+			json_string_value(json_object_get(known, "wrong")));
+	return 0;
+}
+
 struct copies {
+	struct report *r;
 	struct json *j;
 	struct newest *newest;
 };
 
-static int write_copy(void *arg, const struct catalog_replica *x,
-		      struct err *e UNUSED)
+static int write_copy(void *arg, const struct catalog_replica *x, struct err *e)
 {
 	const struct copies *c = arg;
 	struct newest *n = c->newest;
@@ -92,7 +146,16 @@ static int write_copy(void *arg, const struct catalog_replica *x,
 	else if (n->verified.sec == 0 ||
 		 instant_compare(x->oldest_verified, n->verified) < 0)
 		n->verified = x->oldest_verified;
-	return 0;
+	return note_locks(c->r, x, n, e);
+}
+
+static void write_guards(struct json *j, const struct newest *n)
+{
+	if (n->guards_asked.sec)
+		json_kv_bool(j, "guarded", !n->unguarded[0]);
+	else
+		json_kv_str(j, "guarded", NULL);
+	report_moment(j, "guards_asked", n->guards_asked);
 }
 
 static int write_regions(struct report *r, const char *repository,
@@ -100,7 +163,7 @@ static int write_regions(struct report *r, const char *repository,
 {
 	const struct catalog_replica_filter filter = { .repository = repository,
 						       .snapshot = n->id };
-	struct copies c = { r->call->reply, n };
+	struct copies c = { r, r->call->reply, n };
 	struct instant verified = { 0 };
 
 	json_key(c.j, "regions");
@@ -112,6 +175,7 @@ static int write_regions(struct report *r, const char *repository,
 	if (!n->never_verified)
 		verified = n->verified;
 	report_moment(c.j, "last_verified", verified);
+	write_guards(c.j, n);
 	return 0;
 }
 
@@ -372,7 +436,8 @@ static int write_protected(struct report *r, const char *source,
 	report_moment(j, "last_proven", proven);
 	if (write_ledger(r, t, e) < 0)
 		return -1;
-	json_kv_str(j, "message", verdict.message);
+	json_kv_str(j, "message",
+		    verdict.message[0] ? verdict.message : n.unguarded);
 	json_end_object(j);
 	return 0;
 }
@@ -437,11 +502,15 @@ int report_coverage(struct operation_call *call, struct err *e)
 	    timetable_load(call->catalog, NULL, &t, e) < 0)
 		return -1;
 	r.timetable = t;
+	r.locks = json_object();
+	if (!r.locks)
+		return err_oom(e);
 	json_begin_list(call->reply);
 	failed = read_proofs(&r, e) < 0 ||
 		 catalog_resources(call->catalog, &sources, visit_source, &r,
 				   e) < 0;
 	json_decref(r.proofs);
+	json_decref(r.locks);
 	json_end_list(call->reply);
 	return failed ? -1 : 0;
 }

@@ -29,6 +29,7 @@
 #include "service/catalog_keep.h"
 #include "service/engine.h"
 #include "service/op_gc.h"
+#include "service/run_holds.h"
 #include "service/run_region.h"
 #include "service/step.h"
 
@@ -47,6 +48,7 @@ struct collecting {
 	struct remaining *remaining;
 	struct guards_result guards;
 	struct err unguarded; /* why not all of it is */
+	struct run_holds holds;
 };
 
 /* ---- Writing down ------------------------------------------------------- */
@@ -135,7 +137,8 @@ static int conclude(const struct collecting *x, const struct err *why,
 
 	if (catalog_begin(c, e) < 0)
 		return -1;
-	if ((!stopped && put_row(x, why, e) < 0) || audit(x, e) < 0) {
+	if ((!stopped && put_row(x, why, e) < 0) || audit(x, e) < 0 ||
+	    run_holds_conclude(x->run, x->region, &x->holds, e) < 0) {
 		catalog_rollback(c);
 		return -1;
 	}
@@ -236,6 +239,21 @@ static int write_purged(struct run *r, struct remaining *x, struct err *e)
 
 /* ---- Collecting --------------------------------------------------------- */
 
+/* What is locked and held, and what is held no more. */
+static void guard(struct collecting *x, struct repository *r)
+{
+	struct guards_options o = { .now = x->started, .cancel = x->run->stop };
+
+	if (run_holds_begin(x->run, x->region, r, &x->holds, &x->unguarded) < 0)
+		log_failure(LOG_LEVEL_ERROR, "legal holds", &x->unguarded);
+	o.release = x->holds.release;
+	x->holds.release = false;
+	if (guards_run(r, &o, &x->guards, &x->unguarded) < 0)
+		log_failure(LOG_LEVEL_ERROR, "object lock", &x->unguarded);
+	else
+		x->holds.release = o.release;
+}
+
 static int collect(struct collecting *x, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
@@ -248,14 +266,11 @@ static int collect(struct collecting *x, struct err *e)
 		.host = host,
 		.cancel = x->run->stop,
 	};
-	const struct guards_options guards = { .now = x->started,
-					       .cancel = x->run->stop };
 
 	engine_host(host, sizeof(host));
 	if (run_region_open(x->run, x->region, &r, e) < 0)
 		return -1;
-	if (guards_run(r, &guards, &x->guards, &x->unguarded) < 0)
-		log_failure(LOG_LEVEL_ERROR, "object lock", &x->unguarded);
+	guard(x, r);
 	if (gc_run(r, &o, x->result, e) < 0 ||
 	    list_remaining(x->remaining, r, e) < 0)
 		return err_wrap(e, "region %s of repository %s",
@@ -270,6 +285,29 @@ static bool has_written(const struct gc_result *gc)
 	return gc->marked || gc->bytes_copied || gc->index_merged;
 }
 
+/* The first thing that is wrong is told. */
+static void write_message(const struct collecting *x, const struct err *why,
+			  struct run_result *result)
+{
+	char *out = result->message;
+
+	if (out[0])
+		return;
+	if (why)
+		(void)snprintf(out, sizeof(result->message), "%.299s",
+			       why->text);
+	else if (x->unguarded.code)
+		(void)snprintf(
+			out, sizeof(result->message),
+			"not all of region %.63s that is locked is so in "
+			"its store: %.180s",
+			x->region->name, x->unguarded.text);
+	else if (x->holds.why[0])
+		(void)snprintf(out, sizeof(result->message),
+			       "region %.63s: %.200s", x->region->name,
+			       x->holds.why);
+}
+
 /* One region: 1 it is collected, 0 it is not, -1. */
 static int collect_one(struct run *r, const struct resource_region *region,
 		       struct gc_result *gc, struct remaining *remaining,
@@ -282,24 +320,18 @@ static int collect_one(struct run *r, const struct resource_region *region,
 				.remaining = remaining };
 	struct err why = { 0 };
 	const bool failed = collect(&x, &why) < 0;
+	const int concluded = conclude(&x, failed ? &why : NULL, e);
 
-	if (conclude(&x, failed ? &why : NULL, e) < 0 ||
+	run_holds_done(&x.holds);
+	if (concluded < 0 ||
 	    (has_written(gc) && run_region_wrote(r, region, e) < 0))
 		return -1;
 	if (failed && why.code == ERR_INTERRUPTED) {
 		*e = why;
 		return -1;
 	}
-	if (failed && !result->message[0])
-		(void)snprintf(result->message, sizeof(result->message),
-			       "%.299s", why.text);
-	if (x.unguarded.code && !result->message[0])
-		(void)snprintf(
-			result->message, sizeof(result->message),
-			"not all of region %.63s that is locked is so in "
-			"its store: %.180s",
-			region->name, x.unguarded.text);
-	return !failed && !x.unguarded.code;
+	write_message(&x, failed ? &why : NULL, result);
+	return !failed && !x.unguarded.code && !x.holds.why[0];
 }
 
 static int collect_all(struct run *r, struct gc_result *gc,

@@ -21,6 +21,9 @@
  *
  * Packs that were read stay read when the run is stopped halfway.
  *
+ * What guards what is locked is asked of its store by a cycle of its own
+ * (run_locks.h).
+ *
  * A region that is damaged, or lists less than it had, is healed at once from
  * the others (run_heal.h), and looked at again: what that comes to counts.
  * Where it is the primary, what could not be copied before is copied then.
@@ -36,6 +39,7 @@
 #include "service/catalog_keep.h"
 #include "service/findings.h"
 #include "service/run_heal.h"
+#include "service/run_locks.h"
 #include "service/run_region.h"
 #include "service/step.h"
 #include "service/zoneinfo.h"
@@ -79,6 +83,9 @@ struct verifying {
 	struct check_result result;
 	uint64_t unread; /* bytes that were never read */
 	struct instant oldest;
+	int64_t cycle_ms; /* within which all are read */
+	struct run_locks locks;
+	bool *ret_short; /* whether they are guarded too briefly */
 };
 
 static void verifying_done(struct verifying *x)
@@ -355,6 +362,7 @@ static int choose(struct verifying *x, struct err *e)
 
 	if (find_cycle(x, &cycle, e) < 0)
 		return -1;
+	x->cycle_ms = cycle.due_ms;
 	order = calloc(x->n + 1, sizeof(struct pack *));
 	if (!order)
 		return err_oom(e);
@@ -609,6 +617,7 @@ static int write_details(const struct verifying *x, struct buf *out,
 	if (x->oldest.sec)
 		json_kv_instant(&j, "oldest_read", x->oldest);
 	write_findings(&j, r);
+	run_locks_write(&j, &x->locks, x->started);
 	json_end_object(&j);
 	return json_finish(&j, e);
 }
@@ -654,9 +663,10 @@ static int record(struct verifying *x, const struct err *why,
 				    .source = "",
 				    .step = "verify",
 				    .region = x->region->name,
-				    .state = why	   ? "failed"
-					     : is_sound(x) ? "succeeded"
-							   : "partial",
+				    .state = why ? "failed"
+					     : is_sound(x) && !*x->ret_short
+						     ? "succeeded"
+						     : "partial",
 				    .started = x->started,
 				    .finished = now,
 				    .message = message };
@@ -718,7 +728,23 @@ static int look(struct verifying *x, struct err *e)
 	    list(x, e) < 0 || choose(x, e) < 0 ||
 	    check_run(x->repository, &o, &x->result, e) < 0)
 		return -1;
-	return judge(x, e);
+	return judge(x, e) < 0 || run_locks_ask(x->run, x->region,
+						x->repository, x->started,
+						x->cycle_ms, &x->locks, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* That is no damage: copies are as they are, and nothing is to be healed. */
+static void judge_locks(struct verifying *x, char message[300])
+{
+	char text[300];
+
+	if (!x->locks.asked)
+		return;
+	*x->ret_short = run_locks_fall_short(&x->locks, x->region->name, text);
+	if (*x->ret_short && is_sound(x))
+		(void)snprintf(message, 300, "%s", text);
 }
 
 /*
@@ -740,6 +766,8 @@ static int examine(struct verifying *x, char message[300], bool *ret_failed,
 			       x->region->name, why.text);
 	else if (!is_sound(x))
 		write_damage(x, message);
+	if (!failed)
+		judge_locks(x, message);
 	*ret_failed = failed;
 	if (conclude(x, failed ? &why : NULL, message, e) < 0)
 		return -1;
@@ -793,7 +821,9 @@ static int heal(struct verifying *x, char message[300], bool *ret_failed,
 		struct err *e)
 {
 	CLEANUP(verifying_done)
-	struct verifying again = { .run = x->run, .region = x->region };
+	struct verifying again = { .run = x->run,
+				   .region = x->region,
+				   .ret_short = x->ret_short };
 	struct ids suspects = { .n = 0 };
 	struct run_damage damage = { .lost = x->lost.v, .n_lost = x->lost.n };
 	char told[200] = "";
@@ -816,14 +846,17 @@ static int heal(struct verifying *x, char message[300], bool *ret_failed,
 	return sound;
 }
 
-/* One region: 1 it is sound, 0 it is not or could not be asked, -1. */
+/* One region: 1 it is sound, and what is locked is guarded; 0 not so, or it
+ * could not be asked; -1. */
 static int verify(struct run *r, const struct resource_region *region,
 		  struct run_result *result, bool *ret_answered, struct err *e)
 {
+	bool too_short = false;
 	CLEANUP(verifying_done)
 	struct verifying x = { .run = r,
 			       .region = region,
-			       .started = clock_now() };
+			       .started = clock_now(),
+			       .ret_short = &too_short };
 	char message[300] = "";
 	bool failed = false;
 	int sound = examine(&x, message, &failed, e);
@@ -836,7 +869,7 @@ static int verify(struct run *r, const struct resource_region *region,
 		(void)snprintf(result->message, sizeof(result->message), "%s",
 			       message);
 	*ret_answered = !failed;
-	return sound;
+	return sound && !too_short;
 }
 
 int step_verify(struct run *r, const struct resource *source UNUSED,

@@ -568,6 +568,7 @@ int check_run(struct repository *r, const struct check_options *o,
 	buf_done(&c.sealed);
 	buf_wipe(&c.plain);
 	free(c.broken_index);
+	free(c.slots);
 	buf_done(&c.index_ids);
 	free(c.snapshots);
 	filemap_free(c.packs);

@@ -112,6 +112,8 @@ struct check {
 	size_t n_broken_index;
 	uint32_t index_finding;
 	bool has_newer; /* a pack that only a newer program, or key, reads */
+	struct object_id *slots; /* of the newest keyring, and not listed yet */
+	size_t n_slots;
 
 	/* For check_opens(), made and as large as first needed. */
 	struct chunk_worker *worker;

@@ -1,5 +1,6 @@
 /* Everything that is listed: names, sizes, and small objects opened. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -55,6 +56,32 @@ static bool is_named_well(enum object_kind kind, const char *name)
 	return kind && object_name_parse(kind, name, &first, &last);
 }
 
+/* The slots of the newest keyring, which comes last, and before all slots. */
+static int note_slots(struct check *c, const struct keyring_shell *shell,
+		      struct err *e)
+{
+	const size_t each = sizeof(struct object_id) + KEYRING_SHARE;
+	struct object_id *ids = calloc(shell->n_slots + 1, sizeof(*ids));
+
+	if (!ids)
+		return err_oom(e);
+	for (size_t i = 0; i < shell->n_slots; i++)
+		memcpy(ids[i].b, shell->slots + i * each, sizeof(ids[i].b));
+	free(c->slots);
+	c->slots = ids;
+	c->n_slots = shell->n_slots;
+	return 1;
+}
+
+static void see_slot(struct check *c, struct object_id id)
+{
+	const struct object_id seen = { { 0 } };
+
+	for (size_t i = 0; i < c->n_slots; i++)
+		if (object_id_equal(c->slots[i], id))
+			c->slots[i] = seen;
+}
+
 /* The public parts: what is sealed in them only their owners open. */
 static int open_opening(struct check *c, enum object_kind kind,
 			const char *name, struct err *e)
@@ -87,10 +114,11 @@ static int open_opening(struct check *c, enum object_kind kind,
 				       keyring_shell_decode(&b,
 							    (uint32_t)number,
 							    &shell, e) == 0
-			       ? 1
+			       ? note_slots(c, &shell, e)
 			       : -1;
 	if (!object_name_parse(kind, name, &first, &id))
 		return err_set(e, ERR_BUG, "a slot without a name");
+	see_slot(c, id);
 	return keyring_slot_open(&nobody, keys_repository(c->keys), id, &b,
 				 pair, e) < 0
 		       ? -1
@@ -268,6 +296,17 @@ static int note_short(void *arg, enum object_kind kind, uint64_t listed,
 	return 0;
 }
 
+/* A key that no longer opens anything, found before somebody needs it. */
+static void find_lost_slots(struct check *c)
+{
+	for (size_t i = 0; i < c->n_slots; i++)
+		if (!object_id_is_zero(c->slots[i]))
+			(void)found(c, object_name(OBJECT_SLOT, c->slots[i]).s,
+				    OBJECT_SLOT,
+				    "it is not there, and its key opens "
+				    "nothing");
+}
+
 int check_objects(struct check *c, struct err *e)
 {
 	check_stage(c, "listing", 0);
@@ -275,5 +314,6 @@ int check_objects(struct check *c, struct err *e)
 	    record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c, e) ||
 	    inventory_compare(c->store, c->keys, NULL, note_short, c, e))
 		return -1;
+	find_lost_slots(c);
 	return 0;
 }

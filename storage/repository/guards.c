@@ -152,6 +152,14 @@ int guards_new(struct guards **ret, struct err *e)
 	return 0;
 }
 
+int guards_forget(struct guards *x, struct err *e)
+{
+	filemap_free(x->known);
+	x->known = NULL;
+	return filemap_new(&x->known, NULL, sizeof(struct object_id),
+			   sizeof(struct guards_known), e);
+}
+
 int guards_read(struct store *s, const struct keys *k, struct guards **ret,
 		struct err *e)
 {
@@ -231,5 +239,23 @@ int guards_note(struct store *s, const struct keys *k,
 		if (note_some(s, k, ids + at, some, until, now, e))
 			return -1;
 	}
+	return 0;
+}
+
+int guards_of_snapshot(struct repository *r, struct object_id snapshot,
+		       struct guards_of *ret, struct err *e)
+{
+	struct store *s = repository_store(r);
+	CLEANUP(guards_free) struct guards *known = NULL;
+	const int can = store_can_guard(s, e);
+
+	*ret = (struct guards_of){ .held = false };
+	if (can <= 0)
+		return can;
+	ret->mode = store_guard_mode(s);
+	if (guards_read(s, repository_keys(r), &known, e))
+		return -1;
+	ret->until = guards_until(known, snapshot);
+	ret->held = guards_is_held(known, snapshot);
 	return 0;
 }

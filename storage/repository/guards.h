@@ -81,6 +81,19 @@ int guards_note(struct store *s, const struct keys *k,
 		const struct object_id *ids, size_t n, struct instant until,
 		struct instant now, struct err *e) NONNULL(1, 2, 7) MUST_CHECK;
 
+/*
+ * What is known of one snapshot without asking about each object: a listing,
+ * and as many readings as there are records.
+ */
+struct guards_of {
+	const char *mode;     /* store_guard_mode(); NULL: it guards nothing */
+	struct instant until; /* all that it needs, at least; 0: not known */
+	bool held;
+};
+int guards_of_snapshot(struct repository *r, struct object_id snapshot,
+		       struct guards_of *ret, struct err *e) NONNULL(1, 3, 4)
+	MUST_CHECK;
+
 /* Many objects, several at a time. */
 struct guards_bulk;
 /* Told of each that is guarded now, by who adds and runs; 0, or -1 to end. */
@@ -116,6 +129,17 @@ struct guards_options {
 	/* Change nothing, believe no record, and ask the store about each
 	 * object: what is guarded too briefly is found. */
 	bool ask;
+	/* With ask: of these objects only; NULL: of all.  Each chunk is still
+	 * sought in all packs that have it. */
+	bool (*wanted)(void *arg, const char *name);
+	/* What this snapshot needs, if it is locked or held; NULL: all. */
+	const struct object_id *only;
+	/* With ask: so many have answered.  May be NULL. */
+	void (*progress)(void *arg, uint64_t asked);
+	void *arg;
+	/* Believe no record: guard and hold again all that has to be, and
+	 * write down anew what is. */
+	bool afresh;
 	const char *scratch; /* folder for unlinked files; NULL: default */
 	/* Polled; true ends with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
@@ -137,6 +161,7 @@ struct guards_result {
 	uint64_t held;
 	uint64_t released;
 	/* With ask. */
+	uint64_t asked;	      /* of the objects */
 	uint64_t too_short;   /* objects */
 	struct instant least; /* that any is guarded; 0: none was asked for */
 	struct guards_finding findings[GUARDS_FINDINGS_MAX];

@@ -1,29 +1,34 @@
 /*
- * Guarding many objects: each is a request or two to a store that may be far
- * away, so several are under way at once.
+ * Guarding many objects, or asking what guards them: each is a request or two
+ * to a store that may be far away, so several are under way at once.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/repository/guards.h"
+#include "storage/repository/guards_internal.h"
 
 #define THREADS 8
 /* Names that wait; more are guarded in between. */
 #define WAITING_MAX 4096
+/* Who asks wants to hear how far it is. */
+#define ASKING_MAX 256
 /* So many that fail with none between that does not: all would. */
 #define IN_A_ROW_MAX 64
 
 struct item {
 	char name[STORE_NAME_MAX + 1];
 	struct instant until;
-	bool there; /* and guarded */
+	struct guards_question about;
+	struct store_guard is; /* the answer */
+	bool there;	       /* and guarded */
 };
 
 struct guards_bulk {
 	struct store *store;
 	guards_bulk_done *done;
+	guards_bulk_answer *answer; /* or NULL: it guards */
 	void *arg;
 	struct item *v;
 	size_t n;
@@ -51,6 +56,15 @@ int guards_bulk_new(struct store *s, guards_bulk_done *done, void *arg,
 	return 0;
 }
 
+int guards_bulk_new_asking(struct store *s, guards_bulk_answer *answer,
+			   void *arg, struct guards_bulk **ret, struct err *e)
+{
+	if (guards_bulk_new(s, NULL, arg, ret, e))
+		return -1;
+	(*ret)->answer = answer;
+	return 0;
+}
+
 void guards_bulk_free(struct guards_bulk *b)
 {
 	if (!b)
@@ -72,6 +86,12 @@ static struct item *take(struct guards_bulk *b)
 	return x;
 }
 
+static int do_one(struct guards_bulk *b, struct item *x, struct err *e)
+{
+	return b->answer ? store_guarded(b->store, x->name, &x->is, e)
+			 : store_guard(b->store, x->name, x->until, e);
+}
+
 static void *work(void *arg)
 {
 	struct guards_bulk *b = arg;
@@ -79,7 +99,7 @@ static void *work(void *arg)
 
 	while ((x = take(b))) {
 		struct err e = { 0 };
-		const int there = store_guard(b->store, x->name, x->until, &e);
+		const int there = do_one(b, x, &e);
 
 		(void)pthread_mutex_lock(&b->lock);
 		if (there < 0 && b->failure.code == ERR_NONE)
@@ -92,14 +112,22 @@ static void *work(void *arg)
 	return NULL;
 }
 
+static int tell_one(struct guards_bulk *b, const struct item *x, struct err *e)
+{
+	if (!x->there)
+		return 0;
+	if (b->answer)
+		return b->answer(b->arg, x->name, &x->about, &x->is, e);
+	return b->done ? b->done(b->arg, x->name, x->until, e) : 0;
+}
+
 static int tell(struct guards_bulk *b, struct err *e)
 {
 	const size_t n = b->n;
 
 	b->n = 0;
-	for (size_t i = 0; b->done && i < n; i++)
-		if (b->v[i].there &&
-		    b->done(b->arg, b->v[i].name, b->v[i].until, e))
+	for (size_t i = 0; i < n; i++)
+		if (tell_one(b, &b->v[i], e))
 			return -1;
 	return 0;
 }
@@ -120,10 +148,10 @@ static int run_all(struct guards_bulk *b, struct err *e)
 	return tell(b, e);
 }
 
-int guards_bulk_add(struct guards_bulk *b, const char *name,
-		    struct instant until, struct err *e)
+static int add(struct guards_bulk *b, const char *name, const struct item *what,
+	       struct err *e)
 {
-	if (b->n == WAITING_MAX && run_all(b, e))
+	if (b->n == (b->answer ? ASKING_MAX : WAITING_MAX) && run_all(b, e))
 		return -1;
 	if (b->n == b->room) {
 		const size_t room = b->room ? 2 * b->room : 64;
@@ -134,11 +162,26 @@ int guards_bulk_add(struct guards_bulk *b, const char *name,
 		b->v = grown;
 		b->room = room;
 	}
+	b->v[b->n] = *what;
 	(void)memccpy(b->v[b->n].name, name, '\0', STORE_NAME_MAX);
-	b->v[b->n].name[STORE_NAME_MAX] = '\0';
-	b->v[b->n].there = false;
-	b->v[b->n++].until = until;
+	b->v[b->n++].name[STORE_NAME_MAX] = '\0';
 	return 0;
+}
+
+int guards_bulk_add(struct guards_bulk *b, const char *name,
+		    struct instant until, struct err *e)
+{
+	const struct item what = { .until = until };
+
+	return add(b, name, &what, e);
+}
+
+int guards_bulk_ask(struct guards_bulk *b, const char *name,
+		    const struct guards_question *about, struct err *e)
+{
+	const struct item what = { .about = *about };
+
+	return add(b, name, &what, e);
 }
 
 int guards_bulk_run(struct guards_bulk *b, uint64_t *ret, struct err *e)

@@ -53,8 +53,11 @@ struct pass {
 	struct guards_result *out;
 	struct guards *known;
 	struct guards_bulk *bulk;
+	struct guards_bulk *asking; /* with ask */
 	struct wanted *v;
 	size_t n;
+	struct wanted longest; /* v[0], for what all of them need */
+	struct wanted holding; /* for hold records themselves */
 	struct filemap *now; /* object id: struct guards_known, from here on */
 	struct object_id keys; /* id of config, slots and keyrings */
 	int64_t keys_until;    /* that they will be guarded; 0: as was known */
@@ -116,6 +119,8 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 	const struct instant need = guards_need(s, x->o->now);
 	const bool locked = instant_compare(need, x->o->now) > 0;
 
+	if (x->o->only && !object_id_equal(*x->o->only, m->snapshot))
+		return 0;
 	if (s->locked && need.sec == 0)
 		tell_endless(x, m->snapshot);
 	if (s->held_in_doubt)
@@ -255,6 +260,11 @@ static int keep(struct pass *x, struct object_id id, int64_t until, bool held,
 
 /* ---- Asking ------------------------------------------------------------- */
 
+static bool object_is_pack(const char *name)
+{
+	return strncmp(name, "data/", 5) == 0 || strncmp(name, "meta/", 5) == 0;
+}
+
 static void find(struct pass *x, const char *name, const struct wanted *w,
 		 const struct store_guard *is, bool unheld)
 {
@@ -278,38 +288,71 @@ static bool is_short(const struct wanted *w, struct instant until)
 	return w && w->need.sec && instant_compare(until, w->need) < 0;
 }
 
-/* What the store says: 1, 0 it is not there, -1. */
-static int ask(struct pass *x, const char *name, struct store_guard *ret,
-	       struct err *e)
+/* The store's answer.  A pack's is for judge_group(): another pack may have
+ * the same chunks. */
+static int answered(void *arg, const char *name,
+		    const struct guards_question *q,
+		    const struct store_guard *is, struct err *e)
 {
-	const int there = store_guarded(x->g->store, name, ret, e);
+	struct pass *x = arg;
+	struct guards_result *out = x->out;
+	const bool unheld = q->held && !is->held;
 
-	if (there > 0 && (x->out->least.sec == 0 ||
-			  instant_compare(ret->until, x->out->least) < 0))
-		x->out->least = ret->until;
-	return there;
+	out->asked++;
+	if (x->o->progress)
+		x->o->progress(x->o->arg, out->asked);
+	if (out->least.sec == 0 || instant_compare(is->until, out->least) < 0)
+		out->least = is->until;
+	if (object_is_pack(name))
+		return keep(x, q->id, is->until.sec, is->held, e);
+	if (unheld || is_short(q->wanted, is->until))
+		find(x, name, q->wanted, is, unheld);
+	return 0;
 }
 
-static int judge(struct pass *x, const char *name, const struct wanted *w,
-		 bool held, struct err *e)
+static int ask(struct pass *x, const char *name, struct object_id id,
+	       const struct wanted *w, bool held, struct err *e)
 {
-	struct store_guard is;
-	const int there = ask(x, name, &is, e);
+	const struct guards_question q = { id, w, held };
 
-	if (there > 0 && (is_short(w, is.until) || (held && !is.held)))
-		find(x, name, w, &is, held && !is.held);
-	return there < 0 ? -1 : 0;
+	if (x->o->wanted && !x->o->wanted(x->o->arg, name))
+		return 0;
+	return guards_bulk_ask(x->asking, name, &q, e);
 }
 
-/* A pack's guards, for judge_group(): another may have the same chunks. */
-static int ask_pack(struct pass *x, const char *name, struct object_id id,
+/* Whether that pack of a chunk is guarded as it has to be, if that is known. */
+static bool fits(struct pass *x, const struct gc_group *group, size_t i,
+		 struct store_guard *is, bool *known)
+{
+	const struct wanted *w = group->live ? &x->v[group->rank - 1] : NULL;
+	const struct guards_known *k = filemap_find(
+		x->now, group->v[i].entry.place.pack.b);
+
+	if (!k || !group->v[i].usable)
+		return false;
+	*known = true;
+	*is = (struct store_guard){ { k->until, 0 }, k->held };
+	return !is_short(w, (struct instant){ k->until, 999999999 }) &&
+	       (!group->pinned || k->held);
+}
+
+/* That was not wanted, and stands in for one that was. */
+static int ask_late(struct pass *x, const struct gc_group *group, size_t i,
 		    struct err *e)
 {
+	struct gc_pack *p = group->v[i].pack;
+	const struct object_id id = group->v[i].entry.place.pack;
+	const struct object_name name = object_name((enum object_kind)p->kind,
+						    id);
+	const struct guards_question q = { .id = id };
 	struct store_guard is;
-	const int there = ask(x, name, &is, e);
+	int there;
 
-	x->out->objects++;
-	return there <= 0 ? there : keep(x, id, is.until.sec, is.held, e);
+	if (!p->listed || filemap_find(x->now, id.b))
+		return 0;
+	there = store_guarded(x->g->store, name.s, &is, e);
+	p->listed = there != 0;
+	return there > 0 ? answered(x, name.s, &q, &is, e) : there;
 }
 
 /* Each chunk, in one of its packs at least. */
@@ -319,25 +362,23 @@ static int judge_group(void *arg, const struct gc_group *group, struct err *e)
 	const struct wanted *w = group->live ? &x->v[group->rank - 1] : NULL;
 	struct store_guard is = { .held = false };
 	struct gc_pack *first;
+	bool known = false;
 
-	(void)e;
 	if (!group->live && !group->pinned)
 		return 0;
-	for (size_t i = 0; i < group->n; i++) {
-		const struct guards_known *k = filemap_find(
-			x->now, group->v[i].entry.place.pack.b);
-
-		if (!k || !group->v[i].usable)
-			continue;
-		is.until.sec = k->until;
-		if (!is_short(w, (struct instant){ k->until, 999999999 }) &&
-		    (!group->pinned || k->held))
+	for (size_t i = 0; i < group->n; i++)
+		if (fits(x, group, i, &is, &known))
 			return 0;
-		is.held = k->held;
-	}
 	first = group->v[0].pack;
-	if (first->locked || !first->listed)
-		return 0; /* told already; or missing, which check tells */
+	if (first->locked || !first->listed || !known)
+		/* Told already; missing, which check tells; not wanted. */
+		return 0;
+	for (size_t i = 0; x->o->wanted && i < group->n; i++) {
+		if (ask_late(x, group, i, e))
+			return -1;
+		if (fits(x, group, i, &is, &known))
+			return 0;
+	}
 	first->locked = true;
 	find(x,
 	     object_name((enum object_kind)first->kind,
@@ -403,19 +444,12 @@ static int lengthen(struct pass *x, const char *name, struct object_id id,
 	return keep(x, id, until.sec, false, e);
 }
 
-static bool object_is_pack(const char *name)
-{
-	return strncmp(name, "data/", 5) == 0 || strncmp(name, "meta/", 5) == 0;
-}
-
 static int guard_one(struct pass *x, const char *name, struct object_id id,
 		     struct wanted *w, bool held, struct err *e)
 {
-	if (x->o->ask && object_is_pack(name))
-		return ask_pack(x, name, id, e);
 	x->out->objects++;
 	if (x->o->ask)
-		return judge(x, name, w, held, e);
+		return ask(x, name, id, w, held, e);
 	if (w && w->need.sec && lengthen(x, name, id, w, e))
 		return -1;
 	return held ? hold(x, name, id, e) : 0;
@@ -475,7 +509,7 @@ static int guard_named(void *arg, const struct store_entry *entry,
 
 	x->out->objects++;
 	if (x->o->ask)
-		return judge(x, entry->name, y->w, y->w->held, e);
+		return ask(x, entry->name, y->w->id, y->w, y->w->held, e);
 	if (y->w->need.sec &&
 	    guards_bulk_add(x->bulk, entry->name, y->w->goal, e))
 		return -1;
@@ -521,28 +555,29 @@ static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
 static int guard_keys(struct pass *x, struct err *e)
 {
 	const struct store_entry config = { .name = "config" };
-	struct wanted longest = x->v[0];
-	struct naming y = { x, &longest };
+	struct wanted *longest = &x->longest;
+	struct naming y = { x, longest };
 	const uint64_t unheld = x->unheld;
 	struct instant until;
 	struct object_id id;
 
-	longest.held = any_held(x);
+	*longest = x->v[0];
+	longest->held = any_held(x);
 	if (guards_keys_id(x->g->store, x->g->keys, &id, e))
 		return -1;
 	until = guards_until(x->known, id);
-	if (instant_compare(until, longest.low) >= 0 &&
-	    (!longest.held || guards_is_held(x->known, id)))
-		return keep(x, id, until.sec, longest.held, e);
+	if (instant_compare(until, longest->low) >= 0 &&
+	    (!longest->held || guards_is_held(x->known, id)))
+		return keep(x, id, until.sec, longest->held, e);
 	x->keys = id;
-	x->keys_until = longest.goal.sec;
+	x->keys_until = longest->goal.sec;
 	return guard_named(&y, &config, e) ||
 			       store_list(x->g->store, "keys/", guard_named, &y,
 					  e) ||
 			       store_list(x->g->store, "keyring/", guard_named,
 					  &y, e) ||
 			       keep(x, id, 0,
-				    longest.held && x->unheld == unheld, e)
+				    longest->held && x->unheld == unheld, e)
 		       ? -1
 		       : 0;
 }
@@ -550,9 +585,9 @@ static int guard_keys(struct pass *x, struct err *e)
 /* Hold records themselves: all that there are. */
 static int guard_holds(struct pass *x, struct err *e)
 {
-	struct wanted holds = { .held = true };
-	struct naming y = { x, &holds };
+	struct naming y = { x, &x->holding };
 
+	x->holding.held = true;
 	return any_held(x)
 		       ? store_list(x->g->store, "holds/", guard_named, &y, e)
 		       : 0;
@@ -788,16 +823,18 @@ static int lengthen_all(struct pass *x, struct err *e)
 
 static bool changed(const struct pass *x)
 {
-	return x->out->lengthened || x->out->held || x->out->released ||
-	       x->known->n_records > RECORDS_MAX;
+	return x->o->afresh || x->out->lengthened || x->out->held ||
+	       x->out->released || x->known->n_records > RECORDS_MAX;
 }
 
 static int run(struct pass *x, struct err *e)
 {
 	struct gc *g = x->g;
 
-	if ((x->o->ask ? guards_new(&x->known, e)
+	if (guards_bulk_new_asking(g->store, answered, x, &x->asking, e) ||
+	    (x->o->ask ? guards_new(&x->known, e)
 		       : guards_read(g->store, g->keys, &x->known, e)) ||
+	    (x->o->afresh && guards_forget(x->known, e)) ||
 	    guards_bulk_new(g->store, note_lengthened, x, &x->bulk, e) ||
 	    filemap_new(&x->now, x->o->scratch, sizeof(struct object_id),
 			sizeof(struct guards_known), e) ||
@@ -809,7 +846,10 @@ static int run(struct pass *x, struct err *e)
 		     lengthen_all(x, e)))
 		return -1;
 	if (x->o->ask)
-		return x->n ? gc_walk(g, judge_group, x, e) : 0;
+		return guards_bulk_run(x->asking, NULL, e) ||
+				       (x->n && gc_walk(g, judge_group, x, e))
+			       ? -1
+			       : 0;
 	tell_unseen(x);
 	if (keep_held(x, e) || (is_releasing(x) && release_all(x, e)) ||
 	    (changed(x) && write_records(x, e)))
@@ -848,6 +888,7 @@ int guards_run(struct repository *r, const struct guards_options *o,
 	gc_survey_done(&g);
 	guards_free(x.known);
 	guards_bulk_free(x.bulk);
+	guards_bulk_free(x.asking);
 	filemap_free(x.now);
 	free(x.v);
 	free(ignored);

@@ -148,7 +148,14 @@ static int read_shell(struct store *s, uint32_t first, struct buf *ret,
 		return err_hint(e, "if snapctl repo init was interrupted, "
 				   "run it again");
 	}
-	return keyring_shell_decode(ret, generation, shell, e);
+	if (keyring_shell_decode(ret, generation, shell, e) == 0)
+		return 0;
+	if (e->code != ERR_CORRUPT)
+		return -1;
+	(void)err_wrap(e, "%s", object_name_generation(generation).s);
+	return err_hint(e, "another region of the repository has the same "
+			   "object, if its keys are as old: copy it from "
+			   "there");
 }
 
 int keyring_epoch(struct store *s, uint32_t *ret, struct err *e)

@@ -442,6 +442,11 @@ static int faulty_can_guard(struct store *store, struct err *e)
 	return store_can_guard(((struct faulty *)store)->inner, e);
 }
 
+static const char *faulty_guard_mode(struct store *store)
+{
+	return store_guard_mode(((struct faulty *)store)->inner);
+}
+
 static void faulty_guard_upload(struct store_upload *upload,
 				struct instant until)
 {
@@ -535,6 +540,7 @@ static const struct store_ops faulty_ops = {
 	.guard = faulty_guard,
 	.hold = faulty_hold,
 	.guarded = faulty_guarded,
+	.guard_mode = faulty_guard_mode,
 	.turn = faulty_turn,
 	.has_several = faulty_has_several,
 };

@@ -276,6 +276,11 @@ static int limited_guarded(struct store *s, const char *name,
 		       : 0;
 }
 
+static const char *limited_guard_mode(struct store *s)
+{
+	return store_guard_mode(of(s)->inner);
+}
+
 static int limited_turn(struct store *s, const char *name, unsigned int n,
 			struct err *e)
 {
@@ -311,6 +316,7 @@ static const struct store_ops limited_ops = {
 	.guard = limited_guard,
 	.hold = limited_hold,
 	.guarded = limited_guarded,
+	.guard_mode = limited_guard_mode,
 	.turn = limited_turn,
 	.has_several = limited_has_several,
 };

@@ -361,4 +361,5 @@ const struct store_ops store_local_ops = {
 	.guard = local_guard,
 	.hold = local_hold,
 	.guarded = local_guarded,
+	.guard_mode = local_guard_mode,
 };

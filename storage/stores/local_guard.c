@@ -127,6 +127,11 @@ int local_can_guard(struct store *s, struct err *e)
 	return (flags & FS_APPEND_FL) != 0;
 }
 
+const char *local_guard_mode(struct store *s UNUSED)
+{
+	return "immutable";
+}
+
 static int need_guards(struct store *s, struct err *e)
 {
 	const int r = local_can_guard(s, e);

@@ -73,6 +73,7 @@ int local_open_object(const struct local *l, const char *name, int *ret_fd,
 /* ---- guards (local_guard.c) --------------------------------------------- */
 
 int local_can_guard(struct store *s, struct err *e);
+const char *local_guard_mode(struct store *s);
 int local_guard(struct store *s, const char *name, struct instant until,
 		struct err *e);
 int local_hold(struct store *s, const char *name, bool held, struct err *e);

@@ -464,6 +464,11 @@ void store_mem_set_now(struct instant now)
 	atomic_store(&now_sec, now.sec);
 }
 
+static const char *mem_guard_mode(struct store *s UNUSED)
+{
+	return "memory";
+}
+
 static int mem_can_guard(struct store *s, struct err *e UNUSED)
 {
 	return strncmp(((struct mem *)s)->place->name, "guard", 5) == 0;
@@ -580,6 +585,7 @@ const struct store_ops store_mem_ops = {
 	.guard = mem_guard,
 	.hold = mem_hold,
 	.guarded = mem_guarded,
+	.guard_mode = mem_guard_mode,
 	.turn = mem_turn,
 	.has_several = mem_has_several,
 };

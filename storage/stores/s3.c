@@ -416,6 +416,7 @@ const struct store_ops store_s3_ops = {
 	.guard = s3_guard,
 	.hold = s3_hold,
 	.guarded = s3_guarded,
+	.guard_mode = s3_guard_mode,
 	.turn = s3_turn,
 	.has_several = s3_store_has_several,
 };

@@ -154,6 +154,7 @@ int s3_turn(struct store *store, const char *name, unsigned int n,
 /* ---- object lock (s3_lock.c) -------------------------------------------- */
 
 int s3_can_guard(struct store *store, struct err *e);
+const char *s3_guard_mode(struct store *store);
 int s3_guard(struct store *store, const char *name, struct instant until,
 	     struct err *e);
 int s3_hold(struct store *store, const char *name, bool held, struct err *e);

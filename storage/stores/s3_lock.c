@@ -45,6 +45,17 @@ const char *s3_lock_mode(struct s3 *s)
 	return governance ? "GOVERNANCE" : "COMPLIANCE";
 }
 
+const char *s3_guard_mode(struct store *store)
+{
+	struct s3 *s = (struct s3 *)store;
+	bool governance;
+
+	(void)pthread_mutex_lock(&s->lock);
+	governance = s->governance;
+	(void)pthread_mutex_unlock(&s->lock);
+	return governance ? "governance" : "compliance";
+}
+
 static void learn(struct s3 *s, enum s3_locking is, bool governance)
 {
 	(void)pthread_mutex_lock(&s->lock);

@@ -427,6 +427,11 @@ int store_can_guard(struct store *s, struct err *e)
 	return r;
 }
 
+const char *store_guard_mode(struct store *s)
+{
+	return s->ops->guard_mode ? s->ops->guard_mode(s) : NULL;
+}
+
 void store_guard_new(struct store *s, struct instant until,
 		     bool (*which)(const char *name))
 {

@@ -234,6 +234,12 @@ struct store_ops {
 		       struct store_guard *ret, struct err *e);
 
 	/*
+	 * How, where can_guard() said 1: "compliance" and "governance" are
+	 * those of S3, "immutable" are files.  Asks nothing.
+	 */
+	const char *(*guard_mode)(struct store *s);
+
+	/*
 	 * For a store that keeps versions; else NULL.  What is read of name
 	 * from now on, and its size, are those of the nth of its versions that
 	 * is no deletion, the oldest being 1; with 0 of the newest, as at
@@ -325,6 +331,8 @@ int store_hold(struct store *s, const char *name, bool held, struct err *e)
 	NONNULL(1, 2, 4) MUST_CHECK;
 int store_guarded(struct store *s, const char *name, struct store_guard *ret,
 		  struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+/* NULL where the store has none. */
+const char *store_guard_mode(struct store *s) NONNULL(1);
 int store_turn(struct store *s, const char *name, unsigned int n, struct err *e)
 	NONNULL(1, 2, 4) MUST_CHECK;
 /* Whether a name may have several: turn and has_several are there. */

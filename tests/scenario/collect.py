@@ -321,5 +321,61 @@ def by_hand(world):
     world.stop()
 
 
+def holds(world, where):
+    return [h["id"] for h in world.json("hold", "list", "--repo",
+                                        world.path(where), *world.key)]
+
+
+def holds_reach_every_region(world):
+    """Set, and released, while a region is away: it follows."""
+    begin(world)
+    world.env["SNAPCTL_REPO"] = "main"
+    held = world.json("hold", "add", "--source", "etc", "--case", "A 1")
+    check(held["held_in"] == ["here", "there"] and
+          held["follows_in"] == [], held)
+    check(holds(world, "there") == [held["hold"]], "not there at once")
+    os.rename(world.path("there"), world.path("gone"))
+    late = world.json("hold", "add", "--source", "etc", "--case", "A 2",
+                      status=3)
+    check(late["held_in"] == ["here"] and late["follows_in"] == ["there"] and
+          '"there" gets it when' in world.err, (late, world.err))
+    done = world.json("hold", "release", held["hold"], status=3)
+    check(done["released_in"] == ["here"] and
+          done["still_held_in"] == ["there"] and
+          '"there" still has it' in world.err, (done, world.err))
+    told = [m for m in problems(world) if "still has 1 legal hold" in m]
+    check(len(told) == 1 and "region there of main" in told[0],
+          problems(world))
+    check(region(world, "there")["holds_to_release"] == 1 and
+          region(world, "here")["holds_to_release"] == 0,
+          world.json("status")["regions"])
+    os.rename(world.path("gone"), world.path("there"))
+    collected(world, 2)
+    check(holds(world, "there") == [], holds(world, "there"))
+    check(region(world, "there")["holds_to_release"] == 0,
+          world.json("status")["regions"])
+    check([(r["object"], r["actor"], r["details"]["region"]) for r in
+           world.json("audit", "log", "--action", "hold.released")][0] ==
+          (held["hold"], "snapctld", "there"), "who let go of it")
+    # Whatever region it was put in, it comes to the others.
+    run_once(world)
+    check(holds(world, "there") == [late["hold"]], holds(world, "there"))
+    os.rename(world.path("here"), world.path("gone"))
+    more = world.json("hold", "add", "--source", "etc", "--case", "A 3",
+                      status=3)
+    check(more["held_in"] == ["there"] and more["follows_in"] == ["here"],
+          more)
+    done = world.json("hold", "release", late["hold"], status=3)
+    check(done["released_in"] == ["there"] and
+          done["still_held_in"] == ["here"], done)
+    os.rename(world.path("gone"), world.path("here"))
+    run_once(world)
+    check(holds(world, "here") == [more["hold"]], holds(world, "here"))
+    done = world.json("hold", "release", late["hold"])
+    check(done["still_held_in"] == [], done)
+    world.run("hold", "release", "0" * 32, status=5)
+    world.stop()
+
+
 snap.tell(space_comes_back, damage_is_an_alarm, away_is_told,
-          nobody_waits_for_it, by_hand)
+          nobody_waits_for_it, by_hand, holds_reach_every_region)

@@ -254,6 +254,46 @@ START_TEST(wrong_views)
 }
 END_TEST
 
+START_TEST(a_check_tells_of_locks)
+{
+	expect("!check",
+	       "{\"sound\":true,\"level\":\"structure\",\"snapshots\":2,"
+	       "\"packs\":3,\"seconds\":0.1,\"object_lock\":{"
+	       "\"snapshots\":2,\"objects\":1234,\"short\":0,"
+	       "\"findings\":[]}}",
+	       "● sound: all that snapshots need is in its place\n"
+	       "  2 snapshots, 3 packs; 0.1 s\n"
+	       "  2 locked or held snapshots: 1,234 objects, all locked in the "
+	       "store\n");
+	expect("!check",
+	       "{\"sound\":true,\"level\":\"structure\",\"snapshots\":1,"
+	       "\"packs\":1,\"seconds\":0.1,\"object_lock\":{"
+	       "\"snapshots\":1,\"objects\":7,\"short\":22,\"findings\":[{"
+	       "\"object\":\"data/aa\",\"until\":\"2026-01-01T00:00:00Z\","
+	       "\"needed\":\"2027-01-01T00:00:00Z\"},{\"object\":\"config\","
+	       "\"needed\":\"2027-01-01T00:00:00Z\"},{\"object\":"
+	       "\"meta/a\\u001b\",\"hold_missing\":true}]}}",
+	       "● sound: all that snapshots need is in its place\n"
+	       "  1 snapshot, 1 pack; 0.1 s\n"
+	       "  1 locked or held snapshot: 7 objects, 22 of them not as long "
+	       "as needed\n\n"
+	       "! data/aa\n    it is locked until 2026-01-01T00:00:00Z, and "
+	       "needed until 2027-01-01T00:00:00Z\n"
+	       "! config\n    it is not locked, and needed until "
+	       "2027-01-01T00:00:00Z\n"
+	       "! meta/a\\x1b\n    it is not held\n"
+	       "  and 19 more objects\n");
+	/* Nothing is locked, or it could not be asked, which the advice tells.
+	 */
+	expect("!check",
+	       "{\"sound\":true,\"level\":\"structure\",\"snapshots\":0,"
+	       "\"packs\":0,\"seconds\":0.1,\"object_lock\":{"
+	       "\"snapshots\":0}}",
+	       "● sound: all that snapshots need is in its place\n"
+	       "  0 snapshots, 0 packs; 0.1 s\n");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, tables);
@@ -267,5 +307,6 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, long_lists);
 	tcase_add_test(tc, broken_replies);
 	tcase_add_test(tc, wrong_views);
+	tcase_add_test(tc, a_check_tells_of_locks);
 }
 CHECK_MAIN("service/render", cases)

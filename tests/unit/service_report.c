@@ -193,14 +193,16 @@ START_TEST(coverage_and_drills_tell_what_is_missing)
 	       "[{\"source\":\"lost\",\"schedule\":null,\"repository\":null,"
 	       "\"state\":\"unprotected\",\"last_success\":null,"
 	       "\"age_seconds\":null,\"rpo_seconds\":null,\"rpo_met\":null,"
-	       "\"regions\":[],\"last_verified\":null,\"last_proven\":null,"
+	       "\"regions\":[],\"last_verified\":null,\"guarded\":null,"
+	       "\"guards_asked\":null,\"last_proven\":null,"
 	       "\"expected\":0,\"succeeded\":0,\"message\":\"no schedule takes "
 	       "this source\"},"
 	       "{\"source\":\"web\",\"schedule\":\"nightly\",\"repository\":"
 	       "\"main\",\"state\":\"late\",\"last_success\":"
 	       "\"1970-01-24T01:33:20Z\",\"age_seconds\":7200.000,"
 	       "\"rpo_seconds\":3600.000,\"rpo_met\":false,\"regions\":[],"
-	       "\"last_verified\":null,\"last_proven\":null,\"expected\":0,"
+	       "\"last_verified\":null,\"guarded\":null,\"guards_asked\":null,"
+	       "\"last_proven\":null,\"expected\":0,"
 	       "\"succeeded\":0,\"message\":\"the newest complete snapshot is "
 	       "2h old, the target is 1h\"}]");
 	report(&f, "report drills", NULL, NULL,
@@ -255,6 +257,22 @@ static void copied(struct frame *f, const char *region, const char *id,
 	ok(f, catalog_replica_put(f->c, &x, &f->e));
 }
 
+static void checked(struct frame *f, const char *region, int64_t sec,
+		    const char *details)
+{
+	const struct catalog_check_row k = { .repository = "main",
+					     .region = region,
+					     .snapshot = "",
+					     .level = "data",
+					     .result = "sound",
+					     .started = at(sec),
+					     .finished = at(sec + 1),
+					     .details_json = details };
+	int64_t id;
+
+	ok(f, catalog_check_add(f->c, &k, &id, &f->e));
+}
+
 static void drilled(struct frame *f, const char *schedule, int64_t sec,
 		    const char *evidence)
 {
@@ -301,6 +319,52 @@ START_TEST(a_proof_is_what_the_evidence_names)
 		&f, NULL,
 		(const char *const[]){
 			"\"last_proven\":\"1970-01-24T02:33:20Z\"", NULL });
+}
+END_TEST
+
+/* What its stores said of locks, in whichever of its regions that is bad. */
+START_TEST(coverage_tells_what_guards_it)
+{
+	CLEANUP(frame_done) struct frame f;
+	static const char id[] = "33333333333333333333333333333333";
+	struct catalog_snapshot s = snapshot_of(id, "web", NOW - 1000);
+
+	frame_open(&f);
+	declare_two_regions(&f);
+	ok(&f, catalog_snapshot_put(f.c, &s, &f.e));
+	copied(&f, "eu", id, "complete", NOW - 900);
+	copied(&f, "us", id, "complete", NOW - 900);
+	checked(&f, "eu", NOW - 800, "{\"region\":\"eu\"}");
+	coverage_of_web(&f, NULL,
+			(const char *const[]){ "\"guarded\":null",
+					       "\"guards_asked\":null",
+					       "\"message\":\"\"", NULL });
+	checked(&f, "eu", NOW - 700,
+		"{\"object_lock\":{\"snapshots\":1,\"short\":0}}");
+	checked(&f, "us", NOW - 600,
+		"{\"object_lock\":{\"snapshots\":1,\"short\":0}}");
+	checked(&f, "eu", NOW - 550, "{\"region\":\"eu\"}");
+	coverage_of_web(&f, NULL,
+			(const char *const[]){
+				"\"guarded\":true",
+				"\"guards_asked\":\"1970-01-24T03:21:40Z\"",
+				NULL });
+	checked(&f, "us", NOW - 500,
+		"{\"object_lock\":{\"snapshots\":1,\"short\":2}}");
+	coverage_of_web(&f, NULL,
+			(const char *const[]){
+				"\"state\":\"protected\"", "\"guarded\":false",
+				"\"message\":\"region us: its store guards 2 "
+				"objects too briefly",
+				NULL });
+	/* As it was then. */
+	coverage_of_web(&f, "1970-01-24T03:24:00Z", /* NOW - 560 */
+			(const char *const[]){ "\"guarded\":true", NULL });
+	checked(&f, "us", NOW - 400,
+		"{\"object_lock\":{\"error\":\"it is denied\"}}");
+	coverage_of_web(&f, NULL,
+			(const char *const[]){ "\"guarded\":false",
+					       "asked: it is denied\"", NULL });
 }
 END_TEST
 
@@ -621,6 +685,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, coverage_and_drills_tell_what_is_missing);
 	tcase_add_test(tc, a_proof_is_what_the_evidence_names);
 	tcase_add_test(tc, coverage_looks_back);
+	tcase_add_test(tc, coverage_tells_what_guards_it);
 	tcase_add_test(tc, a_region_that_is_behind_misses_the_target);
 	tcase_add_test(tc, what_was_held_back_is_told);
 	tcase_add_test(tc, what_waits_for_its_first_run_is_told);

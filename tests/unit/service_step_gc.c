@@ -3,8 +3,12 @@
 #include <errno.h>
 
 #include "base/seam.h"
+#include "service/catalog_audit.h"
 #include "service/catalog_keep.h"
+#include "service/hold_releases.h"
 #include "storage/replicate.h"
+#include "storage/repository/deletion.h"
+#include "storage/repository/guards.h"
 #include "tests/support/check_main.h"
 #include "tests/support/run_frame.h"
 
@@ -12,6 +16,22 @@ enum { DAY = 86400 };
 #define START 1700000000
 
 static int64_t today;
+
+/* Of the regions of one collection, in their order: what was let go of. */
+static bool released[8];
+static size_t passes;
+static bool keeps; /* the store lets go of nothing */
+
+int __wrap_guards_run(struct repository *r, const struct guards_options *o,
+		      struct guards_result *ret, struct err *e);
+int __wrap_guards_run(struct repository *r UNUSED,
+		      const struct guards_options *o, struct guards_result *ret,
+		      struct err *e)
+{
+	*ret = (struct guards_result){ .can = true };
+	released[passes++ % 8] = o->release;
+	return keeps ? err_set(e, ERR_DENIED, "it may not be released") : 0;
+}
 
 /* Region b, beside a. */
 static void settle(struct run_frame *t)
@@ -73,6 +93,8 @@ static void begin(struct run_frame *t)
 	char spec[4 * SCRATCH_PATH];
 
 	today = START;
+	keeps = false;
+	passes = 0;
 	run_open(t);
 	settle(t);
 	(void)snprintf(spec, sizeof(spec),
@@ -411,6 +433,152 @@ START_TEST(segments_carry_it)
 }
 END_TEST
 
+/* ---- Legal holds -------------------------------------------------------- */
+
+static struct object_id hold_in(struct run_frame *t, const char *region,
+				struct object_id id)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	const struct deletion_hold h = { .id = id,
+					 .source = "web",
+					 .case_name = "case",
+					 .custodian = "who",
+					 .by = "me",
+					 .now = clock_now() };
+	struct object_id made;
+
+	ok(&t->f, deletion_hold(r, &h, &made, &t->f.e));
+	return made;
+}
+
+static void release_in(struct run_frame *t, const char *region,
+		       struct object_id id)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+
+	ok(&t->f, deletion_release(r, id, "me", clock_now(), &t->f.e));
+}
+
+/* As `hold release` has it written down. */
+static void tell_release(struct run_frame *t, int64_t uid, const char *action,
+			 const char *region, struct object_id hold)
+{
+	const struct catalog_actor who = { .uid = uid,
+					   .name = "ann",
+					   .now = clock_now() };
+	char id[OBJECT_ID_TEXT];
+	char details[100];
+
+	object_id_format(hold, id);
+	(void)snprintf(
+		details, sizeof(details), "{\"repository\":\"main\"%s%s%s}",
+		*region ? ",\"region\":\"" : "", region, *region ? "\"" : "");
+	ok(&t->f,
+	   catalog_audit_add(t->f.c, &who, action, id, details, &t->f.e));
+}
+
+static size_t pending(struct run_frame *t, const char *region)
+{
+	CLEANUP(hold_releases_done) struct hold_releases x;
+
+	ok(&t->f, hold_releases_read(t->f.c, &x, &t->f.e));
+	return hold_releases_pending(&x, "main", region);
+}
+
+static enum run_state collect_guarded(struct run_frame *t)
+{
+	passes = 0;
+	return collect(t);
+}
+
+static void away(struct run_frame *t, bool is)
+{
+	ck_assert_int_eq(rename(run_path(t, is ? "b" : "gone"),
+				run_path(t, is ? "gone" : "b")),
+			 0);
+}
+
+START_TEST(a_hold_is_released_where_it_was_away)
+{
+	const struct object_id none = { { 0 } };
+	CLEANUP(run_done) struct run_frame t;
+	struct object_id hold;
+
+	begin(&t);
+	hold = hold_in(&t, "a", none);
+	(void)hold_in(&t, "b", hold);
+	ck_assert_int_eq(collect_guarded(&t), RUN_SUCCEEDED);
+	ck_assert(!released[0] && !released[1]);
+	/* Somebody releases it, while b is away. */
+	away(&t, true);
+	release_in(&t, "a", hold);
+	tell_release(&t, 0, "hold.release", "", hold);
+	tell_release(&t, 0, "hold.released", "a", hold);
+	ck_assert_uint_eq(pending(&t, "a"), 0);
+	ck_assert_uint_eq(pending(&t, "b"), 1);
+	ck_assert_int_eq(collect_guarded(&t), RUN_PARTIAL);
+	ck_assert_uint_eq(passes, 1);
+	ck_assert_uint_eq(pending(&t, "b"), 1);
+	away(&t, false);
+	/* Its store does not let go. */
+	keeps = true;
+	ck_assert_int_eq(collect_guarded(&t), RUN_FAILED);
+	ck_assert(!released[0] && released[1]);
+	ck_assert_uint_eq(pending(&t, "b"), 1);
+	keeps = false;
+	ck_assert_int_eq(collect_guarded(&t), RUN_SUCCEEDED);
+	ck_assert(!released[0] && released[1]);
+	ck_assert_uint_eq(pending(&t, "b"), 0);
+	{
+		CLEANUP(repository_close)
+		struct repository *b = run_repository(&t, "b");
+
+		ck_assert_int_eq(
+			deletion_release(b, hold, "me", clock_now(), &t.f.e),
+			-1);
+		ck_assert_int_eq(t.f.e.code, ERR_NOT_FOUND);
+	}
+	/* Once is enough. */
+	ck_assert_int_eq(collect_guarded(&t), RUN_SUCCEEDED);
+	ck_assert(!released[0] && !released[1]);
+}
+END_TEST
+
+/* Whose record is in the repository, and nobody told the service. */
+START_TEST(a_release_that_nobody_told_lets_go_of_nothing)
+{
+	const struct object_id none = { { 0 } };
+	CLEANUP(run_done) struct run_frame t;
+	struct object_id hold;
+	struct object_id other;
+
+	begin(&t);
+	hold = hold_in(&t, "a", none);
+	other = hold_in(&t, "a", none);
+	release_in(&t, "a", hold);
+	/* The service itself saw it, which is no word of anybody's. */
+	tell_release(&t, -1, "hold.release", "", hold);
+	ck_assert_int_eq(collect_guarded(&t), RUN_SUCCEEDED);
+	ck_assert(!released[0]);
+	/* Nor does the release of another one. */
+	tell_release(&t, 0, "hold.release", "", other);
+	ck_assert_int_eq(collect_guarded(&t), RUN_PARTIAL);
+	ck_assert(!released[0]);
+	ck_assert_uint_eq(pending(&t, "a"), 1);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE "
+				  "message LIKE 'region a: hold % is released "
+				  "there, which nobody told%'"),
+		1);
+	tell_release(&t, 0, "hold.release", "", hold);
+	ck_assert_int_eq(collect_guarded(&t), RUN_SUCCEEDED);
+	ck_assert(released[0]);
+	ck_assert_uint_eq(pending(&t, "a"), 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, space_comes_back_in_every_region);
@@ -420,6 +588,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, one_that_is_asked_to_stop_goes_on_next_time);
 	tcase_add_test(tc, what_went_before_a_failure_is_written_down);
 	tcase_add_test(tc, segments_carry_it);
+	tcase_add_test(tc, a_hold_is_released_where_it_was_away);
+	tcase_add_test(tc, a_release_that_nobody_told_lets_go_of_nothing);
 }
 
 CHECK_MAIN("service/step_gc", cases)

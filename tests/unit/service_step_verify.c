@@ -1,9 +1,12 @@
 /* The step "verify", between folders, without a daemon. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 
+#include "service/run_locks.h"
 #include "storage/replicate.h"
 #include "tests/support/check_main.h"
+#include "tests/support/report_frame.h"
 #include "tests/support/run_frame.h"
 
 enum { DAY = 86400 };
@@ -26,6 +29,63 @@ int __wrap_replicate_run(struct repository *from, struct repository *to,
 		return __real_replicate_run(from, to, o, ret, e);
 	failing--;
 	return err_set(e, ERR_CORRUPT, "it is damaged");
+}
+
+/* ---- A store that guards: folders do only where a file system can -------- */
+
+static bool guards;
+static const char *too_short; /* names that begin so are not guarded */
+static bool cannot_ask;
+static char asked[4096][STORE_NAME_MAX + 1]; /* in the order of asking */
+static size_t n_asked;
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+
+int __wrap_store_can_guard(struct store *s, struct err *e);
+int __wrap_store_can_guard(struct store *s UNUSED, struct err *e UNUSED)
+{
+	return guards;
+}
+
+int __wrap_store_guard(struct store *s, const char *name, struct instant until,
+		       struct err *e);
+int __wrap_store_guard(struct store *s UNUSED, const char *name UNUSED,
+		       struct instant until UNUSED, struct err *e UNUSED)
+{
+	return 1;
+}
+
+void __wrap_store_guard_new(struct store *s, struct instant until,
+			    bool (*which)(const char *name));
+void __wrap_store_guard_new(struct store *s UNUSED, struct instant until UNUSED,
+			    bool (*which)(const char *name) UNUSED)
+{
+}
+
+int __wrap_store_guarded(struct store *s, const char *name,
+			 struct store_guard *ret, struct err *e);
+int __wrap_store_guarded(struct store *s UNUSED, const char *name,
+			 struct store_guard *ret, struct err *e)
+{
+	const bool fails = too_short &&
+			   strncmp(name, too_short, strlen(too_short)) == 0;
+
+	(void)pthread_mutex_lock(&asking);
+	ck_assert_uint_lt(n_asked, 4096);
+	(void)snprintf(asked[n_asked++], STORE_NAME_MAX + 1, "%s", name);
+	(void)pthread_mutex_unlock(&asking);
+	*ret = (struct store_guard){ .held = false };
+	if (!fails)
+		ret->until.sec = INT64_C(1) << 33;
+	return cannot_ask ? err_set(e, ERR_DENIED, "nobody may know") : 1;
+}
+
+static size_t times_asked(const char *prefix)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_asked; i++)
+		n += strncmp(asked[i], prefix, strlen(prefix)) == 0;
+	return n;
 }
 
 /* Regions a and b, and a floor that wants both. */
@@ -363,6 +423,250 @@ START_TEST(every_pack_has_its_turn)
 }
 END_TEST
 
+/* What `region health` says of region a, which has each of these. */
+static void expect_health(struct run_frame *t, const char *const *all)
+{
+	const char *const told[] = { "repository", "main", NULL };
+	CLEANUP(buf_done) struct buf out;
+	const char *end;
+
+	(void)report_reply(&t->f, "region health", clock_now().sec, told, &out);
+	end = strstr(buf_str(&out), "\"region\":\"b\"");
+	ck_assert_ptr_nonnull(end);
+	for (; *all; all++) {
+		const char *at = strstr(buf_str(&out), *all);
+
+		ck_assert_msg(at && at < end, "no %s in %s", *all,
+			      buf_str(&out));
+	}
+}
+
+/* Neither another region nor a repair brings these back. */
+START_TEST(what_is_damaged_besides_data_is_named)
+{
+	static const char fence[] = "fences/0123456789abcdef0123456789abcdef";
+	CLEANUP(run_done) struct run_frame t;
+	char path[100];
+
+	begin(&t);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	expect_health(&t, (const char *const[]){ "\"sound\":true",
+						 "\"message\":\"\"",
+						 "\"damaged\":[]", NULL });
+	(void)mkdir(run_path(&t, "a/fences"), 0700);
+	(void)snprintf(path, sizeof(path), "a/%s", fence);
+	run_file(&t, path, "no fence at all");
+	ck_assert_int_eq(night(&t, 1), RUN_PARTIAL);
+	expect_health(&t, (const char *const[]){
+				  "\"sound\":false",
+				  "\"message\":\"1 damaged: fences/0123",
+				  "\"damaged\":[\"fences/0123",
+				  "\"damaged_count\":1", NULL });
+	ck_assert_int_eq(unlink(run_path(&t, path)), 0);
+	ck_assert_int_eq(night(&t, 2), RUN_SUCCEEDED);
+	expect_health(&t, (const char *const[]){ "\"sound\":true",
+						 "\"damaged\":[]", NULL });
+}
+END_TEST
+
+/* ---- What is locked ----------------------------------------------------- */
+
+static void begin_locked(struct run_frame *t, const char *lock)
+{
+	char spec[200];
+
+	guards = true;
+	too_short = NULL;
+	cannot_ask = false;
+	n_asked = 0;
+	begin(t);
+	(void)snprintf(spec, sizeof(spec), "{\"lock\":\"%s\"}", lock);
+	run_apply(t, "Policy", "gold", NULL, spec);
+}
+
+/* Of the newest check of region a. */
+static int64_t told(struct run_frame *t, const char *key)
+{
+	char sql[300];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT coalesce((SELECT details ->> '$.object_lock.%s' "
+		       "FROM checks WHERE region = 'a' ORDER BY id DESC LIMIT "
+		       "1), -1)",
+		       key);
+	return frame_count(&t->f, sql);
+}
+
+static int name_one(void *arg, const struct store_entry *entry,
+		    struct err *e UNUSED)
+{
+	(void)snprintf(arg, STORE_NAME_MAX + 1, "%s", entry->name);
+	return 1;
+}
+
+/* Each has its turn, once in 28 days, and those of a day are few. */
+START_TEST(what_is_locked_is_asked_by_shares)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char pack[STORE_NAME_MAX + 1] = "";
+
+	begin_locked(&t, "60d");
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(told(&t, "parts"), 28);
+	ck_assert_int_eq(told(&t, "parts_asked"), 1);
+	ck_assert_int_eq(told(&t, "short"), 0);
+	ck_assert_int_eq(told(&t, "snapshots"), 1);
+	ck_assert_int_gt(told(&t, "objects"), 6);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "a");
+
+		ok(&t.f, store_list(repository_store(r), "data/", name_one,
+				    pack, &t.f.e));
+	}
+	n_asked = 0;
+	for (int day = 1; day <= 28; day++) {
+		const size_t before = n_asked;
+
+		ck_assert_int_eq(night(&t, day), RUN_SUCCEEDED);
+		ck_assert_int_eq(told(&t, "parts_asked"), 1);
+		ck_assert_int_lt(told(&t, "asked"), told(&t, "objects"));
+		ck_assert_int_gt((int64_t)(n_asked - before),
+				 told(&t, "asked"));
+	}
+	ck_assert_uint_eq(times_asked(pack), 1);
+}
+END_TEST
+
+START_TEST(a_day_asks_once_and_those_without_runs_are_made_up_for)
+{
+	CLEANUP(run_done) struct run_frame t;
+	size_t before;
+
+	begin_locked(&t, "60d");
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	before = n_asked;
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_uint_eq(n_asked, before);
+	ck_assert_int_eq(told(&t, "asked"), -1);
+	ck_assert_int_eq(night(&t, 10), RUN_SUCCEEDED);
+	ck_assert_int_eq(told(&t, "parts_asked"), 10);
+	/* At most all of them. */
+	ck_assert_int_eq(night(&t, 90), RUN_SUCCEEDED);
+	ck_assert_int_eq(told(&t, "parts_asked"), 28);
+	ck_assert_int_eq(told(&t, "asked"), told(&t, "objects"));
+}
+END_TEST
+
+/* What was locked too briefly is found before that is over. */
+START_TEST(a_short_lock_is_asked_more_often)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin_locked(&t, "2d");
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(told(&t, "parts"), 1);
+	ck_assert_int_eq(told(&t, "asked"), told(&t, "objects"));
+}
+END_TEST
+
+/* As two schedules of one repository do. */
+START_TEST(each_cycle_has_days_of_its_own)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin_locked(&t, "60d");
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	run_apply(&t, "Policy", "gold", NULL, "{\"lock\":\"2d\"}");
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(told(&t, "asked"), told(&t, "objects"));
+	run_apply(&t, "Policy", "gold", NULL, "{\"lock\":\"60d\"}");
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(told(&t, "asked"), -1);
+}
+END_TEST
+
+static struct run_locks_known known(struct run_frame *t)
+{
+	struct run_locks_known x;
+
+	ok(&t->f, run_locks_known(t->f.c, "main", "a", at(0), &x, &t->f.e));
+	return x;
+}
+
+START_TEST(what_is_guarded_too_briefly_is_told_until_it_is_not)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char text[300];
+	struct run_locks_known x;
+
+	begin_locked(&t, "2d");
+	too_short = "receipts/";
+	ck_assert_int_eq(night(&t, 0), RUN_PARTIAL);
+	ck_assert_int_eq(
+		frame_count(&t.f, "SELECT count(*) FROM run_steps WHERE step = "
+				  "'verify' AND state = 'partial' AND message "
+				  "LIKE 'region _: its store guards 1 object "
+				  "too briefly%'"),
+		3); /* of each region, and of all */
+	x = known(&t);
+	ck_assert_uint_eq(x.too_short, 1);
+	ck_assert(run_locks_wrong(&x, "a", text));
+	ck_assert_ptr_nonnull(strstr(text, "too briefly"));
+	/* No damage: nothing is healed, and copies are proven. */
+	ck_assert_int_eq(proven(&t, "a"), 1);
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM checks WHERE "
+					   "result = 'sound'"),
+			 2);
+	ck_assert_int_eq(healings(&t, "succeeded") + healings(&t, "failed"), 0);
+	/* On the same day, too. */
+	n_asked = 0;
+	ck_assert_int_eq(night(&t, 0), RUN_PARTIAL);
+	ck_assert_uint_ge(times_asked("receipts/"), 2);
+	ck_assert_uint_eq(times_asked("receipts/"), n_asked);
+	too_short = NULL;
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	x = known(&t);
+	ck_assert_uint_eq(x.too_short, 0);
+	ck_assert(x.any);
+	ck_assert(!run_locks_wrong(&x, "a", text));
+}
+END_TEST
+
+START_TEST(that_it_cannot_be_asked_is_told)
+{
+	CLEANUP(run_done) struct run_frame t;
+	struct run_locks_known x;
+	char text[300];
+
+	begin_locked(&t, "60d");
+	cannot_ask = true;
+	ck_assert_int_eq(night(&t, 0), RUN_PARTIAL);
+	x = known(&t);
+	ck_assert(run_locks_wrong(&x, "a", text));
+	ck_assert_ptr_nonnull(strstr(text, "nobody may know"));
+	cannot_ask = false;
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	x = known(&t);
+	ck_assert(!run_locks_wrong(&x, "a", text));
+	/* It is made up for. */
+	ck_assert_int_eq(told(&t, "parts_asked"), 1);
+}
+END_TEST
+
+START_TEST(of_stores_without_guards_nothing_is_told)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin_locked(&t, "60d");
+	guards = false;
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_uint_eq(n_asked, 0);
+	ck_assert_int_eq(told(&t, "short"), -1);
+	ck_assert(!known(&t).any);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_new_copy_is_proven_at_once);
@@ -372,6 +676,15 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_damage_kept_from_being_copied_is_copied);
 	tcase_add_test(tc, without_another_region_nothing_heals);
 	tcase_add_test(tc, every_pack_has_its_turn);
+	tcase_add_test(tc, what_is_damaged_besides_data_is_named);
+	tcase_add_test(tc, what_is_locked_is_asked_by_shares);
+	tcase_add_test(tc,
+		       a_day_asks_once_and_those_without_runs_are_made_up_for);
+	tcase_add_test(tc, a_short_lock_is_asked_more_often);
+	tcase_add_test(tc, each_cycle_has_days_of_its_own);
+	tcase_add_test(tc, what_is_guarded_too_briefly_is_told_until_it_is_not);
+	tcase_add_test(tc, that_it_cannot_be_asked_is_told);
+	tcase_add_test(tc, of_stores_without_guards_nothing_is_told);
 }
 
 CHECK_MAIN("service/step_verify", cases)

@@ -132,6 +132,8 @@ START_TEST(the_mode_is_the_one_that_was_asked_for)
 		set_rule(bucket, rows[i].rule);
 		set_up(bucket, rows[i].more);
 		ck_assert_int_eq(store_can_guard(store, &e), 1);
+		ck_assert_int_eq(
+			strcasecmp(store_guard_mode(store), rows[i].mode), 0);
 		put("data/aa/1", "1");
 		ck_assert_int_eq(
 			store_guard(store, "data/aa/1", in_s(HOUR * 240), &e),

@@ -287,6 +287,21 @@ EACH(a_name_that_is_guarded_is_taken)
 }
 END_TEST
 
+EACH(how_it_guards_has_a_name)
+{
+	const char *mode;
+
+	BEGIN;
+	mode = store_guard_mode(store);
+	ck_assert_ptr_nonnull(mode);
+	if (is_local(backends[_i]))
+		ck_assert_str_eq(mode, "immutable");
+	else if (strcmp(mode, "memory") != 0)
+		ck_assert_str_eq(mode, "compliance");
+	END;
+}
+END_TEST
+
 EACH(names_that_are_none_are_refused)
 {
 	struct store_guard g;
@@ -312,6 +327,7 @@ static void cases(TCase *tc)
 	ADD(a_hold_stands_beside_the_guard);
 	ADD(what_is_new_is_guarded_from_its_beginning_on);
 	ADD(a_name_that_is_guarded_is_taken);
+	ADD(how_it_guards_has_a_name);
 	ADD(names_that_are_none_are_refused);
 }
 
