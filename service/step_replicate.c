@@ -38,6 +38,7 @@
 #include "service/run_double.h"
 #include "service/run_region.h"
 #include "service/step.h"
+#include "service/unwanted.h"
 #include "storage/replicate.h"
 
 #define DETAILS_MAX ((size_t)1 << 20)
@@ -183,8 +184,7 @@ static int by_id(const void *a, const void *b)
 
 static bool is_skipped(const struct copying *x, struct object_id id)
 {
-	return x->n_skip &&
-	       bsearch(&id, x->skip, x->n_skip, sizeof(*x->skip), by_id);
+	return unwanted_has(x->skip, x->n_skip, id);
 }
 
 struct missed {

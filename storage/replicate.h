@@ -134,6 +134,7 @@ enum replicate_where {
 	REPLICATE_FROM = 1,    /* in the source, not deleted */
 	REPLICATE_TO = 2,      /* in the target, not deleted */
 	REPLICATE_REFUSED = 4, /* missing in the target, deleted there */
+	REPLICATE_ALONE = 8,   /* with REFUSED: for the target alone */
 };
 /*
  * Visit every snapshot that either region lists, in order of receipt; no data

@@ -165,6 +165,7 @@ struct refusing {
 	const struct replicate_plan *plan;
 	bool is_target; /* else what it deleted for itself alone is no matter */
 	struct replicate_ids snapshots;
+	struct replicate_ids in_all; /* of those, as far as is known */
 };
 
 static int add_refused(void *arg, const char *name, const struct record *r,
@@ -173,35 +174,49 @@ static int add_refused(void *arg, const char *name, const struct record *r,
 	struct refusing *x = (struct refusing *)arg;
 	struct object_id snapshot;
 	struct object_id id;
+	bool alone;
 
 	(void)why;
 	/* One that does not open is no deletion for readers, but reason
 	 * enough not to make the snapshot anew. */
 	if (!object_name_parse(OBJECT_TOMBSTONE, name, &snapshot, &id) ||
-	    (r && replicate_ids_has(&x->plan->revoked, id)) ||
-	    (r && r->scope == RECORD_THIS_REGION && !x->is_target))
+	    (r && replicate_ids_has(&x->plan->revoked, id)))
 		return 0;
+	alone = r && r->scope == RECORD_THIS_REGION;
+	if (alone && !x->is_target)
+		return 0;
+	if (!alone && replicate_ids_add(&x->in_all, snapshot, e))
+		return -1;
 	return replicate_ids_add(&x->snapshots, snapshot, e);
+}
+
+static void mark(struct replicate_item *item, const struct refusing *x)
+{
+	const struct object_id id = item->s.manifest.snapshot;
+
+	if (item->where & REPLICATE_TO || !replicate_ids_has(&x->snapshots, id))
+		return;
+	item->where |= REPLICATE_REFUSED;
+	if (replicate_ids_has(&x->in_all, id))
+		item->where &= ~(unsigned int)REPLICATE_ALONE;
+	else if (x->is_target)
+		item->where |= REPLICATE_ALONE;
 }
 
 static int mark_refused(struct replicate_plan *p, struct repository *r,
 			struct err *e)
 {
 	struct refusing x = { .plan = p, .is_target = r == p->to };
+	const int failed = record_list(repository_store(r), repository_keys(r),
+				       OBJECT_TOMBSTONE, add_refused, &x, e);
 
-	if (record_list(repository_store(r), repository_keys(r),
-			OBJECT_TOMBSTONE, add_refused, &x, e)) {
-		replicate_ids_done(&x.snapshots);
-		return -1;
-	}
 	replicate_ids_sort(&x.snapshots);
-	for (size_t i = 0; i < p->n; i++)
-		if (!(p->v[i].where & REPLICATE_TO) &&
-		    replicate_ids_has(&x.snapshots,
-				      p->v[i].s.manifest.snapshot))
-			p->v[i].where |= REPLICATE_REFUSED;
+	replicate_ids_sort(&x.in_all);
+	for (size_t i = 0; !failed && i < p->n; i++)
+		mark(&p->v[i], &x);
 	replicate_ids_done(&x.snapshots);
-	return 0;
+	replicate_ids_done(&x.in_all);
+	return failed ? -1 : 0;
 }
 
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
