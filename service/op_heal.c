@@ -367,6 +367,8 @@ static int act(struct healing *x, struct err *e)
 	    engine_named_key(call, x->named, &x->key, e) || find_region(x, e) ||
 	    find_others(x, e) || open_others(x, e))
 		return -1;
+	if (engine_rules_apart(call, x->named, &o.apart, e))
+		return -1;
 	o.from = x->sources;
 	o.n_from = x->n_sources;
 	if (x->region)

@@ -373,6 +373,7 @@ static inline void cleanup_promoting_done(struct promoting *p)
 /* What both list. */
 struct seeing {
 	struct promoting *p;
+	bool is_apart; /* regions keep by rules of their own */
 	struct unwanted unwanted;
 	struct object_id *lacking; /* in order of receipt */
 	size_t n, room;
@@ -410,13 +411,12 @@ static int see(void *arg, const struct repository_snapshot *s,
 	struct seeing *x = arg;
 	struct promoting *p = x->p;
 
-	if (where & REPLICATE_FROM && where & REPLICATE_ALONE)
-		p->let_go++;
 	if (where == REPLICATE_FROM &&
 	    add_lacking(x, s->manifest.snapshot, e) < 0)
 		return -1;
-	if (retain_any_apart(&p->named->repository) &&
-	    unwanted_see(&x->unwanted, s, where, e) < 0)
+	p->let_go += x->is_apart && where & REPLICATE_FROM &&
+		     where & REPLICATE_ALONE;
+	if (x->is_apart && unwanted_see(&x->unwanted, s, where, e) < 0)
 		return -1;
 	if (s->manifest.state != MANIFEST_COMPLETE)
 		return 0;
@@ -524,14 +524,17 @@ static int recall(struct promoting *p, struct err *e)
  * What was deleted in the old primary, and not passed on, would come back: from
  * now on its deletions are none of the others'.  No snapshot is copied.
  */
-static int pass_on_deletions(struct repository *there, struct repository *here,
+static int pass_on_deletions(const struct promoting *p,
+			     struct repository *there, struct repository *here,
 			     struct err *e)
 {
 	static const struct object_id none;
-	const struct replicate_options o = { .only = &none, .n_only = 0 };
+	struct replicate_options o = { .only = &none, .n_only = 0 };
 	struct replicate_result ignored;
 
-	return replicate_run(there, here, &o, &ignored, e);
+	return engine_rules_apart(p->call, p->named, &o.apart, e) < 0
+		       ? -1
+		       : replicate_run(there, here, &o, &ignored, e);
 }
 
 /*
@@ -543,7 +546,7 @@ static int settle_deletions(const struct promoting *p, struct repository *there,
 {
 	struct err why = { 0 };
 
-	if (pass_on_deletions(there, here, &why) == 0)
+	if (pass_on_deletions(p, there, here, &why) == 0)
 		return 0;
 	(void)err_wrap(
 		&why, "what was deleted in region %s cannot be passed on to %s",
@@ -565,7 +568,10 @@ static int look(struct promoting *p, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *here = NULL;
 	CLEANUP(repository_close) struct repository *there = NULL;
-	CLEANUP(seeing_done) struct seeing x = { .p = p };
+	CLEANUP(seeing_done)
+	struct seeing x = {
+		.p = p, .is_apart = retain_any_apart(&p->named->repository)
+	};
 	struct err why = { 0 };
 
 	unwanted_init(&x.unwanted);

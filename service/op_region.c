@@ -149,6 +149,8 @@ static int look_for_unwanted(struct copying *x, struct err *e)
 	const struct origin *o = &x->origin;
 	struct replicate_options *options = &x->options;
 
+	if (engine_rules_apart(o->call, o->named, &options->apart, e) < 0)
+		return -1;
 	if (!options->only &&
 	    engine_rules_unwanted(o->call, o->named, x->region, &o->from, 1,
 				  x->to, &x->skip, &options->n_skip, e) < 0)

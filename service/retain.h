@@ -21,7 +21,8 @@
  * there in place of the schedules'; of theirs only the floors are, which hold
  * everywhere.  Where any region of a repository has one, what retention deletes
  * it deletes in that region alone (the scope of a tombstone, FORMAT.md §9),
- * also for a cooling-off period after the last of them lost it; and
+ * also for a cooling-off period after the last of them lost it; what it deleted
+ * before, for all regions, stays where it did from then on (deletion.h); and
  * what another region's rules would keep is deleted in none before it is there:
  * it waits for that region.  A region's own policy that was changed or lost is
  * asked, too, until that has cooled off there: a mistake about a region that is

@@ -133,7 +133,7 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		struct err *e)
 {
 	char host[256];
-	const struct replicate_options o = {
+	struct replicate_options o = {
 		.only = only,
 		.n_only = n,
 		.skip = x->skip,
@@ -149,7 +149,10 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 	};
 
 	engine_host(host, sizeof(host));
-	return replicate_run(x->from, x->to, &o, &x->result, e);
+	return retain_was_apart(x->run->catalog, x->run->repository, &o.apart,
+				e) < 0
+		       ? -1
+		       : replicate_run(x->from, x->to, &o, &x->result, e);
 }
 
 /* ---- What the primary missed -------------------------------------------- */

@@ -73,6 +73,7 @@ struct heal_options {
 	 */
 	int (*unwanted)(void *arg, struct repository *to,
 			struct object_id **ret, size_t *ret_n, struct err *e);
+	bool apart;	      /* as in struct replicate_options */
 	uint64_t write_limit; /* bytes a second, 0: none */
 	struct instant now;
 	const char *host;    /* said in the session; may be NULL */
