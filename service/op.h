@@ -22,6 +22,7 @@ extern const struct operation op_key_rows[];
 extern const struct operation op_region_rows[];
 extern const struct operation op_heal_rows[];
 extern const struct operation op_region_health_rows[];
+extern const struct operation op_region_rules_rows[];
 extern const struct operation op_promote_rows[];
 extern const struct operation op_schedule_rows[];
 extern const struct operation op_run_rows[];

@@ -8,6 +8,7 @@
 #include "service/args.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
+#include "service/engine_rules.h"
 #include "service/findings.h"
 #include "service/op.h"
 #include "service/progress.h"
@@ -245,6 +246,7 @@ static void write_healed(const struct healing *x, const struct heal_result *r,
 	json_kv_uint(j, "records", r->records);
 	write_snapshots(j, r);
 	json_kv_uint(j, "deleted_there", r->deleted);
+	json_kv_uint(j, "let_go", r->let_go);
 	write_sources(x, j);
 	json_key(j, "left");
 	findings_write(j, left, false);
@@ -319,6 +321,28 @@ static void record(const struct healing *x, const struct heal_result *r)
 	engine_record(x->call, x->named, &d);
 }
 
+/* ---- What the region would let go of ------------------------------------- */
+
+/* By what all of the others have together. */
+static int unwanted(void *arg, struct repository *to, struct object_id **ret,
+		    size_t *ret_n, struct err *e)
+{
+	const struct healing *x = arg;
+	struct repository **from = calloc(x->n_sources + 1,
+					  sizeof(struct repository *));
+	int failed;
+
+	if (!from)
+		return err_oom(e);
+	for (size_t i = 0; i < x->n_sources; i++)
+		from[i] = x->sources[i].r;
+	failed = engine_rules_unwanted(x->call, x->named,
+				       engine_rules_region(x->named, x->url),
+				       from, x->n_sources, to, ret, ret_n, e);
+	free((void *)from);
+	return failed;
+}
+
 /* ---- The operation ------------------------------------------------------ */
 
 static int act(struct healing *x, struct err *e)
@@ -333,6 +357,7 @@ static int act(struct healing *x, struct err *e)
 		.host = host,
 		.cancel = call->stop,
 		.progress = on_progress,
+		.unwanted = unwanted,
 		.arg = x,
 	};
 	const int64_t begun_ms = clock_boot_ms();
@@ -341,6 +366,8 @@ static int act(struct healing *x, struct err *e)
 	if (engine_named(call, &x->named, e) < 0 ||
 	    engine_named_key(call, x->named, &x->key, e) || find_region(x, e) ||
 	    find_others(x, e) || open_others(x, e))
+		return -1;
+	if (engine_rules_apart(call, x->named, &o.apart, e))
 		return -1;
 	o.from = x->sources;
 	o.n_from = x->n_sources;
@@ -393,7 +420,7 @@ const struct operation op_heal_rows[] = {
 	  .params = heal_params,
 	  .view = "region url sound damaged_count:count lost:count "
 		  "fetched:count bytes:size salvaged:count "
-		  "snapshot_count:count deleted_there:count "
+		  "snapshot_count:count deleted_there:count let_go:count "
 		  "left_count:count seconds advice",
 	  .summary = "bring back what a region lost, from the others",
 	  .help = "What snapshots miss in the region is found by inventory "
@@ -406,7 +433,9 @@ const struct operation op_heal_rows[] = {
 		  "the regions has deleted is not made anew, unless it did so "
 		  "by a policy of its own (deleted_there "
 		  "counts it; `snapctl replicate SNAP` from a region that "
-		  "still has it does).\n\n"
+		  "still has it does); nor, with --repo by name, what the "
+		  "region's own rules would let go of at once (let_go counts "
+		  "it).\n\n"
 		  "Nothing is overwritten or deleted, and nothing given up "
 		  "that is not in its place again: the exit status is 4 when "
 		  "something is left, and 3 when a region could not be asked, "

@@ -21,12 +21,15 @@
 #include "service/catalog_audit.h"
 #include "service/catalog_keep.h"
 #include "service/engine_named.h"
+#include "service/engine_rules.h"
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/op_known.h"
 #include "service/op_resource.h"
 #include "service/progress.h"
 #include "service/region_choice.h"
+#include "service/retain.h"
+#include "service/unwanted.h"
 #include "storage/replicate.h"
 #include "storage/repository/keyring.h"
 
@@ -340,13 +343,19 @@ static int set_primary(struct operation_call *call, struct err *e)
 
 /* ---- promote: in the caller's process ----------------------------------- */
 
+/* So many of what is missing are told by their ids. */
+enum { NAMED = 20, NAMED_IN_TEXT = 3 };
+
 struct promoting {
 	struct operation_call *call;
 	struct resource *named;
 	struct keyring_credential *key;
 	const struct resource_region *now, *was;
-	/* What the region lacks, of what the old primary has. */
-	uint64_t missing;
+	/* What the region lacks, of what the old primary has: what its rules
+	 * want, the newest of it by its ids, and what they let go of. */
+	uint64_t missing, let_go;
+	char named_ids[NAMED][OBJECT_ID_TEXT];
+	size_t n_named;
 	struct instant newest_there, newest_here;
 	bool is_from_catalog; /* that is what was known, nobody was asked */
 };
@@ -361,12 +370,54 @@ static inline void cleanup_promoting_done(struct promoting *p)
 	promoting_done(p);
 }
 
-static int see(void *arg, const struct repository_snapshot *s,
-	       unsigned int where, struct err *e UNUSED)
-{
-	struct promoting *p = arg;
+/* What both list. */
+struct seeing {
+	struct promoting *p;
+	bool is_apart; /* regions keep by rules of their own */
+	struct unwanted unwanted;
+	struct object_id *lacking; /* in order of receipt */
+	size_t n, room;
+};
 
-	p->missing += where == REPLICATE_FROM;
+static void seeing_done(struct seeing *x)
+{
+	unwanted_done(&x->unwanted);
+	free(x->lacking);
+}
+static inline void cleanup_seeing_done(struct seeing *x)
+{
+	seeing_done(x);
+}
+
+static int add_lacking(struct seeing *x, struct object_id id, struct err *e)
+{
+	if (x->n == x->room) {
+		const size_t room = x->room ? 2 * x->room : 64;
+		struct object_id *more = reallocarray(x->lacking, room,
+						      sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		x->lacking = more;
+		x->room = room;
+	}
+	x->lacking[x->n++] = id;
+	return 0;
+}
+
+static int see(void *arg, const struct repository_snapshot *s,
+	       unsigned int where, struct err *e)
+{
+	struct seeing *x = arg;
+	struct promoting *p = x->p;
+
+	if (where == REPLICATE_FROM &&
+	    add_lacking(x, s->manifest.snapshot, e) < 0)
+		return -1;
+	p->let_go += x->is_apart && where & REPLICATE_FROM &&
+		     where & REPLICATE_ALONE;
+	if (x->is_apart && unwanted_see(&x->unwanted, s, where, e) < 0)
+		return -1;
 	if (s->manifest.state != MANIFEST_COMPLETE)
 		return 0;
 	if (where & REPLICATE_FROM)
@@ -374,6 +425,53 @@ static int see(void *arg, const struct repository_snapshot *s,
 	if (where & REPLICATE_TO)
 		p->newest_here = s->received;
 	return 0;
+}
+
+/* What its own rules want of what it lacks, the newest first. */
+static int tell_apart(struct seeing *x, struct err *e)
+{
+	struct promoting *p = x->p;
+	CLEANUP(engine_rules_done) struct engine_rules rules;
+	struct object_id *ids = NULL;
+	size_t n = 0;
+
+	engine_rules_init(&rules, p->call, p->named, p->now);
+	if (unwanted_judge(&x->unwanted, engine_rules_load, &rules,
+			   p->call->now, e) < 0 ||
+	    unwanted_ids(&x->unwanted, &ids, &n, e) < 0)
+		return -1;
+	for (size_t i = x->n; i-- > 0;) {
+		if (unwanted_has(ids, n, x->lacking[i])) {
+			p->let_go++;
+			continue;
+		}
+		p->missing++;
+		if (p->n_named < NAMED)
+			object_id_format(x->lacking[i],
+					 p->named_ids[p->n_named++]);
+	}
+	free(ids);
+	return 0;
+}
+
+static void read_missing(struct promoting *p, const json_t *row)
+{
+	const json_t *one;
+	size_t i;
+
+	p->missing = (uint64_t)json_integer_value(
+		json_object_get(row, "missing"));
+	p->let_go = (uint64_t)json_integer_value(
+		json_object_get(row, "let_go"));
+	p->n_named = 0;
+	json_array_foreach(json_object_get(row, "lacks"), i, one)
+	{
+		const char *id = json_string_value(one);
+
+		if (id && p->n_named < NAMED)
+			(void)snprintf(p->named_ids[p->n_named++],
+				       OBJECT_ID_TEXT, "%s", id);
+	}
 }
 
 static void read_known(struct promoting *p, const json_t *row)
@@ -387,8 +485,7 @@ static void read_known(struct promoting *p, const json_t *row)
 	if (!name || (!here && strcmp(name, p->was->name) != 0))
 		return;
 	if (here)
-		p->missing = (uint64_t)json_integer_value(
-			json_object_get(row, "missing"));
+		read_missing(p, row);
 	json_array_foreach(json_object_get(row, "newest"), i, one)
 	{
 		const char *text = json_string_value(
@@ -427,14 +524,17 @@ static int recall(struct promoting *p, struct err *e)
  * What was deleted in the old primary, and not passed on, would come back: from
  * now on its deletions are none of the others'.  No snapshot is copied.
  */
-static int pass_on_deletions(struct repository *there, struct repository *here,
+static int pass_on_deletions(const struct promoting *p,
+			     struct repository *there, struct repository *here,
 			     struct err *e)
 {
 	static const struct object_id none;
-	const struct replicate_options o = { .only = &none, .n_only = 0 };
+	struct replicate_options o = { .only = &none, .n_only = 0 };
 	struct replicate_result ignored;
 
-	return replicate_run(there, here, &o, &ignored, e);
+	return engine_rules_apart(p->call, p->named, &o.apart, e) < 0
+		       ? -1
+		       : replicate_run(there, here, &o, &ignored, e);
 }
 
 /*
@@ -446,7 +546,7 @@ static int settle_deletions(const struct promoting *p, struct repository *there,
 {
 	struct err why = { 0 };
 
-	if (pass_on_deletions(there, here, &why) == 0)
+	if (pass_on_deletions(p, there, here, &why) == 0)
 		return 0;
 	(void)err_wrap(
 		&why, "what was deleted in region %s cannot be passed on to %s",
@@ -468,14 +568,22 @@ static int look(struct promoting *p, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *here = NULL;
 	CLEANUP(repository_close) struct repository *there = NULL;
+	CLEANUP(seeing_done)
+	struct seeing x = {
+		.p = p, .is_apart = retain_any_apart(&p->named->repository)
+	};
 	struct err why = { 0 };
 
+	unwanted_init(&x.unwanted);
 	if (repository_open(p->now->url, p->key, &here, e))
 		return err_wrap(e, "region %s cannot be the primary",
 				text_quote_str(p->now->name).s);
 	if (repository_open(p->was->url, p->key, &there, &why) == 0 &&
-	    replicate_compare(there, here, see, p, NULL, &why) == 0)
-		return settle_deletions(p, there, here, e);
+	    replicate_compare(there, here, see, &x, NULL, &why) == 0)
+		return tell_apart(&x, e) < 0 ||
+				       settle_deletions(p, there, here, e) < 0
+			       ? -1
+			       : 0;
 	if (!region_choice_is_away(&why, REGION_OPEN_TO_WRITE)) {
 		*e = why;
 		return -1;
@@ -484,7 +592,7 @@ static int look(struct promoting *p, struct err *e)
 		      "note: region \"%s\" cannot be asked (%.300s); what "
 		      "\"%s\" lacks is told from the catalog",
 		      p->was->name, why.text, p->now->name);
-	p->missing = 0;
+	p->missing = p->let_go = 0;
 	p->newest_here = p->newest_there = (struct instant){ 0 };
 	return recall(p, e);
 }
@@ -502,20 +610,43 @@ static int64_t behind_ms(const struct promoting *p)
 static void tell_lack(const struct promoting *p, char out[300])
 {
 	char behind[INSTANT_TEXT];
+	char which[NAMED_IN_TEXT * 16 + 16] = "";
+	size_t n = 0;
 
 	instant_duration_format(behind_ms(p), behind);
+	for (size_t i = 0; i < p->n_named && i < NAMED_IN_TEXT; i++)
+		n += (size_t)snprintf(which + n, sizeof(which) - n, "%s%.12s",
+				      i ? ", " : "", p->named_ids[i]);
 	(void)snprintf(
 		out, 300,
-		"region \"%s\" lacks %ju snapshot%s that \"%s\" has, and "
-		"is %s behind%s",
+		"region \"%s\" lacks %ju snapshot%s that \"%s\" has (%s%s), "
+		"and is %s behind%s",
 		p->now->name, (uintmax_t)p->missing, p->missing == 1 ? "" : "s",
-		p->was->name, behind,
-		p->is_from_catalog ? ", as far as is known" : "");
+		p->was->name, which, p->missing > NAMED_IN_TEXT ? ", …" : "",
+		behind, p->is_from_catalog ? ", as far as is known" : "");
+}
+
+/* No loss, and no surprise later on. */
+static void tell_let_go(const struct promoting *p)
+{
+	const bool alone = p->named->repository.region_count == 2;
+
+	if (p->let_go)
+		progress_note(p->call->progress,
+			      "note: %ju older snapshot%s stay%s in region "
+			      "\"%s\"%s%s, as the rules of \"%s\" let them go; "
+			      "after the promotion runs go on in \"%s\"",
+			      (uintmax_t)p->let_go, p->let_go == 1 ? "" : "s",
+			      p->let_go == 1 ? "s" : "", p->was->name,
+			      alone ? " alone" : "",
+			      p->is_from_catalog ? ", as far as is known" : "",
+			      p->now->name, p->now->name);
 }
 
 static int judge(const struct promoting *p, char found[300], struct err *e)
 {
 	found[0] = '\0';
+	tell_let_go(p);
 	if (p->missing == 0)
 		return 0;
 	tell_lack(p, found);
@@ -553,6 +684,12 @@ static int tell(const struct promoting *p, const struct buf *reply,
 	json_kv_str(j, "region", p->now->name);
 	json_kv_str(j, "was", p->was->name);
 	json_kv_uint(j, "missing", p->missing);
+	json_key(j, "lacks");
+	json_begin_list(j);
+	for (size_t i = 0; i < p->n_named; i++)
+		json_str(j, p->named_ids[i]);
+	json_end_list(j);
+	json_kv_uint(j, "let_go", p->let_go);
 	json_kv_int(j, "behind_seconds", behind_ms(p) / 1000);
 	json_key(j, "changed");
 	json_raw(j, changed);
@@ -646,15 +783,17 @@ const struct operation op_promote_rows[] = {
 	{ .verb = "region promote",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = promote_params,
-	  .view = "repository region was missing:count "
+	  .view = "repository region was missing:count let_go:count "
 		  "behind_seconds:seconds=behind note",
 	  .summary = "make another region the primary one",
 	  .help = "Runs write to it from then on, and the schedules that "
 		  "copied to it copy to the old one. The region must be there; "
 		  "when it lacks snapshots that the old primary has, as that "
 		  "or the catalog tells, it takes --force, and they follow "
-		  "with the first run that finds the old one back. Runs that "
-		  "are under way keep to the region they began with.\n\n"
+		  "with the first run that finds the old one back. What the "
+		  "region's own rules let go of is none of them (let_go counts "
+		  "it): it stays where it is. Runs that are under way keep to "
+		  "the region they began with.\n\n"
 		  "It is one step, with a record in the audit log. What the "
 		  "manifest says is not changed: until it says the same, the "
 		  "next `snapctl apply` of it turns it back, and says so.",

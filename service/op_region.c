@@ -9,6 +9,7 @@
 #include "service/engine.h"
 #include "service/engine_locks.h"
 #include "service/engine_named.h"
+#include "service/engine_rules.h"
 #include "service/op.h"
 #include "service/progress.h"
 #include "storage/replicate.h"
@@ -53,14 +54,17 @@ static const char *repository_name(const struct origin *o)
 struct copying {
 	struct origin origin;
 	struct repository *to;
+	const struct resource_region *region; /* or NULL */
 	struct replicate_options options;
 	struct object_id *only;
+	struct object_id *skip; /* what the region would let go at once */
 };
 
 static void copying_done(struct copying *x)
 {
 	repository_close(x->to);
 	free(x->only);
+	free(x->skip);
 	origin_done(&x->origin);
 }
 static inline void cleanup_copying_done(struct copying *x)
@@ -72,15 +76,16 @@ static inline void cleanup_copying_done(struct copying *x)
 static int find_target(struct copying *x, const char **ret_url, struct err *e)
 {
 	const struct resource *named = x->origin.named;
-	const struct resource_region *region;
 
 	if (engine_named_region(named, args_text(x->origin.call->args, "to"),
-				&region, ret_url, e))
+				&x->region, ret_url, e))
 		return -1;
-	if (region) {
-		x->options.write_limit = region->up_bytes;
+	if (x->region) {
+		x->options.write_limit = x->region->up_bytes;
 		x->options.read_limit =
 			resource_region(named, NULL)->down_bytes;
+	} else {
+		x->region = engine_rules_region(named, *ret_url);
 	}
 	return 0;
 }
@@ -139,6 +144,22 @@ static int choose(struct copying *x, struct err *e)
 	return 0;
 }
 
+/* What is named is meant. */
+static int look_for_unwanted(struct copying *x, struct err *e)
+{
+	const struct origin *o = &x->origin;
+	struct replicate_options *options = &x->options;
+
+	if (engine_rules_apart(o->call, o->named, &options->apart, e) < 0)
+		return -1;
+	if (!options->only &&
+	    engine_rules_unwanted(o->call, o->named, x->region, &o->from, 1,
+				  x->to, &x->skip, &options->n_skip, e) < 0)
+		return -1;
+	options->skip = x->skip;
+	return 0;
+}
+
 static void on_progress(void *arg, const struct replicate_progress *p)
 {
 	const struct copying *x = (const struct copying *)arg;
@@ -177,7 +198,8 @@ static int replicate(struct operation_call *call, struct err *e)
 	engine_host(host, sizeof(host));
 	/* The cleanup frees x; clang-tidy 14 misses those of structs. */
 	if (origin_open(&x.origin, e) || find_target(&x, &url, e) ||
-	    open_target(&x, url, e) || choose(&x, e))
+	    open_target(&x, url, e) || choose(&x, e) ||
+	    look_for_unwanted(&x, e))
 		return -1; // NOLINT(clang-analyzer-unix.Malloc)
 	if (args_text(call->args, "limit"))
 		x.options.write_limit = args_size(call->args, "limit");
@@ -197,6 +219,7 @@ static int replicate(struct operation_call *call, struct err *e)
 	json_kv_uint(j, "copied", r.copied);
 	json_kv_uint(j, "present", r.present);
 	json_kv_uint(j, "deleted_there", r.deleted);
+	json_kv_uint(j, "let_go", x.options.n_skip);
 	json_kv_uint(j, "failed", r.failed);
 	json_kv_uint(j, "records", r.records);
 	json_kv_uint(j, "chunks", r.chunks);
@@ -294,6 +317,7 @@ static int list(struct operation_call *call, struct err *e)
 struct standing {
 	uint64_t snapshots;
 	uint64_t missing;
+	uint64_t let_go;
 	uint64_t refused;
 	uint64_t damaged;
 	uint64_t stored_bytes;
@@ -309,10 +333,12 @@ static int see_snapshot(void *arg, const struct repository_snapshot *s,
 	struct standing *x = (struct standing *)arg;
 
 	(void)e;
-	if (where & REPLICATE_REFUSED)
+	if (where & REPLICATE_REFUSED) {
 		x->refused++;
-	else if (where == REPLICATE_FROM)
+		x->let_go += where & REPLICATE_ALONE && where & REPLICATE_FROM;
+	} else if (where == REPLICATE_FROM) {
 		x->missing++;
+	}
 	if (!(where & REPLICATE_TO))
 		return 0;
 	x->snapshots++;
@@ -331,13 +357,32 @@ static int add_size(void *arg, const struct store_entry *entry, struct err *e)
 	return 0;
 }
 
-static int look(const struct origin *o, const char *url, struct standing *x,
-		struct err *e)
+/* That it lacks what its rules would let go of at once is as it should be. */
+static int forgive(const struct origin *o, const struct resource_region *region,
+		   struct repository *to, struct standing *x, struct err *e)
+{
+	struct object_id *ids = NULL;
+	size_t n = 0;
+
+	if (!x->missing)
+		return 0;
+	if (engine_rules_unwanted(o->call, o->named, region, &o->from, 1, to,
+				  &ids, &n, e) < 0)
+		return -1;
+	free(ids);
+	x->let_go += n;
+	x->missing -= n < x->missing ? n : x->missing;
+	return 0;
+}
+
+static int look(const struct origin *o, const struct resource_region *region,
+		struct standing *x, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *to = NULL;
 
-	if (repository_open(url, o->key, &to, e) ||
+	if (repository_open(region->url, o->key, &to, e) ||
 	    replicate_compare(o->from, to, see_snapshot, x, &x->damaged, e) ||
+	    forgive(o, engine_rules_region(o->named, region->url), to, x, e) ||
 	    engine_locks_find(o->call, to, x->newest,
 			      args_switch(o->call->args, "exact"), &x->locks,
 			      e))
@@ -389,6 +434,7 @@ static void write_standing(const struct origin *o, const struct standing *x,
 	}
 	json_kv_uint(j, "snapshots", x->snapshots);
 	json_kv_uint(j, "missing", x->missing);
+	json_kv_uint(j, "let_go", x->let_go);
 	json_kv_uint(j, "deleted_there", x->refused);
 	json_kv_uint(j, "damaged", x->damaged);
 	json_kv_uint(j, "stored_bytes", x->stored_bytes);
@@ -448,7 +494,7 @@ static int write_status(const struct origin *o,
 	struct target t = { .repository = o->named, .region = region };
 	struct standing x = { .snapshots = 0 };
 	struct err why = { 0 };
-	const bool failed = look(o, region->url, &x, &why) != 0;
+	const bool failed = look(o, region, &x, &why) != 0;
 
 	if (o->named &&
 	    engine_declared(o->call, "schedule", NULL, see_schedule, &t, e))
@@ -559,14 +605,17 @@ const struct operation op_region_rows[] = {
 	{ .verb = "replicate",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = replicate_params,
-	  .view = "to copied present deleted_there failed bytes:size seconds",
+	  .view = "to copied present deleted_there let_go failed bytes:size "
+		  "seconds",
 	  .summary = "copy snapshots to another region",
 	  .help = "The newest complete snapshot of each source comes first, "
 		  "then what the region missed. What arrived before an "
 		  "interruption is not sent again. Holds and locks are "
 		  "united; deletions follow, but for those by which a region "
 		  "keeps to a policy of its own, and what was deleted in the "
-		  "region is not copied again.",
+		  "region is not copied again. With --repo by name, what the "
+		  "region's rules would let go of at once is left out (let_go "
+		  "counts it), unless it is named.",
 	  .run = replicate },
 	{ .verb = "region add",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
@@ -587,7 +636,7 @@ const struct operation op_region_rows[] = {
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = status_params,
 	  .view = "region url policy reachable newest received:age late "
-		  "snapshots missing stored_bytes:size lock_mode=lock "
+		  "snapshots missing let_go stored_bytes:size lock_mode=lock "
 		  "lock_until:time=until bytes_locked:size=kept error",
 	  .summary = "show how far each region has come",
 	  .help = "By inventory: no data is read. Of a region that does not "
@@ -596,7 +645,8 @@ const struct operation op_region_rows[] = {
 		  "of a schedule that writes there, suspended or not; `snapctl "
 		  "status` tells it source by source. Policy is the region's "
 		  "own, whose rules decide what is kept there; without one "
-		  "those of the schedules do.\n\n"
+		  "those of the schedules do. Missing is what the rules want; "
+		  "what they let go of (let_go) is not.\n\n"
 		  "Of the newest complete snapshot there it tells how it is "
 		  "locked. " ENGINE_LOCKS_HELP " With --repo by name, "
 		  "objects_locked and bytes_locked are what nothing needs any "

@@ -8,6 +8,8 @@
 #include "service/op.h"
 #include "service/op_known.h"
 #include "service/region_health.h"
+#include "service/region_missing.h"
+#include "service/resource.h"
 #include "service/run_locks.h"
 
 struct newest_of {
@@ -31,26 +33,6 @@ static int write_newest(void *arg, const struct catalog_newest *n,
 	return 0;
 }
 
-/* How many live snapshots have a copy somewhere, and in this region. */
-struct copies {
-	const char *region;
-	char snapshot[33]; /* that was seen last */
-	uint64_t all, here;
-};
-
-static int count_copy(void *arg, const struct catalog_replica *r,
-		      struct err *e UNUSED)
-{
-	struct copies *c = arg;
-
-	if (strcmp(r->state, "complete") != 0)
-		return 0;
-	c->all += strcmp(c->snapshot, r->snapshot) != 0;
-	c->here += strcmp(c->region, r->region) == 0;
-	(void)snprintf(c->snapshot, sizeof(c->snapshot), "%s", r->snapshot);
-	return 0;
-}
-
 static void write_moment(struct json *j, const char *key, struct instant t)
 {
 	if (t.sec)
@@ -59,19 +41,34 @@ static void write_moment(struct json *j, const char *key, struct instant t)
 		json_kv_str(j, key, NULL);
 }
 
-static int write_missing(struct operation_call *call,
+struct showing {
+	struct operation_call *call;
+	struct resource *repository;
+};
+
+/* A region that is not declared any more is known, and keeps by nothing. */
+static int write_missing(const struct showing *x,
 			 const struct catalog_region *r, struct err *e)
 {
-	const struct catalog_replica_filter filter = { .repository =
-							       r->repository };
-	struct copies copies = { .region = r->region };
+	const struct resource_region *declared = resource_region(x->repository,
+								 r->region);
+	const struct resource_region former = { .name = r->region };
+	struct json *j = x->call->reply;
+	struct region_missing m;
 
-	if (!args_switch(call->args, "missing"))
+	if (!args_switch(x->call->args, "missing"))
 		return 0;
-	if (catalog_replicas(call->catalog, &filter, count_copy, &copies, e) <
-	    0)
+	if (region_missing_find(x->call->catalog, x->call->config,
+				x->repository, declared ? declared : &former,
+				x->call->now, &m, e) < 0)
 		return -1;
-	json_kv_uint(call->reply, "missing", copies.all - copies.here);
+	json_kv_uint(j, "missing", m.missing);
+	json_kv_uint(j, "let_go", m.let_go);
+	json_key(j, "lacks");
+	json_begin_list(j);
+	for (size_t i = 0; i < m.n_named; i++)
+		json_str(j, m.named[i]);
+	json_end_list(j);
 	return 0;
 }
 
@@ -160,7 +157,8 @@ static void write_message(struct json *j, const struct catalog_region *r,
 static int write_region(void *arg, const struct catalog_region *r,
 			struct err *e)
 {
-	struct operation_call *call = arg;
+	const struct showing *x = arg;
+	struct operation_call *call = x->call;
 	struct newest_of of = { .j = call->reply, .region = r->region };
 	const struct catalog_check_filter checks = {
 		.repository = r->repository, .region = r->region, .limit = 20
@@ -190,7 +188,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	write_message(j, r, &damage);
 	write_damaged(j, &damage);
 	json_decref(damage.objects);
-	if (write_missing(call, r, e) < 0)
+	if (write_missing(x, r, e) < 0)
 		return -1;
 	json_key(j, "newest");
 	json_begin_list(j);
@@ -202,16 +200,32 @@ static int write_region(void *arg, const struct catalog_region *r,
 	return 0;
 }
 
+static int read_repository(void *arg, const struct catalog_resource *row,
+			   struct err *e)
+{
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+
+	return resource_from_form(&form, arg, e);
+}
+
 static int health(struct operation_call *call, struct err *e)
 {
 	const char *name = args_text(call->args, "repository");
-	const int known = op_known(call, "Repository", name, e);
+	CLEANUP(resource_free) struct resource *repository = NULL;
+	const int known = catalog_resource_get(call->catalog, "Repository",
+					       name, read_repository,
+					       &repository, e);
+	struct showing x = { .call = call };
 
 	if (known <= 0)
 		return known < 0 ? -1
 				 : op_known_refuse(call, "Repository", name, e);
+	x.repository = repository;
 	json_begin_list(call->reply);
-	if (catalog_regions(call->catalog, name, write_region, call, e) < 0)
+	if (catalog_regions(call->catalog, name, write_region, &x, e) < 0)
 		return -1;
 	json_end_list(call->reply);
 	return 0;
@@ -229,8 +243,9 @@ static const struct operation_param params[] = {
 	  .help = "its name" },
 	{ .name = "missing",
 	  .kind = PARAM_SWITCH,
-	  .view = HEALTH_VIEW " missing:count",
-	  .help = "count the snapshots that others have and it lacks, too" },
+	  .view = HEALTH_VIEW " missing:count let_go:count",
+	  .help = "count the snapshots that others have and it lacks, too: "
+		  "those that its rules want, and those they let go of" },
 	{ 0 }
 };
 

@@ -10,15 +10,15 @@
 
 /* The order of the help. */
 static const struct operation *const tables[] = {
-	op_status_rows,	  op_resource_rows, op_snapshot_rows,
-	op_restore_rows,  op_diff_rows,	    op_compare_rows,
-	op_undelete_rows, op_deletion_rows, op_hold_rows,
-	op_repo_rows,	  op_gc_rows,	    op_key_rows,
-	op_region_rows,	  op_heal_rows,	    op_region_health_rows,
-	op_promote_rows,  op_schedule_rows, op_run_rows,
-	op_drill_rows,	  op_report_rows,   op_policy_rows,
-	op_audit_rows,	  op_catalog_rows,  op_config_rows,
-	op_program_rows,
+	op_status_rows,	      op_resource_rows, op_snapshot_rows,
+	op_restore_rows,      op_diff_rows,	op_compare_rows,
+	op_undelete_rows,     op_deletion_rows, op_hold_rows,
+	op_repo_rows,	      op_gc_rows,	op_key_rows,
+	op_region_rows,	      op_heal_rows,	op_region_health_rows,
+	op_region_rules_rows, op_promote_rows,	op_schedule_rows,
+	op_run_rows,	      op_drill_rows,	op_report_rows,
+	op_policy_rows,	      op_audit_rows,	op_catalog_rows,
+	op_config_rows,	      op_program_rows,
 };
 
 /* What every operation with OPERATION_NEEDS_REPO takes besides its own. */

@@ -59,6 +59,9 @@ int report_holds_load(struct catalog *c, struct json_t **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 void report_holds(struct json *j, const struct json_t *holds,
 		  const struct report_held *what) NONNULL(1, 3);
+/* Whether there is any. */
+bool report_is_held(const struct json_t *holds, const struct report_held *what)
+	NONNULL(2);
 
 /* `report retention --as-of`: the decisions of then, made again. */
 int report_replay(struct operation_call *call, struct err *e) NONNULL(1, 2)

@@ -88,3 +88,11 @@ void report_holds(struct json *j, const json_t *holds,
 		json_str(j, text);
 	}
 }
+
+bool report_is_held(const json_t *holds, const struct report_held *what)
+{
+	for (size_t i = 0; i < json_array_size(holds); i++)
+		if (is_on(json_array_get(holds, i), what))
+			return true;
+	return false;
+}

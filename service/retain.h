@@ -21,7 +21,8 @@
  * there in place of the schedules'; of theirs only the floors are, which hold
  * everywhere.  Where any region of a repository has one, what retention deletes
  * it deletes in that region alone (the scope of a tombstone, FORMAT.md §9),
- * also for a cooling-off period after the last of them lost it; and
+ * also for a cooling-off period after the last of them lost it; what it deleted
+ * before, for all regions, stays where it did from then on (deletion.h); and
  * what another region's rules would keep is deleted in none before it is there:
  * it waits for that region.  A region's own policy that was changed or lost is
  * asked, too, until that has cooled off there: a mistake about a region that is
@@ -211,13 +212,35 @@ static inline void cleanup_retain_rules_done(struct retain_rule_sets *s)
 
 /* ---- Copying ------------------------------------------------------------ */
 
+/* What a region of r's repository is asked by: see unwanted.h. */
+struct retain_asking {
+	struct retain x;
+	const struct resource_region *region;
+	struct retain_rule_sets sets; /* of the source that was asked last */
+};
+void retain_asking_init(struct retain_asking *a, struct run *r,
+			const struct resource_region *region,
+			struct instant now) NONNULL(1, 2, 3);
+void retain_asking_done(struct retain_asking *a) NONNULL(1);
+static inline void cleanup_retain_asking_done(struct retain_asking *a)
+{
+	retain_asking_done(a);
+}
+/* An unwanted_rules(); arg: the struct. */
+int retain_asking_load(void *arg, const char *name,
+		       const struct retain_rule_sets **ret, struct err *e)
+	NONNULL(1, 2, 3, 4) MUST_CHECK;
+
+/* Whether a region of it has a policy of its own. */
+bool retain_any_apart(const struct resource_repository *r) NONNULL(1);
+/* The same, or one ever had, as long as the catalog remembers. */
+int retain_was_apart(struct catalog *c, const struct resource *repository,
+		     bool *ret, struct err *e) NONNULL(1, 2, 3, 4) MUST_CHECK;
+
 /*
  * Of what `from` has and `to`, which is that region, neither has nor has
- * deleted: what the rules in force there would let go at once, in ascending
- * order (the caller frees it).  They are asked about what `from` has and the
- * region has not deleted, as when another region asks what it would keep: what
- * is waited for is never left out.  None where no region of the repository has
- * a policy of its own.
+ * deleted: what it need not get (unwanted.h), in ascending order (the caller
+ * frees it).  None where no region of the repository has a policy of its own.
  */
 int retain_unwanted(struct run *r, const struct resource_region *region,
 		    struct repository *from, struct repository *to,

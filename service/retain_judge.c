@@ -513,16 +513,15 @@ static int delete_copy(struct judging *j, struct retain_copy *c, struct err *e)
 					 .locked = c->locked,
 					 .locked_until = c->locked_until };
 	struct err why = { 0 };
-	char reason[200];
+	char reason[DELETION_RULES_MAX];
 	const struct deletion d = { .now = j->x->now,
 				    .grace_ms = config_ms(j->x->run->config,
 							  CONFIG_GRACE),
-				    .by = "snapctld",
+				    .by = DELETION_SERVICE,
 				    .reason = reason,
 				    .this_region = j->rules->is_apart };
 
-	(void)snprintf(reason, sizeof(reason), "policy %s version %jd",
-		       own->name, (intmax_t)own->version);
+	deletion_rules_reason(reason, own->name, own->version);
 	s.manifest.snapshot = c->id;
 	(void)snprintf(s.manifest.source, sizeof(s.manifest.source), "%s",
 		       j->source->name);

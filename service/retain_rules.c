@@ -164,12 +164,14 @@ static int load_current(struct retain *x, const struct resource *source,
 
 	if (!own && x->run->policy)
 		own = x->run->policy->name;
-	/* The region's own first, or the run's. */
-	if (add_name(&names, own, e) < 0 ||
+	/* The region's own first, or the run's.  Outside of runs those of all
+	 * schedules are asked; what none brings here nobody judges. */
+	if (((own || x->run->schedule) && add_name(&names, own, e) < 0) ||
 	    (region->policy && x->run->policy &&
 	     add_name(&names, x->run->policy->name, e) < 0) ||
 	    catalog_resources(x->run->catalog, &filter, look_at_schedule,
-			      &names, e) < 0)
+			      &names, e) < 0 ||
+	    (names.n == 0 && add_name(&names, NULL, e) < 0))
 		return -1;
 	for (size_t i = 0; i < names.n; i++) {
 		struct retain_rules *set = retain_rules_add(s, e);

@@ -10,6 +10,7 @@
 #include "service/catalog_audit.h"
 #include "service/engine.h"
 #include "service/findings.h"
+#include "service/retain.h"
 #include "service/run_region.h"
 #include "storage/heal.h"
 
@@ -234,7 +235,7 @@ static int act(struct healing *x, const struct run_damage *damage,
 {
 	static const struct object_id none[1];
 	char host[256];
-	const struct heal_options o = {
+	struct heal_options o = {
 		.from = x->sources,
 		.n_from = x->n,
 		.suspects = damage->packs,
@@ -253,7 +254,9 @@ static int act(struct healing *x, const struct run_damage *damage,
 			       "%.200s",
 			       x->unreached);
 	engine_host(host, sizeof(host));
-	if (run_region_key(x->run, &x->key, e) < 0)
+	if (run_region_key(x->run, &x->key, e) < 0 ||
+	    retain_was_apart(x->run->catalog, x->run->repository, &o.apart, e) <
+		    0)
 		return -1;
 	return heal_run(x->region->url, x->key, &o, &x->result, e);
 }

@@ -38,6 +38,7 @@
 #include "service/run_double.h"
 #include "service/run_region.h"
 #include "service/step.h"
+#include "service/unwanted.h"
 #include "storage/replicate.h"
 
 #define DETAILS_MAX ((size_t)1 << 20)
@@ -132,7 +133,7 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		struct err *e)
 {
 	char host[256];
-	const struct replicate_options o = {
+	struct replicate_options o = {
 		.only = only,
 		.n_only = n,
 		.skip = x->skip,
@@ -148,7 +149,10 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 	};
 
 	engine_host(host, sizeof(host));
-	return replicate_run(x->from, x->to, &o, &x->result, e);
+	return retain_was_apart(x->run->catalog, x->run->repository, &o.apart,
+				e) < 0
+		       ? -1
+		       : replicate_run(x->from, x->to, &o, &x->result, e);
 }
 
 /* ---- What the primary missed -------------------------------------------- */
@@ -183,8 +187,7 @@ static int by_id(const void *a, const void *b)
 
 static bool is_skipped(const struct copying *x, struct object_id id)
 {
-	return x->n_skip &&
-	       bsearch(&id, x->skip, x->n_skip, sizeof(*x->skip), by_id);
+	return unwanted_has(x->skip, x->n_skip, id);
 }
 
 struct missed {

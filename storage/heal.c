@@ -29,6 +29,8 @@ struct healing {
 	size_t n_suspects;
 	struct object_id *only; /* or NULL */
 	size_t n_only;
+	struct object_id *skip;
+	size_t n_skip;
 
 	/* Step 3: whose turn it is. */
 	struct heal_source *source;
@@ -41,6 +43,7 @@ static void healing_done(struct healing *x)
 	free(x->in);
 	free(x->suspects);
 	free(x->only);
+	free(x->skip);
 }
 
 void heal_result_done(struct heal_result *x)
@@ -439,7 +442,10 @@ static int bring_back_from(struct healing *x, struct repository *to,
 	const struct replicate_options o = {
 		.only = x->only,
 		.n_only = x->n_only,
+		.skip = x->skip,
+		.n_skip = x->n_skip,
 		.heal = true,
+		.apart = x->o->apart,
 		.dry_run = x->o->dry_run,
 		.also = all,
 		.n_also = x->o->n_from,
@@ -473,6 +479,39 @@ static int bring_back_from(struct healing *x, struct repository *to,
 	return 0;
 }
 
+static bool is_damaged(const struct healing *x, struct object_id id)
+{
+	const struct check_result *r = &x->result.found;
+	struct object_id first;
+	struct object_id last;
+
+	for (uint64_t i = 0; i < kept(r); i++)
+		if (r->findings[i].kind == OBJECT_MANIFEST &&
+		    object_name_parse(OBJECT_MANIFEST, r->findings[i].object,
+				      &first, &last) &&
+		    object_id_equal(first, id))
+			return true;
+	return false;
+}
+
+/* A manifest that is damaged nobody lets go of: it stays so until it is
+ * mended. */
+static int leave_out(struct healing *x, struct repository *to, struct err *e)
+{
+	size_t n = 0;
+
+	if (!x->o->unwanted)
+		return 0;
+	if (x->o->unwanted(x->o->arg, to, &x->skip, &x->n_skip, e) < 0)
+		return -1;
+	for (size_t i = 0; i < x->n_skip; i++)
+		if (!is_damaged(x, x->skip[i]))
+			x->skip[n++] = x->skip[i];
+	x->n_skip = n;
+	x->result.let_go = n;
+	return 0;
+}
+
 static int bring_back(struct healing *x, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *to = NULL;
@@ -488,7 +527,7 @@ static int bring_back(struct healing *x, struct err *e)
 		return err_oom(e);
 	for (size_t i = 0; i < x->o->n_from; i++)
 		all[i] = x->o->from[i].r;
-	failed = open_region(x, &to, e);
+	failed = open_region(x, &to, e) || leave_out(x, to, e);
 	for (size_t i = 0; !failed && i < x->o->n_from; i++) {
 		x->source = &x->o->from[i];
 		if (!x->source->why.code)

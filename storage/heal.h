@@ -65,6 +65,15 @@ struct heal_options {
 	 * damaged; NULL: whatever the region lacks. */
 	const struct object_id *only;
 	size_t n_only;
+	/*
+	 * Of what the others list, what the region would let go of at once, in
+	 * ascending order (freed here): it is not brought back, unless its
+	 * manifest is damaged here.  Asked before step 3, once the region is
+	 * open.  May be NULL.
+	 */
+	int (*unwanted)(void *arg, struct repository *to,
+			struct object_id **ret, size_t *ret_n, struct err *e);
+	bool apart;	      /* as in struct replicate_options */
 	uint64_t write_limit; /* bytes a second, 0: none */
 	struct instant now;
 	const char *host;    /* said in the session; may be NULL */
@@ -73,7 +82,7 @@ struct heal_options {
 	const atomic_bool *cancel;
 	/* As check.h has it; stage "snapshots" is step 3.  May be NULL. */
 	void (*progress)(void *arg, const struct check_progress *p);
-	void *arg;
+	void *arg; /* of unwanted as well */
 };
 
 /* At most so many are told; all are counted. */
@@ -96,6 +105,7 @@ struct heal_result {
 	size_t n_snapshots;
 	uint64_t records; /* holds, locks, receipts, segments */
 	uint64_t deleted; /* left alone, as some region has deleted them */
+	uint64_t let_go;  /* left out, as they are unwanted */
 	struct heal_failure *failures;
 	size_t n_failures; /* may be more than are told */
 };

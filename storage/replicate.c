@@ -412,7 +412,8 @@ static int copy_all(struct replication *x, struct err *e)
 static int refuse_deleted(struct replication *x, struct err *e)
 {
 	for (size_t i = 0; i < x->o->n_also; i++)
-		if (replicate_plan_refuse(&x->plan, x->o->also[i], e))
+		if (replicate_plan_refuse(&x->plan, x->o->also[i], x->o->apart,
+					  e))
 			return -1;
 	return 0;
 }

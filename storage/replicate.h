@@ -82,6 +82,13 @@ struct replicate_options {
 	 * deletions count in others. */
 	bool without_tombstones;
 	/*
+	 * Regions keep, or kept, by rules of their own: what retention deleted
+	 * (deletion.h) stays where it did, and says nothing of other regions,
+	 * whatever its scope.  That a region deleted anything for itself alone
+	 * tells the same of it.
+	 */
+	bool apart;
+	/*
 	 * To bring back what the target lost, from a region that may well keep
 	 * less than it does, or be behind: deletions do not follow, the source
 	 * gets nothing but a pin, what is in `only` and not there is left out,
@@ -135,6 +142,7 @@ enum replicate_where {
 	REPLICATE_FROM = 1,    /* in the source, not deleted */
 	REPLICATE_TO = 2,      /* in the target, not deleted */
 	REPLICATE_REFUSED = 4, /* missing in the target, deleted there */
+	REPLICATE_ALONE = 8,   /* with REFUSED: for the target alone */
 };
 /*
  * Visit every snapshot that either region lists, in order of receipt; no data

@@ -41,9 +41,11 @@ struct replicate_plan {
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 			struct repository *to, struct err *e)
 	NONNULL(1, 2, 3, 4) MUST_CHECK;
-/* Refuse, too, what r has deleted in all regions; the plan is made. */
+/* Refuse, too, what r has deleted in all regions; the plan is made.  apart: as
+ * in struct replicate_options. */
 int replicate_plan_refuse(struct replicate_plan *p, struct repository *r,
-			  struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+			  bool apart, struct err *e) NONNULL(1, 2, 4)
+	MUST_CHECK;
 void replicate_plan_done(struct replicate_plan *p) NONNULL(1);
 /*
  * Whether r has a tombstone of the snapshot that nothing in the plan revokes:

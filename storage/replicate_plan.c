@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "storage/replicate_internal.h"
+#include "storage/repository/deletion.h"
 #include "storage/repository/voids.h"
 
 int replicate_ids_add(struct replicate_ids *x, struct object_id id,
@@ -164,8 +165,18 @@ static int list_revoked(struct replicate_plan *p, struct repository *r,
 struct refusing {
 	const struct replicate_plan *plan;
 	bool is_target; /* else what it deleted for itself alone is no matter */
+	bool is_apart;	/* nor what its rules did */
 	struct replicate_ids snapshots;
+	struct replicate_ids in_all;   /* of those, as far as is known */
+	struct replicate_ids by_rules; /* of a region that may not be apart */
 };
+
+static void refusing_done(struct refusing *x)
+{
+	replicate_ids_done(&x->snapshots);
+	replicate_ids_done(&x->in_all);
+	replicate_ids_done(&x->by_rules);
+}
 
 static int add_refused(void *arg, const char *name, const struct record *r,
 		       const struct err *why, struct err *e)
@@ -173,35 +184,58 @@ static int add_refused(void *arg, const char *name, const struct record *r,
 	struct refusing *x = (struct refusing *)arg;
 	struct object_id snapshot;
 	struct object_id id;
+	bool by_rules;
+	bool alone;
 
 	(void)why;
 	/* One that does not open is no deletion for readers, but reason
 	 * enough not to make the snapshot anew. */
 	if (!object_name_parse(OBJECT_TOMBSTONE, name, &snapshot, &id) ||
-	    (r && replicate_ids_has(&x->plan->revoked, id)) ||
-	    (r && r->scope == RECORD_THIS_REGION && !x->is_target))
+	    (r && replicate_ids_has(&x->plan->revoked, id)))
 		return 0;
+	alone = r && r->scope == RECORD_THIS_REGION;
+	by_rules = !alone && r && deletion_is_by_rules(r);
+	x->is_apart |= alone;
+	if (!x->is_target && by_rules)
+		return replicate_ids_add(&x->by_rules, snapshot, e);
+	if (!x->is_target && alone)
+		return 0;
+	if (!alone && !by_rules && replicate_ids_add(&x->in_all, snapshot, e))
+		return -1;
 	return replicate_ids_add(&x->snapshots, snapshot, e);
 }
 
-static int mark_refused(struct replicate_plan *p, struct repository *r,
-			struct err *e)
+static void mark(struct replicate_item *item, const struct refusing *x)
 {
-	struct refusing x = { .plan = p, .is_target = r == p->to };
+	const struct object_id id = item->s.manifest.snapshot;
 
-	if (record_list(repository_store(r), repository_keys(r),
-			OBJECT_TOMBSTONE, add_refused, &x, e)) {
-		replicate_ids_done(&x.snapshots);
-		return -1;
-	}
+	if (item->where & REPLICATE_TO ||
+	    (!replicate_ids_has(&x->snapshots, id) &&
+	     (x->is_apart || !replicate_ids_has(&x->by_rules, id))))
+		return;
+	item->where |= REPLICATE_REFUSED;
+	if (x->is_target && !replicate_ids_has(&x->in_all, id))
+		item->where |= REPLICATE_ALONE;
+	else
+		item->where &= ~(unsigned int)REPLICATE_ALONE;
+}
+
+static int mark_refused(struct replicate_plan *p, struct repository *r,
+			bool apart, struct err *e)
+{
+	struct refusing x = { .plan = p,
+			      .is_target = r == p->to,
+			      .is_apart = apart };
+	const int failed = record_list(repository_store(r), repository_keys(r),
+				       OBJECT_TOMBSTONE, add_refused, &x, e);
+
 	replicate_ids_sort(&x.snapshots);
-	for (size_t i = 0; i < p->n; i++)
-		if (!(p->v[i].where & REPLICATE_TO) &&
-		    replicate_ids_has(&x.snapshots,
-				      p->v[i].s.manifest.snapshot))
-			p->v[i].where |= REPLICATE_REFUSED;
-	replicate_ids_done(&x.snapshots);
-	return 0;
+	replicate_ids_sort(&x.in_all);
+	replicate_ids_sort(&x.by_rules);
+	for (size_t i = 0; !failed && i < p->n; i++)
+		mark(&p->v[i], &x);
+	refusing_done(&x);
+	return failed ? -1 : 0;
 }
 
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
@@ -219,7 +253,7 @@ int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 		goto failed;
 	replicate_ids_sort(&p->revoked);
 	unite(p);
-	if (mark_refused(p, to, e))
+	if (mark_refused(p, to, false, e))
 		goto failed;
 	if (p->n)
 		qsort(p->v, p->n, sizeof(*p->v), by_receipt);
@@ -230,12 +264,12 @@ failed:
 }
 
 int replicate_plan_refuse(struct replicate_plan *p, struct repository *r,
-			  struct err *e)
+			  bool apart, struct err *e)
 {
 	if (list_revoked(p, r, e))
 		return -1;
 	replicate_ids_sort(&p->revoked);
-	return mark_refused(p, r, e);
+	return mark_refused(p, r, apart, e);
 }
 
 void replicate_plan_done(struct replicate_plan *p)

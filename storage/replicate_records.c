@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "storage/replicate_internal.h"
+#include "storage/repository/deletion.h"
 #include "storage/repository/seal.h"
 
 /* Names of records that are to be copied, one after the other, each with its
@@ -190,12 +191,15 @@ static int is_harmless(void *arg, const char *name, struct err *e)
 struct staying {
 	struct replicate_ids lacking;	 /* snapshots whose tombstones lack */
 	struct replicate_ids tombstones; /* of those, the ones that stay */
+	struct replicate_ids by_rules; /* and those that stay where is_apart */
+	bool is_apart;
 };
 
 static void staying_done(struct staying *x)
 {
 	replicate_ids_done(&x->lacking);
 	replicate_ids_done(&x->tombstones);
+	replicate_ids_done(&x->by_rules);
 }
 static inline void cleanup_staying_done(struct staying *x)
 {
@@ -220,8 +224,12 @@ static int see_scope(void *arg, const char *name, const struct record *r,
 	if (!r && why->code == ERR_NEWER &&
 	    object_name_parse(OBJECT_TOMBSTONE, name, &snapshot, &id))
 		return replicate_ids_add(&x->tombstones, id, e);
-	return r && r->scope == RECORD_THIS_REGION
-		       ? replicate_ids_add(&x->tombstones, r->id, e)
+	if (r && r->scope == RECORD_THIS_REGION) {
+		x->is_apart = true;
+		return replicate_ids_add(&x->tombstones, r->id, e);
+	}
+	return r && deletion_is_by_rules(r)
+		       ? replicate_ids_add(&x->by_rules, r->id, e)
 		       : 0;
 }
 
@@ -247,6 +255,7 @@ static int find_staying(const struct copying *c, const struct lacking *l,
 				     is_lacking, see_scope, ret, e))
 		return -1;
 	replicate_ids_sort(&ret->tombstones);
+	replicate_ids_sort(&ret->by_rules);
 	return 0;
 }
 
@@ -256,18 +265,20 @@ static int may_leave(void *arg, const char *name, struct err *e)
 	struct object_id id;
 
 	(void)e;
-	return !id_of(name, &id) || !replicate_ids_has(&x->tombstones, id);
+	return !id_of(name, &id) ||
+	       !(replicate_ids_has(&x->tombstones, id) ||
+		 (x->is_apart && replicate_ids_has(&x->by_rules, id)));
 }
 
 /*
  * Tombstones are listed before undeletes, so that none is copied without the
  * undelete that revoked it before; and copied after them.
  */
-static int copy_deletions(const struct copying *c, struct err *e)
+static int copy_deletions(const struct copying *c, bool apart, struct err *e)
 {
 	CLEANUP(lacking_done) struct lacking tombstones = { .n = 0 };
 	CLEANUP(lacking_done) struct lacking undeletes = { .n = 0 };
-	CLEANUP(staying_done) struct staying staying = { .lacking.n = 0 };
+	CLEANUP(staying_done) struct staying staying = { .is_apart = apart };
 	struct undeleting u = { .from = c->from };
 	int failed;
 
@@ -320,7 +331,7 @@ int replicate_records(struct repository *from, struct repository *to,
 	/* What protects comes before what deletes. */
 	if (unite(&c, OBJECT_HOLD, e) || unite(&c, OBJECT_LOCK, e) ||
 	    unite_back(&c, OBJECT_HOLD, e) || unite_back(&c, OBJECT_LOCK, e) ||
-	    (!o->without_tombstones && copy_deletions(&c, e)) ||
+	    (!o->without_tombstones && copy_deletions(&c, o->apart, e)) ||
 	    unite(&c, OBJECT_SEGMENT, e))
 		return err_wrap(e, "cannot bring the records up to date");
 	return 0;

@@ -1,5 +1,7 @@
 #include "storage/repository/deletion.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/filemap.h"
@@ -19,6 +21,30 @@ static int put(struct repository *r, const struct record *record, struct err *e)
 {
 	return record_put(repository_store(r), repository_keys(r), record, 0,
 			  e);
+}
+
+void deletion_rules_reason(char out[DELETION_RULES_MAX], const char *policy,
+			   int64_t version)
+{
+	(void)snprintf(out, DELETION_RULES_MAX, "policy %s version %" PRId64,
+		       policy, version);
+}
+
+/* Exactly so: anything else is somebody's own words. */
+bool deletion_is_by_rules(const struct record *tombstone)
+{
+	const char *words = tombstone->reason;
+	const char *version;
+
+	if (strcmp(tombstone->by, DELETION_SERVICE) != 0 ||
+	    strncmp(words, "policy ", 7) != 0)
+		return false;
+	words += 7;
+	words += strcspn(words, " ");
+	if (strncmp(words, " version ", 9) != 0)
+		return false;
+	version = words + 9;
+	return *version && strspn(version, "0123456789") == strlen(version);
 }
 
 int deletion_may(const struct repository_snapshot *s, struct instant now,

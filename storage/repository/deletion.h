@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/instant.h"
+#include "storage/repository/record.h"
 #include "storage/repository/repository.h"
 
 /* The default grace period (design §9). */
@@ -34,12 +35,23 @@ int deletion_may(const struct repository_snapshot *s, struct instant now,
 /*
  * Delete a snapshot: ERR_DENIED as deletion_may(), also by what came since s
  * was listed.  One that is deleted
- * already stays as it is: 0; one that is deleted in this region only is then
- * deleted in all.
+ * already stays as it is: 0; one that is deleted in this region only, or by
+ * rules, is then deleted in all.
  */
 int deletion_delete(struct repository *r, const struct repository_snapshot *s,
 		    const struct deletion *d, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
+
+/*
+ * Whether retention deleted, by a policy's rules: such deletions were of all
+ * regions before these could keep by rules of their own, and are each region's
+ * own matter since (FORMAT.md §9), whatever their scope.
+ */
+#define DELETION_SERVICE   "snapctld"
+#define DELETION_RULES_MAX 200
+void deletion_rules_reason(char out[DELETION_RULES_MAX], const char *policy,
+			   int64_t version) NONNULL(1, 2);
+bool deletion_is_by_rules(const struct record *tombstone) NONNULL(1);
 
 /*
  * Take a deletion back, through the writer's protocol: with a session open,

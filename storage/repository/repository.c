@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "storage/repository/deletion.h"
 #include "storage/repository/seal.h"
 #include "storage/repository/voids.h"
 
@@ -470,7 +471,8 @@ static void apply(struct gathered *g, const struct kept *tombstones,
 			s->deleted_at = t->time;
 			s->restorable_until = t->until;
 		}
-		s->this_region = t->scope == RECORD_THIS_REGION &&
+		s->this_region = (t->scope == RECORD_THIS_REGION ||
+				  deletion_is_by_rules(t)) &&
 				 (!s->deleted || s->this_region);
 		s->deleted = true;
 	}

@@ -65,7 +65,9 @@ struct repository_snapshot {
 	unsigned int clock;	 /* enum record_clock of the receipt, or 0 */
 	bool deleted;		 /* a tombstone that nothing revokes */
 	struct instant deleted_at;
-	bool this_region; /* deleted, and no tombstone says more than that */
+	/* Deleted, and no tombstone says more than that: of this region alone,
+	 * or by its rules. */
+	bool this_region;
 	struct instant restorable_until; /* when deleted */
 	bool in_doubt;			 /* an undelete of it does not open */
 	bool held;

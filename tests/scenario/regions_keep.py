@@ -271,10 +271,93 @@ def people_mean_what_the_archive_alone_has(world):
     world.stop()
 
 
+# The archive first, by the schedule's policy; and a warm one that it feeds.
+WARM = PLAN.replace(", policy: years}", "}").replace(
+    '/here"}', '/here", policy: days}').replace(
+    '/archive"}', '/archive", primary: true}').replace(
+    "policy: days\n  rep", "policy: years\n  rep").replace(
+    "replicateTo: [archive]", "replicateTo: [here]")
+
+
+def known(world, region):
+    """What the catalog tells of it: lacking by its rules, and let go."""
+    row, = [r for r in world.json("region", "health", "main", "--missing")
+            if r["region"] == region]
+    return row["missing"], row["let_go"], row["lacks"]
+
+
+def promote(world, name, *words, status=0):
+    got = world.json("region", "promote", name, "--repo", "main", *words,
+                     status=status)
+    return got["error"] if status else (got["missing"], got["let_go"])
+
+
+def what_a_warm_region_never_wanted_is_not_missing(world):
+    begin(world)
+    world.apply(WARM % {"root": world.root})
+    world.taken = []
+    for _ in range(3):
+        take(world)
+    at(world, {3}, {1, 2, 3})
+    check(known(world, "here") == (0, 2, []), known(world, "here"))
+    row, = [r for r in world.json("region", "status", "--repo", "main")
+            if r["region"] == "here"]
+    check((row["missing"], row["let_go"]) == (0, 2), row)
+
+    # It lost all that tells what it let go; what it wants comes back.
+    for name in glob.glob(world.path("here/tombstones/*")) + glob.glob(
+            world.path("here/snapshots/*")):
+        os.unlink(name)
+    got = world.json("region", "heal", "here", "--repo", "main")
+    check((got["snapshot_count"], got["let_go"]) == (1, 2), got)
+    at(world, {3}, {1, 2, 3})
+    got = world.json("replicate", "--to", "here", "--repo", "main")
+    check((got["copied"], got["let_go"]) == (0, 2), got)
+    # What is named is meant, and goes with the next retention.
+    got = world.json("replicate", world.taken[0], "--to", "here", "--repo",
+                     "main")
+    check((got["copied"], got["let_go"]) == (1, 0), got)
+    at(world, {1, 3}, {1, 2, 3})
+
+    # One that it wants is missing, and named.
+    names = world.path("here"), world.path("here.away")
+    os.rename(*names)
+    take(world, "partial")
+    os.rename(*reversed(names))
+    check(known(world, "here") == (1, 2, world.taken[3:]),
+          known(world, "here"))
+    for told in "", ", as far as is known":
+        if told:
+            away(world, True)
+        got = promote(world, "here", status=7)
+        check("lacks 1 snapshot that" in got["message"] and
+              world.taken[3][:12] in got["message"] and
+              got["message"].endswith(told) and "--force" in got["hint"], got)
+    away(world, False)
+
+    # Once it is there nothing stands against it, and the archive keeps all.
+    take(world)
+    at(world, {5}, {1, 2, 3, 4, 5})
+    got = promote(world, "here")
+    check(got == (0, 4) and "4 older snapshots stay in region \"archive\" "
+          "alone" in world.err, (got, world.err))
+    next_day(world)
+    for _ in range(2):
+        take(world)
+    at(world, {7}, {1, 2, 3, 4, 5, 6, 7})
+    check(known(world, "archive") == (0, 0, []), known(world, "archive"))
+    check(promote(world, "archive") == (0, 0), "back again")
+    take(world)
+    # The day's budget is used up.
+    at(world, {7, 8}, {1, 2, 3, 4, 5, 6, 7, 8})
+    world.stop()
+
+
 def moment(world, seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(
         time.time() + world.shift + seconds))
 
 
 snap.tell(a_warm_primary_and_an_archive,
-          people_mean_what_the_archive_alone_has)
+          people_mean_what_the_archive_alone_has,
+          what_a_warm_region_never_wanted_is_not_missing)

@@ -77,11 +77,12 @@ static struct repository_snapshot look(const char *url, struct object_id id)
 	return s;
 }
 
-static void erase(const char *url, struct object_id id, bool this_region)
+static void erase_as(const char *url, struct object_id id, bool this_region,
+		     const char *by, const char *reason)
 {
 	struct deletion d = { .grace_ms = 1000,
-			      .by = "test",
-			      .reason = "why",
+			      .by = by,
+			      .reason = reason,
 			      .this_region = this_region };
 	struct repository *r = region_open(url, key);
 	struct repository_snapshot s;
@@ -94,6 +95,20 @@ static void erase(const char *url, struct object_id id, bool this_region)
 	ck_ok(deletion_delete(r, &s, &d, &e));
 	repository_snapshot_done(&s);
 	repository_close(r);
+}
+
+static void erase(const char *url, struct object_id id, bool this_region)
+{
+	erase_as(url, id, this_region, "test", "why");
+}
+
+/* As retention did where no region had rules of its own. */
+static void let_go(const char *url, struct object_id id)
+{
+	char reason[DELETION_RULES_MAX];
+
+	deletion_rules_reason(reason, "days", 12);
+	erase_as(url, id, false, DELETION_SERVICE, reason);
 }
 
 static bool is_live(const char *url, struct object_id id)
@@ -228,15 +243,17 @@ END_TEST
 
 /* ---- Healing ------------------------------------------------------------ */
 
-/* Region lost all it lists, and is healed from the two others. */
-static size_t heal(const char *url, const char *a, const char *b)
+static size_t heal_apart(const char *url, const char *a, const char *b,
+			 bool is_apart)
 {
 	struct repository *others[] = { region_open(a, key),
 					region_open(b, key) };
 	struct heal_source from[] = { { .r = others[0] }, { .r = others[1] } };
-	const struct heal_options o = {
-		.from = from, .n_from = 2, .now = clock_now(), .host = "h"
-	};
+	const struct heal_options o = { .from = from,
+					.n_from = 2,
+					.apart = is_apart,
+					.now = clock_now(),
+					.host = "h" };
 	struct heal_result r;
 	size_t n;
 
@@ -247,6 +264,12 @@ static size_t heal(const char *url, const char *a, const char *b)
 	repository_close(others[0]);
 	repository_close(others[1]);
 	return n;
+}
+
+/* Region lost all it lists, and is healed from the two others. */
+static size_t heal(const char *url, const char *a, const char *b)
+{
+	return heal_apart(url, a, b, false);
 }
 
 START_TEST(another_region_heals_what_one_let_go)
@@ -267,6 +290,98 @@ START_TEST(healing_brings_nothing_back_that_the_region_let_go)
 	collect(WARM, old_id);
 	ck_assert_uint_eq(heal(WARM, ARCHIVE, THIRD), 0);
 	ck_assert(!is_live(WARM, old_id));
+}
+END_TEST
+
+/* ---- Deletions of before ------------------------------------------------ */
+
+static const struct replicate_options apart = { .host = "h", .apart = true };
+
+START_TEST(what_retention_deleted_before_stays_where_it_did)
+{
+	let_go(WARM, old_id);
+	ck_assert(look(WARM, old_id).this_region);
+	(void)copy(WARM, ARCHIVE, apart);
+	ck_assert_int_eq(tombstones(ARCHIVE), 0);
+	/* That the region has deleted anything for itself alone tells it. */
+	erase(WARM, new_id, true);
+	(void)copy(WARM, ARCHIVE, plainly);
+	ck_assert_int_eq(tombstones(ARCHIVE), 0);
+	ck_assert(is_live(ARCHIVE, old_id));
+	/* In its own region it deletes, and nothing comes back. */
+	ck_assert_uint_eq(copy(ARCHIVE, WARM, apart).deleted, 2);
+	ck_assert(!is_live(WARM, old_id));
+}
+END_TEST
+
+START_TEST(where_no_region_keeps_apart_it_follows_as_ever)
+{
+	let_go(WARM, old_id);
+	(void)copy(WARM, ARCHIVE, plainly);
+	ck_assert(!is_live(ARCHIVE, old_id));
+	ck_assert_int_eq(tombstones(ARCHIVE), 1);
+}
+END_TEST
+
+/* What a person deletes is deleted, whoever did so before. */
+START_TEST(a_person_deletes_what_retention_did)
+{
+	let_go(WARM, old_id);
+	erase_as(WARM, old_id, false, "ann@box", "");
+	ck_assert_int_eq(tombstones(WARM), 2);
+	ck_assert(!look(WARM, old_id).this_region);
+	erase_as(WARM, old_id, false, "ann@box", "");
+	ck_assert_int_eq(tombstones(WARM), 2);
+	(void)copy(WARM, ARCHIVE, apart);
+	ck_assert(!is_live(ARCHIVE, old_id));
+}
+END_TEST
+
+START_TEST(only_retention_speaks_as_retention_does)
+{
+	static const char *const said[][2] = {
+		{ "snapctld@box", "policy days version 12" },
+		{ "ann@box", "policy days version 12" },
+		{ DELETION_SERVICE, "policy days version 12 was wrong" },
+		{ DELETION_SERVICE, "policy days version " },
+		{ DELETION_SERVICE, "policy of the house version 12" },
+		{ DELETION_SERVICE, "its run lost region a" },
+		{ DELETION_SERVICE, "" },
+	};
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		struct record t;
+
+		record_init(&t, OBJECT_TOMBSTONE);
+		(void)snprintf(t.by, sizeof(t.by), "%s", said[i][0]);
+		(void)snprintf(t.reason, sizeof(t.reason), "%s", said[i][1]);
+		ck_assert_msg(!deletion_is_by_rules(&t), "%s: %s", t.by,
+			      t.reason);
+	}
+	erase_as(WARM, old_id, false, said[0][0], said[0][1]);
+	erase_as(WARM, new_id, false, said[5][0], said[5][1]);
+	(void)copy(WARM, ARCHIVE, apart);
+	ck_assert(!is_live(ARCHIVE, old_id));
+	ck_assert(!is_live(ARCHIVE, new_id));
+}
+END_TEST
+
+START_TEST(it_says_nothing_of_what_others_catch_up_with_or_heal)
+{
+	struct repository *warm = region_open(WARM, key);
+	struct replicate_options o = apart;
+
+	o.also = &warm;
+	o.n_also = 1;
+	let_go(WARM, old_id);
+	ck_assert_uint_eq(copy(ARCHIVE, THIRD, o).copied, 2);
+	o.apart = false;
+	collect(THIRD, old_id);
+	ck_assert_uint_eq(copy(ARCHIVE, THIRD, o).deleted, 1);
+	repository_close(warm);
+	ck_assert_uint_eq(heal_apart(THIRD, WARM, ARCHIVE, false), 0);
+	ck_assert_uint_eq(heal_apart(THIRD, WARM, ARCHIVE, true), 1);
+	ck_assert(is_live(THIRD, old_id));
 }
 END_TEST
 
@@ -386,6 +501,12 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, it_says_nothing_of_other_regions);
 	tcase_add_test(tc, another_region_heals_what_one_let_go);
 	tcase_add_test(tc, healing_brings_nothing_back_that_the_region_let_go);
+	tcase_add_test(tc, what_retention_deleted_before_stays_where_it_did);
+	tcase_add_test(tc, where_no_region_keeps_apart_it_follows_as_ever);
+	tcase_add_test(tc, a_person_deletes_what_retention_did);
+	tcase_add_test(tc, only_retention_speaks_as_retention_does);
+	tcase_add_test(tc,
+		       it_says_nothing_of_what_others_catch_up_with_or_heal);
 	tcase_add_test(tc, a_person_deletes_in_all_regions_what_one_let_go);
 	tcase_add_test(tc, it_is_taken_back_like_any_other);
 	tcase_add_test(tc, only_with_a_scope_it_is_of_a_newer_version);
