@@ -196,6 +196,7 @@ START_TEST(what_nobody_locked_needs_is_left_alone)
 	run();
 	ck_assert_int_eq(guard_of(g, first.s).until.sec, 0);
 	guard_expect(g, 1);
+	ck_assert_uint_eq(ask(), 0);
 }
 END_TEST
 
@@ -287,6 +288,7 @@ START_TEST(what_is_missing_keeps_nothing_from_being_guarded)
 	run();
 	ck_assert_int_gt(guard_of(g, gc_last(g, "meta/").s).until.sec, 0);
 	ck_assert_int_gt(guard_of(g, gc_last(g, "snapshots/").s).until.sec, 0);
+	ck_assert_uint_eq(ask(), 0); /* that it is missing is told by a check */
 }
 END_TEST
 
