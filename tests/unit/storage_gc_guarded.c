@@ -345,6 +345,9 @@ START_TEST(a_pack_that_is_locked_meanwhile_stays)
 	gc_collect(g, 0);
 	ck_assert_uint_eq(g->acted, 1);
 	ck_assert_uint_eq(g->result.locked, 1);
+	ck_assert_int_eq(instant_compare(g->result.locked_until,
+					 instant_add_ms(g->now, GC_DAY_MS)),
+			 0);
 	ck_assert_uint_eq(gc_objects(g, "data/"), 1);
 	fault_clear(gc_store(g));
 	guard_later(g, GC_DAY_MS);
