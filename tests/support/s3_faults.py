@@ -21,6 +21,7 @@ first `after` of them.  The kinds, with what else they take:
     slow        seconds (1) between one byte of the reply's body and the next
     wrong_bytes bytes: the offset in the reply's body where a bit is flipped
     wrong_etag, no_etag, wrong_checksum
+    no_lock     what guards the object is not said;  odd_lock: until no date
     lost_reply  the work is done, and the connection ends without a reply
                 (reset: true: by a reset)
     dropped     the connection ends before anything was done
@@ -38,7 +39,7 @@ import re
 FAULTS = {"error", "redirect", "truncate", "reset", "hang", "hold", "slow",
           "wrong_bytes", "wrong_etag", "no_etag", "wrong_checksum", "lost_reply",
           "dropped", "cut_body", "ok_error", "garbage", "bomb", "stale_list",
-          "short_list", "endless_list", "no_continue"}
+          "short_list", "endless_list", "no_continue", "no_lock", "odd_lock"}
 WORDS = {"match", "next", "every", "after", "kind", "status", "code",
          "message", "retry_after", "early", "done", "region", "endpoint",
          "bytes", "seconds", "reset", "hide", "keys", "meet"}
@@ -164,6 +165,11 @@ def alter(fault, headers, body):
         body = BOMB
     elif kind == "no_etag":
         headers = [(n, v) for n, v in headers if n.lower() != "etag"]
+    elif kind == "no_lock":
+        headers = [(n, v) for n, v in headers if "-object-lock-" not in n]
+    elif kind == "odd_lock":
+        headers = [(n, "soon" if n.endswith("-until-date") else v)
+                   for n, v in headers]
     elif kind in ("wrong_etag", "wrong_checksum"):
         start = "etag" if kind == "wrong_etag" else "x-amz-checksum-"
         headers = [(n, spoiled(v) if n.lower().startswith(start) else v)

@@ -162,6 +162,70 @@ START_TEST(a_guard_that_fails_is_told_and_made_good_by_the_next)
 }
 END_TEST
 
+START_TEST(what_is_gone_is_told_and_nothing_noted)
+{
+	struct snapshot_options o = { .lock_ms = GUARD_LOCK_MS };
+	struct snapshot_result r;
+
+	(void)guard_take_for(g, 0);
+	gc_ok(store_remove(gc_store(g), gc_last(g, "data/").s, &g->e));
+	gc_reopen(g);
+	gc_ok(repo_take_with(&g->f, &o, &r, &g->e));
+	ck_assert(r.guarding.is);
+	ck_assert_int_eq(r.guarding.why.code, ERR_NOT_FOUND);
+	ck_assert_uint_eq(gc_objects(g, "guards/"), 0);
+}
+END_TEST
+
+static int three_days_pass(void *arg, struct err *e)
+{
+	(void)e;
+	guard_later(arg, 3 * GC_DAY_MS);
+	return 0;
+}
+
+/* A snapshot of something new that takes so long. */
+static struct snapshot_result take_slowly(void)
+{
+	struct snapshot_options o = { .lock_ms = GUARD_LOCK_MS,
+				      .was_read = three_days_pass,
+				      .arg = g };
+	struct snapshot_result r;
+
+	gc_file(g, "new");
+	gc_reopen(g);
+	gc_ok(repo_take_with(&g->f, &o, &r, &g->e));
+	ck_assert(r.guarding.is);
+	return r;
+}
+
+/* What the parent has was not looked at, so that it cannot be lengthened. */
+START_TEST(who_takes_longer_than_its_parent_is_guarded_says_so)
+{
+	struct snapshot_result r;
+
+	(void)guard_take(g);
+	r = take_slowly();
+	ck_assert_int_eq(r.guarding.why.code, ERR_BUSY);
+	(void)guard_take(g);
+	guard_expect(g, 1);
+}
+END_TEST
+
+START_TEST(what_was_written_long_before_the_end_is_lengthened)
+{
+	struct snapshot_result r = take_slowly();
+
+	ck_assert_int_eq(r.guarding.why.code, ERR_NONE);
+	ck_assert_uint_gt(r.guarding.lengthened, 4);
+	/* And it is known. */
+	guard_later(g, GC_DAY_MS);
+	r = guard_take(g);
+	ck_assert_uint_eq(r.guarding.lengthened, 0);
+	guard_expect(g, 0);
+}
+END_TEST
+
 START_TEST(where_nothing_can_be_guarded_nothing_is_tried)
 {
 	struct snapshot_result r;
@@ -421,6 +485,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_record_that_is_damaged_says_nothing);
 	tcase_add_test(tc,
 		       a_guard_that_fails_is_told_and_made_good_by_the_next);
+	tcase_add_test(tc, what_is_gone_is_told_and_nothing_noted);
+	tcase_add_test(tc, who_takes_longer_than_its_parent_is_guarded_says_so);
+	tcase_add_test(tc, what_was_written_long_before_the_end_is_lengthened);
 	tcase_add_test(tc, where_nothing_can_be_guarded_nothing_is_tried);
 	tcase_add_test(tc, keys_that_came_since_are_guarded);
 	tcase_add_test(tc, a_snapshot_is_guarded_for_its_own_lock);

@@ -429,6 +429,30 @@ START_TEST(a_snapshot_without_its_data_does_not_come)
 }
 END_TEST
 
+/* Of two, the second region has one: the other is what is told. */
+START_TEST(only_what_no_region_has_is_a_failure)
+{
+	char text[OBJECT_ID_TEXT];
+	char prefix[64];
+	struct healed x;
+
+	lose(urls[0], "snapshots/");
+	lose(urls[0], "data/");
+	lose(urls[0], "index/");
+	flip(urls[1], "data/");
+	object_id_format(first_id, text);
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s", text);
+	lose(urls[2], prefix);
+	x = heal(1, 2, plainly);
+	ck_assert(!x.r.sound);
+	ck_assert_uint_eq(x.r.n_failures, 1);
+	ck_assert(object_id_equal(x.r.failures[0].snapshot, first_id));
+	ck_assert_uint_eq(x.r.n_snapshots, 1);
+	ck_assert(object_id_equal(x.r.snapshots[0], second_id));
+	heal_result_done(&x.r);
+}
+END_TEST
+
 /* ---- What was deleted --------------------------------------------------- */
 
 static void erase(const char *url, struct object_id id)
@@ -761,6 +785,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, manifests_come_from_who_has_them);
 	tcase_add_test(tc, damage_does_not_spread);
 	tcase_add_test(tc, a_snapshot_without_its_data_does_not_come);
+	tcase_add_test(tc, only_what_no_region_has_is_a_failure);
 	tcase_add_test(tc, what_was_deleted_here_stays_deleted);
 	tcase_add_test(tc, what_another_region_deleted_is_not_made_anew);
 	tcase_add_test(tc, only_what_is_asked_for_comes_back);

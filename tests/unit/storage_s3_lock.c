@@ -359,6 +359,67 @@ START_TEST(guards_that_may_not_be_seen_are_not_none)
 }
 END_TEST
 
+/* By a client that has not seen yet that replies would say it. */
+static int guarded_anew(struct store_guard *ret)
+{
+	struct store *other = opened("locked", server.port, "");
+	const int r = store_guarded(other, "a", ret, &e);
+
+	store_close(other);
+	return r;
+}
+
+START_TEST(what_a_reply_does_not_say_is_asked_for)
+{
+	struct store_guard g;
+
+	set_up("locked", "");
+	put("a", "1");
+	ck_assert_int_eq(store_guard(store, "a", in_s(HOUR), &e), 1);
+	fault("GetObject", "no_lock", ", \"every\": 1");
+	ck_assert_int_eq(guarded_anew(&g), 1);
+	ck_assert_int_gt(instant_compare(g.until, in_s(HOUR / 2)), 0);
+	ck_assert(!g.held);
+	ck_assert_int_eq(store_hold(store, "a", true, &e), 1);
+	ck_assert_int_eq(guarded_anew(&g), 1);
+	ck_assert(g.held);
+	ck_assert_int_eq(store_hold(store, "a", false, &e), 1);
+	ck_assert_int_eq(guarded_anew(&g), 1);
+	ck_assert(!g.held);
+	expect_count("GetObjectRetention", 3);
+	tear_down();
+}
+END_TEST
+
+/* What says nothing that can be understood does not say that nothing does. */
+START_TEST(what_is_said_of_guards_has_to_make_sense)
+{
+	static const char *const garbage[] = { "GetObjectRetention",
+					       "GetObjectLegalHold" };
+	struct store_guard g;
+
+	for (size_t i = 0; i < 2; i++) {
+		set_up("locked", "");
+		put("a", "1");
+		ck_assert_int_eq(store_guard(store, "a", in_s(HOUR), &e), 1);
+		ck_assert_int_eq(store_hold(store, "a", i, &e), 1);
+		fault("GetObject", "no_lock", ", \"every\": 1");
+		fault(garbage[i], "garbage", "");
+		ck_assert_int_eq(guarded_anew(&g), -1);
+		ck_assert_int_eq(e.code, ERR_IO);
+		tear_down();
+	}
+	set_up("locked", "");
+	put("a", "1");
+	ck_assert_int_eq(store_guard(store, "a", in_s(HOUR), &e), 1);
+	fault("GetObject", "odd_lock", "");
+	ck_assert_int_eq(guarded_anew(&g), -1);
+	ck_assert_int_eq(e.code, ERR_IO);
+	ck_assert_ptr_nonnull(strstr(e.text, "locked until \"soon\""));
+	tear_down();
+}
+END_TEST
+
 START_TEST(who_may_not_guard_is_told_what_is_missing)
 {
 	struct store *other;
@@ -397,6 +458,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_cannot_be_locked_afterwards_fails);
 	tcase_add_test(tc, what_is_locked_is_sent_with_a_sum);
 	tcase_add_test(tc, guards_that_may_not_be_seen_are_not_none);
+	tcase_add_test(tc, what_a_reply_does_not_say_is_asked_for);
+	tcase_add_test(tc, what_is_said_of_guards_has_to_make_sense);
 	tcase_add_test(tc, who_may_not_guard_is_told_what_is_missing);
 }
 

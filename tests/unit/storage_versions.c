@@ -101,14 +101,18 @@ START_TEST(an_object_that_no_version_of_opens_is_damaged)
 	CLEANUP(repository_snapshot_done) struct repository_snapshot s = { 0 };
 	const char *const name = "guards/00000000000000000000000000000001";
 	struct record r;
+	uint64_t reads;
 
 	manifest_init(&s.manifest);
 	repo_set(gc_store(g), name, "a", 1);
 	repo_set(gc_store(g), name, "b", 1);
+	reads = fault_calls(gc_store(g), FAULT_READ);
 	ck_assert_int_eq(record_get(gc_store(g), repository_keys(g->f.r),
 				    OBJECT_GUARD, name, &r, &g->e),
 			 -1);
 	ck_assert_int_eq(g->e.code, ERR_CORRUPT);
+	/* Each once, and then the newest again. */
+	ck_assert_uint_le(fault_calls(gc_store(g), FAULT_READ) - reads, 4);
 	{
 		CLEANUP(buf_done) struct buf b;
 
