@@ -10,12 +10,15 @@
 #include "service/notes.h"
 #include "service/op.h"
 #include "service/progress.h"
+#include "storage/repository/ahead.h"
 #include "storage/repository/tree.h"
 #include "storage/restore.h"
 #include "storage/restore_output.h"
 #include "storage/sources/exclude.h"
 
 #define CACHE_BYTES (4U << 20)
+/* Sealed chunks that come ahead of cat, where a request takes long. */
+#define AHEAD_BYTES ((size_t)32 << 20)
 
 /* A snapshot and a path in it, opened for reading. */
 struct place {
@@ -137,6 +140,7 @@ static int ls(struct operation_call *call, struct err *e)
 struct output {
 	struct operation_call *call;
 	struct reader *reader;
+	struct ahead *ahead;
 };
 
 static int write_zeros(struct operation_call *call, uint64_t n, struct err *e)
@@ -162,7 +166,7 @@ static int write_extent(void *arg, uint64_t offset, const struct extent *x,
 	const uint8_t *plain;
 	size_t n;
 
-	(void)offset;
+	ahead_reached(o->ahead, offset);
 	if (x->hole)
 		return write_zeros(o->call, x->len, e);
 	if (operation_stopped(o->call, e) ||
@@ -211,8 +215,11 @@ static int cat(struct operation_call *call, struct err *e)
 {
 	CLEANUP(place_done) struct place p;
 	/* Maps and data through two readers: each borrows from its own. */
+	CLEANUP(ahead_free) struct ahead *ahead = NULL;
 	CLEANUP(reader_free) struct reader *data = NULL;
 	struct content content;
+	const struct ahead_work work = { .bytes = AHEAD_BYTES,
+					 .content = &content };
 	struct output o;
 	struct entry en;
 
@@ -221,7 +228,9 @@ static int cat(struct operation_call *call, struct err *e)
 		return -1;
 	if (reader_new(p.repository, CACHE_BYTES, &data, e))
 		return -1;
-	o = (struct output){ call, data };
+	ahead = ahead_start(p.repository, &work);
+	reader_take_from(data, ahead_prefetch(ahead));
+	o = (struct output){ call, data, ahead };
 	return content_walk(p.reader, &content, write_extent, &o, e);
 }
 

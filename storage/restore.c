@@ -46,7 +46,7 @@ struct walk {
 	int64_t links_end;
 	int64_t told_ms;
 	uint64_t bytes_total;
-	uint64_t position; /* of this entry: restore_ahead.c */
+	uint64_t position; /* of this entry: ahead.h */
 	size_t strip;	   /* bytes of each path that are above the target */
 	bool any;
 	bool lost;   /* a node on the way could not be read */
@@ -260,7 +260,7 @@ static int write_now(struct walk *w, struct restore_file *file,
 		restore_file_unref(w->run, file);
 		return -1;
 	}
-	reader_take_from(w->data, w->run->prefetch);
+	reader_take_from(w->data, ahead_prefetch(w->run->ahead));
 	w->direct = true;
 	result = write_file(w, file, content, e);
 	if (send_job(w, e))
@@ -823,6 +823,7 @@ int restore_run(struct repository *r, const struct manifest *m,
 
 	run.privileged = run.uid == 0 && !o->no_privileged;
 	(void)pthread_mutex_init(&run.lock, NULL);
+	(void)pthread_mutex_init(&run.popping, NULL);
 	(void)pthread_mutex_init(&run.wanted_lock, NULL);
 	allow_descriptors();
 	failed = !o->dry_run && pin(&run, m, &b, e);
@@ -834,6 +835,7 @@ int restore_run(struct repository *r, const struct manifest *m,
 			 beat_judge(b, "the restore", e) || failed;
 	beat_stop(b);
 	(void)pthread_mutex_destroy(&run.wanted_lock);
+	(void)pthread_mutex_destroy(&run.popping);
 	(void)pthread_mutex_destroy(&run.lock);
 	*ret = run.result;
 	return failed ? -1 : 0;

@@ -8,12 +8,13 @@
 #include <sys/stat.h>
 
 #include "base/queue.h"
+#include "storage/repository/ahead.h"
 #include "storage/repository/content.h"
 #include "storage/repository/entry.h"
 #include "storage/repository/reader.h"
 #include "storage/restore.h"
 
-#define RESTORE_WORKERS_MAX 8
+#define RESTORE_WORKERS_MAX PREFETCH_WORKERS
 /* Opened chunks that each worker keeps. */
 #define RESTORE_CACHE_BYTES (4U << 20)
 /*
@@ -60,13 +61,13 @@ struct restore_run {
 	struct queue *work;
 	pthread_t workers[RESTORE_WORKERS_MAX];
 	size_t n_workers;
-	size_t n_entered;		      /* lock */
-	uint64_t places[RESTORE_WORKERS_MAX]; /* lock; of their jobs */
+	size_t n_entered;	 /* lock */
+	pthread_mutex_t popping; /* taking a job, and telling its position */
 
 	/* restore_ahead.c's; NULL where a request costs little */
 	pthread_mutex_t wanted_lock; /* o->wanted may wait for workers */
-	struct restore_ahead *ahead;
-	struct prefetch *prefetch;
+	struct restore_ahead *ahead_plan;
+	struct ahead *ahead;
 
 	pthread_mutex_t lock; /* result, refs, held, failure */
 	size_t held;	      /* bytes of attributes of folders */
@@ -111,7 +112,7 @@ struct restore_piece {
 	struct extent extent;
 };
 struct restore_job {
-	uint64_t position; /* of the first piece: restore_ahead.c */
+	uint64_t position; /* of the first piece: ahead.h */
 	size_t n;
 	uint64_t bytes;
 	struct restore_piece pieces[RESTORE_EXTENTS];

@@ -17,15 +17,18 @@
 #include "base/queue.h"
 #include "base/seam.h"
 #include "base/text.h"
+#include "storage/repository/ahead.h"
 #include "storage/repository/beat.h"
 #include "storage/repository/content.h"
 #include "storage/repository/reader.h"
 #include "storage/repository/tree.h"
 
-#define WORKERS_MAX 8
+#define WORKERS_MAX PREFETCH_WORKERS
 /* Extents in the queue, and what each worker keeps opened. */
 #define JOBS	    64
 #define CACHE_BYTES ((size_t)4 << 20)
+/* Sealed chunks that come ahead, where a request takes long. */
+#define AHEAD_BYTES ((size_t)32 << 20)
 /* Zeros are written, and compared with, so many at a time. */
 #define ZERO_BYTES ((size_t)1 << 20)
 
@@ -51,6 +54,9 @@ struct output {
 	struct queue *work;
 	pthread_t workers[WORKERS_MAX];
 	size_t n_workers;
+	struct ahead *ahead;
+	pthread_mutex_t popping; /* n_entered; taking a job, and telling so */
+	size_t n_entered;
 	pthread_mutex_t lock; /* result, failure */
 	bool failed;
 	struct err failure;
@@ -286,13 +292,39 @@ static int do_job(struct hand *h, const struct job *j, struct err *e)
 	return write_pieces(h, plain + want->offset, want->len, j->offset, e);
 }
 
+static size_t enter(struct output *x)
+{
+	size_t i;
+
+	(void)pthread_mutex_lock(&x->popping);
+	i = x->n_entered++;
+	(void)pthread_mutex_unlock(&x->popping);
+	return i;
+}
+
+/* They come in order: nobody is before the least of those under way. */
+static struct job *next_job(struct output *x, size_t i)
+{
+	struct job *j = NULL;
+	void *item;
+
+	(void)pthread_mutex_lock(&x->popping);
+	if (queue_pop(x->work, &item)) {
+		j = item;
+		ahead_at(x->ahead, i, j->offset);
+	}
+	(void)pthread_mutex_unlock(&x->popping);
+	return j;
+}
+
 static void *worker(void *arg)
 {
 	struct output *x = arg;
+	const size_t i = enter(x);
 	struct hand h = { .x = x, .there = malloc(ZERO_BYTES) };
 	CLEANUP(reader_free) struct reader *reader = NULL;
 	struct err e = { 0 };
-	void *item;
+	struct job *j;
 
 	if (!h.there)
 		(void)err_oom(&e);
@@ -303,11 +335,11 @@ static void *worker(void *arg)
 		return NULL;
 	}
 	h.reader = reader;
-	while (queue_pop(x->work, &item)) {
-		struct job *j = item;
-
+	reader_take_from(reader, ahead_prefetch(x->ahead));
+	while ((j = next_job(x, i)) != NULL) {
 		if (do_job(&h, j, &e) < 0)
 			fail(x, &e);
+		ahead_at(x->ahead, i, PREFETCH_NOWHERE);
 		free(j);
 	}
 	free(h.there);
@@ -466,6 +498,8 @@ static int run(struct output *x, const struct manifest *m, struct err *e)
 	CLEANUP(reader_free) struct reader *maps = NULL;
 	CLEANUP(tree_close) struct tree *t = NULL;
 	struct content content;
+	const struct ahead_work ahead = { .bytes = AHEAD_BYTES,
+					  .content = &content };
 	struct entry en;
 	int failed;
 
@@ -477,9 +511,11 @@ static int run(struct output *x, const struct manifest *m, struct err *e)
 	x->result.bytes = en.size;
 	if (open_target(x, m, en.size, e) < 0)
 		return -1;
+	x->ahead = ahead_start(x->repository, &ahead);
 	failed = start_workers(x, e) < 0 ||
 		 content_walk(maps, &content, send_extent, x, e) < 0;
 	stop_workers(x);
+	ahead_free(x->ahead);
 	if (x->failed) {
 		*e = x->failure;
 		return -1;
@@ -505,6 +541,7 @@ int restore_output(struct repository *r, const struct manifest *m,
 	if (pinned < 0)
 		return -1;
 	x.result.pinned = pinned > 0;
+	(void)pthread_mutex_init(&x.popping, NULL);
 	(void)pthread_mutex_init(&x.lock, NULL);
 	failed = run(&x, m, e);
 	close_target(&x);
@@ -512,6 +549,7 @@ int restore_output(struct repository *r, const struct manifest *m,
 		failed = beat_judge(b, "the restore", e) < 0 || failed;
 	beat_stop(b);
 	(void)pthread_mutex_destroy(&x.lock);
+	(void)pthread_mutex_destroy(&x.popping);
 	*ret = x.result;
 	return failed ? -1 : 0;
 }

@@ -8,7 +8,9 @@
  * place: until it is done, that is neither the old nor the new.
  *
  * The pipeline: the caller's thread walks the content; workers (one a core)
- * fetch, compare and write extents.
+ * fetch, compare and write extents, from a far store of what comes ahead.
+ *
+ * Memory: for each worker 5 MiB and a chunk; ahead of them 32 MiB.
  */
 #ifndef STORAGE_RESTORE_OUTPUT_H
 #define STORAGE_RESTORE_OUTPUT_H

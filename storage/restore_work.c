@@ -7,27 +7,22 @@
 
 /* Jobs between the walk and the workers. */
 #define JOBS 16
-/* Where a worker is that has no job. */
-#define NOWHERE UINT64_MAX
-
 /*
- * Jobs come out of the queue in the order of the walk, so that nobody is
- * before the least of those that are being done.
+ * Jobs come out of the queue in the order of the walk, one at a time, so that
+ * nobody is before the least of those that are being done.
  */
-static void tell_place(struct restore_run *r, size_t i, uint64_t position)
+static struct restore_job *next_job(struct restore_run *r, size_t i)
 {
-	uint64_t least = NOWHERE;
+	struct restore_job *job = NULL;
+	void *item;
 
-	if (!r->prefetch)
-		return;
-	(void)pthread_mutex_lock(&r->lock);
-	r->places[i] = position;
-	for (size_t k = 0; k < RESTORE_WORKERS_MAX; k++)
-		if (r->places[k] < least)
-			least = r->places[k];
-	(void)pthread_mutex_unlock(&r->lock);
-	if (least != NOWHERE)
-		prefetch_reached(r->prefetch, least);
+	(void)pthread_mutex_lock(&r->popping);
+	if (queue_pop(r->work, &item)) {
+		job = (struct restore_job *)item;
+		ahead_at(r->ahead, i, job->position);
+	}
+	(void)pthread_mutex_unlock(&r->popping);
+	return job;
 }
 
 static size_t enter(struct restore_run *r)
@@ -45,8 +40,8 @@ static void *worker(void *arg)
 	struct restore_run *r = (struct restore_run *)arg;
 	CLEANUP(reader_free) struct reader *x = NULL;
 	const size_t i = enter(r);
+	struct restore_job *job;
 	struct err e = { 0 };
-	void *item;
 
 	if (reader_new(r->repository, RESTORE_CACHE_BYTES, &x, &e)) {
 		restore_note_unread(r, &e);
@@ -54,13 +49,10 @@ static void *worker(void *arg)
 		queue_abort(r->work);
 		return NULL;
 	}
-	reader_take_from(x, r->prefetch);
-	while (queue_pop(r->work, &item)) {
-		struct restore_job *job = (struct restore_job *)item;
-
-		tell_place(r, i, job->position);
+	reader_take_from(x, ahead_prefetch(r->ahead));
+	while ((job = next_job(r, i)) != NULL) {
 		restore_job_write(r, x, job);
-		tell_place(r, i, NOWHERE);
+		ahead_at(r->ahead, i, PREFETCH_NOWHERE);
 		free(job);
 	}
 	return NULL;
@@ -73,8 +65,6 @@ int restore_work_start(struct restore_run *r, struct err *e)
 			    : cores > RESTORE_WORKERS_MAX ? RESTORE_WORKERS_MAX
 							  : (size_t)cores;
 
-	for (size_t i = 0; i < RESTORE_WORKERS_MAX; i++)
-		r->places[i] = NOWHERE;
 	if (restore_settle_start(r, e) || queue_new(&r->work, JOBS, e))
 		return -1;
 	while (r->n_workers < want) {

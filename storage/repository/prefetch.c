@@ -72,6 +72,8 @@ struct prefetch {
 	size_t n_missed;
 	uint64_t uses;
 	uint64_t reached;
+	uint64_t places[PREFETCH_WORKERS];
+	uint64_t begun_at; /* the highest of them so far */
 	bool ended;
 	pthread_t threads[FETCHERS];
 	size_t n_threads;
@@ -315,7 +317,8 @@ static bool has_room(struct prefetch *p, size_t n)
 		ranges++;
 	}
 	for (size_t i = 0; i < GATHERS; i++)
-		needed += p->gathers[i].n ? p->gathers[i].bytes : 0;
+		if (p->gathers[i].n && p->gathers[i].last >= p->reached)
+			needed += p->gathers[i].bytes;
 	return needed <= p->budget && ranges < RANGES_MAX;
 }
 
@@ -406,6 +409,8 @@ int prefetch_new(struct store *s, size_t bytes, struct prefetch **ret,
 	p->store = s;
 	p->budget = bytes;
 	p->end = &p->first;
+	for (size_t i = 0; i < PREFETCH_WORKERS; i++)
+		p->places[i] = PREFETCH_NOWHERE;
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->changed, NULL);
 	/* With none, whoever takes a range fetches it. */
@@ -529,13 +534,34 @@ int prefetch_take(struct prefetch *p, enum object_kind kind,
 	return result;
 }
 
+static void reach(struct prefetch *p, uint64_t position)
+{
+	if (position <= p->reached)
+		return;
+	p->reached = position;
+	(void)pthread_cond_broadcast(&p->changed);
+}
+
 void prefetch_reached(struct prefetch *p, uint64_t position)
 {
 	(void)pthread_mutex_lock(&p->lock);
-	if (position > p->reached) {
-		p->reached = position;
-		(void)pthread_cond_broadcast(&p->changed);
-	}
+	reach(p, position);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void prefetch_at(struct prefetch *p, size_t i, uint64_t position)
+{
+	uint64_t least = PREFETCH_NOWHERE;
+
+	assert(i < PREFETCH_WORKERS);
+	(void)pthread_mutex_lock(&p->lock);
+	p->places[i] = position;
+	if (position != PREFETCH_NOWHERE)
+		p->begun_at = position;
+	for (size_t k = 0; k < PREFETCH_WORKERS; k++)
+		if (p->places[k] < least)
+			least = p->places[k];
+	reach(p, least != PREFETCH_NOWHERE ? least : p->begun_at + 1);
 	(void)pthread_mutex_unlock(&p->lock);
 }
 

@@ -6,8 +6,9 @@
  * and where in the work that is (prefetch_want()).  Neighbours in a pack
  * become ranges of up to 8 MiB, fetched by threads of our own.  Any number of
  * others take what they need (prefetch_take()), and somebody tells how far the
- * work has come (prefetch_reached()); what lies behind that is kept as long as
- * there is room, for what comes again.
+ * work has come (prefetch_reached(), or each of them where it is:
+ * prefetch_at()); what lies behind that is kept as long as there is room, for
+ * what comes again.
  *
  * Nothing is promised: what was not planned, or does not come, the caller
  * reads for itself.  Nor is anything opened: the chunk's own tag tells whether
@@ -64,6 +65,16 @@ int prefetch_take(struct prefetch *p, enum object_kind kind,
 	NONNULL(1, 3, 4, 5) MUST_CHECK;
 /* All that was wanted for lower positions has been dealt with. */
 void prefetch_reached(struct prefetch *p, uint64_t position) NONNULL(1);
+/*
+ * The same by those who share the work, up to PREFETCH_WORKERS of them: worker
+ * i begins what lies at that position, or has nothing to do
+ * (PREFETCH_NOWHERE).  The work has come as far as the one that is least far;
+ * past all that was begun when nobody has anything to do.  It is begun in
+ * order: who takes it out of a queue tells before anybody else takes some.
+ */
+#define PREFETCH_WORKERS 8
+#define PREFETCH_NOWHERE UINT64_MAX
+void prefetch_at(struct prefetch *p, size_t i, uint64_t position) NONNULL(1);
 /* The work ends, before it is done or after: nothing more is begun. */
 void prefetch_end(struct prefetch *p) NONNULL(1);
 

@@ -5,9 +5,11 @@ The whole story by the command line, on our server and ("ceph") on a real one;
 by the daemon, whose runs are confined and have credentials from each place
 where they may be; and what a writer that was killed leaves behind.
 """
+import filecmp
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -79,6 +81,24 @@ def reading(world, first, second):
     check({"new", "words", "big"} <= changed and "0" not in changed, changed)
 
 
+def large(world, s3, snapshot):
+    """A large file comes in large ranges, several at once, whoever wants it."""
+    big, out = os.path.join(world.tree, "big"), world.path("big")
+    words = ["restore", f"{snapshot}:{big}", "--output", out]
+    for stdout in subprocess.DEVNULL, open(out + ".cat", "wb"):
+        if not CEPH:
+            s3.control("counts", reset=True)
+        subprocess.run([snap.SNAPCTL, *words], env=world.env, stdout=stdout,
+                       timeout=LIMIT, check=True)
+        did = CEPH or s3.control("counts")["operations"]
+        check(CEPH or did["GetObject"] < 45, (words, did))
+        words = ["cat", f"{snapshot}:{big}"]
+    stdout.close()
+    for got in out, out + ".cat":
+        check(filecmp.cmp(big, got, shallow=False), got)
+        os.unlink(got)
+
+
 def keys(world):
     other = world.path("other.key")
     slot = world.json("key", "add", "--new-key-file", other)
@@ -107,6 +127,7 @@ def whole(world):
             did = s3.control("counts")["operations"]
             check(did["CreateMultipartUpload"] >= 2 and
                   did["UploadPart"] >= 8 and s3.control("uploads") == [], did)
+        large(world, s3, first["snapshot"])
         before = keep(world, "before")
         write(os.path.join(world.tree, "new"), 3 * MIB, 7)
         with open(os.path.join(world.tree, "words"), "a") as f:

@@ -347,6 +347,41 @@ START_TEST(a_planner_that_was_wrong_goes_on)
 }
 END_TEST
 
+/* Of those who share the work, the one that is least far counts. */
+START_TEST(it_has_come_as_far_as_the_last_of_those_who_share_it)
+{
+	const struct pack_place next = at(2, 0, MIB);
+
+	set_up_with(4 * MIB);
+	ck_assert(want(1, 0, 4 * MIB, 7));
+	prefetch_at(p, 0, 0);
+	prefetch_at(p, 1, 8);
+	ck_assert(!prefetch_try(p, OBJECT_DATA_PACK, &next, 9));
+	prefetch_at(p, 0, 7);
+	ck_assert(!prefetch_try(p, OBJECT_DATA_PACK, &next, 9));
+	/* Who has nothing to do holds nobody up. */
+	prefetch_at(p, 0, PREFETCH_NOWHERE);
+	ck_assert(prefetch_try(p, OBJECT_DATA_PACK, &next, 9));
+	tear_down();
+}
+END_TEST
+
+START_TEST(when_all_have_nothing_to_do_all_is_done)
+{
+	const struct pack_place next = at(2, 0, MIB);
+
+	set_up_with(4 * MIB);
+	prefetch_at(p, 0, 6);
+	ck_assert(want(1, 0, 4 * MIB, 7));
+	prefetch_at(p, 1, 7);
+	prefetch_at(p, 1, PREFETCH_NOWHERE);
+	ck_assert(!prefetch_try(p, OBJECT_DATA_PACK, &next, 8));
+	prefetch_at(p, 0, PREFETCH_NOWHERE);
+	ck_assert(prefetch_try(p, OBJECT_DATA_PACK, &next, 8));
+	tear_down();
+}
+END_TEST
+
 /* ---- a store that fails ------------------------------------------------- */
 
 START_TEST(what_does_not_come_is_not_here)
@@ -536,6 +571,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, the_planner_waits_for_the_work);
 	tcase_add_test(tc, the_end_wakes_the_planner);
 	tcase_add_test(tc, a_planner_that_was_wrong_goes_on);
+	tcase_add_test(tc,
+		       it_has_come_as_far_as_the_last_of_those_who_share_it);
+	tcase_add_test(tc, when_all_have_nothing_to_do_all_is_done);
 	tcase_add_test(tc, what_does_not_come_is_not_here);
 	tcase_add_test(tc, a_store_that_does_not_answer_ends_it);
 	tcase_add_test(tc, two_that_need_one_range_send_one_request);
