@@ -1,5 +1,6 @@
 #include "service/drill.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "storage/repository/keyring.h"
 #include "storage/repository/repository.h"
 #include "storage/restore.h"
+#include "storage/stores/store.h"
 
 #define DIFFERENCES_MAX 100
 #define EVIDENCE_BYTES	((size_t)8 << 20)
@@ -469,24 +471,54 @@ static void measure(struct drill *d)
 
 /* ---- The whole ---------------------------------------------------------- */
 
-/* The failure that is told is that of the first. */
+static int open_one(struct drill *d, const struct resource_region *region,
+		    const struct keyring_credential *key, bool is_hurried,
+		    struct err *e)
+{
+	struct store *s = NULL;
+
+	if (store_open(region->url, false, &s, e))
+		return -1;
+	if (is_hurried)
+		store_set_patience(s, STORE_HURRIED);
+	if (repository_open_on(s, key, &d->repository, e))
+		return -1;
+	store_set_patience(repository_store(d->repository), STORE_PATIENT);
+	d->out->region = region;
+	return 0;
+}
+
+/*
+ * Each is asked in a hurry first, while there are others; and once more, with
+ * all patience, those that were silent.  The failure that is told is that of
+ * the first.
+ */
 static int open_region(struct drill *d, struct err *e)
 {
 	const struct drill_plan *p = d->plan;
 	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
+	const bool is_hurried = p->region_count > 1;
+	bool is_silent[DRILL_REGIONS_MAX] = { false };
 
+	assert(p->region_count <= DRILL_REGIONS_MAX);
 	d->out->region = p->regions[0];
 	if (keyring_credential_key_file(p->key_file, &key, e))
 		return -1;
 	for (size_t i = 0; i < p->region_count; i++) {
+		struct err why = { 0 };
+
+		if (open_one(d, p->regions[i], key, is_hurried, &why) == 0)
+			return 0;
+		is_silent[i] = is_hurried && why.code == ERR_BUSY;
+		if (i == 0)
+			*e = why;
+	}
+	for (size_t i = 0; i < p->region_count; i++) {
 		struct err ignored = { 0 };
 
-		if (repository_open(p->regions[i]->url, key, &d->repository,
-				    i ? &ignored : e))
-			continue;
-		d->out->region = p->regions[i];
-		err_clear(e);
-		return 0;
+		if (is_silent[i] &&
+		    open_one(d, p->regions[i], key, false, &ignored) == 0)
+			return 0;
 	}
 	return -1;
 }

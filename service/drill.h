@@ -29,8 +29,13 @@
 #include "base/instant.h"
 #include "service/resource.h"
 
+/* As many as a Repository may declare. */
+#define DRILL_REGIONS_MAX 16
+
 struct drill_plan {
-	/* Asked in this order: the first that opens is drilled. */
+	/* Asked in this order: the first that opens is drilled.  One that
+	 * says nothing is soon left for the others, and asked once more when
+	 * none of them opens. */
 	const struct resource_region *const *regions;
 	size_t region_count; /* at least one */
 	const char *key_file;

@@ -11,6 +11,7 @@
 #include "service/engine_named.h"
 #include "service/progress.h"
 #include "service/region_choice.h"
+#include "storage/stores/store.h"
 
 #define REPLY_MAX ((size_t)64 << 20)
 
@@ -27,6 +28,9 @@ struct engine_reading {
 	struct candidate *all;
 	size_t *order;
 	size_t n, next;
+	size_t *silent; /* of those: asked once more, when no other is left */
+	size_t n_silent, next_silent;
+	bool is_hurried;		/* the one that is tried */
 	bool asked;			/* the daemon, for what it knows */
 	const struct candidate *tried;	/* last */
 	const struct candidate *opened; /* last: what is read */
@@ -43,6 +47,7 @@ void engine_reading_free(struct engine_reading *x)
 	resource_free(x->named);
 	free(x->all);
 	free(x->order);
+	free(x->silent);
 	free(x);
 }
 
@@ -63,7 +68,8 @@ static int find_candidates(struct engine_reading *x, const char *region,
 		return -1;
 	x->all = calloc(n, sizeof(*x->all));
 	x->order = calloc(n, sizeof(*x->order));
-	if (!x->all || !x->order)
+	x->silent = calloc(n, sizeof(*x->silent));
+	if (!x->all || !x->order || !x->silent)
 		return err_oom(e);
 	x->n = n;
 	for (size_t i = 0; i < n; i++) {
@@ -218,17 +224,27 @@ static void leave_for(struct engine_reading *x, const struct err *why,
 				     : "cannot be reached";
 	const char *region = name_of(x->tried);
 
-	/* Whatever there is of the others, the first is told whole. */
-	add_why(x->none, region, what, why->text,
-		x->first.code == ERR_NONE ? 280 : 60);
+	/* Whatever there is of the others, the first is told whole; and of
+	 * each what came first. */
+	if (x->next_silent == 0)
+		add_why(x->none, region, what, why->text,
+			x->first.code == ERR_NONE ? 280 : 60);
 	if (x->first.code == ERR_NONE)
 		x->first = *why;
 	add_why(x->why, region, what, why->text, 240);
 }
 
+/* It gets its second turn, which is the last one. */
+static void note_silent(struct engine_reading *x, const struct err *why)
+{
+	if (why->code == ERR_BUSY && x->n > 1 && x->next_silent == 0)
+		x->silent[x->n_silent++] = (size_t)(x->tried - x->all);
+}
+
 void engine_reading_leave(struct engine_reading *x, const struct err *why)
 {
 	leave_for(x, why, true);
+	note_silent(x, why);
 }
 
 /* "26h old", to the hour when it is days. */
@@ -293,9 +309,14 @@ static int open_one(struct engine_reading *x, struct repository **ret,
 		    struct err *e)
 {
 	const struct resource_region *r = x->tried->region;
+	struct store *s = NULL;
 
-	return repository_open(r ? r->url : args_text(x->call->args, "repo"),
-			       x->key, ret, e);
+	if (store_open(r ? r->url : args_text(x->call->args, "repo"), false, &s,
+		       e))
+		return -1;
+	if (x->is_hurried)
+		store_set_patience(s, STORE_HURRIED);
+	return repository_open_on(s, x->key, ret, e);
 }
 
 /* 1 it is open and has it; 0 it does not, and *why says why; -1. */
@@ -311,6 +332,7 @@ static int try(struct engine_reading *x, const char *text,
 		is_open = true;
 		if (!text ||
 		    engine_snapshot(x->call, r, text, ret_snapshot, why) == 0) {
+			store_set_patience(repository_store(r), STORE_PATIENT);
 			*ret = TAKE(r);
 			return 1;
 		}
@@ -319,15 +341,50 @@ static int try(struct engine_reading *x, const char *text,
 	if (x->n > 1 && (region_choice_is_away(why, REGION_READ) ||
 			 (!is_open && why->code == ERR_USAGE))) {
 		leave_for(x, why, is_open);
+		if (x->is_hurried)
+			note_silent(x, why);
 		return 0;
 	}
 	*e = *why;
 	return -1;
 }
 
+/* The next one: 1, or 0 when there is none. */
+static int peek(const struct engine_reading *x, size_t *ret)
+{
+	if (x->next < x->n)
+		*ret = x->order[x->next];
+	else if (x->next_silent < x->n_silent)
+		*ret = x->silent[x->next_silent];
+	else
+		return 0;
+	return 1;
+}
+
 const char *engine_reading_other(const struct engine_reading *x)
 {
-	return x->next < x->n ? name_of(&x->all[x->order[x->next]]) : NULL;
+	size_t i;
+
+	return peek(x, &i) ? name_of(&x->all[i]) : NULL;
+}
+
+/*
+ * Each is asked in a hurry first, while there are others; one that was silent
+ * then has all patience in the end.
+ */
+static int go_on(struct engine_reading *x)
+{
+	size_t i;
+
+	if (!peek(x, &i))
+		return 0;
+	x->is_hurried = x->n > 1 && x->next < x->n;
+	if (x->next < x->n)
+		x->next++;
+	else
+		x->next_silent++;
+	x->tried = &x->all[i];
+	return 1;
 }
 
 /* None is left: what was wrong with each; the first says of what kind. */
@@ -381,9 +438,8 @@ int engine_reading_open(struct engine_reading *x, const char *text,
 
 		if (look_around(x, is_latest, e))
 			return -1;
-		if (x->next == x->n)
+		if (!go_on(x))
 			return give_up(x, e);
-		x->tried = &x->all[x->order[x->next++]];
 		if (ret_snapshot) {
 			repository_snapshot_done(ret_snapshot);
 			manifest_init(&ret_snapshot->manifest);

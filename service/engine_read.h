@@ -28,7 +28,9 @@ void engine_reading_free(struct engine_reading *x);
 DEFINE_CLEANUP(struct engine_reading *, engine_reading_free);
 
 /*
- * Open the next region that can be opened; with text, that has the snapshot
+ * Open the next region that can be opened; while there are others, one that
+ * says nothing is given up soon (STORE_HURRIED), and asked once more, with all
+ * patience, when no other is left; with text, that has the snapshot
  * (an id, a prefix, "latest"), too: engine_snapshot().  *ret is the caller's,
  * and *ret_snapshot to be done with, also after -1.  The failure that is told
  * is that of the region asked first.  May be called again, after what was
@@ -38,7 +40,10 @@ int engine_reading_open(struct engine_reading *x, const char *text,
 			struct repository **ret,
 			struct repository_snapshot *ret_snapshot, struct err *e)
 	NONNULL(1, 3, 5) MUST_CHECK;
-/* Note why what was opened last is of no use, for what is told next. */
+/*
+ * Note why what was opened last is of no use, for what is told next.  Was it
+ * ERR_BUSY, it is opened once more when no other is left.
+ */
 void engine_reading_leave(struct engine_reading *x, const struct err *why)
 	NONNULL(1, 2);
 /* The name of the region that was opened last, or NULL: --repo is a location.

@@ -15,6 +15,7 @@
 #include "storage/restore.h"
 #include "storage/restore_output.h"
 #include "storage/sources/exclude.h"
+#include "storage/stores/store.h"
 
 #define CACHE_BYTES (4U << 20)
 /* Sealed chunks that come ahead of cat, where a request takes long. */
@@ -342,6 +343,10 @@ static int restore_once(struct restoring *x, const struct place *p,
 		.arg = x,
 	};
 
+	/* Whoever goes on elsewhere need not wait for long. */
+	if (engine_reading_other(p->reading))
+		store_set_patience(repository_store(p->repository),
+				   STORE_FICKLE);
 	progress_stage(x->call->progress, "restoring", 0);
 	return restore_run(p->repository, &p->snapshot.manifest, &o, ret, e);
 }

@@ -70,6 +70,9 @@ struct run {
 	const struct resource_region *written;
 	char not_primary[300];
 	bool primary_opens; /* it does, but could not be written to */
+	/* A bit for each of the repository's that was silent, and is not
+	 * waited for again. */
+	unsigned int silent;
 
 	struct catalog *catalog;
 	const struct config *config;

@@ -143,6 +143,28 @@ int run_region_key(const struct run *r, struct keyring_credential **ret,
 	return keyring_credential_key_file(path, ret, e);
 }
 
+static unsigned int bit_of(const struct run *r,
+			   const struct resource_region *region)
+{
+	const struct resource_repository *all = &r->repository->repository;
+	size_t i = 0;
+
+	while (i < all->region_count && &all->regions[i] != region)
+		i++;
+	return i < all->region_count && i < 32 ? 1U << i : 0;
+}
+
+/*
+ * The first step that needs it waits for one that is silent; those after it
+ * look whether it is back, and no longer than that.
+ */
+void run_region_bear(const struct run *r, const struct resource_region *region,
+		     struct store *s)
+{
+	store_set_patience(s, r->silent & bit_of(r, region) ? STORE_HURRIED
+							    : STORE_PATIENT);
+}
+
 static int open_region(struct run *r, const struct resource_region *region,
 		       struct repository **ret, struct err *e)
 {
@@ -151,7 +173,15 @@ static int open_region(struct run *r, const struct resource_region *region,
 
 	if (run_region_key(r, &key, e) < 0 || bandwidth_open(region, &s, e) < 0)
 		return -1;
-	return repository_open_on(s, key, ret, e);
+	run_region_bear(r, region, s);
+	if (repository_open_on(s, key, ret, e)) {
+		if (e->code == ERR_BUSY)
+			r->silent |= bit_of(r, region);
+		return -1;
+	}
+	r->silent &= ~bit_of(r, region);
+	store_set_patience(repository_store(*ret), STORE_PATIENT);
+	return 0;
 }
 
 int run_region_open(struct run *r, const struct resource_region *region,
@@ -248,6 +278,8 @@ int run_region_leave(struct run *r, const struct err *why,
 		return 0;
 	if (note_writing(r, left, why, e) < 0)
 		return -1;
+	if (why->code == ERR_BUSY)
+		r->silent |= bit_of(r, left);
 	r->primary_opens = r->primary_opens || left->primary;
 	return open_another(r, left, why, ret) == 0;
 }

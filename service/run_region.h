@@ -13,6 +13,7 @@
 #include "service/run.h"
 #include "storage/repository/keyring.h"
 #include "storage/repository/repository.h"
+#include "storage/stores/store.h"
 
 /*
  * Open one region of r's repository.  The message of a failure names the
@@ -21,6 +22,13 @@
 int run_region_open(struct run *r, const struct resource_region *region,
 		    struct repository **ret, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
+
+/*
+ * Whoever opens the region's store on his own waits no longer for it than
+ * run_region_open() would: not again, when it was silent before.
+ */
+void run_region_bear(const struct run *r, const struct resource_region *region,
+		     struct store *s) NONNULL(1, 2, 3);
 
 /* The daemon's key for the repository. */
 int run_region_key(const struct run *r, struct keyring_credential **ret,

@@ -15,8 +15,7 @@
 #include "service/step.h"
 
 #define EVIDENCE_BYTES ((size_t)16 << 20)
-/* As many as a Repository may declare. */
-#define REGIONS_MAX 16
+#define REGIONS_MAX    DRILL_REGIONS_MAX
 
 /* What the plan points at. */
 struct papers {

@@ -89,6 +89,7 @@ static int open_target(struct copying *x, struct err *e)
 	if (run_region_key(x->run, &key, e) < 0 ||
 	    store_open(x->region->url, false, &s, e) < 0)
 		return -1;
+	run_region_bear(x->run, x->region, s);
 	found = store_size(s, "config", &size, e);
 	if (found < 0)
 		return -1;

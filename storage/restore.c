@@ -80,8 +80,12 @@ void restore_note_unread(struct restore_run *r, const struct err *why)
 	(void)pthread_mutex_lock(&r->lock);
 	r->result.unread = true;
 	(void)pthread_mutex_unlock(&r->lock);
-	if (why->code == ERR_BUSY)
+	if (why->code == ERR_BUSY) {
+		/* What is asked yet is for nothing. */
+		store_set_patience(repository_store(r->repository),
+				   STORE_HURRIED);
 		restore_fail(r, why);
+	}
 }
 
 void restore_error(struct restore_run *r, const struct entry *en,
@@ -834,6 +838,7 @@ int restore_run(struct repository *r, const struct manifest *m,
 		failed = judge_missing(r, m, e) ||
 			 beat_judge(b, "the restore", e) || failed;
 	beat_stop(b);
+	store_set_patience(repository_store(r), STORE_PATIENT);
 	(void)pthread_mutex_destroy(&run.wanted_lock);
 	(void)pthread_mutex_destroy(&run.popping);
 	(void)pthread_mutex_destroy(&run.lock);

@@ -479,11 +479,17 @@ const struct writer_guarding *writer_guarding(const struct writer *w)
 void writer_close(struct writer *w)
 {
 	struct err ignored = { 0 };
+	struct store *s;
 
 	if (!w)
 		return;
+	s = repository_store(w->repository);
 	(void)finish(w, &ignored);
+	/* What only keeps others from waiting for us need not be waited for. */
+	if (w->failed)
+		store_set_patience(s, STORE_HURRIED);
 	beat_stop(w->beat); /* step 9 */
+	store_set_patience(s, STORE_PATIENT);
 	queue_free(w->sealed);
 	queue_free(w->full);
 	filemap_free(w->known);

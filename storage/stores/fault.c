@@ -516,6 +516,11 @@ static bool faulty_has_several(struct store *store, const char *name)
 	return store_has_several(((struct faulty *)store)->inner, name);
 }
 
+static void faulty_set_patience(struct store *store, enum store_patience p)
+{
+	store_set_patience(((struct faulty *)store)->inner, p);
+}
+
 /* Has no open: a faulty store is not reached by a URL. */
 static const struct store_ops faulty_ops = {
 	.scheme = "fault",
@@ -543,6 +548,7 @@ static const struct store_ops faulty_ops = {
 	.guard_mode = faulty_guard_mode,
 	.turn = faulty_turn,
 	.has_several = faulty_has_several,
+	.set_patience = faulty_set_patience,
 };
 
 int fault_wrap(struct store *inner, struct store **ret, struct err *e)

@@ -292,6 +292,11 @@ static bool limited_has_several(struct store *s, const char *name)
 	return store_has_several(of(s)->inner, name);
 }
 
+static void limited_set_patience(struct store *s, enum store_patience p)
+{
+	store_set_patience(of(s)->inner, p);
+}
+
 static const struct store_ops limited_ops = {
 	.scheme = "limited", /* never opened by a URL */
 	.close = limited_close,
@@ -319,6 +324,7 @@ static const struct store_ops limited_ops = {
 	.guard_mode = limited_guard_mode,
 	.turn = limited_turn,
 	.has_several = limited_has_several,
+	.set_patience = limited_set_patience,
 };
 
 int limit_wrap(struct store *inner, const struct limit_options *o,

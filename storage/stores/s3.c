@@ -392,6 +392,11 @@ static bool s3_store_has_several(struct store *s, const char *name)
 	return s3_has_several((struct s3 *)s, name);
 }
 
+static void s3_set_patience(struct store *s, enum store_patience p)
+{
+	s3_client_set_patience(((struct s3 *)s)->client, p);
+}
+
 const struct store_ops store_s3_ops = {
 	.scheme = "s3",
 	.open = s3_open,
@@ -419,4 +424,5 @@ const struct store_ops store_s3_ops = {
 	.guard_mode = s3_guard_mode,
 	.turn = s3_turn,
 	.has_several = s3_store_has_several,
+	.set_patience = s3_set_patience,
 };

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "storage/stores/s3_credentials.h"
 #include "storage/stores/s3_sign.h"
+#include "storage/stores/s3_silence.h"
 #include "storage/stores/store.h"
 
 #define TRIES	   8
@@ -31,6 +32,21 @@
 #define URL_MAX	    ((size_t)16 << 10)
 /* Of a reply that nobody asked to see. */
 #define ERROR_TEXT_MAX ((size_t)64 << 10)
+/*
+ * As long as a connection may take (s3_http.h): how long a server that is away
+ * is left alone, and what somebody in a hurry waits for.
+ */
+#define PAUSE_MS    INT64_C(10000)
+#define SERVERS_MAX 16
+
+/* What all clients of this process know of a server. */
+struct server {
+	bool used;
+	bool tls;
+	char host[64 + 1 + 256 + 8];
+	struct s3_silence silence;
+	char why[200]; /* of the last try that had no reply */
+};
 
 struct s3_client {
 	struct s3_place place;
@@ -44,7 +60,120 @@ struct s3_client {
 	unsigned int busy;
 	struct s3_traffic traffic;
 	int64_t stopped_ms; /* when that was noticed; 0: it was not */
+
+	atomic_int patience;   /* an enum store_patience */
+	struct server *server; /* under servers_lock */
+	struct server own;     /* when there are too many */
 };
+
+/* ---- servers ------------------------------------------------------------ */
+
+static pthread_mutex_t servers_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct server servers[SERVERS_MAX];
+
+static int64_t pause_ms(void)
+{
+	const int64_t patience = seam_patience_ms();
+
+	return patience ? patience : PAUSE_MS;
+}
+
+/* The client's, whose bucket may be another than that of others. */
+static void find_server(struct s3_client *c)
+{
+	size_t i = 0;
+
+	(void)pthread_mutex_lock(&servers_lock);
+	while (i < SERVERS_MAX && servers[i].used &&
+	       (servers[i].tls != c->place.tls ||
+		strcmp(servers[i].host, c->host) != 0))
+		i++;
+	c->server = i < SERVERS_MAX ? &servers[i] : &c->own;
+	c->server->used = true;
+	c->server->tls = c->place.tls;
+	memcpy(c->server->host, c->host, sizeof(c->host));
+	(void)pthread_mutex_unlock(&servers_lock);
+}
+
+void s3_client_forget_all(void)
+{
+	(void)pthread_mutex_lock(&servers_lock);
+	for (size_t i = 0; i < SERVERS_MAX; i++)
+		servers[i].silence = (struct s3_silence){ 0 };
+	(void)pthread_mutex_unlock(&servers_lock);
+}
+
+void s3_client_set_patience(struct s3_client *c, enum store_patience p)
+{
+	atomic_store(&c->patience, (int)p);
+}
+
+static bool is_hurried(struct s3_client *c)
+{
+	return atomic_load(&c->patience) != STORE_PATIENT;
+}
+
+static bool is_away(struct s3_client *c)
+{
+	bool yes;
+
+	(void)pthread_mutex_lock(&servers_lock);
+	yes = s3_silence_is_away(&c->server->silence, clock_boot_ms(),
+				 is_hurried(c));
+	(void)pthread_mutex_unlock(&servers_lock);
+	return yes;
+}
+
+static enum s3_silence_turn take_turn(struct s3_client *c)
+{
+	enum s3_silence_turn turn;
+
+	(void)pthread_mutex_lock(&servers_lock);
+	turn = s3_silence_turn(&c->server->silence, clock_boot_ms(),
+			       is_hurried(c), pause_ms());
+	(void)pthread_mutex_unlock(&servers_lock);
+	return turn;
+}
+
+static void leave_turn(struct s3_client *c, enum s3_silence_turn turn)
+{
+	if (turn != S3_SILENCE_PROBE)
+		return;
+	(void)pthread_mutex_lock(&servers_lock);
+	s3_silence_asked(&c->server->silence);
+	(void)pthread_mutex_unlock(&servers_lock);
+}
+
+/* Nothing was sent: since when, and after what; and when that may end. */
+static int refuse(struct s3_client *c, struct err *e)
+{
+	const int64_t now = clock_boot_ms();
+	char why[sizeof(c->server->why)];
+	char since[INSTANT_TEXT];
+	char left[INSTANT_TEXT];
+	struct s3_silence s;
+
+	(void)pthread_mutex_lock(&servers_lock);
+	s = c->server->silence;
+	memcpy(why, c->server->why, sizeof(why));
+	(void)pthread_mutex_unlock(&servers_lock);
+	/* To the second; the next one, if that is begun. */
+	instant_duration_format(
+		(s3_silence_left_ms(&s, now, pause_ms()) + 999) / 1000 * 1000,
+		left);
+	instant_format((struct instant){ .sec = instant_add_ms(clock_now(),
+							       s.since_ms - now)
+							.sec },
+		       since);
+	return err_set(e, ERR_BUSY,
+		       "%s is away: no reply to %u tries since %s, and it is "
+		       "%s%s (%s)",
+		       text_quote_str(c->place.host).s, s.tries, since,
+		       s.is_asked ? "being asked again" : "asked again in ",
+		       s.is_asked ? "" : left, why);
+}
+
+/* ------------------------------------------------------------------------- */
 
 /* One try of a call. */
 struct attempt {
@@ -57,10 +186,13 @@ struct attempt {
 	struct buf lines;
 	struct buf reply; /* when the caller has no body_buf, or a room */
 	struct s3_exchange exchange;
+	enum s3_silence_turn turn;
+	int64_t began_ms; /* of the exchange */
 };
 
 static void attempt_done(struct attempt *a)
 {
+	leave_turn(a->client, a->turn);
 	s3_keys_free(a->keys);
 	buf_done(&a->url);
 	buf_wipe(&a->lines); /* a token may be in it */
@@ -98,6 +230,7 @@ int s3_client_new(const struct s3_place *p, struct s3_client **ret,
 		return err_oom(e);
 	c->place = *p;
 	s3_place_host(p, c->host);
+	find_server(c);
 	s3_lanes_init(&c->lanes);
 	(void)pthread_mutex_init(&c->lock, NULL);
 	(void)pthread_condattr_init(&attr);
@@ -209,16 +342,21 @@ static int take_lane(struct s3_client *c, struct err *e)
 	return 0;
 }
 
-static void leave_lane(struct s3_client *c, const struct s3_exchange *x,
-		       bool again)
+static void leave_lane(struct s3_client *c)
 {
 	(void)pthread_mutex_lock(&c->lock);
 	c->busy--;
+	(void)pthread_cond_signal(&c->free_lane);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+static void count(struct s3_client *c, const struct s3_exchange *x, bool again)
+{
+	(void)pthread_mutex_lock(&c->lock);
 	c->traffic.requests++;
 	c->traffic.retries += again;
 	c->traffic.sent += x->sent;
 	c->traffic.received += x->received;
-	(void)pthread_cond_signal(&c->free_lane);
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
@@ -301,16 +439,29 @@ static int64_t whole_ms(const struct s3_call *call)
 	return SMALL_MS + (int64_t)(bytes / SLOW_BYTES * 1000);
 }
 
-static int exchange(struct attempt *a, struct err *e)
+/* A try after another one that had no reply. */
+static bool is_doubtful(const struct attempt *a)
+{
+	return a->turn == S3_SILENCE_PROBE ||
+	       (a->call->attempts > 0 && a->call->reply.status == 0);
+}
+
+/* Of silence, and of what a connection takes; 0: the usual ones. */
+static int64_t limit_ms(const struct attempt *a)
+{
+	const int patience = atomic_load(&a->client->patience);
+
+	return patience == STORE_HURRIED ||
+			       (patience == STORE_FICKLE && is_doubtful(a))
+		       ? pause_ms()
+		       : 0;
+}
+
+static void describe(struct attempt *a)
 {
 	struct s3_call *call = a->call;
 	struct s3_exchange *x = &a->exchange;
-	const bool changes = strcmp(call->method, "GET") != 0 &&
-			     strcmp(call->method, "HEAD") != 0;
-	int r;
 
-	if (call->body_buf)
-		buf_clear(call->body_buf);
 	*x = (struct s3_exchange){
 		.method = call->method,
 		.url = buf_str(&a->url),
@@ -322,14 +473,45 @@ static int exchange(struct attempt *a, struct err *e)
 		.room_len = call->room_len,
 		.body_buf = call->body_buf ? call->body_buf : &a->reply,
 		.whole_ms = whole_ms(call),
+		.connect_ms = limit_ms(a),
+		.stall_ms = limit_ms(a),
+		.is_fresh = is_doubtful(a),
 	};
+}
+
+/* In a lane. */
+static int carry(struct attempt *a, struct err *e)
+{
+	struct s3_call *call = a->call;
+	struct s3_exchange *x = &a->exchange;
+	const bool changes = strcmp(call->method, "GET") != 0 &&
+			     strcmp(call->method, "HEAD") != 0;
+	int r;
+
 	if (changes && seam_send(call->name ? call->name : ""))
 		return err_sys(e, "cannot send");
-	if (take_lane(a->client, e))
-		return -1;
+	describe(a);
+	if (call->body_buf)
+		buf_clear(call->body_buf);
+	call->attempts++;
+	a->began_ms = clock_boot_ms();
 	s3_http_start(a->client->http, x);
 	r = await(a->client, x, e);
-	leave_lane(a->client, x, call->attempts > 1);
+	count(a->client, x, call->attempts > 1);
+	return r;
+}
+
+/* Whoever waited for a lane meanwhile may have no reason to go on. */
+static int exchange(struct attempt *a, struct err *e)
+{
+	struct s3_client *c = a->client;
+	int r;
+
+	if (take_lane(c, e))
+		return -1;
+	a->turn = take_turn(c);
+	r = a->turn == S3_SILENCE_REFUSED ? refuse(c, e) : carry(a, e);
+	leave_lane(c);
 	return r;
 }
 
@@ -357,12 +539,48 @@ static enum s3_verdict judge(struct attempt *a, struct err *e)
 	return s3_answer(&q, x, &call->error, e);
 }
 
-/* The verdict of one try; -1 when the call is over. */
+/* Whether another try may. */
+static bool may_help(enum s3_verdict v)
+{
+	return v == S3_AGAIN || v == S3_SLOWER || v == S3_NEW_KEYS;
+}
+
+static bool is_mute(const struct s3_call *call, enum s3_verdict v)
+{
+	return may_help(v) && call->reply.status == 0;
+}
+
+/* What the try tells of the server; with none sent, nothing. */
+static void learn(struct attempt *a, enum s3_verdict v)
+{
+	const struct s3_exchange *x = &a->exchange;
+	struct server *of = a->client->server;
+	const int64_t now = clock_boot_ms();
+
+	(void)pthread_mutex_lock(&servers_lock);
+	if (is_mute(a->call, v)) {
+		s3_silence_met(&of->silence, a->began_ms, now);
+		(void)snprintf(of->why, sizeof(of->why), "%s", x->why);
+	} else if (x->outcome != S3_HTTP_REFUSED) {
+		s3_silence_heard(&of->silence, now);
+	}
+	(void)pthread_mutex_unlock(&servers_lock);
+}
+
+/* One try, and what came of it. */
+struct tried {
+	enum s3_verdict verdict;
+	bool was_probe;
+	int64_t began_ms;
+};
+
+/* -1 when the call is over. */
 static int try_once(struct s3_client *c, struct s3_call *call,
-		    const char *sha256, enum s3_verdict *ret, struct err *e)
+		    const char *sha256, struct tried *ret, struct err *e)
 {
 	CLEANUP(attempt_done)
 	struct attempt a = { .client = c, .call = call, .sha256 = sha256 };
+	enum s3_verdict v;
 
 	buf_init(&a.url, URL_MAX);
 	buf_init(&a.lines, LINES_MAX);
@@ -372,28 +590,52 @@ static int try_once(struct s3_client *c, struct s3_call *call,
 	a.now = clock_now();
 	if (sign(&a, e) || exchange(&a, e))
 		return -1;
-	*ret = judge(&a, e);
-	adjust(c, *ret);
-	if (*ret == S3_NEW_KEYS &&
+	v = judge(&a, e);
+	adjust(c, v);
+	learn(&a, v);
+	if (v == S3_NEW_KEYS &&
 	    (call->attempts > 2 ||
 	     !s3_credentials_refused(c->credentials, a.keys)))
-		*ret = S3_FAILED;
+		v = S3_FAILED;
+	*ret = (struct tried){ .verdict = v,
+			       .was_probe = a.turn == S3_SILENCE_PROBE,
+			       .began_ms = a.began_ms };
 	return 0;
 }
 
-/* Whether another try may. */
-static bool may_help(enum s3_verdict v)
+/*
+ * A server that is silent was asked often enough.  What ends at once costs no
+ * patience.
+ */
+static bool is_enough(struct s3_client *c, const struct s3_call *call,
+		      bool was_probe, int64_t first_ms)
 {
-	return v == S3_AGAIN || v == S3_SLOWER || v == S3_NEW_KEYS;
+	const int patience = atomic_load(&c->patience);
+	const bool is_slow = clock_boot_ms() - first_ms >= pause_ms() / 2;
+
+	if (call->attempts >= TRIES_MUTE || was_probe || is_away(c))
+		return true;
+	return is_slow && (patience == STORE_HURRIED ||
+			   (patience == STORE_FICKLE && call->attempts > 1));
 }
 
-static bool is_over(const struct s3_call *call, enum s3_verdict v,
-		    int64_t began_ms)
+static bool is_over(struct s3_client *c, const struct s3_call *call,
+		    const struct tried *t, int64_t first_ms, int64_t began_ms)
 {
-	const bool mute = call->reply.status == 0;
+	return !may_help(t->verdict) ||
+	       clock_boot_ms() - began_ms > TRYING_MS ||
+	       (is_mute(call, t->verdict)
+			? is_enough(c, call, t->was_probe, first_ms)
+			: call->attempts >= TRIES);
+}
 
-	return !may_help(v) || call->attempts >= (mute ? TRIES_MUTE : TRIES) ||
-	       clock_boot_ms() - began_ms > TRYING_MS;
+/* It was the last try, and nobody replied. */
+static void give_up(struct s3_client *c, int64_t first_ms)
+{
+	(void)pthread_mutex_lock(&servers_lock);
+	s3_silence_give_up(&c->server->silence, first_ms, clock_boot_ms(),
+			   pause_ms());
+	(void)pthread_mutex_unlock(&servers_lock);
 }
 
 static void say_tries(const struct s3_call *call, struct err *e)
@@ -410,6 +652,8 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 	const int64_t began = clock_boot_ms();
 	char sha256[S3_SHA256_TEXT];
 	const char *hash = call->body_sha256;
+	struct tried t;
+	int64_t first_ms = -1;
 	uint64_t chance;
 	struct err why;
 
@@ -421,13 +665,15 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 	for (;;) {
 		if (time_left(c) == 0)
 			return interrupted(e);
-		call->attempts++;
-		if (try_once(c, call, hash, &call->verdict, &why)) {
+		if (try_once(c, call, hash, &t, &why)) {
 			call->verdict = S3_FAILED;
 			*e = why;
 			return -1;
 		}
-		if (is_over(call, call->verdict, began))
+		call->verdict = t.verdict;
+		if (first_ms < 0)
+			first_ms = t.began_ms;
+		if (is_over(c, call, &t, first_ms, began))
 			break;
 		secret_nonce(&chance, sizeof(chance));
 		if (call->verdict != S3_NEW_KEYS)
@@ -439,6 +685,8 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 	if (call->verdict <= S3_BEYOND)
 		return 0;
 	say_tries(call, &why);
+	if (is_mute(call, call->verdict) && !store_is_stopping())
+		give_up(c, first_ms);
 	if (may_help(call->verdict) && store_is_stopping()) {
 		(void)err_wrap(&why, "stopped as asked");
 		why.code = ERR_INTERRUPTED;

@@ -8,7 +8,20 @@
  *
  * A call is tried again while that can help: eight times, three when the
  * server does not reply at all, and no new try begins three minutes after
- * the first.  When the program was asked to stop (store_stop_when()) nothing
+ * the first.  A try after one that had no reply goes over a new connection:
+ * the old ones may lead nowhere.
+ *
+ * What was learnt of a server that is silent all clients of the process share,
+ * so that not every call waits for it anew: s3_silence.h says when a call is
+ * refused at once (ERR_BUSY; nothing was sent), or has one try.  Whatever
+ * was sent, and had no reply, may have been done all the same, as always.
+ *
+ * With less patience (enum store_patience) the tries at a server that is silent
+ * have the limit of a connection, 10 seconds, and there are fewer: STORE_FICKLE
+ * has a first one as always, and a second; STORE_HURRIED begins none when half
+ * of that time has gone.  Both are in a hurry as s3_silence.h means it.
+ *
+ * When the program was asked to stop (store_stop_when()) nothing
  * is tried again, and all that is under way ends within 15 seconds of that:
  * enough to take back what others would have to wait for.
  */
@@ -26,6 +39,7 @@
 #include "storage/stores/s3_answer.h"
 #include "storage/stores/s3_http.h"
 #include "storage/stores/s3_place.h"
+#include "storage/stores/store.h"
 
 struct s3_client;
 
@@ -38,6 +52,12 @@ const struct s3_place *s3_client_place(const struct s3_client *c) NONNULL(1);
 
 /* At most this many; see s3_call.headers. */
 #define S3_CALL_HEADERS 12
+
+/* See above.  For calls, and tries, that begin after this. */
+void s3_client_set_patience(struct s3_client *c, enum store_patience p)
+	NONNULL(1);
+/* Of all servers forget what was learnt, for tests. */
+void s3_client_forget_all(void);
 
 struct s3_call {
 	/* What is asked.  All is borrowed, and stays the caller's. */

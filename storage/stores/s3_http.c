@@ -507,6 +507,8 @@ static bool set_up(struct under_way *u)
 				 "snapctl/" SNAPCTL_VERSION) &&
 	       (!h->ca || (!curl_easy_setopt(c, CURLOPT_CAINFO, h->ca) &&
 			   !curl_easy_setopt(c, CURLOPT_CAPATH, NULL))) &&
+	       (!x->is_fresh ||
+		!curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L)) &&
 	       (!x->no_proxy || !curl_easy_setopt(c, CURLOPT_NOPROXY, "*")) &&
 	       set_limits(c, x) && set_method(c, x) && set_lines(u);
 }

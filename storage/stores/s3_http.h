@@ -84,6 +84,7 @@ struct s3_exchange {
 	const void *body; /* PUT, POST */
 	size_t body_len;
 	bool no_proxy;
+	bool is_fresh; /* over a connection of its own */
 	/* Limits; 0 takes the usual one (10 s, 30 s, 10 min). */
 	int64_t connect_ms;
 	int64_t stall_ms; /* without a byte either way */

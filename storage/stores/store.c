@@ -494,6 +494,12 @@ bool store_keeps_versions(const struct store *s)
 	return s->ops->turn != NULL;
 }
 
+void store_set_patience(struct store *s, enum store_patience p)
+{
+	if (s->ops->set_patience)
+		s->ops->set_patience(s, p);
+}
+
 bool store_has_several(struct store *s, const char *name)
 {
 	return s->ops->has_several && s->ops->has_several(s, name);

@@ -60,6 +60,20 @@ enum store_put_flag {
 	STORE_FRESH = 2,
 };
 
+/*
+ * How long another machine that says nothing at all is waited for before what
+ * is asked of it fails (ERR_BUSY).  Of one that answers nothing changes.
+ */
+enum store_patience {
+	/* Up to some minutes: all depends on it. */
+	STORE_PATIENT,
+	/* It can be had elsewhere, too: once it was silent for as long as is
+	 * ever waited for one reply, it has one more chance, of 10 seconds. */
+	STORE_FICKLE,
+	/* The same, or it is of no use any longer: 10 seconds in all. */
+	STORE_HURRIED,
+};
+
 /* Whether name may be an object's, by the rule above. */
 bool store_name_ok(const char *name) NONNULL(1);
 
@@ -255,6 +269,9 @@ struct store_ops {
 	 * is no deletion.  Asks nothing.  NULL where turn is.
 	 */
 	bool (*has_several)(struct store *s, const char *name);
+
+	/* As store_set_patience().  NULL: nothing waits for another machine. */
+	void (*set_patience)(struct store *s, enum store_patience p);
 };
 
 /* First member of every backend's own structs. */
@@ -389,6 +406,9 @@ void store_ask_done(struct store_asked *x);
  */
 void store_stop_when(const atomic_bool *stop);
 bool store_is_stopping(void);
+
+/* From now on, for all threads. */
+void store_set_patience(struct store *s, enum store_patience p) NONNULL(1);
 
 /*
  * Whether two locations are one as they are spelled: file: and a percent code

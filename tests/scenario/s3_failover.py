@@ -6,7 +6,8 @@ the middle of a run and of a restore: its process is killed, its connections
 are cut and refused, or it says nothing any more. The run goes on in the
 second, the restore ends from the second, and both say so; how long it took
 from the loss to a tree that is there is printed. It is promoted; and when the
-first is back, each run's snapshot is in both, once.
+first is back, each run's snapshot is in both, once. Or it is silent from the
+beginning, and not every request waits for it.
 
 On a real server s3.py tells the last story.
 """
@@ -216,6 +217,45 @@ def it_says_nothing_any_more(world):
         world.stop()
 
 
+def it_is_silent_from_the_beginning(world):
+    """One quick question tells a reader so; a run waits, but once."""
+    with two_regions(world) as r:
+        r.run()
+        tries = r.net.control("counts")["connections"]
+
+        def asked():
+            nonlocal tries
+            before, tries = tries, r.net.control("counts")["connections"]
+            return tries - before
+
+        r.net.control("set", black_hole=True)
+        began = time.monotonic()
+        r.restored(world.tree, 'reading from "there"', "there")
+        took, n = time.monotonic() - began, asked()
+        print(f"     {took:.1f} s and {n} tries from the command to a "
+              "restored tree", flush=True)
+        # What is asked at once, each once; 12 when each of all that is asked
+        # had three tries.
+        check(n < 9, f"{n} tries")
+        began = time.monotonic()
+        told_where(r.run("partial"), "the primary is away")
+        took, n = time.monotonic() - began, asked()
+        print(f"     {took:.1f} s and {n} tries from the beginning of a run "
+              "to its end elsewhere", flush=True)
+        # The first step's, and whether it is back; 60 when each of the five
+        # steps that need it waited.
+        check(n < 30, f"{n} tries")
+        r.back()
+        r.run()
+        # Where no other one is left, it has all the patience there is.
+        r.here.fault("hang", "GET backup/r1", next=3, seconds=60)
+        r.there.child.kill()
+        r.restored(world.tree, 'region "there" cannot be reached', "here")
+        check(struck(r.here), r.here.control("faults"))
+        check('region "here" cannot be reached' in world.err, world.err)
+        world.stop()
+
+
 def its_server_is_killed(world):
     """For good, while it is read: the other one has all."""
     with two_regions(world) as r:
@@ -298,4 +338,5 @@ def on_a_real_server(world, s3):
 
 if __name__ == "__main__":
     snap.tell_at_once(in_the_middle_of_a_run, it_says_nothing_any_more,
-                      its_server_is_killed, it_takes_nothing_any_more)
+                      it_is_silent_from_the_beginning, its_server_is_killed,
+                      it_takes_nothing_any_more)

@@ -482,6 +482,13 @@ START_TEST(a_drill_does_without)
 			 RUN_FAILED);
 	ck_assert_int_eq(drill(&t, ",\"without\":[\"b\"],\"region\":\"c\""),
 			 RUN_SUCCEEDED);
+	/* One that was silent is asked once more when no other opens. */
+	move(&t, "b.away", "b");
+	move(&t, "c", "c.away");
+	refusal = (struct refusal){ .regions = "b", .from = 1000, .gone = 1 };
+	ck_assert_int_eq(drill(&t, ",\"without\":[\"a\"]"), RUN_SUCCEEDED);
+	ck_assert_int_eq(refusal.opened, 2);
+	refuse_nothing();
 }
 END_TEST
 
