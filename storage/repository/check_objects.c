@@ -270,10 +270,22 @@ static int note_short(void *arg, enum object_kind kind, uint64_t listed,
 
 int check_objects(struct check *c, struct err *e)
 {
+	static const struct store_question both[] = {
+		{ STORE_ASK_LISTING, "marks/", 0 },
+		{ STORE_ASK_LISTING, "inventories/", 0 },
+	};
+	struct store_asked *asked;
+	int failed;
+
 	check_stage(c, "listing", 0);
-	if (store_list(c->store, "", visit, c, e) ||
-	    record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c, e) ||
-	    inventory_compare(c->store, c->keys, NULL, note_short, c, e))
+	/* Most are small, and read.  A session may be replaced meanwhile: then
+	 * it is one of the two that is looked at. */
+	if (store_list_reading(c->store, "", visit, c, e))
 		return -1;
-	return 0;
+	asked = store_ask(c->store, both, 2);
+	failed = record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c,
+			     e) ||
+		 inventory_compare(c->store, c->keys, NULL, note_short, c, e);
+	store_ask_done(asked);
+	return failed ? -1 : 0;
 }
