@@ -44,6 +44,7 @@
 #include "service/step.h"
 #include "service/zoneinfo.h"
 #include "storage/repository/check.h"
+#include "storage/repository/pack.h"
 #include "storage/stores/store.h"
 
 #define DETAILS_MAX   ((size_t)1 << 20)

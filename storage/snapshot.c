@@ -456,11 +456,26 @@ static struct instant receipt_time(struct repository *r,
 	return t;
 }
 
+/* What time it is, and which keyring is the newest, is asked at once. */
+static int publish_settled(struct snapshot_pipeline *p, struct manifest *m,
+			   struct snapshot_result *result, struct err *e)
+{
+	static const struct store_question keyring = { STORE_ASK_LISTING,
+						       "keyring/", 0 };
+	struct repository *r = writer_repository(p->writer);
+	struct store_asked *asked = store_ask(repository_store(r), &keyring, 1);
+	enum record_clock clock;
+	int failed;
+
+	result->received = receipt_time(r, p->options, &clock);
+	failed = writer_publish(p->writer, m, result->received, clock, e);
+	store_ask_done(asked);
+	return failed;
+}
+
 static int publish(struct snapshot_pipeline *p, struct manifest *m,
 		   struct snapshot_result *result, struct err *e)
 {
-	enum record_clock clock;
-
 	m->ended = clock_now();
 	m->tree = p->tree;
 	m->hints = p->hints;
@@ -468,11 +483,8 @@ static int publish(struct snapshot_pipeline *p, struct manifest *m,
 	m->dirs = p->dirs;
 	m->others = p->others;
 	m->bytes = p->bytes;
-	if (store_errors(p->writer, p->errors, m, e))
-		return -1;
-	result->received = receipt_time(writer_repository(p->writer),
-					p->options, &clock);
-	if (writer_publish(p->writer, m, result->received, clock, e))
+	if (store_errors(p->writer, p->errors, m, e) ||
+	    writer_settle(p->writer, e) || publish_settled(p, m, result, e))
 		return -1;
 	result->id = m->snapshot;
 	result->state = m->state;

@@ -310,7 +310,12 @@ static int keep_snapshot(void *arg, struct repository_snapshot *s,
 
 int check_snapshots(struct check *c, struct err *e)
 {
-	if (repository_snapshots(c->r, true, keep_snapshot, NULL, c, e))
+	struct store_asked *asked = repository_ask_snapshots(c->r);
+	const int failed = repository_snapshots(c->r, true, keep_snapshot, NULL,
+						c, e);
+
+	store_ask_done(asked);
+	if (failed)
 		return -1;
 	c->out->snapshots = c->n_snapshots;
 	return 0;
@@ -401,12 +406,26 @@ static int announce(struct check *c, struct beat **ret, struct err *e)
 	return failed;
 }
 
+/* What is given up, and after the snapshots, which it is to name, the index. */
+static int list_given_up_and_index(struct check *c, struct err *e)
+{
+	static const struct store_question both[] = {
+		{ STORE_ASK_LISTING, "quarantine/", 0 },
+		{ STORE_ASK_LISTING, "index/", 0 },
+	};
+	struct store_asked *asked = store_ask(c->store, both, 2);
+	const int failed = record_list(c->store, c->keys, OBJECT_QUARANTINE,
+				       keep_given_up, c, e) ||
+			   check_index_list(c, e);
+
+	store_ask_done(asked);
+	return failed;
+}
+
 static int stages(struct check *c, struct err *e)
 {
 	if (make_maps(c, e) || check_snapshots(c, e) ||
-	    record_list(c->store, c->keys, OBJECT_QUARANTINE, keep_given_up, c,
-			e) ||
-	    check_index_list(c, e) || check_objects(c, e))
+	    list_given_up_and_index(c, e) || check_objects(c, e))
 		return -1;
 	if (c->o->level >= CHECK_STRUCTURE &&
 	    (check_packs(c, e) || check_index(c, e) || check_trees(c, e) ||

@@ -309,10 +309,24 @@ static void find_lost_slots(struct check *c)
 
 int check_objects(struct check *c, struct err *e)
 {
+	static const struct store_question both[] = {
+		{ STORE_ASK_LISTING, "marks/", 0 },
+		{ STORE_ASK_LISTING, "inventories/", 0 },
+	};
+	struct store_asked *asked;
+	int failed;
+
 	check_stage(c, "listing", 0);
-	if (store_list(c->store, "", visit, c, e) ||
-	    record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c, e) ||
-	    inventory_compare(c->store, c->keys, NULL, note_short, c, e))
+	/* Most are small, and read.  A session may be replaced meanwhile: then
+	 * it is one of the two that is looked at. */
+	if (store_list_reading(c->store, "", visit, c, e))
+		return -1;
+	asked = store_ask(c->store, both, 2);
+	failed = record_list(c->store, c->keys, OBJECT_MARK, mark_packs, c,
+			     e) ||
+		 inventory_compare(c->store, c->keys, NULL, note_short, c, e);
+	store_ask_done(asked);
+	if (failed)
 		return -1;
 	find_lost_slots(c);
 	return 0;

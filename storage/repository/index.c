@@ -676,6 +676,7 @@ static int search_one_block(struct index_set *x, struct index_object *o,
 	plain = malloc(INDEX_BLOCK_PLAIN);
 	if (!plain)
 		return err_oom(e);
+	index_object_missed(o);
 	if (index_object_block(o, block, plain, &why)) {
 		if (index_set_leave_out(x, o, &why, e)) {
 			free(plain);

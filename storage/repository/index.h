@@ -4,7 +4,10 @@
  * Index objects are sorted blocks, each sealed with its position, so that a
  * look-up opens one block and nothing has to be loaded whole.  An index_set
  * is all index objects of a region together; opened blocks are kept in a
- * bounded cache.  Look-ups may come from many threads.
+ * bounded cache.  Look-ups may come from many threads.  Where a request takes
+ * long, an object that many of them fall into is copied to a temporary file (in
+ * $TMPDIR or /var/tmp, as large as it is); each block is still opened there as
+ * it would be in the store.
  */
 #ifndef STORAGE_REPOSITORY_INDEX_H
 #define STORAGE_REPOSITORY_INDEX_H

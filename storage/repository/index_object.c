@@ -192,12 +192,56 @@ void index_object_free(struct index_object *o)
 	free(o->fences);
 	free(o->superseded);
 	buf_done(&o->whole);
+	mapped_close(&o->copy);
 	free(o);
 }
 
 void index_object_slim(struct index_object *o)
 {
 	buf_done(&o->whole);
+}
+
+/* Of one request. */
+#define COPY_BYTES ((size_t)8 << 20)
+
+static int copy(struct index_object *o, struct err *e)
+{
+	const size_t n = (size_t)o->in.tail_at;
+	struct mapped m = { .n = 0 };
+	size_t got = 1;
+	int found = 1;
+
+	if (mapped_open(NULL, n, &m, e))
+		return -1;
+	for (size_t at = 0; at < n && found > 0 && got; at += got)
+		found = store_read_once(
+			o->in.store, o->in.name.s, at, m.bytes + at,
+			n - at < COPY_BYTES ? n - at : COPY_BYTES, &got, e);
+	if (found <= 0 || !got) {
+		mapped_close(&m);
+		return -1;
+	}
+	o->copy = m;
+	return 0;
+}
+
+/*
+ * One thread copies; others go on as before meanwhile.  When it cannot be had,
+ * or there is no room for it, all do.
+ */
+void index_object_missed(struct index_object *o)
+{
+	const unsigned int missed = atomic_fetch_add(&o->missed, 1);
+	int not_copied = INDEX_NOT_COPIED;
+	struct err ignored = { 0 };
+
+	if (o->whole.len || missed < o->blocks / INDEX_COPY_PART ||
+	    store_features(o->in.store) & STORE_LOCAL ||
+	    !atomic_compare_exchange_strong(&o->copied, &not_copied,
+					    INDEX_COPYING))
+		return;
+	if (copy(o, &ignored) == 0)
+		atomic_store(&o->copied, INDEX_COPIED);
 }
 
 size_t index_object_count(const struct index_object *o, uint32_t block)
@@ -247,7 +291,8 @@ int index_object_check_block(const struct index_object *o, uint32_t block,
 	return 0;
 }
 
-static int read_block(const struct index_object *o, uint32_t block,
+/* copied: from what index_object_missed() has of it. */
+static int read_block(const struct index_object *o, uint32_t block, bool copied,
 		      uint8_t plain[INDEX_BLOCK_PLAIN], struct err *e)
 {
 	const uint64_t at = OBJECT_HEADER_SIZE +
@@ -258,6 +303,8 @@ static int read_block(const struct index_object *o, uint32_t block,
 	/* What a root says lies before it: blocks_fit(). */
 	if (o->whole.len)
 		memcpy(sealed, o->whole.data + at, sizeof(sealed));
+	else if (copied)
+		memcpy(sealed, o->copy.bytes + at, sizeof(sealed));
 	else if (container_read(o->in.store, o->in.name.s, at, sealed,
 				sizeof(sealed), e)) {
 		if (e->code == ERR_NOT_FOUND) {
@@ -284,7 +331,7 @@ static int read_version(void *arg, struct err *e)
 {
 	const struct reading *x = arg;
 
-	return read_block(x->o, x->block, x->plain, e) ? -1 : 1;
+	return read_block(x->o, x->block, false, x->plain, e) ? -1 : 1;
 }
 
 int index_object_block(const struct index_object *o, uint32_t block,
@@ -292,7 +339,11 @@ int index_object_block(const struct index_object *o, uint32_t block,
 {
 	struct reading x = { o, block, plain };
 
-	if (read_block(o, block, plain, e) == 0)
+	/* What does not open there may have been spoilt there. */
+	if (atomic_load(&o->copied) == INDEX_COPIED &&
+	    read_block(o, block, true, plain, e) == 0)
+		return 0;
+	if (read_block(o, block, false, plain, e) == 0)
 		return 0;
 	/* Somebody put another version on top since it was opened. */
 	if (object_is_damage(e) && store_keeps_versions(o->in.store) &&

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "base/buf.h"
-
 #include "storage/repository/pack.h"
 
 #define SHORT	2000

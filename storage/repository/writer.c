@@ -455,6 +455,11 @@ static int finish(struct writer *w, struct err *e)
 	return failure(w, e);
 }
 
+int writer_settle(struct writer *w, struct err *e)
+{
+	return finish(w, e);
+}
+
 int writer_publish(struct writer *w, struct manifest *m,
 		   struct instant received, enum record_clock clock,
 		   struct err *e)

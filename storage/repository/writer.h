@@ -101,6 +101,11 @@ int writer_expect_parent(struct writer *w, struct object_id parent,
 			 struct err *e) NONNULL(1, 3) MUST_CHECK;
 
 /*
+ * Steps 3 and 4 of FORMAT.md §10: what was added is durable and named.  Nothing
+ * may be added afterwards.  writer_publish() begins with it.
+ */
+int writer_settle(struct writer *w, struct err *e) NONNULL(1, 2) MUST_CHECK;
+/*
  * Steps 3 to 8 of FORMAT.md §10: after 0 the snapshot is durable and
  * acknowledged.  received is the receipt's time and clock whose clock it was;
  * a receipt that exists already (replication, undelete) stays as it is.
