@@ -20,6 +20,7 @@ static struct random dice;
 static char tree[SCRATCH_PATH];
 static struct object_id id;
 static atomic_uint reads; /* of data packs */
+static atomic_uint lists; /* that the target was asked for */
 static atomic_bool cancel;
 static struct err e;
 
@@ -297,6 +298,85 @@ START_TEST(who_waits_for_room_is_told_of_a_failure)
 }
 END_TEST
 
+static void count_list(void *arg UNUSED, const char *name UNUSED)
+{
+	atomic_fetch_add(&lists, 1);
+}
+
+/* The source says nothing of its holds before the target was asked for much. */
+static void wait_for_lists(void *arg UNUSED, const char *name UNUSED)
+{
+	while (atomic_load(&lists) < 5)
+		clock_sleep_ms(1);
+}
+
+static void put_record(const char *url, struct record *r)
+{
+	struct repository *x = region_open(url, key);
+
+	r->id = object_id_new();
+	r->time = clock_now();
+	ck_ok(record_put(repository_store(x), repository_keys(x), r, 0, &e));
+	repository_close(x);
+	record_done(r);
+}
+
+static void put_hold(const char *url, const char *source)
+{
+	struct record r;
+
+	record_init(&r, OBJECT_HOLD);
+	(void)snprintf(r.source, sizeof(r.source), "%s", source);
+	put_record(url, &r);
+}
+
+static int count(void *arg, const struct store_entry *entry UNUSED,
+		 struct err *err UNUSED)
+{
+	++*(unsigned int *)arg;
+	return 0;
+}
+
+static unsigned int count_of(struct repository *r, const char *prefix)
+{
+	unsigned int n = 0;
+
+	ck_ok(store_list(repository_store(r), prefix, count, &n, &e));
+	return n;
+}
+
+/* All that both regions list is asked for at once, and comes to the same. */
+START_TEST(records_of_both_are_listed_at_once)
+{
+	const struct fault slow = { .call = FAULT_LIST,
+				    .action = FAULT_RUN,
+				    .prefix = "holds/",
+				    .everyone = true,
+				    .times = 1,
+				    .run = wait_for_lists };
+	const struct fault counting = { .call = FAULT_LIST,
+					.action = FAULT_RUN,
+					.everyone = true,
+					.run = count_list };
+	struct store *s = NULL;
+
+	put_hold("mem:from", "s");
+	put_hold("mem:to", "t");
+	repository_close(to);
+	to = NULL;
+	ck_ok(store_open("mem:to", false, &s, &e));
+	ck_ok(fault_wrap(s, &s, &e));
+	fault_set_far(s);
+	fault_add(s, &counting);
+	ck_ok(repository_open_on(s, key, &to, &e));
+	go_far(&slow);
+	atomic_store(&lists, 0);
+	expect_copied();
+	ck_assert_uint_eq(count_of(from, "holds/"), 2);
+	ck_assert_uint_eq(count_of(to, "holds/"), 2);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -307,6 +387,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, who_does_not_answer_ends_it);
 	tcase_add_test(tc, it_can_be_stopped_while_much_is_ahead);
 	tcase_add_test(tc, who_waits_for_room_is_told_of_a_failure);
+	tcase_add_test(tc, records_of_both_are_listed_at_once);
 }
 
 CHECK_MAIN("storage/replicate_far", cases)
