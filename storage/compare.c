@@ -13,6 +13,8 @@
 #include "storage/sources/files.h"
 
 #define CACHE_BYTES (4U << 20)
+/* Sealed chunks that come ahead, where a request takes long. */
+#define AHEAD_BYTES ((size_t)32 << 20)
 /* Of a mode: what only root, or a group's member, gives back. */
 #define SET_ID_BITS 06000U
 
@@ -43,6 +45,7 @@ static void compare_done(struct compare *c)
 	source_close(c->source);
 	reader_free(c->stream.nodes);
 	reader_free(c->stream.data);
+	ahead_free(c->stream.ahead);
 	filemap_free(c->to_got);
 	filemap_free(c->to_want);
 	free(c->stream.bytes);
@@ -90,6 +93,8 @@ static int next_want(struct compare *c, struct err *e)
 	struct entry lost = { 0 };
 	int got;
 
+	if (c->has_want && c->want.type == ENTRY_FILE)
+		c->stream.position += c->want.size;
 	while ((got = tree_next(c->tree, &c->want, &c->content, &why)) < 0) {
 		if (why.code != ERR_CORRUPT) {
 			*e = why;
@@ -100,6 +105,7 @@ static int next_want(struct compare *c, struct err *e)
 	}
 	c->has_want = got == 1;
 	c->result.entries += c->has_want;
+	ahead_reached(c->stream.ahead, c->stream.position);
 	return 0;
 }
 
@@ -456,6 +462,9 @@ static int open_source(struct compare *c, const struct manifest *m,
 static int open_tree(struct compare *c, struct repository *r,
 		     const struct manifest *m, struct err *e)
 {
+	const struct ahead_work all = { .bytes = AHEAD_BYTES,
+					.tree = &m->tree };
+
 	c->stream.bytes = malloc(COMPARE_STREAM_BYTES);
 	c->stream.cancel = c->o->cancel;
 	if (!c->stream.bytes)
@@ -465,6 +474,8 @@ static int open_tree(struct compare *c, struct repository *r,
 		return -1;
 	reader_verify_ids(c->stream.nodes, true);
 	reader_verify_ids(c->stream.data, true);
+	c->stream.ahead = ahead_start(r, &all);
+	reader_take_from(c->stream.data, ahead_prefetch(c->stream.ahead));
 	return tree_open(c->stream.nodes, &m->tree, NULL, &c->tree, e);
 }
 

@@ -8,7 +8,8 @@
  * hard-link group is compared, and every byte of every file with its chunk,
  * whose id is rederived.
  *
- * Memory: bounded; hard-link groups are kept in an unlinked file.
+ * Memory: bounded, with 32 MiB that come ahead from a far store; hard-link
+ * groups are kept in an unlinked file.
  *
  * Deliberately not compared: times of access and change, holes (only what
  * reads as zeros), hard links between symlinks or specials, and what the

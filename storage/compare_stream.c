@@ -66,8 +66,8 @@ static int stream_is(struct compare_stream *s, const uint8_t *want, uint64_t n,
 	return 1;
 }
 
-static int compare_extent(void *arg, uint64_t offset UNUSED,
-			  const struct extent *x, struct err *e)
+static int compare_extent(void *arg, uint64_t offset, const struct extent *x,
+			  struct err *e)
 {
 	struct compare_stream *s = (struct compare_stream *)arg;
 	const uint8_t *plain = NULL;
@@ -76,6 +76,7 @@ static int compare_extent(void *arg, uint64_t offset UNUSED,
 
 	if (poll_outside(s, e))
 		return -1;
+	ahead_reached(s->ahead, s->position + offset);
 	if (!x->hole) {
 		if (reader_get(s->data, &x->id, CHUNK_DATA, &plain, &n, e))
 			return -1;

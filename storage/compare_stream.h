@@ -14,6 +14,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "storage/repository/ahead.h"
 #include "storage/repository/content.h"
 #include "storage/repository/reader.h"
 #include "storage/sources/source.h"
@@ -27,6 +28,8 @@ struct compare_stream {
 	struct reader *data;	   /* chunks */
 	uint8_t *bytes;		   /* COMPARE_STREAM_BYTES of memory */
 	const atomic_bool *cancel; /* or NULL */
+	struct ahead *ahead;	   /* or NULL */
+	uint64_t position;	   /* for that: of the file under way */
 	uint64_t compared;	   /* bytes, in all */
 
 	/* Of the file under way. */

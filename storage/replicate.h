@@ -29,6 +29,9 @@
  * A tombstone whose scope is one region stays there in any case, and says
  * nothing of the others.  What the target has deleted is not copied again.
  *
+ * Memory: the writer's (writer.h), and 32 MiB that come ahead from a far
+ * source, unless reading is limited; what is listed of both regions.
+ *
  * Deliberately not here: removing anything from the target but keys that were
  * revoked, and mending what is damaged there.
  */

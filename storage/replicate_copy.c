@@ -2,16 +2,18 @@
  * The chunks of one snapshot, on their way:
  *
  *	caller's thread   walks the tree in the source, asks the target's
- *	   │              index, sorts what is lacking by where it lies
+ *	   │              index, sorts what is lacking by where it lies;
+ *	   │              tells what is read ahead (prefetch.h), where a
+ *	   │              request takes long
  *	   │ runs (bounded queue)
  *	   ▼
  *	workers           read a run at once, open each chunk, hand it on
  *	   │
  *	   ▼
- *	the writer's packer and committer
+ *	the writer's packer and committer, which send while others read
  *
- * Memory: one batch of places, and for each worker one run of sealed bytes
- * and one opened chunk.
+ * Memory: one batch of places, for each worker one run of sealed bytes and one
+ * opened chunk, and what is read ahead.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -26,13 +28,16 @@
 #include "base/text.h"
 #include "storage/rate.h"
 #include "storage/replicate_internal.h"
+#include "storage/repository/prefetch.h"
 #include "storage/repository/reader.h"
 #include "storage/repository/tree.h"
 
 /* Places gathered before they are sorted: 5 MB, and order over some 60 GB. */
 #define BATCH	    65536
-#define RUNS	    4
-#define WORKERS_MAX 8
+#define RUNS	    16
+#define WORKERS_MAX PREFETCH_WORKERS
+/* Sealed chunks that come ahead of the workers. */
+#define AHEAD_BYTES ((size_t)32 << 20)
 #define CACHE_BYTES (4U << 20)
 /* Other packs that are tried when one holds a chunk damaged. */
 #define HOLDERS_MAX 64
@@ -69,6 +74,7 @@ void replicate_limits_free(struct replicate_limits *l)
 
 /* Neighbours in one pack. */
 struct run {
+	uint64_t position; /* chunks before its first */
 	size_t n;
 	struct pack_entry v[];
 };
@@ -77,14 +83,19 @@ struct pipeline {
 	const struct replicate_copy *c;
 	struct index_set *index; /* the source's */
 	struct queue *runs;
+	struct prefetch *prefetch; /* or NULL */
 	pthread_t workers[WORKERS_MAX];
 	size_t n_workers;
+	pthread_mutex_t popping; /* n_entered; taking a run, and telling so */
+	size_t n_entered;
 
 	/* The caller's thread. */
 	struct filemap *seen; /* chunk id → bits of kinds */
 	struct pack_entry *batch;
 	size_t n_batch;
 	unsigned int futile; /* as the worker's */
+	uint64_t sent;	     /* chunks of the batches before */
+	size_t planned;	     /* of this batch, to come ahead */
 
 	pthread_mutex_t lock;
 	bool failed;
@@ -100,6 +111,8 @@ static void fail(struct pipeline *p, const struct err *why)
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	queue_abort(p->runs);
+	if (p->prefetch)
+		prefetch_end(p->prefetch);
 }
 
 static int cancelled(const struct pipeline *p, struct err *e)
@@ -312,26 +325,61 @@ static int move_any(struct worker *w, const struct pack_entry *first,
 	return err_wrap(e, "chunk %s…", hex);
 }
 
-/* The whole run with one request; what is wrong with it, chunk by chunk. */
-static int move_run(struct worker *w, const struct run *r, struct err *e)
+/*
+ * What came ahead, as far as it is here and sound: *ret_n of the run.  What is
+ * not is told by who reads it as always.
+ */
+static int move_ahead(struct worker *w, const struct run *r, size_t *ret_n,
+		      struct err *e)
 {
-	const struct pack_entry *first = &r->v[0];
-	const struct pack_entry *last = &r->v[r->n - 1];
-	struct pack_place span = first->place;
+	struct prefetch *p = w->p->prefetch;
+	struct err why = { 0 };
+	size_t i = 0;
+	int here = 1;
+
+	while (p && i < r->n) {
+		const struct pack_entry *at = &r->v[i];
+
+		if (at->place.len > CHUNK_SEALED_MAX)
+			break;
+		if (make_room(&w->sealed, &w->sealed_cap, at->place.len, e))
+			return -1;
+		here = prefetch_take(p, pack_kind(at), &at->place, w->sealed,
+				     e);
+		if (here <= 0)
+			break;
+		if (hand_on(w, at, w->sealed, &why)) {
+			if (is_damage(&why))
+				break;
+			*e = why;
+			return -1;
+		}
+		i++;
+	}
+	*ret_n = i;
+	return here < 0 ? -1 : 0;
+}
+
+/* Neighbours with one request; what is wrong with them, chunk by chunk. */
+static int move_span(struct worker *w, const struct pack_entry *v, size_t n,
+		     struct err *e)
+{
+	const struct pack_entry *last = &v[n - 1];
+	struct pack_place span = v[0].place;
 	struct err why = { 0 };
 	bool whole;
 
 	span.len = last->place.offset + last->place.len - span.offset;
 	if (make_room(&w->sealed, &w->sealed_cap, span.len, e))
 		return -1;
-	whole = pack_read(repository_store(w->p->c->from), pack_kind(first),
-			  &span, w->sealed, &why) == 0;
+	whole = pack_read(repository_store(w->p->c->from), pack_kind(v), &span,
+			  w->sealed, &why) == 0;
 	if (!whole && !is_damage(&why)) {
 		*e = why;
 		return -1;
 	}
-	for (size_t i = 0; whole && i < r->n; i++) {
-		const struct pack_entry *at = &r->v[i];
+	for (size_t i = 0; whole && i < n; i++) {
+		const struct pack_entry *at = &v[i];
 
 		if (hand_on(w, at, w->sealed + (at->place.offset - span.offset),
 			    &why) == 0)
@@ -343,22 +391,68 @@ static int move_run(struct worker *w, const struct run *r, struct err *e)
 		/* The span is overwritten from here on: one by one. */
 		whole = false;
 	}
-	for (size_t i = 0; !whole && i < r->n; i++)
-		if (move_any(w, &r->v[i], e))
+	for (size_t i = 0; !whole && i < n; i++)
+		if (move_any(w, &v[i], e))
 			return -1;
 	return 0;
 }
 
-static int work(struct worker *w, struct err *e)
+static int move_run(struct worker *w, const struct run *r, struct err *e)
 {
+	size_t n;
+
+	if (move_ahead(w, r, &n, e))
+		return -1;
+	if (n == r->n)
+		return 0;
+	return r->n - n > 1 ? move_span(w, &r->v[n], r->n - n, e)
+			    : move_any(w, &r->v[n], e);
+}
+
+static size_t enter(struct pipeline *p)
+{
+	size_t i;
+
+	(void)pthread_mutex_lock(&p->popping);
+	i = p->n_entered++;
+	(void)pthread_mutex_unlock(&p->popping);
+	return i;
+}
+
+/* They come in order: nobody is before the least of those under way. */
+static struct run *next_run(struct pipeline *p, size_t i)
+{
+	struct run *r = NULL;
 	void *item;
 
-	while (queue_pop(w->p->runs, &item)) {
-		struct run *r = (struct run *)item;
-		const int failed = cancelled(w->p, e) ||
-				   (r->n > 1 ? move_run(w, r, e)
-					     : move_any(w, &r->v[0], e));
+	(void)pthread_mutex_lock(&p->popping);
+	if (queue_pop(p->runs, &item)) {
+		r = (struct run *)item;
+		if (p->prefetch)
+			prefetch_at(p->prefetch, i, r->position);
+	}
+	(void)pthread_mutex_unlock(&p->popping);
+	return r;
+}
 
+/* To its end, which makes room. */
+static void leave_run(struct pipeline *p, size_t i, const struct run *r)
+{
+	if (!p->prefetch)
+		return;
+	prefetch_at(p->prefetch, i, r->position + r->n - 1);
+	prefetch_at(p->prefetch, i, PREFETCH_NOWHERE);
+}
+
+static int work(struct worker *w, struct err *e)
+{
+	const size_t i = enter(w->p);
+	struct run *r;
+
+	while ((r = next_run(w->p, i)) != NULL) {
+		const int failed = cancelled(w->p, e) || move_run(w, r, e);
+
+		leave_run(w->p, i, r);
 		free(r);
 		if (failed)
 			return -1;
@@ -403,6 +497,29 @@ static int pipeline_failure(struct pipeline *p, struct err *e)
 	return failed ? -1 : 0;
 }
 
+/*
+ * Of the batch, what there is room for comes ahead.  For those that are sent
+ * now, up to `to`, room is waited for while somebody works, who makes it.
+ */
+static void plan(struct pipeline *p, size_t from, size_t to)
+{
+	bool goes_on = p->prefetch != NULL;
+
+	if (p->planned < from)
+		p->planned = from;
+	while (goes_on && p->planned < p->n_batch) {
+		const struct pack_entry *at = &p->batch[p->planned];
+
+		if (p->planned < to)
+			prefetch_wait(p->prefetch, at->place.len);
+		goes_on = prefetch_try(p->prefetch, pack_kind(at), &at->place,
+				       p->sent + p->planned);
+		p->planned += goes_on;
+	}
+	if (p->prefetch && p->planned == p->n_batch)
+		prefetch_wanted_all(p->prefetch);
+}
+
 static int send_batch(struct pipeline *p, struct err *e)
 {
 	size_t done = 0;
@@ -416,9 +533,11 @@ static int send_batch(struct pipeline *p, struct err *e)
 
 		if (!r)
 			return err_oom(e);
+		r->position = p->sent + done;
 		r->n = n;
 		for (size_t i = 0; i < n; i++)
 			r->v[i] = v[i];
+		plan(p, done, done + n);
 		if (!queue_push(p->runs, r)) {
 			free(r);
 			if (pipeline_failure(p, e))
@@ -429,7 +548,9 @@ static int send_batch(struct pipeline *p, struct err *e)
 		done += n;
 		p->c->tick(p->c->arg);
 	}
+	p->sent += p->n_batch;
 	p->n_batch = 0;
+	p->planned = 0;
 	return 0;
 }
 
@@ -526,6 +647,17 @@ static int walk(struct pipeline *p, const struct manifest *m, struct err *e)
 	return send_batch(p, e);
 }
 
+/* What may be read slowly only must not come in a burst. */
+static void read_ahead(struct pipeline *p)
+{
+	struct store *s = repository_store(p->c->from);
+	struct err ignored = { 0 };
+
+	if (store_features(s) & STORE_LOCAL || p->c->o->read_limit ||
+	    prefetch_new(s, AHEAD_BYTES, &p->prefetch, &ignored))
+		p->prefetch = NULL;
+}
+
 static int start(struct pipeline *p, struct err *e)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -540,6 +672,7 @@ static int start(struct pipeline *p, struct err *e)
 	    filemap_new(&p->seen, p->c->o->scratch, CHUNK_ID_SIZE, 1, e) ||
 	    queue_new(&p->runs, RUNS, e))
 		return -1;
+	read_ahead(p);
 	while (p->n_workers < want) {
 		errno = pthread_create(&p->workers[p->n_workers], NULL,
 				       worker_main, p);
@@ -554,6 +687,8 @@ static void stop(struct pipeline *p, bool at_once)
 {
 	void *item;
 
+	if (p->prefetch && at_once)
+		prefetch_end(p->prefetch);
 	if (p->runs && at_once)
 		queue_abort(p->runs);
 	else if (p->runs)
@@ -571,13 +706,16 @@ int replicate_copy_chunks(const struct replicate_copy *c,
 	int failed;
 
 	(void)pthread_mutex_init(&p.lock, NULL);
+	(void)pthread_mutex_init(&p.popping, NULL);
 	failed = start(&p, e) || walk(&p, m, e);
 	stop(&p, failed);
 	if (!failed)
 		failed = pipeline_failure(&p, e);
+	prefetch_free(p.prefetch);
 	queue_free(p.runs);
 	filemap_free(p.seen);
 	free(p.batch);
+	(void)pthread_mutex_destroy(&p.popping);
 	(void)pthread_mutex_destroy(&p.lock);
 	return failed ? -1 : 0;
 }

@@ -238,18 +238,48 @@ static int mark_refused(struct replicate_plan *p, struct repository *r,
 	return failed ? -1 : 0;
 }
 
-int replicate_plan_make(struct replicate_plan *p, struct repository *from,
-			struct repository *to, struct err *e)
+static int collect_both(struct replicate_plan *p, struct err *e)
 {
 	struct collecting c = { .plan = p, .where = REPLICATE_FROM };
 
-	*p = (struct replicate_plan){ .from = from, .to = to };
-	if (repository_snapshots(from, false, collect, count_damaged, &c, e))
-		goto failed;
+	if (repository_snapshots(p->from, false, collect, count_damaged, &c, e))
+		return -1;
 	p->damaged_from = p->damaged;
 	c.where = REPLICATE_TO;
-	if (repository_snapshots(to, false, collect, count_damaged, &c, e) ||
-	    list_revoked(p, from, e) || list_revoked(p, to, e))
+	return repository_snapshots(p->to, false, collect, count_damaged, &c,
+				    e);
+}
+
+/*
+ * What both regions have, and undeleted, is asked for at once; tombstones by
+ * which the target refuses are asked for after it, and what depends on a
+ * deletion asks again.
+ */
+static int list_both(struct replicate_plan *p, struct err *e)
+{
+	static const struct store_question undeleted[] = {
+		{ STORE_ASK_LISTING, "voids/", 0 },
+		{ STORE_ASK_LISTING, "undeletes/", 0 },
+	};
+	struct store_asked *asked[] = {
+		repository_ask_snapshots(p->from),
+		repository_ask_snapshots(p->to),
+		store_ask(repository_store(p->from), undeleted, 2),
+		store_ask(repository_store(p->to), undeleted, 2),
+	};
+	const int failed = collect_both(p, e) || list_revoked(p, p->from, e) ||
+			   list_revoked(p, p->to, e);
+
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
+		store_ask_done(asked[i]);
+	return failed;
+}
+
+int replicate_plan_make(struct replicate_plan *p, struct repository *from,
+			struct repository *to, struct err *e)
+{
+	*p = (struct replicate_plan){ .from = from, .to = to };
+	if (list_both(p, e))
 		goto failed;
 	replicate_ids_sort(&p->revoked);
 	unite(p);

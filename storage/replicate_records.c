@@ -319,22 +319,64 @@ static int bring_back(const struct copying *c, struct err *e)
 	return 0;
 }
 
+static int bring_up_to_date(const struct copying *c,
+			    const struct replicate_options *o, struct err *e)
+{
+	/* What protects comes before what deletes. */
+	if (unite(c, OBJECT_HOLD, e) || unite(c, OBJECT_LOCK, e) ||
+	    unite_back(c, OBJECT_HOLD, e) || unite_back(c, OBJECT_LOCK, e) ||
+	    (!o->without_tombstones && copy_deletions(c, o->apart, e)) ||
+	    unite(c, OBJECT_SEGMENT, e))
+		return err_wrap(e, "cannot bring the records up to date");
+	return 0;
+}
+
+/*
+ * All but two listings may be of the moment when we begin, in whatever order:
+ * what came since comes with the next copying, or is there already when it is
+ * put.  Those two are the source's undeletes, as nothing that they revoke
+ * may be known without them, and the target's tombstones when it is asked
+ * which undeletes are harmless there.
+ */
+static struct store_asked *ask_listings(struct repository *r, bool is_target,
+					const struct replicate_options *o)
+{
+	static const enum object_kind healing[] = { OBJECT_HOLD, OBJECT_LOCK,
+						    OBJECT_RECEIPT,
+						    OBJECT_SEGMENT };
+	/* Holds and locks once for each way; the target's undeletes at last. */
+	static const enum object_kind copying[] = {
+		OBJECT_HOLD,	OBJECT_LOCK,	  OBJECT_HOLD,	  OBJECT_LOCK,
+		OBJECT_SEGMENT, OBJECT_TOMBSTONE, OBJECT_UNDELETE
+	};
+	const enum object_kind *kinds = o->heal ? healing : copying;
+	const size_t n = o->heal		 ? 4
+			 : o->without_tombstones ? 5
+			 : is_target		 ? 7
+						 : 6;
+	struct store_question v[7] = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].kind = STORE_ASK_LISTING;
+		(void)snprintf(v[i].name, sizeof(v[i].name), "%s/",
+			       object_kind_folder(kinds[i]));
+	}
+	return store_ask(repository_store(r), v, n);
+}
+
 int replicate_records(struct repository *from, struct repository *to,
 		      const struct replicate_options *o,
 		      struct replicate_tally *t, struct err *e)
 {
 	const struct copying c = { from, to, t };
+	struct store_asked *asked = ask_listings(from, false, o);
+	struct store_asked *asked_to = ask_listings(to, true, o);
+	const int failed = o->heal ? bring_back(&c, e)
+				   : bring_up_to_date(&c, o, e);
 
-	if (o->heal)
-		return bring_back(&c, e);
-
-	/* What protects comes before what deletes. */
-	if (unite(&c, OBJECT_HOLD, e) || unite(&c, OBJECT_LOCK, e) ||
-	    unite_back(&c, OBJECT_HOLD, e) || unite_back(&c, OBJECT_LOCK, e) ||
-	    (!o->without_tombstones && copy_deletions(&c, o->apart, e)) ||
-	    unite(&c, OBJECT_SEGMENT, e))
-		return err_wrap(e, "cannot bring the records up to date");
-	return 0;
+	store_ask_done(asked);
+	store_ask_done(asked_to);
+	return failed;
 }
 
 /* Revoking tombstones of the target: the undelete is the writer's own. */

@@ -12,7 +12,7 @@
  * specials; workers (one a core) fetch chunks and write files.  Neighbouring
  * small files go to a worker together, because they share chunks.  Where a
  * request to the store takes long, another thread walks the tree ahead, and
- * what will be needed is fetched before.  A folder
+ * what will be needed is fetched before (ahead.h; 64 MiB).  A folder
  * gets its times, owner and mode after the last of its files; until then its
  * mode is 01700, by which the run after an interrupted one knows it.  So it is
  * with a file, and 01600: it gets its time, and then its mode, when its content

@@ -470,6 +470,27 @@ bool prefetch_try(struct prefetch *p, enum object_kind kind,
 	return planned;
 }
 
+static uint64_t least_place(const struct prefetch *p)
+{
+	uint64_t least = PREFETCH_NOWHERE;
+
+	for (size_t k = 0; k < PREFETCH_WORKERS; k++)
+		if (p->places[k] < least)
+			least = p->places[k];
+	return least;
+}
+
+void prefetch_wait(struct prefetch *p, size_t n)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	while (!p->ended && !has_room(p, n) &&
+	       least_place(p) != PREFETCH_NOWHERE) {
+		close_large(p);
+		(void)pthread_cond_wait(&p->changed, &p->lock);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
 void prefetch_wanted_all(struct prefetch *p)
 {
 	(void)pthread_mutex_lock(&p->lock);
@@ -551,17 +572,17 @@ void prefetch_reached(struct prefetch *p, uint64_t position)
 
 void prefetch_at(struct prefetch *p, size_t i, uint64_t position)
 {
-	uint64_t least = PREFETCH_NOWHERE;
+	uint64_t least;
 
 	assert(i < PREFETCH_WORKERS);
 	(void)pthread_mutex_lock(&p->lock);
 	p->places[i] = position;
-	if (position != PREFETCH_NOWHERE)
+	if (position != PREFETCH_NOWHERE && position > p->begun_at)
 		p->begun_at = position;
-	for (size_t k = 0; k < PREFETCH_WORKERS; k++)
-		if (p->places[k] < least)
-			least = p->places[k];
+	least = least_place(p);
 	reach(p, least != PREFETCH_NOWHERE ? least : p->begun_at + 1);
+	if (least == PREFETCH_NOWHERE)
+		(void)pthread_cond_broadcast(&p->changed);
 	(void)pthread_mutex_unlock(&p->lock);
 }
 

@@ -52,6 +52,11 @@ bool prefetch_want(struct prefetch *p, enum object_kind kind,
 bool prefetch_try(struct prefetch *p, enum object_kind kind,
 		  const struct pack_place *place, uint64_t position)
 	NONNULL(1, 3) MUST_CHECK;
+/*
+ * For one on whom the work depends: waits while there is no room for n bytes
+ * and somebody is at work (prefetch_at()), who will make some.
+ */
+void prefetch_wait(struct prefetch *p, size_t n) NONNULL(1);
 /* Nothing more is wanted: what was is fetched without waiting for more. */
 void prefetch_wanted_all(struct prefetch *p) NONNULL(1);
 
@@ -69,8 +74,9 @@ void prefetch_reached(struct prefetch *p, uint64_t position) NONNULL(1);
  * The same by those who share the work, up to PREFETCH_WORKERS of them: worker
  * i begins what lies at that position, or has nothing to do
  * (PREFETCH_NOWHERE).  The work has come as far as the one that is least far;
- * past all that was begun when nobody has anything to do.  It is begun in
- * order: who takes it out of a queue tells before anybody else takes some.
+ * past the highest position that was told when nobody has anything to do.  It
+ * is begun in order: who takes some of it out of a queue tells before anybody
+ * else takes some.
  */
 #define PREFETCH_WORKERS 8
 #define PREFETCH_NOWHERE UINT64_MAX

@@ -92,8 +92,8 @@ int repository_snapshots(struct repository *r, bool with_deleted,
 
 /*
  * Ask now for what repository_snapshots() lists, where a request takes long:
- * for readers and for who looks for a parent, not for who decides what may be
- * deleted.  For store_ask_done(), when it is back.
+ * for readers, who copies being one, and for who looks for a parent, not for
+ * who decides what may be deleted.  For store_ask_done(), when it is back.
  */
 struct store_asked *repository_ask_snapshots(struct repository *r) NONNULL(1);
 

@@ -366,6 +366,36 @@ START_TEST(it_has_come_as_far_as_the_last_of_those_who_share_it)
 }
 END_TEST
 
+static void *leave(void *arg UNUSED)
+{
+	prefetch_at(p, 0, PREFETCH_NOWHERE);
+	return NULL;
+}
+
+/* One on whom the work depends waits for nobody who is not at work. */
+START_TEST(room_is_waited_for_while_somebody_works)
+{
+	const struct pack_place next = at(2, 0, MIB);
+	pthread_t worker;
+
+	set_up_with(4 * MIB);
+	ck_assert(want(1, 0, 4 * MIB, 7));
+	prefetch_wait(p, MIB);
+	ck_assert(!prefetch_try(p, OBJECT_DATA_PACK, &next, 8));
+	prefetch_at(p, 0, 7);
+	ck_assert_int_eq(pthread_create(&worker, NULL, leave, NULL), 0);
+	prefetch_wait(p, MIB);
+	ck_assert(prefetch_try(p, OBJECT_DATA_PACK, &next, 8));
+	(void)pthread_join(worker, NULL);
+	/* What never has room. */
+	prefetch_wait(p, 5 * MIB);
+	prefetch_at(p, 0, 9);
+	prefetch_end(p);
+	prefetch_wait(p, 5 * MIB);
+	tear_down();
+}
+END_TEST
+
 START_TEST(when_all_have_nothing_to_do_all_is_done)
 {
 	const struct pack_place next = at(2, 0, MIB);
@@ -573,6 +603,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_planner_that_was_wrong_goes_on);
 	tcase_add_test(tc,
 		       it_has_come_as_far_as_the_last_of_those_who_share_it);
+	tcase_add_test(tc, room_is_waited_for_while_somebody_works);
 	tcase_add_test(tc, when_all_have_nothing_to_do_all_is_done);
 	tcase_add_test(tc, what_does_not_come_is_not_here);
 	tcase_add_test(tc, a_store_that_does_not_answer_ends_it);

@@ -5,6 +5,7 @@
  */
 #include <stdatomic.h>
 
+#include "storage/compare.h"
 #include "storage/stores/fault.h"
 #include "tests/support/restore_frame.h"
 
@@ -261,6 +262,61 @@ START_TEST(what_is_not_wanted_is_not_fetched)
 }
 END_TEST
 
+static void note_difference(void *arg, const char *path UNUSED,
+			    size_t len UNUSED, const char *message UNUSED)
+{
+	++*(unsigned int *)arg;
+}
+
+static int compare(struct object_id id, struct compare_result *ret,
+		   unsigned int *ret_differences)
+{
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	const struct compare_options o = { .folder = f.to,
+					   .unprivileged = geteuid() != 0,
+					   .differs = note_difference,
+					   .arg = ret_differences };
+	char text[OBJECT_ID_TEXT];
+
+	*ret_differences = 0;
+	object_id_format(id, text);
+	manifest_init(&s.manifest);
+	ck_ok(repository_find(f.r, text, NULL, true, &s, NULL, &e));
+	return compare_run(f.r, &s.manifest, &o, ret, &e);
+}
+
+/* What a drill does next: all is read once more, as few times, to its end. */
+START_TEST(comparing_reads_ahead)
+{
+	const struct fault flip = { .call = FAULT_READ,
+				    .action = FAULT_FLIP,
+				    .prefix = "data/",
+				    .everyone = true,
+				    .amount = 4567 };
+	struct object_id id;
+	struct compare_result same;
+	struct restore_result got;
+	struct restore_options whole = { .path = "/", .path_len = 1 };
+	unsigned int differences;
+
+	/* More than there is room for at once. */
+	write_bytes(at(f.from, "large"), 30000000, 5);
+	id = fill();
+	go_far(NULL);
+	ck_ok(repo_restore_with(&f, id, &whole, &got, &e));
+	atomic_store(&reads, 0);
+	ck_ok(compare(id, &same, &differences));
+	ck_assert_uint_eq(differences, 0);
+	ck_assert_uint_ge(same.bytes, 50000000);
+	ck_assert_uint_le(atomic_load(&reads), 18);
+	go_far(&flip);
+	ck_ok(compare(id, &same, &differences));
+	ck_assert_uint_gt(differences, 0);
+	ck_assert_uint_lt(differences, 150);
+	done();
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -271,6 +327,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_pack_that_goes_meanwhile_is_missed);
 	tcase_add_test(tc, what_is_there_is_not_fetched);
 	tcase_add_test(tc, what_is_not_wanted_is_not_fetched);
+	tcase_add_test(tc, comparing_reads_ahead);
 }
 
 CHECK_MAIN("storage/restore_far", cases)
