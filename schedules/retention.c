@@ -363,7 +363,7 @@ static int keep_partial(struct bench *b, const struct retention_rule *r,
 						b->policy->zone);
 	size_t to;
 
-	latest.sec += 4 * 24 * HOUR_S;
+	latest.sec += HOUR_S * 4 * 24;
 	for (size_t from = 0; from < n; from = to) {
 		const int64_t key = b->keys[b->walk[from]];
 		size_t won;
