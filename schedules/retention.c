@@ -26,6 +26,8 @@ struct bench {
 	size_t *at; /* place to index */
 	size_t n;
 	size_t real;
+	bool is_open; /* there may be others, received by then */
+	struct instant now;
 	int64_t *hours; /* on the wall, since 1970, by place */
 	int64_t *keys;	/* the current rule's bucket, by place */
 	size_t *walk;	/* places, newest bucket first */
@@ -273,11 +275,67 @@ static int apply_buckets(struct bench *b, struct tally *t, size_t n,
 	return keep_oldest(b, t, n, e);
 }
 
-/* The first place that is not younger than the rule's duration. */
-static size_t younger(const struct bench *b, const struct retention_rule *r)
+/* Some changes of a clock after the newest snapshot: two a year. */
+enum { CHANGES_MAX = 4 };
+
+/* Of the cutoff, and of what it would be with a newer snapshot of then. */
+static void earlier(const struct bench *b, const struct retention_rule *r,
+		    int64_t sec, struct instant *io)
 {
-	const struct instant cutoff = duration_before(
-		b->snapshots[b->at[0]].received, r->within, b->policy->zone);
+	const struct instant t = { .sec = sec };
+	struct instant cutoff;
+
+	if (instant_compare(t, b->now) > 0)
+		return;
+	cutoff = duration_before(t, r->within, b->policy->zone);
+	if (instant_compare(cutoff, *io) < 0)
+		*io = cutoff;
+}
+
+static int64_t next_month(const struct zone *z, int64_t sec)
+{
+	int64_t year;
+	unsigned int month;
+	unsigned int mday;
+	int64_t utc_s;
+
+	instant_civil_from_days(floor_div(zone_to_local(z, sec), 24 * HOUR_S),
+				&year, &month, &mday);
+	year += month == 12;
+	month = month % 12 + 1;
+	(void)zone_from_local(
+		z, instant_days_from_civil(year, month, 1) * 24 * HOUR_S,
+		&utc_s);
+	return utc_s;
+}
+
+/*
+ * What is younger is received after it.  The later the newest, the later it is,
+ * but at the beginning of a month, and where a clock was set back: with others
+ * it may be what it is with one of those moments.
+ */
+static struct instant cutoff_of(const struct bench *b,
+				const struct retention_rule *r)
+{
+	const struct zone *z = b->policy->zone;
+	const struct instant newest = b->snapshots[b->at[0]].received;
+	struct instant cutoff = duration_before(newest, r->within, z);
+	struct zone_span sp;
+
+	if (!b->is_open || instant_compare(newest, b->now) >= 0)
+		return cutoff;
+	earlier(b, r, next_month(z, newest.sec), &cutoff);
+	sp = zone_span(z, newest.sec);
+	for (int i = 0; i < CHANGES_MAX && sp.until <= b->now.sec; i++) {
+		earlier(b, r, sp.until, &cutoff);
+		sp = zone_span(z, sp.until);
+	}
+	return cutoff;
+}
+
+/* The first place that is not younger than that. */
+static size_t younger(const struct bench *b, struct instant cutoff)
+{
 	size_t lo = 0;
 	size_t hi = b->n;
 
@@ -291,6 +349,47 @@ static size_t younger(const struct bench *b, const struct retention_rule *r)
 			hi = mid;
 	}
 	return lo;
+}
+
+/*
+ * By a later cutoff a bucket's complete ones may be too old, and the newest,
+ * which is partial, is its winner.  Four days are more than the cutoff can be
+ * later than that of now.
+ */
+static int keep_partial(struct bench *b, const struct retention_rule *r,
+			struct tally *t, size_t n, struct err *e)
+{
+	struct instant latest = duration_before(b->now, r->within,
+						b->policy->zone);
+	size_t to;
+
+	latest.sec += HOUR_S * 4 * 24;
+	for (size_t from = 0; from < n; from = to) {
+		const int64_t key = b->keys[b->walk[from]];
+		size_t won;
+
+		to = from + 1;
+		while (to < n && b->keys[b->walk[to]] == key)
+			to++;
+		won = winner(b, from, to);
+		if (won != b->walk[from] &&
+		    instant_compare(b->snapshots[b->at[won]].received,
+				    latest) <= 0 &&
+		    keep_place(b, t, b->walk[from], n, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int apply_duration(struct bench *b, const struct retention_rule *r,
+			  struct tally *t, struct err *e)
+{
+	const size_t n = younger(b, cutoff_of(b, r));
+
+	if (apply_buckets(b, t, n, e))
+		return -1;
+	t->reason.oldest = false;
+	return b->is_open ? keep_partial(b, r, t, n, e) : 0;
 }
 
 static bool has_tag(const struct retention_snapshot *s, const char *tag)
@@ -329,7 +428,7 @@ static int apply_rule(struct bench *b, uint32_t rule, struct err *e)
 			t.left = r->count;
 		return apply_buckets(b, &t, b->n, e);
 	case RETENTION_DURATION:
-		return apply_buckets(b, &t, younger(b, r), e);
+		return apply_duration(b, r, &t, e);
 	case RETENTION_TAG_LIST:
 		return apply_tags(b, r, t.reason, e);
 	}
@@ -444,20 +543,39 @@ static int judge(struct bench *b, struct instant now,
 	return deliver(b, r, e);
 }
 
-int retention_decide(const struct retention_policy *p,
-		     const struct retention_snapshot *snapshots, size_t n,
-		     struct instant now, struct retention_result *ret,
-		     struct err *e)
+static int decide(struct bench *b, size_t n, struct instant now,
+		  struct retention_result *ret, struct err *e)
 {
 	struct retention_result r = { .n = n };
-	struct bench b = { .policy = p, .snapshots = snapshots };
-	const int failed = judge(&b, now, &r, e);
+	const int failed = judge(b, now, &r, e);
 
-	bench_done(&b);
+	bench_done(b);
 	if (failed) {
 		retention_result_done(&r);
 		return -1;
 	}
 	*ret = r;
 	return 0;
+}
+
+int retention_decide(const struct retention_policy *p,
+		     const struct retention_snapshot *snapshots, size_t n,
+		     struct instant now, struct retention_result *ret,
+		     struct err *e)
+{
+	struct bench b = { .policy = p, .snapshots = snapshots };
+
+	return decide(&b, n, now, ret, e);
+}
+
+int retention_might_keep(const struct retention_policy *p,
+			 const struct retention_snapshot *snapshots, size_t n,
+			 struct instant now, struct retention_result *ret,
+			 struct err *e)
+{
+	struct bench b = {
+		.policy = p, .snapshots = snapshots, .is_open = true, .now = now
+	};
+
+	return decide(&b, n, now, ret, e);
 }

@@ -164,6 +164,19 @@ int retention_decide(const struct retention_policy *p,
 		     const struct retention_snapshot *snapshots, size_t n,
 		     struct instant now, struct retention_result *ret,
 		     struct err *e) NONNULL(1, 5, 6) MUST_CHECK;
+/*
+ * The same, of somebody who may have others as well, received by now, that are
+ * not known here: what is kept among all of those is kept here, too.  Most
+ * rules would do so by themselves; but by the newest of all "younger than D"
+ * may leave out a complete snapshot that beats a partial one here, and of a
+ * newer one it may even reach further back, as 1 April minus one month is 1
+ * March, and 31 March minus one month 3 March.  So this keeps more, where that
+ * may be so, and no less.
+ */
+int retention_might_keep(const struct retention_policy *p,
+			 const struct retention_snapshot *snapshots, size_t n,
+			 struct instant now, struct retention_result *ret,
+			 struct err *e) NONNULL(1, 5, 6) MUST_CHECK;
 void retention_result_done(struct retention_result *r) NONNULL(1);
 
 static inline void cleanup_retention_result_done(struct retention_result *r)

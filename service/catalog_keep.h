@@ -154,16 +154,21 @@ struct catalog_double {
 	const char *source, *region, *snapshot;
 	struct instant started;
 	const char *again, *again_in; /* that one, and the region it went to */
+	bool in_turn;		      /* not (or again) as one of the newest */
 };
 typedef int catalog_double_visit(void *arg, const struct catalog_double *d,
 				 struct err *e);
 /*
- * Among the repository's last few thousand runs that have ended, and the run
- * `now` itself.
+ * In a region, of the repository's runs that have ended, and of the run `now`
+ * itself.  However old they are, at a cost that does not grow: each call looks
+ * through the newest thousand snapshots that nobody acknowledged there, and
+ * through the next thousand of them in turn, going on where the last call
+ * ended, or where its visitor returned 1.  Some are visited twice.
  */
-int catalog_doubles(struct catalog *c, const char *repository, int64_t now,
+int catalog_doubles(struct catalog *c, const char *repository,
+		    const char *region, int64_t now,
 		    catalog_double_visit *visit, void *arg, struct err *e)
-	NONNULL(1, 2, 4, 6) MUST_CHECK;
+	NONNULL(1, 2, 3, 5, 7) MUST_CHECK;
 
 /* ---- Regions, checks, drills -------------------------------------------- */
 

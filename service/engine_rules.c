@@ -116,30 +116,25 @@ static int see(struct unwanted *u, struct repository *from,
 	return -1;
 }
 
-int engine_rules_unwanted(const struct operation_call *call,
-			  const struct resource *named,
-			  const struct resource_region *region,
+int engine_rules_unwanted(struct engine_rules *x,
 			  struct repository *const *from, size_t n,
 			  struct repository *to, struct object_id **ret,
 			  size_t *ret_n, struct err *e)
 {
-	struct engine_rules rules;
 	struct unwanted u;
 	int failed = 0;
 
 	*ret = NULL;
 	*ret_n = 0;
-	if (!named || !region || !retain_any_apart(&named->repository))
+	if (!x->named || !x->region || !retain_any_apart(&x->named->repository))
 		return 0;
-	engine_rules_init(&rules, call, named, region);
 	unwanted_init(&u);
 	for (size_t i = 0; i < n && !failed; i++)
 		failed = see(&u, from[i], to, e);
 	failed = failed ||
-		 unwanted_judge(&u, engine_rules_load, &rules, call->now, e) ||
+		 unwanted_judge(&u, engine_rules_load, x, x->call->now, e) ||
 		 unwanted_ids(&u, ret, ret_n, e);
 	unwanted_done(&u);
-	engine_rules_done(&rules);
 	return failed ? -1 : 0;
 }
 

@@ -20,11 +20,11 @@ struct engine_rules {
 	struct retain_stored stored; /* of the source that was asked last */
 };
 
+/* named, region: NULL where there is none, so that there are no rules. */
 void engine_rules_init(struct engine_rules *x,
 		       const struct operation_call *call,
 		       const struct resource *named,
-		       const struct resource_region *region)
-	NONNULL(1, 2, 3, 4);
+		       const struct resource_region *region) NONNULL(1, 2);
 void engine_rules_done(struct engine_rules *x) NONNULL(1);
 static inline void cleanup_engine_rules_done(struct engine_rules *x)
 {
@@ -52,14 +52,12 @@ const struct resource_region *engine_rules_region(const struct resource *named,
 /*
  * Of what n regions have, and `to`, which is that region, neither has nor has
  * deleted: what it need not get, in ascending order (the caller frees it).
- * None where no region has a policy of its own, or named or region is NULL.
+ * None where there are no rules, or no region has a policy of its own.
  */
-int engine_rules_unwanted(const struct operation_call *call,
-			  const struct resource *named,
-			  const struct resource_region *region,
+int engine_rules_unwanted(struct engine_rules *x,
 			  struct repository *const *from, size_t n,
 			  struct repository *to, struct object_id **ret,
-			  size_t *ret_n, struct err *e) NONNULL(1, 6, 7, 8, 9)
+			  size_t *ret_n, struct err *e) NONNULL(1, 4, 5, 6, 7)
 	MUST_CHECK;
 
 #endif

@@ -330,15 +330,17 @@ static int unwanted(void *arg, struct repository *to, struct object_id **ret,
 	const struct healing *x = arg;
 	struct repository **from = calloc(x->n_sources + 1,
 					  sizeof(struct repository *));
+	CLEANUP(engine_rules_done) struct engine_rules rules;
 	int failed;
 
+	engine_rules_init(&rules, x->call, x->named,
+			  engine_rules_region(x->named, x->url));
 	if (!from)
 		return err_oom(e);
 	for (size_t i = 0; i < x->n_sources; i++)
 		from[i] = x->sources[i].r;
-	failed = engine_rules_unwanted(x->call, x->named,
-				       engine_rules_region(x->named, x->url),
-				       from, x->n_sources, to, ret, ret_n, e);
+	failed = engine_rules_unwanted(&rules, from, x->n_sources, to, ret,
+				       ret_n, e);
 	free((void *)from);
 	return failed;
 }

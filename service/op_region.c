@@ -149,12 +149,14 @@ static int look_for_unwanted(struct copying *x, struct err *e)
 {
 	const struct origin *o = &x->origin;
 	struct replicate_options *options = &x->options;
+	CLEANUP(engine_rules_done) struct engine_rules rules;
 
+	engine_rules_init(&rules, o->call, o->named, x->region);
 	if (engine_rules_apart(o->call, o->named, &options->apart, e) < 0)
 		return -1;
 	if (!options->only &&
-	    engine_rules_unwanted(o->call, o->named, x->region, &o->from, 1,
-				  x->to, &x->skip, &options->n_skip, e) < 0)
+	    engine_rules_unwanted(&rules, &o->from, 1, x->to, &x->skip,
+				  &options->n_skip, e) < 0)
 		return -1;
 	options->skip = x->skip;
 	return 0;
@@ -361,13 +363,14 @@ static int add_size(void *arg, const struct store_entry *entry, struct err *e)
 static int forgive(const struct origin *o, const struct resource_region *region,
 		   struct repository *to, struct standing *x, struct err *e)
 {
+	CLEANUP(engine_rules_done) struct engine_rules rules;
 	struct object_id *ids = NULL;
 	size_t n = 0;
 
+	engine_rules_init(&rules, o->call, o->named, region);
 	if (!x->missing)
 		return 0;
-	if (engine_rules_unwanted(o->call, o->named, region, &o->from, 1, to,
-				  &ids, &n, e) < 0)
+	if (engine_rules_unwanted(&rules, &o->from, 1, to, &ids, &n, e) < 0)
 		return -1;
 	free(ids);
 	x->let_go += n;

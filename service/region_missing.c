@@ -45,28 +45,34 @@ static inline void cleanup_looking_done(struct looking *l)
 	looking_done(l);
 }
 
+static int add_place(struct looking *l, const char *id, struct err *e)
+{
+	if (l->n == l->room) {
+		const size_t room = l->room ? 2 * l->room : 64;
+		struct place *more = reallocarray(l->v, room, sizeof(*more));
+
+		if (!more)
+			return err_oom(e);
+		l->v = more;
+		l->room = room;
+	}
+	l->v[l->n] = (struct place){ .here = false };
+	(void)snprintf(l->v[l->n++].id, sizeof(l->v->id), "%s", id);
+	return 0;
+}
+
+/* Those of one snapshot stand together. */
 static int see_copy(void *arg, const struct catalog_replica *row, struct err *e)
 {
 	struct looking *l = arg;
 	const bool complete = strcmp(row->state, "complete") == 0;
 	const bool here = strcmp(row->region, l->region) == 0;
-	struct place *p = l->n ? &l->v[l->n - 1] : NULL;
+	struct place *p;
 
-	if (!p || strcmp(p->id, row->snapshot) != 0) {
-		if (l->n == l->room) {
-			const size_t room = l->room ? 2 * l->room : 64;
-			struct place *more = reallocarray(l->v, room,
-							  sizeof(*more));
-
-			if (!more)
-				return err_oom(e);
-			l->v = more;
-			l->room = room;
-		}
-		p = &l->v[l->n++];
-		*p = (struct place){ .here = false };
-		(void)snprintf(p->id, sizeof(p->id), "%s", row->snapshot);
-	}
+	if ((!l->n || strcmp(l->v[l->n - 1].id, row->snapshot) != 0) &&
+	    add_place(l, row->snapshot, e) < 0)
+		return -1;
+	p = &l->v[l->n - 1];
 	p->elsewhere |= complete && !here;
 	p->here |= complete && here;
 	p->gone |= here && strcmp(row->state, "gone") == 0;

@@ -166,9 +166,8 @@ static int write_reasons(struct judging *j, struct err *e)
 /* ---- Other regions ------------------------------------------------------ */
 
 /*
- * What a region would keep of what is here and it has not deleted: with fewer
- * others a snapshot is kept by any rule that would keep it with more, so that
- * what only that region has need not be known.
+ * What a region would keep of what is here and it has not deleted, and whatever
+ * it may have besides, which need not be known (retention_might_keep()).
  */
 static int await(struct judging *j, size_t at, struct err *e)
 {
@@ -190,8 +189,9 @@ static int await(struct judging *j, size_t at, struct err *e)
 
 		if (!retain_rules_is_asked(r))
 			continue;
-		failed = retention_decide(&r->policy, s, n, j->c->now, &result,
-					  e);
+		failed = (j->c->asks_exactly ? retention_decide
+					     : retention_might_keep)(
+			&r->policy, s, n, j->c->now, &result, e);
 		for (size_t i = 0; i < n && failed == 0; i++)
 			if (result.decisions[i].keep &&
 			    retain_rules_reach(r, s[i].received))

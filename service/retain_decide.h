@@ -79,6 +79,7 @@ struct retain_case {
 	bool is_doubtful;	   /* nothing is deleted */
 	const struct retain_elsewhere *elsewhere;
 	size_t n_elsewhere;
+	bool asks_exactly; /* these, as if they had no others: as of before */
 	const struct retain_input *v;
 	size_t n;
 };

@@ -17,9 +17,11 @@
  *			"gone":[REGION]}; what is false or not so is left out,
  *			but for complete, scheduled and held
  *
- * Where there is anything elsewhere, or of a floor only, the format is 3, which
- * programs before do not know.  Programs before format 2 stored no spec, no
- * copies and only what was left of the budget.
+ * Where there is anything of a floor only the format is 3, and where there is
+ * anything elsewhere it is 4, which programs before do not know.  Those of
+ * format 3 asked elsewhere as if there were no others than these.  Programs
+ *before format 2 stored no spec, no copies and only what was left of the
+ *budget.
  *
  * What a person reads comes first; the snapshots come last, for they are read
  * one by one: a document tree of all of them would take ten times the memory.
@@ -35,6 +37,7 @@
 
 #define FORMAT		2
 #define FORMAT_APART	3
+#define FORMAT_OPEN	4
 #define SNAPSHOTS_BEGIN ",\"snapshots\":["
 
 /* Memory for one case that is read. */
@@ -190,7 +193,10 @@ int retain_inputs_write(const struct retain_case *c, struct buf *out,
 	write_sets(c, c->rules, false, &j);
 	json_key(&j, "former");
 	write_sets(c, c->rules, true, &j);
-	json_kv_int(&j, "format", is_apart(c) ? FORMAT_APART : FORMAT);
+	json_kv_int(&j, "format",
+		    !is_apart(c)			 ? FORMAT
+		    : c->n_elsewhere && !c->asks_exactly ? FORMAT_OPEN
+							 : FORMAT_APART);
 	json_kv_int(&j, "cooling_off_ms", c->cooling_off_ms);
 	json_key(&j, "budget");
 	json_begin_object(&j);
@@ -375,7 +381,8 @@ static int read_head(struct retain_stored *s, const json_t *head, struct err *e)
 		return 0;
 	if (!json_is_integer(format) ||
 	    (json_integer_value(format) != FORMAT &&
-	     json_integer_value(format) != FORMAT_APART))
+	     json_integer_value(format) != FORMAT_APART &&
+	     json_integer_value(format) != FORMAT_OPEN))
 		return err_set(e, ERR_NEWER,
 			       "the stored inputs are of an unknown format");
 	if (read_sets(s, &s->rules, json_object_get(head, "policies"), false,
@@ -393,6 +400,7 @@ static int read_head(struct retain_stored *s, const json_t *head, struct err *e)
 	if (!json_is_integer(cooling))
 		return unreadable(e, "cooling_off_ms");
 	s->c.cooling_off_ms = json_integer_value(cooling);
+	s->c.asks_exactly = json_integer_value(format) == FORMAT_APART;
 	s->c.is_doubtful = json_is_true(json_object_get(head, "doubtful"));
 	return 1;
 }

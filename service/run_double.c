@@ -10,7 +10,9 @@
 #include "service/run_region.h"
 #include "storage/repository/deletion.h"
 
-/* A failed attempt or two leave one each; what is more is for the next run. */
+/* A failed attempt or two leave one each; what is more is for the next run.
+ * Half of them are the newest: those that cannot be decided keep no others out.
+ */
 enum { DOUBLES_MAX = 64 };
 
 /* So long a store may take to list what an attempt published last of all. */
@@ -33,19 +35,26 @@ struct doubles {
 	size_t n;
 };
 
+static bool has(const struct doubles *all, const struct catalog_double *row)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i].run == row->run &&
+		    strcmp(all->v[i].source, row->source) == 0)
+			return true;
+	return false;
+}
+
 static int see(void *arg, const struct catalog_double *row,
 	       struct err *e UNUSED)
 {
 	struct doubles *all = arg;
 	struct found *f = &all->v[all->n];
 
-	if (all->n == DOUBLES_MAX ||
-	    strcmp(row->region, all->region->name) != 0)
-		return 0;
 	/* Several attempts may have ended: the last of them comes first. */
-	if (all->n && f[-1].run == row->run &&
-	    strcmp(f[-1].source, row->source) == 0)
+	if (has(all, row))
 		return 0;
+	if (all->n == (row->in_turn ? DOUBLES_MAX : DOUBLES_MAX / 2))
+		return 1;
 	*f = (struct found){ .run = row->run, .started = row->started };
 	if (!object_id_parse(row->snapshot, &f->id))
 		return 0;
@@ -295,8 +304,8 @@ int run_double_retire(struct run *r, const struct resource_region *region,
 {
 	struct doubles all = { .run = r, .region = region, .in = in };
 
-	if (catalog_doubles(r->catalog, r->repository->name, r->id, see, &all,
-			    e) < 0)
+	if (catalog_doubles(r->catalog, r->repository->name, region->name,
+			    r->id, see, &all, e) < 0)
 		return -1;
 	for (size_t i = 0; i < all.n; i++)
 		if (run_stopped(r, e) < 0 || retire(&all, &all.v[i], e) < 0)

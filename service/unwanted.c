@@ -166,7 +166,8 @@ static int apply(const struct retain_rule_sets *rules, struct unwanted_item *v,
 
 		if (!retain_rules_is_asked(r))
 			continue;
-		failed = retention_decide(&r->policy, s, n, now, &result, e);
+		failed = retention_might_keep(&r->policy, s, n, now, &result,
+					      e);
 		for (size_t i = 0; i < n && failed == 0; i++)
 			v[i].is_kept |= result.decisions[i].keep &&
 					retain_rules_reach(r, s[i].received);

@@ -612,6 +612,79 @@ static int decide(void *arg, struct err *e)
 	return retention_decide(&w.policy, w.s, w.n, w.now, &w.r, e);
 }
 
+/* With others that are not known, and with these alone. */
+static void might(bool others, bool alone, size_t i)
+{
+	struct err e;
+
+	retention_result_done(&w.r);
+	ck_assert_int_eq(
+		retention_might_keep(&w.policy, w.s, w.n, w.now, &w.r, &e), 0);
+	ck_assert_int_eq(kept(i), others);
+	(void)judge();
+	ck_assert_int_eq(kept(i), alone);
+}
+
+/* A newer one than these makes the complete one too old to beat it. */
+START_TEST(a_partial_one_might_be_kept_with_others)
+{
+	size_t partial;
+
+	start("2026-09-21T12:00:00Z");
+	within("keep-within-monthly", "1y");
+	add("2026-09-17T11:00:00Z");
+	add("2025-09-17T18:00:00Z");
+	partial = add("2025-09-18T08:00:00Z");
+	w.s[partial].complete = false;
+	might(true, false, partial);
+	/* Too young for that: none can be that new. */
+	w.s[1].received = at("2025-09-27T18:00:00Z");
+	w.s[partial].received = at("2025-09-28T08:00:00Z");
+	might(false, false, partial);
+}
+END_TEST
+
+/* 31 March minus one month is 3 March, 1 April minus one month 1 March. */
+START_TEST(a_newer_one_may_reach_further_back)
+{
+	size_t old;
+
+	start("2026-04-01T00:00:00Z");
+	within("keep-within", "1m");
+	old = add("2026-03-02T00:00:00Z");
+	add("2026-03-31T12:00:00Z");
+	might(true, false, old);
+	w.now = at("2026-03-31T23:59:59Z");
+	might(false, false, old);
+	w.now = at("2026-04-20T00:00:00Z");
+	might(true, false, old);
+	w.s[old].received = at("2026-03-01T00:00:00Z");
+	might(false, false, old);
+	/* What is known is the newest that counts. */
+	add("2026-04-01T00:00:00Z");
+	w.s[old].received = at("2026-03-01T00:00:01Z");
+	might(true, true, old);
+}
+END_TEST
+
+/* When a clock is set back the cutoff is, too. */
+START_TEST(a_clock_that_is_set_back_reaches_further_back)
+{
+	struct zone *z = zonefile_load("Europe/Berlin");
+	size_t old;
+
+	start("2026-10-25T01:20:00Z");
+	within("keep-within", "1d");
+	w.policy.zone = z;
+	old = add("2026-10-24T00:30:00Z");
+	add("2026-10-25T00:50:00Z");
+	might(true, false, old);
+	w.now = at("2026-10-25T00:59:59Z");
+	might(false, false, old);
+	zone_free(z);
+}
+END_TEST
+
 START_TEST(without_memory_nothing_is_decided)
 {
 	struct zone *z = zonefile_load("Antarctica/Troll");
@@ -654,6 +727,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, hours_before_1970_have_their_names);
 	tcase_add_test(tc, what_can_be_begins_with_2001);
 	tcase_add_test(tc, a_result_can_be_ended_twice);
+	tcase_add_test(tc, a_partial_one_might_be_kept_with_others);
+	tcase_add_test(tc, a_newer_one_may_reach_further_back);
+	tcase_add_test(tc, a_clock_that_is_set_back_reaches_further_back);
 	tcase_add_test(tc, without_memory_nothing_is_decided);
 }
 CHECK_MAIN("schedules/retention", cases)

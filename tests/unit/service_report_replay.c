@@ -500,7 +500,7 @@ START_TEST(old_inputs_are_unknown)
 	same(&t, today - DAY + 3600, 1);
 	/* One of a format to come. */
 	change_inputs(&t, "\"cooling_off_ms\"",
-		      "\"format\":4,\"cooling_off_ms\"");
+		      "\"format\":5,\"cooling_off_ms\"");
 	hash_again(&t);
 	told_done(&k);
 	replay(&t, today + 3600, &k);

@@ -159,6 +159,89 @@ START_TEST(what_an_earlier_attempt_had_published_goes)
 }
 END_TEST
 
+/* It was copied, too, until it was found. */
+static void expect_found(struct run_frame *t)
+{
+	ck_assert_int_eq(steps(t, "region = 'a' AND state = 'failed' AND "
+				  "message LIKE 'deleted: its run lost %'"),
+			 1);
+}
+
+/* Thousands of runs since then. */
+static void fill(struct run_frame *t)
+{
+	frame_sql(&t->f,
+		  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+		  "FROM n WHERE i < 6000) INSERT INTO runs (uid, kind, "
+		  "schedule_uid, schedule, repository, sources, state, "
+		  "attempt, queued_us, started_us, finished_us, host, "
+		  "boot_id, pid, pid_start, requested_by, message) SELECT "
+		  "'filler' || i, 'Schedule', 'x', 'nightly', 'main', '[]', "
+		  "'failed', 1, 1, 1, 1, '', '', 0, 0, '', '' FROM n");
+}
+
+START_TEST(what_was_published_long_ago_goes)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	take_twice(&t, false);
+	fill(&t);
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	expect_live(&t, 3, 3, 3);
+	expect_retired(&t, "a");
+}
+END_TEST
+
+/* None of those since then was ever acknowledged, nor taken again: they are
+ * looked through in turn. */
+START_TEST(what_was_published_before_thousands_of_others_goes)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	take_twice(&t, false);
+	fill(&t);
+	frame_sql(&t.f, "INSERT INTO run_steps (run, source, step, region, "
+			"state, message, details) SELECT id, 'web', "
+			"'snapshot', 'a', 'running', '', '{\"snapshot\":\"' || "
+			"uid || '\"}' FROM runs WHERE uid LIKE 'filler%' AND "
+			"id % 12 < 5");
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 2501);
+	for (int n = 2; n < 5; n++) {
+		ck_assert_int_eq(run_counts(&t, "a").deleted, 0);
+		ck_assert_int_eq(day(&t, n), RUN_SUCCEEDED);
+	}
+	expect_found(&t);
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 2500);
+	expect_live(&t, 5, 5, 5);
+}
+END_TEST
+
+/* Those that cannot be decided keep no others out. */
+START_TEST(what_is_behind_others_that_wait_goes)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	take_twice(&t, false);
+	fill(&t);
+	/* Of the last hundred each was taken again by another run; the region
+	 * does not list them yet. */
+	frame_sql(&t.f, "UPDATE runs SET occurrence = (SELECT max(occurrence) "
+			"FROM runs), attempt = 100 + id WHERE uid LIKE "
+			"'filler%' AND id % 60 = 0");
+	frame_sql(&t.f, "INSERT INTO run_steps (run, source, step, region, "
+			"state, started_us, message, details) SELECT id, "
+			"'web', 'snapshot', 'a', 'running', 2000000000000000, "
+			"'', '{\"snapshot\":\"' || printf('%032x', id) || "
+			"'\"}' FROM runs WHERE uid LIKE 'filler%' AND "
+			"id % 60 = 0");
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 101);
+	for (int n = 2; n < 6; n++)
+		ck_assert_int_eq(day(&t, n), RUN_SUCCEEDED);
+	expect_found(&t);
+	ck_assert_int_eq(steps(&t, "region = 'a' AND state = 'running'"), 100);
+}
+END_TEST
+
 /* The region that has the other may never come back. */
 START_TEST(it_waits_for_the_region_that_has_the_other)
 {
@@ -309,6 +392,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, one_that_cannot_be_asked_for_goes);
 	tcase_add_test(tc, one_that_cannot_be_locked_goes);
 	tcase_add_test(tc, what_an_earlier_attempt_had_published_goes);
+	tcase_add_test(tc, what_was_published_long_ago_goes);
+	tcase_add_test(tc, what_was_published_before_thousands_of_others_goes);
+	tcase_add_test(tc, what_is_behind_others_that_wait_goes);
 	tcase_add_test(tc, it_waits_for_the_region_that_has_the_other);
 	tcase_add_test(tc, it_stays_when_the_other_was_deleted);
 	tcase_add_test(tc, a_whole_one_stays_beside_one_that_is_not);

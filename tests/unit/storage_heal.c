@@ -528,6 +528,51 @@ START_TEST(only_what_is_asked_for_comes_back)
 }
 END_TEST
 
+/* Both, in ascending order. */
+static int want_none(void *arg, struct repository *to UNUSED,
+		     struct object_id **ret, size_t *ret_n, struct err *err)
+{
+	const bool in_order = object_id_compare(first_id, second_id) < 0;
+
+	++*(int *)arg;
+	*ret = calloc(2, sizeof(**ret));
+	if (!*ret)
+		return err_oom(err);
+	(*ret)[!in_order] = first_id;
+	(*ret)[in_order] = second_id;
+	*ret_n = 2;
+	return 0;
+}
+
+/* What is damaged would stay so: nobody lets go of what cannot be read. */
+START_TEST(what_the_region_does_not_want_is_left_out)
+{
+	char prefix[STORE_NAME_MAX], id[OBJECT_ID_TEXT];
+	int asked = 0;
+	const struct heal_options o = { .unwanted = want_none, .arg = &asked };
+	struct names damaged;
+	struct healed x;
+
+	object_id_format(first_id, id);
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s", id);
+	damaged = list(urls[0], prefix);
+	flip(urls[0], prefix);
+	object_id_format(second_id, id);
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s", id);
+	lose(urls[0], prefix);
+	x = heal(1, 2, o);
+	ck_assert_int_eq(asked, 1);
+	ck_assert(x.r.sound);
+	ck_assert_uint_eq(x.r.n_snapshots, 1);
+	ck_assert_uint_eq(x.r.let_go, 1);
+	heal_result_done(&x.r);
+	/* The damaged one still lies beside it, given up. */
+	lose(urls[0], damaged.v[0]);
+	ck_assert(is_listed(urls[0], first_id));
+	ck_assert(!is_listed(urls[0], second_id));
+}
+END_TEST
+
 /* ---- Cut off, and regions that fail ------------------------------------- */
 
 static struct repository *open_faulty(const char *url, const struct fault *x)
@@ -789,6 +834,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_was_deleted_here_stays_deleted);
 	tcase_add_test(tc, what_another_region_deleted_is_not_made_anew);
 	tcase_add_test(tc, only_what_is_asked_for_comes_back);
+	tcase_add_test(tc, what_the_region_does_not_want_is_left_out);
 	tcase_add_test(tc, a_region_that_fails_is_told_and_the_next_asked);
 	tcase_add_test(tc, neighbours_come_with_one_request);
 	tcase_add_test(tc, what_arrived_is_not_sent_again);
