@@ -434,7 +434,9 @@ int seam_setxattr(int fd, const char *path, const char *name, const void *value,
 	if (!enter(SEAM_META, fd < 0 ? path : ""))
 		return -1;
 	if (fd >= 0)
-		return done(fsetxattr(fd, name, value, n, 0), NULL);
+		return done(fsetxattr(fd, name, value, n, 0),
+			    &(const struct seam_deed){ .call = SEAM_META,
+						       .fd = fd });
 	return done(lsetxattr(path, name, value, n, 0), NULL);
 }
 
@@ -454,7 +456,8 @@ int seam_set_flags(int fd, unsigned int flags)
 
 	if (!enter(SEAM_META, ""))
 		return -1;
-	return done(ioctl(fd, FS_IOC_SETFLAGS, value), NULL);
+	return done(ioctl(fd, FS_IOC_SETFLAGS, value),
+		    &(const struct seam_deed){ .call = SEAM_META, .fd = fd });
 }
 
 int seam_announce(enum seam_call call, const char *path)

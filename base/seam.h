@@ -65,8 +65,9 @@ struct seam_deed {
 };
 typedef void seam_recorder(void *arg, const struct seam_deed *deed);
 /*
- * NULL removes it.  Set before threads start.  Owners, modes, times and
- * attributes are not told, nor what fallocate(2) did.
+ * NULL removes it.  Set before threads start.  Owners, modes and times are not
+ * told, nor what fallocate(2) did; of attributes and flags (SEAM_META) only
+ * that some of fd were set.
  */
 void seam_set_recorder(seam_recorder *recorder, void *arg);
 

@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "storage/replicate_internal.h"
 #include "storage/repository/deletion.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/seal.h"
 
 /* Names of records that are to be copied, one after the other, each with its
@@ -75,6 +77,36 @@ static int find_lacking(const struct copying *c, const char *prefix,
 }
 
 /*
+ * A lock of a snapshot that is guarded already, which no pass comes by any
+ * more: until it ends, as its own region has it.  Who may not guard there is
+ * told by what is copied besides, and by checks.
+ */
+static int guard_lock(const struct copying *c, const char *name, struct err *e)
+{
+	struct store *to = repository_store(c->to);
+	const struct instant now = clock_now();
+	const struct instant most = instant_add_ms(now, GUARDS_LOCK_MAX_MS);
+	struct record lock;
+	int can = store_can_guard(to, e);
+
+	if (can <= 0)
+		return can;
+	can = record_get(to, repository_keys(c->to), OBJECT_LOCK, name, &lock,
+			 e);
+	if (can <= 0)
+		return can;
+	if (instant_compare(most, lock.until) < 0)
+		lock.until = most;
+	if (instant_compare(lock.until, now) > 0)
+		can = store_guard(to, name, lock.until, e);
+	record_done(&lock);
+	if (can >= 0 || e->code != ERR_DENIED)
+		return can < 0 ? -1 : 0;
+	err_clear(e);
+	return 0;
+}
+
+/*
  * Copy one record, after opening it: what is damaged here must not become an
  * unreadable hold there, which would be in force for everything.
  */
@@ -107,7 +139,7 @@ static int copy_one(const struct copying *c, enum object_kind kind,
 		return 0;
 	}
 	c->tally->copied++;
-	return 0;
+	return kind == OBJECT_LOCK ? guard_lock(c, name, e) : 0;
 }
 
 /* Whether a record may be copied yet.  1, 0, -1. */

@@ -44,6 +44,7 @@ struct wanted {
 	struct instant goal;  /* until then */
 	struct instant least; /* what its own packs are guarded for */
 	bool held;
+	bool locked_elsewhere;
 	char source[RECORD_TEXT_MAX + 1];
 };
 
@@ -145,6 +146,7 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 		.id = m->snapshot,
 		.received = s->received,
 		.held = s->held,
+		.locked_elsewhere = s->locked_elsewhere,
 	};
 	if (locked)
 		w->need = w->low = w->goal = need;
@@ -416,7 +418,8 @@ static int hold(struct pass *x, const char *name, struct object_id id,
 	return 0;
 }
 
-/* Lengthened: small ones are known by their snapshot. */
+/* Lengthened: small ones are known by their snapshot; locks, which may come
+ * later, by themselves, too. */
 static int note_lengthened(void *arg, const char *name, struct instant until,
 			   struct err *e)
 {
@@ -426,7 +429,8 @@ static int note_lengthened(void *arg, const char *name, struct instant until,
 
 	if (!object_name_parse(OBJECT_DATA_PACK, name, &first, &id) &&
 	    !object_name_parse(OBJECT_META_PACK, name, &first, &id) &&
-	    !object_name_parse(OBJECT_INDEX, name, &first, &id))
+	    !object_name_parse(OBJECT_INDEX, name, &first, &id) &&
+	    !object_name_parse(OBJECT_LOCK, name, &first, &id))
 		return 0;
 	return keep(x, id, until.sec, false, e);
 }
@@ -549,6 +553,42 @@ static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
 				    e)
 		       ? -1
 		       : 0;
+}
+
+static struct wanted *find_wanted(struct pass *x, struct object_id id)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (object_id_equal(x->v[i].id, id))
+			return &x->v[i];
+	return NULL;
+}
+
+/* Locks that were copied here once their snapshot was known to be guarded. */
+static int guard_late_lock(void *arg, const struct store_entry *entry,
+			   struct err *e)
+{
+	struct pass *x = arg;
+	const struct wanted *w;
+	struct object_id snapshot;
+	struct object_id id;
+
+	if (!object_name_parse(OBJECT_LOCK, entry->name, &snapshot, &id))
+		return 0;
+	w = find_wanted(x, snapshot);
+	if (!w || !w->locked_elsewhere ||
+	    instant_compare(guards_until(x->known, snapshot), w->need) < 0 ||
+	    instant_compare(guards_until(x->known, id), w->need) >= 0)
+		return 0;
+	return guards_bulk_add(x->bulk, entry->name, w->goal, e);
+}
+
+static int guard_late_locks(struct pass *x, struct err *e)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->v[i].need.sec && x->v[i].locked_elsewhere)
+			return store_list(x->g->store, "locks/",
+					  guard_late_lock, x, e);
+	return 0;
 }
 
 /* Config, slots and keyrings, as who is locked for longest. */
@@ -802,7 +842,8 @@ static int guard_all(struct pass *x, struct err *e)
 {
 	if (guard_packs(x, e) ||
 	    index_set_each(x->g->index, guard_index, x, e) ||
-	    guard_keys(x, e) || guard_holds(x, e))
+	    guard_keys(x, e) || guard_holds(x, e) ||
+	    (!x->o->ask && guard_late_locks(x, e)))
 		return -1;
 	for (size_t i = 0; i < x->n; i++)
 		if (guard_snapshot(x, &x->v[i], e))

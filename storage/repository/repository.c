@@ -358,6 +358,8 @@ static int add_lock(void *arg, const char *name, const struct record *r,
 	else if (!s->locked || instant_compare(r->until, s->locked_until) > 0)
 		s->locked_until = r->until;
 	s->locked = true;
+	if (r && !object_id_equal(r->session, s->manifest.session))
+		s->locked_elsewhere = true;
 	return 0;
 }
 

@@ -74,6 +74,7 @@ struct repository_snapshot {
 	bool held_in_doubt; /* as a hold does not open, which may be on it */
 	bool locked; /* locked_until is in the future of nobody's clock */
 	struct instant locked_until;
+	bool locked_elsewhere; /* by another region's session, too */
 };
 
 /*

@@ -15,7 +15,8 @@
  *   5. sync the folder of its name.
  *
  * What is to be guarded says until when before step 2, and is made immutable
- * after step 4: a crash in between leaves it to the next guard.
+ * after step 5: a crash in between leaves it to the next guard.  Not after step
+ * 4: a power cut might leave it in tmp/, and immutable, for ever.
  */
 #include <assert.h>
 #include <dirent.h>
@@ -444,11 +445,11 @@ static int publish(struct local_upload *u, struct err *e)
 	if (enter_folders(u->local, u->upload.name, &dir, &base, e) < 0 ||
 	    give_name(u, dir, base, e) < 0)
 		return -1;
+	if (seam_sync_dir(dir) < 0)
+		return local_sys(e, "sync of its folder");
 	if (u->until.sec &&
 	    local_guard_published(u->local, u->upload.name, u->fd, e) < 0)
 		return -1;
-	if (seam_sync_dir(dir) < 0)
-		return local_sys(e, "sync of its folder");
 	return local_alive(u->local, e);
 }
 

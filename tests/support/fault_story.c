@@ -107,7 +107,7 @@ unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
 
 	if (!getenv("SNAPCTL_TEST_FULL")) {
 		points = each(s, 0, tellings) +
-			 each(s, CALL_SHORT, tellings / 4);
+			 each(s, CALL_SHORT, (tellings + 3) / 4);
 	} else {
 		for (size_t k = 0; k < ERRORS; k++)
 			points += each(s, errors[k], 0);

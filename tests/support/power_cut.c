@@ -4,10 +4,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/seam.h"
@@ -279,6 +282,54 @@ static void note_synced(struct power_cut *p, const struct seam_deed *d)
 			object);
 }
 
+#define GUARD "user.snapctl.guard"
+
+char *power_cut_attributes(int fd)
+{
+	char text[128];
+	char guard[64] = "";
+	int flags[2] = { 0, 0 };
+	const ssize_t n = fgetxattr(fd, GUARD, guard, sizeof(guard) - 1);
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, flags) < 0)
+		flags[0] = 0;
+	flags[0] &= FS_APPEND_FL | FS_IMMUTABLE_FL;
+	if (n <= 0 && flags[0] == 0)
+		return NULL;
+	(void)snprintf(text, sizeof(text), "%d %s", flags[0], guard);
+	return copy_of(text, strlen(text));
+}
+
+void power_cut_give(const char *path, const char *attributes)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *guard = strchr(attributes, ' ') + 1;
+	int flags[2] = { (int)strtol(attributes, NULL, 10), 0 };
+
+	ck_assert_int_ge(fd, 0);
+	if (*guard)
+		ck_assert_int_eq(fsetxattr(fd, GUARD, guard, strlen(guard), 0),
+				 0);
+	if (flags[0])
+		ck_assert_int_eq(ioctl(fd, FS_IOC_SETFLAGS, flags), 0);
+	(void)close(fd);
+}
+
+static void note_attributes(struct power_cut *p, const struct seam_deed *d)
+{
+	const size_t object = file_of(p, d);
+	char *attributes;
+	struct change *c;
+
+	if (object == NOBODY)
+		return;
+	attributes = power_cut_attributes(d->fd);
+	c = change_new(p, ATTRIBUTES, object);
+	c->bytes = (uint8_t *)attributes;
+	c->n = 1;
+	p->has_attributes = true;
+}
+
 static void note(void *arg, const struct seam_deed *d)
 {
 	struct power_cut *p = arg;
@@ -312,6 +363,8 @@ static void note(void *arg, const struct seam_deed *d)
 		note_removed(p, d);
 		break;
 	case SEAM_META:
+		note_attributes(p, d);
+		break;
 	case SEAM_SEND:
 	case SEAM_COUNT:
 		break;
@@ -332,6 +385,17 @@ static void read_file(struct object *o, const char *path, size_t size)
 	(void)fclose(f);
 }
 
+static void learn_attributes(struct power_cut *p, size_t object,
+			     const char *path)
+{
+	const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	p->objects[object].attributes = power_cut_attributes(fd);
+	p->has_attributes = p->has_attributes || p->objects[object].attributes;
+	(void)close(fd);
+}
+
 /* What is at path, with all below; its object. */
 static size_t learn(struct power_cut *p, const char *path)
 {
@@ -342,6 +406,7 @@ static size_t learn(struct power_cut *p, const char *path)
 
 	ck_assert_int_eq(lstat(path, &st), 0);
 	made = object_new(p, &st);
+	learn_attributes(p, made, path);
 	if (S_ISREG(st.st_mode))
 		read_file(&p->objects[made], path, (size_t)st.st_size);
 	if (!S_ISDIR(st.st_mode))
@@ -414,7 +479,8 @@ static void settle(struct power_cut *p)
 {
 	for (size_t i = 0; i < p->n_changes; i++) {
 		struct change *c = &p->changes[i];
-		const bool bytes = c->kind == BYTES || c->kind == SIZE;
+		const bool bytes = c->kind == BYTES || c->kind == SIZE ||
+				   c->kind == ATTRIBUTES;
 
 		c->certain = NOBODY;
 		for (size_t k = i + 1; k < p->n_changes; k++) {
@@ -456,6 +522,7 @@ void power_cut_free(struct power_cut *p)
 		return;
 	for (size_t i = 0; i < p->n_objects; i++) {
 		free(p->objects[i].bytes);
+		free(p->objects[i].attributes);
 		names_done(&p->objects[i].names);
 		names_done(&p->objects[i].now);
 	}

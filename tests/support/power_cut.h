@@ -6,11 +6,11 @@
  * cut the folders are made as a disk may hold them that forgets whatever was
  * not synced, call by call:
  *
- *   - what was written to a file, or how it was truncated, is certain once
- *     the file was synced later; a name in a folder (made, removed, moved)
- *     once the folder was.  A rename is one change of both its folders, and
- *     certain with either, as every journalled file system has it.  That a
- *     file was synced makes none of its names certain.
+ *   - what was written to a file, how it was truncated, and what guards it
+ *     (stores/local_guard.c), is certain once the file was synced later; a name
+ * in a folder (made, removed, moved) once the folder was.  A rename is one
+ * change of both its folders, and certain with either, as every journalled file
+ * system has it.  That a file was synced makes none of its names certain.
  *   - what is not certain is there or not, each for itself, in any order;
  *     and the last write of all may be torn: the first half of it, or the
  *     length of it as zeros.

@@ -6,14 +6,16 @@
 #include <sys/stat.h>
 
 #include "base/seam.h"
+#include "tests/support/guard_place.h"
 #include "tests/support/power_cut_internal.h"
 #include "tests/support/random.h"
 
 static const char *const kind_words[] = {
-	[BYTES] = "write",	    [SIZE] = "truncate",
-	[NAMED] = "name",	    [UNNAMED] = "unlink",
-	[MOVED] = "rename",	    [FILE_SYNCED] = "fsync",
-	[NAMES_SYNCED] = "syncdir", [ACK] = "acknowledge",
+	[BYTES] = "write",	 [SIZE] = "truncate",
+	[NAMED] = "name",	 [UNNAMED] = "unlink",
+	[MOVED] = "rename",	 [ATTRIBUTES] = "attributes",
+	[FILE_SYNCED] = "fsync", [NAMES_SYNCED] = "syncdir",
+	[ACK] = "acknowledge",
 };
 
 static const char *const disk_words[] = {
@@ -36,8 +38,9 @@ struct state {
 	struct on_disk {
 		uint8_t *bytes;
 		size_t size;
-		size_t room;   /* 0: shared */
-		uint64_t hash; /* of the bytes; 0: not known */
+		size_t room;		/* 0: shared */
+		uint64_t hash;		/* of the bytes; 0: not known */
+		const char *attributes; /* the recording's; or NULL */
 		struct names names;
 		bool shares_names;
 	} * of;
@@ -70,7 +73,7 @@ static bool has(const struct power_cut *p, const struct disk *d, size_t i,
 		struct random *dice)
 {
 	const enum kind kind = p->changes[i].kind;
-	const bool bytes = kind == BYTES || kind == SIZE;
+	const bool bytes = kind == BYTES || kind == SIZE || kind == ATTRIBUTES;
 
 	switch (d->kind) {
 	case ALL:
@@ -157,6 +160,9 @@ static void apply(struct state *s, const struct change *c, size_t n, bool zeros)
 	case UNNAMED:
 		names_remove(names_of(s, c->object), c->name);
 		break;
+	case ATTRIBUTES:
+		s->of[c->object].attributes = (const char *)c->bytes;
+		break;
 	case FILE_SYNCED:
 	case NAMES_SYNCED:
 	case ACK:
@@ -192,6 +198,7 @@ static void progress_init(const struct power_cut *p, struct progress *g)
 	for (size_t i = 0; i < p->n_objects; i++) {
 		g->certain.of[i].bytes = p->objects[i].bytes;
 		g->certain.of[i].size = p->objects[i].size;
+		g->certain.of[i].attributes = p->objects[i].attributes;
 		g->certain.of[i].names = p->objects[i].names;
 		g->certain.of[i].shares_names = true;
 	}
@@ -279,10 +286,13 @@ static uint64_t bytes_hash(struct on_disk *f)
 static uint64_t state_hash(const struct power_cut *p, struct state *s,
 			   size_t object)
 {
-	uint64_t hash = 1;
+	const char *attributes = s->of[object].attributes;
+	uint64_t hash = attributes ? mix(4, attributes, strlen(attributes)) : 1;
 
 	if (!p->objects[object].folder)
-		return bytes_hash(&s->of[object]);
+		return mix(hash,
+			   &(const uint64_t){ bytes_hash(&s->of[object]) },
+			   sizeof(uint64_t));
 	for (size_t i = 0; i < s->of[object].names.n; i++) {
 		const struct name *name = &s->of[object].names.all[i];
 		const uint64_t below = state_hash(p, s, name->object);
@@ -306,6 +316,8 @@ static void state_write(const struct power_cut *p, const struct state *s,
 			s->of[object].size);
 		ck_assert_int_eq(fclose(f), 0);
 		ck_assert_int_eq(chmod(path, 0600), 0);
+		if (s->of[object].attributes)
+			power_cut_give(path, s->of[object].attributes);
 		return;
 	}
 	ck_assert_int_eq(mkdir(path, 0700), 0);
@@ -316,6 +328,8 @@ static void state_write(const struct power_cut *p, const struct state *s,
 		(void)snprintf(below, sizeof(below), "%s/%s", path, name->name);
 		state_write(p, s, name->object, below);
 	}
+	if (s->of[object].attributes)
+		power_cut_give(path, s->of[object].attributes);
 }
 
 /* ---- All disks ----------------------------------------------------------- */
@@ -456,7 +470,10 @@ unsigned int power_cut_each(struct power_cut *p, const char *at,
 		state_done(p, &s);
 		describe(p, d);
 		check(arg, at, d->acknowledged);
-		scratch_remove(at);
+		if (p->has_attributes)
+			guard_place_remove(at);
+		else
+			scratch_remove(at);
 		looked++;
 	}
 	progress_done(p, &g);

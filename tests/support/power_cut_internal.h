@@ -31,6 +31,7 @@ struct object {
 	bool folder;
 	uint8_t *bytes; /* of a file, when the recording began */
 	size_t size;
+	char *attributes;   /* then; or NULL */
 	struct names names; /* of a folder, then */
 	struct names now;   /* and as the story left them */
 };
@@ -41,6 +42,7 @@ enum kind {
 	NAMED,
 	UNNAMED,
 	MOVED,
+	ATTRIBUTES, /* bytes: all that it has then */
 	FILE_SYNCED,
 	NAMES_SYNCED,
 	ACK
@@ -92,10 +94,15 @@ struct power_cut {
 	struct disk *disks;
 	size_t n_disks;
 	char described[SCRATCH_PATH];
+	bool has_attributes; /* any object */
 };
 
 /* Room for one more of an array of n; what it holds grows by doubling. */
 void *power_cut_grow(void *array, size_t n, size_t each);
+
+/* What guards a file, and makes a folder append-only: as words; or NULL. */
+char *power_cut_attributes(int fd);
+void power_cut_give(const char *path, const char *attributes);
 
 /* That what was recorded is what the story has left on the disk. */
 void power_cut_expect(const struct power_cut *p);

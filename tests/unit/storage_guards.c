@@ -390,6 +390,62 @@ START_TEST(each_copy_is_guarded_for_its_own_lock)
 }
 END_TEST
 
+/* No longer than it is locked already, by another region's session. */
+static struct object_name lock_of_nobody(struct object_id snapshot)
+{
+	struct record r;
+
+	store_guard_none(gc_store(g));
+	record_init(&r, OBJECT_LOCK);
+	r.id = object_id_new();
+	r.snapshot = snapshot;
+	r.session = object_id_new();
+	r.time = g->now;
+	r.until = instant_add_ms(g->now, GC_DAY_MS);
+	(void)snprintf(r.by, sizeof(r.by), "there");
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	return object_name_pair(OBJECT_LOCK, snapshot, r.id);
+}
+
+/* Locks go both ways: one that a copy got comes back here. */
+START_TEST(a_lock_that_is_copied_later_is_guarded_too)
+{
+	const struct replicate_options o = { .host = "h" };
+	const struct guards_options pass = { .now = g->now };
+	const struct guards_options ask = { .now = g->now, .ask = true };
+	CLEANUP(repository_close) struct repository *to = NULL;
+	struct guards_result found;
+	struct object_name late;
+	struct replicate_result r;
+	size_t locks;
+
+	(void)guard_take(g);
+	locks = gc_objects(g, "locks/");
+	copy_to("mem:guard-copies");
+	to = g->f.r;
+	g->f.r = NULL;
+	(void)snprintf(g->f.url, sizeof(g->f.url), "mem:guard-guards");
+	gc_reopen(g);
+	gc_ok(replicate_run(g->f.r, to, &o, &r, &g->e));
+	ck_assert_uint_gt(gc_objects(g, "locks/"), locks);
+	gc_ok(guards_run(g->f.r, &ask, &found, &g->e));
+	ck_assert_msg(found.too_short == 0, "%s", found.findings[0].object);
+	/* As when who copied it died before it was guarded. */
+	late = lock_of_nobody(g->ids[0]);
+	gc_ok(guards_run(g->f.r, &ask, &found, &g->e));
+	ck_assert_uint_eq(found.too_short, 1);
+	ck_assert_str_eq(found.findings[0].object, late.s);
+	gc_ok(guards_run(g->f.r, &pass, &found, &g->e));
+	ck_assert_uint_ge(found.lengthened, 1);
+	gc_ok(guards_run(g->f.r, &ask, &found, &g->e));
+	ck_assert_uint_eq(found.too_short, 0);
+	gc_ok(guards_run(g->f.r, &pass, &found, &g->e));
+	ck_assert_uint_eq(found.lengthened, 0);
+	guard_expect(g, 0);
+	store_mem_forget("mem:guard-copies");
+}
+END_TEST
+
 /* Nobody knows for how long it has to be guarded. */
 START_TEST(a_copy_of_what_an_unreadable_lock_is_on_is_said_to_be_unguarded)
 {
@@ -493,6 +549,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_snapshot_is_guarded_for_its_own_lock);
 	tcase_add_test(tc, a_snapshot_that_is_not_locked_is_guarded_for_none);
 	tcase_add_test(tc, each_copy_is_guarded_for_its_own_lock);
+	tcase_add_test(tc, a_lock_that_is_copied_later_is_guarded_too);
 	tcase_add_test(
 		tc,
 		a_copy_of_what_an_unreadable_lock_is_on_is_said_to_be_unguarded);
