@@ -220,6 +220,22 @@ START_TEST(each_pack_is_guarded_as_who_needs_it_longest)
 }
 END_TEST
 
+/* The other way about: what they share is needed for as long as that. */
+START_TEST(what_is_shared_is_guarded_as_who_needs_it_longest)
+{
+	(void)guard_take_for(g, 0);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	lock_for(1, 100 * GC_DAY_MS);
+	run();
+	expect_true_records();
+	guard_expect(g, 0);
+	guard_expect(g, 1);
+	ck_assert_uint_eq(ask(), 0);
+}
+END_TEST
+
 START_TEST(what_nobody_locked_needs_is_left_alone)
 {
 	struct object_name first;
@@ -547,6 +563,7 @@ static void cases(TCase *tc)
 		what_is_guarded_for_as_long_as_needed_is_not_asked_for_again);
 	tcase_add_test(tc, a_snapshot_after_it_lengthens_nothing);
 	tcase_add_test(tc, each_pack_is_guarded_as_who_needs_it_longest);
+	tcase_add_test(tc, what_is_shared_is_guarded_as_who_needs_it_longest);
 	tcase_add_test(tc, what_nobody_locked_needs_is_left_alone);
 	tcase_add_test(
 		tc, a_lock_that_no_policy_may_ask_for_is_guarded_within_bounds);
