@@ -6,11 +6,12 @@
 COVERAGE.json is gcovr's.  Prints each file with how many of its lines and
 branches are reached and which lines are not, and each room of the house as a
 whole.  Fails where more of a room is left out than the table in ROOMS.md says,
-or more of a file than its row in LEFT, "path lines branches"; a file without a
-row may leave out nothing.  What depends on how threads and processes meet
-differs from run to run: a file may have that many more.
+or more of a file than its row in LEFT, "path lines branches"; the path "*" is
+of every file without a row, which else may leave out nothing.  What depends on
+how threads and processes meet differs from run to run: a file may have that
+many more.
 
---write makes LEFT of what is left out now.
+--write makes LEFT, and the figures of the table, of what is left out now.
 """
 import json
 import re
@@ -99,19 +100,32 @@ def write_left(path, files):
                 f.write(f"{name} {count.lines_left} {count.branches_left}\n")
 
 
+def write_rooms(path, totals):
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for room, count in totals.items():
+        text = re.sub(rf"^\| {room} \| \d+ \| \d+ \|",
+                      f"| {room} | {count.lines_left} | {count.branches_left} |",
+                      text, flags=re.M)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
 def main():
     files = counts(sys.argv[1])
+    totals = {room: Count() for room in rooms_of(sys.argv[2])}
+    for name, count in files.items():
+        totals.setdefault(name.split("/")[0], Count()).join(count)
     if "--write" in sys.argv:
         write_left(sys.argv[3], files)
+        write_rooms(sys.argv[2], totals)
     rooms, left = rooms_of(sys.argv[2]), left_of(sys.argv[3])
-    totals = {room: Count() for room in rooms}
     worse = []
     if not rooms or not files:
         worse.append("nothing is counted, or nothing is said of it")
     for name, count in files.items():
         print(count.row(name), ranges(count.which))
-        totals.setdefault(name.split("/")[0], Count()).join(count)
-        lines, branches = left.get(name, (0, 0))
+        lines, branches = left.get(name, left.get("*", (0, 0)))
         more = (MORE_LINES, MORE_BRANCHES) if name in left else (0, 0)
         if why := count.above(lines + more[0], branches + more[1]):
             worse.append(f"{name} leaves out {why}")
