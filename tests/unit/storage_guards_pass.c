@@ -121,6 +121,21 @@ static struct object_id hold_one(size_t i)
 	return id;
 }
 
+START_TEST(where_nothing_can_be_guarded_nothing_is_tried)
+{
+	gc_frame_done(g);
+	guard_frame_init(g, "mem:unguarded-pass");
+	gc_file(g, "kept");
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	gc_reopen(g);
+	gc_ok(run_with(false));
+	ck_assert(!pass.can);
+	ck_assert_uint_eq(pass.snapshots, 0);
+	ck_assert_uint_eq(fault_calls(gc_store(g), FAULT_GUARD), 0);
+}
+END_TEST
+
 START_TEST(where_nothing_is_locked_nothing_is_done)
 {
 	(void)guard_take_for(g, 0);
@@ -556,6 +571,7 @@ static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, where_nothing_can_be_guarded_nothing_is_tried);
 	tcase_add_test(tc, where_nothing_is_locked_nothing_is_done);
 	tcase_add_test(tc, what_is_locked_is_guarded_ahead_of_need);
 	tcase_add_test(
