@@ -98,7 +98,8 @@ class World:
             "SNAPCTL_TEST_CLOCK": "@" + self.clock,
             "SNAPCTL_TEST_RUN": "ok",
         }
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+                     "GCOV_ERROR_FILE"):
             if name in os.environ:
                 self.env[name] = os.environ[name]
         self.daemon = None

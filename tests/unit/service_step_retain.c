@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 
 #include "base/seam.h"
-#include "storage/replicate.h"
 #include "storage/repository/deletion.h"
 #include "storage/snapshot.h"
 #include "storage/sources/files.h"
@@ -16,19 +15,25 @@ enum { DAY = 86400 };
 
 static int64_t today;
 
-/* A run on the next day; its state. */
-static enum run_state night(struct run_frame *t)
+/* A run at that second; its state. */
+static enum run_state run_at(struct run_frame *t, int64_t second)
 {
 	enum run_state state;
 	int64_t id;
 
-	today += DAY;
+	today = second;
 	run_clock(t, today);
 	id = run_attempt(t, 0);
 	state = run_do(t, id);
 	(void)end_run(&t->f, id, CATALOG_RUN_SUCCEEDED, clock_now().sec,
 		      CATALOG_SUCCEEDED);
 	return state;
+}
+
+/* On the next day. */
+static enum run_state night(struct run_frame *t)
+{
+	return run_at(t, today + DAY);
 }
 
 static void nights(struct run_frame *t, int n)
@@ -327,6 +332,53 @@ START_TEST(a_policy_of_another_schedule_that_changes_waits)
 }
 END_TEST
 
+/* Both are of version 2: only their names tell what was in force apart. */
+START_TEST(two_policies_that_change_at_once_both_wait)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin_with_two(&t);
+	run_apply(&t, "Policy", "tin", NULL,
+		  "{\"retention\":{\"keep-last\":2}}");
+	ck_assert_int_eq(frame_count(&t.f, "SELECT count(DISTINCT version) "
+					   "FROM resources WHERE kind = "
+					   "'Policy'"),
+			 1);
+	nights(&t, 9);
+	ck_assert_int_eq(run_counts(&t, "a").live, 9);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":3}}");
+	run_apply(&t, "Policy", "tin", NULL,
+		  "{\"retention\":{\"keep-last\":1}}");
+	nights(&t, 3);
+	ck_assert_int_ge(run_counts(&t, "a").live, 9);
+}
+END_TEST
+
+/* What was deleted in the morning counts in the evening. */
+START_TEST(a_budget_is_for_the_whole_day)
+{
+	CLEANUP(run_done) struct run_frame t;
+	int deleted;
+
+	begin(&t, "{\"retention\":{\"keep-last\":20}}");
+	nights(&t, 20);
+	run_apply(&t, "Policy", "gold", NULL,
+		  "{\"retention\":{\"keep-last\":1}}");
+	for (int i = 0; i < 20 && run_counts(&t, "a").live >= 20; i++)
+		nights(&t, 1);
+	deleted = run_counts(&t, "a").deleted;
+	ck_assert_int_eq(run_at(&t, (today / DAY + 1) * DAY + 3600),
+			 RUN_SUCCEEDED);
+	ck_assert_int_gt(run_counts(&t, "a").deleted, deleted);
+	deleted = run_counts(&t, "a").deleted;
+	(void)run_at(&t, today + 20 * 3600);
+	ck_assert_int_eq(run_counts(&t, "a").deleted, deleted);
+	(void)run_at(&t, today + 4 * 3600);
+	ck_assert_int_gt(run_counts(&t, "a").deleted, deleted);
+}
+END_TEST
+
 /* By what else was decided nobody knows: it may have kept everything. */
 START_TEST(after_inputs_that_are_lost_it_waits)
 {
@@ -422,133 +474,6 @@ START_TEST(a_clock_that_jumped_stops_it)
 	ck_assert_int_eq(catalog_clock_confirm(t.f.c, &who, &t.f.e), 1);
 	nights(&t, 1);
 	ck_assert_int_eq(run_counts(&t, "a").live, 1);
-}
-END_TEST
-
-START_TEST(holds_and_locks_are_obeyed)
-{
-	CLEANUP(run_done) struct run_frame t;
-	struct object_id id;
-
-	begin(&t, "{\"retention\":{\"keep-last\":1},\"lock\":\"2d12h\"}");
-	nights(&t, 3);
-	/* Both older ones are locked for two days and a half. */
-	ck_assert_int_eq(run_counts(&t, "a").live, 3);
-	ck_assert_int_ge(frame_count(&t.f, "SELECT count(*) FROM decisions "
-					   "WHERE outcome = 'locked'"),
-			 2);
-	nights(&t, 1);
-	ck_assert_int_eq(run_counts(&t, "a").live, 3);
-	{
-		CLEANUP(repository_close)
-		struct repository *r = run_repository(&t, "a");
-		const struct deletion_hold h = { .source = "web",
-						 .case_name = "case",
-						 .custodian = "c",
-						 .by = "root",
-						 .now = clock_now() };
-
-		ok(&t.f, deletion_hold(r, &h, &id, &t.f.e));
-	}
-	nights(&t, 4);
-	ck_assert_int_eq(run_counts(&t, "a").live, 7);
-	ck_assert_int_ge(frame_count(&t.f, "SELECT count(*) FROM decisions "
-					   "WHERE outcome = 'held'"),
-			 6);
-	/* The reports know of it, with its case. */
-	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM holds WHERE "
-					   "source = 'web' AND matter = 'case' "
-					   "AND custodian = 'c' AND placed_by "
-					   "= 'root' AND released_us IS NULL"),
-			 1);
-	{
-		CLEANUP(repository_close)
-		struct repository *r = run_repository(&t, "a");
-
-		ok(&t.f, deletion_release(r, id, "root", clock_now(), &t.f.e));
-	}
-	nights(&t, 1);
-	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM holds WHERE "
-					   "released_us IS NOT NULL"),
-			 1);
-	ck_assert_int_lt(run_counts(&t, "a").live, 8);
-	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM audit WHERE "
-					   "action IN ('hold.add', "
-					   "'hold.release')"),
-			 2);
-}
-END_TEST
-
-/* Region b, beside a; nothing is copied there. */
-static void declare_other(struct run_frame *t)
-{
-	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
-	CLEANUP(store_close) struct store *from = NULL;
-	CLEANUP(store_close) struct store *to = NULL;
-	char spec[4 * SCRATCH_PATH];
-
-	ok(&t->f, keyring_credential_key_file(run_path(t, "keys/main.key"),
-					      &key, &t->f.e));
-	ok(&t->f, store_open(run_path(t, "a"), false, &from, &t->f.e));
-	ok(&t->f, store_open(run_path(t, "b"), true, &to, &t->f.e));
-	ok(&t->f, replicate_settle(from, to, key, &t->f.e));
-	(void)snprintf(spec, sizeof(spec),
-		       "{\"keyFile\":\"main.key\",\"regions\":["
-		       "{\"name\":\"a\",\"url\":\"file://%s\"},"
-		       "{\"name\":\"b\",\"url\":\"file://%s\"}]}",
-		       run_path(t, "a"), run_path(t, "b"));
-	run_apply(t, "Repository", "main", NULL, spec);
-}
-
-/* In whatever region the hold is; it names snapshots, not their source. */
-START_TEST(a_hold_holds_in_other_regions_too)
-{
-	CLEANUP(run_done) struct run_frame t;
-	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
-	CLEANUP(repository_snapshot_done) struct repository_snapshot held;
-	CLEANUP(repository_close) struct repository *a = NULL;
-	CLEANUP(repository_close) struct repository *b = NULL;
-	struct deletion_hold h = { .n_snapshots = 1,
-				   .case_name = "case",
-				   .by = "root" };
-	char id[OBJECT_ID_TEXT];
-	struct object_id hold;
-
-	begin(&t, "{\"retention\":{\"keep-last\":1}}");
-	declare_other(&t);
-	nights(&t, 2);
-	a = run_repository(&t, "a");
-	b = run_repository(&t, "b");
-	manifest_init(&s.manifest);
-	manifest_init(&held.manifest);
-	ok(&t.f, repository_find(a, "latest", NULL, false, &s, NULL, &t.f.e));
-	h.snapshots = &s.manifest.snapshot;
-	h.now = clock_now();
-	ok(&t.f, deletion_hold(b, &h, &hold, &t.f.e));
-	nights(&t, 3);
-	ck_assert_int_eq(run_counts(&t, "a").live, 2);
-	object_id_format(s.manifest.snapshot, id);
-	ok(&t.f, repository_find(a, id, NULL, false, &held, NULL, &t.f.e));
-	ck_assert(!held.deleted);
-}
-END_TEST
-
-/* What does not open could name anything, and is not passed over in silence. */
-START_TEST(a_hold_that_cannot_be_read_holds_everything)
-{
-	CLEANUP(run_done) struct run_frame t;
-
-	begin(&t, "{\"retention\":{\"keep-last\":1}}");
-	nights(&t, 1);
-	(void)mkdir(run_path(&t, "a/holds"), 0700);
-	run_file(&t, "a/holds/00000000000000000000000000000001", "x");
-	ck_assert_int_eq(night(&t), RUN_PARTIAL);
-	ck_assert_int_eq(run_counts(&t, "a").live, 2);
-	ck_assert_int_eq(frame_count(&t.f, "SELECT count(*) FROM run_steps "
-					   "WHERE step = 'retain' AND message "
-					   "LIKE '%cannot be read, and so "
-					   "every snapshot is held%'"),
-			 1);
 }
 END_TEST
 
@@ -856,9 +781,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, cancelled_lists_are_shown_anew);
 	tcase_add_test(tc, back_to_the_old_rules_empties_the_list);
 	tcase_add_test(tc, a_clock_that_jumped_stops_it);
-	tcase_add_test(tc, holds_and_locks_are_obeyed);
-	tcase_add_test(tc, a_hold_holds_in_other_regions_too);
-	tcase_add_test(tc, a_hold_that_cannot_be_read_holds_everything);
+	tcase_add_test(tc, two_policies_that_change_at_once_both_wait);
+	tcase_add_test(tc, a_budget_is_for_the_whole_day);
 	tcase_add_test(tc, a_deletion_by_hand_is_told_with_who_and_why);
 	tcase_add_test(tc, unverified_copies_block_at_the_floor);
 	tcase_add_test(tc, a_floor_that_is_lowered_is_a_change);

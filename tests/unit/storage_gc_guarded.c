@@ -191,6 +191,8 @@ static void put_on_top(const char *name)
 
 START_TEST(what_lies_on_top_lets_nothing_below_go)
 {
+	CLEANUP(buf_done) struct buf whole;
+	CLEANUP(buf_done) struct buf b;
 	struct object_name pack;
 
 	gc_frame_done(g);
@@ -198,6 +200,7 @@ START_TEST(what_lies_on_top_lets_nothing_below_go)
 	gc_file(g, "kept");
 	lock_the_pack();
 	pack = gc_last(g, "data/");
+	repo_get(gc_store(g), pack.s, &whole);
 	put_on_top(pack.s);
 	gc_reopen(g);
 	gc_collect(g, 0);
@@ -206,6 +209,9 @@ START_TEST(what_lies_on_top_lets_nothing_below_go)
 					 instant_add_ms(g->now, GC_DAY_MS)),
 			 0);
 	ck_assert_uint_eq(gc_objects(g, pack.s), 1);
+	/* Of which the oldest is read, as before. */
+	repo_get(gc_store(g), pack.s, &b);
+	ck_assert_mem_eq(b.data, whole.data, whole.len);
 	guard_later(g, GC_DAY_MS);
 	gc_collect(g, 0);
 	ck_assert_uint_eq(g->result.locked, 0);
@@ -215,13 +221,17 @@ END_TEST
 
 START_TEST(what_is_held_waits_without_an_end)
 {
+	size_t meta;
+
 	take_two(0);
 	gc_erase(g, 0);
 	gc_erase(g, 1);
 	ck_assert_int_eq(
 		store_hold(gc_store(g), gc_last(g, "data/").s, true, &g->e), 1);
 	guard_later(g, 10000 * GC_DAY_MS);
+	meta = gc_objects(g, "meta/");
 	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.marked, meta);
 	ck_assert_uint_eq(g->result.locked, 1);
 	ck_assert_int_eq(g->result.locked_until.sec, 0);
 	ck_assert_int_eq(
@@ -356,6 +366,25 @@ START_TEST(a_pack_that_is_locked_meanwhile_stays)
 }
 END_TEST
 
+static void hold_it(struct gc_frame *other, const char *name)
+{
+	ck_assert_int_eq(store_hold(gc_store(other), name, true, &other->e), 1);
+}
+
+START_TEST(a_pack_that_is_held_meanwhile_stays)
+{
+	take_two(0);
+	gc_erase(g, 0);
+	gc_erase(g, 1);
+	gc_meanwhile(g, FAULT_REMOVE, "data/", 1, hold_it);
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->acted, 1);
+	ck_assert_uint_eq(g->result.locked, 1);
+	ck_assert_int_eq(g->result.locked_until.sec, 0);
+	ck_assert_uint_eq(gc_objects(g, "data/"), 1);
+}
+END_TEST
+
 START_TEST(a_manifest_that_is_locked_meanwhile_keeps_its_packs)
 {
 	size_t packs;
@@ -438,6 +467,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_void_of_a_session_that_a_lock_names_hides_nothing);
 	tcase_add_test(tc, a_right_that_is_missing_is_told_as_such);
 	tcase_add_test(tc, a_pack_that_is_locked_meanwhile_stays);
+	tcase_add_test(tc, a_pack_that_is_held_meanwhile_stays);
 	tcase_add_test(tc, a_manifest_that_is_locked_meanwhile_keeps_its_packs);
 	tcase_add_test(tc, a_question_that_fails_lets_nothing_go);
 	tcase_add_test(tc, nor_does_one_of_what_is_to_be_rewritten);

@@ -256,6 +256,85 @@ START_TEST(keys_that_came_since_are_guarded)
 }
 END_TEST
 
+/* ---- Many at once ------------------------------------------------------- */
+
+static int count_done(void *arg, const char *name, struct instant until,
+		      struct err *e)
+{
+	uint64_t *told = arg;
+
+	(void)until;
+	(void)e;
+	ck_assert_str_eq(name, "config");
+	(*told)++;
+	return 0;
+}
+
+/* What is not there is not counted. */
+START_TEST(thousands_are_guarded_each_once)
+{
+	CLEANUP(guards_bulk_free) struct guards_bulk *b = NULL;
+	const struct instant until = instant_add_ms(g->now, GC_DAY_MS);
+	uint64_t told = 0;
+	uint64_t there;
+
+	gc_reopen(g);
+	gc_ok(guards_bulk_new(gc_store(g), count_done, &told, &b, &g->e));
+	for (int i = 0; i < 10000; i++)
+		gc_ok(guards_bulk_add(b, i % 2 ? "config" : "gone", until,
+				      &g->e));
+	gc_ok(guards_bulk_run(b, &there, &g->e));
+	ck_assert_uint_eq(there, 5000);
+	ck_assert_uint_eq(told, 5000);
+	gc_ok(guards_bulk_run(b, &there, &g->e));
+	ck_assert_uint_eq(there, 0);
+	ck_assert_uint_eq(told, 5000);
+}
+END_TEST
+
+START_TEST(where_all_fail_few_are_tried)
+{
+	const struct fault f = { .call = FAULT_GUARD,
+				 .action = FAULT_FAIL,
+				 .everyone = true };
+	CLEANUP(guards_bulk_free) struct guards_bulk *b = NULL;
+	uint64_t there;
+
+	gc_reopen(g);
+	fault_add(gc_store(g), &f);
+	gc_ok(guards_bulk_new(gc_store(g), NULL, NULL, &b, &g->e));
+	for (int i = 0; i < 1000; i++)
+		gc_ok(guards_bulk_add(b, "config", g->now, &g->e));
+	ck_assert_int_eq(guards_bulk_run(b, &there, &g->e), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	ck_assert_uint_eq(there, 0);
+	ck_assert_uint_lt(asked(), 100);
+	/* The next time they are tried again. */
+	fault_clear(gc_store(g));
+	gc_ok(guards_bulk_add(b, "config", g->now, &g->e));
+	gc_ok(guards_bulk_run(b, &there, &g->e));
+	ck_assert_uint_eq(there, 1);
+}
+END_TEST
+
+/* More than a record has room for. */
+START_TEST(thousands_are_known)
+{
+	static struct object_id ids[RECORD_IDS_MAX + 2];
+	CLEANUP(guards_free) struct guards *known = NULL;
+	const struct instant until = { g->now.sec + 1000, 0 };
+	const size_t n = sizeof(ids) / sizeof(ids[0]);
+
+	for (size_t i = 0; i < n; i++)
+		ids[i] = object_id_new();
+	gc_ok(guards_note(gc_store(g), repository_keys(g->f.r), ids, n, until,
+			  g->now, &g->e));
+	gc_ok(guards_read(gc_store(g), repository_keys(g->f.r), &known, &g->e));
+	for (size_t i = 0; i < n; i++)
+		ck_assert_int_eq(guards_until(known, ids[i]).sec, until.sec);
+}
+END_TEST
+
 /* ---- Whose lock --------------------------------------------------------- */
 
 static int see_longest(void *arg, const struct store_entry *entry,
@@ -546,6 +625,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_was_written_long_before_the_end_is_lengthened);
 	tcase_add_test(tc, where_nothing_can_be_guarded_nothing_is_tried);
 	tcase_add_test(tc, keys_that_came_since_are_guarded);
+	tcase_add_test(tc, thousands_are_guarded_each_once);
+	tcase_add_test(tc, where_all_fail_few_are_tried);
+	tcase_add_test(tc, thousands_are_known);
 	tcase_add_test(tc, a_snapshot_is_guarded_for_its_own_lock);
 	tcase_add_test(tc, a_snapshot_that_is_not_locked_is_guarded_for_none);
 	tcase_add_test(tc, each_copy_is_guarded_for_its_own_lock);

@@ -159,6 +159,21 @@ static struct object_id hold_one(size_t i)
 	return id;
 }
 
+START_TEST(where_nothing_can_be_guarded_nothing_is_tried)
+{
+	gc_frame_done(g);
+	guard_frame_init(g, "mem:unguarded-pass");
+	gc_file(g, "kept");
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	gc_reopen(g);
+	gc_ok(run_with(false));
+	ck_assert(!pass.can);
+	ck_assert_uint_eq(pass.snapshots, 0);
+	ck_assert_uint_eq(fault_calls(gc_store(g), FAULT_GUARD), 0);
+}
+END_TEST
+
 START_TEST(where_nothing_is_locked_nothing_is_done)
 {
 	(void)guard_take_for(g, 0);
@@ -255,6 +270,22 @@ START_TEST(each_pack_is_guarded_as_who_needs_it_longest)
 	ck_assert_uint_eq(g->result.snapshots, 1);
 	ck_assert_uint_gt(g->result.deleted, 0);
 	gc_expect(g, 0);
+}
+END_TEST
+
+/* The other way about: what they share is needed for as long as that. */
+START_TEST(what_is_shared_is_guarded_as_who_needs_it_longest)
+{
+	(void)guard_take_for(g, 0);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	lock_for(1, 100 * GC_DAY_MS);
+	run();
+	expect_true_records();
+	guard_expect(g, 0);
+	guard_expect(g, 1);
+	ck_assert_uint_eq(ask(), 0);
 }
 END_TEST
 
@@ -832,6 +863,7 @@ static void cases(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, where_nothing_can_be_guarded_nothing_is_tried);
 	tcase_add_test(tc, where_nothing_is_locked_nothing_is_done);
 	tcase_add_test(tc, what_is_locked_is_guarded_ahead_of_need);
 	tcase_add_test(
@@ -839,6 +871,7 @@ static void cases(TCase *tc)
 		what_is_guarded_for_as_long_as_needed_is_not_asked_for_again);
 	tcase_add_test(tc, a_snapshot_after_it_lengthens_nothing);
 	tcase_add_test(tc, each_pack_is_guarded_as_who_needs_it_longest);
+	tcase_add_test(tc, what_is_shared_is_guarded_as_who_needs_it_longest);
 	tcase_add_test(tc, what_nobody_locked_needs_is_left_alone);
 	tcase_add_test(
 		tc, a_lock_that_no_policy_may_ask_for_is_guarded_within_bounds);
