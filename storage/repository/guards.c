@@ -43,7 +43,27 @@ struct instant guards_need(const struct repository_snapshot *s,
 		instant_add_ms(earlier(s->received, now), GUARDS_LOCK_MAX_MS));
 }
 
+struct instant guards_index_need(struct instant need, struct instant now)
+{
+	return earlier(need, instant_add_ms(now, GUARDS_INDEX_LOW_MS));
+}
+
+struct instant guards_index_goal(struct instant goal, struct instant now)
+{
+	return earlier(goal, instant_add_ms(now, GUARDS_SHORT_MS));
+}
+
+struct instant guards_index_judged(struct instant need, struct instant now)
+{
+	return earlier(need, instant_add_ms(now, GUARDS_INDEX_LEAST_MS));
+}
+
 /* ---- Beginning ---------------------------------------------------------- */
+
+static bool is_index(const char *name)
+{
+	return strncmp(name, "index/", 6) == 0;
+}
 
 int guards_begin(struct repository *r, struct instant until, struct instant now,
 		 struct err *e)
@@ -56,10 +76,14 @@ int guards_begin(struct repository *r, struct instant until, struct instant now,
 	if (instant_compare(until, now) <= 0)
 		return 0;
 	can = store_can_guard(repository_store(r), e);
-	if (can > 0)
-		store_guard_new(repository_store(r), earlier(until, most),
-				object_is_guarded);
-	return can;
+	if (can <= 0)
+		return can;
+	store_guard_new(repository_store(r), earlier(until, most),
+			object_is_guarded);
+	store_guard_brief(repository_store(r),
+			  earlier(until, instant_add_ms(now, GUARDS_INDEX_MS)),
+			  is_index);
+	return 1;
 }
 
 struct latest {

@@ -410,14 +410,25 @@ static bool any_held(const struct pass *x)
 	return false;
 }
 
-/* Each may name what any of them needs. */
+/*
+ * Each may name what any of them needs.  None is held: they are lengthened
+ * again and again instead, so that those that are merged go.
+ */
 static int guard_index(void *arg, const struct index_object *o, struct err *e)
 {
 	struct pass *x = arg;
+	const struct instant now = x->o->now;
+	struct wanted w = x->v[0];
 
-	return o->ignored ? 0
-			  : guard_one(x, o->in.name.s, o->in.id, &x->v[0],
-				      any_held(x), e);
+	if (o->ignored)
+		return 0;
+	if (any_held(x))
+		w.need = w.goal = instant_add_ms(now, GUARDS_SHORT_MS);
+	w.goal = guards_index_goal(w.goal, now);
+	w.low = guards_index_need(w.need, now);
+	if (x->o->ask)
+		w.need = guards_index_judged(w.need, now);
+	return guard_one(x, o->in.name.s, o->in.id, &w, false, e);
 }
 
 struct naming {

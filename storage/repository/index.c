@@ -462,13 +462,9 @@ static void ignore_gone(struct index_set *x, const struct buf *ids)
 {
 	for (size_t i = 0; i < x->n; i++) {
 		struct index_object *o = x->objects[i];
-		bool listed = false;
 
-		for (size_t at = 0; !listed && at < ids->len;
-		     at += sizeof(o->in.id))
-			listed = memcmp(ids->data + at, o->in.id.b,
-					sizeof(o->in.id.b)) == 0;
-		o->ignored = o->ignored || !listed;
+		/* Listed in the order of their names. */
+		o->ignored = o->ignored || !is_among(ids, o->in.id);
 	}
 }
 

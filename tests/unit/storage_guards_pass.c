@@ -303,7 +303,12 @@ START_TEST(a_hold_holds_all_that_its_snapshot_needs)
 	ck_assert(guard_of(g, gc_last(g, "holds/").s).held);
 	ck_assert(guard_of(g, gc_last(g, "data/").s).held);
 	ck_assert(guard_of(g, gc_last(g, "meta/").s).held);
-	ck_assert(guard_of(g, gc_last(g, "index/").s).held);
+	/* Lengthened again and again instead, so that what is merged goes. */
+	ck_assert(!guard_of(g, gc_last(g, "index/").s).held);
+	ck_assert_int_ge(
+		instant_ms_between(g->now,
+				   guard_of(g, gc_last(g, "index/").s).until),
+		29 * GC_DAY_MS);
 	ck_assert(guard_of(g, gc_last(g, "snapshots/").s).held);
 	ck_assert(guard_of(g, gc_last(g, "receipts/").s).held);
 	/* Known, and so not asked for again, but for the few hold records. */
@@ -398,7 +403,9 @@ START_TEST(a_hold_that_is_missing_in_the_store_is_found)
 	(void)guard_take_for(g, 0);
 	(void)hold_one(0);
 	ck_assert_uint_gt(ask(), 4);
-	ck_assert(pass.findings[0].unheld);
+	for (uint64_t i = 0; i < pass.too_short; i++)
+		ck_assert(pass.findings[i].unheld ==
+			  (strncmp(pass.findings[i].object, "index/", 6) != 0));
 	run();
 	ck_assert_uint_eq(ask(), 0);
 	ck_assert_int_eq(
