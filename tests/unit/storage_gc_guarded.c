@@ -396,6 +396,65 @@ START_TEST(a_void_of_a_session_that_a_lock_names_hides_nothing)
 }
 END_TEST
 
+/* Of what another session wrote, and a locked snapshot needs. */
+START_TEST(a_void_of_a_session_that_is_not_locked_hides_nothing_from_readers)
+{
+	(void)guard_take_for(g, 0);
+	(void)guard_take(g);
+	gc_file(g, "other");
+	(void)guard_take(g);
+	forge_void(0);
+	gc_reopen(g);
+	ck_assert(!gc_exists(g, 0));
+	gc_expect(g, 1);
+	gc_expect(g, 2);
+	/* Nothing goes; and a repair makes it count again. */
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_int_eq(g->e.code, ERR_CORRUPT);
+	gc_expect(g, 1);
+	gc_repair(g);
+	gc_expect_sound(g);
+	gc_collect(g, 0);
+	gc_expect(g, 1);
+	gc_expect(g, 2);
+}
+END_TEST
+
+/* Somebody with the key says that an object of nothing replaces all others. */
+static void forge_superseding(void)
+{
+	const struct index_set_options o = { .cache_bytes = 1U << 20 };
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	CLEANUP(index_set_free) struct index_set *index = NULL;
+	struct index_object **v;
+	size_t n;
+
+	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &index,
+			     &g->e));
+	gc_ok(index_set_snapshot(index, &v, &n, &g->e));
+	gc_ok(index_writer_open(gc_store(g), repository_keys(g->f.r),
+				(struct object_id){ { 0 } }, &w, &g->e));
+	for (size_t i = 0; i < n; i++)
+		gc_ok(index_writer_supersede(w, v[i]->in.id, &g->e));
+	gc_ok(index_writer_commit(w, NULL, &g->e));
+	free(v);
+}
+
+START_TEST(an_object_that_supersedes_all_hides_nothing_from_readers)
+{
+	(void)guard_take(g);
+	gc_file(g, "other");
+	(void)guard_take(g);
+	forge_superseding();
+	gc_reopen(g);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+	gc_repair(g);
+	gc_expect_sound(g);
+	gc_expect(g, 0);
+}
+END_TEST
+
 /* ---- What is no guard --------------------------------------------------- */
 
 START_TEST(a_right_that_is_missing_is_told_as_such)
@@ -513,6 +572,11 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       more_superseded_ones_than_a_root_names_are_no_hindrance);
 	tcase_add_test(tc, a_void_of_a_session_that_a_lock_names_hides_nothing);
+	tcase_add_test(
+		tc,
+		a_void_of_a_session_that_is_not_locked_hides_nothing_from_readers);
+	tcase_add_test(
+		tc, an_object_that_supersedes_all_hides_nothing_from_readers);
 	tcase_add_test(tc, a_right_that_is_missing_is_told_as_such);
 	tcase_add_test(tc, a_pack_that_is_locked_meanwhile_stays);
 	tcase_add_test(tc, a_manifest_that_is_locked_meanwhile_keeps_its_packs);
