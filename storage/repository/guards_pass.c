@@ -8,6 +8,7 @@
  *     whatever they reach has a lower rank already
  *  4. each pack is to be guarded as who has the lowest rank of its chunks, and
  *     held when a snapshot that is held needs any; so are index objects
+ *     Segments of the catalog are guarded once
  *  5. lengthen, hold and release what records do not say is so
  *  6. write down what is now, as few records, and remove the older ones
  *
@@ -206,6 +207,16 @@ static int keep(struct pass *x, struct object_id id, int64_t until, bool held,
 	return 0;
 }
 
+/* To be known also when it is over. */
+static int keep_once(struct pass *x, struct object_id id, int64_t until,
+		     struct err *e)
+{
+	if (keep(x, id, until, false, e))
+		return -1;
+	((struct guards_known *)filemap_find(x->now, id.b))->once = true;
+	return 0;
+}
+
 /* ---- Asking ------------------------------------------------------------- */
 
 static void find(struct pass *x, const char *name, const struct wanted *w,
@@ -344,8 +355,11 @@ static int note_lengthened(void *arg, const char *name, struct instant until,
 
 	if (!object_name_parse(OBJECT_DATA_PACK, name, &first, &id) &&
 	    !object_name_parse(OBJECT_META_PACK, name, &first, &id) &&
-	    !object_name_parse(OBJECT_INDEX, name, &first, &id))
-		return 0;
+	    !object_name_parse(OBJECT_INDEX, name, &first, &id)) {
+		return object_name_parse(OBJECT_SEGMENT, name, &first, &id)
+			       ? keep_once(x, id, until.sec, e)
+			       : 0;
+	}
 	return keep(x, id, until.sec, false, e);
 }
 
@@ -529,6 +543,37 @@ static int guard_holds(struct pass *x, struct err *e)
 }
 
 /*
+ * The catalog's evidence is added to and never taken back: each segment is
+ * guarded once, as the longest lock there is then, which is what it can tell
+ * of; by who writes it, or else here.
+ */
+static int guard_segment(void *arg, const struct store_entry *entry,
+			 struct err *e)
+{
+	struct wanted held = { .held = true };
+	struct pass *x = arg;
+	struct object_id first;
+	struct object_id id;
+	struct instant until;
+
+	if (!object_name_parse(OBJECT_SEGMENT, entry->name, &first, &id))
+		return 0;
+	if (any_held(x)) {
+		x->out->objects++;
+		if (x->o->ask)
+			return judge(x, entry->name, &held, true, e);
+		if (hold(x, entry->name, id, e))
+			return -1;
+	}
+	until = guards_until(x->known, id);
+	if (x->o->ask || (!until.sec && !x->v[0].need.sec))
+		return 0;
+	return until.sec
+		       ? keep_once(x, id, until.sec, e)
+		       : guards_bulk_add(x->bulk, entry->name, x->v[0].goal, e);
+}
+
+/*
  * Each snapshot as a whole: as briefly as any pack of it or of those that are
  * locked for longer, which it may share.
  */
@@ -596,7 +641,8 @@ static int release_all(struct pass *x, struct err *e)
 {
 	static const char *const folders[] = { "data/",	    "meta/",
 					       "index/",    "snapshots/",
-					       "receipts/", "locks/" };
+					       "receipts/", "locks/",
+					       "catalog/" };
 	static const char *const last[] = { "holds/", "keys/", "keyring/",
 					    "config" };
 
@@ -667,7 +713,7 @@ static size_t lines_of(struct pass *x, struct line *v)
 		struct line l = { .until = known->until / ROUND_S * ROUND_S };
 
 		memcpy(l.id.b, key, sizeof(l.id.b));
-		if (l.until > x->o->now.sec)
+		if (l.until > x->o->now.sec || (l.until && known->once))
 			v[n++] = l;
 		l.until = 0;
 		if (known->held)
@@ -722,7 +768,8 @@ static int guard_all(struct pass *x, struct err *e)
 {
 	if (guard_packs(x, e) ||
 	    index_set_each(x->g->index, guard_index, x, e) ||
-	    guard_keys(x, e) || guard_holds(x, e))
+	    guard_keys(x, e) || guard_holds(x, e) ||
+	    store_list(x->g->store, "catalog/", guard_segment, x, e))
 		return -1;
 	for (size_t i = 0; i < x->n; i++)
 		if (guard_snapshot(x, &x->v[i], e))

@@ -1,6 +1,7 @@
 /* Guarding a whole region ahead of need, and holding in it what is held. */
 #include "storage/repository/guards.h"
 
+#include "storage/repository/seal.h"
 #include "tests/support/guard_frame.h"
 
 static struct gc_frame frame;
@@ -415,6 +416,73 @@ START_TEST(a_hold_that_is_missing_in_the_store_is_found)
 }
 END_TEST
 
+/* ---- The catalog's segments --------------------------------------------- */
+
+static struct object_name put_segment(uint64_t n)
+{
+	const struct object_name name = object_name_segment(n, object_id_new());
+
+	gc_ok(seal_box_put(gc_store(g), repository_keys(g->f.r), OBJECT_SEGMENT,
+			   name.s, "{}\n", 3, 0, &g->e));
+	return name;
+}
+
+START_TEST(what_the_catalog_told_is_guarded_once_as_the_longest_lock)
+{
+	struct object_name old;
+	struct instant until;
+
+	(void)guard_take_for(g, 0);
+	old = put_segment(1);
+	run();
+	ck_assert_int_eq(guard_of(g, old.s).until.sec, 0);
+	lock_for(0, GUARD_LOCK_MS);
+	gc_reopen(g);
+	run();
+	until = guard_of(g, old.s).until;
+	ck_assert_int_ge(instant_ms_between(g->now, until), GUARD_LOCK_MS);
+	run();
+	ck_assert_uint_eq(pass.lengthened, 0);
+	/* Its time is over: what came since told of the others. */
+	for (int i = 0; i < 4; i++) {
+		guard_later(g, GUARD_LOCK_MS / 2);
+		gc_file(g, "changing");
+		(void)guard_take(g);
+		run();
+	}
+	ck_assert_int_eq(instant_compare(guard_of(g, old.s).until, until), 0);
+	ck_assert_int_lt(instant_compare(until, g->now), 0);
+	until = guard_of(g, (old = put_segment(2)).s).until;
+	ck_assert_int_eq(until.sec, 0);
+	gc_reopen(g);
+	run();
+	ck_assert_int_gt(instant_compare(guard_of(g, old.s).until, g->now), 0);
+}
+END_TEST
+
+START_TEST(what_the_catalog_told_is_held_while_anything_is)
+{
+	struct object_name segment;
+	struct object_id hold;
+
+	(void)guard_take_for(g, 0);
+	segment = put_segment(1);
+	hold = hold_one(0);
+	run();
+	ck_assert(guard_of(g, segment.s).held);
+	run();
+	ck_assert_uint_le(pass.held, 1);
+	ck_assert_uint_eq(ask(), 0);
+	ck_assert_int_eq(store_hold(gc_store(g), segment.s, false, &g->e), 1);
+	ck_assert_uint_eq(ask(), 1);
+	ck_assert_int_eq(store_hold(gc_store(g), segment.s, true, &g->e), 1);
+	gc_ok(deletion_release(g->f.r, hold, "me", g->now, &g->e));
+	gc_reopen(g);
+	gc_ok(run_with(true));
+	ck_assert(!guard_of(g, segment.s).held);
+}
+END_TEST
+
 /* ---- What cannot be ----------------------------------------------------- */
 
 START_TEST(who_may_not_hold_lengthens_all_the_same)
@@ -526,6 +594,9 @@ static void cases(TCase *tc)
 		tc, what_is_guarded_too_briefly_is_found_whatever_records_say);
 	tcase_add_test(tc, what_a_run_locks_is_covered);
 	tcase_add_test(tc, a_hold_that_is_missing_in_the_store_is_found);
+	tcase_add_test(
+		tc, what_the_catalog_told_is_guarded_once_as_the_longest_lock);
+	tcase_add_test(tc, what_the_catalog_told_is_held_while_anything_is);
 	tcase_add_test(tc, who_may_not_hold_lengthens_all_the_same);
 	tcase_add_test(tc,
 		       what_cannot_be_lengthened_keeps_nothing_else_from_it);
