@@ -392,8 +392,37 @@ static int tell_all(struct replication *x, struct err *e)
 	return 0;
 }
 
+/* Copies that were cut off between their manifest and lock_here(). */
+static int lock_unnamed(struct replication *x, struct err *e)
+{
+	struct repository *to = x->plan.to;
+	const struct instant now = clock_now();
+	int can = -1;
+
+	for (size_t i = 0; i < x->plan.n; i++) {
+		const struct replicate_item *item = &x->plan.v[i];
+		struct repository_snapshot s = item->s; /* borrows */
+		const struct instant need = guards_need(&item->s, now);
+
+		if (!item->unnamed || instant_compare(need, now) <= 0)
+			continue;
+		if (can < 0)
+			can = store_can_guard(repository_store(to), e);
+		if (can <= 0)
+			return can;
+		s.manifest.session = item->session;
+		if (guards_begin(to, guards_ahead(s.received, need), now, e) <
+			    0 ||
+		    guards_lock(to, &s, need, now, NULL, e) < 0)
+			return err_wrap(e, "cannot lock a copy");
+	}
+	return 0;
+}
+
 static int copy_all(struct replication *x, struct err *e)
 {
+	if (lock_unnamed(x, e))
+		return -1;
 	for (size_t i = 0; i < x->n_order; i++) {
 		if (x->o->cancel && atomic_load(x->o->cancel))
 			return err_set(e, ERR_INTERRUPTED, "interrupted");

@@ -5,6 +5,7 @@
 
 #include "storage/repository/guards_internal.h"
 #include "storage/repository/inventory.h"
+#include "storage/repository/writer.h"
 
 #define HOUR_MS INT64_C(3600000)
 #define DAY_MS	(24 * HOUR_MS)
@@ -224,6 +225,28 @@ int guards_keys_id(struct store *s, const struct keys *k, struct object_id *ret,
 		id.b[i] ^= (uint8_t)(sum.hash >> (8 * i));
 	*ret = id;
 	return 0;
+}
+
+int guards_lock(struct repository *r, const struct repository_snapshot *s,
+		struct instant until, struct instant now,
+		struct object_name *ret_name, struct err *e)
+{
+	const int fenced = writer_is_fenced(r, s->manifest.session, e);
+	struct record l;
+
+	if (fenced)
+		return fenced < 0 ? -1 : 0;
+	record_init(&l, OBJECT_LOCK);
+	l.id = object_id_new();
+	l.snapshot = s->manifest.snapshot;
+	l.session = s->manifest.session;
+	l.until = until;
+	l.time = now;
+	if (ret_name)
+		*ret_name = record_name(&l);
+	return record_put(repository_store(r), repository_keys(r), &l, 0, e)
+		       ? -1
+		       : 1;
 }
 
 static int note_some(struct store *s, const struct keys *k,

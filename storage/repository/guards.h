@@ -119,6 +119,16 @@ int guards_note(struct store *s, const struct keys *k,
 		const struct object_id *ids, size_t n, struct instant until,
 		struct instant now, struct err *e) NONNULL(1, 2, 7) MUST_CHECK;
 
+/*
+ * A copy whose writer died before it put the lock that names its session: put
+ * it, once it is certain that the session was not given up.  1 and (when
+ * ret_name is not NULL) what it is called; 0 when it was.
+ */
+int guards_lock(struct repository *r, const struct repository_snapshot *s,
+		struct instant until, struct instant now,
+		struct object_name *ret_name, struct err *e) NONNULL(1, 2, 6)
+	MUST_CHECK;
+
 /* Many objects, several at a time. */
 struct guards_bulk;
 /* Told of each that is guarded now, by who adds and runs; 0, or -1 to end. */

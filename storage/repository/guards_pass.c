@@ -44,6 +44,8 @@ struct wanted {
 	struct instant goal;  /* until then */
 	struct instant least; /* what its own packs are guarded for */
 	bool held;
+	bool unnamed; /* no lock names its session: see guard_unnamed() */
+	struct object_id session;
 	char source[RECORD_TEXT_MAX + 1];
 };
 
@@ -94,6 +96,8 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 		.id = m->snapshot,
 		.received = s->received,
 		.held = s->held,
+		.unnamed = locked && !s->lock_is_ours,
+		.session = m->session,
 	};
 	if (locked)
 		w->need = w->low = w->goal = need;
@@ -480,6 +484,26 @@ static int guard_under(struct pass *x, struct wanted *w, const char *folder,
 	return store_list(x->g->store, prefix, guard_named, &y, e);
 }
 
+/*
+ * Of a copy that was cut off between its manifest and its lock: a void that is
+ * forged would hide it (voids.c).
+ */
+static int guard_unnamed(struct pass *x, struct wanted *w, struct err *e)
+{
+	const struct repository_snapshot s = {
+		.manifest = { .snapshot = w->id, .session = w->session },
+	};
+	struct object_name name;
+	int put;
+
+	if (!w->unnamed || x->o->ask)
+		return 0;
+	put = guards_lock(x->g->r, &s, w->need, x->o->now, &name, e);
+	if (put <= 0)
+		return put;
+	return guards_bulk_add(x->bulk, name.s, w->goal, e);
+}
+
 /* Manifest, receipt, locks: of those that are not known to be. */
 static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
 {
@@ -772,7 +796,8 @@ static int guard_all(struct pass *x, struct err *e)
 	    store_list(x->g->store, "catalog/", guard_segment, x, e))
 		return -1;
 	for (size_t i = 0; i < x->n; i++)
-		if (guard_snapshot(x, &x->v[i], e))
+		if (guard_unnamed(x, &x->v[i], e) ||
+		    guard_snapshot(x, &x->v[i], e))
 			return -1;
 	return 0;
 }

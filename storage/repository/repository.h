@@ -71,6 +71,7 @@ struct repository_snapshot {
 	bool held;
 	bool locked; /* locked_until is in the future of nobody's clock */
 	struct instant locked_until;
+	bool lock_is_ours; /* one names the session whose manifest this is */
 };
 
 /*
