@@ -48,7 +48,8 @@ static int see_lock(void *arg, const struct catalog_snapshot *s, struct err *e)
 	return 0;
 }
 
-static int guard(struct run *r, struct repository *to, struct err *e)
+static int guard(struct run *r, const struct resource_region *region,
+		 struct repository *to, struct err *e)
 {
 	const struct instant now = clock_now();
 	const struct catalog_snapshot_filter filter = {
@@ -56,10 +57,14 @@ static int guard(struct run *r, struct repository *to, struct err *e)
 		.from = instant_add_ms(now, -GUARDS_LOCK_MAX_MS),
 	};
 	struct guarding x = { .until = now };
+	struct run_lock own;
 	const int can = store_can_guard(repository_store(to), e);
 
 	if (can <= 0)
 		return can;
+	if (run_region_lock(r, region, &own, e) < 0)
+		return -1;
+	x.until = instant_add_ms(now, own.ms);
 	if (catalog_snapshots(r->catalog, &filter, see_lock, &x, e) < 0)
 		return -1;
 	return guards_begin(to, guards_ahead(now, x.until), now, e) < 0 ? -1
@@ -149,6 +154,7 @@ static int export_rows(struct run *r, struct repository *primary,
 
 struct copying {
 	struct run *run;
+	const struct resource_region *region;
 	struct repository *from, *to;
 	uint64_t copied;
 };
@@ -171,7 +177,7 @@ static int copy_one(void *arg, const struct store_entry *entry, struct err *e)
 			   OBJECT_SEGMENT, entry->name, &payload, e);
 	if (got <= 0)
 		return got;
-	if (c->copied++ == 0 && guard(c->run, c->to, e) < 0)
+	if (c->copied++ == 0 && guard(c->run, c->region, c->to, e) < 0)
 		return -1;
 	(void)snprintf(name.s, sizeof(name.s), "%s", entry->name);
 	return seal_box_put(repository_store(c->to), repository_keys(c->to),
@@ -185,7 +191,7 @@ static int copy_to(struct run *r, struct repository *primary,
 		   const struct resource_region *region, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *to = NULL;
-	struct copying c = { .run = r, .from = primary };
+	struct copying c = { .run = r, .region = region, .from = primary };
 	char prefix[64];
 
 	(void)snprintf(prefix, sizeof(prefix), "%s/",
@@ -207,7 +213,7 @@ int step_report(struct run *r, const struct resource *source UNUSED,
 	struct catalog_segment segment = { .number = 0 };
 
 	if (run_region_written(r, &primary, e) < 0 ||
-	    guard(r, primary, e) < 0 ||
+	    guard(r, r->written, primary, e) < 0 ||
 	    export_rows(r, primary, &segment, e) < 0)
 		return -1;
 	result->state = RUN_SUCCEEDED;

@@ -70,8 +70,7 @@ static int collect(void *arg, struct repository_snapshot *s, struct err *e)
 	p->v[p->n++] = (struct replicate_item){
 		.s = *s,
 		.where = c->where,
-		.unnamed = c->where == REPLICATE_TO && s->locked &&
-			   !s->lock_is_ours,
+		.unnamed = c->where == REPLICATE_TO && !s->lock_is_ours,
 		.session = s->manifest.session,
 	};
 	manifest_init(&s->manifest); /* taken */

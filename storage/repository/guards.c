@@ -237,7 +237,7 @@ int guards_lock(struct repository *r, const struct repository_snapshot *s,
 	if (fenced)
 		return fenced < 0 ? -1 : 0;
 	record_init(&l, OBJECT_LOCK);
-	l.id = object_id_new();
+	l.id = record_lock_id(s->manifest.snapshot, s->lock_is_here);
 	l.snapshot = s->manifest.snapshot;
 	l.session = s->manifest.session;
 	l.until = until;

@@ -121,7 +121,8 @@ int guards_note(struct store *s, const struct keys *k,
 
 /*
  * A copy whose writer died before it put the lock that names its session: put
- * it, once it is certain that the session was not given up.  1 and (when
+ * it (for this region alone when s->lock_is_here), once it is certain that the
+ * session was not given up.  1 and (when
  * ret_name is not NULL) what it is called; 0 when it was.
  */
 int guards_lock(struct repository *r, const struct repository_snapshot *s,

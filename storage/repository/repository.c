@@ -356,6 +356,7 @@ static int add_lock(void *arg, const char *name, const struct record *r,
 	else if (!s->locked || instant_compare(r->until, s->locked_until) > 0)
 		s->locked_until = r->until;
 	s->locked = true;
+	s->lock_is_here = s->lock_is_here || record_lock_is_here(name);
 	s->lock_is_ours = s->lock_is_ours ||
 			  (r &&
 			   object_id_equal(r->session, s->manifest.session));

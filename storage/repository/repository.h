@@ -72,6 +72,7 @@ struct repository_snapshot {
 	bool locked; /* locked_until is in the future of nobody's clock */
 	struct instant locked_until;
 	bool lock_is_ours; /* one names the session whose manifest this is */
+	bool lock_is_here; /* one says nothing of other regions */
 };
 
 /*

@@ -314,6 +314,86 @@ START_TEST(each_copy_is_guarded_for_its_own_lock)
 }
 END_TEST
 
+static void copy_by_rule(struct repository *from, const char *url,
+			 int64_t lock_ms)
+{
+	const struct replicate_options o = { .host = "h", .lock_ms = lock_ms };
+	struct replicate_result r;
+	struct store *s;
+
+	gc_ok(store_open(url, true, &s, &g->e));
+	gc_ok(replicate_settle(repository_store(from), s, g->f.credential,
+			       &g->e));
+	store_close(s);
+	(void)snprintf(g->f.url, sizeof(g->f.url), "%s", url);
+	gc_reopen(g);
+	/* Again: nothing comes of it, nor goes back. */
+	for (int i = 0; i < 2; i++)
+		gc_ok(replicate_run(from, g->f.r, &o, &r, &g->e));
+}
+
+static int64_t locked_days(size_t i)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	return s.locked ? instant_ms_between(s.received, s.locked_until) /
+				  GC_DAY_MS
+			: 0;
+}
+
+static void lock_here_days(size_t i, int64_t days)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	gc_ok(deletion_lock_here(g->f.r, &s,
+				 instant_add_ms(s.received, days * GC_DAY_MS),
+				 "me", g->now, &g->e));
+}
+
+/* For longer, and for less long, than the region it comes from. */
+START_TEST(a_copy_is_locked_by_the_rule_of_its_region)
+{
+	CLEANUP(repository_close) struct repository *from = NULL;
+	char first[sizeof(g->f.url)];
+
+	(void)guard_take_for(g, 0);
+	lock_here_days(0, 40);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	memcpy(first, g->f.url, sizeof(first));
+	from = g->f.r;
+	g->f.r = NULL;
+	copy_by_rule(from, "mem:guard-long", 400 * GC_DAY_MS);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(locked_days(i), 400);
+		ck_assert_int_ge(manifest_days(i), 400);
+		guard_expect(g, i);
+	}
+	copy_by_rule(from, "mem:guard-short", 8 * GC_DAY_MS);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(locked_days(i), 8);
+		ck_assert_int_le(manifest_days(i), 11);
+		guard_expect(g, i);
+	}
+	/* By none of its own: as where it comes from. */
+	copy_by_rule(from, "mem:guard-same", 0);
+	ck_assert_int_eq(locked_days(0), 40);
+	ck_assert_int_eq(locked_days(1), 0);
+	ck_assert_int_ge(manifest_days(0), 40);
+	ck_assert_int_eq(manifest_days(1), 0);
+	memcpy(g->f.url, first, sizeof(first));
+	gc_reopen(g);
+	ck_assert_int_eq(locked_days(0), 40);
+	ck_assert_int_eq(locked_days(1), 0);
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
+	store_mem_forget("mem:guard-long");
+	store_mem_forget("mem:guard-short");
+	store_mem_forget("mem:guard-same");
+}
+END_TEST
+
 START_TEST(a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds)
 {
 	(void)guard_take_for(g, 0);
@@ -498,6 +578,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_snapshot_is_guarded_for_its_own_lock);
 	tcase_add_test(tc, a_snapshot_that_is_not_locked_is_guarded_for_none);
 	tcase_add_test(tc, each_copy_is_guarded_for_its_own_lock);
+	tcase_add_test(tc, a_copy_is_locked_by_the_rule_of_its_region);
 	tcase_add_test(
 		tc,
 		a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds);
