@@ -113,11 +113,15 @@ def stolen(world):
         # What lies on top of everything is no damage, and stops nobody.
         world.run("repo", "gc", "--grace", "0s")
         restored(world, first, before)
-        world.run("repo", "check", "--read-data", "--repair")
+        found = world.json("repo", "check", "--read-data", "--repair",
+                           status=3)
+        check(found["sound"] and found["foreign_count"] > 10 and
+              len(found["foreign"]) == min(found["foreign_count"], 64),
+              found)
         world.run("repo", "gc", "--grace", "0s")
         restored(world, first, before)
         restored(world, second)
-        world.run("repo", "check", "--read-data")
+        world.run("repo", "check", "--read-data", status=3)
         listed = world.json("snapshot", "list")
         check({s["id"] for s in listed} == {first, second}, listed)
 
