@@ -13,6 +13,7 @@
 #include "service/findings.h"
 #include "service/op.h"
 #include "service/progress.h"
+#include "storage/repository/aliens.h"
 #include "storage/repository/check.h"
 #include "storage/repository/guards.h"
 #include "storage/repository/stats.h"
@@ -184,6 +185,7 @@ struct checking {
 	struct operation_call *call;
 	const char *stage;
 	struct guards_result locks;
+	struct aliens_result aliens;
 };
 
 static void on_progress(void *arg, const struct check_progress *p)
@@ -267,11 +269,27 @@ static void write_locks(struct json *j, const struct guards_result *x,
 	json_end_object(j);
 }
 
+/* What somebody else put on top of objects. */
+static void write_aliens(struct json *j, const struct aliens_result *x)
+{
+	json_key(j, "foreign");
+	json_begin_list(j);
+	for (uint64_t i = 0; i < x->objects && i < ALIENS_FINDINGS_MAX; i++) {
+		json_begin_object(j);
+		json_kv_str(j, "object", x->findings[i].object);
+		json_kv_uint(j, "versions", x->findings[i].versions);
+		json_end_object(j);
+	}
+	json_end_list(j);
+	json_kv_uint(j, "foreign_count", x->objects);
+}
+
 static void write_check(struct json *j, const struct check_result *x,
 			const struct check_options *o,
 			const struct check_result *after,
 			const struct guards_result *locks,
-			const struct err *locks_why, double seconds)
+			const struct err *locks_why,
+			const struct aliens_result *aliens, double seconds)
 {
 	const char *what = advice(x, after);
 
@@ -285,6 +303,11 @@ static void write_check(struct json *j, const struct check_result *x,
 			       "says that it locks what it then does not"
 			     : "not all that is locked is so in its store: "
 			       "`snapctl repo check --repair` locks it";
+	if (!what && aliens->objects)
+		what = "somebody put other versions on top of objects: what "
+		       "was written is below and is what is read, but their "
+		       "credentials are in other hands; \"--json\" names "
+		       "them";
 
 	json_begin_object(j);
 	json_kv_bool(j, "sound", x->sound);
@@ -318,6 +341,8 @@ static void write_check(struct json *j, const struct check_result *x,
 		json_end_object(j);
 	}
 	write_locks(j, locks, locks_why);
+	if (aliens->objects)
+		write_aliens(j, aliens);
 	if (what)
 		json_kv_str(j, "advice", what);
 	json_end_object(j);
@@ -468,12 +493,16 @@ static int check(struct operation_call *call, struct err *e)
 		return -1;
 	}
 	if ((o.repair && look_again(call, &o, &after, e)) ||
-	    check_locks(call, r, &x.locks, &locks_why, e))
+	    check_locks(call, r, &x.locks, &locks_why, e) ||
+	    aliens_find(r, call->stop, &x.aliens, e))
 		return -1;
+	/* Nothing is damaged by it. */
+	if (x.aliens.objects)
+		operation_partial(call);
 	if (!result.sound)
 		operation_damaged(call);
 	write_check(call->reply, &result, &o, o.repair ? &after : NULL,
-		    &x.locks, &locks_why,
+		    &x.locks, &locks_why, &x.aliens,
 		    (double)(clock_boot_ms() - begun_ms) / 1000);
 	return 0;
 }

@@ -61,6 +61,7 @@ struct retain_copy {
 	/* Listed in a shortening, and the rules keep it here after all. */
 	bool kept_again;
 	bool held, locked; /* in any region */
+	bool locked_here;  /* which says nothing of the others */
 	struct instant locked_until;
 };
 

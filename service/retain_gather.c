@@ -218,6 +218,7 @@ static int take(void *arg, struct repository_snapshot *s, struct err *e)
 		.held = s->held,
 		.locked = s->locked,
 		.locked_until = s->locked_until,
+		.locked_here = s->lock_is_here,
 	};
 	struct known known;
 
@@ -227,7 +228,8 @@ static int take(void *arg, struct repository_snapshot *s, struct err *e)
 		return -1;
 	c.scheduled = known.scheduled;
 	if ((!known.found ||
-	     (s->locked && s->locked_until.sec != INT64_MAX &&
+	     (s->locked && !s->lock_is_here &&
+	      s->locked_until.sec != INT64_MAX &&
 	      instant_compare(s->locked_until, known.lock_until) > 0)) &&
 	    mirror_snapshot(x->run->catalog, &origin, s, e) < 0)
 		return -1;
@@ -357,7 +359,10 @@ static int list_region(struct retain *x, struct retain_region *g, struct err *e)
 
 /* ---- All regions -------------------------------------------------------- */
 
-/* A hold or a lock in one region protects the copies in all. */
+/*
+ * A hold or a lock in one region protects the copies in all, but for locks by a
+ * region's own rules.
+ */
 static void spread(struct retain *x, const struct retain_copy *from)
 {
 	for (size_t i = 0; i < x->n_regions; i++) {
@@ -367,6 +372,8 @@ static void spread(struct retain *x, const struct retain_copy *from)
 		if (!to)
 			continue;
 		to->held |= from->held;
+		if (from->locked_here)
+			continue;
 		if (from->locked &&
 		    (!to->locked ||
 		     instant_compare(from->locked_until, to->locked_until) > 0))

@@ -283,3 +283,60 @@ int run_region_leave(struct run *r, const struct err *why,
 	r->primary_opens = r->primary_opens || left->primary;
 	return open_another(r, left, why, ret) == 0;
 }
+
+/* ---- Locks -------------------------------------------------------------- */
+
+static int read_lock(void *arg, const struct catalog_resource *row,
+		     struct err *e)
+{
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+	CLEANUP(resource_free) struct resource *policy = NULL;
+
+	if (resource_from_form(&form, &policy, e) < 0)
+		return -1;
+	*(int64_t *)arg = policy->policy.lock_ms;
+	return 0;
+}
+
+/* 0: it has none. */
+static int own_lock(const struct run *r, const struct resource_region *region,
+		    int64_t *ret_ms, struct err *e)
+{
+	int found;
+
+	*ret_ms = 0;
+	if (!region->policy)
+		return 0;
+	found = catalog_resource_get(r->catalog, "Policy", region->policy,
+				     read_lock, ret_ms, e);
+	if (found < 0)
+		return -1;
+	return found ? 0
+		     : err_set(e, ERR_NOT_FOUND, "there is no policy %s",
+			       text_quote_str(region->policy).s);
+}
+
+int run_region_lock(const struct run *r, const struct resource_region *region,
+		    struct run_lock *ret, struct err *e)
+{
+	const struct resource_repository *all = &r->repository->repository;
+	struct run_lock lock = { .ms = r->policy ? r->policy->policy.lock_ms
+						 : 0 };
+
+	for (size_t i = 0; i < all->region_count; i++) {
+		int64_t ms;
+
+		if (own_lock(r, &all->regions[i], &ms, e) < 0)
+			return -1;
+		lock.is_apart |= ms > 0;
+		if (&all->regions[i] != region || ms == 0)
+			continue;
+		lock.ms = ms;
+		lock.is_own = true;
+	}
+	*ret = lock;
+	return 0;
+}

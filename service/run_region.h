@@ -56,6 +56,21 @@ int run_region_leave(struct run *r, const struct err *why,
 int run_region_wrote(struct run *r, const struct resource_region *region,
 		     struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 
+/*
+ * How snapshots are locked in a region: for so long (0: not at all) by the
+ * region's own policy, when that has a lock, else by the schedule's; and
+ * whether some region of the repository has a lock of its own, so that those of
+ * one say nothing of the others.
+ */
+struct run_lock {
+	int64_t ms;
+	bool is_own;
+	bool is_apart;
+};
+int run_region_lock(const struct run *r, const struct resource_region *region,
+		    struct run_lock *ret, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
 /* The region that is written first. */
 const struct resource_region *run_region_primary(const struct run *r) NONNULL(1)
 	RETURNS_NONNULL;

@@ -134,6 +134,8 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		struct err *e)
 {
 	char host[256];
+	struct run_lock lock = { .ms = 0 };
+	const int failed = run_region_lock(x->run, x->region, &lock, e);
 	struct replicate_options o = {
 		.only = only,
 		.n_only = n,
@@ -144,11 +146,14 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		.also = x->also,
 		.n_also = x->n_also,
 		.host = host,
+		.lock_ms = lock.is_own ? lock.ms : 0,
 		.cancel = x->run->stop,
 		.done = on_done,
 		.arg = x,
 	};
 
+	if (failed < 0)
+		return -1;
 	engine_host(host, sizeof(host));
 	return retain_was_apart(x->run->catalog, x->run->repository, &o.apart,
 				e) < 0

@@ -19,13 +19,72 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "service/catalog_audit.h"
+#include "service/catalog_keep.h"
 #include "service/run_region.h"
 #include "service/step.h"
+#include "storage/repository/guards.h"
 #include "storage/repository/object.h"
 #include "storage/repository/seal.h"
 
 /* Lines of one object, well within a box. */
 #define PART_MAX ((size_t)8 << 20)
+
+/*
+ * Where its store can guard objects, what a region is told is guarded there
+ * until the last lock is over that the catalog knows of, with what is ahead of
+ * need: it may be evidence of any of these snapshots.
+ */
+struct guarding {
+	struct instant until; /* of those locks */
+};
+
+static int see_lock(void *arg, const struct catalog_snapshot *s, struct err *e)
+{
+	struct guarding *x = arg;
+
+	(void)e;
+	if (instant_compare(s->lock_until, x->until) > 0)
+		x->until = s->lock_until;
+	return 0;
+}
+
+static int guard(struct run *r, const struct resource_region *region,
+		 struct repository *to, struct err *e)
+{
+	const struct instant now = clock_now();
+	const struct catalog_snapshot_filter filter = {
+		.repository = r->repository->name,
+		.from = instant_add_ms(now, -GUARDS_LOCK_MAX_MS),
+	};
+	struct guarding x = { .until = now };
+	struct run_lock own;
+	const int can = store_can_guard(repository_store(to), e);
+
+	if (can <= 0)
+		return can;
+	if (run_region_lock(r, region, &own, e) < 0)
+		return -1;
+	x.until = instant_add_ms(now, own.ms);
+	if (catalog_snapshots(r->catalog, &filter, see_lock, &x, e) < 0)
+		return -1;
+	return guards_begin(to, guards_ahead(now, x.until), now, e) < 0 ? -1
+									: 0;
+}
+
+/* Who cannot write that down has it guarded once more. */
+static int note(struct repository *to, const struct object_name *name,
+		struct err *e)
+{
+	const struct store *s = repository_store(to);
+	struct object_id first;
+	struct object_id id;
+
+	if (!s->new_which ||
+	    !object_name_parse(OBJECT_SEGMENT, name->s, &first, &id))
+		return 0;
+	return guards_note(repository_store(to), repository_keys(to), &id, 1,
+			   s->new_until, clock_now(), e);
+}
 
 struct export
 {
@@ -44,7 +103,8 @@ static int put_part(struct export *x, struct err *e)
 		return err_set(e, ERR_FULL, "the segment is too large");
 	if (seal_box_put(repository_store(x->to), repository_keys(x->to),
 			 OBJECT_SEGMENT, name.s, x->lines.data, x->lines.len, 0,
-			 e) < 0)
+			 e) < 0 ||
+	    note(x->to, &name, e) < 0)
 		return err_wrap(e, "cannot write the catalog's segment");
 	x->part++;
 	buf_clear(&x->lines);
@@ -94,6 +154,7 @@ static int export_rows(struct run *r, struct repository *primary,
 
 struct copying {
 	struct run *run;
+	const struct resource_region *region;
 	struct repository *from, *to;
 	uint64_t copied;
 };
@@ -102,6 +163,7 @@ static int copy_one(void *arg, const struct store_entry *entry, struct err *e)
 {
 	struct copying *c = arg;
 	CLEANUP(buf_done) struct buf payload;
+	struct object_name name;
 	uint64_t size;
 	int got;
 
@@ -115,17 +177,21 @@ static int copy_one(void *arg, const struct store_entry *entry, struct err *e)
 			   OBJECT_SEGMENT, entry->name, &payload, e);
 	if (got <= 0)
 		return got;
-	c->copied++;
+	if (c->copied++ == 0 && guard(c->run, c->region, c->to, e) < 0)
+		return -1;
+	(void)snprintf(name.s, sizeof(name.s), "%s", entry->name);
 	return seal_box_put(repository_store(c->to), repository_keys(c->to),
-			    OBJECT_SEGMENT, entry->name, payload.data,
-			    payload.len, 0, e);
+			    OBJECT_SEGMENT, name.s, payload.data, payload.len,
+			    0, e) < 0
+		       ? -1
+		       : note(c->to, &name, e);
 }
 
 static int copy_to(struct run *r, struct repository *primary,
 		   const struct resource_region *region, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *to = NULL;
-	struct copying c = { .run = r, .from = primary };
+	struct copying c = { .run = r, .region = region, .from = primary };
 	char prefix[64];
 
 	(void)snprintf(prefix, sizeof(prefix), "%s/",
@@ -147,6 +213,7 @@ int step_report(struct run *r, const struct resource *source UNUSED,
 	struct catalog_segment segment = { .number = 0 };
 
 	if (run_region_written(r, &primary, e) < 0 ||
+	    guard(r, r->written, primary, e) < 0 ||
 	    export_rows(r, primary, &segment, e) < 0)
 		return -1;
 	result->state = RUN_SUCCEEDED;

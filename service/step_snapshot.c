@@ -228,19 +228,23 @@ static int hold(struct taking *x, struct err *e)
 
 static int take(struct taking *x, struct object_id id, struct err *e)
 {
+	struct run_lock how = { .ms = 0 };
+	const int failed = run_region_lock(x->run, x->run->written, &how, e);
 	const struct snapshot_options o = {
 		.about = &x->about,
 		.id = id,
 		.held_at = driver_holds(&x->driver) ? x->held_at
 						    : (struct instant){ 0 },
 		.by_daemon = true,
-		.lock_ms = x->run->policy ? x->run->policy->policy.lock_ms : 0,
+		.lock_ms = how.ms,
 		.cancel = x->run->stop,
 		.report = on_error,
 		.was_read = was_read,
 		.arg = x,
 	};
 
+	if (failed < 0)
+		return -1;
 	return driver_open(&x->driver, &x->own, x->errors, &x->source, e) < 0 ||
 			       snapshot_take(x->repository, x->source,
 					     x->errors, &o, &x->taken, e) < 0
@@ -395,19 +399,22 @@ static int take_fresh(struct taking *x, struct err *e)
 
 static int lock(struct taking *x, struct err *e)
 {
-	const struct resource *policy = x->run->policy;
 	struct instant until;
+	struct run_lock how;
 
-	if (!policy || policy->policy.lock_ms == 0)
+	if (run_region_lock(x->run, x->run->written, &how, e) < 0)
+		return -1;
+	if (how.ms == 0)
 		return 0;
-	until = instant_add_ms(x->snapshot.received, policy->policy.lock_ms);
+	until = instant_add_ms(x->snapshot.received, how.ms);
 	/* The record, too; of a snapshot that an earlier attempt took. */
 	if (guards_begin(x->repository,
 			 guards_ahead(x->snapshot.received, until), clock_now(),
 			 e) < 0)
 		return -1;
-	if (deletion_lock(x->repository, &x->snapshot, until, "snapctld",
-			  clock_now(), e) < 0)
+	if ((how.is_apart ? deletion_lock_here
+			  : deletion_lock)(x->repository, &x->snapshot, until,
+					   "snapctld", clock_now(), e) < 0)
 		return err_wrap(e, "cannot lock the snapshot");
 	if (!x->snapshot.locked ||
 	    instant_compare(until, x->snapshot.locked_until) > 0)

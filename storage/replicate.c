@@ -244,6 +244,28 @@ static int publish(struct replication *x, struct repository_snapshot *s,
 				   s->manifest.snapshot, &x->tally, e);
 }
 
+/* Until when the copy is to be locked; 0: it is not. */
+static struct instant need_of(const struct replication *x,
+			      const struct repository_snapshot *s,
+			      struct instant now)
+{
+	struct repository_snapshot own = *s; /* borrows */
+
+	if (x->o->lock_ms == 0)
+		return guards_need(s, now);
+	own.locked = true;
+	own.locked_until = instant_add_ms(s->received, x->o->lock_ms);
+	return guards_need(&own, now);
+}
+
+/* Whether its lock says nothing of other regions, which did not get, or do not
+ * get, that of the source. */
+static bool is_here(const struct replication *x,
+		    const struct repository_snapshot *s)
+{
+	return x->o->lock_ms > 0 || s->lock_is_here;
+}
+
 /*
  * The locks that were copied name sessions of the source: one of this region
  * has to name ours, so that a void that is forged hides nothing (voids.c).
@@ -255,7 +277,7 @@ static int lock_here(struct replication *x, const struct repository_snapshot *s,
 	struct record l;
 
 	record_init(&l, OBJECT_LOCK);
-	l.id = object_id_new();
+	l.id = record_lock_id(s->manifest.snapshot, is_here(x, s));
 	l.snapshot = s->manifest.snapshot;
 	l.session = writer_session(x->writer);
 	l.until = until;
@@ -291,7 +313,7 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 {
 	struct repository_snapshot *s = &x->plan.v[at].s;
 	const struct instant now = clock_now();
-	const struct instant need = guards_need(s, now);
+	const struct instant need = need_of(x, s, now);
 	const struct writer_options o = {
 		.purpose = RECORD_REPLICATE,
 		.snapshot = s->manifest.snapshot,
@@ -330,7 +352,8 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	deleted = is_deleted(x, s->manifest.snapshot, e);
 	if (deleted)
 		return deleted < 0 ? -1 : 0;
-	if (publish(x, s, e) || (guarding && lock_here(x, s, need, now, e))) {
+	if (publish(x, s, e) || ((guarding || (need.sec && is_here(x, s))) &&
+				 lock_here(x, s, need, now, e))) {
 		writer_explain(w, e);
 		return -1;
 	}
@@ -397,8 +420,43 @@ static int tell_all(struct replication *x, struct err *e)
 	return 0;
 }
 
+/* Copies that were cut off between their manifest and lock_here(). */
+static int lock_unnamed(struct replication *x, struct err *e)
+{
+	struct repository *to = x->plan.to;
+	const struct instant now = clock_now();
+	int can = -1;
+
+	for (size_t i = 0; i < x->plan.n; i++) {
+		const struct replicate_item *item = &x->plan.v[i];
+		struct repository_snapshot s = item->s; /* borrows */
+		const struct instant need = need_of(x, &item->s, now);
+
+		/* What was copied without a lock stays so. */
+		if (!item->unnamed || !item->s.locked ||
+		    instant_compare(need, now) <= 0)
+			continue;
+		s.manifest.session = item->session;
+		s.lock_is_here = is_here(x, &item->s);
+		if (can < 0)
+			can = store_can_guard(repository_store(to), e);
+		if (can < 0)
+			return -1;
+		/* Where nothing is guarded the locks that were copied do. */
+		if (!can && !s.lock_is_here)
+			continue;
+		if (guards_begin(to, guards_ahead(s.received, need), now, e) <
+			    0 ||
+		    guards_lock(to, &s, need, now, NULL, e) < 0)
+			return err_wrap(e, "cannot lock a copy");
+	}
+	return 0;
+}
+
 static int copy_all(struct replication *x, struct err *e)
 {
+	if (lock_unnamed(x, e))
+		return -1;
 	for (size_t i = 0; i < x->n_order; i++) {
 		if (x->o->cancel && atomic_load(x->o->cancel))
 			return err_set(e, ERR_INTERRUPTED, "interrupted");

@@ -101,6 +101,12 @@ struct replicate_options {
 	bool heal;
 	struct repository *const *also;
 	size_t n_also;
+	/*
+	 * The target locks by a rule of its own: what is copied is locked
+	 * there for so long after its receipt, and there alone.  0: as it is
+	 * in the source.
+	 */
+	int64_t lock_ms;
 	bool dry_run; /* give done() what would be copied; change nothing */
 	uint64_t read_limit;  /* bytes a second from the source; 0: none */
 	uint64_t write_limit; /* bytes a second to the target */

@@ -138,7 +138,7 @@ static int find_moved(const struct pipeline *p, unsigned int *futile,
 	++*futile;
 	if (index_set_refresh(p->index, e))
 		return -1;
-	found = index_set_find(p->index, id, ret, e);
+	found = index_set_find_everywhere(p->index, id, ret, e);
 	if (found == 1)
 		*futile = 0;
 	return found;

@@ -25,6 +25,10 @@ void replicate_ids_done(struct replicate_ids *x) NONNULL(1);
 struct replicate_item {
 	struct repository_snapshot s;
 	unsigned int where; /* enum replicate_where */
+	/* It is in the target, and of the locks there, if there are any, none
+	 * names this session, whose manifest of it is there. */
+	bool unnamed;
+	struct object_id session;
 };
 
 /* replicate_plan.c: what both regions list. */

@@ -68,7 +68,12 @@ static int collect(void *arg, struct repository_snapshot *s, struct err *e)
 		p->v = grown;
 		p->cap = cap;
 	}
-	p->v[p->n++] = (struct replicate_item){ *s, c->where };
+	p->v[p->n++] = (struct replicate_item){
+		.s = *s,
+		.where = c->where,
+		.unnamed = c->where == REPLICATE_TO && !s->lock_is_ours,
+		.session = s->manifest.session,
+	};
 	manifest_init(&s->manifest); /* taken */
 	return 0;
 }
@@ -115,6 +120,10 @@ static void unite(struct replicate_plan *p)
 		if (n && object_id_equal(p->v[n - 1].s.manifest.snapshot,
 					 p->v[i].s.manifest.snapshot)) {
 			p->v[n - 1].where |= p->v[i].where;
+			if (p->v[i].unnamed) {
+				p->v[n - 1].unnamed = true;
+				p->v[n - 1].session = p->v[i].session;
+			}
 			repository_snapshot_done(&p->v[i].s);
 			continue;
 		}

@@ -160,6 +160,14 @@ static int copy_lacking(const struct copying *c, enum object_kind kind,
 	return 0;
 }
 
+/* Other locks say nothing of other regions: each copy has its own. */
+static int is_for_all(void *arg, const char *name, struct err *e)
+{
+	(void)arg;
+	(void)e;
+	return !record_lock_is_here(name);
+}
+
 /* Everything of a kind that the target lacks. */
 static int unite(const struct copying *c, enum object_kind kind, struct err *e)
 {
@@ -169,7 +177,8 @@ static int unite(const struct copying *c, enum object_kind kind, struct err *e)
 	(void)snprintf(prefix, sizeof(prefix), "%s/", object_kind_folder(kind));
 	if (find_lacking(c, prefix, &l, e))
 		return -1;
-	return copy_lacking(c, kind, &l, NULL, NULL, e);
+	return copy_lacking(c, kind, &l,
+			    kind == OBJECT_LOCK ? is_for_all : NULL, NULL, e);
 }
 
 /* What decides whether an undelete may be copied before its snapshot. */

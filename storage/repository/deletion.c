@@ -190,22 +190,37 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 	return failed ? -1 : 0;
 }
 
-int deletion_lock(struct repository *r, const struct repository_snapshot *s,
-		  struct instant until, const char *by, struct instant now,
-		  struct err *e)
+static int put_lock(struct repository *r, const struct repository_snapshot *s,
+		    struct instant until, const char *by, struct instant now,
+		    bool here, struct err *e)
 {
 	struct record l;
 
 	if (s->locked && instant_compare(until, s->locked_until) <= 0)
 		return 0;
 	record_init(&l, OBJECT_LOCK);
-	l.id = object_id_new();
+	l.id = record_lock_id(s->manifest.snapshot, here);
 	l.snapshot = s->manifest.snapshot;
 	l.until = until;
 	l.session = s->manifest.session;
 	l.time = now;
 	set_text(l.by, by);
 	return put(r, &l, e);
+}
+
+int deletion_lock(struct repository *r, const struct repository_snapshot *s,
+		  struct instant until, const char *by, struct instant now,
+		  struct err *e)
+{
+	return put_lock(r, s, until, by, now, false, e);
+}
+
+int deletion_lock_here(struct repository *r,
+		       const struct repository_snapshot *s,
+		       struct instant until, const char *by, struct instant now,
+		       struct err *e)
+{
+	return put_lock(r, s, until, by, now, true, e);
 }
 
 int deletion_hold(struct repository *r, const struct deletion_hold *h,

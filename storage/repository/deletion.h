@@ -73,6 +73,15 @@ int deletion_lock(struct repository *r, const struct repository_snapshot *s,
 		  struct instant until, const char *by, struct instant now,
 		  struct err *e) NONNULL(1, 2, 4, 6) MUST_CHECK;
 
+/*
+ * The same for this region alone: where regions are locked by rules of their
+ * own, each copy has a lock of its own (replicate.h).
+ */
+int deletion_lock_here(struct repository *r,
+		       const struct repository_snapshot *s,
+		       struct instant until, const char *by, struct instant now,
+		       struct err *e) NONNULL(1, 2, 4, 6) MUST_CHECK;
+
 /* A legal hold on snapshots, or on all of a source. */
 struct deletion_hold {
 	struct object_id id; /* as in another region; zeros: a new one */

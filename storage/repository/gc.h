@@ -56,8 +56,9 @@ struct gc_options {
 	int64_t grace_ms;
 	uint64_t rewrite_bytes; /* copied at most, to fill packs better */
 	int64_t lease_ms;	/* 0: beat_lease_ms() */
-	const char *host;	/* said in records */
-	const char *scratch;	/* folder for unlinked files; NULL: default */
+	size_t superseded_max; /* by one index object; 0: as FORMAT.md has it */
+	const char *host;      /* said in records */
+	const char *scratch;   /* folder for unlinked files; NULL: default */
 	/* Polled; true ends with ERR_INTERRUPTED.  May be NULL. */
 	const atomic_bool *cancel;
 	/* From the caller's thread.  May be NULL. */

@@ -12,6 +12,9 @@
 #include "storage/repository/index_internal.h"
 #include "storage/repository/writer.h"
 
+/* Merging holds a block of each in memory: × 16 KiB. */
+#define MERGED_MAX 8192
+
 struct objects {
 	struct index_object **v;
 	size_t n;
@@ -109,14 +112,23 @@ static int add_entry(void *arg, const struct pack_entry *x, struct err *e)
 	return index_writer_add(m->to, x, e);
 }
 
-/* Also what they superseded: else it would count again once they are gone. */
+static size_t superseded_max(const struct gc *g)
+{
+	return g->o->superseded_max ? g->o->superseded_max
+				    : INDEX_SUPERSEDED_MAX;
+}
+
+/*
+ * Also what others superseded, as far as a root has room: so these need not
+ * wait for it to go (is_relied_on()).
+ */
 static int supersede(struct merging *m, struct index_object *const *v, size_t n,
 		     const struct objects *old, struct err *e)
 {
 	for (size_t i = 0; i < n; i++)
 		if (index_writer_supersede(m->to, v[i]->in.id, e))
 			return -1;
-	for (size_t k = 0; k < old->n; k++)
+	for (size_t k = 0; k < old->n && n + k < superseded_max(m->g); k++)
 		if (index_writer_supersede(m->to, old->v[k]->in.id, e))
 			return -1;
 	return 0;
@@ -151,12 +163,14 @@ static int adopt(struct gc *g, struct objects *doubted, struct objects *old,
 		return -1;
 	if (doubted->n == 0)
 		return 0;
-	if (doubted->n + old->n > INDEX_SUPERSEDED_MAX)
-		return err_set(e, ERR_BUSY,
-			       "too many index objects are of "
-			       "sessions that were given up");
-	return merge(g, doubted->v, doubted->n, old, e) || gc_confirm(g, e) ? -1
-									    : 0;
+	for (size_t at = 0; at < doubted->n; at += MERGED_MAX) {
+		const size_t n = doubted->n - at < MERGED_MAX ? doubted->n - at
+							      : MERGED_MAX;
+
+		if (merge(g, doubted->v + at, n, old, e))
+			return -1;
+	}
+	return gc_confirm(g, e);
 }
 
 /*
@@ -189,11 +203,11 @@ int gc_merge(struct gc *g, struct err *e)
 		qsort(now.v, now.n, sizeof(*now.v), by_entries);
 		n = is_worn(g) ? now.n : index_objects_choose(now.v, now.n);
 	}
-	/* More than a root can name stay for the next time. */
-	if (n > INDEX_SUPERSEDED_MAX / 2)
-		n = INDEX_SUPERSEDED_MAX / 2;
-	if (old.n > INDEX_SUPERSEDED_MAX / 2)
-		n = 0;
+	/* What is more stays for the next time. */
+	if (n > MERGED_MAX)
+		n = MERGED_MAX;
+	if (n > superseded_max(g))
+		n = superseded_max(g);
 	if (!failed && n)
 		failed = merge(g, now.v, n, &old, e);
 	free(now.v);
@@ -208,6 +222,8 @@ int gc_merge(struct gc *g, struct err *e)
 struct superseding {
 	struct gc *g;
 	struct gc_ids named; /* by objects that count for good */
+	struct gc_ids kept;  /* and are not superseded themselves */
+	struct gc_ids there;
 	struct gc_ids *ret;
 };
 
@@ -227,9 +243,31 @@ static int note_named(void *arg, const struct index_object *o, struct err *e)
 	if (fenced)
 		return fenced < 0 ? -1 : 0;
 	for (size_t i = 0; i < o->n_superseded; i++)
-		if (gc_ids_add(&x->named, o->superseded[i], e))
+		if (gc_ids_add(&x->named, o->superseded[i], e) ||
+		    (!o->replaced && gc_ids_add(&x->kept, o->superseded[i], e)))
 			return -1;
 	return 0;
+}
+
+static int note_there(void *arg, const struct index_object *o, struct err *e)
+{
+	struct superseding *x = arg;
+
+	return gc_ids_add(&x->there, o->in.id, e);
+}
+
+/*
+ * It supersedes what is there still, as it may not go yet, and what stays says
+ * nothing of: that would count again, and be merged again.
+ */
+static bool is_relied_on(const struct superseding *x,
+			 const struct index_object *o)
+{
+	for (size_t i = 0; i < o->n_superseded; i++)
+		if (gc_ids_has(&x->there, o->superseded[i]) &&
+		    !gc_ids_has(&x->kept, o->superseded[i]))
+			return true;
+	return false;
 }
 
 static int note_superseded(void *arg, const struct index_object *o,
@@ -242,7 +280,7 @@ static int note_superseded(void *arg, const struct index_object *o,
 	/* Marks name both packs and these; one of a clock that is far ahead
 	 * would never be due. */
 	if (!o->replaced || (p && p->marked_well) ||
-	    !gc_ids_has(&x->named, o->in.id))
+	    !gc_ids_has(&x->named, o->in.id) || is_relied_on(x, o))
 		return 0;
 	guarded = gc_has_to_wait(x->g, o->in.name.s, e);
 	if (guarded) {
@@ -257,9 +295,14 @@ int gc_superseded(struct gc *g, struct gc_ids *ret, struct err *e)
 	struct superseding x = { .g = g, .ret = ret };
 	int failed;
 
-	failed = index_set_each(g->index, note_named, &x, e);
+	failed = index_set_each(g->index, note_named, &x, e) ||
+		 index_set_each(g->index, note_there, &x, e);
 	gc_ids_sort(&x.named);
+	gc_ids_sort(&x.kept);
+	gc_ids_sort(&x.there);
 	failed = failed || index_set_each(g->index, note_superseded, &x, e);
 	gc_ids_done(&x.named);
+	gc_ids_done(&x.kept);
+	gc_ids_done(&x.there);
 	return failed ? -1 : 0;
 }

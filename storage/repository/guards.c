@@ -5,6 +5,7 @@
 
 #include "storage/repository/guards_internal.h"
 #include "storage/repository/inventory.h"
+#include "storage/repository/writer.h"
 
 #define HOUR_MS INT64_C(3600000)
 #define DAY_MS	(24 * HOUR_MS)
@@ -43,7 +44,27 @@ struct instant guards_need(const struct repository_snapshot *s,
 		instant_add_ms(earlier(s->received, now), GUARDS_LOCK_MAX_MS));
 }
 
+struct instant guards_index_need(struct instant need, struct instant now)
+{
+	return earlier(need, instant_add_ms(now, GUARDS_INDEX_LOW_MS));
+}
+
+struct instant guards_index_goal(struct instant goal, struct instant now)
+{
+	return earlier(goal, instant_add_ms(now, GUARDS_SHORT_MS));
+}
+
+struct instant guards_index_judged(struct instant need, struct instant now)
+{
+	return earlier(need, instant_add_ms(now, GUARDS_INDEX_LEAST_MS));
+}
+
 /* ---- Beginning ---------------------------------------------------------- */
+
+static bool is_index(const char *name)
+{
+	return strncmp(name, "index/", 6) == 0;
+}
 
 int guards_begin(struct repository *r, struct instant until, struct instant now,
 		 struct err *e)
@@ -56,10 +77,14 @@ int guards_begin(struct repository *r, struct instant until, struct instant now,
 	if (instant_compare(until, now) <= 0)
 		return 0;
 	can = store_can_guard(repository_store(r), e);
-	if (can > 0)
-		store_guard_new(repository_store(r), earlier(until, most),
-				object_is_guarded);
-	return can;
+	if (can <= 0)
+		return can;
+	store_guard_new(repository_store(r), earlier(until, most),
+			object_is_guarded);
+	store_guard_brief(repository_store(r),
+			  earlier(until, instant_add_ms(now, GUARDS_INDEX_MS)),
+			  is_index);
+	return 1;
 }
 
 struct latest {
@@ -208,6 +233,28 @@ int guards_keys_id(struct store *s, const struct keys *k, struct object_id *ret,
 		id.b[i] ^= (uint8_t)(sum.hash >> (8 * i));
 	*ret = id;
 	return 0;
+}
+
+int guards_lock(struct repository *r, const struct repository_snapshot *s,
+		struct instant until, struct instant now,
+		struct object_name *ret_name, struct err *e)
+{
+	const int fenced = writer_is_fenced(r, s->manifest.session, e);
+	struct record l;
+
+	if (fenced)
+		return fenced < 0 ? -1 : 0;
+	record_init(&l, OBJECT_LOCK);
+	l.id = record_lock_id(s->manifest.snapshot, s->lock_is_here);
+	l.snapshot = s->manifest.snapshot;
+	l.session = s->manifest.session;
+	l.until = until;
+	l.time = now;
+	if (ret_name)
+		*ret_name = record_name(&l);
+	return record_put(repository_store(r), repository_keys(r), &l, 0, e)
+		       ? -1
+		       : 1;
 }
 
 static int note_some(struct store *s, const struct keys *k,

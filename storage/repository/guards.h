@@ -38,6 +38,44 @@ struct instant guards_ahead(struct instant from, struct instant until);
  * whoever needs it, for how long, is known to the pass only. */
 #define GUARDS_SHORT_MS (INT64_C(30) * 86400000)
 
+/*
+ * Index objects are guarded for no longer than that: most are merged into
+ * others soon, and what was merged stays until its guard is over.  What still
+ * counts is lengthened, by whoever writes a locked snapshot and by each pass,
+ * once so little is left; to GUARDS_SHORT_MS.
+ *
+ * All that one says can be found in the packs' own directories (`repo check
+ * --repair`), at two requests for each pack.  So whoever removes some when
+ * nothing has lengthened them for a week, costs a repair, and no data.
+ *
+ * Superseded index objects that wait, of a source with a snapshot every hour
+ * and a collection every day (a simulation of a year, by the rule of
+ * index_objects_choose(); of five years in brackets):
+ *
+ *	guarded for            lock 30 d   lock 3660 d   requests a month
+ *	as long as packs             988          9121 (and  35, 31
+ *	                                         growing)
+ *	30 d, at 15 d again          800           800        2
+ *	14 d, at 7 d for 30 d        401           401 (401)  3
+ *	7 d, at 3.5 d for 30 d       230           230 (230)  5
+ *
+ * Each costs whoever opens the index a request.  A week is what a daemon may
+ * be away.
+ */
+#define GUARDS_INDEX_MS	    (INT64_C(14) * 86400000)
+#define GUARDS_INDEX_LOW_MS (INT64_C(7) * 86400000)
+/* Less than that, and nobody lengthens them: who checks tells so. */
+#define GUARDS_INDEX_LEAST_MS INT64_C(86400000)
+
+/*
+ * Where what snapshots need is to be guarded until need (and then until goal),
+ * index objects are until the earlier of the two; then, that goal.
+ */
+struct instant guards_index_need(struct instant need, struct instant now);
+struct instant guards_index_goal(struct instant goal, struct instant now);
+/* And who checks takes what is guarded for less for guarded too briefly. */
+struct instant guards_index_judged(struct instant need, struct instant now);
+
 /* Until when what a snapshot needs has to be guarded; 0: it need not be. */
 struct instant guards_need(const struct repository_snapshot *s,
 			   struct instant now) NONNULL(1);
@@ -92,6 +130,17 @@ struct guards_of {
 };
 int guards_of_snapshot(struct repository *r, struct object_id snapshot,
 		       struct guards_of *ret, struct err *e) NONNULL(1, 3, 4)
+	MUST_CHECK;
+
+/*
+ * A copy whose writer died before it put the lock that names its session: put
+ * it (for this region alone when s->lock_is_here), once it is certain that the
+ * session was not given up.  1 and (when
+ * ret_name is not NULL) what it is called; 0 when it was.
+ */
+int guards_lock(struct repository *r, const struct repository_snapshot *s,
+		struct instant until, struct instant now,
+		struct object_name *ret_name, struct err *e) NONNULL(1, 2, 6)
 	MUST_CHECK;
 
 /* Many objects, several at a time. */

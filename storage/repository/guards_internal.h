@@ -8,6 +8,7 @@
 struct guards_known {
 	int64_t until; /* seconds since 1970; 0: not known */
 	bool held;
+	bool once; /* written down when it is over, too */
 };
 
 struct guards {

@@ -8,6 +8,7 @@
  *     whatever they reach has a lower rank already
  *  4. each pack is to be guarded as who has the lowest rank of its chunks, and
  *     held when a snapshot that is held needs any; so are index objects
+ *     Segments of the catalog are guarded once
  *  5. lengthen, hold and release what records do not say is so
  *  6. write down what is now, as few records, and remove the older ones
  *
@@ -45,6 +46,8 @@ struct wanted {
 	struct instant least; /* what its own packs are guarded for */
 	bool held;
 	bool locked_elsewhere;
+	bool unnamed; /* no lock names its session: see guard_unnamed() */
+	struct object_id session;
 	char source[RECORD_TEXT_MAX + 1];
 };
 
@@ -58,6 +61,7 @@ struct pass {
 	struct wanted *v;
 	size_t n;
 	struct wanted longest; /* v[0], for what all of them need */
+	struct wanted index;   /* for index objects */
 	struct wanted holding; /* for hold records themselves */
 	struct filemap *now; /* object id: struct guards_known, from here on */
 	struct object_id keys; /* id of config, slots and keyrings */
@@ -147,6 +151,8 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 		.received = s->received,
 		.held = s->held,
 		.locked_elsewhere = s->locked_elsewhere,
+		.unnamed = locked && !s->lock_is_ours,
+		.session = m->session,
 	};
 	if (locked)
 		w->need = w->low = w->goal = need;
@@ -257,6 +263,16 @@ static int keep(struct pass *x, struct object_id id, int64_t until, bool held,
 	known = value;
 	known->until = until > known->until ? until : known->until;
 	known->held = known->held || held;
+	return 0;
+}
+
+/* To be known also when it is over. */
+static int keep_once(struct pass *x, struct object_id id, int64_t until,
+		     struct err *e)
+{
+	if (keep(x, id, until, false, e))
+		return -1;
+	((struct guards_known *)filemap_find(x->now, id.b))->once = true;
 	return 0;
 }
 
@@ -430,8 +446,11 @@ static int note_lengthened(void *arg, const char *name, struct instant until,
 	if (!object_name_parse(OBJECT_DATA_PACK, name, &first, &id) &&
 	    !object_name_parse(OBJECT_META_PACK, name, &first, &id) &&
 	    !object_name_parse(OBJECT_INDEX, name, &first, &id) &&
-	    !object_name_parse(OBJECT_LOCK, name, &first, &id))
-		return 0;
+	    !object_name_parse(OBJECT_LOCK, name, &first, &id)) {
+		return object_name_parse(OBJECT_SEGMENT, name, &first, &id)
+			       ? keep_once(x, id, until.sec, e)
+			       : 0;
+	}
 	return keep(x, id, until.sec, false, e);
 }
 
@@ -489,14 +508,31 @@ static bool any_held(const struct pass *x)
 	return false;
 }
 
-/* Each may name what any of them needs. */
+/*
+ * Each may name what any of them needs.  None is held: they are lengthened
+ * again and again instead, so that those that are merged go.
+ */
+static void want_index(struct pass *x)
+{
+	const struct instant now = x->o->now;
+	struct wanted *w = &x->index;
+
+	*w = x->v[0];
+	if (any_held(x))
+		w->need = w->goal = instant_add_ms(now, GUARDS_SHORT_MS);
+	w->goal = guards_index_goal(w->goal, now);
+	w->low = guards_index_need(w->need, now);
+	if (x->o->ask)
+		w->need = guards_index_judged(w->need, now);
+}
+
 static int guard_index(void *arg, const struct index_object *o, struct err *e)
 {
 	struct pass *x = arg;
 
 	return o->ignored ? 0
-			  : guard_one(x, o->in.name.s, o->in.id, &x->v[0],
-				      any_held(x), e);
+			  : guard_one(x, o->in.name.s, o->in.id, &x->index,
+				      false, e);
 }
 
 struct naming {
@@ -532,6 +568,26 @@ static int guard_under(struct pass *x, struct wanted *w, const char *folder,
 	object_id_format(id, text);
 	(void)snprintf(prefix, sizeof(prefix), "%s/%s", folder, text);
 	return store_list(x->g->store, prefix, guard_named, &y, e);
+}
+
+/*
+ * Of a copy that was cut off between its manifest and its lock: a void that is
+ * forged would hide it (voids.c).
+ */
+static int guard_unnamed(struct pass *x, struct wanted *w, struct err *e)
+{
+	const struct repository_snapshot s = {
+		.manifest = { .snapshot = w->id, .session = w->session },
+	};
+	struct object_name name;
+	int put;
+
+	if (!w->unnamed || x->o->ask)
+		return 0;
+	put = guards_lock(x->g->r, &s, w->need, x->o->now, &name, e);
+	if (put <= 0)
+		return put;
+	return guards_bulk_add(x->bulk, name.s, w->goal, e);
 }
 
 /* Manifest, receipt, locks: of those that are not known to be. */
@@ -634,6 +690,36 @@ static int guard_holds(struct pass *x, struct err *e)
 }
 
 /*
+ * The catalog's evidence is added to and never taken back: each segment is
+ * guarded once, as the longest lock there is then, which is what it can tell
+ * of; by who writes it, or else here.
+ */
+static int guard_segment(void *arg, const struct store_entry *entry,
+			 struct err *e)
+{
+	struct pass *x = arg;
+	struct object_id first;
+	struct object_id id;
+	struct instant until;
+
+	if (!object_name_parse(OBJECT_SEGMENT, entry->name, &first, &id))
+		return 0;
+	if (any_held(x)) {
+		x->out->objects++;
+		if (x->o->ask)
+			return ask(x, entry->name, id, &x->holding, true, e);
+		if (hold(x, entry->name, id, e))
+			return -1;
+	}
+	until = guards_until(x->known, id);
+	if (x->o->ask || (!until.sec && !x->v[0].need.sec))
+		return 0;
+	return until.sec
+		       ? keep_once(x, id, until.sec, e)
+		       : guards_bulk_add(x->bulk, entry->name, x->v[0].goal, e);
+}
+
+/*
  * Each snapshot as a whole: as briefly as any pack of it or of those that are
  * locked for longer, which it may share.
  */
@@ -701,7 +787,8 @@ static int release_all(struct pass *x, struct err *e)
 {
 	static const char *const folders[] = { "data/",	    "meta/",
 					       "index/",    "snapshots/",
-					       "receipts/", "locks/" };
+					       "receipts/", "locks/",
+					       "catalog/" };
 	static const char *const last[] = { "holds/", "keys/", "keyring/",
 					    "config" };
 
@@ -787,7 +874,7 @@ static size_t lines_of(struct pass *x, struct line *v)
 		struct line l = { .until = known->until / ROUND_S * ROUND_S };
 
 		memcpy(l.id.b, key, sizeof(l.id.b));
-		if (l.until > x->o->now.sec)
+		if (l.until > x->o->now.sec || (l.until && known->once))
 			v[n++] = l;
 		l.until = 0;
 		if (known->held)
@@ -840,13 +927,16 @@ static int write_records(struct pass *x, struct err *e)
 
 static int guard_all(struct pass *x, struct err *e)
 {
+	want_index(x);
 	if (guard_packs(x, e) ||
 	    index_set_each(x->g->index, guard_index, x, e) ||
 	    guard_keys(x, e) || guard_holds(x, e) ||
-	    (!x->o->ask && guard_late_locks(x, e)))
+	    (!x->o->ask && guard_late_locks(x, e)) ||
+	    store_list(x->g->store, "catalog/", guard_segment, x, e))
 		return -1;
 	for (size_t i = 0; i < x->n; i++)
-		if (guard_snapshot(x, &x->v[i], e))
+		if (guard_unnamed(x, &x->v[i], e) ||
+		    guard_snapshot(x, &x->v[i], e))
 			return -1;
 	return 0;
 }

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/repository/index_hidden.h"
-#include "storage/repository/index_internal.h"
+#include "storage/repository/index_set.h"
 #include "storage/repository/voids.h"
 
 /* Objects up to this size are held in memory, as long as half the cache's. */
@@ -16,38 +15,8 @@
 #define OBJECTS_MAX	 1000000
 #define FENCES_BYTES	 ((size_t)1 << 28)
 #define SUPERSEDED_BYTES ((size_t)1 << 30)
-#define LISTINGS_MAX	 8
 /* More than this many that do not open are no accident to work around. */
 #define UNOPENED_MAX ((size_t)65536)
-
-/* Encoded entries in order.  Runs double in size, so there are few. */
-struct run {
-	uint8_t *entries;
-	size_t n;
-};
-#define RUNS_MAX 64
-
-struct index_set {
-	struct store *store;
-	const struct keys *keys;
-	pthread_rwlock_t lock;
-	struct index_object **objects;
-	size_t n;
-	size_t cap;
-	struct run runs[RUNS_MAX];
-	size_t n_runs;
-	size_t resident_bytes;
-	size_t resident_max;
-	size_t whole_bytes; /* of objects that are kept until they are loaded */
-	struct index_cache *cache;
-	struct index_hidden hidden;
-	index_damaged *damaged;
-	void *arg;
-	bool rely;
-	bool frozen;
-	struct voids *voids;
-	atomic_bool lacks; /* something damaged was left out */
-};
 
 static int compare_entries(const void *a, const void *b)
 {
@@ -462,13 +431,9 @@ static void ignore_gone(struct index_set *x, const struct buf *ids)
 {
 	for (size_t i = 0; i < x->n; i++) {
 		struct index_object *o = x->objects[i];
-		bool listed = false;
 
-		for (size_t at = 0; !listed && at < ids->len;
-		     at += sizeof(o->in.id))
-			listed = memcmp(ids->data + at, o->in.id.b,
-					sizeof(o->in.id.b)) == 0;
-		o->ignored = o->ignored || !listed;
+		/* Listed in the order of their names. */
+		o->ignored = o->ignored || !is_among(ids, o->in.id);
 	}
 }
 
@@ -588,7 +553,7 @@ int index_set_open(struct store *s, const struct keys *k,
 	if (index_cache_new(o->cache_bytes - x->resident_max, &x->cache, e))
 		goto failed;
 	/* What is merged between LIST and GET is found in the next LIST. */
-	for (int i = 0; i < LISTINGS_MAX; i++) {
+	for (int i = 0; i < INDEX_LISTINGS_MAX; i++) {
 		if (open_all(x, &how, e))
 			goto failed;
 		if (!how.again) {
@@ -623,116 +588,6 @@ bool index_set_is_whole(const struct index_set *x)
 	return !atomic_load(&x->lacks);
 }
 
-/*
- * Looking up.
- */
-struct search {
-	const struct index_hidden *hidden;
-	const struct chunk_id *id;
-	const struct object_id *not_in;
-	size_t n_not_in;
-	struct pack_entry *ret;
-	bool found;
-};
-
-static bool is_excluded(const struct search *s, const uint8_t *entry)
-{
-	for (size_t i = 0; i < s->n_not_in; i++)
-		if (memcmp(s->not_in[i].b, entry + CHUNK_ID_SIZE,
-			   sizeof(s->not_in[i].b)) == 0)
-			return true;
-	return index_hidden_has(s->hidden, entry);
-}
-
-static void search_entries(struct search *s, const uint8_t *entries, size_t n)
-{
-	for (size_t i = index_lower_bound(entries, n, s->id); i < n; i++) {
-		const uint8_t *entry = entries + i * INDEX_ENTRY_SIZE;
-
-		if (memcmp(entry, s->id->b, CHUNK_ID_SIZE) != 0)
-			return;
-		if (is_excluded(s, entry))
-			continue;
-		index_decode(entry, s->ret);
-		s->found = true;
-		return;
-	}
-}
-
-static void search_block(void *arg, const uint8_t *plain)
-{
-	search_entries(arg, plain + 2, plain[0] | (size_t)plain[1] << 8);
-}
-
-static int search_one_block(struct index_set *x, struct index_object *o,
-			    uint32_t block, struct search *s, struct err *e)
-{
-	const uint64_t key = (uint64_t)o->serial << 32 | block;
-	struct err why = { 0 };
-	uint8_t *plain;
-
-	if (index_cache_find(x->cache, key, search_block, s))
-		return 0;
-	plain = malloc(INDEX_BLOCK_PLAIN);
-	if (!plain)
-		return err_oom(e);
-	index_object_missed(o);
-	if (index_object_block(o, block, plain, &why)) {
-		if (index_set_leave_out(x, o, &why, e)) {
-			free(plain);
-			return -1;
-		}
-		/* Kept as one without entries: a disk fails slowly. */
-		memset(plain, 0, INDEX_BLOCK_PLAIN);
-	}
-	search_block(s, plain);
-	index_cache_keep(x->cache, key, plain);
-	return 0;
-}
-
-/*
- * The blocks that may hold id: the last whose first id begins lower, and
- * those whose first id begins as it does, of which there is one only when
- * id is the first of its block.
- */
-static int search_object(struct index_set *x, struct index_object *o,
-			 struct search *s, struct err *e)
-{
-	uint64_t want = 0;
-	uint32_t low = 0;
-	uint32_t high = o->blocks;
-
-	for (unsigned int i = 0; i < 8; i++)
-		want = want << 8 | s->id->b[i];
-	while (low < high) {
-		const uint32_t middle = low + (high - low) / 2;
-
-		if (o->fences[middle] < want)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (uint32_t b = low ? low - 1 : 0;
-	     b < o->blocks && (b < low || o->fences[b] == want) && !s->found;
-	     b++)
-		if (search_one_block(x, o, b, s, e))
-			return -1;
-	return 0;
-}
-
-static int search_all(struct index_set *x, struct search *s, struct err *e)
-{
-	for (size_t i = 0; i < x->n_runs && !s->found; i++)
-		search_entries(s, x->runs[i].entries, x->runs[i].n);
-	for (size_t i = x->n; i > 0 && !s->found; i--) {
-		struct index_object *o = x->objects[i - 1];
-
-		if (!o->ignored && !o->resident && search_object(x, o, s, e))
-			return -1;
-	}
-	return s->found;
-}
-
 int index_set_refresh(struct index_set *x, struct err *e)
 {
 	struct opening how = { .again = true };
@@ -742,7 +597,7 @@ int index_set_refresh(struct index_set *x, struct err *e)
 		return 0;
 	buf_init(&how.unopened, UNOPENED_MAX * sizeof(struct unopened));
 	(void)pthread_rwlock_wrlock(&x->lock);
-	for (int i = 0; !failed && how.again && i < LISTINGS_MAX; i++) {
+	for (int i = 0; !failed && how.again && i < INDEX_LISTINGS_MAX; i++) {
 		runs_clear(x);
 		failed = open_all(x, &how, e);
 	}
@@ -754,48 +609,6 @@ int index_set_refresh(struct index_set *x, struct err *e)
 	if (!failed && how.again)
 		failed = err_set(e, ERR_BUSY, "the index changes all the time");
 	return failed ? -1 : 0;
-}
-
-static int search_once(struct index_set *x, struct search *s, struct err *e)
-{
-	int r;
-
-	(void)pthread_rwlock_rdlock(&x->lock);
-	r = search_all(x, s, e);
-	(void)pthread_rwlock_unlock(&x->lock);
-	return r;
-}
-
-int index_set_find_other(struct index_set *x, const struct chunk_id *id,
-			 const struct object_id *not_in, size_t n,
-			 struct pack_entry *ret, struct err *e)
-{
-	struct pack_entry found;
-	struct search s = { .hidden = &x->hidden,
-			    .id = id,
-			    .not_in = not_in,
-			    .n_not_in = n,
-			    .ret = &found };
-	int r = search_once(x, &s, e);
-
-	/* An object was merged into another one and removed. */
-	for (int i = 0;
-	     r < 0 && e->code == ERR_BUSY && !x->frozen && i < LISTINGS_MAX;
-	     i++) {
-		if (index_set_refresh(x, e))
-			return -1;
-		err_clear(e);
-		r = search_once(x, &s, e);
-	}
-	if (r == 1)
-		*ret = found;
-	return r;
-}
-
-int index_set_find(struct index_set *x, const struct chunk_id *id,
-		   struct pack_entry *ret, struct err *e)
-{
-	return index_set_find_other(x, id, NULL, 0, ret, e);
 }
 
 /* After something resident was superseded its entries have to go. */

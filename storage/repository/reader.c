@@ -30,6 +30,8 @@ struct reader {
 	uint8_t *sealed;
 	size_t sealed_cap;
 	bool verify;
+	bool only_reads; /* and stores nothing that relies on what is read */
+	bool is_last;	 /* no other place is tried after this one */
 };
 
 int reader_new_in(struct repository *r, struct index_set *index,
@@ -55,7 +57,10 @@ int reader_new(struct repository *r, size_t cache_bytes, struct reader **ret,
 
 	if (repository_index(r, &index, e))
 		return -1;
-	return reader_new_in(r, index, cache_bytes, ret, e);
+	if (reader_new_in(r, index, cache_bytes, ret, e))
+		return -1;
+	(*ret)->only_reads = true;
+	return 0;
 }
 
 static void drop(struct reader *x, struct slot *s)
@@ -251,7 +256,8 @@ static int load(struct reader *x, const struct chunk_id *id,
 	text_hex(id->b, CHUNK_ID_SIZE, hex);
 	hex[16] = '\0';
 	*ret_gone = false;
-	found = index_set_find(x->index, id, &at, e);
+	found = x->is_last ? index_set_find_everywhere(x->index, id, &at, e)
+			   : index_set_find(x->index, id, &at, e);
 	if (found < 0 && object_is_damage(e))
 		e->code = ERR_CORRUPT;
 	if (found < 0)
@@ -288,6 +294,7 @@ static int load_moved(struct reader *x, const struct chunk_id *id,
 		      enum chunk_kind kind, struct slot **ret, struct err *e)
 {
 	struct err other = { 0 };
+	int failed;
 	bool gone;
 
 	if (x->futile >= FUTILE_MAX)
@@ -298,7 +305,10 @@ static int load_moved(struct reader *x, const struct chunk_id *id,
 			*e = other;
 		return -1;
 	}
-	if (load(x, id, kind, ret, &gone, &other)) {
+	x->is_last = x->only_reads;
+	failed = load(x, id, kind, ret, &gone, &other);
+	x->is_last = false;
+	if (failed) {
 		if (!is_damage(&other))
 			*e = other;
 		return -1;

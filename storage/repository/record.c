@@ -117,6 +117,27 @@ int record_add_chunk(struct record *r, const struct chunk_id *chunk,
 	return 0;
 }
 
+/* Of both ids; by chance they are alike once in 2^64. */
+#define HERE_BYTES 8
+
+struct object_id record_lock_id(struct object_id snapshot, bool here)
+{
+	struct object_id id = object_id_new();
+
+	if (here)
+		memcpy(id.b, snapshot.b, HERE_BYTES);
+	return id;
+}
+
+bool record_lock_is_here(const char *name)
+{
+	struct object_id snapshot;
+	struct object_id id;
+
+	return object_name_parse(OBJECT_LOCK, name, &snapshot, &id) &&
+	       memcmp(id.b, snapshot.b, HERE_BYTES) == 0;
+}
+
 struct object_name record_name(const struct record *r)
 {
 	switch (r->kind) {

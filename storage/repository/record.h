@@ -84,6 +84,13 @@ int record_add_chunk(struct record *r, const struct chunk_id *chunk,
 		     struct object_id pack, struct err *e) NONNULL(1, 2, 4)
 	MUST_CHECK;
 
+/*
+ * The id of a lock of that snapshot; here: one that counts where it lies and is
+ * copied to no other region, which its name tells.
+ */
+struct object_id record_lock_id(struct object_id snapshot, bool here);
+bool record_lock_is_here(const char *name) NONNULL(1);
+
 /* The name it has in the store, from its kind and ids. */
 struct object_name record_name(const struct record *r) NONNULL(1);
 

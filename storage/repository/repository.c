@@ -360,6 +360,10 @@ static int add_lock(void *arg, const char *name, const struct record *r,
 	s->locked = true;
 	if (r && !object_id_equal(r->session, s->manifest.session))
 		s->locked_elsewhere = true;
+	s->lock_is_here = s->lock_is_here || record_lock_is_here(name);
+	s->lock_is_ours = s->lock_is_ours ||
+			  (r &&
+			   object_id_equal(r->session, s->manifest.session));
 	return 0;
 }
 

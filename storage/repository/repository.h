@@ -75,6 +75,8 @@ struct repository_snapshot {
 	bool locked; /* locked_until is in the future of nobody's clock */
 	struct instant locked_until;
 	bool locked_elsewhere; /* by another region's session, too */
+	bool lock_is_ours; /* one names the session whose manifest this is */
+	bool lock_is_here; /* one says nothing of other regions */
 };
 
 /*

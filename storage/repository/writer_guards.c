@@ -79,6 +79,12 @@ int writer_expect_parent(struct writer *w, struct object_id parent,
 
 /* ---- Afterwards --------------------------------------------------------- */
 
+/* Ids that guard records are to name. */
+struct noted {
+	struct object_id *v;
+	size_t n;
+};
+
 struct settling {
 	struct writer *w;
 	struct store *store;
@@ -88,8 +94,12 @@ struct settling {
 	struct instant need; /* until which all has to be guarded */
 	struct instant goal; /* until which what is not will be */
 	struct instant least;
-	struct object_id *ids; /* that are guarded until born, or goal */
-	size_t n_ids;
+	/* Of index objects, which are guarded more briefly (guards.h). */
+	struct instant index_need;
+	struct instant index_goal;
+	struct noted packs; /* until born, or goal */
+	struct noted index; /* until index_goal */
+	struct noted fresh_index;
 	uint64_t asked;
 };
 
@@ -99,17 +109,17 @@ static void at_least(struct settling *x, struct instant until)
 		x->least = until;
 }
 
-static int keep_id(struct settling *x, struct object_id id, struct err *e)
+static int keep_id(struct noted *to, struct object_id id, struct err *e)
 {
 	struct object_id *grown;
 
-	if ((x->n_ids & (x->n_ids + 1)) == 0) {
-		grown = reallocarray(x->ids, 2 * x->n_ids + 1, sizeof(*grown));
+	if ((to->n & (to->n + 1)) == 0) {
+		grown = reallocarray(to->v, 2 * to->n + 1, sizeof(*grown));
 		if (!grown)
 			return err_oom(e);
-		x->ids = grown;
+		to->v = grown;
 	}
-	x->ids[x->n_ids++] = id;
+	to->v[to->n++] = id;
 	return 0;
 }
 
@@ -146,7 +156,7 @@ static int consider_packs(struct settling *x, struct err *e)
 		memcpy(id.b, key, sizeof(id.b));
 		until = used->fresh ? born(x) : guards_until(x->known, id);
 		if ((used->fresh || instant_compare(until, x->need) < 0) &&
-		    keep_id(x, id, e))
+		    keep_id(&x->packs, id, e))
 			return -1;
 		if (consider(x, object_name((enum object_kind)used->kind, id).s,
 			     until, e))
@@ -155,18 +165,27 @@ static int consider_packs(struct settling *x, struct err *e)
 	return 0;
 }
 
+/*
+ * What all snapshots need, and what is lengthened by whoever comes: it says
+ * nothing of how long this one's own is guarded.
+ */
 static int consider_index(struct settling *x, struct index_object *const *v,
 			  size_t n, bool fresh, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct object_id id = v[i]->in.id;
-		const struct instant until = fresh ? born(x)
+		const struct instant until = fresh ? x->store->brief_until
 						   : guards_until(x->known, id);
 
-		if ((fresh || instant_compare(until, x->need) < 0) &&
-		    keep_id(x, id, e))
-			return -1;
-		if (consider(x, v[i]->in.name.s, until, e))
+		x->w->guarding.objects++;
+		if (instant_compare(until, x->index_need) >= 0) {
+			if (fresh && keep_id(&x->fresh_index, id, e))
+				return -1;
+			continue;
+		}
+		x->asked++;
+		if (keep_id(&x->index, id, e) ||
+		    guards_bulk_add(x->bulk, v[i]->in.name.s, x->index_goal, e))
 			return -1;
 	}
 	return 0;
@@ -206,7 +225,7 @@ static int consider_keys(struct settling *x, struct err *e)
 		at_least(x, until);
 		return 0;
 	}
-	return keep_id(x, id, e) ||
+	return keep_id(&x->packs, id, e) ||
 			       consider(x, "config", (struct instant){ 0, 0 },
 					e) ||
 			       store_list(x->store, "keys/", add_one, x, e) ||
@@ -257,8 +276,13 @@ static int note(struct settling *x, struct object_id snapshot, struct err *e)
 
 	if (instant_compare(until, x->need) < 0)
 		until = x->goal;
-	return guards_note(x->store, x->keys, x->ids, x->n_ids, until, now,
-			   e) ||
+	return guards_note(x->store, x->keys, x->packs.v, x->packs.n, until,
+			   now, e) ||
+			       guards_note(x->store, x->keys, x->fresh_index.v,
+					   x->fresh_index.n,
+					   x->store->brief_until, now, e) ||
+			       guards_note(x->store, x->keys, x->index.v,
+					   x->index.n, x->index_goal, now, e) ||
 			       guards_note(x->store, x->keys, &snapshot, 1,
 					   x->least, now, e)
 		       ? -1
@@ -297,9 +321,12 @@ void writer_guard(struct writer *w, const struct manifest *m,
 				       lock_ms + guards_ahead_ms(lock_ms)),
 		.least = { INT64_MAX, 0 },
 	};
+	const struct instant now = clock_now();
 
 	if (!w->used)
 		return;
+	x.index_need = guards_index_need(x.need, now);
+	x.index_goal = guards_index_goal(x.goal, now);
 	w->guarding.is = true;
 	w->guarding.until = x.need;
 	if (w->trusts_parent && w->relied_until.sec)
@@ -312,5 +339,7 @@ void writer_guard(struct writer *w, const struct manifest *m,
 		err_clear(&w->guarding.why);
 	guards_free(x.known);
 	guards_bulk_free(x.bulk);
-	free(x.ids);
+	free(x.packs.v);
+	free(x.index.v);
+	free(x.fresh_index.v);
 }

@@ -218,7 +218,9 @@ int store_begin(struct store *s, const char *name, uint64_t size,
 	u->store = s;
 	(void)snprintf(u->name, sizeof(u->name), "%s", name);
 	if (s->new_which && s->new_which(name))
-		s->ops->guard_upload(u, s->new_until);
+		s->ops->guard_upload(u, s->brief_which && s->brief_which(name)
+						? s->brief_until
+						: s->new_until);
 	*ret = u;
 	return 0;
 }
@@ -438,12 +440,22 @@ void store_guard_new(struct store *s, struct instant until,
 	assert(s->ops->guard_upload);
 	s->new_until = until;
 	s->new_which = which;
+	s->brief_which = NULL;
+}
+
+void store_guard_brief(struct store *s, struct instant until,
+		       bool (*which)(const char *name))
+{
+	assert(s->new_which);
+	s->brief_until = until;
+	s->brief_which = which;
 }
 
 void store_guard_none(struct store *s)
 {
 	s->new_until = (struct instant){ 0, 0 };
 	s->new_which = NULL;
+	s->brief_which = NULL;
 }
 
 int store_guard(struct store *s, const char *name, struct instant until,

@@ -280,6 +280,8 @@ struct store {
 	char url[1024]; /* as shown to people: never holds credentials */
 	struct instant new_until; /* see store_guard_new() */
 	bool (*new_which)(const char *name);
+	struct instant brief_until; /* see store_guard_brief() */
+	bool (*brief_which)(const char *name);
 	struct store_asked *_Atomic asked; /* store_ask.c's */
 };
 struct store_upload {
@@ -362,6 +364,9 @@ bool store_has_several(struct store *s, const char *name) NONNULL(1, 2);
  */
 void store_guard_new(struct store *s, struct instant until,
 		     bool (*which)(const char *name)) NONNULL(1, 3);
+/* Of these, those of which this says true until then; after that. */
+void store_guard_brief(struct store *s, struct instant until,
+		       bool (*which)(const char *name)) NONNULL(1, 3);
 /* From now on none are. */
 void store_guard_none(struct store *s) NONNULL(1);
 

@@ -43,7 +43,8 @@ struct gc_frame {
 	struct tree_list trees[GC_SNAPSHOTS];
 	size_t n;
 	unsigned int restores;
-	int64_t lease_ms; /* of collectors; 0: the shortened one */
+	int64_t lease_ms;      /* of collectors; 0: the shortened one */
+	size_t superseded_max; /* 0: as FORMAT.md has it */
 	void (*act)(struct gc_frame *g, const char *name); /* gc_meanwhile() */
 	unsigned int acted;
 };
@@ -188,6 +189,7 @@ static inline int gc_collect_with(struct gc_frame *g, int64_t grace_ms,
 				      .grace_ms = grace_ms,
 				      .rewrite_bytes = rewrite,
 				      .lease_ms = g->lease_ms,
+				      .superseded_max = g->superseded_max,
 				      .host = "host" };
 
 	memset(&g->result, 0, sizeof(g->result));

@@ -156,11 +156,90 @@ START_TEST(nothing_is_made_by_itself)
 }
 END_TEST
 
+static int see_lock(void *arg, struct repository_snapshot *s,
+		    struct err *e UNUSED)
+{
+	int64_t *days = arg;
+
+	*days = s->locked ? instant_ms_between(s->received, s->locked_until) /
+				    86400000
+			  : 0;
+	return 0;
+}
+
+/* For how many days the only snapshot of a region is locked there. */
+static int64_t locked(struct run_frame *t, const char *region)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	int64_t days = -1;
+
+	ok(&t->f,
+	   repository_snapshots(r, false, see_lock, NULL, &days, &t->f.e));
+	return days;
+}
+
+/* A region's own policy, longer or shorter, or without a lock of its own. */
+static void lock_apart(struct run_frame *t, const char *a)
+{
+	char spec[5 * SCRATCH_PATH];
+
+	run_apply(t, "Policy", "gold", NULL, "{\"lock\":\"7d\"}");
+	run_apply(t, "Policy", "archive", NULL, "{\"lock\":\"400d\"}");
+	run_apply(t, "Policy", "warm", NULL, "{\"lock\":\"2d\"}");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"%s},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\","
+		       "\"policy\":\"archive\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\","
+		       "\"policy\":\"warm\"}]}",
+		       run_path(t, "a"), a, run_path(t, "b"), run_path(t, "c"));
+	run_apply(t, "Repository", "main", NULL, spec);
+}
+
+START_TEST(each_region_locks_by_its_own_policy)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	settle(&t, "c");
+	lock_apart(&t, "");
+	for (int i = 0; i < 2; i++) {
+		const int64_t id = run_attempt(&t, 0);
+
+		ck_assert_int_eq(run_do(&t, id), RUN_SUCCEEDED);
+		(void)end_run(&t.f, id, CATALOG_RUN_SUCCEEDED, clock_now().sec,
+			      CATALOG_SUCCEEDED);
+		run_clock(&t, 1700086400);
+		ck_assert_int_eq(locked(&t, "a"), 7);
+		ck_assert_int_eq(locked(&t, "b"), 400);
+		ck_assert_int_eq(locked(&t, "c"), 2);
+	}
+}
+END_TEST
+
+/* The region that runs write to as well. */
+START_TEST(the_primary_locks_by_its_own_policy)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	settle(&t, "c");
+	lock_apart(&t, ",\"policy\":\"warm\"");
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_SUCCEEDED);
+	ck_assert_int_eq(locked(&t, "a"), 2);
+	ck_assert_int_eq(locked(&t, "b"), 400);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, every_region_gets_it);
 	tcase_add_test(tc, a_region_that_is_away_catches_up);
 	tcase_add_test(tc, nothing_is_made_by_itself);
+	tcase_add_test(tc, each_region_locks_by_its_own_policy);
+	tcase_add_test(tc, the_primary_locks_by_its_own_policy);
 }
 
 CHECK_MAIN("service/step_replicate", cases)

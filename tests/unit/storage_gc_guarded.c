@@ -1,6 +1,7 @@
 /* What a collection does where the store lets nothing go before its time. */
 #include "storage/repository/gc.h"
 
+#include "storage/repository/index_internal.h"
 #include "tests/support/guard_frame.h"
 
 static struct gc_frame frame;
@@ -289,6 +290,131 @@ START_TEST(index_objects_that_may_not_go_wait_and_become_no_more)
 }
 END_TEST
 
+/* Days of snapshots, each of which lasts for ten years, and collections. */
+static void go_on(int days, int64_t day_ms, size_t *most,
+		  size_t *most_that_count)
+{
+	char name[16];
+
+	for (int day = 0; day < days; day++) {
+		for (int i = 0; i < 2; i++) {
+			(void)snprintf(name, sizeof(name), "f%zu", g->n);
+			gc_file(g, name);
+			(void)guard_take_for(g, 3660 * GC_DAY_MS);
+		}
+		guard_later(g, day_ms);
+		gc_collect(g, GC_DAY_MS / 2);
+		if (gc_objects(g, "index/") > *most)
+			*most = gc_objects(g, "index/");
+		if (g->result.index_objects > *most_that_count)
+			*most_that_count = g->result.index_objects;
+	}
+}
+
+/* All that one says is in the packs, so it need not stay for as long. */
+START_TEST(index_objects_are_guarded_for_two_weeks_and_what_counts_for_longer)
+{
+	struct instant until;
+	size_t most = 0;
+	size_t count = 0;
+
+	(void)guard_take_for(g, 3660 * GC_DAY_MS);
+	until = guard_of(g, gc_last(g, "index/").s).until;
+	ck_assert_int_ge(instant_ms_between(g->now, until), 13 * GC_DAY_MS);
+	ck_assert_int_le(instant_ms_between(g->now, until), 15 * GC_DAY_MS);
+	/* By the snapshots alone. */
+	for (int i = 0; i < 4; i++) {
+		guard_later(g, 6 * GC_DAY_MS);
+		(void)guard_take_for(g, 3660 * GC_DAY_MS);
+		until = guard_of(g, gc_last(g, "index/").s).until;
+		ck_assert_int_ge(instant_ms_between(g->now, until),
+				 7 * GC_DAY_MS);
+	}
+	ck_assert_int_le(instant_ms_between(g->now, until), 31 * GC_DAY_MS);
+	go_on(20, GC_DAY_MS, &most, &count);
+	/* Those of two weeks, and what is marked. */
+	ck_assert_uint_lt(most, 17 * 2 + 17 + 8);
+	ck_assert_uint_le(count, 8);
+	gc_expect(g, 0);
+	gc_expect(g, g->n - 1);
+}
+END_TEST
+
+static struct instant lengthened;
+
+static int lengthen_one(void *arg, const struct store_entry *entry,
+			struct err *e)
+{
+	(void)arg;
+	return store_guard(gc_store(g), entry->name, lengthened, e) < 0 ? -1
+									: 0;
+}
+
+static int see_superseded(void *arg, const struct index_object *o,
+			  struct err *e)
+{
+	size_t *n = arg;
+
+	(void)e;
+	if (instant_compare(guard_of(g, o->in.name.s).until, lengthened) < 0)
+		return 0;
+	*n += o->replaced;
+	return 0;
+}
+
+/* How many were lengthened, and are superseded. */
+static size_t lengthened_ones(void)
+{
+	const struct index_set_options o = { .cache_bytes = 1U << 20 };
+	CLEANUP(index_set_free) struct index_set *index = NULL;
+	size_t n = 0;
+
+	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &index,
+			     &g->e));
+	gc_ok(index_set_each(index, see_superseded, &n, &g->e));
+	return n;
+}
+
+/*
+ * As if a root had room for very few: what is more waits below another, which
+ * stays as long, and does not count again.
+ */
+START_TEST(more_superseded_ones_than_a_root_names_are_no_hindrance)
+{
+	size_t most = 0;
+	size_t count = 0;
+	char name[16];
+
+	g->superseded_max = 12;
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(name, sizeof(name), "first%d", i);
+		gc_file(g, name);
+		(void)guard_take_for(g, 3660 * GC_DAY_MS);
+	}
+	/* Longer than what will supersede them. */
+	lengthened = instant_add_ms(g->now, 100 * GC_DAY_MS);
+	gc_ok(store_list(gc_store(g), "index/", lengthen_one, NULL, &g->e));
+	go_on(3, 2 * GC_DAY_MS, &most, &count);
+	ck_assert_uint_eq(lengthened_ones(), 5);
+	for (int day = 3; day < 22; day++) {
+		go_on(1, 2 * GC_DAY_MS, &most, &count);
+		ck_assert_uint_eq(lengthened_ones(), 5);
+	}
+	ck_assert_uint_gt(most, 20);
+	ck_assert_uint_le(count, 8);
+	for (int i = 0; i < 45; i++) {
+		guard_later(g, 2 * GC_DAY_MS);
+		gc_collect(g, GC_DAY_MS / 2);
+		ck_assert_uint_le(g->result.index_objects, 8);
+	}
+	/* All that waited has gone. */
+	ck_assert_uint_le(gc_objects(g, "index/"), 8);
+	gc_expect(g, 0);
+	gc_expect(g, g->n - 1);
+	gc_expect_sound(g);
+}
+END_TEST
+
 /* Somebody with the key says that its session was given up, and left nothing.
  */
 static void forge_void(size_t i)
@@ -313,6 +439,65 @@ START_TEST(a_void_of_a_session_that_a_lock_names_hides_nothing)
 	gc_collect(g, 0);
 	gc_expect(g, 0);
 	gc_expect_sound(g);
+}
+END_TEST
+
+/* Of what another session wrote, and a locked snapshot needs. */
+START_TEST(a_void_of_a_session_that_is_not_locked_hides_nothing_from_readers)
+{
+	(void)guard_take_for(g, 0);
+	(void)guard_take(g);
+	gc_file(g, "other");
+	(void)guard_take(g);
+	forge_void(0);
+	gc_reopen(g);
+	ck_assert(!gc_exists(g, 0));
+	gc_expect(g, 1);
+	gc_expect(g, 2);
+	/* Nothing goes; and a repair makes it count again. */
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_int_eq(g->e.code, ERR_CORRUPT);
+	gc_expect(g, 1);
+	gc_repair(g);
+	gc_expect_sound(g);
+	gc_collect(g, 0);
+	gc_expect(g, 1);
+	gc_expect(g, 2);
+}
+END_TEST
+
+/* Somebody with the key says that an object of nothing replaces all others. */
+static void forge_superseding(void)
+{
+	const struct index_set_options o = { .cache_bytes = 1U << 20 };
+	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	CLEANUP(index_set_free) struct index_set *index = NULL;
+	struct index_object **v;
+	size_t n;
+
+	gc_ok(index_set_open(gc_store(g), repository_keys(g->f.r), &o, &index,
+			     &g->e));
+	gc_ok(index_set_snapshot(index, &v, &n, &g->e));
+	gc_ok(index_writer_open(gc_store(g), repository_keys(g->f.r),
+				(struct object_id){ { 0 } }, &w, &g->e));
+	for (size_t i = 0; i < n; i++)
+		gc_ok(index_writer_supersede(w, v[i]->in.id, &g->e));
+	gc_ok(index_writer_commit(w, NULL, &g->e));
+	free(v);
+}
+
+START_TEST(an_object_that_supersedes_all_hides_nothing_from_readers)
+{
+	(void)guard_take(g);
+	gc_file(g, "other");
+	(void)guard_take(g);
+	forge_superseding();
+	gc_reopen(g);
+	gc_expect(g, 0);
+	gc_expect(g, 1);
+	gc_repair(g);
+	gc_expect_sound(g);
+	gc_expect(g, 0);
 }
 END_TEST
 
@@ -464,7 +649,17 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_pack_that_is_guarded_is_not_rewritten);
 	tcase_add_test(tc,
 		       index_objects_that_may_not_go_wait_and_become_no_more);
+	tcase_add_test(
+		tc,
+		index_objects_are_guarded_for_two_weeks_and_what_counts_for_longer);
+	tcase_add_test(tc,
+		       more_superseded_ones_than_a_root_names_are_no_hindrance);
 	tcase_add_test(tc, a_void_of_a_session_that_a_lock_names_hides_nothing);
+	tcase_add_test(
+		tc,
+		a_void_of_a_session_that_is_not_locked_hides_nothing_from_readers);
+	tcase_add_test(
+		tc, an_object_that_supersedes_all_hides_nothing_from_readers);
 	tcase_add_test(tc, a_right_that_is_missing_is_told_as_such);
 	tcase_add_test(tc, a_pack_that_is_locked_meanwhile_stays);
 	tcase_add_test(tc, a_pack_that_is_held_meanwhile_stays);

@@ -545,6 +545,86 @@ START_TEST(a_copy_of_what_an_unreadable_lock_is_on_is_said_to_be_unguarded)
 }
 END_TEST
 
+static void copy_by_rule(struct repository *from, const char *url,
+			 int64_t lock_ms)
+{
+	const struct replicate_options o = { .host = "h", .lock_ms = lock_ms };
+	struct replicate_result r;
+	struct store *s;
+
+	gc_ok(store_open(url, true, &s, &g->e));
+	gc_ok(replicate_settle(repository_store(from), s, g->f.credential,
+			       &g->e));
+	store_close(s);
+	(void)snprintf(g->f.url, sizeof(g->f.url), "%s", url);
+	gc_reopen(g);
+	/* Again: nothing comes of it, nor goes back. */
+	for (int i = 0; i < 2; i++)
+		gc_ok(replicate_run(from, g->f.r, &o, &r, &g->e));
+}
+
+static int64_t locked_days(size_t i)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	return s.locked ? instant_ms_between(s.received, s.locked_until) /
+				  GC_DAY_MS
+			: 0;
+}
+
+static void lock_here_days(size_t i, int64_t days)
+{
+	CLEANUP(repository_snapshot_done)
+	struct repository_snapshot s = gc_look(g, i);
+
+	gc_ok(deletion_lock_here(g->f.r, &s,
+				 instant_add_ms(s.received, days * GC_DAY_MS),
+				 "me", g->now, &g->e));
+}
+
+/* For longer, and for less long, than the region it comes from. */
+START_TEST(a_copy_is_locked_by_the_rule_of_its_region)
+{
+	CLEANUP(repository_close) struct repository *from = NULL;
+	char first[sizeof(g->f.url)];
+
+	(void)guard_take_for(g, 0);
+	lock_here_days(0, 40);
+	gc_file(g, "new");
+	(void)guard_take_for(g, 0);
+	memcpy(first, g->f.url, sizeof(first));
+	from = g->f.r;
+	g->f.r = NULL;
+	copy_by_rule(from, "mem:guard-long", 400 * GC_DAY_MS);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(locked_days(i), 400);
+		ck_assert_int_ge(manifest_days(i), 400);
+		guard_expect(g, i);
+	}
+	copy_by_rule(from, "mem:guard-short", 8 * GC_DAY_MS);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(locked_days(i), 8);
+		ck_assert_int_le(manifest_days(i), 11);
+		guard_expect(g, i);
+	}
+	/* By none of its own: as where it comes from. */
+	copy_by_rule(from, "mem:guard-same", 0);
+	ck_assert_int_eq(locked_days(0), 40);
+	ck_assert_int_eq(locked_days(1), 0);
+	ck_assert_int_ge(manifest_days(0), 40);
+	ck_assert_int_eq(manifest_days(1), 0);
+	memcpy(g->f.url, first, sizeof(first));
+	gc_reopen(g);
+	ck_assert_int_eq(locked_days(0), 40);
+	ck_assert_int_eq(locked_days(1), 0);
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
+	store_mem_forget("mem:guard-long");
+	store_mem_forget("mem:guard-short");
+	store_mem_forget("mem:guard-same");
+}
+END_TEST
+
 START_TEST(a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds)
 {
 	(void)guard_take_for(g, 0);
@@ -584,6 +664,110 @@ START_TEST(a_void_that_is_forged_hides_no_copy_of_what_is_locked)
 	ck_assert(!gc_exists(g, 0));
 	ck_assert(gc_exists(g, 1));
 	gc_expect(g, 1);
+	store_mem_forget("mem:guard-guards");
+}
+END_TEST
+
+/*
+ * The copy is there, and its writer died before it put a lock that names its
+ * session; the locks that were copied before name that of the other region.
+ */
+static struct repository *die_before_the_lock(const char *url)
+{
+	const struct replicate_options o = { .host = "h" };
+	const struct fault dies = { .call = FAULT_COMMIT,
+				    .action = FAULT_FAIL,
+				    .prefix = "locks/",
+				    .nth = 2,
+				    .everyone = true };
+	struct repository *from = g->f.r;
+	struct replicate_result r;
+	struct store *s;
+
+	g->f.r = NULL;
+	gc_ok(store_open(url, true, &s, &g->e));
+	gc_ok(replicate_settle(repository_store(from), s, g->f.credential,
+			       &g->e));
+	store_close(s);
+	(void)snprintf(g->f.url, sizeof(g->f.url), "%s", url);
+	gc_reopen(g);
+	fault_add(gc_store(g), &dies);
+	ck_assert_int_eq(replicate_run(from, g->f.r, &o, &r, &g->e), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	fault_clear(gc_store(g));
+	err_clear(&g->e);
+	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 1);
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
+	return from;
+}
+
+static void expect_named(void)
+{
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 2);
+	guard_expect(g, 0); /* the new lock, too */
+	forge_void(0);
+	gc_reopen(g);
+	ck_assert(gc_exists(g, 0));
+	gc_expect(g, 0);
+	store_mem_forget("mem:guard-guards");
+}
+
+START_TEST(a_copy_that_died_before_its_lock_gets_it_from_the_next_copying)
+{
+	const struct replicate_options o = { .host = "h" };
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct replicate_result r;
+
+	(void)guard_take(g);
+	from = die_before_the_lock("mem:guard-copies");
+	for (int i = 0; i < 2; i++) {
+		gc_reopen(g);
+		gc_ok(replicate_run(from, g->f.r, &o, &r, &g->e));
+		ck_assert_uint_eq(r.copied, 0);
+	}
+	expect_named();
+}
+END_TEST
+
+START_TEST(a_copy_that_died_before_its_lock_gets_it_from_the_next_pass)
+{
+	const struct guards_options o = { .now = g->now };
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct guards_result pass;
+
+	(void)guard_take(g);
+	from = die_before_the_lock("mem:guard-copies");
+	for (int i = 0; i < 2; i++) {
+		gc_reopen(g);
+		gc_ok(guards_run(g->f.r, &o, &pass, &g->e));
+	}
+	expect_named();
+}
+END_TEST
+
+START_TEST(a_copy_that_was_given_up_gets_no_lock)
+{
+	const struct guards_options o = { .now = g->now };
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct guards_result pass;
+
+	(void)guard_take(g);
+	from = die_before_the_lock("mem:guard-copies");
+	{
+		CLEANUP(repository_snapshot_done)
+		struct repository_snapshot s = gc_look(g, 0);
+		struct record r;
+
+		record_init(&r, OBJECT_FENCE);
+		r.id = s.manifest.session;
+		r.time = g->now;
+		gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0,
+				 &g->e));
+		record_done(&r);
+	}
+	gc_reopen(g);
+	gc_ok(guards_run(g->f.r, &o, &pass, &g->e));
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
 	store_mem_forget("mem:guard-guards");
 }
 END_TEST
@@ -635,11 +819,19 @@ static void cases(TCase *tc)
 	tcase_add_test(
 		tc,
 		a_copy_of_what_an_unreadable_lock_is_on_is_said_to_be_unguarded);
+	tcase_add_test(tc, a_copy_is_locked_by_the_rule_of_its_region);
 	tcase_add_test(
 		tc,
 		a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds);
 	tcase_add_test(tc,
 		       a_void_that_is_forged_hides_no_copy_of_what_is_locked);
+	tcase_add_test(
+		tc,
+		a_copy_that_died_before_its_lock_gets_it_from_the_next_copying);
+	tcase_add_test(
+		tc,
+		a_copy_that_died_before_its_lock_gets_it_from_the_next_pass);
+	tcase_add_test(tc, a_copy_that_was_given_up_gets_no_lock);
 	tcase_add_test(tc, what_a_collector_writes_is_guarded_shortly);
 }
 

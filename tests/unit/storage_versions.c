@@ -4,6 +4,7 @@
  */
 #include "storage/repository/versions.h"
 
+#include "storage/repository/aliens.h"
 #include "storage/repository/seal.h"
 #include "tests/support/guard_frame.h"
 
@@ -78,6 +79,58 @@ START_TEST(nor_does_it_where_nobody_knows_of_it)
 	gc_expect(g, 0);
 	gc_reopen(g);
 	gc_expect_sound(g);
+}
+END_TEST
+
+static int put_again(void *arg, const struct store_entry *entry, struct err *e)
+{
+	CLEANUP(buf_done) struct buf b;
+
+	(void)e;
+	buf_init(&b, 1);
+	if (!object_is_guarded(entry->name))
+		return 0;
+	++*(size_t *)arg;
+	repo_get(gc_store(g), entry->name, &b);
+	repo_set(gc_store(g), entry->name, b.data, b.len);
+	return 0;
+}
+
+static int put_more(void *arg, const struct store_entry *entry, struct err *e)
+{
+	(void)e;
+	if (object_is_guarded(entry->name))
+		repo_set(gc_store(g), entry->name, arg, 5);
+	return 0;
+}
+
+START_TEST(what_somebody_else_put_on_top_is_found)
+{
+	struct aliens_result found;
+	char more[] = "other";
+	size_t n = 0;
+
+	gc_ok(aliens_find(g->f.r, NULL, &found, &g->e));
+	ck_assert_uint_eq(found.objects, 0);
+	/* An upload that was sent again is no stranger's. */
+	gc_ok(store_list(gc_store(g), "", put_again, &n, &g->e));
+	gc_reopen(g);
+	gc_ok(aliens_find(g->f.r, NULL, &found, &g->e));
+	ck_assert_uint_eq(found.objects, 0);
+	gc_ok(store_list(gc_store(g), "", put_garbage, NULL, &g->e));
+	gc_reopen(g);
+	gc_ok(aliens_find(g->f.r, NULL, &found, &g->e));
+	ck_assert_uint_eq(found.objects, n);
+	ck_assert_uint_eq(found.findings[0].versions, 3);
+	ck_assert(object_is_guarded(found.findings[n - 1].object));
+	gc_expect(g, 0);
+	/* Of another size it need not be read. */
+	gc_ok(store_list(gc_store(g), "", put_more, more, &g->e));
+	gc_reopen(g);
+	gc_ok(aliens_find(g->f.r, NULL, &found, &g->e));
+	ck_assert_uint_eq(found.objects, n);
+	ck_assert_uint_eq(found.findings[0].versions, 4);
+	gc_expect(g, 0);
 }
 END_TEST
 
@@ -179,6 +232,7 @@ static void cases(TCase *tc)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, garbage_on_top_of_everything_changes_nothing);
+	tcase_add_test(tc, what_somebody_else_put_on_top_is_found);
 	tcase_add_test(tc,
 		       a_repair_from_afar_gives_nothing_up_for_garbage_on_top);
 	tcase_add_test(tc,
