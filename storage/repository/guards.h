@@ -56,11 +56,12 @@ struct instant guards_ahead(struct instant from, struct instant until);
  *	as long as packs             988          9121 (and  35, 31
  *	                                         growing)
  *	30 d, at 15 d again          800           800        2
- *	14 d, at 7 d for 30 d        401           401 (401)  3
+ *	14 d, at 7 d for 30 d        401           401 (402)  3
  *	7 d, at 3.5 d for 30 d       230           230 (230)  5
  *
- * Each costs whoever opens the index a request.  A week is what a daemon may
- * be away.
+ * What a collector merged no record tells of, so that the next snapshot
+ * lengthens it at once: 15 more, and a request a day.  Each of them costs
+ * whoever opens the index a request.  A week is what a daemon may be away.
  */
 #define GUARDS_INDEX_MS	    (INT64_C(14) * 86400000)
 #define GUARDS_INDEX_LOW_MS (INT64_C(7) * 86400000)

@@ -697,6 +697,22 @@ START_TEST(what_was_shown_for_one_region_was_not_for_another)
 }
 END_TEST
 
+/* The archive's lock is its own: it keeps nothing where it is not. */
+START_TEST(a_lock_of_one_region_keeps_nothing_in_another)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 1, 1, true);
+	run_apply(&t, "Policy", "years", NULL,
+		  "{\"retention\":{\"keep-last\":1},\"lock\":\"400d\"}");
+	nights(&t, 3);
+	ck_assert_int_eq(decided(&t, "a", "locked"), 0);
+	ck_assert_int_eq(decided(&t, "b", "locked"), 2);
+	ck_assert_int_eq(run_counts(&t, "b").live, 3);
+	ck_assert_int_lt(run_counts(&t, "a").live, 3);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, each_keeps_by_its_own);
@@ -733,6 +749,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_region_that_was_renamed_while_away_is_a_change);
 	tcase_add_test(tc, a_list_of_a_policy_that_is_gone_is_closed);
 	tcase_add_test(tc, what_was_shown_for_one_region_was_not_for_another);
+	tcase_add_test(tc, a_lock_of_one_region_keeps_nothing_in_another);
 }
 
 CHECK_MAIN("service/retain_regions", cases)
