@@ -23,208 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/repository/gc_internal.h"
-#include "storage/repository/guards_internal.h"
+#include "storage/repository/guards_pass_internal.h"
 #include "storage/repository/index_internal.h"
 
-/* Moments are written down rounded to so much, so that records stay few. */
-#define ROUND_S INT64_C(21600)
 /* As many records of snapshots may there be before they become few. */
 #define RECORDS_MAX 16
 /* So many that cannot be held, one after the other: none can. */
 #define IN_A_ROW_MAX 16
-
-/* A snapshot that is locked or held. */
-struct wanted {
-	struct gc_snapshot s;
-	struct object_name manifest;
-	struct object_id id;
-	struct instant received;
-	struct instant need;  /* until which it is locked; or 0 */
-	struct instant low;   /* what is guarded for less is lengthened */
-	struct instant goal;  /* until then */
-	struct instant least; /* what its own packs are guarded for */
-	bool held;
-	bool locked_elsewhere;
-	bool unnamed; /* no lock names its session: see guard_unnamed() */
-	struct object_id session;
-	char source[RECORD_TEXT_MAX + 1];
-};
-
-struct pass {
-	struct gc *g;
-	const struct guards_options *o;
-	struct guards_result *out;
-	struct guards *known;
-	struct guards_bulk *bulk;
-	struct guards_bulk *asking; /* with ask */
-	struct wanted *v;
-	size_t n;
-	struct wanted longest; /* v[0], for what all of them need */
-	struct wanted index;   /* for index objects */
-	struct wanted holding; /* for hold records themselves */
-	struct filemap *now; /* object id: struct guards_known, from here on */
-	struct object_id keys; /* id of config, slots and keyrings */
-	int64_t keys_until;    /* that they will be guarded; 0: as was known */
-	uint64_t unheld;       /* that could not be held */
-	unsigned int in_a_row; /* of those, with none held between */
-	struct err failure;    /* the first */
-};
-
-static void remember(struct pass *x, const struct err *why)
-{
-	if (x->failure.code == ERR_NONE)
-		x->failure = *why;
-}
-
-/* ---- Snapshots ---------------------------------------------------------- */
-
-/* It may be locked, or held; what the disk refuses may be sound, besides. */
-static int pass_over(void *arg, const char *name, const struct err *why,
-		     struct err *e)
-{
-	struct pass *x = arg;
-
-	(void)name;
-	(void)e;
-	x->g->blind = true;
-	if (why->sys == EIO)
-		remember(x, why);
-	return 0;
-}
-
-/* A lock that does not open is in force, for nobody knows how long. */
-static void tell_endless(struct pass *x, struct object_id snapshot)
-{
-	char id[OBJECT_ID_TEXT];
-	struct err why = { 0 };
-
-	object_id_format(snapshot, id);
-	(void)err_set(&why, ERR_CORRUPT, "a lock of snapshot %s does not open",
-		      id);
-	remember(x, &why);
-}
-
-/* What is held because of it is held in the store until it is released. */
-static void tell_doubt(struct pass *x)
-{
-	struct err why = { 0 };
-
-	(void)err_set(&why, ERR_CORRUPT,
-		      "a hold does not open, so that everything is held");
-	remember(x, &why);
-}
-
-static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
-{
-	struct pass *x = arg;
-	const struct manifest *m = &s->manifest;
-	struct wanted *grown;
-	struct wanted *w;
-	const struct instant need = guards_need(s, x->o->now);
-	const bool locked = instant_compare(need, x->o->now) > 0;
-
-	if (x->o->only && !object_id_equal(*x->o->only, m->snapshot))
-		return 0;
-	if (s->locked && need.sec == 0)
-		tell_endless(x, m->snapshot);
-	if (s->held_in_doubt)
-		tell_doubt(x);
-	if (!locked && !s->held)
-		return 0;
-	if ((x->n & (x->n + 1)) == 0) {
-		grown = reallocarray(x->v, 2 * x->n + 1, sizeof(*grown));
-		if (!grown)
-			return err_oom(e);
-		x->v = grown;
-	}
-	w = &x->v[x->n++];
-	*w = (struct wanted){
-		.s = { .id = m->snapshot,
-		       .tree = m->tree,
-		       .hints = m->hints,
-		       .error_list = m->error_list,
-		       .has_errors = m->errors > 0 },
-		.manifest = object_name_pair(OBJECT_MANIFEST, m->snapshot,
-					     m->session),
-		.id = m->snapshot,
-		.received = s->received,
-		.held = s->held,
-		.locked_elsewhere = s->locked_elsewhere,
-		.unnamed = locked && !s->lock_is_ours,
-		.session = m->session,
-	};
-	if (locked)
-		w->need = w->low = w->goal = need;
-	(void)snprintf(w->source, sizeof(w->source), "%s", m->source);
-	return 0;
-}
-
-static int by_source(const void *a, const void *b)
-{
-	const struct wanted *x = a;
-	const struct wanted *y = b;
-	const int c = strcmp(x->source, y->source);
-
-	return c ? c : instant_compare(x->received, y->received);
-}
-
-static int by_need(const void *a, const void *b)
-{
-	const struct wanted *x = a;
-	const struct wanted *y = b;
-	const int c = instant_compare(y->low, x->low);
-
-	return c ? c : object_id_compare(x->id, y->id);
-}
-
-/* What the newest of a source needs, the next one most likely needs, too. */
-static void look_ahead(struct pass *x)
-{
-	qsort(x->v, x->n, sizeof(*x->v), by_source);
-	for (size_t i = 0; i < x->n; i++) {
-		struct wanted *w = &x->v[i];
-		int64_t ahead_ms;
-
-		if (w->need.sec == 0 || !*w->source ||
-		    (i + 1 < x->n && !strcmp(w->source, w[1].source)))
-			continue;
-		w->goal = guards_ahead(w->received, w->need);
-		ahead_ms = instant_ms_between(w->need, w->goal);
-		w->low = instant_add_ms(w->need, ahead_ms / 2);
-	}
-}
-
-/* Records are rounded down: what is lengthened has to be enough even so. */
-static void round_up(struct pass *x)
-{
-	for (size_t i = 0; i < x->n; i++) {
-		struct instant *goal = &x->v[i].goal;
-
-		if (goal->sec == 0)
-			continue;
-		goal->sec = (goal->sec / ROUND_S + 1) * ROUND_S;
-		goal->nsec = 0;
-	}
-}
-
-static int trace(struct pass *x, struct err *e)
-{
-	look_ahead(x);
-	round_up(x);
-	qsort(x->v, x->n, sizeof(*x->v), by_need);
-	for (size_t i = 0; i < x->n; i++) {
-		struct wanted *w = &x->v[i];
-
-		w->s.rank = (uint32_t)i + 1;
-		w->least = w->goal;
-		if ((w->need.sec &&
-		     gc_live_trace(x->g->live, &w->s, false, e)) ||
-		    (w->held && gc_live_trace(x->g->live, &w->s, true, e)))
-			return -1;
-	}
-	return 0;
-}
 
 /* ---- Objects ------------------------------------------------------------ */
 
@@ -252,8 +57,8 @@ static int rank_group(void *arg, const struct gc_group *group, struct err *e)
 	return 0;
 }
 
-static int keep(struct pass *x, struct object_id id, int64_t until, bool held,
-		struct err *e)
+int guards_pass_keep(struct guards_pass *x, struct object_id id, int64_t until,
+		     bool held, struct err *e)
 {
 	struct guards_known *known;
 	void *value;
@@ -267,147 +72,17 @@ static int keep(struct pass *x, struct object_id id, int64_t until, bool held,
 }
 
 /* To be known also when it is over. */
-static int keep_once(struct pass *x, struct object_id id, int64_t until,
+static int keep_once(struct guards_pass *x, struct object_id id, int64_t until,
 		     struct err *e)
 {
-	if (keep(x, id, until, false, e))
+	if (guards_pass_keep(x, id, until, false, e))
 		return -1;
 	((struct guards_known *)filemap_find(x->now, id.b))->once = true;
 	return 0;
 }
 
-/* ---- Asking ------------------------------------------------------------- */
-
-static bool object_is_pack(const char *name)
-{
-	return strncmp(name, "data/", 5) == 0 || strncmp(name, "meta/", 5) == 0;
-}
-
-static void find(struct pass *x, const char *name, const struct wanted *w,
-		 const struct store_guard *is, bool unheld)
-{
-	struct guards_result *out = x->out;
-	struct guards_finding *f;
-
-	if (out->too_short++ >= GUARDS_FINDINGS_MAX)
-		return;
-	f = &out->findings[out->too_short - 1];
-	(void)snprintf(f->object, sizeof(f->object), "%s", name);
-	f->until = is->until;
-	f->unheld = unheld;
-	if (!w)
-		return;
-	f->snapshot = w->id;
-	f->need = w->need;
-}
-
-static bool is_short(const struct wanted *w, struct instant until)
-{
-	return w && w->need.sec && instant_compare(until, w->need) < 0;
-}
-
-/* The store's answer.  A pack's is for judge_group(): another pack may have
- * the same chunks. */
-static int answered(void *arg, const char *name,
-		    const struct guards_question *q,
-		    const struct store_guard *is, struct err *e)
-{
-	struct pass *x = arg;
-	struct guards_result *out = x->out;
-	const bool unheld = q->held && !is->held;
-
-	out->asked++;
-	if (x->o->progress)
-		x->o->progress(x->o->arg, out->asked);
-	if (out->least.sec == 0 || instant_compare(is->until, out->least) < 0)
-		out->least = is->until;
-	if (object_is_pack(name))
-		return keep(x, q->id, is->until.sec, is->held, e);
-	if (unheld || is_short(q->wanted, is->until))
-		find(x, name, q->wanted, is, unheld);
-	return 0;
-}
-
-static int ask(struct pass *x, const char *name, struct object_id id,
-	       const struct wanted *w, bool held, struct err *e)
-{
-	const struct guards_question q = { id, w, held };
-
-	if (x->o->wanted && !x->o->wanted(x->o->arg, name))
-		return 0;
-	return guards_bulk_ask(x->asking, name, &q, e);
-}
-
-/* Whether that pack of a chunk is guarded as it has to be, if that is known. */
-static bool fits(struct pass *x, const struct gc_group *group, size_t i,
-		 struct store_guard *is, bool *known)
-{
-	const struct wanted *w = group->live ? &x->v[group->rank - 1] : NULL;
-	const struct guards_known *k = filemap_find(
-		x->now, group->v[i].entry.place.pack.b);
-
-	if (!k || !group->v[i].usable)
-		return false;
-	*known = true;
-	*is = (struct store_guard){ { k->until, 0 }, k->held };
-	return !is_short(w, (struct instant){ k->until, 999999999 }) &&
-	       (!group->pinned || k->held);
-}
-
-/* That was not wanted, and stands in for one that was. */
-static int ask_late(struct pass *x, const struct gc_group *group, size_t i,
-		    struct err *e)
-{
-	struct gc_pack *p = group->v[i].pack;
-	const struct object_id id = group->v[i].entry.place.pack;
-	const struct object_name name = object_name((enum object_kind)p->kind,
-						    id);
-	const struct guards_question q = { .id = id };
-	struct store_guard is;
-	int there;
-
-	if (!p->listed || filemap_find(x->now, id.b))
-		return 0;
-	there = store_guarded(x->g->store, name.s, &is, e);
-	p->listed = there != 0;
-	return there > 0 ? answered(x, name.s, &q, &is, e) : there;
-}
-
-/* Each chunk, in one of its packs at least. */
-static int judge_group(void *arg, const struct gc_group *group, struct err *e)
-{
-	struct pass *x = arg;
-	const struct wanted *w = group->live ? &x->v[group->rank - 1] : NULL;
-	struct store_guard is = { .held = false };
-	struct gc_pack *first;
-	bool known = false;
-
-	if (!group->live && !group->pinned)
-		return 0;
-	for (size_t i = 0; i < group->n; i++)
-		if (fits(x, group, i, &is, &known))
-			return 0;
-	first = group->v[0].pack;
-	if (first->locked || !first->listed || !known)
-		/* Told already; missing, which check tells; not wanted. */
-		return 0;
-	for (size_t i = 0; x->o->wanted && i < group->n; i++) {
-		if (ask_late(x, group, i, e))
-			return -1;
-		if (fits(x, group, i, &is, &known))
-			return 0;
-	}
-	first->locked = true;
-	find(x,
-	     object_name((enum object_kind)first->kind,
-			 group->v[0].entry.place.pack)
-		     .s,
-	     w, &is, group->pinned && !is.held);
-	return 0;
-}
-
 /* 1; 0 when it is not there, or cannot be held. */
-static int hold_name(struct pass *x, const char *name)
+static int hold_name(struct guards_pass *x, const char *name)
 {
 	struct err why = { 0 };
 	int there = -1;
@@ -415,7 +90,7 @@ static int hold_name(struct pass *x, const char *name)
 	if (x->in_a_row < IN_A_ROW_MAX)
 		there = store_hold(x->g->store, name, true, &why);
 	if (there < 0) {
-		remember(x, &why);
+		guards_pass_remember(x, &why);
 		x->unheld++;
 		x->in_a_row++;
 		return 0;
@@ -426,11 +101,11 @@ static int hold_name(struct pass *x, const char *name)
 }
 
 /* Held, when it has to be and is not known to be. */
-static int hold(struct pass *x, const char *name, struct object_id id,
+static int hold(struct guards_pass *x, const char *name, struct object_id id,
 		struct err *e)
 {
 	if (guards_is_held(x->known, id) || hold_name(x, name))
-		return keep(x, id, 0, true, e);
+		return guards_pass_keep(x, id, 0, true, e);
 	return 0;
 }
 
@@ -439,7 +114,7 @@ static int hold(struct pass *x, const char *name, struct object_id id,
 static int note_lengthened(void *arg, const char *name, struct instant until,
 			   struct err *e)
 {
-	struct pass *x = arg;
+	struct guards_pass *x = arg;
 	struct object_id first;
 	struct object_id id;
 
@@ -451,12 +126,12 @@ static int note_lengthened(void *arg, const char *name, struct instant until,
 			       ? keep_once(x, id, until.sec, e)
 			       : 0;
 	}
-	return keep(x, id, until.sec, false, e);
+	return guards_pass_keep(x, id, until.sec, false, e);
 }
 
 /* Guarded as w says, when it is not known to be. */
-static int lengthen(struct pass *x, const char *name, struct object_id id,
-		    struct wanted *w, struct err *e)
+static int lengthen(struct guards_pass *x, const char *name,
+		    struct object_id id, struct guards_wanted *w, struct err *e)
 {
 	const struct instant until = guards_until(x->known, id);
 
@@ -464,21 +139,22 @@ static int lengthen(struct pass *x, const char *name, struct object_id id,
 		return guards_bulk_add(x->bulk, name, w->goal, e);
 	if (instant_compare(until, w->least) < 0)
 		w->least = until;
-	return keep(x, id, until.sec, false, e);
+	return guards_pass_keep(x, id, until.sec, false, e);
 }
 
-static int guard_one(struct pass *x, const char *name, struct object_id id,
-		     struct wanted *w, bool held, struct err *e)
+static int guard_one(struct guards_pass *x, const char *name,
+		     struct object_id id, struct guards_wanted *w, bool held,
+		     struct err *e)
 {
 	x->out->objects++;
 	if (x->o->ask)
-		return ask(x, name, id, w, held, e);
+		return guards_pass_ask(x, name, id, w, held, e);
 	if (w && w->need.sec && lengthen(x, name, id, w, e))
 		return -1;
 	return held ? hold(x, name, id, e) : 0;
 }
 
-static int guard_packs(struct pass *x, struct err *e)
+static int guard_packs(struct guards_pass *x, struct err *e)
 {
 	uint64_t pos = 0;
 	const void *key;
@@ -500,7 +176,7 @@ static int guard_packs(struct pass *x, struct err *e)
 	return 0;
 }
 
-static bool any_held(const struct pass *x)
+static bool any_held(const struct guards_pass *x)
 {
 	for (size_t i = 0; i < x->n; i++)
 		if (x->v[i].held)
@@ -512,10 +188,10 @@ static bool any_held(const struct pass *x)
  * Each may name what any of them needs.  None is held: they are lengthened
  * again and again instead, so that those that are merged go.
  */
-static void want_index(struct pass *x)
+static void want_index(struct guards_pass *x)
 {
 	const struct instant now = x->o->now;
-	struct wanted *w = &x->index;
+	struct guards_wanted *w = &x->index;
 
 	*w = x->v[0];
 	if (any_held(x))
@@ -528,7 +204,7 @@ static void want_index(struct pass *x)
 
 static int guard_index(void *arg, const struct index_object *o, struct err *e)
 {
-	struct pass *x = arg;
+	struct guards_pass *x = arg;
 
 	return o->ignored ? 0
 			  : guard_one(x, o->in.name.s, o->in.id, &x->index,
@@ -536,8 +212,8 @@ static int guard_index(void *arg, const struct index_object *o, struct err *e)
 }
 
 struct naming {
-	struct pass *x;
-	struct wanted *w;
+	struct guards_pass *x;
+	struct guards_wanted *w;
 };
 
 /* Small ones are known by their snapshot, and not one by one. */
@@ -545,11 +221,12 @@ static int guard_named(void *arg, const struct store_entry *entry,
 		       struct err *e)
 {
 	struct naming *y = arg;
-	struct pass *x = y->x;
+	struct guards_pass *x = y->x;
 
 	x->out->objects++;
 	if (x->o->ask)
-		return ask(x, entry->name, y->w->id, y->w, y->w->held, e);
+		return guards_pass_ask(x, entry->name, y->w->id, y->w,
+				       y->w->held, e);
 	if (y->w->need.sec &&
 	    guards_bulk_add(x->bulk, entry->name, y->w->goal, e))
 		return -1;
@@ -558,8 +235,8 @@ static int guard_named(void *arg, const struct store_entry *entry,
 	return 0;
 }
 
-static int guard_under(struct pass *x, struct wanted *w, const char *folder,
-		       struct object_id id, struct err *e)
+static int guard_under(struct guards_pass *x, struct guards_wanted *w,
+		       const char *folder, struct object_id id, struct err *e)
 {
 	struct naming y = { x, w };
 	char text[OBJECT_ID_TEXT];
@@ -574,7 +251,8 @@ static int guard_under(struct pass *x, struct wanted *w, const char *folder,
  * Of a copy that was cut off between its manifest and its lock: a void that is
  * forged would hide it (voids.c).
  */
-static int guard_unnamed(struct pass *x, struct wanted *w, struct err *e)
+static int guard_unnamed(struct guards_pass *x, struct guards_wanted *w,
+			 struct err *e)
 {
 	const struct repository_snapshot s = {
 		.manifest = { .snapshot = w->id, .session = w->session },
@@ -591,7 +269,8 @@ static int guard_unnamed(struct pass *x, struct wanted *w, struct err *e)
 }
 
 /* Manifest, receipt, locks: of those that are not known to be. */
-static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
+static int guard_snapshot(struct guards_pass *x, struct guards_wanted *w,
+			  struct err *e)
 {
 	const struct store_entry manifest = { .name = w->manifest.s };
 	struct naming y = { x, w };
@@ -601,17 +280,19 @@ static int guard_snapshot(struct pass *x, struct wanted *w, struct err *e)
 
 	if ((!w->need.sec || instant_compare(until, w->need) >= 0) &&
 	    (!w->held || is_held))
-		return keep(x, w->id, until.sec, is_held, e);
+		return guards_pass_keep(x, w->id, until.sec, is_held, e);
 	return guard_named(&y, &manifest, e) ||
 			       guard_under(x, w, "receipts", w->id, e) ||
 			       guard_under(x, w, "locks", w->id, e) ||
-			       keep(x, w->id, 0, w->held && x->unheld == unheld,
-				    e)
+			       guards_pass_keep(x, w->id, 0,
+						w->held && x->unheld == unheld,
+						e)
 		       ? -1
 		       : 0;
 }
 
-static struct wanted *find_wanted(struct pass *x, struct object_id id)
+static struct guards_wanted *find_wanted(struct guards_pass *x,
+					 struct object_id id)
 {
 	for (size_t i = 0; i < x->n; i++)
 		if (object_id_equal(x->v[i].id, id))
@@ -623,8 +304,8 @@ static struct wanted *find_wanted(struct pass *x, struct object_id id)
 static int guard_late_lock(void *arg, const struct store_entry *entry,
 			   struct err *e)
 {
-	struct pass *x = arg;
-	const struct wanted *w;
+	struct guards_pass *x = arg;
+	const struct guards_wanted *w;
 	struct object_id snapshot;
 	struct object_id id;
 
@@ -638,7 +319,7 @@ static int guard_late_lock(void *arg, const struct store_entry *entry,
 	return guards_bulk_add(x->bulk, entry->name, w->goal, e);
 }
 
-static int guard_late_locks(struct pass *x, struct err *e)
+static int guard_late_locks(struct guards_pass *x, struct err *e)
 {
 	for (size_t i = 0; i < x->n; i++)
 		if (x->v[i].need.sec && x->v[i].locked_elsewhere)
@@ -648,10 +329,10 @@ static int guard_late_locks(struct pass *x, struct err *e)
 }
 
 /* Config, slots and keyrings, as who is locked for longest. */
-static int guard_keys(struct pass *x, struct err *e)
+static int guard_keys(struct guards_pass *x, struct err *e)
 {
 	const struct store_entry config = { .name = "config" };
-	struct wanted *longest = &x->longest;
+	struct guards_wanted *longest = &x->longest;
 	struct naming y = { x, longest };
 	const uint64_t unheld = x->unheld;
 	struct instant until;
@@ -664,7 +345,7 @@ static int guard_keys(struct pass *x, struct err *e)
 	until = guards_until(x->known, id);
 	if (instant_compare(until, longest->low) >= 0 &&
 	    (!longest->held || guards_is_held(x->known, id)))
-		return keep(x, id, until.sec, longest->held, e);
+		return guards_pass_keep(x, id, until.sec, longest->held, e);
 	x->keys = id;
 	x->keys_until = longest->goal.sec;
 	return guard_named(&y, &config, e) ||
@@ -672,14 +353,15 @@ static int guard_keys(struct pass *x, struct err *e)
 					  e) ||
 			       store_list(x->g->store, "keyring/", guard_named,
 					  &y, e) ||
-			       keep(x, id, 0,
-				    longest->held && x->unheld == unheld, e)
+			       guards_pass_keep(
+				       x, id, 0,
+				       longest->held && x->unheld == unheld, e)
 		       ? -1
 		       : 0;
 }
 
 /* Hold records themselves: all that there are. */
-static int guard_holds(struct pass *x, struct err *e)
+static int guard_holds(struct guards_pass *x, struct err *e)
 {
 	struct naming y = { x, &x->holding };
 
@@ -697,7 +379,7 @@ static int guard_holds(struct pass *x, struct err *e)
 static int guard_segment(void *arg, const struct store_entry *entry,
 			 struct err *e)
 {
-	struct pass *x = arg;
+	struct guards_pass *x = arg;
 	struct object_id first;
 	struct object_id id;
 	struct instant until;
@@ -707,7 +389,8 @@ static int guard_segment(void *arg, const struct store_entry *entry,
 	if (any_held(x)) {
 		x->out->objects++;
 		if (x->o->ask)
-			return ask(x, entry->name, id, &x->holding, true, e);
+			return guards_pass_ask(x, entry->name, id, &x->holding,
+					       true, e);
 		if (hold(x, entry->name, id, e))
 			return -1;
 	}
@@ -723,21 +406,23 @@ static int guard_segment(void *arg, const struct store_entry *entry,
  * Each snapshot as a whole: as briefly as any pack of it or of those that are
  * locked for longer, which it may share.
  */
-static int note_snapshots(struct pass *x, struct err *e)
+static int note_snapshots(struct guards_pass *x, struct err *e)
 {
 	struct instant least = { INT64_MAX, 0 };
 
-	if (x->keys_until && keep(x, x->keys, x->keys_until, false, e))
+	if (x->keys_until &&
+	    guards_pass_keep(x, x->keys, x->keys_until, false, e))
 		return -1;
 	for (size_t i = 0; i < x->n && x->v[i].need.sec; i++) {
-		struct wanted *w = &x->v[i];
+		struct guards_wanted *w = &x->v[i];
 
 		if (instant_compare(w->least, least) < 0)
 			least = w->least;
-		if (keep(x, w->id,
-			 instant_compare(least, w->goal) < 0 ? least.sec
-							     : w->goal.sec,
-			 false, e))
+		if (guards_pass_keep(x, w->id,
+				     instant_compare(least, w->goal) < 0
+					     ? least.sec
+					     : w->goal.sec,
+				     false, e))
 			return -1;
 	}
 	return 0;
@@ -745,7 +430,7 @@ static int note_snapshots(struct pass *x, struct err *e)
 
 /* ---- Releasing ---------------------------------------------------------- */
 
-static bool is_to_be_held(struct pass *x, struct object_id id)
+static bool is_to_be_held(struct guards_pass *x, struct object_id id)
 {
 	const struct guards_known *known = filemap_find(x->now, id.b);
 
@@ -755,7 +440,7 @@ static bool is_to_be_held(struct pass *x, struct object_id id)
 static int release_one(void *arg, const struct store_entry *entry,
 		       struct err *e)
 {
-	struct pass *x = arg;
+	struct guards_pass *x = arg;
 	struct store_guard guard;
 	const int found = store_guarded(x->g->store, entry->name, &guard, e);
 
@@ -768,7 +453,7 @@ static int release_one(void *arg, const struct store_entry *entry,
 /* Of a snapshot by its id, all else by its own. */
 static int release(void *arg, const struct store_entry *entry, struct err *e)
 {
-	struct pass *x = arg;
+	struct guards_pass *x = arg;
 	struct object_id first = { { 0 } };
 	struct object_id last = { { 0 } };
 	bool found = false;
@@ -783,7 +468,7 @@ static int release(void *arg, const struct store_entry *entry, struct err *e)
 }
 
 /* Whatever any record says: a release must not leave things behind. */
-static int release_all(struct pass *x, struct err *e)
+static int release_all(struct guards_pass *x, struct err *e)
 {
 	static const char *const folders[] = { "data/",	    "meta/",
 					       "index/",    "snapshots/",
@@ -804,28 +489,28 @@ static int release_all(struct pass *x, struct err *e)
 }
 
 /* Not what is to be held, and could not be, or seen: it may be held already. */
-static bool is_releasing(const struct pass *x)
+static bool is_releasing(const struct guards_pass *x)
 {
 	return x->o->release && !x->unheld && !x->g->blind;
 }
 
 /* What was passed over, and matters. */
-static void tell_unseen(struct pass *x)
+static void tell_unseen(struct guards_pass *x)
 {
 	struct err why = { 0 };
 
 	if (x->g->unread.code)
-		remember(x, &x->g->unread);
+		guards_pass_remember(x, &x->g->unread);
 	if (!x->o->release || !x->g->blind)
 		return;
 	(void)err_set(&why, ERR_CORRUPT,
 		      "nothing is released while what a hold may be on does "
 		      "not open");
-	remember(x, &why);
+	guards_pass_remember(x, &why);
 }
 
 /* Who may not release keeps in mind what is held still. */
-static int keep_held(struct pass *x, struct err *e)
+static int keep_held(struct guards_pass *x, struct err *e)
 {
 	uint64_t pos = 0;
 	const void *key;
@@ -837,9 +522,9 @@ static int keep_held(struct pass *x, struct err *e)
 
 		memcpy(id.b, key, sizeof(id.b));
 		if ((known->held && !is_releasing(x) &&
-		     keep(x, id, 0, true, e)) ||
+		     guards_pass_keep(x, id, 0, true, e)) ||
 		    (known->until > x->o->now.sec &&
-		     keep(x, id, known->until, false, e)))
+		     guards_pass_keep(x, id, known->until, false, e)))
 			return -1;
 	}
 	return 0;
@@ -862,7 +547,7 @@ static int by_until(const void *a, const void *b)
 	return object_id_compare(x->id, y->id);
 }
 
-static size_t lines_of(struct pass *x, struct line *v)
+static size_t lines_of(struct guards_pass *x, struct line *v)
 {
 	uint64_t pos = 0;
 	const void *key;
@@ -871,7 +556,8 @@ static size_t lines_of(struct pass *x, struct line *v)
 
 	while (filemap_next(x->now, &pos, &key, &value)) {
 		const struct guards_known *known = value;
-		struct line l = { .until = known->until / ROUND_S * ROUND_S };
+		struct line l = { .until = known->until / GUARDS_ROUND_S *
+					   GUARDS_ROUND_S };
 
 		memcpy(l.id.b, key, sizeof(l.id.b));
 		if (l.until > x->o->now.sec || (l.until && known->once))
@@ -883,7 +569,7 @@ static size_t lines_of(struct pass *x, struct line *v)
 	return n;
 }
 
-static int write_lines(struct pass *x, const struct line *v, size_t n,
+static int write_lines(struct guards_pass *x, const struct line *v, size_t n,
 		       struct err *e)
 {
 	struct gc_ids ids = { 0 };
@@ -903,7 +589,7 @@ static int write_lines(struct pass *x, const struct line *v, size_t n,
 }
 
 /* The new ones first: what is known twice is no less known. */
-static int write_records(struct pass *x, struct err *e)
+static int write_records(struct guards_pass *x, struct err *e)
 {
 	const size_t room = 2 * (size_t)filemap_count(x->now) + 1;
 	struct line *v = calloc(room, sizeof(*v));
@@ -925,7 +611,7 @@ static int write_records(struct pass *x, struct err *e)
 
 /* ---- The pass ----------------------------------------------------------- */
 
-static int guard_all(struct pass *x, struct err *e)
+static int guard_all(struct guards_pass *x, struct err *e)
 {
 	want_index(x);
 	if (guard_packs(x, e) ||
@@ -942,43 +628,45 @@ static int guard_all(struct pass *x, struct err *e)
 }
 
 /* What could not be lengthened is of some snapshot: of which is not known. */
-static int lengthen_all(struct pass *x, struct err *e)
+static int lengthen_all(struct guards_pass *x, struct err *e)
 {
 	struct err why = { 0 };
 
 	if (guards_bulk_run(x->bulk, &x->out->lengthened, &why) == 0)
 		return note_snapshots(x, e);
-	remember(x, &why);
+	guards_pass_remember(x, &why);
 	return 0;
 }
 
-static bool changed(const struct pass *x)
+static bool changed(const struct guards_pass *x)
 {
 	return x->o->afresh || x->out->lengthened || x->out->held ||
 	       x->out->released || x->known->n_records > RECORDS_MAX;
 }
 
-static int run(struct pass *x, struct err *e)
+static int run(struct guards_pass *x, struct err *e)
 {
 	struct gc *g = x->g;
 
-	if (guards_bulk_new_asking(g->store, answered, x, &x->asking, e) ||
+	if (guards_bulk_new_asking(g->store, guards_pass_answered, x,
+				   &x->asking, e) ||
 	    (x->o->ask ? guards_new(&x->known, e)
 		       : guards_read(g->store, g->keys, &x->known, e)) ||
 	    (x->o->afresh && guards_forget(x->known, e)) ||
 	    guards_bulk_new(g->store, note_lengthened, x, &x->bulk, e) ||
 	    filemap_new(&x->now, x->o->scratch, sizeof(struct object_id),
 			sizeof(struct guards_known), e) ||
-	    repository_snapshots(g->r, true, add_wanted, pass_over, x, e))
+	    guards_pass_list(x, e))
 		return -1;
 	x->out->snapshots = x->n;
-	if (x->n && (gc_survey_packs(g, e) || trace(x, e) ||
+	if (x->n && (gc_survey_packs(g, e) || guards_pass_trace(x, e) ||
 		     gc_walk(g, rank_group, x, e) || guard_all(x, e) ||
 		     lengthen_all(x, e)))
 		return -1;
 	if (x->o->ask)
 		return guards_bulk_run(x->asking, NULL, e) ||
-				       (x->n && gc_walk(g, judge_group, x, e))
+				       (x->n &&
+					gc_walk(g, guards_pass_judge, x, e))
 			       ? -1
 			       : 0;
 	tell_unseen(x);
@@ -1004,7 +692,7 @@ int guards_run(struct repository *r, const struct guards_options *o,
 			.keys = repository_keys(r),
 			.o = &go,
 			.guarding = true };
-	struct pass x = { .g = &g, .o = o, .out = ret };
+	struct guards_pass x = { .g = &g, .o = o, .out = ret };
 	const int can = store_can_guard(g.store, e);
 	int failed;
 
