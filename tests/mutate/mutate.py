@@ -445,7 +445,7 @@ def main():
             print(f"{m['file']}:{m['line']}: {change(m)}")
         return 0
     say(f"building {len(files)} sources with {len(mutants)} mutants")
-    programs = house.build("native", files, args.tests, "-Doptimization=1")
+    programs = house.build("native", files, args.tests)
     trials = Trials(programs, args, 1, house.memory("native"))
     say(f"{len(trials.tests)} cases of {len(programs)} tests run once")
     trials.record()
