@@ -37,6 +37,7 @@
  * is left alone, and what somebody in a hurry waits for.
  */
 #define PAUSE_MS    INT64_C(10000)
+#define PATIENCE    3 /* pauses that who has patience waits for his turn */
 #define SERVERS_MAX 16
 
 /* What all clients of this process know of a server. */
@@ -124,11 +125,13 @@ static bool is_away(struct s3_client *c)
 	return yes;
 }
 
-static enum s3_silence_turn take_turn(struct s3_client *c)
+/* *seen is what that was decided by. */
+static enum s3_silence_turn take_turn(struct s3_client *c, struct server *seen)
 {
 	enum s3_silence_turn turn;
 
 	(void)pthread_mutex_lock(&servers_lock);
+	*seen = *c->server;
 	turn = s3_silence_turn(&c->server->silence, clock_boot_ms(),
 			       is_hurried(c), pause_ms());
 	(void)pthread_mutex_unlock(&servers_lock);
@@ -140,37 +143,41 @@ static void leave_turn(struct s3_client *c, enum s3_silence_turn turn)
 	if (turn != S3_SILENCE_PROBE)
 		return;
 	(void)pthread_mutex_lock(&servers_lock);
-	s3_silence_asked(&c->server->silence);
+	s3_silence_probe_ended(&c->server->silence);
 	(void)pthread_mutex_unlock(&servers_lock);
 }
 
 /* Nothing was sent: since when, and after what; and when that may end. */
-static int refuse(struct s3_client *c, struct err *e)
+static int refuse(struct s3_client *c, const struct server *seen, struct err *e)
 {
+	const struct s3_silence *s = &seen->silence;
 	const int64_t now = clock_boot_ms();
-	char why[sizeof(c->server->why)];
 	char since[INSTANT_TEXT];
 	char left[INSTANT_TEXT];
-	struct s3_silence s;
 
-	(void)pthread_mutex_lock(&servers_lock);
-	s = c->server->silence;
-	memcpy(why, c->server->why, sizeof(why));
-	(void)pthread_mutex_unlock(&servers_lock);
 	/* To the second; the next one, if that is begun. */
-	instant_duration_format(
-		(s3_silence_left_ms(&s, now, pause_ms()) + 999) / 1000 * 1000,
-		left);
-	instant_format((struct instant){ .sec = instant_add_ms(clock_now(),
-							       s.since_ms - now)
-							.sec },
-		       since);
+	instant_duration_format((s3_silence_left_ms(s, now, pause_ms()) + 999) /
+					1000 * 1000,
+				left);
+	instant_format(
+		(struct instant){
+			.sec = instant_add_ms(clock_now(), s->since_ms - now)
+				       .sec },
+		since);
 	return err_set(e, ERR_BUSY,
 		       "%s is away: no reply to %u tries since %s, and it is "
 		       "%s%s (%s)",
-		       text_quote_str(c->place.host).s, s.tries, since,
-		       s.is_asked ? "being asked again" : "asked again in ",
-		       s.is_asked ? "" : left, why);
+		       text_quote_str(c->place.host).s, s->tries, since,
+		       s->is_asked ? "being asked again" : "asked again in ",
+		       s->is_asked ? "" : left, seen->why);
+}
+
+/* Whether a call that began then, and was refused, or his own probe, goes on.
+ */
+static bool is_waiting(struct s3_client *c, int64_t began_ms)
+{
+	return !is_hurried(c) && !store_is_stopping() &&
+	       clock_boot_ms() - began_ms < PATIENCE * pause_ms();
 }
 
 /* ------------------------------------------------------------------------- */
@@ -187,6 +194,7 @@ struct attempt {
 	struct buf reply; /* when the caller has no body_buf, or a room */
 	struct s3_exchange exchange;
 	enum s3_silence_turn turn;
+	int64_t call_ms;  /* when the call began */
 	int64_t began_ms; /* of the exchange */
 };
 
@@ -501,16 +509,27 @@ static int carry(struct attempt *a, struct err *e)
 	return r;
 }
 
-/* Whoever waited for a lane meanwhile may have no reason to go on. */
+/*
+ * Whoever waited for a lane meanwhile may have no reason to go on.  1: it was
+ * refused, and is to come again.  For as long as somebody is asking, too: a
+ * probe that lasts is one whose bytes move.
+ */
 static int exchange(struct attempt *a, struct err *e)
 {
 	struct s3_client *c = a->client;
+	struct server seen;
 	int r;
 
 	if (take_lane(c, e))
 		return -1;
-	a->turn = take_turn(c);
-	r = a->turn == S3_SILENCE_REFUSED ? refuse(c, e) : carry(a, e);
+	a->turn = take_turn(c, &seen);
+	if (a->turn != S3_SILENCE_REFUSED)
+		r = carry(a, e);
+	else if (is_waiting(c, seen.silence.is_asked ? clock_boot_ms()
+						     : a->call_ms))
+		r = 1;
+	else
+		r = refuse(c, &seen, e);
 	leave_lane(c);
 	return r;
 }
@@ -559,7 +578,7 @@ static void learn(struct attempt *a, enum s3_verdict v)
 
 	(void)pthread_mutex_lock(&servers_lock);
 	if (is_mute(a->call, v)) {
-		s3_silence_met(&of->silence, a->began_ms, now);
+		s3_silence_met(&of->silence, a->began_ms, now, pause_ms());
 		(void)snprintf(of->why, sizeof(of->why), "%s", x->why);
 	} else if (x->outcome != S3_HTTP_REFUSED) {
 		s3_silence_heard(&of->silence, now);
@@ -574,13 +593,17 @@ struct tried {
 	int64_t began_ms;
 };
 
-/* -1 when the call is over. */
+/* -1 when the call is over, 1 when there was none, as in exchange(). */
 static int try_once(struct s3_client *c, struct s3_call *call,
-		    const char *sha256, struct tried *ret, struct err *e)
+		    const char *sha256, int64_t call_ms, struct tried *ret,
+		    struct err *e)
 {
 	CLEANUP(attempt_done)
-	struct attempt a = { .client = c, .call = call, .sha256 = sha256 };
+	struct attempt a = {
+		.client = c, .call = call, .sha256 = sha256, .call_ms = call_ms
+	};
 	enum s3_verdict v;
+	int r;
 
 	buf_init(&a.url, URL_MAX);
 	buf_init(&a.lines, LINES_MAX);
@@ -588,8 +611,11 @@ static int try_once(struct s3_client *c, struct s3_call *call,
 	if (s3_credentials_get(c->credentials, &a.keys, e))
 		return -1;
 	a.now = clock_now();
-	if (sign(&a, e) || exchange(&a, e))
+	if (sign(&a, e))
 		return -1;
+	r = exchange(&a, e);
+	if (r)
+		return r;
 	v = judge(&a, e);
 	adjust(c, v);
 	learn(&a, v);
@@ -608,13 +634,15 @@ static int try_once(struct s3_client *c, struct s3_call *call,
  * patience.
  */
 static bool is_enough(struct s3_client *c, const struct s3_call *call,
-		      bool was_probe, int64_t first_ms)
+		      bool was_probe, int64_t first_ms, int64_t began_ms)
 {
 	const int patience = atomic_load(&c->patience);
 	const bool is_slow = clock_boot_ms() - first_ms >= pause_ms() / 2;
 
-	if (call->attempts >= TRIES_MUTE || was_probe || is_away(c))
+	if (call->attempts >= TRIES_MUTE)
 		return true;
+	if (was_probe || is_away(c))
+		return !is_waiting(c, began_ms);
 	return is_slow && (patience == STORE_HURRIED ||
 			   (patience == STORE_FICKLE && call->attempts > 1));
 }
@@ -625,7 +653,7 @@ static bool is_over(struct s3_client *c, const struct s3_call *call,
 	return !may_help(t->verdict) ||
 	       clock_boot_ms() - began_ms > TRYING_MS ||
 	       (is_mute(call, t->verdict)
-			? is_enough(c, call, t->was_probe, first_ms)
+			? is_enough(c, call, t->was_probe, first_ms, began_ms)
 			: call->attempts >= TRIES);
 }
 
@@ -652,10 +680,11 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 	const int64_t began = clock_boot_ms();
 	char sha256[S3_SHA256_TEXT];
 	const char *hash = call->body_sha256;
-	struct tried t;
+	struct tried t = { .verdict = S3_FAILED };
 	int64_t first_ms = -1;
 	uint64_t chance;
 	struct err why;
+	int r;
 
 	assert(call->n_headers <= S3_CALL_HEADERS);
 	call->attempts = 0;
@@ -665,7 +694,14 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 	for (;;) {
 		if (time_left(c) == 0)
 			return interrupted(e);
-		if (try_once(c, call, hash, &t, &why)) {
+		r = try_once(c, call, hash, began, &t, &why);
+		if (r > 0) {
+			rest(POLL_MS);
+			if (store_is_stopping())
+				return interrupted(e);
+			continue;
+		}
+		if (r < 0) {
 			call->verdict = S3_FAILED;
 			*e = why;
 			return -1;

@@ -13,8 +13,14 @@
  *
  * What was learnt of a server that is silent all clients of the process share,
  * so that not every call waits for it anew: s3_silence.h says when a call is
- * refused at once (ERR_BUSY; nothing was sent), or has one try.  Whatever
+ * refused (ERR_BUSY; nothing was sent), or has one try, the probe.  Whatever
  * was sent, and had no reply, may have been done all the same, as always.
+ *
+ * Who has all patience (STORE_PATIENT) and is refused, or whose own probe had
+ * no reply, waits for his turn until the call is three pauses old, half a
+ * minute, and for as long as somebody's probe is under way: what was learnt
+ * some seconds ago must not fail a run whose server is back since.  He sends
+ * nothing meanwhile, so that the server has one probe in each pause, as ever.
  *
  * With less patience (enum store_patience) the tries at a server that is silent
  * have the limit of a connection, 10 seconds, and there are fewer: STORE_FICKLE

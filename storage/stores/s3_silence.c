@@ -3,6 +3,8 @@
 /* As long as a call that has replies goes on trying (s3_call.c). */
 #define PATIENT_MS INT64_C(180000)
 #define OLD_MS	   INT64_C(60000)
+/* More than a try can be silent: the limits of s3_http.h, and some more. */
+#define SPAN_MS INT64_C(60000)
 
 /* Nobody has tried for so long that it says nothing about now. */
 static bool is_old(const struct s3_silence *s, int64_t now_ms)
@@ -29,12 +31,17 @@ static bool is_answering(const struct s3_silence *s, int64_t began_ms)
 	return s->was_heard && began_ms < s->heard_ms;
 }
 
-void s3_silence_met(struct s3_silence *s, int64_t began_ms, int64_t now_ms)
+void s3_silence_met(struct s3_silence *s, int64_t began_ms, int64_t now_ms,
+		    int64_t pause_ms)
 {
 	if (is_answering(s, began_ms))
 		return;
 	if (s->tries && is_old(s, began_ms))
 		forget(s);
+	if (now_ms - began_ms > SPAN_MS) {
+		forget(s);
+		began_ms = now_ms - pause_ms;
+	}
 	if (!s->tries || began_ms < s->since_ms)
 		s->since_ms = began_ms;
 	s->tries++;
@@ -67,7 +74,7 @@ enum s3_silence_turn s3_silence_turn(struct s3_silence *s, int64_t now_ms,
 	return S3_SILENCE_PROBE;
 }
 
-void s3_silence_asked(struct s3_silence *s)
+void s3_silence_probe_ended(struct s3_silence *s)
 {
 	s->is_asked = false;
 }

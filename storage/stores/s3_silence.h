@@ -14,10 +14,13 @@
  *				have survived he does survive
  *
  * but for one at a time, who makes one try, the probe, and not before a pause
- * since the last one.  Whoever is refused has sent nothing.
+ * since the last one.  Whoever is refused has sent nothing, and may come again:
+ * who has patience does (s3_call.h), as the server may be back since the last
+ * probe.
  *
  * A reply of any kind, a 503 as well, ends all that; so does a minute without
- * a try, as what was known is old then.
+ * a try, as what was known is old then.  So does a try that took longer than
+ * one can be silent: bytes moved meanwhile, or the machine slept.
  */
 #ifndef STORAGE_STORES_S3_SILENCE_H
 #define STORAGE_STORES_S3_SILENCE_H
@@ -41,8 +44,8 @@ struct s3_silence {
 /* A reply came. */
 void s3_silence_heard(struct s3_silence *s, int64_t now_ms) NONNULL(1);
 /* A try that began then ended without one. */
-void s3_silence_met(struct s3_silence *s, int64_t began_ms, int64_t now_ms)
-	NONNULL(1);
+void s3_silence_met(struct s3_silence *s, int64_t began_ms, int64_t now_ms,
+		    int64_t pause_ms) NONNULL(1);
 /* A call, whose first try began then, made its last. */
 void s3_silence_give_up(struct s3_silence *s, int64_t began_ms, int64_t now_ms,
 			int64_t pause_ms) NONNULL(1);
@@ -52,15 +55,15 @@ bool s3_silence_is_away(const struct s3_silence *s, int64_t now_ms,
 
 enum s3_silence_turn {
 	S3_SILENCE_FREE = 1,
-	S3_SILENCE_PROBE, /* until s3_silence_asked() */
+	S3_SILENCE_PROBE, /* until s3_silence_probe_ended() */
 	S3_SILENCE_REFUSED,
 };
 /* What somebody may do who is about to try. */
 enum s3_silence_turn s3_silence_turn(struct s3_silence *s, int64_t now_ms,
 				     bool is_hurried, int64_t pause_ms)
 	NONNULL(1);
-/* The probe has ended, however that was. */
-void s3_silence_asked(struct s3_silence *s) NONNULL(1);
+/* However that was. */
+void s3_silence_probe_ended(struct s3_silence *s) NONNULL(1);
 /* How long until the next probe; 0: it may be now, or is under way. */
 int64_t s3_silence_left_ms(const struct s3_silence *s, int64_t now_ms,
 			   int64_t pause_ms) NONNULL(1);

@@ -4,6 +4,8 @@
  * played here; no call waits, and each try takes what its limits allow.
  */
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@
 #include "base/seam.h"
 #include "storage/stores/s3_call.h"
 #include "storage/stores/s3_silence.h"
+#include "storage/stores/store.h"
 #include "tests/support/check_main.h"
 
 #define SECOND	   INT64_C(1000)
@@ -22,7 +25,7 @@ static struct err e;
 
 /* ---- Clocks ------------------------------------------------------------- */
 
-static int64_t boot_ms;
+static _Atomic int64_t boot_ms;
 
 int64_t __wrap_clock_boot_ms(void);
 int64_t __wrap_clock_boot_ms(void)
@@ -36,10 +39,18 @@ struct instant __wrap_clock_now(void)
 	return instant_add_ms((struct instant){ .sec = 1700000000 }, boot_ms);
 }
 
+static atomic_bool stopping;
+static int64_t stop_at_ms;	   /* 0: never */
+static _Atomic int64_t hold_at_ms; /* whoever sleeps then waits; 0: nobody */
+
 void __wrap_clock_sleep_ms(int64_t ms);
 void __wrap_clock_sleep_ms(int64_t ms)
 {
 	boot_ms += ms;
+	if (stop_at_ms && boot_ms >= stop_at_ms)
+		stopping = true;
+	while (hold_at_ms && boot_ms >= hold_at_ms)
+		(void)sched_yield();
 }
 
 /* ---- A server ----------------------------------------------------------- */
@@ -55,9 +66,10 @@ enum manner {
 
 static enum manner manner;
 static int64_t back_ms; /* from when on it answers; 0: as manner says */
-static unsigned int tries, fresh;
-static int64_t stall_ms, connect_ms; /* of the last, as it was asked for */
-static void (*meanwhile)(void);	     /* before a try ends */
+static _Thread_local unsigned int tries, fresh;
+static _Thread_local int64_t stall_ms,
+	connect_ms;		/* of the last, as it was asked for */
+static void (*meanwhile)(void); /* before a try ends */
 
 static void end(struct s3_exchange *x, enum s3_http_outcome outcome,
 		const char *why)
@@ -159,6 +171,10 @@ static void set_up(void)
 	manner = ANSWERS;
 	back_ms = 0;
 	meanwhile = NULL;
+	stopping = false;
+	stop_at_ms = 0;
+	hold_at_ms = 0;
+	store_stop_when(&stopping);
 	s3_client_forget_all();
 	client = client_of("s3://bucket/p?endpoint=http://127.0.0.1:9");
 	other = client_of("s3://another/q?endpoint=http://127.0.0.1:9");
@@ -196,7 +212,8 @@ static void fails(struct s3_client *c, unsigned int n)
 	err_clear(&e);
 	ck_assert_int_eq(call(c, "GET"), -1);
 	ck_assert_int_eq(e.code, ERR_BUSY);
-	ck_assert_msg(tries == n, "%u tries, not %u: %s", tries, n, e.text);
+	ck_assert_msg(tries == n, "%u tries, not %u, in %lld ms: %s", tries, n,
+		      (long long)took_ms, e.text);
 }
 
 static void passes(struct s3_client *c)
@@ -211,6 +228,18 @@ static void pass(int64_t ms)
 
 /* ---- With all patience -------------------------------------------------- */
 
+/* Half a minute, and what a probe that began by then takes. */
+static void fails_slowly(struct s3_client *c)
+{
+	err_clear(&e);
+	ck_assert_int_eq(call(c, "GET"), -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_uint_ge(tries, 1);
+	ck_assert_uint_le(tries, 3);
+	ck_assert_int_ge(took_ms, 3 * CONNECT_MS);
+	ck_assert_int_le(took_ms, 4 * CONNECT_MS + SECOND);
+}
+
 START_TEST(the_patient_lose_nothing_for_three_minutes)
 {
 	const int64_t began = boot_ms;
@@ -223,12 +252,12 @@ START_TEST(the_patient_lose_nothing_for_three_minutes)
 						     "was up, after 3 tries"));
 	}
 	fails(client, 3);
-	/* Who began before the three minutes were over is cut then. */
+	/* Who began before the three minutes were over has no more than others
+	 * have then. */
 	pass(15 * SECOND);
-	fails(client, 2);
+	fails_slowly(client);
 	ck_assert_int_ge(boot_ms - began, 3 * MINUTE);
-	fails(client, 0);
-	ck_assert_int_eq(took_ms, 0);
+	fails_slowly(client);
 }
 END_TEST
 
@@ -247,21 +276,125 @@ START_TEST(an_outage_that_was_survived_is_survived)
 }
 END_TEST
 
+/* He is refused at once. */
+static void is_refused(struct s3_client *c)
+{
+	s3_client_set_patience(c, STORE_HURRIED);
+	fails(c, 0);
+	ck_assert_int_eq(took_ms, 0);
+	s3_client_set_patience(c, STORE_PATIENT);
+}
+
 /* Until it is given up for good, by so many tries. */
 static void wear_out(struct s3_client *c, unsigned int n)
 {
 	manner = TAKES_NOTHING;
 	for (unsigned int i = 0; i < n; i += 3)
 		fails(c, 3);
-	fails(c, 0);
+	is_refused(c);
 }
+
+START_TEST(the_patient_wait_for_their_turn)
+{
+	wear_out(client, 18);
+	/* It is back soon after it was asked. */
+	pass(SECOND);
+	manner = ANSWERS;
+	passes(client);
+	ck_assert_uint_eq(tries, 1);
+	ck_assert_int_ge(took_ms, 8 * SECOND);
+	ck_assert_int_le(took_ms, 10 * SECOND);
+	/* It is so only once the own probe has failed. */
+	wear_out(client, 18);
+	pass(8 * SECOND);
+	back_ms = boot_ms + 15 * SECOND;
+	passes(client);
+	ck_assert_uint_eq(tries, 2);
+	ck_assert_int_le(took_ms, 3 * CONNECT_MS);
+}
+END_TEST
+
+START_TEST(who_waits_is_stopped)
+{
+	wear_out(client, 18);
+	stop_at_ms = boot_ms + 2 * SECOND;
+	ck_assert_int_eq(call(client, "GET"), -1);
+	ck_assert_int_eq(e.code, ERR_INTERRUPTED);
+	ck_assert_uint_eq(tries, 0);
+	ck_assert_int_le(took_ms, 3 * SECOND);
+	/* And waits no more from then on. */
+	fails(client, 0);
+	ck_assert_int_eq(took_ms, 0);
+}
+END_TEST
+
+static pthread_t waiter;
+static atomic_bool waiter_ended;
+static int waiter_result;
+
+static void *wait_beside(void *arg UNUSED)
+{
+	struct s3_call x = { .method = "GET",
+			     .right = "s3:GetObject",
+			     .name = "k" };
+	struct err why;
+
+	waiter_result = s3_call(other, &x, &why);
+	waiter_ended = true;
+	return NULL;
+}
+
+/* It lasts, as its bytes move slowly, and is answered. */
+static void last_long(void)
+{
+	const int64_t until = boot_ms + 45 * SECOND;
+
+	hold_at_ms = until;
+	ck_assert_int_eq(pthread_create(&waiter, NULL, wait_beside, NULL), 0);
+	while (boot_ms < until && !waiter_ended)
+		(void)sched_yield();
+	manner = ANSWERS;
+}
+
+START_TEST(the_patient_wait_for_a_probe_that_lasts)
+{
+	wear_out(client, 18);
+	pass(10 * SECOND);
+	meanwhile = last_long;
+	passes(client);
+	hold_at_ms = 0;
+	ck_assert_int_eq(pthread_join(waiter, NULL), 0);
+	ck_assert_int_eq(waiter_result, 0);
+}
+END_TEST
+
+static void sleep_long(void)
+{
+	pass(4 * MINUTE);
+}
+
+/* As a machine that was suspended sees it. */
+START_TEST(a_sleep_is_no_silence)
+{
+	manner = TAKES_NOTHING;
+	meanwhile = sleep_long;
+	fails(client, 1);
+	fails(client, 3);
+	fails(client, 3);
+	/* With others before it. */
+	meanwhile = sleep_long;
+	fails(other, 1);
+	fails(other, 3);
+	fails(other, 3);
+}
+END_TEST
 
 static void ask_beside(void)
 {
 	const unsigned int mine = tries;
 	const unsigned int my_fresh = fresh;
 
-	fails(other, 0);
+	is_refused(other);
 	ck_assert_ptr_nonnull(strstr(e.text, "and it is being asked again ("));
 	tries = mine;
 	fresh = my_fresh;
@@ -270,7 +403,7 @@ static void ask_beside(void)
 START_TEST(then_one_asks_and_all_others_are_told)
 {
 	wear_out(client, 18);
-	fails(other, 0);
+	is_refused(other);
 	ck_assert_msg(strstr(e.text,
 			     "\"127.0.0.1:9\" is away: no reply to 18 tries "
 			     "since 2023-11-14T23:53:20Z, and it is asked "
@@ -279,10 +412,11 @@ START_TEST(then_one_asks_and_all_others_are_told)
 	fails(elsewhere, 3);
 	/* That took so long that it is time. */
 	meanwhile = ask_beside;
-	fails(other, 1);
+	s3_client_set_patience(client, STORE_HURRIED);
+	fails(client, 1);
 	ck_assert_uint_eq(fresh, 1);
 	pass(9 * SECOND);
-	fails(client, 0);
+	is_refused(client);
 	ck_assert_ptr_nonnull(strstr(e.text, "again in 1s"));
 	pass(SECOND);
 	manner = ANSWERS;
@@ -322,6 +456,7 @@ START_TEST(who_is_refused_has_sent_nothing)
 	uint64_t before;
 
 	wear_out(client, 18);
+	s3_client_set_patience(client, STORE_HURRIED);
 	before = seam_calls();
 	ck_assert_int_eq(call(client, "PUT"), -1);
 	ck_assert_uint_eq(tries, 0);
@@ -463,6 +598,10 @@ static void add_cases(TCase *t)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, the_patient_lose_nothing_for_three_minutes);
 	tcase_add_test(t, an_outage_that_was_survived_is_survived);
+	tcase_add_test(t, the_patient_wait_for_their_turn);
+	tcase_add_test(t, who_waits_is_stopped);
+	tcase_add_test(t, the_patient_wait_for_a_probe_that_lasts);
+	tcase_add_test(t, a_sleep_is_no_silence);
 	tcase_add_test(t, then_one_asks_and_all_others_are_told);
 	tcase_add_test(t, any_reply_ends_it);
 	tcase_add_test(t, what_is_known_for_a_minute_is_old);
