@@ -112,6 +112,12 @@ static bool comes_and_goes(enum object_kind kind)
 	return kind == OBJECT_SESSION || kind == OBJECT_PIN;
 }
 
+/* Fewer than there were before and after: whoever came explains that not. */
+static bool is_short(const struct look *l)
+{
+	return l->all.n < l->before.n && l->all.n < l->after.n;
+}
+
 /*
  * While others write the two differ for good reasons: what stands still must
  * agree.  0: they agree; 1: it is to be looked at again; -1.
@@ -121,7 +127,9 @@ static int judge(enum object_kind kind, const struct look *l, bool last,
 {
 	if (is_same(&l->before, &l->all))
 		return 0;
-	if (!is_same(&l->before, &l->after) || (comes_and_goes(kind) && !last))
+	if (!last && (comes_and_goes(kind) || !is_same(&l->before, &l->after)))
+		return 1;
+	if (!is_same(&l->before, &l->after) && !is_short(l))
 		return 1;
 	return gc_refuse(
 		e,

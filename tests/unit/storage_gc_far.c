@@ -159,12 +159,65 @@ START_TEST(who_comes_and_leaves_meanwhile_is_no_short_listing)
 }
 END_TEST
 
+static unsigned int crowd;
+
+static const char *crowd_name(unsigned int i)
+{
+	static char name[64];
+
+	(void)snprintf(name, sizeof(name), "sessions/%032x", i);
+	return name;
+}
+
+static void one_more_comes(void *arg UNUSED, const char *name UNUSED)
+{
+	CLEANUP(store_close) struct store *s = NULL;
+	struct err e = { 0 };
+
+	ck_ok(store_open("mem:gc_far", false, &s, &e));
+	ck_ok(store_put(s, crowd_name(++crowd), "writing", 7, 0, &e));
+}
+
+/* Before each look at the folder one comes, which explains no shorter one. */
+START_TEST(a_short_listing_does_not_hide_behind_who_comes)
+{
+	const struct fault comes = { .call = FAULT_LIST,
+				     .action = FAULT_RUN,
+				     .prefix = "sessions/",
+				     .everyone = true,
+				     .run = one_more_comes };
+	/* Of all other listings: who acts first acts alone. */
+	const struct fault hides = { .call = FAULT_LIST,
+				     .action = FAULT_HIDE,
+				     .prefix = "sessions/",
+				     .everyone = true };
+
+	struct err e = { 0 };
+
+	fault_clear(gc_store(g));
+	tear_down();
+	set_up_near();
+	crowd = 0;
+	fault_add(gc_store(g), &comes);
+	fault_add(gc_store(g), &hides);
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_msg(strstr(g->e.text, "when asked for more"), "%s",
+		      g->e.text);
+	fault_clear(gc_store(g));
+	ck_assert_uint_eq(gc_packs(g), packs);
+	for (; crowd; crowd--)
+		ck_ok(store_remove(gc_store(g), crowd_name(crowd), &e));
+	expect_collection();
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_listing_that_is_cut_short_stops_it);
 	tcase_add_test(tc, there_are_few_listings);
 	tcase_add_test(tc, listings_that_fail_harm_nothing);
+	tcase_add_test(tc, a_short_listing_does_not_hide_behind_who_comes);
 	tcase_add_test(tc, who_comes_and_leaves_meanwhile_is_no_short_listing);
 }
 
