@@ -413,6 +413,7 @@ static int ask_locks(struct operation_call *call, struct repository *r,
 					  .cancel = call->stop };
 
 	progress_stage(call->progress, "locks", 0);
+	err_clear(why);
 	if (guards_run(r, &o, ret, why) == 0 || why->code != ERR_INTERRUPTED)
 		return 0;
 	*e = *why;
@@ -451,8 +452,7 @@ static int check_locks(struct operation_call *call, struct repository *r,
 		       struct err *e)
 {
 	if (ask_locks(call, r, ret, why, e) ||
-	    (!why->code && ret->too_short &&
-	     args_switch(call->args, "repair") &&
+	    (ret->too_short && args_switch(call->args, "repair") &&
 	     mend_locks(call, r, ret, why, e)))
 		return -1;
 	/* The rest is known, and is to be told. */

@@ -663,15 +663,13 @@ static int run(struct guards_pass *x, struct err *e)
 		     gc_walk(g, rank_group, x, e) || guard_all(x, e) ||
 		     lengthen_all(x, e)))
 		return -1;
-	if (x->o->ask)
-		return guards_bulk_run(x->asking, NULL, e) ||
-				       (x->n &&
-					gc_walk(g, guards_pass_judge, x, e))
-			       ? -1
-			       : 0;
+	if (x->o->ask && (guards_bulk_run(x->asking, NULL, e) ||
+			  (x->n && gc_walk(g, guards_pass_judge, x, e))))
+		return -1;
 	tell_unseen(x);
-	if (keep_held(x, e) || (is_releasing(x) && release_all(x, e)) ||
-	    (changed(x) && write_records(x, e)))
+	if (!x->o->ask &&
+	    (keep_held(x, e) || (is_releasing(x) && release_all(x, e)) ||
+	     (changed(x) && write_records(x, e))))
 		return -1;
 	if (x->failure.code == ERR_NONE)
 		return 0;

@@ -552,6 +552,7 @@ START_TEST(what_the_disk_refuses_is_told)
 {
 	static const char *const folders[] = { "snapshots/", "meta/", "index/",
 					       "locks/" };
+	const struct guards_options asking = { .now = g->now, .ask = true };
 
 	take_other();
 	lock_for(0, GUARD_LOCK_MS);
@@ -564,6 +565,12 @@ START_TEST(what_the_disk_refuses_is_told)
 		ck_assert_msg(strstr(g->e.text, i < 3 ? name.s : "a lock of"),
 			      "%s", g->e.text);
 		ck_assert_uint_gt(pass.objects, 2);
+		/* Whoever only asks is told so, too. */
+		refuse(name.s, FAULT_FAIL);
+		ck_assert_int_eq(guards_run(g->f.r, &asking, &pass, &g->e), -1);
+		ck_assert_msg(strstr(g->e.text, i < 3 ? name.s : "a lock of"),
+			      "%s", g->e.text);
+		ck_assert_uint_gt(pass.asked, 2);
 	}
 	run();
 	guard_expect(g, 0);
@@ -574,6 +581,7 @@ END_TEST
 /* It could be on anything: all is held, and nobody would know why. */
 START_TEST(a_hold_that_does_not_open_is_told)
 {
+	const struct guards_options asking = { .now = g->now, .ask = true };
 	struct object_id hold;
 
 	take_other();
@@ -581,6 +589,9 @@ START_TEST(a_hold_that_does_not_open_is_told)
 	run();
 	refuse(gc_last(g, "holds/").s, FAULT_FLIP);
 	ck_assert_int_eq(run_with(false), -1);
+	ck_assert_msg(strstr(g->e.text, "a hold"), "%s", g->e.text);
+	refuse(gc_last(g, "holds/").s, FAULT_FLIP);
+	ck_assert_int_eq(guards_run(g->f.r, &asking, &pass, &g->e), -1);
 	ck_assert_msg(strstr(g->e.text, "a hold"), "%s", g->e.text);
 	gc_reopen(g);
 	gc_ok(deletion_release(g->f.r, hold, "me", g->now, &g->e));
