@@ -98,6 +98,12 @@ static int open_opening(struct check *c, enum object_kind kind,
 	int got;
 
 	buf_init(&b, KEYRING_MAX);
+	/* Whatever comes of reading it: a slot that was listed is not lost, and
+	 * older keyrings do not tell of slots. */
+	if (kind == OBJECT_SLOT && object_name_parse(kind, name, &first, &id))
+		see_slot(c, id);
+	if (kind == OBJECT_KEYRING)
+		c->n_slots = 0;
 	got = store_get(c->store, name, &b, e);
 	if (got != 1)
 		return got;
@@ -118,7 +124,6 @@ static int open_opening(struct check *c, enum object_kind kind,
 			       : -1;
 	if (!object_name_parse(kind, name, &first, &id))
 		return err_set(e, ERR_BUG, "a slot without a name");
-	see_slot(c, id);
 	return keyring_slot_open(&nobody, keys_repository(c->keys), id, &b,
 				 pair, e) < 0
 		       ? -1

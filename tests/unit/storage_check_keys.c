@@ -2,6 +2,7 @@
 #include "storage/repository/check.h"
 
 #include "storage/repository/keyring.h"
+#include "storage/stores/fault.h"
 #include "tests/support/repo_frame.h"
 
 static struct err e;
@@ -106,8 +107,66 @@ START_TEST(what_is_damaged_has_a_name)
 }
 END_TEST
 
+/* From now on reading a slot does so. */
+static void slots_do(struct repo_frame *f, enum fault_action action)
+{
+	const struct fault does = { .call = FAULT_READ,
+				    .action = action,
+				    .prefix = "keys/",
+				    .code = ERR_CORRUPT };
+	struct store *s = NULL;
+
+	repository_close(f->r);
+	f->r = NULL;
+	ck_ok(store_open(f->url, false, &s, &e));
+	ck_ok(fault_wrap(s, &s, &e));
+	ck_ok(repository_open_on(s, f->credential, &f->r, &e));
+	fault_add(s, &does);
+}
+
+START_TEST(a_damaged_slot_is_told_once)
+{
+	CLEANUP(repo_frame_done) struct repo_frame f;
+	char slot[STORE_NAME_MAX + 1];
+
+	repo_frame_init(&f, "mem:check-keys-slot");
+	last(&f, "keys/", slot);
+	slots_do(&f, FAULT_FAIL);
+	expect(&f, slot, "a fault was injected");
+}
+END_TEST
+
+/* A key was revoked between the listing and the reading. */
+START_TEST(a_slot_that_goes_meanwhile_is_not_lost)
+{
+	CLEANUP(repo_frame_done) struct repo_frame f;
+
+	repo_frame_init(&f, "mem:check-keys-gone");
+	slots_do(&f, FAULT_ABSENT);
+	expect(&f, "", "");
+}
+END_TEST
+
+/* The next to newest, which is there still, tells nothing of slots. */
+START_TEST(only_the_newest_keyring_tells_of_slots)
+{
+	CLEANUP(repo_frame_done) struct repo_frame f;
+	char slot[STORE_NAME_MAX + 1];
+
+	repo_frame_init(&f, "mem:check-keys-newest");
+	last(&f, "keys/", slot);
+	ck_ok(store_remove(repository_store(f.r), slot, &e));
+	ck_ok(store_put(repository_store(f.r), "keyring/00000002", "torn", 4, 0,
+			&e));
+	expect(&f, "keyring/00000002", "");
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
+	tcase_add_test(tc, a_damaged_slot_is_told_once);
+	tcase_add_test(tc, a_slot_that_goes_meanwhile_is_not_lost);
+	tcase_add_test(tc, only_the_newest_keyring_tells_of_slots);
 	tcase_add_test(tc, a_slot_that_is_gone_is_told);
 	tcase_add_test(tc, a_slot_that_no_keyring_names_is_none);
 	tcase_add_test(tc, what_is_damaged_has_a_name);
