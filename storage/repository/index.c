@@ -273,6 +273,7 @@ static void clear(struct index_set *x)
 	runs_clear(x);
 	while (x->n > 0)
 		index_object_free(x->objects[--x->n]);
+	x->whole_bytes = 0;
 }
 
 /* 0 when the others are to be used without what failed. */
