@@ -249,13 +249,15 @@ static int guard_under(struct guards_pass *x, struct guards_wanted *w,
 
 /*
  * Of a copy that was cut off between its manifest and its lock: a void that is
- * forged would hide it (voids.c).
+ * forged would hide it (voids.c).  What may be locked for longer here than in
+ * other regions stays here.
  */
 static int guard_unnamed(struct guards_pass *x, struct guards_wanted *w,
 			 struct err *e)
 {
 	const struct repository_snapshot s = {
 		.manifest = { .snapshot = w->id, .session = w->session },
+		.lock_is_here = w->lock_is_here,
 	};
 	struct object_name name;
 	int put;

@@ -308,6 +308,69 @@ START_TEST(what_is_missing_keeps_nothing_from_being_guarded)
 }
 END_TEST
 
+/* ---- Locks that name no session of a manifest that is there ------------- */
+
+static void lock_of_another(size_t i, bool here, int64_t ms)
+{
+	struct record r;
+
+	record_init(&r, OBJECT_LOCK);
+	r.id = record_lock_id(g->ids[i], here);
+	r.snapshot = g->ids[i];
+	r.session = object_id_new();
+	r.time = g->now;
+	r.until = instant_add_ms(g->now, ms);
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r, 0, &g->e));
+	record_done(&r);
+}
+
+static int count_here(void *arg, const struct store_entry *entry, struct err *e)
+{
+	size_t *here = arg;
+
+	(void)e;
+	*here += record_lock_is_here(entry->name);
+	return 0;
+}
+
+static size_t locks_here(void)
+{
+	size_t here = 0;
+
+	gc_ok(store_list(gc_store(g), "locks/", count_here, &here, &g->e));
+	return here;
+}
+
+/* A lock of this region alone is put in place of one of this region alone. */
+START_TEST(a_lock_that_is_lacking_goes_as_far_as_the_one_that_is_there)
+{
+	for (size_t i = 0; i < 2; i++) {
+		(void)guard_take_for(g, 0);
+		lock_of_another(i, i, GUARD_LOCK_MS);
+	}
+	run();
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 4);
+	ck_assert_uint_eq(locks_here(), 2);
+	guard_expect(g, 0);
+	guard_expect(g, 1);
+	run(); /* each names its session now */
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 4);
+}
+END_TEST
+
+/* As long as the longer of the two: others were told of the shorter one. */
+START_TEST(where_one_of_both_kinds_is_longer_no_other_region_hears_of_it)
+{
+	(void)guard_take_for(g, 0);
+	lock_of_another(0, false, GUARD_LOCK_MS / 2);
+	lock_of_another(0, true, GUARD_LOCK_MS);
+	run();
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 3);
+	ck_assert_uint_eq(locks_here(), 2);
+	guard_expect(g, 0);
+}
+END_TEST
+
 /* ---- Holds -------------------------------------------------------------- */
 
 START_TEST(a_hold_holds_all_that_its_snapshot_needs)
@@ -647,6 +710,12 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       a_pass_that_is_killed_anywhere_is_finished_by_the_next);
 	tcase_add_test(tc, what_is_missing_keeps_nothing_from_being_guarded);
+	tcase_add_test(
+		tc,
+		a_lock_that_is_lacking_goes_as_far_as_the_one_that_is_there);
+	tcase_add_test(
+		tc,
+		where_one_of_both_kinds_is_longer_no_other_region_hears_of_it);
 	tcase_add_test(tc, a_hold_holds_all_that_its_snapshot_needs);
 	tcase_add_test(tc, a_release_keeps_what_another_hold_needs);
 	tcase_add_test(
