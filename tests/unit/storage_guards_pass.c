@@ -525,6 +525,35 @@ START_TEST(what_the_catalog_told_is_guarded_once_as_the_longest_lock)
 }
 END_TEST
 
+/* Records become few also while nothing is locked. */
+START_TEST(what_the_catalog_told_is_known_while_nothing_is_locked)
+{
+	struct object_name segment;
+	struct object_id known;
+	struct instant until;
+
+	(void)guard_take(g);
+	segment = put_segment(1);
+	run();
+	until = guard_of(g, segment.s).until;
+	guard_later(g, 20 * GC_DAY_MS);
+	ck_assert_int_lt(instant_compare(until, g->now), 0);
+	for (int i = 0; i < 20; i++) {
+		known = object_id_new();
+		gc_ok(guards_note(gc_store(g), repository_keys(g->f.r), &known,
+				  1, until, g->now, &g->e));
+	}
+	run();
+	ck_assert_uint_eq(pass.snapshots, 0);
+	ck_assert_uint_eq(gc_objects(g, "guards/"), 1);
+	(void)guard_take(g);
+	run();
+	ck_assert_uint_eq(pass.snapshots, 1);
+	ck_assert_int_eq(instant_compare(guard_of(g, segment.s).until, until),
+			 0);
+}
+END_TEST
+
 START_TEST(what_the_catalog_told_is_held_while_anything_is)
 {
 	struct object_name segment;
@@ -773,6 +802,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_release_keeps_what_another_hold_needs);
 	tcase_add_test(
 		tc, what_the_catalog_told_is_guarded_once_as_the_longest_lock);
+	tcase_add_test(tc,
+		       what_the_catalog_told_is_known_while_nothing_is_locked);
 	tcase_add_test(tc, what_the_catalog_told_is_held_while_anything_is);
 	tcase_add_test(tc, who_may_not_hold_lengthens_all_the_same);
 	tcase_add_test(tc,
