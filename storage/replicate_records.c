@@ -76,11 +76,7 @@ static int find_lacking(const struct copying *c, const char *prefix,
 	return store_list(repository_store(c->from), prefix, add_lacking, l, e);
 }
 
-/*
- * A lock of a snapshot that is guarded already, which no pass comes by any
- * more: until it ends, as its own region has it.  Who may not guard there is
- * told by what is copied besides, and by checks.
- */
+/* Until it ends, as its own region has it. */
 static int guard_lock(const struct copying *c, const char *name, struct err *e)
 {
 	struct store *to = repository_store(c->to);
@@ -100,8 +96,23 @@ static int guard_lock(const struct copying *c, const char *name, struct err *e)
 	if (instant_compare(lock.until, now) > 0)
 		can = store_guard(to, name, lock.until, e);
 	record_done(&lock);
-	if (can >= 0 || e->code != ERR_DENIED)
-		return can < 0 ? -1 : 0;
+	return can < 0 ? -1 : 0;
+}
+
+/*
+ * A lock of a snapshot that is guarded already, which a pass comes by late
+ * (guards_pass.c).  It is there, and lacks no more, whatever comes of its
+ * guard, so that a failure would end this copying, and be forgotten by the
+ * next: it is left to the pass.  Who may not guard there is told by what is
+ * copied besides; checks tell all of it, and who does not answer fails next.
+ */
+static int try_to_guard(const struct copying *c, const char *name,
+			struct err *e)
+{
+	if (guard_lock(c, name, e) == 0)
+		return 0;
+	if (e->code == ERR_NO_MEMORY || e->code == ERR_INTERRUPTED)
+		return -1;
 	err_clear(e);
 	return 0;
 }
@@ -139,7 +150,7 @@ static int copy_one(const struct copying *c, enum object_kind kind,
 		return 0;
 	}
 	c->tally->copied++;
-	return kind == OBJECT_LOCK ? guard_lock(c, name, e) : 0;
+	return kind == OBJECT_LOCK ? try_to_guard(c, name, e) : 0;
 }
 
 /* Whether a record may be copied yet.  1, 0, -1. */

@@ -11,12 +11,6 @@
 /* Whoever puts more on top of one object is seen by the first of these. */
 #define VERSIONS_MAX 1000
 
-/* One version: what it is known again by. */
-struct looks {
-	uint64_t size;
-	uint8_t hash[HASH_SIZE];
-};
-
 struct looking {
 	struct store *store;
 	const atomic_bool *cancel;
@@ -26,7 +20,7 @@ struct looking {
 };
 
 /* Of the version that the store is turned to, piece by piece: 0, -1. */
-static int hash(struct looking *x, const char *name, struct looks *ret,
+static int hash(struct looking *x, const char *name, uint8_t ret[HASH_SIZE],
 		struct err *e)
 {
 	uint8_t both[2 * HASH_SIZE] = { 0 }; /* all before, and this one */
@@ -46,7 +40,47 @@ static int hash(struct looking *x, const char *name, struct looks *ret,
 			return -1;
 		at += got;
 	} while (got == READ_BYTES);
-	memcpy(ret->hash, both, sizeof(ret->hash));
+	memcpy(ret, both, HASH_SIZE);
+	return 0;
+}
+
+/* How many there are, up to a limit, and what is to be seen of that: 0, -1. */
+static int count(struct looking *x, const char *name, unsigned int *ret,
+		 bool *ret_differ, struct err *e)
+{
+	uint64_t first = 0;
+	uint64_t size = 0;
+	unsigned int n = 0;
+	bool differ = false;
+	int there = 1;
+
+	while (n < VERSIONS_MAX &&
+	       (there = store_turn(x->store, name, n + 1, e)) > 0) {
+		if (store_size(x->store, name, &size, e) < 0)
+			return -1;
+		if (n++ == 0)
+			first = size;
+		differ |= size != first;
+	}
+	*ret = n;
+	*ret_differ = differ;
+	return there < 0 ? -1 : 0;
+}
+
+/* Whether any of so many is not what the first is: 1, 0, -1. */
+static int read_all(struct looking *x, const char *name, unsigned int n,
+		    struct err *e)
+{
+	uint8_t first[HASH_SIZE];
+	uint8_t other[HASH_SIZE];
+
+	for (unsigned int i = 1; i <= n; i++) {
+		if (store_turn(x->store, name, i, e) < 0 ||
+		    hash(x, name, i == 1 ? first : other, e) < 0)
+			return -1;
+		if (i > 1 && memcmp(first, other, sizeof(first)) != 0)
+			return 1;
+	}
 	return 0;
 }
 
@@ -54,33 +88,16 @@ static int hash(struct looking *x, const char *name, struct looks *ret,
 static int compare(struct looking *x, const char *name, unsigned int *ret,
 		   struct err *e)
 {
-	struct looks first = { 0 };
-	struct looks other = { 0 };
-	unsigned int n = 0;
+	struct err ignored = { 0 };
 	bool differ = false;
-	int there = 1;
+	int r = count(x, name, ret, &differ, e);
 
-	while (n < VERSIONS_MAX &&
-	       (there = store_turn(x->store, name, n + 1, e)) > 0) {
-		const int sized = store_size(x->store, name, &other.size, e);
-
-		if (sized < 0)
-			return -1;
-		if (n++ == 0)
-			first.size = other.size;
-		differ |= other.size != first.size;
-	}
-	for (unsigned int i = 1; n > 1 && !differ && i <= n; i++) {
-		if (store_turn(x->store, name, i, e) < 0 ||
-		    hash(x, name, i == 1 ? &first : &other, e) < 0)
-			return -1;
-		differ |= i > 1 && memcmp(first.hash, other.hash,
-					  sizeof(first.hash)) != 0;
-	}
-	*ret = n;
-	if (store_turn(x->store, name, 1, e) < 0)
+	if (r == 0)
+		r = differ ? 1 : read_all(x, name, *ret > 1 ? *ret : 0, e);
+	/* The first is what is read from here on, whatever was found. */
+	if (store_turn(x->store, name, 1, r < 0 ? &ignored : e) < 0)
 		return -1;
-	return n && there < 0 ? -1 : differ;
+	return r;
 }
 
 static int look(void *arg, const struct store_entry *entry, struct err *e)

@@ -249,13 +249,15 @@ static int guard_under(struct guards_pass *x, struct guards_wanted *w,
 
 /*
  * Of a copy that was cut off between its manifest and its lock: a void that is
- * forged would hide it (voids.c).
+ * forged would hide it (voids.c).  What may be locked for longer here than in
+ * other regions stays here.
  */
 static int guard_unnamed(struct guards_pass *x, struct guards_wanted *w,
 			 struct err *e)
 {
 	const struct repository_snapshot s = {
 		.manifest = { .snapshot = w->id, .session = w->session },
+		.lock_is_here = w->lock_is_here,
 	};
 	struct object_name name;
 	int put;
@@ -588,14 +590,38 @@ static int write_lines(struct guards_pass *x, const struct line *v, size_t n,
 	return failed ? -1 : 0;
 }
 
+static int keep_segment(void *arg, const struct store_entry *entry,
+			struct err *e)
+{
+	struct guards_pass *x = arg;
+	struct object_id first;
+	struct object_id id;
+	struct instant until;
+
+	if (!object_name_parse(OBJECT_SEGMENT, entry->name, &first, &id))
+		return 0;
+	until = guards_until(x->known, id);
+	return until.sec ? keep_once(x, id, until.sec, e) : 0;
+}
+
+/* Where nothing is locked or held nobody came by the segments: what was guarded
+ * once would be forgotten, and guarded anew by the next lock. */
+static int keep_segments(struct guards_pass *x, struct err *e)
+{
+	return x->n ? 0
+		    : store_list(x->g->store, "catalog/", keep_segment, x, e);
+}
+
 /* The new ones first: what is known twice is no less known. */
 static int write_records(struct guards_pass *x, struct err *e)
 {
-	const size_t room = 2 * (size_t)filemap_count(x->now) + 1;
-	struct line *v = calloc(room, sizeof(*v));
+	struct line *v;
 	size_t n;
 	int failed;
 
+	if (keep_segments(x, e))
+		return -1;
+	v = calloc(2 * (size_t)filemap_count(x->now) + 1, sizeof(*v));
 	if (!v)
 		return err_oom(e);
 	n = lines_of(x, v);

@@ -23,7 +23,8 @@ struct guards_wanted {
 	struct instant least; /* what its own packs are guarded for */
 	bool held;
 	bool locked_elsewhere;
-	bool unnamed; /* no lock names its session: see guard_unnamed() */
+	bool unnamed;	   /* no lock names its session: see guard_unnamed() */
+	bool lock_is_here; /* one says nothing of other regions */
 	struct object_id session;
 	char source[RECORD_TEXT_MAX + 1];
 };

@@ -85,6 +85,7 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 		.held = s->held,
 		.locked_elsewhere = s->locked_elsewhere,
 		.unnamed = locked && !s->lock_is_ours,
+		.lock_is_here = s->lock_is_here,
 		.session = m->session,
 	};
 	if (locked)

@@ -1,6 +1,7 @@
 /* Guarding a whole region ahead of need, and holding in it what is held. */
 #include <errno.h>
 
+#include "storage/replicate.h"
 #include "storage/repository/guards_internal.h"
 #include "storage/repository/seal.h"
 #include "tests/support/guard_pass_frame.h"
@@ -308,6 +309,118 @@ START_TEST(what_is_missing_keeps_nothing_from_being_guarded)
 }
 END_TEST
 
+/* ---- Locks that name no session of a manifest that is there ------------- */
+
+static void lock_of_another(struct repository *r, size_t i, bool here,
+			    int64_t ms)
+{
+	struct record l;
+
+	record_init(&l, OBJECT_LOCK);
+	l.id = record_lock_id(g->ids[i], here);
+	l.snapshot = g->ids[i];
+	l.session = object_id_new();
+	l.time = g->now;
+	l.until = instant_add_ms(g->now, ms);
+	gc_ok(record_put(repository_store(r), repository_keys(r), &l, 0,
+			 &g->e));
+	record_done(&l);
+}
+
+static int count_here(void *arg, const struct store_entry *entry, struct err *e)
+{
+	size_t *here = arg;
+
+	(void)e;
+	*here += record_lock_is_here(entry->name);
+	return 0;
+}
+
+static size_t locks_here(void)
+{
+	size_t here = 0;
+
+	gc_ok(store_list(gc_store(g), "locks/", count_here, &here, &g->e));
+	return here;
+}
+
+/* A lock of this region alone is put in place of one of this region alone. */
+START_TEST(a_lock_that_is_lacking_goes_as_far_as_the_one_that_is_there)
+{
+	for (size_t i = 0; i < 2; i++) {
+		(void)guard_take_for(g, 0);
+		lock_of_another(g->f.r, i, i, GUARD_LOCK_MS);
+	}
+	run();
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 4);
+	ck_assert_uint_eq(locks_here(), 2);
+	guard_expect(g, 0);
+	guard_expect(g, 1);
+	run(); /* each names its session now */
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 4);
+}
+END_TEST
+
+/* As long as the longer of the two: others were told of the shorter one. */
+START_TEST(where_one_of_both_kinds_is_longer_no_other_region_hears_of_it)
+{
+	(void)guard_take_for(g, 0);
+	lock_of_another(g->f.r, 0, false, GUARD_LOCK_MS / 2);
+	lock_of_another(g->f.r, 0, true, GUARD_LOCK_MS);
+	run();
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 3);
+	ck_assert_uint_eq(locks_here(), 2);
+	guard_expect(g, 0);
+}
+END_TEST
+
+/* A region of the same repository. */
+static struct repository *add_region(const char *url)
+{
+	struct repository *r;
+	struct store *s;
+
+	gc_ok(store_open(url, true, &s, &g->e));
+	gc_ok(replicate_settle(gc_store(g), s, g->f.credential, &g->e));
+	gc_ok(repository_open_on(s, g->f.credential, &r, &g->e));
+	return r;
+}
+
+/* It protects all the same, and nobody would be served by a failure. */
+START_TEST(a_lock_that_is_copied_and_cannot_be_guarded_ends_no_copying)
+{
+	const struct fault f = { .call = FAULT_GUARD,
+				 .action = FAULT_FAIL,
+				 .prefix = "locks/",
+				 .code = ERR_BUSY };
+	const struct replicate_options o = { .host = "h" };
+	CLEANUP(repository_close) struct repository *other = NULL;
+	struct replicate_result r;
+
+	(void)guard_take(g);
+	other = add_region("mem:guard-copies");
+	for (int i = 0; i < 2; i++) /* with the lock of the copy */
+		gc_ok(replicate_run(g->f.r, other, &o, &r, &g->e));
+	run();
+	for (int back = 0; back < 2; back++) {
+		const size_t locks = gc_objects(g, "locks/");
+
+		lock_of_another(other, 0, false, GC_DAY_MS);
+		lock_of_another(other, 0, false, GC_DAY_MS);
+		gc_reopen(g);
+		fault_add(gc_store(g), &f);
+		gc_ok(back ? replicate_run(g->f.r, other, &o, &r, &g->e)
+			   : replicate_run(other, g->f.r, &o, &r, &g->e));
+		ck_assert_uint_eq(gc_objects(g, "locks/"), locks + 2);
+		/* Who checks is told, and the next pass guards it. */
+		ck_assert_uint_eq(ask(), 2);
+		run();
+		ck_assert_uint_eq(ask(), 0);
+	}
+	store_mem_forget("mem:guard-copies");
+}
+END_TEST
+
 /* ---- Holds -------------------------------------------------------------- */
 
 START_TEST(a_hold_holds_all_that_its_snapshot_needs)
@@ -409,6 +522,35 @@ START_TEST(what_the_catalog_told_is_guarded_once_as_the_longest_lock)
 	gc_reopen(g);
 	run();
 	ck_assert_int_gt(instant_compare(guard_of(g, old.s).until, g->now), 0);
+}
+END_TEST
+
+/* Records become few also while nothing is locked. */
+START_TEST(what_the_catalog_told_is_known_while_nothing_is_locked)
+{
+	struct object_name segment;
+	struct object_id known;
+	struct instant until;
+
+	(void)guard_take(g);
+	segment = put_segment(1);
+	run();
+	until = guard_of(g, segment.s).until;
+	guard_later(g, 20 * GC_DAY_MS);
+	ck_assert_int_lt(instant_compare(until, g->now), 0);
+	for (int i = 0; i < 20; i++) {
+		known = object_id_new();
+		gc_ok(guards_note(gc_store(g), repository_keys(g->f.r), &known,
+				  1, until, g->now, &g->e));
+	}
+	run();
+	ck_assert_uint_eq(pass.snapshots, 0);
+	ck_assert_uint_eq(gc_objects(g, "guards/"), 1);
+	(void)guard_take(g);
+	run();
+	ck_assert_uint_eq(pass.snapshots, 1);
+	ck_assert_int_eq(instant_compare(guard_of(g, segment.s).until, until),
+			 0);
 }
 END_TEST
 
@@ -658,10 +800,21 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       a_pass_that_is_killed_anywhere_is_finished_by_the_next);
 	tcase_add_test(tc, what_is_missing_keeps_nothing_from_being_guarded);
+	tcase_add_test(
+		tc,
+		a_lock_that_is_lacking_goes_as_far_as_the_one_that_is_there);
+	tcase_add_test(
+		tc,
+		where_one_of_both_kinds_is_longer_no_other_region_hears_of_it);
+	tcase_add_test(
+		tc,
+		a_lock_that_is_copied_and_cannot_be_guarded_ends_no_copying);
 	tcase_add_test(tc, a_hold_holds_all_that_its_snapshot_needs);
 	tcase_add_test(tc, a_release_keeps_what_another_hold_needs);
 	tcase_add_test(
 		tc, what_the_catalog_told_is_guarded_once_as_the_longest_lock);
+	tcase_add_test(tc,
+		       what_the_catalog_told_is_known_while_nothing_is_locked);
 	tcase_add_test(tc, what_the_catalog_told_is_held_while_anything_is);
 	tcase_add_test(tc, who_may_not_hold_lengthens_all_the_same);
 	tcase_add_test(tc,

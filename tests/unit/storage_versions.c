@@ -21,9 +21,35 @@ bool __wrap_store_has_several(struct store *s, const char *name)
 	return !knows_nothing && __real_store_has_several(s, name);
 }
 
+/* So many turns of that store are refused, after so many that are not. */
+static const struct store *turning;
+static unsigned int turns_refused;
+static unsigned int turns_first;
+static unsigned int turned_to; /* by the last one */
+
+int __real_store_turn(struct store *s, const char *name, unsigned int n,
+		      struct err *e);
+int __wrap_store_turn(struct store *s, const char *name, unsigned int n,
+		      struct err *e);
+int __wrap_store_turn(struct store *s, const char *name, unsigned int n,
+		      struct err *e)
+{
+	if (s != turning)
+		return __real_store_turn(s, name, n, e);
+	if (turns_first)
+		turns_first--;
+	else if (turns_refused) {
+		turns_refused--;
+		return err_set(e, ERR_DENIED, "no turning");
+	}
+	turned_to = n;
+	return __real_store_turn(s, name, n, e);
+}
+
 static void set_up(void)
 {
 	knows_nothing = false;
+	turning = NULL;
 	guard_frame_init(g, "mem:guard-versions");
 	gc_file(g, "kept");
 	gc_file(g, "and more");
@@ -134,6 +160,57 @@ START_TEST(what_somebody_else_put_on_top_is_found)
 }
 END_TEST
 
+/* The first object's, which there are three of. */
+static int find_with(unsigned int first, unsigned int refused,
+		     const struct fault *f)
+{
+	struct aliens_result found;
+
+	turning = NULL;
+	gc_reopen(g);
+	if (f)
+		fault_add(gc_store(g), f);
+	turning = gc_store(g);
+	turns_first = first;
+	turns_refused = refused;
+	turned_to = 0;
+	err_clear(&g->e);
+	return aliens_find(g->f.r, NULL, &found, &g->e);
+}
+
+/* Nobody is told that there is nothing, nor left with what is on top. */
+START_TEST(what_cannot_be_looked_at_is_told_and_turned_back)
+{
+	static const enum fault_call calls[] = { FAULT_SIZE, FAULT_READ };
+	struct fault f = { .action = FAULT_FAIL,
+			   .prefix = "config",
+			   .code = ERR_IO,
+			   .nth = 2 };
+	size_t n = 0;
+
+	gc_ok(store_list(gc_store(g), "", put_again, &n, &g->e));
+	gc_ok(store_list(gc_store(g), "", put_garbage, NULL, &g->e));
+	/* Until there is none, and to each of three; one more turns back. */
+	for (unsigned int i = 0; i < 4 + 3; i++) {
+		ck_assert_int_eq(find_with(i, 1, NULL), -1);
+		ck_assert_int_eq(g->e.code, ERR_DENIED);
+		ck_assert_uint_eq(turned_to, 1);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		f.call = calls[i];
+		ck_assert_int_eq(find_with(0, 0, &f), -1);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		ck_assert_uint_eq(turned_to, 1);
+	}
+	/* Of two failures the first is told. */
+	f.call = FAULT_SIZE;
+	ck_assert_int_eq(find_with(2, 1, &f), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	gc_reopen(g);
+	gc_expect(g, 0);
+}
+END_TEST
+
 /* Where packs are read ahead, a repair gives nothing up for it, either. */
 START_TEST(a_repair_from_afar_gives_nothing_up_for_garbage_on_top)
 {
@@ -233,6 +310,7 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, garbage_on_top_of_everything_changes_nothing);
 	tcase_add_test(tc, what_somebody_else_put_on_top_is_found);
+	tcase_add_test(tc, what_cannot_be_looked_at_is_told_and_turned_back);
 	tcase_add_test(tc,
 		       a_repair_from_afar_gives_nothing_up_for_garbage_on_top);
 	tcase_add_test(tc,
