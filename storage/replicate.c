@@ -423,14 +423,18 @@ static int tell_all(struct replication *x, struct err *e)
 /*
  * Whether a copy may have been cut off between its manifest and lock_here().
  * Where the target has a rule of its own that is not told from one that is
- * older than the rule, and locked as well; else what was copied without a lock
- * stays so.
+ * older than the rule, and locked as well.  Else what was copied without a lock
+ * stays so, and nothing is known of the others' rule when they were not asked
+ * for: the source's may be of that region alone, and last for years.
  */
 static bool lacks_lock(const struct replication *x,
 		       const struct replicate_item *item, struct instant need,
 		       struct instant now)
 {
-	return item->unnamed && (item->s.locked || x->o->lock_ms > 0) &&
+	return item->unnamed &&
+	       (x->o->lock_ms > 0 ||
+		(item->s.locked &&
+		 is_wanted(x->o, item->s.manifest.snapshot))) &&
 	       instant_compare(need, now) > 0;
 }
 
