@@ -61,6 +61,14 @@ void __wrap_store_guard_new(struct store *s UNUSED, struct instant until UNUSED,
 {
 }
 
+void __wrap_store_guard_brief(struct store *s, struct instant until,
+			      bool (*which)(const char *name));
+void __wrap_store_guard_brief(struct store *s UNUSED,
+			      struct instant until UNUSED,
+			      bool (*which)(const char *name) UNUSED)
+{
+}
+
 int __wrap_store_guarded(struct store *s, const char *name,
 			 struct store_guard *ret, struct err *e);
 int __wrap_store_guarded(struct store *s UNUSED, const char *name,
