@@ -7,6 +7,7 @@
 
 #include "service/catalog_keep.h"
 #include "service/findings.h"
+#include "service/run_region.h"
 #include "storage/repository/check.h"
 
 #define DAY_S  INT64_C(86400)
@@ -187,9 +188,8 @@ static bool is_wanted(void *arg, const char *name)
 }
 
 /* Half of the lock: what nobody lengthened is found while it is guarded. */
-static unsigned int parts_of(const struct run *r, int64_t cycle_ms)
+static unsigned int parts_of(int64_t lock_ms, int64_t cycle_ms)
 {
-	const int64_t lock_ms = r->policy ? r->policy->policy.lock_ms : 0;
 	int64_t parts;
 
 	if (lock_ms && lock_ms / 2 < cycle_ms)
@@ -234,10 +234,13 @@ int run_locks_ask(struct run *r, const struct resource_region *region,
 	struct run_locks_known newest;
 	struct known k = { .out = &newest };
 	struct turn t = { .locks = ret };
+	struct run_lock how;
 	int failed;
 
+	if (run_region_lock(r, region, &how, e) < 0)
+		return -1;
 	*ret = (struct run_locks){ .day = now.sec / DAY_S,
-				   .parts = parts_of(r, cycle_ms) };
+				   .parts = parts_of(how.ms, cycle_ms) };
 	k.parts = ret->parts;
 	if (read_known(r->catalog, r->repository->name, region->name,
 		       (struct instant){ 0 }, &k, e) < 0) {

@@ -5,7 +5,7 @@
  *
  * A share of the objects is asked each day, by a cycle: an object is always in
  * the same part, and each part is asked once in so many days as keep both
- * verifyEvery and half of the policy's lock.  Days on which nothing ran are
+ * verifyEvery and half of the region's lock.  Days on which nothing ran are
  * made up for.  On the others of a day's runs nothing is asked, so that the
  * requests of a day are bounded however often a schedule runs; the repository's
  * keys, index objects and hold records, which are few, are of every part.  What

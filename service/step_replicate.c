@@ -675,34 +675,58 @@ static void serve_some(struct run *r, struct turns *all)
 	}
 }
 
-/* What a thread changes of the run is its own: the handle on the catalog. */
+/*
+ * What a thread changes of the run is its own: the handle on the catalog, and
+ * which regions are silent.
+ */
+struct helper {
+	pthread_t thread;
+	struct turns *all;
+	struct run mine;
+};
+
 static void *thread_main(void *arg)
 {
-	struct turns *all = arg;
+	struct helper *h = arg;
 	CLEANUP(catalog_close) struct catalog *c = NULL;
-	struct run mine = *all->step->run;
 	struct err ignored = { 0 };
 
 	/* Without one the others do its part. */
-	if (catalog_open_another(all->step->run->catalog, &c, &ignored) < 0)
+	if (catalog_open_another(h->mine.catalog, &c, &ignored) < 0)
 		return NULL;
-	mine.catalog = c;
-	serve_some(&mine, all);
+	h->mine.catalog = c;
+	serve_some(&h->mine, h->all);
 	return NULL;
 }
 
-/* This thread is one of them, and enough where no other can be had. */
+/*
+ * This thread is one of them, and enough where no other can be had.  The run is
+ * copied before anybody changes it, and told what they learned when all ended.
+ */
 static void serve_all(struct turns *all)
 {
-	pthread_t threads[AT_ONCE - 1];
+	struct run *r = all->step->run;
+	const unsigned int silent = r->silent;
+	struct helper helpers[AT_ONCE - 1];
 	size_t n = 0;
 
-	while (n < AT_ONCE - 1 && n + 1 < all->n &&
-	       pthread_create(&threads[n], NULL, thread_main, all) == 0)
+	while (n < AT_ONCE - 1 && n + 1 < all->n) {
+		struct helper *h = &helpers[n];
+
+		h->all = all;
+		h->mine = *r;
+		if (pthread_create(&h->thread, NULL, thread_main, h) != 0)
+			break;
 		n++;
-	serve_some(all->step->run, all);
-	while (n > 0)
-		(void)pthread_join(threads[--n], NULL);
+	}
+	serve_some(r, all);
+	while (n > 0) {
+		const struct helper *h = &helpers[--n];
+
+		(void)pthread_join(h->thread, NULL);
+		r->silent |= h->mine.silent & ~silent;
+		r->silent &= ~(silent & ~h->mine.silent);
+	}
 }
 
 static int sum_up(const struct turns *all, struct step *step, struct err *e)

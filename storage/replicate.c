@@ -420,7 +420,24 @@ static int tell_all(struct replication *x, struct err *e)
 	return 0;
 }
 
-/* Copies that were cut off between their manifest and lock_here(). */
+/*
+ * Whether a copy may have been cut off between its manifest and lock_here().
+ * Where the target has a rule of its own that is not told from one that is
+ * older than the rule, and locked as well.  Else what was copied without a lock
+ * stays so, and nothing is known of the others' rule when they were not asked
+ * for: the source's may be of that region alone, and last for years.
+ */
+static bool lacks_lock(const struct replication *x,
+		       const struct replicate_item *item, struct instant need,
+		       struct instant now)
+{
+	return item->unnamed &&
+	       (x->o->lock_ms > 0 ||
+		(item->s.locked &&
+		 is_wanted(x->o, item->s.manifest.snapshot))) &&
+	       instant_compare(need, now) > 0;
+}
+
 static int lock_unnamed(struct replication *x, struct err *e)
 {
 	struct repository *to = x->plan.to;
@@ -432,9 +449,7 @@ static int lock_unnamed(struct replication *x, struct err *e)
 		struct repository_snapshot s = item->s; /* borrows */
 		const struct instant need = need_of(x, &item->s, now);
 
-		/* What was copied without a lock stays so. */
-		if (!item->unnamed || !item->s.locked ||
-		    instant_compare(need, now) <= 0)
+		if (!lacks_lock(x, item, need, now))
 			continue;
 		s.manifest.session = item->session;
 		s.lock_is_here = is_here(x, &item->s);

@@ -578,6 +578,29 @@ START_TEST(a_short_lock_is_asked_more_often)
 }
 END_TEST
 
+/* Though the schedule's policy locks nothing. */
+START_TEST(a_lock_of_the_region_alone_is_asked_by_its_own_length)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char spec[4 * SCRATCH_PATH];
+
+	begin_locked(&t, "60d");
+	run_apply(&t, "Policy", "gold", NULL, "{\"retention\":{}}");
+	run_apply(&t, "Policy", "archive", NULL, "{\"lock\":\"14d\"}");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"verifyEvery\":\"30d\","
+		       "\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\","
+		       "\"policy\":\"archive\"},"
+		       "{\"name\":\"b\",\"url\":\"file://%s\"}]}",
+		       run_path(&t, "a"), run_path(&t, "b"));
+	run_apply(&t, "Repository", "main", NULL, spec);
+	ck_assert_int_eq(night(&t, 0), RUN_SUCCEEDED);
+	ck_assert_int_eq(told(&t, "parts"), 7);
+	ck_assert_int_eq(told(&t, "snapshots"), 1);
+}
+END_TEST
+
 /* As two schedules of one repository do. */
 START_TEST(each_cycle_has_days_of_its_own)
 {
@@ -689,6 +712,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       a_day_asks_once_and_those_without_runs_are_made_up_for);
 	tcase_add_test(tc, a_short_lock_is_asked_more_often);
+	tcase_add_test(tc,
+		       a_lock_of_the_region_alone_is_asked_by_its_own_length);
 	tcase_add_test(tc, each_cycle_has_days_of_its_own);
 	tcase_add_test(tc, what_is_guarded_too_briefly_is_told_until_it_is_not);
 	tcase_add_test(tc, that_it_cannot_be_asked_is_told);

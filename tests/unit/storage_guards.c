@@ -668,18 +668,11 @@ START_TEST(a_void_that_is_forged_hides_no_copy_of_what_is_locked)
 }
 END_TEST
 
-/*
- * The copy is there, and its writer died before it put a lock that names its
- * session; the locks that were copied before name that of the other region.
- */
-static struct repository *die_before_the_lock(const char *url)
+/* The copy is there, and its writer died before it put a lock. */
+static struct repository *die_before_a_lock(const char *url,
+					    const struct fault *dies,
+					    const struct replicate_options *o)
 {
-	const struct replicate_options o = { .host = "h" };
-	const struct fault dies = { .call = FAULT_COMMIT,
-				    .action = FAULT_FAIL,
-				    .prefix = "locks/",
-				    .nth = 2,
-				    .everyone = true };
 	struct repository *from = g->f.r;
 	struct replicate_result r;
 	struct store *s;
@@ -691,12 +684,27 @@ static struct repository *die_before_the_lock(const char *url)
 	store_close(s);
 	(void)snprintf(g->f.url, sizeof(g->f.url), "%s", url);
 	gc_reopen(g);
-	fault_add(gc_store(g), &dies);
-	ck_assert_int_eq(replicate_run(from, g->f.r, &o, &r, &g->e), -1);
+	fault_add(gc_store(g), dies);
+	ck_assert_int_eq(replicate_run(from, g->f.r, o, &r, &g->e), -1);
 	ck_assert_int_eq(g->e.code, ERR_IO);
 	fault_clear(gc_store(g));
 	err_clear(&g->e);
 	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 1);
+	return from;
+}
+
+/* One that names its session; the locks that were copied before name that of
+ * the other region. */
+static struct repository *die_before_the_lock(const char *url)
+{
+	const struct replicate_options o = { .host = "h" };
+	const struct fault dies = { .call = FAULT_COMMIT,
+				    .action = FAULT_FAIL,
+				    .prefix = "locks/",
+				    .nth = 2,
+				    .everyone = true };
+	struct repository *from = die_before_a_lock(url, &dies, &o);
+
 	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
 	return from;
 }
@@ -742,6 +750,56 @@ START_TEST(a_copy_that_died_before_its_lock_gets_it_from_the_next_pass)
 		gc_ok(guards_run(g->f.r, &o, &pass, &g->e));
 	}
 	expect_named();
+}
+END_TEST
+
+static const struct fault no_lock = { .call = FAULT_COMMIT,
+				      .action = FAULT_FAIL,
+				      .prefix = "locks/",
+				      .everyone = true };
+
+/* By a rule of its own it is locked where it comes from by none. */
+START_TEST(a_copy_that_died_before_the_lock_of_its_region_gets_it)
+{
+	const struct replicate_options o = { .host = "h",
+					     .lock_ms = 400 * GC_DAY_MS };
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct replicate_result r;
+
+	(void)guard_take_for(g, 0);
+	from = die_before_a_lock("mem:guard-copies", &no_lock, &o);
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 0);
+	for (int i = 0; i < 2; i++) {
+		gc_reopen(g);
+		gc_ok(replicate_run(from, g->f.r, &o, &r, &g->e));
+		ck_assert_uint_eq(r.copied, 0);
+		ck_assert_int_eq(locked_days(0), 400);
+	}
+	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
+	guard_expect(g, 0);
+	store_mem_forget("mem:guard-guards");
+}
+END_TEST
+
+/* As promoting does: records alone.  It has a rule that nobody tells of. */
+START_TEST(a_copy_that_was_not_asked_for_is_not_locked)
+{
+	static const struct object_id none;
+	const struct replicate_options dying = { .host = "h",
+						 .lock_ms = 8 * GC_DAY_MS };
+	const struct replicate_options o = { .only = &none, .n_only = 0 };
+	CLEANUP(repository_close) struct repository *from = NULL;
+	struct replicate_result r;
+
+	(void)guard_take_for(g, 0);
+	lock_here_days(0, 3650);
+	from = die_before_a_lock("mem:guard-copies", &no_lock, &dying);
+	gc_reopen(g);
+	gc_ok(replicate_run(from, g->f.r, &o, &r, &g->e));
+	ck_assert_int_eq(locked_days(0), 0);
+	gc_ok(replicate_run(from, g->f.r, &dying, &r, &g->e));
+	ck_assert_int_eq(locked_days(0), 8);
+	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
@@ -831,6 +889,9 @@ static void cases(TCase *tc)
 	tcase_add_test(
 		tc,
 		a_copy_that_died_before_its_lock_gets_it_from_the_next_pass);
+	tcase_add_test(tc,
+		       a_copy_that_died_before_the_lock_of_its_region_gets_it);
+	tcase_add_test(tc, a_copy_that_was_not_asked_for_is_not_locked);
 	tcase_add_test(tc, a_copy_that_was_given_up_gets_no_lock);
 	tcase_add_test(tc, what_a_collector_writes_is_guarded_shortly);
 }
