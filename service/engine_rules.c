@@ -106,7 +106,8 @@ static int see(struct unwanted *u, struct repository *from,
 {
 	struct err why = { 0 };
 
-	if (replicate_compare(from, to, unwanted_see, u, NULL, &why) == 0 ||
+	if (replicate_compare(from, to, unwanted_see, NULL, u, NULL, &why) ==
+		    0 ||
 	    (why.code != ERR_INTERRUPTED && why.code != ERR_NO_MEMORY))
 		return 0;
 	*e = why;

@@ -578,7 +578,7 @@ static int look(struct promoting *p, struct err *e)
 		return err_wrap(e, "region %s cannot be the primary",
 				text_quote_str(p->now->name).s);
 	if (repository_open(p->was->url, p->key, &there, &why) == 0 &&
-	    replicate_compare(there, here, see, &x, NULL, &why) == 0)
+	    replicate_compare(there, here, see, NULL, &x, NULL, &why) == 0)
 		return tell_apart(&x, e) < 0 ||
 				       settle_deletions(p, there, here, e) < 0
 			       ? -1

@@ -103,7 +103,8 @@ int retain_unwanted(struct run *r, const struct resource_region *region,
 	*ret_n = 0;
 	if (!retain_any_apart(&r->repository->repository))
 		return 0;
-	return replicate_compare(from, to, unwanted_see, &u, NULL, e) < 0 ||
+	return replicate_compare(from, to, unwanted_see, NULL, &u, NULL, e) <
+				       0 ||
 			       unwanted_judge(&u, retain_asking_load, &asking,
 					      asking.x.now, e) < 0 ||
 			       unwanted_ids(&u, ret, ret_n, e) < 0
