@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "service/jsontree.h"
 
 /* A request is at most a manifest; a failure is a sentence. */
 #define REQUEST_MAX ((size_t)64 << 20)
@@ -330,14 +331,16 @@ static int on_progress(void *arg, curl_off_t a UNUSED, curl_off_t got,
 /* The failure that the daemon described. */
 static int told_failure(const struct answer *a, struct err *e)
 {
-	json_error_t why;
-	json_t *reply = json_loadb(buf_str(&a->failure), a->failure.len, 0,
-				   &why);
+	json_t *reply;
+	const int got = jsontree_load(buf_str(&a->failure), a->failure.len, 0,
+				      &reply, NULL, e);
 	const json_t *error = json_object_get(reply, "error");
 	const char *code = json_string_value(json_object_get(error, "code"));
 	const char *text = json_string_value(json_object_get(error, "message"));
 	const char *hint = json_string_value(json_object_get(error, "hint"));
 
+	if (got < 0)
+		return -1;
 	if (!code || !text) {
 		json_decref(reply);
 		return err_set(e, ERR_IO,

@@ -1,6 +1,5 @@
 #include "service/engine_named.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "service/client.h"
 #include "service/config.h"
 #include "service/engine.h"
+#include "service/jsontree.h"
 #include "service/progress.h"
 #include "storage/repository/fields.h"
 #include "storage/repository/record.h"
@@ -67,28 +67,47 @@ int engine_ask(const struct operation_call *call, const char *verb,
 	return client_call(&request, &outcome, e);
 }
 
+int engine_ask_tree(const struct operation_call *call, const char *verb,
+		    const char *const params[][2], size_t most, json_t **ret,
+		    struct err *e)
+{
+	CLEANUP(buf_done) struct buf reply;
+	int got;
+
+	*ret = NULL;
+	buf_init(&reply, most);
+	if (engine_ask(call, verb, params, &reply, e))
+		return -1;
+	got = jsontree_load(buf_str(&reply), reply.len, 0, ret, NULL, e);
+	if (got == 0)
+		(void)err_set(e, ERR_BUG, "the daemon's answer is not known");
+	return got > 0 ? 0 : -1;
+}
+
 static int visit_one(const json_t *item, engine_resource *visit, void *arg,
 		     struct err *e)
 {
 	const json_t *about = json_object_get(item, "metadata");
 	const json_t *labels = json_object_get(about, "labels");
+	const json_t *told = json_object_get(item, "spec");
 	CLEANUP(resource_free) struct resource *r = NULL;
 	struct resource_form form = {
 		.kind = json_string_value(json_object_get(item, "kind")),
 		.name = json_string_value(json_object_get(about, "name")),
 	};
-	char *spec = json_dumps(json_object_get(item, "spec"), JSON_COMPACT);
-	char *label_text = labels ? json_dumps(labels, JSON_COMPACT) : NULL;
+	char *spec = NULL;
+	char *label_text = NULL;
 	int failed;
 
+	if (!form.kind || !form.name || !json_is_object(told))
+		return err_set(e, ERR_BUG,
+			       "the daemon tells of a resource in a form "
+			       "that is not known here");
+	failed = jsontree_text(told, &spec, e) ||
+		 (labels && jsontree_text(labels, &label_text, e));
 	form.spec_json = spec;
 	form.labels_json = label_text;
-	if (!form.kind || !form.name || !spec)
-		failed = err_set(e, ERR_BUG,
-				 "the daemon tells of a resource in a form "
-				 "that is not known here");
-	else
-		failed = resource_from_form(&form, &r, e);
+	failed = failed || resource_from_form(&form, &r, e);
 	free(spec);
 	free(label_text);
 	return failed ? -1 : visit(arg, r, e);
@@ -101,14 +120,11 @@ int engine_declared(const struct operation_call *call, const char *kind,
 	const char *const params[][2] = { { "kind", kind },
 					  { "name", name },
 					  { NULL, NULL } };
-	CLEANUP(buf_done) struct buf reply;
 	json_t *value;
 	int failed = 0;
 
-	buf_init(&reply, REPLY_MAX);
-	if (engine_ask(call, "get", params, &reply, e))
+	if (engine_ask_tree(call, "get", params, REPLY_MAX, &value, e))
 		return -1;
-	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	/* One by its name is told as itself, a kind as a list. */
 	if (json_is_object(value))
 		failed = visit_one(value, visit, arg, e);
@@ -158,16 +174,13 @@ int engine_known_region(const struct operation_call *call,
 			struct engine_known *ret, struct err *e)
 {
 	static const char *const none[][2] = { { NULL, NULL } };
-	CLEANUP(buf_done) struct buf reply;
 	const json_t *item;
 	json_t *value;
 	size_t i;
 	int found = 0;
 
-	buf_init(&reply, REPLY_MAX);
-	if (engine_ask(call, "status", none, &reply, e))
+	if (engine_ask_tree(call, "status", none, REPLY_MAX, &value, e))
 		return -1;
-	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	json_array_foreach(json_object_get(value, "regions"), i, item)
 	{
 		if (!is_region(item, repository, region))

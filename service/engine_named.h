@@ -9,6 +9,7 @@
 #ifndef SERVICE_ENGINE_NAMED_H
 #define SERVICE_ENGINE_NAMED_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/attr.h"
@@ -28,6 +29,10 @@ bool engine_is_location(const char *text) NONNULL(1);
 int engine_ask(const struct operation_call *call, const char *verb,
 	       const char *const params[][2], struct buf *reply, struct err *e)
 	NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
+/* The same, of at most so many bytes, read as JSON: for json_decref(). */
+int engine_ask_tree(const struct operation_call *call, const char *verb,
+		    const char *const params[][2], size_t most, json_t **ret,
+		    struct err *e) NONNULL(1, 2, 3, 5, 6) MUST_CHECK;
 
 /*
  * The declared resources of a kind, or the one of that name; visited in the

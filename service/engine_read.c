@@ -183,16 +183,14 @@ static void ask(struct engine_reading *x)
 	const char *source = operation_param_named(x->call->operation, "source")
 				     ? args_text(x->call->args, "source")
 				     : NULL;
-	CLEANUP(buf_done) struct buf reply;
 	struct err ignored = { 0 };
 	json_t *value;
 	size_t i;
 
 	x->asked = true;
-	buf_init(&reply, REPLY_MAX);
-	if (engine_ask(x->call, "region health", params, &reply, &ignored))
+	if (engine_ask_tree(x->call, "region health", params, REPLY_MAX, &value,
+			    &ignored))
 		return;
-	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	for (i = 0; i < json_array_size(value); i++)
 		see_region(x, json_array_get(value, i), source);
 	json_decref(value);

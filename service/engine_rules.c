@@ -33,12 +33,9 @@ static int ask(const struct operation_call *call, const struct resource *named,
 					  { "region", region },
 					  { "source", source },
 					  { NULL, NULL } };
-	CLEANUP(buf_done) struct buf reply;
 
-	buf_init(&reply, REPLY_MAX);
-	if (engine_ask(call, "region rules", params, &reply, e))
+	if (engine_ask_tree(call, "region rules", params, REPLY_MAX, ret, e))
 		return -1;
-	*ret = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	return json_is_object(*ret)
 		       ? 0
 		       : err_set(e, ERR_BUG,
@@ -109,7 +106,8 @@ static int see(struct unwanted *u, struct repository *from,
 {
 	struct err why = { 0 };
 
-	if (replicate_compare(from, to, unwanted_see, u, NULL, &why) == 0 ||
+	if (replicate_compare(from, to, unwanted_see, NULL, u, NULL, &why) ==
+		    0 ||
 	    (why.code != ERR_INTERRUPTED && why.code != ERR_NO_MEMORY))
 		return 0;
 	*e = why;

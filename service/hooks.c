@@ -22,6 +22,7 @@
 #include "base/seam.h"
 #include "base/text.h"
 #include "service/guardian.h"
+#include "service/jsontree.h"
 #include "service/starter.h"
 
 #define POLL_MS 200
@@ -320,7 +321,9 @@ static int left_behind(struct hooks *h, json_t **ret, struct err *e)
 		return err_sys(e, "cannot read " JOURNAL);
 	if (n == 0)
 		return 0;
-	journal = json_loadb((const char *)b.data, (size_t)n, 0, NULL);
+	if (jsontree_load((const char *)b.data, (size_t)n, 0, &journal, NULL,
+			  e) < 0)
+		return -1;
 	of = json_string_value(json_object_get(journal, "boot"));
 	if (!of && h->settings.lasts) {
 		json_decref(journal);

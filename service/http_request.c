@@ -9,6 +9,7 @@
 #include "base/seam.h"
 #include "base/text.h"
 #include "service/http_internal.h"
+#include "service/jsontree.h"
 
 #define PREFIX "/v1"
 
@@ -259,15 +260,18 @@ int http_take_body(struct args *a, const char *body, size_t n, struct err *e)
 	const char *key;
 	json_t *value;
 	int status = 0;
+	int got;
 
 	if (n == 0)
 		return 0;
 	if (check_shape(body, n, e) < 0)
 		return -1;
-	object = json_loadb(body, n, JSON_REJECT_DUPLICATES, &why);
-	if (!object)
-		return err_set(e, ERR_USAGE,
-			       "the request's body is not JSON: %s", why.text);
+	got = jsontree_load(body, n, JSON_REJECT_DUPLICATES, &object, &why, e);
+	if (got == 0)
+		(void)err_set(e, ERR_USAGE,
+			      "the request's body is not JSON: %s", why.text);
+	if (got <= 0)
+		return -1;
 	if (!json_is_object(object))
 		status = err_set(e, ERR_USAGE,
 				 "the request's body is no JSON object");

@@ -8,6 +8,7 @@
 #include "service/catalog_keep.h"
 #include "service/client.h"
 #include "service/config.h"
+#include "service/jsontree.h"
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/op_known.h"
@@ -258,11 +259,13 @@ static int ask(struct waiting *w, const char *verb,
 static int parse(const struct waiting *w, json_t **ret, struct err *e)
 {
 	json_error_t why;
+	const int got = jsontree_load(buf_str(&w->reply), w->reply.len, 0, ret,
+				      &why, e);
 
-	*ret = json_loadb(buf_str(&w->reply), w->reply.len, 0, &why);
-	if (*ret)
-		return 0;
-	return err_set(e, ERR_CORRUPT, "the reply is not JSON: %s", why.text);
+	if (got == 0)
+		(void)err_set(e, ERR_CORRUPT, "the reply is not JSON: %s",
+			      why.text);
+	return got > 0 ? 0 : -1;
 }
 
 /* The number under key of the reply, or of its first element; 0: none. */

@@ -289,15 +289,10 @@ static int ask_releases(const struct operation_call *call,
 	static const char *const params[][2] = { { "action", "hold.release" },
 						 { "limit", "0" },
 						 { NULL, NULL } };
-	CLEANUP(buf_done) struct buf reply;
 
-	buf_init(&reply, (size_t)64 << 20);
-	if (!named)
-		return 0;
-	if (engine_ask(call, "audit log", params, &reply, e))
-		return -1;
-	x->asked = json_loadb((const char *)reply.data, reply.len, 0, NULL);
-	return x->asked ? 0 : err_oom(e);
+	return named ? engine_ask_tree(call, "audit log", params,
+				       (size_t)64 << 20, &x->asked, e)
+		     : 0;
 }
 
 /* Not what the service itself saw in some region, where it may be forged. */

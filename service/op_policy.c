@@ -9,6 +9,7 @@
 #include "service/args.h"
 #include "service/catalog.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/zoneinfo.h"
@@ -45,13 +46,14 @@ static int load(const struct args *args, const char *name, json_t **ret,
 	size_t n;
 	const char *text = args_document(args, name, &n, &label);
 	json_error_t why;
+	const int got = jsontree_load(text, n, JSON_REJECT_DUPLICATES, ret,
+				      &why, e);
 
-	*ret = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
-	if (!*ret)
-		return err_set(e, ERR_USAGE, "%s:%d:%d: not JSON: %s",
-			       text_quote_str(label).s, why.line, why.column,
-			       why.text);
-	return 0;
+	if (got == 0)
+		(void)err_set(e, ERR_USAGE, "%s:%d:%d: not JSON: %s",
+			      text_quote_str(label).s, why.line, why.column,
+			      why.text);
+	return got > 0 ? 0 : -1;
 }
 
 /* Take the strings of a list into s->tags, which has room for them. */

@@ -22,6 +22,7 @@
 #include "service/catalog_keep.h"
 #include "service/engine_named.h"
 #include "service/engine_rules.h"
+#include "service/jsontree.h"
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/op_known.h"
@@ -505,15 +506,13 @@ static int recall(struct promoting *p, struct err *e)
 	const char *const params[][2] = { { "repository", p->named->name },
 					  { "missing", "true" },
 					  { NULL, NULL } };
-	CLEANUP(buf_done) struct buf reply;
 	json_t *value;
 	size_t i;
 
 	p->is_from_catalog = true;
-	buf_init(&reply, REPLY_MAX);
-	if (engine_ask(p->call, "region health", params, &reply, e))
+	if (engine_ask_tree(p->call, "region health", params, REPLY_MAX, &value,
+			    e))
 		return -1;
-	value = json_loadb((const char *)reply.data, reply.len, 0, NULL);
 	for (i = 0; i < json_array_size(value); i++)
 		read_known(p, json_array_get(value, i));
 	json_decref(value);
@@ -579,7 +578,7 @@ static int look(struct promoting *p, struct err *e)
 		return err_wrap(e, "region %s cannot be the primary",
 				text_quote_str(p->now->name).s);
 	if (repository_open(p->was->url, p->key, &there, &why) == 0 &&
-	    replicate_compare(there, here, see, &x, NULL, &why) == 0)
+	    replicate_compare(there, here, see, NULL, &x, NULL, &why) == 0)
 		return tell_apart(&x, e) < 0 ||
 				       settle_deletions(p, there, here, e) < 0
 			       ? -1
@@ -662,19 +661,17 @@ static int judge(const struct promoting *p, char found[300], struct err *e)
 	return 0;
 }
 
-static int tell(const struct promoting *p, const struct buf *reply,
-		struct err *e)
+static int tell(const struct promoting *p, const json_t *reply, struct err *e)
 {
-	json_t *value = json_loadb((const char *)reply->data, reply->len, 0,
-				   NULL);
-	char *changed = json_dumps(json_object_get(value, "changed"),
-				   JSON_COMPACT);
+	const json_t *list = json_object_get(reply, "changed");
 	struct json *j = p->call->reply;
+	char *changed;
 	char note[300];
 
-	json_decref(value);
-	if (!changed)
+	if (!json_is_array(list))
 		return err_set(e, ERR_BUG, "the daemon's answer is not known");
+	if (jsontree_text(list, &changed, e))
+		return -1;
 	(void)snprintf(note, sizeof(note),
 		       "let the manifest say so, too (primary: true of \"%s\", "
 		       "and replicateTo): else the next apply turns it back",
@@ -706,13 +703,15 @@ static int ask(const struct promoting *p, const char *found, struct err *e)
 					  { "was", p->was->name },
 					  { "found", *found ? found : NULL },
 					  { NULL, NULL } };
-	CLEANUP(buf_done) struct buf reply;
+	json_t *reply;
+	int failed;
 
-	buf_init(&reply, REPLY_MAX);
-	return engine_ask(p->call, "region set-primary", params, &reply, e) ||
-			       tell(p, &reply, e)
-		       ? -1
-		       : 0;
+	if (engine_ask_tree(p->call, "region set-primary", params, REPLY_MAX,
+			    &reply, e))
+		return -1;
+	failed = tell(p, reply, e);
+	json_decref(reply);
+	return failed;
 }
 
 static int promote(struct operation_call *call, struct err *e)

@@ -384,7 +384,8 @@ static int look(const struct origin *o, const struct resource_region *region,
 	CLEANUP(repository_close) struct repository *to = NULL;
 
 	if (repository_open(region->url, o->key, &to, e) ||
-	    replicate_compare(o->from, to, see_snapshot, x, &x->damaged, e) ||
+	    replicate_compare(o->from, to, see_snapshot, NULL, x, &x->damaged,
+			      e) ||
 	    forgive(o, engine_rules_region(o->named, region->url), to, x, e) ||
 	    engine_locks_find(o->call, to, x->newest,
 			      args_switch(o->call->args, "exact"), &x->locks,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/jsontree.h"
 #include "service/render_internal.h"
 
 /* Where in the text of the value the scanner is. */
@@ -167,12 +168,16 @@ void render_free(struct render *r)
 static int parse(struct render *r, json_t **ret, struct err *e)
 {
 	json_error_t why;
-	json_t *value = json_loadb(buf_str(&r->text), r->text.len,
-				   JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+	json_t *value;
+	const int got = jsontree_load(buf_str(&r->text), r->text.len,
+				      JSON_DECODE_ANY | JSON_ALLOW_NUL, &value,
+				      &why, e);
 
-	if (!value)
-		return err_set(e, ERR_CORRUPT, "the reply is not JSON: %s",
-			       why.text);
+	if (got == 0)
+		(void)err_set(e, ERR_CORRUPT, "the reply is not JSON: %s",
+			      why.text);
+	if (got <= 0)
+		return -1;
 	buf_clear(&r->text);
 	*ret = value;
 	return 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "service/jsontree.h"
 #include "service/retain.h"
 #include "service/unwanted.h"
 #include "storage/replicate.h"
@@ -61,13 +62,16 @@ bool retain_any_apart(const struct resource_repository *r)
 /* Of one version of the Repository: read as JSON, as not every old one need be
  * valid today. */
 static int see_version(void *arg, const struct catalog_version *v,
-		       struct err *e UNUSED)
+		       struct err *e)
 {
 	bool *apart = arg;
-	json_t *spec = json_loads(v->spec_json, 0, NULL);
 	const json_t *region;
+	json_t *spec;
 	size_t i;
 
+	if (jsontree_load(v->spec_json, strlen(v->spec_json), 0, &spec, NULL,
+			  e) < 0)
+		return -1;
 	json_array_foreach(json_object_get(spec, "regions"), i,
 			   region) *apart |=
 		json_is_string(json_object_get(region, "policy"));
@@ -99,7 +103,8 @@ int retain_unwanted(struct run *r, const struct resource_region *region,
 	*ret_n = 0;
 	if (!retain_any_apart(&r->repository->repository))
 		return 0;
-	return replicate_compare(from, to, unwanted_see, &u, NULL, e) < 0 ||
+	return replicate_compare(from, to, unwanted_see, NULL, &u, NULL, e) <
+				       0 ||
 			       unwanted_judge(&u, retain_asking_load, &asking,
 					      asking.x.now, e) < 0 ||
 			       unwanted_ids(&u, ret, ret_n, e) < 0

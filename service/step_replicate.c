@@ -50,6 +50,7 @@
 struct copying {
 	struct run *run;
 	const struct resource_region *region;
+	const struct resource_region *origin; /* from is of it */
 	struct repository *from;
 	struct repository *to;
 	bool is_catching_up; /* to the primary, of what it missed */
@@ -61,6 +62,7 @@ struct copying {
 	struct replicate_result result;
 	char first_failure[300];
 	uint64_t unguarded; /* are there, and not locked for long enough */
+	uint64_t unread;    /* the origin has them, and could not tell more */
 	uint64_t missing;   /* after the copying */
 	/* Of the run's source that is furthest behind. */
 	bool has_oldest;
@@ -130,10 +132,58 @@ static int on_done(void *arg, const struct replicate_one *one, struct err *e)
 			   x->region->name, one->snapshot, clock_now(), e);
 }
 
+static int see_row(void *arg, const struct catalog_replica *row,
+		   struct err *e UNUSED)
+{
+	const char **state = arg;
+
+	*state = strcmp(row->state, "complete") == 0 ? "complete" : "gone";
+	return 0;
+}
+
+/*
+ * The region may well lack it, unless it had it once, as the catalog knows:
+ * deleted since, or lost, which its verification notices.
+ */
+static int on_unread(void *arg, struct object_id id, struct err *e)
+{
+	struct copying *x = arg;
+	char text[OBJECT_ID_TEXT];
+	const struct catalog_replica_filter filter = {
+		.repository = x->run->repository->name,
+		.snapshot = text,
+		.region = x->region->name
+	};
+	const char *state = NULL;
+
+	object_id_format(id, text);
+	if (unwanted_has(x->skip, x->n_skip, id))
+		return 0;
+	if (catalog_replicas(x->run->catalog, &filter, see_row, &state, e) < 0)
+		return -1;
+	if (!state || (!x->is_catching_up && strcmp(state, "complete") == 0))
+		x->unread++;
+	return 0;
+}
+
+static void tell_unread(struct copying *x, uint64_t before)
+{
+	const uint64_t n = x->unread - before;
+
+	if (n && !*x->first_failure)
+		(void)snprintf(x->first_failure, sizeof(x->first_failure),
+			       "%ju manifest%s of region \"%.63s\" cannot be "
+			       "read, so that what %s of is not copied "
+			       "from there",
+			       (uintmax_t)n, n == 1 ? "" : "s", x->origin->name,
+			       n == 1 ? "it tells" : "they tell");
+}
+
 static int copy(struct copying *x, const struct object_id *only, size_t n,
 		struct err *e)
 {
 	char host[256];
+	const uint64_t unread = x->unread;
 	struct run_lock lock = { .ms = 0 };
 	const int failed = run_region_lock(x->run, x->region, &lock, e);
 	struct replicate_options o = {
@@ -149,16 +199,19 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		.lock_ms = lock.is_own ? lock.ms : 0,
 		.cancel = x->run->stop,
 		.done = on_done,
+		.unread = on_unread,
 		.arg = x,
 	};
 
 	if (failed < 0)
 		return -1;
 	engine_host(host, sizeof(host));
-	return retain_was_apart(x->run->catalog, x->run->repository, &o.apart,
-				e) < 0
-		       ? -1
-		       : replicate_run(x->from, x->to, &o, &x->result, e);
+	if (retain_was_apart(x->run->catalog, x->run->repository, &o.apart, e) <
+		    0 ||
+	    replicate_run(x->from, x->to, &o, &x->result, e) < 0)
+		return -1;
+	tell_unread(x, unread);
+	return 0;
 }
 
 /* ---- What the primary missed -------------------------------------------- */
@@ -197,7 +250,7 @@ static bool is_skipped(const struct copying *x, struct object_id id)
 }
 
 struct missed {
-	const struct copying *x;
+	struct copying *x;
 	struct ids had; /* the primary, as the catalog knows; sorted */
 	struct ids missed;
 };
@@ -225,9 +278,15 @@ static int see_missed(void *arg, const struct repository_snapshot *s,
 	return ids_add(&m->missed, s->manifest.snapshot, e);
 }
 
+static int see_unread(void *arg, struct object_id id, struct err *e)
+{
+	const struct missed *m = arg;
+
+	return on_unread(m->x, id, e);
+}
+
 /* All regions but these two that answer: what one deleted stays deleted. */
-static int open_others(struct copying *x, const struct resource_region *from,
-		       struct err *e)
+static int open_others(struct copying *x, struct err *e)
 {
 	const struct resource_repository *all = &x->run->repository->repository;
 
@@ -238,7 +297,7 @@ static int open_others(struct copying *x, const struct resource_region *from,
 		const struct resource_region *region = &all->regions[i];
 		struct err ignored = { 0 };
 
-		if (region != from && region != x->region &&
+		if (region != x->origin && region != x->region &&
 		    run_region_open(x->run, region, &x->also[x->n_also],
 				    &ignored) == 0)
 			x->n_also++;
@@ -259,8 +318,8 @@ static void close_others(struct copying *x)
  * Keys first, and then the primary anew: what comes may be sealed under an
  * epoch that is new to it.
  */
-static int copy_missed(struct copying *x, const struct resource_region *from,
-		       const struct ids *missed, struct err *e)
+static int copy_missed(struct copying *x, const struct ids *missed,
+		       struct err *e)
 {
 	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
 	CLEANUP(repository_close) struct repository *to = NULL;
@@ -273,8 +332,7 @@ static int copy_missed(struct copying *x, const struct resource_region *from,
 	    run_region_open(x->run, x->region, &to, e) < 0)
 		return -1;
 	x->to = to;
-	failed = open_others(x, from, e) < 0 ||
-		 copy(x, missed->v, missed->n, e) < 0;
+	failed = open_others(x, e) < 0 || copy(x, missed->v, missed->n, e) < 0;
 	close_others(x);
 	x->to = before;
 	return failed ? -1 : 0;
@@ -299,13 +357,13 @@ static int look_for_unwanted(struct copying *x, struct err *e)
  * *ret: how many there were.  What the primary had and lost is no such: its
  * verification notices, and heals it, with a record.
  */
-static int catch_up(struct copying *x, const struct resource_region *from,
-		    size_t *ret, struct err *e)
+static int catch_up(struct copying *x, size_t *ret, struct err *e)
 {
 	const struct catalog_replica_filter filter = {
 		.repository = x->run->repository->name,
 		.region = x->region->name
 	};
+	const uint64_t unread = x->unread;
 	struct missed m = { .x = x };
 	int failed = look_for_unwanted(x, e) < 0 ||
 		     catalog_replicas(x->run->catalog, &filter, see_copy,
@@ -313,11 +371,13 @@ static int catch_up(struct copying *x, const struct resource_region *from,
 
 	if (m.had.n)
 		qsort(m.had.v, m.had.n, sizeof(*m.had.v), by_id);
-	failed = failed ||
-		 replicate_compare(x->from, x->to, see_missed, &m, NULL, e) < 0;
+	failed = failed || replicate_compare(x->from, x->to, see_missed,
+					     see_unread, &m, NULL, e) < 0;
 	*ret = m.missed.n;
 	if (!failed && m.missed.n)
-		failed = copy_missed(x, from, &m.missed, e) < 0;
+		failed = copy_missed(x, &m.missed, e) < 0;
+	if (!failed)
+		tell_unread(x, unread);
 	free(m.had.v);
 	free(m.missed.v);
 	return failed ? -1 : 0;
@@ -356,7 +416,7 @@ static int measure(struct copying *x, struct err *e)
 	n.received = calloc(count + 1, sizeof(*n.received));
 	if (!n.received)
 		return err_oom(e);
-	failed = replicate_compare(x->from, x->to, see, &n, NULL, e);
+	failed = replicate_compare(x->from, x->to, see, NULL, &n, NULL, e);
 	for (size_t i = 0; !failed && i < count; i++) {
 		const struct instant t = n.received[i];
 
@@ -382,6 +442,8 @@ static void write_details(const struct copying *x, struct instant now,
 	json_kv_uint(j, "failed", x->result.failed);
 	if (x->unguarded)
 		json_kv_uint(j, "unlocked", x->unguarded);
+	if (x->unread)
+		json_kv_uint(j, "unread", x->unread);
 	json_kv_uint(j, "missing", x->missing);
 	json_kv_uint(j, "records", x->result.records);
 	json_kv_uint(j, "chunks", x->result.chunks);
@@ -397,6 +459,11 @@ static void write_details(const struct copying *x, struct instant now,
 	json_end_object(j);
 }
 
+static bool is_lacking(const struct copying *x)
+{
+	return x->result.failed || x->unguarded || x->unread;
+}
+
 /* The region's row: state and details, or why it failed. */
 static int record(const struct copying *x, struct instant started,
 		  const struct err *why, struct buf *details, struct err *e)
@@ -405,10 +472,9 @@ static int record(const struct copying *x, struct instant started,
 				    .source = "",
 				    .step = "replicate",
 				    .region = x->region->name,
-				    .state = why ? "failed"
-					     : x->result.failed || x->unguarded
-						     ? "partial"
-						     : "succeeded",
+				    .state = why	     ? "failed"
+					     : is_lacking(x) ? "partial"
+							     : "succeeded",
 				    .started = started,
 				    .finished = clock_now(),
 				    .message = why ? why->text
@@ -425,9 +491,16 @@ static int record(const struct copying *x, struct instant started,
 	return catalog_step_put(x->run->catalog, &row, e);
 }
 
+enum {
+	NOT_SERVED,    /* some of it, or nothing */
+	SERVED,	       /* it is up to date */
+	SERVED_UNREAD, /* with all that could be told of */
+	NOTHING_MISSED,
+};
+
 /*
- * What came of a region: 1 it is up to date, 0 something is not, which message
- * says unless it says something already; -1.
+ * What came of a region: one of these, and unless it is up to date message says
+ * why, if it does not say something already; -1.
  */
 static int conclude(struct copying *x, struct instant started,
 		    const struct err *why, char message[MESSAGE_MAX],
@@ -443,13 +516,14 @@ static int conclude(struct copying *x, struct instant started,
 	if (!why && x->result.copied &&
 	    run_region_wrote(x->run, x->region, e) < 0)
 		return -1;
-	if (!why && !x->result.failed && !x->unguarded)
-		return 1;
+	if (!why && !is_lacking(x))
+		return SERVED;
 	if (!*message)
 		(void)snprintf(message, MESSAGE_MAX, "region %.63s: %.220s",
 			       x->region->name,
 			       why ? why->text : x->first_failure);
-	return 0;
+	return !why && !x->result.failed && !x->unguarded ? SERVED_UNREAD
+							  : NOT_SERVED;
 }
 
 static int open_to(struct copying *x, struct err *e)
@@ -467,9 +541,19 @@ struct step {
 	struct run *run;
 	struct repository *from; /* the region that the run writes to */
 	struct run_result *result;
-	size_t regions, served;
-	struct replicate_result caught_up; /* of all regions */
+	size_t regions, served, served_unread;
+	/* Of all regions. */
+	struct replicate_result caught_up;
+	uint64_t unread;
+	char first_failure[300];
 };
+
+static void count(struct step *t, int one)
+{
+	t->regions++;
+	t->served += one == SERVED;
+	t->served_unread += one == SERVED_UNREAD;
+}
 
 /* One row for the primary, of what it got from all of them. */
 static void add_up(struct step *t, struct copying *x)
@@ -480,9 +564,13 @@ static void add_up(struct step *t, struct copying *x)
 	x->result.chunks += t->caught_up.chunks;
 	x->result.bytes += t->caught_up.bytes;
 	t->caught_up = x->result;
+	x->unread += t->unread;
+	t->unread = x->unread;
+	if (!*t->first_failure)
+		memcpy(t->first_failure, x->first_failure,
+		       sizeof(t->first_failure));
+	memcpy(x->first_failure, t->first_failure, sizeof(x->first_failure));
 }
-
-#define NOTHING_MISSED 2
 
 /*
  * Bring to the primary what region has of what it missed, if anything.  One
@@ -494,6 +582,7 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 	CLEANUP(repository_close) struct repository *from = NULL;
 	struct copying x = { .run = t->run,
 			     .region = t->run->written,
+			     .origin = region,
 			     .to = t->from,
 			     .is_catching_up = true };
 	const struct instant started = clock_now();
@@ -506,9 +595,9 @@ static int fetch_missed(struct step *t, const struct resource_region *region,
 	if (run_double_retire(t->run, region, from, e) < 0)
 		return -1;
 	x.from = from;
-	failed = catch_up(&x, region, &missed, &why) < 0;
+	failed = catch_up(&x, &missed, &why) < 0;
 	skip_none(&x);
-	if (missed == 0 && !failed)
+	if (missed == 0 && x.unread == 0 && !failed)
 		return NOTHING_MISSED;
 	if (failed)
 		(void)err_wrap(&why, "from region %s",
@@ -533,11 +622,13 @@ static int take_along(struct copying *x, struct err *e)
 	struct repository *const to = x->to;
 	int failed;
 
-	x->region = x->run->written;
+	x->region = x->origin;
+	x->origin = there;
 	x->from = to;
 	x->to = from;
 	failed = look_for_unwanted(x, e) < 0 || copy(x, NULL, 0, e) < 0;
 	skip_none(x);
+	x->origin = x->region;
 	x->region = there;
 	x->from = from;
 	x->to = to;
@@ -555,6 +646,7 @@ static int serve_primary(struct step *t, struct err *e)
 	CLEANUP(copying_done)
 	struct copying x = { .run = r,
 			     .region = run_region_primary(r),
+			     .origin = r->written,
 			     .from = t->from,
 			     .is_catching_up = true };
 	const struct instant started = clock_now();
@@ -566,8 +658,7 @@ static int serve_primary(struct step *t, struct err *e)
 	if (!is_away && run_double_retire(r, x.region, x.to, e) < 0)
 		return -1;
 	failed = is_away || take_along(&x, &why) < 0 ||
-		 catch_up(&x, r->written, &missed, &why) < 0 ||
-		 measure(&x, &why) < 0;
+		 catch_up(&x, &missed, &why) < 0 || measure(&x, &why) < 0;
 	if (!failed)
 		return conclude(&x, started, NULL, t->result->message, e);
 	(void)snprintf(t->result->message, sizeof(t->result->message),
@@ -599,8 +690,7 @@ static int do_primary(struct step *t, struct err *e)
 
 	if (!r->written->primary) {
 		one = serve_primary(t, e);
-		t->regions++;
-		t->served += one > 0;
+		count(t, one);
 		return one < 0 ? -1 : 0;
 	}
 	if (run_double_retire(t->run, r->written, t->from, e) < 0)
@@ -615,10 +705,8 @@ static int do_primary(struct step *t, struct err *e)
 		one = fetch_missed(t, region, e);
 		if (one < 0)
 			return -1;
-		if (one == NOTHING_MISSED)
-			continue;
-		t->regions++;
-		t->served += (size_t)one;
+		if (one != NOTHING_MISSED)
+			count(t, one);
 	}
 	return 0;
 }
@@ -629,7 +717,7 @@ static int do_primary(struct step *t, struct err *e)
 struct turn {
 	const struct resource_region *region;
 	bool done; /* served and recorded, well or not */
-	bool well; /* it is up to date */
+	int came;  /* as conclude() says */
 	char message[MESSAGE_MAX];
 	struct err e; /* when it was not done */
 };
@@ -648,6 +736,7 @@ static int serve(struct run *r, const struct step *step, struct turn *t,
 	CLEANUP(copying_done)
 	struct copying x = { .run = r,
 			     .region = t->region,
+			     .origin = r->written,
 			     .from = step->from };
 	const struct instant started = clock_now();
 	struct err why = { 0 };
@@ -658,7 +747,7 @@ static int serve(struct run *r, const struct step *step, struct turn *t,
 	const int one = conclude(&x, started, failed ? &why : NULL, t->message,
 				 e);
 
-	t->well = one > 0;
+	t->came = one;
 	return one < 0 ? -1 : 0;
 }
 
@@ -738,8 +827,7 @@ static int sum_up(const struct turns *all, struct step *step, struct err *e)
 			*e = t->e;
 			return -1;
 		}
-		step->regions++;
-		step->served += t->well;
+		count(step, t->came);
 		if (*t->message && !*step->result->message)
 			memcpy(step->result->message, t->message,
 			       sizeof(t->message));
@@ -784,8 +872,8 @@ int step_replicate(struct run *r, const struct resource *source UNUSED,
 	step.from = from;
 	if (do_primary(&step, e) < 0 || do_others(&step, e) < 0)
 		return -1;
-	result->state = step.served == step.regions ? RUN_SUCCEEDED
-			: step.served		    ? RUN_PARTIAL
-						    : RUN_FAILED;
+	result->state = step.served == step.regions	    ? RUN_SUCCEEDED
+			: step.served || step.served_unread ? RUN_PARTIAL
+							    : RUN_FAILED;
 	return 0;
 }

@@ -509,6 +509,9 @@ static int run(struct replication *x, struct repository *from,
 	tick(x);
 	failed = copy_all(x, e);
 	beat_stop(x->pin);
+	if (!failed && x->o->unread && !x->o->only)
+		failed = replicate_plan_unread(&x->plan, x->o->unread,
+					       x->o->arg, e);
 	return failed;
 }
 

@@ -75,6 +75,14 @@ struct replicate_one {
 typedef int replicate_done(void *arg, const struct replicate_one *one,
 			   struct err *e);
 
+/*
+ * A snapshot of the source that could not be told of, as its manifest does not
+ * open, or the disk does not give it; the target does not list it either, and
+ * neither has deleted it.  -1 ends it.
+ */
+typedef int replicate_unread(void *arg, struct object_id snapshot,
+			     struct err *e);
+
 struct replicate_options {
 	const struct object_id *only; /* NULL: everything that is missing */
 	size_t n_only;
@@ -117,6 +125,8 @@ struct replicate_options {
 	/* From the caller's thread, now and then.  May be NULL. */
 	void (*progress)(void *arg, const struct replicate_progress *p);
 	replicate_done *done; /* may be NULL */
+	/* After the copying, unless `only` says what is.  May be NULL. */
+	replicate_unread *unread;
 	void *arg;
 };
 
@@ -155,12 +165,14 @@ enum replicate_where {
 };
 /*
  * Visit every snapshot that either region lists, in order of receipt; no data
- * is read.  What is damaged is counted in *ret_damaged (may be NULL).
+ * is read.  What is damaged is counted in *ret_damaged (may be NULL), and told
+ * to unread (may be NULL).
  */
 typedef int replicate_visit(void *arg, const struct repository_snapshot *s,
 			    unsigned int where, struct err *e);
 int replicate_compare(struct repository *from, struct repository *to,
-		      replicate_visit *visit, void *arg, uint64_t *ret_damaged,
-		      struct err *e) NONNULL(1, 2, 3, 6) MUST_CHECK;
+		      replicate_visit *visit, replicate_unread *unread,
+		      void *arg, uint64_t *ret_damaged, struct err *e)
+	NONNULL(1, 2, 3, 7) MUST_CHECK;
 
 #endif

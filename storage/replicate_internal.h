@@ -40,7 +40,8 @@ struct replicate_plan {
 	size_t cap;
 	struct replicate_ids revoked; /* tombstones, by undeletes of either */
 	uint64_t damaged;
-	uint64_t damaged_from; /* of these, in the source */
+	uint64_t damaged_from;	     /* of these, in the source */
+	struct replicate_ids unread; /* whose manifests these are, by name */
 };
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 			struct repository *to, struct err *e)
@@ -50,6 +51,9 @@ int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 int replicate_plan_refuse(struct replicate_plan *p, struct repository *r,
 			  bool apart, struct err *e) NONNULL(1, 2, 4)
 	MUST_CHECK;
+/* Tell of what the source could not; see replicate_unread. */
+int replicate_plan_unread(struct replicate_plan *p, replicate_unread *tell,
+			  void *arg, struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
 void replicate_plan_done(struct replicate_plan *p) NONNULL(1);
 /*
  * Whether r has a tombstone of the snapshot that nothing in the plan revokes:

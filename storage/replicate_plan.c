@@ -81,11 +81,16 @@ static int collect(void *arg, struct repository_snapshot *s, struct err *e)
 static int count_damaged(void *arg, const char *name, const struct err *why,
 			 struct err *e)
 {
-	(void)name;
+	const struct collecting *c = (const struct collecting *)arg;
+	struct object_id snapshot;
+	struct object_id session;
+
 	(void)why;
-	(void)e;
-	((struct collecting *)arg)->plan->damaged++;
-	return 0;
+	c->plan->damaged++;
+	if (c->where != REPLICATE_FROM ||
+	    !object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session))
+		return 0;
+	return replicate_ids_add(&c->plan->unread, snapshot, e);
 }
 
 /* The same snapshot in both regions becomes one item, the source's. */
@@ -317,6 +322,7 @@ void replicate_plan_done(struct replicate_plan *p)
 		repository_snapshot_done(&p->v[i].s);
 	free(p->v);
 	replicate_ids_done(&p->revoked);
+	replicate_ids_done(&p->unread);
 	*p = (struct replicate_plan){ 0 };
 }
 
@@ -354,9 +360,70 @@ int replicate_plan_deleted(const struct replicate_plan *p, struct repository *r,
 	return a.deleted ? 1 : 0;
 }
 
+/* ---- What the source could not tell of ----------------------------------- */
+
+/* Ids that are told of already, or need not be. */
+struct settled {
+	const struct replicate_plan *plan;
+	struct replicate_ids ids;
+};
+
+static int add_deleted(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	struct settled *x = (struct settled *)arg;
+	struct object_id snapshot;
+	struct object_id id;
+
+	if (!object_name_parse(OBJECT_TOMBSTONE, entry->name, &snapshot, &id) ||
+	    replicate_ids_has(&x->plan->revoked, id))
+		return 0;
+	return replicate_ids_add(&x->ids, snapshot, e);
+}
+
+static int list_settled(struct settled *x, struct err *e)
+{
+	const struct replicate_plan *p = x->plan;
+	char folder[STORE_NAME_MAX];
+
+	(void)snprintf(folder, sizeof(folder), "%s/",
+		       object_kind_folder(OBJECT_TOMBSTONE));
+	for (size_t i = 0; i < p->n; i++)
+		if (replicate_ids_add(&x->ids, p->v[i].s.manifest.snapshot, e))
+			return -1;
+	if (store_list(repository_store(p->from), folder, add_deleted, x, e) ||
+	    store_list(repository_store(p->to), folder, add_deleted, x, e))
+		return -1;
+	replicate_ids_sort(&x->ids);
+	return 0;
+}
+
+int replicate_plan_unread(struct replicate_plan *p, replicate_unread *tell,
+			  void *arg, struct err *e)
+{
+	struct settled x = { .plan = p };
+	int failed;
+
+	if (p->unread.n == 0)
+		return 0;
+	replicate_ids_sort(&p->unread);
+	failed = list_settled(&x, e);
+	for (size_t i = 0; !failed && i < p->unread.n; i++) {
+		const struct object_id id = p->unread.v[i];
+
+		/* One may have several manifests. */
+		if ((i && object_id_equal(p->unread.v[i - 1], id)) ||
+		    replicate_ids_has(&x.ids, id))
+			continue;
+		failed = tell(arg, id, e);
+	}
+	replicate_ids_done(&x.ids);
+	return failed ? -1 : 0;
+}
+
 int replicate_compare(struct repository *from, struct repository *to,
-		      replicate_visit *visit, void *arg, uint64_t *ret_damaged,
-		      struct err *e)
+		      replicate_visit *visit, replicate_unread *unread,
+		      void *arg, uint64_t *ret_damaged, struct err *e)
 {
 	struct replicate_plan p;
 	int result = 0;
@@ -365,6 +432,8 @@ int replicate_compare(struct repository *from, struct repository *to,
 		return -1;
 	for (size_t i = 0; result == 0 && i < p.n; i++)
 		result = visit(arg, &p.v[i].s, p.v[i].where, e);
+	if (result == 0 && unread)
+		result = replicate_plan_unread(&p, unread, arg, e);
 	if (result == 0 && ret_damaged)
 		*ret_damaged = p.damaged;
 	replicate_plan_done(&p);

@@ -1,4 +1,6 @@
 /* Runs while the primary region is away, between folders, without a daemon. */
+#include <errno.h>
+
 #include "tests/support/check_main.h"
 #include "tests/support/failover_frame.h"
 
@@ -510,6 +512,134 @@ START_TEST(a_drill_takes_the_newest_that_is_left)
 }
 END_TEST
 
+/* The disks of regions of these letters do not give the manifests of the newest
+ * snapshot there is in the first of them. */
+static void hide_newest(struct run_frame *t, const char *regions)
+{
+	static char prefix[20 + OBJECT_ID_TEXT];
+	const char region[] = { regions[0], '\0' };
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	char id[OBJECT_ID_TEXT];
+
+	manifest_init(&s.manifest);
+	ok(&t->f,
+	   repository_find(r, "latest", "web", false, &s, NULL, &t->f.e));
+	object_id_format(s.manifest.snapshot, id);
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s", id);
+	refuse(regions, FAULT_READ, ERR_IO, prefix);
+	refusal.fault.sys = EIO;
+}
+
+START_TEST(what_was_missed_and_cannot_be_read_is_told)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, true);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "a", "away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "away", "a");
+	hide_newest(&t, "bc");
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	refuse_nothing();
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'a' AND "
+				   "state = 'partial' AND details ->> "
+				   "'$.unread' = 2 AND message LIKE '1 "
+				   "manifest of region \"b\" cannot be read%'"),
+			 1);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = '' AND "
+				   "state = 'partial' AND message LIKE "
+				   "'region a: 1 manifest of region \"b\"%'"),
+			 1);
+	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
+	expect_live(&t, 4, 4, 4);
+}
+END_TEST
+
+/* By the region that lacks it; one that has it is up to date. */
+START_TEST(what_cannot_be_read_is_told)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, false);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "c", "away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "away", "c");
+	hide_newest(&t, "a");
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	refuse_nothing();
+	ck_assert_int_eq(run_counts(&t, "c").live, 2);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'b' AND "
+				   "state = 'succeeded'"),
+			 3);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'c' AND "
+				   "state = 'partial' AND details ->> "
+				   "'$.copied' = 1 AND message LIKE '1 "
+				   "manifest of region \"a\" cannot be read%'"),
+			 1);
+	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
+	expect_live(&t, 4, 4, 4);
+}
+END_TEST
+
+/* Both regions lack it, and got all else: the step did not fail. */
+START_TEST(what_can_be_read_is_copied)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, false);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "b", "b.away");
+	move(&t, "c", "c.away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "b.away", "b");
+	move(&t, "c.away", "c");
+	hide_newest(&t, "a");
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	refuse_nothing();
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = '' AND "
+				   "state = 'failed'"),
+			 1);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = '' AND "
+				   "state = 'partial'"),
+			 1);
+	expect_live(&t, 3, 2, 2);
+}
+END_TEST
+
+/* It need not be copied. */
+START_TEST(what_is_deleted_need_not_be_read)
+{
+	CLEANUP(run_done) struct run_frame t;
+	struct refusal hidden;
+
+	begin(&t, false);
+	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	move(&t, "c", "away");
+	ck_assert_int_eq(day(&t, 1), RUN_PARTIAL);
+	move(&t, "away", "c");
+	hide_newest(&t, "a");
+	hidden = refusal;
+	refuse_nothing();
+	delete_in(&t, "a");
+	refusal = hidden;
+	/* The step "retain" wants to read it all the same. */
+	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
+	refuse_nothing();
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'c' AND "
+				   "state = 'succeeded'"),
+			 2);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = '' AND "
+				   "state = 'succeeded'"),
+			 2);
+	expect_live(&t, 2, 2, 2);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, it_is_asked_for);
@@ -525,6 +655,10 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_region_with_rules_of_its_own_is_not_filled);
 	tcase_add_test(tc, the_others_are_looked_after);
 	tcase_add_test(tc, nothing_is_deleted_of_what_was_not_taken);
+	tcase_add_test(tc, what_was_missed_and_cannot_be_read_is_told);
+	tcase_add_test(tc, what_cannot_be_read_is_told);
+	tcase_add_test(tc, what_can_be_read_is_copied);
+	tcase_add_test(tc, what_is_deleted_need_not_be_read);
 	tcase_add_test(tc, a_drill_does_without);
 	tcase_add_test(tc, a_drill_takes_the_newest_that_is_left);
 }

@@ -1,0 +1,26 @@
+/*
+ * JSON texts as trees of jansson's.  It tells by NULL both that a text is no
+ * JSON and that there is no memory for it, mostly without saying which; who
+ * reads an answer wants to know, as a sound one can be asked for again.
+ */
+#ifndef SERVICE_JSONTREE_H
+#define SERVICE_JSONTREE_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+/*
+ * As json_loadb(): 1, and *ret is for json_decref(); 0 when the text is no
+ * JSON, as *ret_why (may be NULL) tells; -1 out of memory.  Else *ret is NULL.
+ */
+int jsontree_load(const char *text, size_t n, size_t flags, json_t **ret,
+		  json_error_t *ret_why, struct err *e) NONNULL(1, 4, 6)
+	MUST_CHECK;
+/* The same as text, for free(). */
+int jsontree_text(const json_t *tree, char **ret, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
+
+#endif
