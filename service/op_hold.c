@@ -62,10 +62,10 @@ static int tell_if_unknown(const struct op_chosen *c,
 	return 0;
 }
 
-/* Of many snapshots the hold itself names each; the log says how many. */
+/* Of many snapshots the catalog has each; the log says how many. */
 static void record_hold(const struct operation_call *call,
 			const struct resource *named, const struct op_chosen *c,
-			const char *hold)
+			const struct object_id *ids, const char *hold)
 {
 	char which[OBJECT_ID_TEXT + 32] = "";
 	const struct engine_deed d = {
@@ -76,6 +76,8 @@ static void record_hold(const struct operation_call *call,
 			     { "custodian",
 			       args_text(call->args, "custodian") },
 			     { "snapshots", c->n ? which : NULL } },
+		.snapshots = ids,
+		.n_snapshots = c->n,
 	};
 
 	if (c->n == 1)
@@ -264,12 +266,12 @@ static int hold_add(struct operation_call *call, struct err *e)
 	outcomes = outcomes_of(named, e);
 	n = named ? named->repository.region_count : 1;
 	failed = !outcomes || put_hold(call, named, &c, &h, outcomes, n, e) < 0;
-	free(ids);
 	if (!failed) {
 		object_id_format(h.id, text);
-		record_hold(call, named, &c, text);
+		record_hold(call, named, &c, ids, text);
 		write_held(call, named, text, outcomes, n);
 	}
+	free(ids);
 	free(outcomes);
 	return failed ? -1 : 0;
 }
