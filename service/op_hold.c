@@ -9,6 +9,7 @@
 #include "service/engine.h"
 #include "service/engine_named.h"
 #include "service/engine_read.h"
+#include "service/hold_copies.h"
 #include "service/op.h"
 #include "service/op_choose.h"
 #include "service/progress.h"
@@ -276,11 +277,15 @@ static int hold_add(struct operation_call *call, struct err *e)
 	return failed ? -1 : 0;
 }
 
-/* What people told the service that it is released, of the audit log. */
+/* What people told the service that it is held, and released. */
 struct releases {
-	json_t *asked;	 /* records; NULL: there is no service that knows */
-	const char *own; /* that is released now */
-	bool own_seen;	 /* some region has it as released */
+	json_t *log; /* records; NULL: there is no service that knows */
+	const char *repository;
+	/* Of all regions, to be in each before its store lets go. */
+	struct hold_copies holds;
+	bool all;		      /* they could be read */
+	const char *own;	      /* that is released now */
+	bool own_seen;		      /* some region has it as released */
 	char foreign[OBJECT_ID_TEXT]; /* one that nobody told, or "" */
 };
 
@@ -288,7 +293,7 @@ static int ask_releases(const struct operation_call *call,
 			const struct resource *named, struct releases *x,
 			struct err *e)
 {
-	static const char *const params[][2] = { { "action", "hold.release" },
+	static const char *const params[][2] = { { "action", "hold.*" },
 						 { "limit", "0" },
 						 { NULL, NULL } };
 	CLEANUP(buf_done) struct buf reply;
@@ -298,28 +303,37 @@ static int ask_releases(const struct operation_call *call,
 		return 0;
 	if (engine_ask(call, "audit log", params, &reply, e))
 		return -1;
-	x->asked = json_loadb((const char *)reply.data, reply.len, 0, NULL);
-	return x->asked ? 0 : err_oom(e);
+	x->repository = named->name;
+	x->log = json_loadb((const char *)reply.data, reply.len, 0, NULL);
+	return x->log ? 0 : err_oom(e);
+}
+
+static bool says(const json_t *row, const char *key, const char *text)
+{
+	const char *value = json_string_value(json_object_get(row, key));
+
+	return value && strcmp(value, text) == 0;
 }
 
 /* Not what the service itself saw in some region, where it may be forged. */
-static bool was_asked(const struct releases *x, const char *hold)
+static bool was_told(const struct releases *x, const char *action,
+		     const char *hold)
 {
 	const json_t *row;
 	size_t i;
 
-	if (strcmp(x->own, hold) == 0)
-		return true;
-	json_array_foreach(x->asked, i, row)
+	json_array_foreach(x->log, i, row)
 	{
-		const char *object = json_string_value(
-			json_object_get(row, "object"));
-
-		if (object && strcmp(object, hold) == 0 &&
+		if (says(row, "action", action) && says(row, "object", hold) &&
 		    json_integer_value(json_object_get(row, "uid")) >= 0)
 			return true;
 	}
 	return false;
+}
+
+static bool was_asked(const struct releases *x, const char *hold)
+{
+	return strcmp(x->own, hold) == 0 || was_told(x, "hold.release", hold);
 }
 
 static int see_foreign(void *arg, const char *name UNUSED,
@@ -345,7 +359,7 @@ static int see_foreign(void *arg, const char *name UNUSED,
 static int expect_no_foreign(struct releases *x, struct repository *r,
 			     struct err *e)
 {
-	if (!x->asked)
+	if (!x->log)
 		return 0;
 	x->foreign[0] = '\0';
 	if (record_list(repository_store(r), repository_keys(r), OBJECT_HOLD,
@@ -357,6 +371,75 @@ static int expect_no_foreign(struct releases *x, struct repository *r,
 		       "hold %s is released there, too, which nobody told the "
 		       "service: release it as well, or it is forged",
 		       x->foreign);
+}
+
+/* ---- Holds that came while a region was away ---------------------------- */
+
+static void read_holds(const struct operation_call *call,
+		       const struct resource *named, struct releases *x)
+{
+	const size_t n = named ? named->repository.region_count : 0;
+
+	x->all = true;
+	for (size_t i = 0; n > 1 && i < n; i++) {
+		CLEANUP(repository_close) struct repository *r = NULL;
+		struct err ignored;
+
+		x->all = op_choose_open(call, named,
+					&named->repository.regions[i], &r,
+					&ignored) == 0 &&
+			 hold_copies_read(&x->holds, r, &ignored) == 0 &&
+			 x->all;
+	}
+}
+
+static bool is_released(const void *arg, struct object_id id)
+{
+	char text[OBJECT_ID_TEXT];
+
+	object_id_format(id, text);
+	return was_asked(arg, text);
+}
+
+/* Of one that a region alone has which cannot be read, the log tells. */
+static int expect_all(const struct releases *x, const struct hold_ids *there,
+		      struct err *e)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(x->log, i, row)
+	{
+		const char *hold = json_string_value(
+			json_object_get(row, "object"));
+		struct object_id id;
+
+		if (!says(row, "action", "hold.add") ||
+		    !says(json_object_get(row, "details"), "repository",
+			  x->repository) ||
+		    !hold || !object_id_parse(hold, &id) ||
+		    hold_ids_has(there, id) || is_released(x, id))
+			continue;
+		return err_set(e, ERR_DENIED,
+			       "hold %s is not there yet: what its store holds "
+			       "may be under that one",
+			       hold);
+	}
+	return 0;
+}
+
+/* Its store judges by the holds that the region has: so it is given all. */
+static int complete(const struct releases *x, struct repository *r,
+		    struct err *e)
+{
+	CLEANUP(hold_ids_done) struct hold_ids there = { .n = 0 };
+
+	if (!x->log)
+		return 0;
+	return hold_copies_put(&x->holds, r, is_released, x, &there, e) ||
+			       (!x->all && expect_all(x, &there, e))
+		       ? -1
+		       : 0;
 }
 
 /* In one region; known: it knew of the hold, or its store held something that
@@ -373,7 +456,8 @@ static int release_in(const struct operation_call *call, struct repository *r,
 	err_clear(e);
 	*ret_known = *ret_known || known;
 	/* Released elsewhere already, the objects in this store may not be. */
-	if (expect_no_foreign(x, r, e) || hold_in_store(call, r, true, &n, e))
+	if (expect_no_foreign(x, r, e) || complete(x, r, e) ||
+	    hold_in_store(call, r, true, &n, e))
 		return -1;
 	*ret_known = *ret_known || n;
 	return 0;
@@ -385,8 +469,10 @@ static bool release_all(const struct operation_call *call,
 			struct object_id id, const char *by, struct outcome *v,
 			size_t n)
 {
-	bool known = false;
+	/* The region that has it may be away. */
+	bool known = was_told(x, "hold.add", x->own);
 
+	read_holds(call, named, x);
 	for (size_t i = 0; i < n; i++) {
 		CLEANUP(repository_close) struct repository *r = NULL;
 
@@ -476,7 +562,8 @@ static int hold_release(struct operation_call *call, struct err *e)
 	} else {
 		failed = refuse_release(text, v, n, e);
 	}
-	json_decref(releases.asked);
+	hold_copies_done(&releases.holds);
+	json_decref(releases.log);
 	free(v);
 	return failed;
 }
