@@ -312,6 +312,19 @@ static int add_details(struct args *args, const struct engine_deed *d,
 	return 0;
 }
 
+static int add_snapshots(struct args *args, const struct engine_deed *d,
+			 struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+
+	for (size_t i = 0; i < d->n_snapshots; i++) {
+		object_id_format(d->snapshots[i], id);
+		if (args_add_str(args, "snapshot", id, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int tell(const struct operation_call *call,
 		const struct resource *repository, const struct engine_deed *d,
 		struct err *e)
@@ -335,7 +348,8 @@ static int tell(const struct operation_call *call,
 	    args_add_str(args, "in", repository->name, e) ||
 	    (d->region && args_add_str(args, "region", d->region, e)) ||
 	    add_cut(args, "reason", "", d->reason, e) ||
-	    add_details(args, d, e) || args_finish(args, e))
+	    add_details(args, d, e) || add_snapshots(args, d, e) ||
+	    args_finish(args, e))
 		return -1;
 	request.socket = config_text(config, CONFIG_SOCKET);
 	request.args = args;

@@ -99,6 +99,9 @@ struct engine_deed {
 	struct {
 		const char *key, *value; /* left out when the value is NULL */
 	} details[3];
+	/* Of a hold: what it is on.  The catalog notes each. */
+	const struct object_id *snapshots;
+	size_t n_snapshots;
 };
 
 /*

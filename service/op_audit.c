@@ -13,6 +13,10 @@
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/op_known.h"
+#include "storage/repository/object.h"
+
+/* Of a hold: as many as a record takes. */
+#define HOLD_IDS_MAX ((size_t)4 << 20)
 
 static int write_record(void *arg, const struct catalog_audit *a,
 			struct err *e UNUSED)
@@ -165,6 +169,120 @@ static int mark_snapshot(struct operation_call *call,
 	return did < 0 && e->code == ERR_NOT_FOUND ? 0 : did;
 }
 
+/* ---- Holds: retention obeys them though their region is away ------------ */
+
+static int write_ids(struct operation_call *call, struct buf *out,
+		     struct err *e)
+{
+	struct object_id id;
+	struct json j;
+
+	json_init(&j, json_to_buf, out);
+	json_begin_list(&j);
+	for (size_t i = 0; i < args_count(call->args, "snapshot"); i++) {
+		const char *text = args_nth(call->args, "snapshot", i);
+
+		if (!object_id_parse(text, &id))
+			return err_set(e, ERR_USAGE, "%s is no snapshot's id",
+				       text_quote_str(text).s);
+		json_str(&j, text);
+	}
+	json_end_list(&j);
+	return json_finish(&j, e);
+}
+
+/* Of --detail KEY=VALUE; or "". */
+static const char *detail_of(const struct args *args, const char *key)
+{
+	const size_t n = strlen(key);
+
+	for (size_t i = 0; i < args_count(args, "detail"); i++) {
+		const char *text = args_nth(args, "detail", i);
+
+		if (strncmp(text, key, n) == 0 && text[n] == '=')
+			return text + n + 1;
+	}
+	return "";
+}
+
+static int note_hold(struct operation_call *call,
+		     const struct catalog_actor *actor, struct err *e)
+{
+	const char *matter = args_text(call->args, "reason");
+	CLEANUP(buf_done) struct buf ids;
+	struct catalog_hold h = {
+		.repository = args_text(call->args, "in"),
+		.id = args_text(call->args, "object"),
+		.source = detail_of(call->args, "source"),
+		.matter = matter ? matter : "",
+		.custodian = detail_of(call->args, "custodian"),
+		.by = actor->name,
+		.placed = actor->now,
+	};
+
+	buf_init(&ids, HOLD_IDS_MAX);
+	if (write_ids(call, &ids, e) < 0)
+		return -1;
+	h.snapshots_json = buf_str(&ids);
+	if (!*h.source && args_count(call->args, "snapshot") == 0)
+		return 0;
+	return catalog_hold_put(call->catalog, &h, actor, e) < 0 ? -1 : 0;
+}
+
+struct sought {
+	const char *hold;
+	bool found;
+};
+
+static int see_hold(void *arg, const struct catalog_hold *h,
+		    struct err *e UNUSED)
+{
+	struct sought *x = arg;
+
+	x->found = x->found || strcmp(h->id, x->hold) == 0;
+	return x->found;
+}
+
+/* In a region that still has it, it has force until a run reaches that. */
+static int note_release(struct operation_call *call,
+			const struct catalog_actor *actor, struct err *e)
+{
+	const struct catalog_hold h = {
+		.repository = args_text(call->args, "in"),
+		.id = args_text(call->args, "object"),
+		.source = "",
+		.matter = "",
+		.custodian = "",
+		.by = "",
+		.placed = actor->now,
+		.released = actor->now,
+	};
+	struct sought x = { .hold = h.id };
+
+	if (catalog_holds(call->catalog, h.repository, true, see_hold, &x, e) <
+	    0)
+		return -1;
+	if (!x.found)
+		return 0;
+	return catalog_hold_put(call->catalog, &h, actor, e) < 0 ? -1 : 0;
+}
+
+/* After the record of who did it. */
+static int mark_hold(struct operation_call *call,
+		     const struct catalog_actor *actor, struct err *e)
+{
+	const char *action = args_text(call->args, "action");
+	struct object_id id;
+
+	if (!object_id_parse(args_text(call->args, "object"), &id))
+		return 0;
+	if (strcmp(action, "hold.add") == 0)
+		return note_hold(call, actor, e);
+	return strcmp(action, "hold.release") == 0
+		       ? note_release(call, actor, e)
+		       : 0;
+}
+
 static int take_note(struct operation_call *call,
 		     const struct catalog_actor *actor, struct err *e)
 {
@@ -172,7 +290,7 @@ static int take_note(struct operation_call *call,
 
 	if (marked != 0)
 		return marked < 0 ? -1 : 0;
-	return add_record(call, actor, e);
+	return add_record(call, actor, e) < 0 ? -1 : mark_hold(call, actor, e);
 }
 
 static int note(struct operation_call *call, struct err *e)
@@ -275,6 +393,11 @@ static const struct operation_param note_params[] = {
 	  .repeated = true,
 	  .value = "KEY=VALUE",
 	  .help = "what else is to be known" },
+	{ .name = "snapshot",
+	  .kind = PARAM_OPTION,
+	  .repeated = true,
+	  .value = "ID",
+	  .help = "of hold.add: a snapshot that is held, by its whole id" },
 	{ 0 }
 };
 

@@ -9,6 +9,7 @@
 #include "service/engine.h"
 #include "service/engine_named.h"
 #include "service/engine_read.h"
+#include "service/hold_copies.h"
 #include "service/op.h"
 #include "service/op_choose.h"
 #include "service/progress.h"
@@ -62,10 +63,10 @@ static int tell_if_unknown(const struct op_chosen *c,
 	return 0;
 }
 
-/* Of many snapshots the hold itself names each; the log says how many. */
+/* Of many snapshots the catalog has each; the log says how many. */
 static void record_hold(const struct operation_call *call,
 			const struct resource *named, const struct op_chosen *c,
-			const char *hold)
+			const struct object_id *ids, const char *hold)
 {
 	char which[OBJECT_ID_TEXT + 32] = "";
 	const struct engine_deed d = {
@@ -76,6 +77,8 @@ static void record_hold(const struct operation_call *call,
 			     { "custodian",
 			       args_text(call->args, "custodian") },
 			     { "snapshots", c->n ? which : NULL } },
+		.snapshots = ids,
+		.n_snapshots = c->n,
 	};
 
 	if (c->n == 1)
@@ -264,21 +267,25 @@ static int hold_add(struct operation_call *call, struct err *e)
 	outcomes = outcomes_of(named, e);
 	n = named ? named->repository.region_count : 1;
 	failed = !outcomes || put_hold(call, named, &c, &h, outcomes, n, e) < 0;
-	free(ids);
 	if (!failed) {
 		object_id_format(h.id, text);
-		record_hold(call, named, &c, text);
+		record_hold(call, named, &c, ids, text);
 		write_held(call, named, text, outcomes, n);
 	}
+	free(ids);
 	free(outcomes);
 	return failed ? -1 : 0;
 }
 
-/* What people told the service that it is released, of the audit log. */
+/* What people told the service that it is held, and released. */
 struct releases {
-	json_t *asked;	 /* records; NULL: there is no service that knows */
-	const char *own; /* that is released now */
-	bool own_seen;	 /* some region has it as released */
+	json_t *log; /* records; NULL: there is no service that knows */
+	const char *repository;
+	/* Of all regions, to be in each before its store lets go. */
+	struct hold_copies holds;
+	bool all;		      /* they could be read */
+	const char *own;	      /* that is released now */
+	bool own_seen;		      /* some region has it as released */
 	char foreign[OBJECT_ID_TEXT]; /* one that nobody told, or "" */
 };
 
@@ -286,33 +293,43 @@ static int ask_releases(const struct operation_call *call,
 			const struct resource *named, struct releases *x,
 			struct err *e)
 {
-	static const char *const params[][2] = { { "action", "hold.release" },
+	static const char *const params[][2] = { { "action", "hold.*" },
 						 { "limit", "0" },
 						 { NULL, NULL } };
 
-	return named ? engine_ask_tree(call, "audit log", params,
-				       (size_t)64 << 20, &x->asked, e)
-		     : 0;
+	if (!named)
+		return 0;
+	x->repository = named->name;
+	return engine_ask_tree(call, "audit log", params, (size_t)64 << 20,
+			       &x->log, e);
+}
+
+static bool says(const json_t *row, const char *key, const char *text)
+{
+	const char *value = json_string_value(json_object_get(row, key));
+
+	return value && strcmp(value, text) == 0;
 }
 
 /* Not what the service itself saw in some region, where it may be forged. */
-static bool was_asked(const struct releases *x, const char *hold)
+static bool was_told(const struct releases *x, const char *action,
+		     const char *hold)
 {
 	const json_t *row;
 	size_t i;
 
-	if (strcmp(x->own, hold) == 0)
-		return true;
-	json_array_foreach(x->asked, i, row)
+	json_array_foreach(x->log, i, row)
 	{
-		const char *object = json_string_value(
-			json_object_get(row, "object"));
-
-		if (object && strcmp(object, hold) == 0 &&
+		if (says(row, "action", action) && says(row, "object", hold) &&
 		    json_integer_value(json_object_get(row, "uid")) >= 0)
 			return true;
 	}
 	return false;
+}
+
+static bool was_asked(const struct releases *x, const char *hold)
+{
+	return strcmp(x->own, hold) == 0 || was_told(x, "hold.release", hold);
 }
 
 static int see_foreign(void *arg, const char *name UNUSED,
@@ -338,7 +355,7 @@ static int see_foreign(void *arg, const char *name UNUSED,
 static int expect_no_foreign(struct releases *x, struct repository *r,
 			     struct err *e)
 {
-	if (!x->asked)
+	if (!x->log)
 		return 0;
 	x->foreign[0] = '\0';
 	if (record_list(repository_store(r), repository_keys(r), OBJECT_HOLD,
@@ -350,6 +367,75 @@ static int expect_no_foreign(struct releases *x, struct repository *r,
 		       "hold %s is released there, too, which nobody told the "
 		       "service: release it as well, or it is forged",
 		       x->foreign);
+}
+
+/* ---- Holds that came while a region was away ---------------------------- */
+
+static void read_holds(const struct operation_call *call,
+		       const struct resource *named, struct releases *x)
+{
+	const size_t n = named ? named->repository.region_count : 0;
+
+	x->all = true;
+	for (size_t i = 0; n > 1 && i < n; i++) {
+		CLEANUP(repository_close) struct repository *r = NULL;
+		struct err ignored;
+
+		x->all = op_choose_open(call, named,
+					&named->repository.regions[i], &r,
+					&ignored) == 0 &&
+			 hold_copies_read(&x->holds, r, &ignored) == 0 &&
+			 x->all;
+	}
+}
+
+static bool is_released(const void *arg, struct object_id id)
+{
+	char text[OBJECT_ID_TEXT];
+
+	object_id_format(id, text);
+	return was_asked(arg, text);
+}
+
+/* Of one that a region alone has which cannot be read, the log tells. */
+static int expect_all(const struct releases *x, const struct hold_ids *there,
+		      struct err *e)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(x->log, i, row)
+	{
+		const char *hold = json_string_value(
+			json_object_get(row, "object"));
+		struct object_id id;
+
+		if (!says(row, "action", "hold.add") ||
+		    !says(json_object_get(row, "details"), "repository",
+			  x->repository) ||
+		    !hold || !object_id_parse(hold, &id) ||
+		    hold_ids_has(there, id) || is_released(x, id))
+			continue;
+		return err_set(e, ERR_DENIED,
+			       "hold %s is not there yet: what its store holds "
+			       "may be under that one",
+			       hold);
+	}
+	return 0;
+}
+
+/* Its store judges by the holds that the region has: so it is given all. */
+static int complete(const struct releases *x, struct repository *r,
+		    struct err *e)
+{
+	CLEANUP(hold_ids_done) struct hold_ids there = { .n = 0 };
+
+	if (!x->log)
+		return 0;
+	return hold_copies_put(&x->holds, r, is_released, x, &there, e) ||
+			       (!x->all && expect_all(x, &there, e))
+		       ? -1
+		       : 0;
 }
 
 /* In one region; known: it knew of the hold, or its store held something that
@@ -366,7 +452,8 @@ static int release_in(const struct operation_call *call, struct repository *r,
 	err_clear(e);
 	*ret_known = *ret_known || known;
 	/* Released elsewhere already, the objects in this store may not be. */
-	if (expect_no_foreign(x, r, e) || hold_in_store(call, r, true, &n, e))
+	if (expect_no_foreign(x, r, e) || complete(x, r, e) ||
+	    hold_in_store(call, r, true, &n, e))
 		return -1;
 	*ret_known = *ret_known || n;
 	return 0;
@@ -378,8 +465,10 @@ static bool release_all(const struct operation_call *call,
 			struct object_id id, const char *by, struct outcome *v,
 			size_t n)
 {
-	bool known = false;
+	/* The region that has it may be away. */
+	bool known = was_told(x, "hold.add", x->own);
 
+	read_holds(call, named, x);
 	for (size_t i = 0; i < n; i++) {
 		CLEANUP(repository_close) struct repository *r = NULL;
 
@@ -469,7 +558,8 @@ static int hold_release(struct operation_call *call, struct err *e)
 	} else {
 		failed = refuse_release(text, v, n, e);
 	}
-	json_decref(releases.asked);
+	hold_copies_done(&releases.holds);
+	json_decref(releases.log);
 	free(v);
 	return failed;
 }

@@ -5,8 +5,11 @@
  * A hold is released once no region that was reached has it in force: as long
  * as one has, it protects the copies in all.  The listing of a region has
  * told what its holds name there; one on a source also names what only other
- * regions have of it.  What the catalog says of holds is read by reports only.
+ * regions have of it.  A region that cannot be asked may be the only one that
+ * has a hold: as long as there is any, those that the catalog knows to be in
+ * force are obeyed as well.
  */
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +113,16 @@ static int mirror(struct holds *h, const struct record *r,
 	return catalog_hold_put(h->x->run->catalog, &row, &who, e) < 0 ? -1 : 0;
 }
 
+static void hold_source(struct retain *x, const char *source)
+{
+	for (size_t i = 0; i < x->n_regions && *source; i++)
+		for (size_t k = 0; k < x->regions[i].n; k++) {
+			struct retain_copy *c = &x->regions[i].v[k];
+
+			c->held |= strcmp(c->source, source) == 0;
+		}
+}
+
 /* What it names is held, in whatever region the hold and the copy are. */
 static void obey(struct retain *x, const struct record *r)
 {
@@ -119,12 +132,26 @@ static void obey(struct retain *x, const struct record *r)
 		object_id_format(r->ids[i], id);
 		retain_hold(x, id);
 	}
-	for (size_t i = 0; i < x->n_regions && *r->source; i++)
-		for (size_t k = 0; k < x->regions[i].n; k++) {
-			struct retain_copy *c = &x->regions[i].v[k];
+	hold_source(x, r->source);
+}
 
-			c->held |= strcmp(c->source, r->source) == 0;
-		}
+static int obey_known(void *arg, const struct catalog_hold *h, struct err *e)
+{
+	struct retain *x = arg;
+	json_t *ids = json_loads(h->snapshots_json, 0, NULL);
+
+	if (!ids)
+		return err_set(e, ERR_CORRUPT,
+			       "what hold %.80s is on cannot be read", h->id);
+	for (size_t i = 0; i < json_array_size(ids); i++) {
+		const char *id = json_string_value(json_array_get(ids, i));
+
+		if (id)
+			retain_hold(x, id);
+	}
+	json_decref(ids);
+	hold_source(x, h->source);
+	return 0;
 }
 
 /* ---- Two looks at every region ---------------------------------------- */
@@ -185,16 +212,21 @@ static int list(struct holds *h, record_visit *visit, struct err *e)
 int retain_holds(struct retain *x, struct err *e)
 {
 	CLEANUP(holds_done) struct holds h = { .x = x };
+	bool all = true;
 
 	for (int look = 0; look < 2; look++)
 		for (size_t i = 0; i < x->n_regions; i++) {
 			h.region = &x->regions[i];
 			h.releases.n = 0;
-			if (!h.region->repository || h.region->is_doubtful)
+			if (!h.region->repository || h.region->is_doubtful) {
+				all = false;
 				continue;
+			}
 			if (list(&h, see_release, e) < 0 ||
 			    list(&h, look ? see_released : see_in_force, e) < 0)
 				return -1;
 		}
-	return 0;
+	return all ? 0
+		   : catalog_holds(x->run->catalog, x->run->repository->name,
+				   true, obey_known, x, e);
 }

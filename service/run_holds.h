@@ -21,10 +21,11 @@ struct run_holds {
 };
 
 /*
- * Write down in the region what is to be released there.  -1 when the catalog
- * or the region failed.
+ * Write down in the region what is to be released there, and before that which
+ * holds came while it was away: its store lets go of what none is on that the
+ * region has.  -1 when the catalog or the region failed.
  */
-int run_holds_begin(const struct run *r, const struct resource_region *region,
+int run_holds_begin(struct run *r, const struct resource_region *region,
 		    struct repository *repository, struct run_holds *ret,
 		    struct err *e) NONNULL(1, 2, 3, 4, 5) MUST_CHECK;
 /* The store has let go of it: so it is written down.  In a change of the

@@ -6,7 +6,9 @@ repository is meant by its name, the daemon's audit log has it at once, and the
 retention report says who deleted a snapshot and why.
 """
 import getpass
+import json
 import os
+import sqlite3
 
 import snap
 from snap import check, wait_for
@@ -69,12 +71,25 @@ def records(world, action):
     return world.json("audit", "log", "--action", action)
 
 
+def known_holds(world, hold):
+    db = sqlite3.connect(world.path("state/catalog.db"), timeout=snap.LIMIT)
+    rows = db.execute("select snapshots, matter, custodian, released_us is "
+                      "not null from holds where hold = ?", (hold,)).fetchall()
+    db.close()
+    return [(json.loads(row[0]), *row[1:]) for row in rows]
+
+
 def deeds_are_recorded(world):
     snapshot = begin(world)
     repo = ("--repo", "main")
     hold = world.json("hold", "add", snapshot, "--case", "A 1",
                       "--custodian", "ann", *repo)["hold"]
+    # Retention goes by it when its region is away.
+    check(known_holds(world, hold) == [([snapshot], "A 1", "ann", 0)],
+          known_holds(world, hold))
     world.run("hold", "release", hold, *repo)
+    check(known_holds(world, hold) == [([snapshot], "A 1", "ann", 1)],
+          known_holds(world, hold))
     slot = world.json("key", "add", "--new-key-file", world.path("k"),
                       "--label", "bob", *repo)["slot"]
     world.run("key", "revoke", slot, *repo)

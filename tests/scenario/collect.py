@@ -351,7 +351,8 @@ def holds_reach_every_region(world):
           world.json("status")["regions"])
     os.rename(world.path("gone"), world.path("there"))
     collected(world, 2)
-    check(holds(world, "there") == [], holds(world, "there"))
+    # With what came meanwhile: a store lets go of what no hold there is on.
+    check(holds(world, "there") == [late["hold"]], holds(world, "there"))
     check(region(world, "there")["holds_to_release"] == 0,
           world.json("status")["regions"])
     check([(r["object"], r["actor"], r["details"]["region"]) for r in
@@ -374,6 +375,27 @@ def holds_reach_every_region(world):
     done = world.json("hold", "release", late["hold"])
     check(done["still_held_in"] == [], done)
     world.run("hold", "release", "0" * 32, status=5)
+    # A store lets go of what no hold there is on: so those are put there first
+    # that came while its region was away, or nothing is let go of.
+    first, second = [world.json("hold", "add", "--source", "etc", "--case",
+                                case)["hold"] for case in ("A 4", "A 5")]
+    os.rename(world.path("there"), world.path("gone"))
+    late = world.json("hold", "add", "--source", "etc", "--case", "A 6",
+                      status=3)["hold"]
+    os.rename(world.path("gone"), world.path("there"))
+    done = world.json("hold", "release", first)
+    check(done["still_held_in"] == [] and
+          set(holds(world, "there")) == {more["hold"], second, late},
+          (done, holds(world, "there")))
+    os.rename(world.path("there"), world.path("gone"))
+    alone = world.json("hold", "add", "--source", "etc", "--case", "A 7",
+                       status=3)["hold"]
+    os.rename(world.path("gone"), world.path("there"))
+    os.rename(world.path("here"), world.path("gone"))
+    done = world.json("hold", "release", second, status=3)
+    check(done["released_in"] == [] and alone in world.err and
+          set(holds(world, "there")) == {more["hold"], late},
+          (done, world.err))
     world.stop()
 
 

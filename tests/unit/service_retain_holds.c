@@ -1,4 +1,5 @@
 /* Holds, which the step "retain" obeys in whatever region they are. */
+#include "service/catalog_keep.h"
 #include "storage/replicate.h"
 #include "storage/repository/deletion.h"
 #include "tests/support/check_main.h"
@@ -152,6 +153,49 @@ START_TEST(a_hold_holds_in_other_regions_too)
 }
 END_TEST
 
+/* A region that cannot be asked may be the only one that has it. */
+START_TEST(a_hold_of_a_region_that_is_away_holds)
+{
+	const struct catalog_actor who = { .uid = 0, .name = "root" };
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot held;
+	CLEANUP(repository_close) struct repository *a = NULL;
+	char id[OBJECT_ID_TEXT];
+	char ids[OBJECT_ID_TEXT + 8];
+	struct catalog_hold h = { .repository = "main",
+				  .id = "00000000000000000000000000000007",
+				  .source = "",
+				  .matter = "case",
+				  .custodian = "",
+				  .by = "root" };
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	declare_other(&t);
+	nights(&t, 2);
+	a = run_repository(&t, "a");
+	manifest_init(&s.manifest);
+	manifest_init(&held.manifest);
+	ok(&t.f, repository_find(a, "latest", NULL, false, &s, NULL, &t.f.e));
+	object_id_format(s.manifest.snapshot, id);
+	(void)snprintf(ids, sizeof(ids), "[\"%s\"]", id);
+	h.snapshots_json = ids;
+	h.placed = clock_now();
+	ok(&t.f, catalog_hold_put(t.f.c, &h, &who, &t.f.e));
+	ck_assert_int_eq(rename(run_path(&t, "b"), run_path(&t, "gone")), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(night(&t), RUN_PARTIAL);
+	ok(&t.f, repository_find(a, id, NULL, false, &held, NULL, &t.f.e));
+	ck_assert(!held.deleted);
+	/* Nor does it hold more than what it names. */
+	ck_assert_int_eq(run_counts(&t, "a").live, 2);
+	/* All regions were asked: what they say counts. */
+	ck_assert_int_eq(rename(run_path(&t, "gone"), run_path(&t, "b")), 0);
+	nights(&t, 1);
+	ck_assert_int_eq(run_counts(&t, "a").live, 1);
+}
+END_TEST
+
 static int copy_hold(void *arg, const struct store_entry *entry, struct err *e)
 {
 	struct run_frame *t = arg;
@@ -213,6 +257,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, holds_and_locks_are_obeyed);
 	tcase_add_test(tc, a_hold_holds_in_other_regions_too);
+	tcase_add_test(tc, a_hold_of_a_region_that_is_away_holds);
 	tcase_add_test(
 		tc, a_hold_that_is_released_in_one_region_holds_in_the_other);
 	tcase_add_test(tc, a_hold_that_cannot_be_read_holds_everything);

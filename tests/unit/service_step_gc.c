@@ -579,6 +579,65 @@ START_TEST(a_release_that_nobody_told_lets_go_of_nothing)
 }
 END_TEST
 
+static bool is_held(struct run_frame *t, const char *region,
+		    struct object_id hold)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+
+	if (deletion_release(r, hold, "me", clock_now(), &t->f.e) == 0)
+		return true;
+	ck_assert_int_eq(t->f.e.code, ERR_NOT_FOUND);
+	return false;
+}
+
+/* The store of b lets go of what no hold is on that b has: so it has to have
+ * those that came while it was away. */
+START_TEST(a_store_lets_go_when_its_region_has_all_holds)
+{
+	const struct object_id none = { { 0 } };
+	const struct catalog_actor who = { .uid = 0, .name = "ann" };
+	CLEANUP(run_done) struct run_frame t;
+	char id[OBJECT_ID_TEXT];
+	struct object_id hold;
+	struct object_id second;
+	struct object_id third = { { 3 } };
+	struct catalog_hold known = { .repository = "main",
+				      .id = id,
+				      .snapshots_json = "[]",
+				      .source = "web",
+				      .matter = "case",
+				      .custodian = "",
+				      .by = "ann" };
+
+	begin(&t);
+	hold = hold_in(&t, "a", none);
+	(void)hold_in(&t, "b", hold);
+	away(&t, true);
+	second = hold_in(&t, "a", none);
+	release_in(&t, "a", hold);
+	tell_release(&t, 0, "hold.release", "", hold);
+	tell_release(&t, 0, "hold.released", "a", hold);
+	away(&t, false);
+	/* What a has is known by asking it, when that is there. */
+	known.placed = clock_now();
+	object_id_format(third, id);
+	ok(&t.f, catalog_hold_put(t.f.c, &known, &who, &t.f.e));
+	ck_assert_int_eq(collect_guarded(&t), RUN_SUCCEEDED);
+	ck_assert(released[1]);
+	ck_assert(!is_held(&t, "b", hold));
+	ck_assert(is_held(&t, "b", second));
+	ck_assert(!is_held(&t, "b", third));
+	/* And by the catalog, when it is not. */
+	tell_release(&t, 0, "hold.release", "", second);
+	ck_assert_int_eq(rename(run_path(&t, "a"), run_path(&t, "elsewhere")),
+			 0);
+	ck_assert_int_eq(collect_guarded(&t), RUN_PARTIAL);
+	ck_assert(released[0]);
+	ck_assert(is_held(&t, "b", third));
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, space_comes_back_in_every_region);
@@ -590,6 +649,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, segments_carry_it);
 	tcase_add_test(tc, a_hold_is_released_where_it_was_away);
 	tcase_add_test(tc, a_release_that_nobody_told_lets_go_of_nothing);
+	tcase_add_test(tc, a_store_lets_go_when_its_region_has_all_holds);
 }
 
 CHECK_MAIN("service/step_gc", cases)
