@@ -29,6 +29,7 @@ static int ask(const struct operation_call *call, struct repository *r,
 	progress_stage(call->progress, "locks", 0);
 	if (guards_run(r, &o, &result, &ret->why) < 0)
 		return operation_stopped(call, e);
+	err_clear(&ret->why); /* of what was got over */
 	/* One that is neither locked nor held needs none. */
 	ret->exact = result.snapshots > 0;
 	ret->objects = result.objects;

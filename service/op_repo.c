@@ -413,8 +413,11 @@ static int ask_locks(struct operation_call *call, struct repository *r,
 					  .cancel = call->stop };
 
 	progress_stage(call->progress, "locks", 0);
-	err_clear(why);
-	if (guards_run(r, &o, ret, why) == 0 || why->code != ERR_INTERRUPTED)
+	if (guards_run(r, &o, ret, why) == 0) {
+		err_clear(why); /* of what was got over */
+		return 0;
+	}
+	if (why->code != ERR_INTERRUPTED)
 		return 0;
 	*e = *why;
 	return -1;

@@ -218,12 +218,12 @@ static int ask(struct run *r, struct repository *repository, struct instant now,
 					  .cancel = r->stop };
 
 	x->asked = true;
-	if (guards_run(repository, &o, &x->result, &x->why) == 0)
-		/* Where nothing is locked there is nothing to tell, but that
-		 * nothing is wrong any more. */
-		x->asked = x->result.snapshots || t->was_wrong;
-	else if (run_stopped(r, e) < 0)
-		return -1;
+	if (guards_run(repository, &o, &x->result, &x->why))
+		return run_stopped(r, e) < 0 ? -1 : 0;
+	err_clear(&x->why); /* of what was got over */
+	/* Where nothing is locked there is nothing to tell, but that nothing is
+	 * wrong any more. */
+	x->asked = x->result.snapshots || t->was_wrong;
 	return 0;
 }
 
