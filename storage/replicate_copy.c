@@ -138,7 +138,7 @@ static int find_moved(const struct pipeline *p, unsigned int *futile,
 	++*futile;
 	if (index_set_refresh(p->index, e))
 		return -1;
-	found = index_set_find_everywhere(p->index, id, ret, e);
+	found = index_set_find_everywhere(p->index, id, NULL, 0, ret, e);
 	if (found == 1)
 		*futile = 0;
 	return found;
@@ -266,9 +266,14 @@ static int move_one(struct worker *w, const struct pack_entry *at,
 			      &at->place, w->sealed, hand_on_opened, &o, e);
 }
 
+typedef int find_holder(struct index_set *x, const struct chunk_id *id,
+			const struct object_id *not_in, size_t n,
+			struct pack_entry *ret, struct err *e);
+
 /* From any pack that holds it soundly.  *ret_gone when one was not there. */
 static int move_from_holders(struct worker *w, const struct pack_entry *first,
-			     bool *ret_gone, struct err *e)
+			     find_holder *find_other, bool *ret_gone,
+			     struct err *e)
 {
 	struct object_id tried[HOLDERS_MAX];
 	struct pack_entry at = *first;
@@ -291,8 +296,8 @@ static int move_from_holders(struct worker *w, const struct pack_entry *first,
 		if (now->code == ERR_NOT_FOUND)
 			*ret_gone = true;
 		tried[n] = at.place.pack;
-		if (index_set_find_other(w->p->index, &first->seal.id, tried,
-					 n + 1, &at, &why) != 1)
+		if (find_other(w->p->index, &first->seal.id, tried, n + 1, &at,
+			       &why) != 1)
 			break;
 	}
 	e->code = ERR_CORRUPT;
@@ -308,7 +313,7 @@ static int move_any(struct worker *w, const struct pack_entry *first,
 	bool gone;
 	int found;
 
-	if (move_from_holders(w, first, &gone, e) == 0)
+	if (move_from_holders(w, first, index_set_find_other, &gone, e) == 0)
 		return 0;
 	text_hex(first->seal.id.b, CHUNK_ID_SIZE, hex);
 	hex[16] = '\0';
@@ -316,7 +321,8 @@ static int move_any(struct worker *w, const struct pack_entry *first,
 			? find_moved(w->p, &w->futile, &first->seal.id, &at,
 				     &why)
 			: 0;
-	if (found == 1 && move_from_holders(w, &at, &gone, &why) == 0) {
+	if (found == 1 && move_from_holders(w, &at, index_set_find_everywhere,
+					    &gone, &why) == 0) {
 		err_clear(e);
 		return 0;
 	}

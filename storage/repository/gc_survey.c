@@ -676,7 +676,12 @@ static int list_packs(struct gc *g, struct err *e)
 	return failed ? -1 : 0;
 }
 
-/* What decides about snapshots, and who reads them. */
+/*
+ * What decides about snapshots, and who reads them: asked for once sessions are
+ * listed, and then all at once, so that a hold, a lock or a pin may be missed
+ * that was there before the tombstone was.  gc_reconsider() alone makes up for
+ * that, before anything is deleted.
+ */
 static int list_snapshots(struct gc *g, struct err *e)
 {
 	static const struct store_question pins = { STORE_ASK_LISTING, "pins/",
@@ -848,6 +853,10 @@ static int reconsider_one(struct gc *g, const struct gc_snapshot *s,
 	return is_pinned(g, s->id) ? changed(s, "pinned by a reader", e) : 0;
 }
 
+/*
+ * Of all that is dead, and thus was not traced, anew and one after the other,
+ * with nothing asked for ahead: list_snapshots() relies on it.
+ */
 int gc_reconsider(struct gc *g, struct err *e)
 {
 	/* What was pinned before stays so. */

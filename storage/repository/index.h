@@ -116,20 +116,22 @@ int index_set_hide_chunk(struct index_set *x, const struct chunk_id *id,
 int index_set_find(struct index_set *x, const struct chunk_id *id,
 		   struct pack_entry *ret, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
-/*
- * For who only reads: also in objects that do not count, or that another
- * supersedes.  The key and the right to write are enough to forge a void, or
- * what supersedes, that hides what snapshots need; whoever reads loses nothing
- * by what is authentic all the same.  Once something was found so, all look-ups
- * in this set go so.
- */
-int index_set_find_everywhere(struct index_set *x, const struct chunk_id *id,
-			      struct pack_entry *ret, struct err *e)
-	NONNULL(1, 2, 3, 4) MUST_CHECK;
 /* Another holder than those in the n packs given (after damage): as above. */
 int index_set_find_other(struct index_set *x, const struct chunk_id *id,
 			 const struct object_id *not_in, size_t n,
 			 struct pack_entry *ret, struct err *e)
+	NONNULL(1, 2, 5, 6) MUST_CHECK;
+/*
+ * For who only reads: also in objects that do not count, or that another
+ * supersedes.  The key and the right to write are enough to forge a void, or
+ * what supersedes, that hides what snapshots need; whoever reads loses nothing
+ * by what is authentic all the same.  Once something was found in one of these
+ * objects, all look-ups in this set go so.  Not in the n packs given: what
+ * counts may name one that holds nothing.
+ */
+int index_set_find_everywhere(struct index_set *x, const struct chunk_id *id,
+			      const struct object_id *not_in, size_t n,
+			      struct pack_entry *ret, struct err *e)
 	NONNULL(1, 2, 5, 6) MUST_CHECK;
 /*
  * Make a just-committed object visible to look-ups, and ignore from now on

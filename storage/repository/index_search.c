@@ -11,8 +11,10 @@ struct search {
 	const struct chunk_id *id;
 	const struct object_id *not_in;
 	size_t n_not_in;
+	bool everywhere; /* also in what does not count */
 	struct pack_entry *ret;
 	bool found;
+	bool by_ignored; /* found in what does not count */
 };
 
 static bool is_excluded(const struct search *s, const uint8_t *entry)
@@ -113,6 +115,7 @@ static int search_ignored(struct index_set *x, struct search *s)
 		if (o->ignored)
 			(void)!search_object(x, o, s, &ignored);
 	}
+	s->by_ignored = s->found;
 	return s->found;
 }
 
@@ -126,7 +129,7 @@ static int search_all(struct index_set *x, struct search *s, struct err *e)
 		if (!o->ignored && !o->resident && search_object(x, o, s, e))
 			return -1;
 	}
-	if (!s->found && atomic_load(&x->everywhere))
+	if (!s->found && (s->everywhere || atomic_load(&x->everywhere)))
 		return search_ignored(x, s);
 	return s->found;
 }
@@ -141,18 +144,15 @@ static int search_once(struct index_set *x, struct search *s, struct err *e)
 	return r;
 }
 
-int index_set_find_other(struct index_set *x, const struct chunk_id *id,
-			 const struct object_id *not_in, size_t n,
-			 struct pack_entry *ret, struct err *e)
+static int search(struct index_set *x, struct search *s, struct pack_entry *ret,
+		  struct err *e)
 {
 	struct pack_entry found;
-	struct search s = { .hidden = &x->hidden,
-			    .id = id,
-			    .not_in = not_in,
-			    .n_not_in = n,
-			    .ret = &found };
-	int r = search_once(x, &s, e);
+	int r;
 
+	s->hidden = &x->hidden;
+	s->ret = &found;
+	r = search_once(x, s, e);
 	/* An object was merged into another one and removed. */
 	for (int i = 0; r < 0 && e->code == ERR_BUSY && !x->frozen &&
 			i < INDEX_LISTINGS_MAX;
@@ -160,11 +160,20 @@ int index_set_find_other(struct index_set *x, const struct chunk_id *id,
 		if (index_set_refresh(x, e))
 			return -1;
 		err_clear(e);
-		r = search_once(x, &s, e);
+		r = search_once(x, s, e);
 	}
 	if (r == 1)
 		*ret = found;
 	return r;
+}
+
+int index_set_find_other(struct index_set *x, const struct chunk_id *id,
+			 const struct object_id *not_in, size_t n,
+			 struct pack_entry *ret, struct err *e)
+{
+	struct search s = { .id = id, .not_in = not_in, .n_not_in = n };
+
+	return search(x, &s, ret, e);
 }
 
 int index_set_find(struct index_set *x, const struct chunk_id *id,
@@ -174,13 +183,16 @@ int index_set_find(struct index_set *x, const struct chunk_id *id,
 }
 
 int index_set_find_everywhere(struct index_set *x, const struct chunk_id *id,
+			      const struct object_id *not_in, size_t n,
 			      struct pack_entry *ret, struct err *e)
 {
-	const bool before = atomic_exchange(&x->everywhere, true);
-	const int found = index_set_find(x, id, ret, e);
+	struct search s = {
+		.id = id, .not_in = not_in, .n_not_in = n, .everywhere = true
+	};
+	const int found = search(x, &s, ret, e);
 
 	/* Where there is nothing to be had, nobody is to look again. */
-	if (found != 1 && !before)
-		atomic_store(&x->everywhere, false);
+	if (s.by_ignored)
+		atomic_store(&x->everywhere, true);
 	return found;
 }

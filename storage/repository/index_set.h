@@ -40,9 +40,9 @@ struct index_set {
 	bool rely;
 	bool frozen;
 	struct voids *voids;
-	atomic_bool
-		everywhere; /* index_set_find_everywhere() found something */
-	atomic_bool lacks;  /* something damaged was left out */
+	/* index_set_find_everywhere() found something in what does not count */
+	atomic_bool everywhere;
+	atomic_bool lacks; /* something damaged was left out */
 };
 
 #endif

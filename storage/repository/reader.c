@@ -202,6 +202,17 @@ static bool is_damage(const struct err *e)
 /* Most of many are gone: the index names them until it is merged. */
 #define HOLDERS_MAX 64
 
+/* A place that is in none of these packs. */
+static int look_up(struct reader *x, const struct chunk_id *id,
+		   const struct object_id *not_in, size_t n,
+		   struct pack_entry *ret, struct err *e)
+{
+	return x->is_last
+		       ? index_set_find_everywhere(x->index, id, not_in, n, ret,
+						   e)
+		       : index_set_find_other(x->index, id, not_in, n, ret, e);
+}
+
 /*
  * Fill plain from the first sound holder; at is the first one.  A holder that
  * could not be reached may be sound: then nothing is known to be lost.
@@ -230,8 +241,7 @@ static int open_any(struct reader *x, struct pack_entry *at, uint8_t *plain,
 		if ((n ? &other : e)->code == ERR_NOT_FOUND)
 			*ret_gone = true;
 		tried[n] = at->place.pack;
-		found = index_set_find_other(x->index, &at->seal.id, tried,
-					     n + 1, at, &other);
+		found = look_up(x, &at->seal.id, tried, n + 1, at, &other);
 		if (found < 0 && !object_is_damage(&other)) {
 			*e = other;
 			return -1;
@@ -256,8 +266,7 @@ static int load(struct reader *x, const struct chunk_id *id,
 	text_hex(id->b, CHUNK_ID_SIZE, hex);
 	hex[16] = '\0';
 	*ret_gone = false;
-	found = x->is_last ? index_set_find_everywhere(x->index, id, &at, e)
-			   : index_set_find(x->index, id, &at, e);
+	found = look_up(x, id, NULL, 0, &at, e);
 	if (found < 0 && object_is_damage(e))
 		e->code = ERR_CORRUPT;
 	if (found < 0)

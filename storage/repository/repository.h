@@ -95,8 +95,12 @@ int repository_snapshots(struct repository *r, bool with_deleted,
 
 /*
  * Ask now for what repository_snapshots() lists, where a request takes long:
- * for readers, who copies being one, and for who looks for a parent, not for
- * who decides what may be deleted.  For store_ask_done(), when it is back.
+ * each listing but that of undeletes is then of any moment since, in whatever
+ * order, so that a snapshot may seem deleted and not held, or locked, although
+ * the hold came before the tombstone.  For readers, who copies being one, and
+ * for who looks for a parent.  Not for who decides what may be deleted, but
+ * where that is asked anew of each snapshot before anything goes, as collectors
+ * do (gc_reconsider()).  For store_ask_done(), when it is back.
  */
 struct store_asked *repository_ask_snapshots(struct repository *r) NONNULL(1);
 

@@ -1,6 +1,7 @@
 /* What a collection does where the store lets nothing go before its time. */
 #include "storage/repository/gc.h"
 
+#include "storage/replicate.h"
 #include "storage/repository/index_internal.h"
 #include "tests/support/guard_frame.h"
 
@@ -466,8 +467,30 @@ START_TEST(a_void_of_a_session_that_is_not_locked_hides_nothing_from_readers)
 }
 END_TEST
 
-/* Somebody with the key says that an object of nothing replaces all others. */
-static void forge_superseding(void)
+struct lying {
+	struct index_writer *w;
+	struct chunk_id last;
+	bool any;
+};
+
+/* Each chunk of data is said to be in a pack that is not there. */
+static int lie(void *arg, const struct pack_entry *entry, struct err *e)
+{
+	struct lying *l = arg;
+	struct pack_entry x = *entry;
+
+	if (l->any && chunk_id_equal(&l->last, &entry->seal.id))
+		return 0;
+	l->any = true;
+	l->last = entry->seal.id;
+	if (!chunk_kind_is_meta(x.seal.kind))
+		memset(&x.place.pack, 0x5a, sizeof(x.place.pack));
+	return index_writer_add(l->w, &x, e);
+}
+
+/* Somebody with the key says that an object of nothing, or of lies, replaces
+ * all others. */
+static void forge_superseding(bool lies)
 {
 	const struct index_set_options o = { .cache_bytes = 1U << 20 };
 	CLEANUP(index_writer_free) struct index_writer *w = NULL;
@@ -480,6 +503,9 @@ static void forge_superseding(void)
 	gc_ok(index_set_snapshot(index, &v, &n, &g->e));
 	gc_ok(index_writer_open(gc_store(g), repository_keys(g->f.r),
 				(struct object_id){ { 0 } }, &w, &g->e));
+	if (lies)
+		gc_ok(index_set_walk(index, lie, &(struct lying){ .w = w },
+				     &g->e));
 	for (size_t i = 0; i < n; i++)
 		gc_ok(index_writer_supersede(w, v[i]->in.id, &g->e));
 	gc_ok(index_writer_commit(w, NULL, &g->e));
@@ -491,13 +517,35 @@ START_TEST(an_object_that_supersedes_all_hides_nothing_from_readers)
 	(void)guard_take(g);
 	gc_file(g, "other");
 	(void)guard_take(g);
-	forge_superseding();
+	forge_superseding(false);
 	gc_reopen(g);
 	gc_expect(g, 0);
 	gc_expect(g, 1);
 	gc_repair(g);
 	gc_expect_sound(g);
 	gc_expect(g, 0);
+}
+END_TEST
+
+/* Nor from who copies: what is read in vain is looked for there, too. */
+START_TEST(an_object_that_lies_of_data_hides_nothing_from_readers)
+{
+	const struct replicate_options o = { .host = "h" };
+	CLEANUP(repository_close) struct repository *to = NULL;
+	struct replicate_result r;
+	struct store *s;
+
+	(void)guard_take(g);
+	forge_superseding(true);
+	gc_reopen(g);
+	gc_expect(g, 0);
+	gc_reopen(g);
+	gc_ok(store_open("mem:guard-copies", true, &s, &g->e));
+	gc_ok(replicate_settle(gc_store(g), s, g->f.credential, &g->e));
+	gc_ok(repository_open_on(s, g->f.credential, &to, &g->e));
+	gc_ok(replicate_run(g->f.r, to, &o, &r, &g->e));
+	ck_assert_uint_eq(r.copied, 1);
+	store_mem_forget("mem:guard-copies");
 }
 END_TEST
 
@@ -660,6 +708,8 @@ static void cases(TCase *tc)
 		a_void_of_a_session_that_is_not_locked_hides_nothing_from_readers);
 	tcase_add_test(
 		tc, an_object_that_supersedes_all_hides_nothing_from_readers);
+	tcase_add_test(tc,
+		       an_object_that_lies_of_data_hides_nothing_from_readers);
 	tcase_add_test(tc, a_right_that_is_missing_is_told_as_such);
 	tcase_add_test(tc, a_pack_that_is_locked_meanwhile_stays);
 	tcase_add_test(tc, a_pack_that_is_held_meanwhile_stays);

@@ -18,6 +18,7 @@
 static struct keys *keys;
 static struct store *store;
 static struct index_set *set;
+static struct object_id all; /* the object */
 static struct err e;
 
 static struct pack_entry entry_of(uint32_t n)
@@ -36,24 +37,36 @@ static struct pack_entry entry_of(uint32_t n)
 	return x;
 }
 
-static void write_all(void)
+/* Those below to; in place of another, unless that is NULL. */
+static struct object_id write_to(uint32_t to,
+				 const struct object_id *superseded)
 {
 	CLEANUP(index_writer_free) struct index_writer *w = NULL;
+	struct object_id id;
 
 	ck_ok(index_writer_open(store, keys, (struct object_id){ { 0 } }, &w,
 				&e));
-	for (uint32_t n = 0; n < 2 * ENTRIES; n += 2) {
+	for (uint32_t n = 0; n < to; n += 2) {
 		const struct pack_entry x = entry_of(n);
 
 		ck_ok(index_writer_add(w, &x, &e));
 	}
-	ck_ok(index_writer_commit(w, NULL, &e));
+	if (superseded)
+		ck_ok(index_writer_supersede(w, *superseded, &e));
+	ck_ok(index_writer_commit(w, &id, &e));
+	return id;
 }
 
 /* With a cache for a few blocks of 240. */
-static void set_up(void)
+static void open_set(void)
 {
 	const struct index_set_options o = { .cache_bytes = 128 << 10 };
+
+	ck_ok(index_set_open(store, keys, &o, &set, &e));
+}
+
+static void set_up(void)
+{
 	struct store *inner = NULL;
 
 	keys = repo_keys(7, 2);
@@ -61,8 +74,8 @@ static void set_up(void)
 	ck_ok(store_open("mem:index_far", true, &inner, &e));
 	ck_ok(fault_wrap(inner, &store, &e));
 	fault_set_far(store);
-	write_all();
-	ck_ok(index_set_open(store, keys, &o, &set, &e));
+	all = write_to(2 * ENTRIES, NULL);
+	open_set();
 }
 
 static void tear_down(void)
@@ -142,6 +155,40 @@ START_TEST(a_copy_that_was_spoilt_is_not_used)
 }
 END_TEST
 
+static int find(uint32_t n)
+{
+	const struct pack_entry want = entry_of(n);
+	struct pack_entry got;
+
+	return index_set_find(set, &want.seal.id, &got, &e);
+}
+
+static int find_everywhere(uint32_t n)
+{
+	const struct pack_entry want = entry_of(n);
+	struct pack_entry got;
+
+	return index_set_find_everywhere(set, &want.seal.id, NULL, 0, &got, &e);
+}
+
+/* What was superseded is asked of nobody's miss, unless it had something. */
+START_TEST(what_counts_sends_nobody_to_what_does_not)
+{
+	index_set_free(set);
+	set = NULL;
+	(void)write_to(ENTRIES, &all);
+	open_set();
+	ck_assert_int_eq(find_everywhere(2), 1);
+	for (uint32_t n = 0; n < ENTRIES; n += 1000)
+		ck_assert_int_eq(find(ENTRIES + n), 0);
+	ck_assert_int_eq(find_everywhere(1), 0);
+	ck_assert_int_eq(find(2 * ENTRIES - 2), 0);
+	ck_assert_int_eq(find_everywhere(2 * ENTRIES - 2), 1);
+	for (uint32_t n = 0; n < ENTRIES; n += 1000)
+		ck_assert_int_eq(find(ENTRIES + n), 1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -149,5 +196,6 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, few_look_ups_read_no_more_than_their_blocks);
 	tcase_add_test(tc, what_cannot_be_copied_is_read_in_blocks);
 	tcase_add_test(tc, a_copy_that_was_spoilt_is_not_used);
+	tcase_add_test(tc, what_counts_sends_nobody_to_what_does_not);
 }
 CHECK_MAIN("storage/index_far", cases)
