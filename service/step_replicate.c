@@ -50,6 +50,7 @@
 struct copying {
 	struct run *run;
 	const struct resource_region *region;
+	const struct resource_region *source; /* which `from` is */
 	struct repository *from;
 	struct repository *to;
 	bool is_catching_up; /* to the primary, of what it missed */
@@ -130,12 +131,47 @@ static int on_done(void *arg, const struct replicate_one *one, struct err *e)
 			   x->region->name, one->snapshot, clock_now(), e);
 }
 
+static int recall_schedule(void *arg, const struct catalog_snapshot *row,
+			   struct err *e UNUSED)
+{
+	(void)snprintf(arg, RESOURCE_NAME_MAX + 1, "%s", row->schedule);
+	return 0;
+}
+
+/*
+ * Where it comes from it was locked by that region's own policy, which says
+ * nothing of this one: as its schedule does.  What none made, as far as is
+ * known, is locked by this run's, if it was by some.
+ */
+static int lock_of(void *arg, const struct repository_snapshot *s,
+		   int64_t *ret_ms, struct err *e)
+{
+	const struct copying *x = arg;
+	char id[OBJECT_ID_TEXT];
+	char schedule[RESOURCE_NAME_MAX + 1] = "";
+	const struct catalog_snapshot_filter filter = {
+		.repository = x->run->repository->name,
+		.id_prefix = id,
+		.deleted = CATALOG_WITH_DELETED,
+	};
+
+	object_id_format(s->manifest.snapshot, id);
+	if (catalog_snapshots(x->run->catalog, &filter, recall_schedule,
+			      schedule, e) < 0)
+		return -1;
+	if (!*schedule && !s->lock_is_here)
+		return 0;
+	return run_region_lock_by(x->run, schedule, ret_ms, e) < 0 ? -1 : 1;
+}
+
 static int copy(struct copying *x, const struct object_id *only, size_t n,
 		struct err *e)
 {
 	char host[256];
+	struct run_lock there = { .ms = 0 };
 	struct run_lock lock = { .ms = 0 };
-	const int failed = run_region_lock(x->run, x->region, &lock, e);
+	const int failed = run_region_lock(x->run, x->source, &there, e) < 0 ||
+			   run_region_lock(x->run, x->region, &lock, e) < 0;
 	struct replicate_options o = {
 		.only = only,
 		.n_only = n,
@@ -147,12 +183,13 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		.n_also = x->n_also,
 		.host = host,
 		.lock_ms = lock.is_own ? lock.ms : 0,
+		.lock_of = there.is_own && !lock.is_own ? lock_of : NULL,
 		.cancel = x->run->stop,
 		.done = on_done,
 		.arg = x,
 	};
 
-	if (failed < 0)
+	if (failed)
 		return -1;
 	engine_host(host, sizeof(host));
 	return retain_was_apart(x->run->catalog, x->run->repository, &o.apart,
@@ -307,9 +344,12 @@ static int catch_up(struct copying *x, const struct resource_region *from,
 		.region = x->region->name
 	};
 	struct missed m = { .x = x };
-	int failed = look_for_unwanted(x, e) < 0 ||
-		     catalog_replicas(x->run->catalog, &filter, see_copy,
-				      &m.had, e) < 0;
+	int failed;
+
+	x->source = from;
+	failed = look_for_unwanted(x, e) < 0 ||
+		 catalog_replicas(x->run->catalog, &filter, see_copy, &m.had,
+				  e) < 0;
 
 	if (m.had.n)
 		qsort(m.had.v, m.had.n, sizeof(*m.had.v), by_id);
@@ -533,6 +573,7 @@ static int take_along(struct copying *x, struct err *e)
 	struct repository *const to = x->to;
 	int failed;
 
+	x->source = there;
 	x->region = x->run->written;
 	x->from = to;
 	x->to = from;
@@ -648,6 +689,7 @@ static int serve(struct run *r, const struct step *step, struct turn *t,
 	CLEANUP(copying_done)
 	struct copying x = { .run = r,
 			     .region = t->region,
+			     .source = r->written,
 			     .from = step->from };
 	const struct instant started = clock_now();
 	struct err why = { 0 };
