@@ -301,22 +301,55 @@ static int read_lock(void *arg, const struct catalog_resource *row,
 	return 0;
 }
 
-/* 0: it has none. */
-static int own_lock(const struct run *r, const struct resource_region *region,
-		    int64_t *ret_ms, struct err *e)
+static int policy_lock(const struct run *r, const char *policy, int64_t *ret_ms,
+		       struct err *e)
 {
-	int found;
+	const int found = catalog_resource_get(r->catalog, "Policy", policy,
+					       read_lock, ret_ms, e);
 
-	*ret_ms = 0;
-	if (!region->policy)
-		return 0;
-	found = catalog_resource_get(r->catalog, "Policy", region->policy,
-				     read_lock, ret_ms, e);
 	if (found < 0)
 		return -1;
 	return found ? 0
 		     : err_set(e, ERR_NOT_FOUND, "there is no policy %s",
-			       text_quote_str(region->policy).s);
+			       text_quote_str(policy).s);
+}
+
+/* 0: it has none. */
+static int own_lock(const struct run *r, const struct resource_region *region,
+		    int64_t *ret_ms, struct err *e)
+{
+	*ret_ms = 0;
+	return region->policy ? policy_lock(r, region->policy, ret_ms, e) : 0;
+}
+
+static int read_schedule(void *arg, const struct catalog_resource *row,
+			 struct err *e)
+{
+	const struct resource_form form = { .kind = row->kind,
+					    .name = row->name,
+					    .labels_json = row->labels_json,
+					    .spec_json = row->spec_json };
+
+	return resource_from_form(&form, arg, e);
+}
+
+int run_region_lock_by(const struct run *r, const char *schedule,
+		       int64_t *ret_ms, struct err *e)
+{
+	CLEANUP(resource_free) struct resource *other = NULL;
+	const char *policy;
+
+	*ret_ms = r->policy ? r->policy->policy.lock_ms : 0;
+	if (!*schedule || strcmp(schedule, r->schedule->name) == 0)
+		return 0;
+	if (catalog_resource_get(r->catalog, "Schedule", schedule,
+				 read_schedule, &other, e) < 0)
+		return -1;
+	if (!other)
+		return 0;
+	*ret_ms = 0;
+	policy = other->schedule.policy;
+	return policy ? policy_lock(r, policy, ret_ms, e) : 0;
 }
 
 int run_region_lock(const struct run *r, const struct resource_region *region,

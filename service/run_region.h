@@ -71,6 +71,14 @@ int run_region_lock(const struct run *r, const struct resource_region *region,
 		    struct run_lock *ret, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
 
+/*
+ * How the schedule of that name locks, in regions without a lock of their own;
+ * as the run's does when there is none of that name.
+ */
+int run_region_lock_by(const struct run *r, const char *schedule,
+		       int64_t *ret_ms, struct err *e) NONNULL(1, 2, 3, 4)
+	MUST_CHECK;
+
 /* The region that is written first. */
 const struct resource_region *run_region_primary(const struct run *r) NONNULL(1)
 	RETURNS_NONNULL;

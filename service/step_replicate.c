@@ -141,6 +141,13 @@ static int see_row(void *arg, const struct catalog_replica *row,
 	return 0;
 }
 
+static int recall_schedule(void *arg, const struct catalog_snapshot *row,
+			   struct err *e UNUSED)
+{
+	(void)snprintf(arg, RESOURCE_NAME_MAX + 1, "%s", row->schedule);
+	return 0;
+}
+
 /*
  * The region may well lack it, unless it had it once, as the catalog knows:
  * deleted since, or lost, which its verification notices.
@@ -179,13 +186,41 @@ static void tell_unread(struct copying *x, uint64_t before)
 			       n == 1 ? "it tells" : "they tell");
 }
 
+/*
+ * Where it comes from it was locked by that region's own policy, which says
+ * nothing of this one: as its schedule does.  What none made, as far as is
+ * known, is locked by this run's, if it was by some.
+ */
+static int lock_of(void *arg, const struct repository_snapshot *s,
+		   int64_t *ret_ms, struct err *e)
+{
+	const struct copying *x = arg;
+	char id[OBJECT_ID_TEXT];
+	char schedule[RESOURCE_NAME_MAX + 1] = "";
+	const struct catalog_snapshot_filter filter = {
+		.repository = x->run->repository->name,
+		.id_prefix = id,
+		.deleted = CATALOG_WITH_DELETED,
+	};
+
+	object_id_format(s->manifest.snapshot, id);
+	if (catalog_snapshots(x->run->catalog, &filter, recall_schedule,
+			      schedule, e) < 0)
+		return -1;
+	if (!*schedule && !s->lock_is_here)
+		return 0;
+	return run_region_lock_by(x->run, schedule, ret_ms, e) < 0 ? -1 : 1;
+}
+
 static int copy(struct copying *x, const struct object_id *only, size_t n,
 		struct err *e)
 {
 	char host[256];
 	const uint64_t unread = x->unread;
+	struct run_lock there = { .ms = 0 };
 	struct run_lock lock = { .ms = 0 };
-	const int failed = run_region_lock(x->run, x->region, &lock, e);
+	const int failed = run_region_lock(x->run, x->origin, &there, e) < 0 ||
+			   run_region_lock(x->run, x->region, &lock, e) < 0;
 	struct replicate_options o = {
 		.only = only,
 		.n_only = n,
@@ -197,13 +232,14 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		.n_also = x->n_also,
 		.host = host,
 		.lock_ms = lock.is_own ? lock.ms : 0,
+		.lock_of = there.is_own && !lock.is_own ? lock_of : NULL,
 		.cancel = x->run->stop,
 		.done = on_done,
 		.unread = on_unread,
 		.arg = x,
 	};
 
-	if (failed < 0)
+	if (failed)
 		return -1;
 	engine_host(host, sizeof(host));
 	if (retain_was_apart(x->run->catalog, x->run->repository, &o.apart, e) <
@@ -365,9 +401,11 @@ static int catch_up(struct copying *x, size_t *ret, struct err *e)
 	};
 	const uint64_t unread = x->unread;
 	struct missed m = { .x = x };
-	int failed = look_for_unwanted(x, e) < 0 ||
-		     catalog_replicas(x->run->catalog, &filter, see_copy,
-				      &m.had, e) < 0;
+	int failed;
+
+	failed = look_for_unwanted(x, e) < 0 ||
+		 catalog_replicas(x->run->catalog, &filter, see_copy, &m.had,
+				  e) < 0;
 
 	if (m.had.n)
 		qsort(m.had.v, m.had.n, sizeof(*m.had.v), by_id);

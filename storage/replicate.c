@@ -244,41 +244,61 @@ static int publish(struct replication *x, struct repository_snapshot *s,
 				   s->manifest.snapshot, &x->tally, e);
 }
 
-/* Until when the copy is to be locked; 0: it is not. */
-static struct instant need_of(const struct replication *x,
-			      const struct repository_snapshot *s,
-			      struct instant now)
+/* Item's snapshot as it is to be locked in the target; borrows. */
+static struct repository_snapshot as_locked(const struct replicate_item *item)
 {
-	struct repository_snapshot own = *s; /* borrows */
+	struct repository_snapshot own = item->s;
+	const struct instant until = instant_add_ms(own.received,
+						    item->lock_ms);
 
-	if (x->o->lock_ms == 0)
-		return guards_need(s, now);
+	if (!item->by_rule)
+		return own;
+	/* These were copied with the records. */
+	own.locked = own.locked_for_all;
+	own.locked_until = own.locked_for_all_until;
+	own.lock_is_here = item->lock_ms > 0;
+	if (item->lock_ms == 0)
+		return own;
+	if (!own.locked || own.locked_until.sec == INT64_MAX ||
+	    instant_compare(until, own.locked_until) > 0)
+		own.locked_until = until;
 	own.locked = true;
-	own.locked_until = instant_add_ms(s->received, x->o->lock_ms);
-	return guards_need(&own, now);
+	return own;
 }
 
-/* Whether its lock says nothing of other regions, which did not get, or do not
- * get, that of the source. */
-static bool is_here(const struct replication *x,
-		    const struct repository_snapshot *s)
+/* Of what is copied, or may have been cut off. */
+static int ask_rules(struct replication *x, struct err *e)
 {
-	return x->o->lock_ms > 0 || s->lock_is_here;
+	for (size_t i = 0; i < x->plan.n; i++) {
+		struct replicate_item *item = &x->plan.v[i];
+		int by_rule = x->o->lock_ms > 0;
+
+		item->lock_ms = x->o->lock_ms;
+		if (x->o->lock_of &&
+		    (item->unnamed || !(item->where & REPLICATE_TO)))
+			by_rule = x->o->lock_of(x->o->arg, &item->s,
+						&item->lock_ms, e);
+		if (by_rule < 0)
+			return -1;
+		item->by_rule = by_rule > 0;
+	}
+	return 0;
 }
 
 /*
  * The locks that were copied name sessions of the source: one of this region
  * has to name ours, so that a void that is forged hides nothing (voids.c).
  */
-static int lock_here(struct replication *x, const struct repository_snapshot *s,
+static int lock_here(struct replication *x,
+		     const struct repository_snapshot *own,
 		     struct instant until, struct instant now, struct err *e)
 {
 	struct repository *to = x->plan.to;
 	struct record l;
 
 	record_init(&l, OBJECT_LOCK);
-	l.id = record_lock_id(s->manifest.snapshot, is_here(x, s));
-	l.snapshot = s->manifest.snapshot;
+	l.id = record_lock_id(own->manifest.snapshot, own->lock_is_here);
+	l.snapshot = own->manifest.snapshot;
 	l.session = writer_session(x->writer);
 	l.until = until;
 	l.time = now;
@@ -313,7 +333,9 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 {
 	struct repository_snapshot *s = &x->plan.v[at].s;
 	const struct instant now = clock_now();
-	const struct instant need = need_of(x, s, now);
+	const struct repository_snapshot own = as_locked(&x->plan.v[at]);
+	/* Until when the copy is to be locked; 0: it is not. */
+	const struct instant need = guards_need(&own, now);
 	const struct writer_options o = {
 		.purpose = RECORD_REPLICATE,
 		.snapshot = s->manifest.snapshot,
@@ -352,15 +374,15 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	deleted = is_deleted(x, s->manifest.snapshot, e);
 	if (deleted)
 		return deleted < 0 ? -1 : 0;
-	if (publish(x, s, e) || ((guarding || (need.sec && is_here(x, s))) &&
-				 lock_here(x, s, need, now, e))) {
+	if (publish(x, s, e) || ((guarding || (need.sec && own.lock_is_here)) &&
+				 lock_here(x, &own, need, now, e))) {
 		writer_explain(w, e);
 		return -1;
 	}
 	t = writer_totals(w);
 	x->guarding = *writer_guarding(w);
 	/* In force, for nobody knows how long. */
-	if (s->locked && need.sec == 0 &&
+	if (own.locked && need.sec == 0 &&
 	    store_can_guard(repository_store(x->plan.to), &why) > 0)
 		(void)err_set(&x->guarding.why, ERR_CORRUPT,
 			      "a lock of it does not open");
@@ -434,7 +456,8 @@ static bool lacks_lock(const struct replication *x,
 	return item->unnamed &&
 	       (x->o->lock_ms > 0 ||
 		(item->s.locked &&
-		 is_wanted(x->o, item->s.manifest.snapshot))) &&
+		 (item->by_rule ||
+		  is_wanted(x->o, item->s.manifest.snapshot)))) &&
 	       instant_compare(need, now) > 0;
 }
 
@@ -446,13 +469,12 @@ static int lock_unnamed(struct replication *x, struct err *e)
 
 	for (size_t i = 0; i < x->plan.n; i++) {
 		const struct replicate_item *item = &x->plan.v[i];
-		struct repository_snapshot s = item->s; /* borrows */
-		const struct instant need = need_of(x, &item->s, now);
+		struct repository_snapshot s = as_locked(item);
+		const struct instant need = guards_need(&s, now);
 
 		if (!lacks_lock(x, item, need, now))
 			continue;
 		s.manifest.session = item->session;
-		s.lock_is_here = is_here(x, &item->s);
 		if (can < 0)
 			can = store_can_guard(repository_store(to), e);
 		if (can < 0)
@@ -500,7 +522,7 @@ static int run(struct replication *x, struct repository *from,
 	    (!x->o->dry_run &&
 	     replicate_records(from, to, x->o, &x->tally, e)) ||
 	    replicate_plan_make(&x->plan, from, to, e) || check_wanted(x, e) ||
-	    refuse_deleted(x, e) || put_in_order(x, e))
+	    refuse_deleted(x, e) || put_in_order(x, e) || ask_rules(x, e))
 		return -1;
 	if (x->o->dry_run)
 		return tell_all(x, e);

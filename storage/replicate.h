@@ -115,6 +115,13 @@ struct replicate_options {
 	 * in the source.
 	 */
 	int64_t lock_ms;
+	/*
+	 * Or by one that differs from snapshot to snapshot, for who knows it:
+	 * 1 and for how long (0: not at all), 0: as it is in the source; -1.
+	 * Locks that count in every region count all the same.  May be NULL.
+	 */
+	int (*lock_of)(void *arg, const struct repository_snapshot *s,
+		       int64_t *ret_ms, struct err *e);
 	bool dry_run; /* give done() what would be copied; change nothing */
 	uint64_t read_limit;  /* bytes a second from the source; 0: none */
 	uint64_t write_limit; /* bytes a second to the target */

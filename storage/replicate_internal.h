@@ -29,6 +29,10 @@ struct replicate_item {
 	 * names this session, whose manifest of it is there. */
 	bool unnamed;
 	struct object_id session;
+	/* How the target locks it: so long, or not at all, and there alone;
+	 * else as the source does. */
+	bool by_rule;
+	int64_t lock_ms;
 };
 
 /* replicate_plan.c: what both regions list. */

@@ -338,6 +338,18 @@ static int add_receipt(void *arg, const char *name, const struct record *r,
 	return 0;
 }
 
+static void add_lock_for_all(struct repository_snapshot *s,
+			     const struct record *r)
+{
+	const struct instant until = r ? r->until
+				       : (struct instant){ INT64_MAX, 0 };
+
+	if (!s->locked_for_all ||
+	    instant_compare(until, s->locked_for_all_until) > 0)
+		s->locked_for_all_until = until;
+	s->locked_for_all = true;
+}
+
 static int add_lock(void *arg, const char *name, const struct record *r,
 		    const struct err *why, struct err *e)
 {
@@ -360,7 +372,10 @@ static int add_lock(void *arg, const char *name, const struct record *r,
 	s->locked = true;
 	if (r && !object_id_equal(r->session, s->manifest.session))
 		s->locked_elsewhere = true;
-	s->lock_is_here = s->lock_is_here || record_lock_is_here(name);
+	if (record_lock_is_here(name))
+		s->lock_is_here = true;
+	else
+		add_lock_for_all(s, r);
 	s->lock_is_ours = s->lock_is_ours ||
 			  (r &&
 			   object_id_equal(r->session, s->manifest.session));

@@ -77,6 +77,9 @@ struct repository_snapshot {
 	bool locked_elsewhere; /* by another region's session, too */
 	bool lock_is_ours; /* one names the session whose manifest this is */
 	bool lock_is_here; /* one says nothing of other regions */
+	/* By those that say something of other regions, too. */
+	bool locked_for_all;
+	struct instant locked_for_all_until;
 };
 
 /*

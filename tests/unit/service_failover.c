@@ -640,6 +640,98 @@ START_TEST(what_is_deleted_need_not_be_read)
 }
 END_TEST
 
+/* ---- How what came from elsewhere is locked ------------------------------ */
+
+struct lengths {
+	int64_t days[4]; /* in order of receipt */
+	size_t n;
+};
+
+static int see_lock(void *arg, struct repository_snapshot *s,
+		    struct err *e UNUSED)
+{
+	struct lengths *x = arg;
+
+	ck_assert_uint_lt(x->n, 4);
+	x->days[x->n++] = s->locked ? instant_ms_between(s->received,
+							 s->locked_until) /
+					      (DAY * 1000)
+				    : 0;
+	return 0;
+}
+
+/* For how many days the first two of a region are locked there. */
+static void expect_locked(struct run_frame *t, const char *region,
+			  int64_t first, int64_t second)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	struct lengths x = { .n = 0 };
+
+	ok(&t->f, repository_snapshots(r, false, see_lock, NULL, &x, &t->f.e));
+	ck_assert_uint_eq(x.n, 2);
+	ck_assert_int_eq(x.days[0], first);
+	ck_assert_int_eq(x.days[1], second);
+}
+
+/* One that region b took, by a policy of its own, while the primary was away;
+ * then one of another schedule, which takes it to the primary. */
+static void serve_elsewhere(struct run_frame *t, const char *gold,
+			    const char *own)
+{
+	char spec[4 * SCRATCH_PATH];
+
+	begin(t, true);
+	run_apply(t, "Policy", "gold", NULL, gold);
+	run_apply(t, "Policy", "own", NULL, own);
+	run_apply(t, "Policy", "rare", NULL, "{\"lock\":\"90d\"}");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"failover\":true,\"keyFile\":\"main.key\","
+		       "\"regions\":["
+		       "{\"name\":\"a\",\"primary\":true,"
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"policy\":\"own\","
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
+		       run_path(t, "a"), run_path(t, "b"), run_path(t, "c"));
+	run_apply(t, "Repository", "main", NULL, spec);
+	run_apply(t, "Schedule", "weekly", NULL,
+		  "{\"cron\":\"0 1 * * 0\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"rare\",\"replicateTo\":[\"b\",\"c\"]}");
+	move(t, "a", "away");
+	ck_assert_int_eq(day(t, 0), RUN_PARTIAL);
+	move(t, "away", "a");
+	run_clock(t, 1700000000 + DAY);
+	run_file(t, "web/one", "another\n");
+	ck_assert_int_eq(run_do(t, run_attempt_of(t, "Schedule", "weekly", 0)),
+			 RUN_SUCCEEDED);
+}
+
+START_TEST(it_is_locked_as_its_schedule_says)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	serve_elsewhere(&t, "{\"lock\":\"30d\"}", "{\"lock\":\"7d\"}");
+	expect_locked(&t, "a", 30, 90);
+	expect_locked(&t, "b", 7, 7);
+	expect_locked(&t, "c", 30, 90);
+}
+END_TEST
+
+/* Not for the years of another region, which nobody could undo. */
+START_TEST(it_is_not_locked_when_its_schedule_does_not)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	serve_elsewhere(&t, "{\"retention\":{\"keep-last\":50}}",
+			"{\"lock\":\"3650d\"}");
+	expect_locked(&t, "a", 0, 90);
+	expect_locked(&t, "b", 3650, 3650);
+	expect_locked(&t, "c", 0, 90);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, it_is_asked_for);
@@ -661,6 +753,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, what_is_deleted_need_not_be_read);
 	tcase_add_test(tc, a_drill_does_without);
 	tcase_add_test(tc, a_drill_takes_the_newest_that_is_left);
+	tcase_add_test(tc, it_is_locked_as_its_schedule_says);
+	tcase_add_test(tc, it_is_not_locked_when_its_schedule_does_not);
 }
 
 CHECK_MAIN("service/failover", cases)
