@@ -163,7 +163,7 @@ static bool is_alone(const struct op_chosen *c,
 	return false;
 }
 
-static int put_hold_in(const struct operation_call *call,
+static int put_hold_in(struct operation_call *call,
 		       const struct resource *named, const struct op_chosen *c,
 		       const struct deletion_hold *h, struct outcome *o)
 {
@@ -180,11 +180,13 @@ static int put_hold_in(const struct operation_call *call,
 	if (deletion_hold(r, h, &ignored, &o->why))
 		return -1;
 	o->done = true;
-	if (hold_in_store(call, r, false, &n, &o->why))
+	if (hold_in_store(call, r, false, &n, &o->why)) {
+		operation_partial(call);
 		progress_note(call->progress,
 			      "note: that is written down, but the objects in "
 			      "the store are as they were: %s",
 			      o->why.text);
+	}
 	return 0;
 }
 
@@ -192,10 +194,9 @@ static int put_hold_in(const struct operation_call *call,
  * One hold, in all regions that can be had: first in those that alone have one
  * of the snapshots, and in the one that was read; others get it by replication.
  */
-static int put_hold(const struct operation_call *call,
-		    const struct resource *named, const struct op_chosen *c,
-		    const struct deletion_hold *h, struct outcome *v, size_t n,
-		    struct err *e)
+static int put_hold(struct operation_call *call, const struct resource *named,
+		    const struct op_chosen *c, const struct deletion_hold *h,
+		    struct outcome *v, size_t n, struct err *e)
 {
 	for (int first = 1; first >= 0; first--)
 		for (size_t i = 0; i < n; i++) {
