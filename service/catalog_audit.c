@@ -250,6 +250,8 @@ int catalog_audits(struct catalog *c, const struct catalog_audit_filter *filter,
 
 	sql_query(&q, AUDIT_COLUMNS " FROM audit");
 	when_action(&q, filter->action);
+	if (filter->releases) /* by the words of the index audit_releases */
+		sql_when(&q, "action IN ('hold.release', 'hold.released')");
 	sql_when_text(&q, "object = ?", filter->object);
 	sql_when_time(&q, "at_us >= ?", filter->from);
 	sql_when_time(&q, "at_us < ?", filter->to);

@@ -49,6 +49,7 @@ typedef int catalog_audit_visit(void *arg, const struct catalog_audit *a,
 struct catalog_audit_filter {
 	const char *action; /* or NULL; a trailing "*" matches any ending */
 	const char *object; /* or NULL */
+	bool releases;	    /* of legal holds, and where they were done */
 	struct instant from, to;
 	unsigned int limit;
 };

@@ -205,6 +205,8 @@ int catalog_checks(struct catalog *c, const struct catalog_check_filter *filter,
 		      "damaged, details FROM checks");
 	sql_when_text(&q, "repository = ?", filter->repository);
 	sql_when_text(&q, "region = ?", filter->region);
+	if (filter->locks) /* by the words of the index checks_locks */
+		sql_when(&q, "instr(details, '\"object_lock\"') > 0");
 	sql_when_text(&q, "snapshot = ?", filter->snapshot);
 	sql_when_time(&q, "started_us >= ?", filter->from);
 	sql_when_time(&q, "started_us < ?", filter->to);

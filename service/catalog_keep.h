@@ -234,6 +234,7 @@ typedef int catalog_check_visit(void *arg, const struct catalog_check_row *k,
 				struct err *e);
 struct catalog_check_filter {
 	const char *repository, *region, *snapshot; /* each or NULL */
+	bool locks; /* that asked whether what is locked is guarded */
 	struct instant from, to;
 	unsigned int limit;
 };

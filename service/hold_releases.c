@@ -46,8 +46,7 @@ static int take(void *arg, const struct catalog_audit *a, struct err *e)
 int hold_releases_read(struct catalog *c, struct hold_releases *ret,
 		       struct err *e)
 {
-	const struct catalog_audit_filter filter = { .action =
-							     "hold.release*" };
+	const struct catalog_audit_filter filter = { .releases = true };
 	struct hold_releases x = { .n = 0 };
 
 	if (catalog_audits(c, &filter, take, &x, e) < 0) {

@@ -28,7 +28,7 @@ struct hold_releases {
 	struct hold_release *v;
 	size_t n;
 };
-/* All of them.  Cost: a walk through the audit log. */
+/* All of them. */
 int hold_releases_read(struct catalog *c, struct hold_releases *ret,
 		       struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
 void hold_releases_done(struct hold_releases *x) NONNULL(1);

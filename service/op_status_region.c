@@ -308,11 +308,15 @@ static void tell_locks(struct status *s, const struct catalog_region *r,
 	s->troubled++;
 }
 
-/* They take care of themselves, but somebody may wait for it. */
-static void tell_releases(struct status *s, const struct catalog_region *r)
+/* They take care of themselves where it is collected, but somebody may wait for
+ * it. */
+static void tell_releases(struct status *s, const struct catalog_region *r,
+			  bool is_collected)
 {
-	const size_t n = hold_releases_pending(s->releases, r->repository,
-					       r->region);
+	const size_t n = is_collected ? hold_releases_pending(s->releases,
+							      r->repository,
+							      r->region)
+				      : 0;
 	char text[300];
 
 	json_kv_uint(s->call->reply, "holds_to_release", n);
@@ -369,7 +373,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	write_lag(s, r);
 	write_collections(j, &collections);
 	run_locks_known_write(j, &locks);
-	tell_releases(s, r);
+	tell_releases(s, r, collects != NULL);
 	json_end_object(j);
 	json_decref(collections.details);
 	if (collections.failed && collects && !down)

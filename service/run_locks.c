@@ -12,8 +12,8 @@
 
 #define DAY_S  INT64_C(86400)
 #define DAY_MS (DAY_S * 1000)
-/* So many checks are looked through: those of weeks, and of a day at least. */
-#define CHECKS_MAX 1000
+/* So many checks that asked are looked through. */
+#define CHECKS_MAX 100
 
 /* ---- What is known ------------------------------------------------------ */
 
@@ -75,6 +75,7 @@ static int read_known(struct catalog *c, const char *repository,
 {
 	const struct catalog_check_filter filter = { .repository = repository,
 						     .region = region,
+						     .locks = true,
 						     .to = to,
 						     .limit = CHECKS_MAX };
 

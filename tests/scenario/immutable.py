@@ -211,6 +211,12 @@ def forged(world):
         done = world.json("hold", "release", other, status=3)
         check(done["still_held_in"] == ["here"] and hold in world.err,
               (done, world.err))
+        # One that nobody placed is released by nothing that is let go of.
+        world.run("audit", "note", "--action", "hold.release", "--object",
+                  hold, "--in", "main")
+        world.run("hold", "release", "0" * 32, status=5)
+        forge(world, here, "release",
+              world.json("hold", "add", loose, "--case", "C")["hold"])
         world.stop()
         world.env["SNAPCTL_REPO"] = here
         world.run("snapshot", "delete", loose)
