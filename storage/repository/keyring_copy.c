@@ -111,17 +111,39 @@ static int copy_if_absent(void *arg, const struct store_entry *entry,
 {
 	const struct copying *c = (const struct copying *)arg;
 	uint64_t size;
-	uint64_t n;
 	int there;
 
-	/* Nothing beyond the generation that the credential opened. */
-	if (object_name_parse_number(OBJECT_KEYRING, entry->name, &n) &&
-	    n > c->ring->generation)
-		return 0;
 	there = store_size(c->to, entry->name, &size, e);
 	if (there < 0)
 		return -1;
 	return there ? 0 : put_copy(c, entry->name, e);
+}
+
+/*
+ * Nothing beyond the generation that the credential opened.  Nor what that one
+ * came from, which a revocation left because its time was not over: all its
+ * keys are in the newest, and it names slots that are not copied.
+ */
+static int copy_generation(void *arg, const struct store_entry *entry,
+			   struct err *e)
+{
+	const struct copying *c = (const struct copying *)arg;
+	CLEANUP(buf_done) struct buf b;
+	uint64_t n;
+	int found;
+
+	buf_init(&b, KEYRING_MAX);
+	if (!object_name_parse_number(OBJECT_KEYRING, entry->name, &n) ||
+	    n == c->ring->generation)
+		return copy_if_absent(arg, entry, e);
+	if (n > c->ring->generation)
+		return 0;
+	found = store_get(c->from, entry->name, &b, e);
+	if (found <= 0)
+		return found; /* removed since it was listed */
+	return keyring_ring_follows(c->ring, n, &b)
+		       ? 0
+		       : copy_if_absent(arg, entry, e);
 }
 
 /* The slots that the newest keyring names; the others open nothing. */
@@ -216,8 +238,8 @@ static int remove_revoked(const struct following *f, struct err *e)
 
 /*
  * 1. look at every generation there: all are ours or came before it
- * 2. copy what is missing, also of what was lost there: slots, then
- *    generations in order
+ * 2. copy what is missing, also of what was lost there: slots, then the newest
+ *    generation, with those that it did not come from
  * 3. as a revocation does, remove older generations and then slots, of those
  *    that were looked at; also when nothing was missing, as the last time may
  *    have been cut off
@@ -228,7 +250,7 @@ static int follow(struct following *f, struct err *e)
 
 	if (store_list(c->to, "keyring/", visit_generation, f, e) ||
 	    store_list(c->to, "keys/", visit_slot, f, e) || copy_slots(c, e) ||
-	    store_list(c->from, "keyring/", copy_if_absent,
+	    store_list(c->from, "keyring/", copy_generation,
 		       (void *)(uintptr_t)c, e))
 		return -1;
 	return remove_revoked(f, e);
@@ -291,7 +313,7 @@ int keyring_copy(struct store *from, struct store *to,
 	if (is_region)
 		return update(&x, c, e);
 	if (copy_slots(&x, e) ||
-	    store_list(from, "keyring/", copy_if_absent, &x, e))
+	    store_list(from, "keyring/", copy_generation, &x, e))
 		return -1;
 	return put_copy(&x, "config", e);
 }
