@@ -81,9 +81,11 @@ static void tell(const struct repository_snapshot *s)
 	buf_init(&out, (size_t)64 << 20);
 	json_init(&j, json_to_buf, &out);
 	call.reply = &j;
+	json_begin_object(&j);
 	FUZZ_PROMISE(engine_write_details(&call,
 					  (struct repository *)(void *)&nobody,
 					  s, NULL, &e) == 0);
+	json_end_object(&j);
 	FUZZ_PROMISE(json_finish(&j, &e) == 0);
 	v = json_loadb(buf_str(&out), out.len, JSON_ALLOW_NUL, NULL);
 	FUZZ_PROMISE(json_is_object(v));
