@@ -98,7 +98,12 @@ def attack(s3):
     return refused
 
 
-def serve(world, s3):
+def declared(world, here, lock):
+    return (MANIFEST % {"root": world.root, "here": here}).replace(
+        "lock: 2d", "lock: " + lock)
+
+
+def serve(world, s3, lock="2d"):
     """A daemon whose nights go into the locked bucket; where that is."""
     here = s3.url("backup", "r1")
     begin(world, here, s3, init=False)
@@ -108,7 +113,7 @@ def serve(world, s3):
     world.env["SNAPCTL_REPO"] = "main"
     world.env["SNAPCTL_KEY_FILE"] = world.path("keys/main.key")
     world.start()
-    world.apply(MANIFEST % {"root": world.root, "here": here})
+    world.apply(declared(world, here, lock))
     return here
 
 
@@ -172,15 +177,15 @@ def alarms(world):
 
 def longer(world, here, state):
     """A night under a longer lock, for which what is there is too short."""
-    world.apply((MANIFEST % {"root": world.root, "here": here}).replace(
-        "lock: 2d", "lock: 5d"))
+    # In shares of a day at first, and all at once then.
+    world.apply(declared(world, here, "9d").replace("3000d", "1d"))
     return night(world, state)
 
 
 def forged(world):
     """With the key: what is hidden comes back, and no byte is lost."""
     with FakeServer(buckets=["backup:lock"]) as s3:
-        here = serve(world, s3)
+        here = serve(world, s3, "4d")
         first = night(world)
         before = keep(world, "before")
         # That everything is guarded for long is believed, and found out.
