@@ -367,8 +367,9 @@ static const struct operation_param note_params[] = {
 	  .type = PARAM_CHOICE,
 	  .required = true,
 	  .value = "ACTION",
-	  .choices = "snapshot.delete|snapshot.undelete|hold.add|"
-		     "hold.release|hold.released|key.add|key.revoke|repo.gc|region.heal",
+	  .choices =
+		  "snapshot.delete|snapshot.undelete|hold.add|"
+		  "hold.release|hold.released|key.add|key.revoke|repo.gc|region.heal",
 	  .help = "what was done" },
 	{ .name = "object",
 	  .kind = PARAM_OPTION,

@@ -333,8 +333,9 @@ static int read_schedule(void *arg, const struct catalog_resource *row,
 	return resource_from_form(&form, arg, e);
 }
 
-int run_region_lock_by(const struct run *r, const char *schedule,
-		       int64_t *ret_ms, struct err *e)
+/* This run's when there is no schedule of that name any more. */
+static int lock_by(const struct run *r, const char *schedule, int64_t *ret_ms,
+		   struct err *e)
 {
 	CLEANUP(resource_free) struct resource *other = NULL;
 	const char *policy;
@@ -350,6 +351,33 @@ int run_region_lock_by(const struct run *r, const char *schedule,
 	*ret_ms = 0;
 	policy = other->schedule.policy;
 	return policy ? policy_lock(r, policy, ret_ms, e) : 0;
+}
+
+static int recall_schedule(void *arg, const struct catalog_snapshot *row,
+			   struct err *e UNUSED)
+{
+	(void)snprintf(arg, RESOURCE_NAME_MAX + 1, "%s", row->schedule);
+	return 0;
+}
+
+int run_region_lock_of(const struct run *r, const struct repository_snapshot *s,
+		       int64_t *ret_ms, struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+	char schedule[RESOURCE_NAME_MAX + 1] = "";
+	const struct catalog_snapshot_filter filter = {
+		.repository = r->repository->name,
+		.id_prefix = id,
+		.deleted = CATALOG_WITH_DELETED,
+	};
+
+	object_id_format(s->manifest.snapshot, id);
+	if (catalog_snapshots(r->catalog, &filter, recall_schedule, schedule,
+			      e) < 0)
+		return -1;
+	if (!*schedule && !s->lock_is_here)
+		return 0;
+	return lock_by(r, schedule, ret_ms, e) < 0 ? -1 : 1;
 }
 
 int run_region_lock(const struct run *r, const struct resource_region *region,

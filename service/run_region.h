@@ -72,10 +72,11 @@ int run_region_lock(const struct run *r, const struct resource_region *region,
 	MUST_CHECK;
 
 /*
- * How the schedule of that name locks, in regions without a lock of their own;
- * as the run's does when there is none of that name.
+ * How a snapshot is locked in regions without a lock of their own: as the
+ * schedule does that took it.  What none took, as far as is known, as this
+ * run's does if a region's own policy locked it: 1; else 0, and -1.
  */
-int run_region_lock_by(const struct run *r, const char *schedule,
+int run_region_lock_of(const struct run *r, const struct repository_snapshot *s,
 		       int64_t *ret_ms, struct err *e) NONNULL(1, 2, 3, 4)
 	MUST_CHECK;
 

@@ -141,13 +141,6 @@ static int see_row(void *arg, const struct catalog_replica *row,
 	return 0;
 }
 
-static int recall_schedule(void *arg, const struct catalog_snapshot *row,
-			   struct err *e UNUSED)
-{
-	(void)snprintf(arg, RESOURCE_NAME_MAX + 1, "%s", row->schedule);
-	return 0;
-}
-
 /*
  * The region may well lack it, unless it had it once, as the catalog knows:
  * deleted since, or lost, which its verification notices.
@@ -188,28 +181,14 @@ static void tell_unread(struct copying *x, uint64_t before)
 
 /*
  * Where it comes from it was locked by that region's own policy, which says
- * nothing of this one: as its schedule does.  What none made, as far as is
- * known, is locked by this run's, if it was by some.
+ * nothing of this one.
  */
 static int lock_of(void *arg, const struct repository_snapshot *s,
 		   int64_t *ret_ms, struct err *e)
 {
 	const struct copying *x = arg;
-	char id[OBJECT_ID_TEXT];
-	char schedule[RESOURCE_NAME_MAX + 1] = "";
-	const struct catalog_snapshot_filter filter = {
-		.repository = x->run->repository->name,
-		.id_prefix = id,
-		.deleted = CATALOG_WITH_DELETED,
-	};
 
-	object_id_format(s->manifest.snapshot, id);
-	if (catalog_snapshots(x->run->catalog, &filter, recall_schedule,
-			      schedule, e) < 0)
-		return -1;
-	if (!*schedule && !s->lock_is_here)
-		return 0;
-	return run_region_lock_by(x->run, schedule, ret_ms, e) < 0 ? -1 : 1;
+	return run_region_lock_of(x->run, s, ret_ms, e);
 }
 
 static int copy(struct copying *x, const struct object_id *only, size_t n,
