@@ -266,6 +266,24 @@ static struct repository_snapshot as_locked(const struct replicate_item *item)
 	return own;
 }
 
+/*
+ * The same for what is there already: without a rule, the locks that every
+ * region has.  Others of the source's region may last for years, and it may
+ * never have been copied from there.
+ */
+static struct repository_snapshot
+as_locked_late(const struct replicate_item *item)
+{
+	struct repository_snapshot own = as_locked(item);
+
+	if (item->by_rule)
+		return own;
+	own.locked = own.locked_for_all;
+	own.locked_until = own.locked_for_all_until;
+	own.lock_is_here = false;
+	return own;
+}
+
 /* Of what is copied, or may have been cut off. */
 static int ask_rules(struct replication *x, struct err *e)
 {
@@ -469,7 +487,7 @@ static int lock_unnamed(struct replication *x, struct err *e)
 
 	for (size_t i = 0; i < x->plan.n; i++) {
 		const struct replicate_item *item = &x->plan.v[i];
-		struct repository_snapshot s = as_locked(item);
+		struct repository_snapshot s = as_locked_late(item);
 		const struct instant need = guards_need(&s, now);
 
 		if (!lacks_lock(x, item, need, now))

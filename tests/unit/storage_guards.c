@@ -16,6 +16,8 @@ static void set_up(void)
 static void tear_down(void)
 {
 	gc_frame_done(g);
+	store_mem_forget(
+		"mem:guard-guards"); /* whose copy the frame may be of */
 }
 
 static uint64_t asked(void)
@@ -465,7 +467,6 @@ START_TEST(each_copy_is_guarded_for_its_own_lock)
 		if (days[i])
 			guard_expect(g, i);
 	ck_assert_uint_eq(unguarded, 0);
-	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
@@ -541,7 +542,6 @@ START_TEST(a_copy_of_what_an_unreadable_lock_is_on_is_said_to_be_unguarded)
 	fault_add(gc_store(g), &f);
 	copy_to("mem:guard-copies");
 	ck_assert_uint_eq(unguarded, 1);
-	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
@@ -636,7 +636,6 @@ START_TEST(a_copy_of_a_snapshot_with_a_forged_lock_is_guarded_within_bounds)
 	ck_assert_int_ge(manifest_days(0), 3650);
 	ck_assert_int_le(manifest_days(0), 3700);
 	ck_assert_int_eq(manifest_days(1), 0);
-	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
@@ -664,7 +663,6 @@ START_TEST(a_void_that_is_forged_hides_no_copy_of_what_is_locked)
 	ck_assert(!gc_exists(g, 0));
 	ck_assert(gc_exists(g, 1));
 	gc_expect(g, 1);
-	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
@@ -717,7 +715,6 @@ static void expect_named(void)
 	gc_reopen(g);
 	ck_assert(gc_exists(g, 0));
 	gc_expect(g, 0);
-	store_mem_forget("mem:guard-guards");
 }
 
 START_TEST(a_copy_that_died_before_its_lock_gets_it_from_the_next_copying)
@@ -777,17 +774,17 @@ START_TEST(a_copy_that_died_before_the_lock_of_its_region_gets_it)
 	}
 	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
 	guard_expect(g, 0);
-	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
-/* As promoting does: records alone.  It has a rule that nobody tells of. */
-START_TEST(a_copy_that_was_not_asked_for_is_not_locked)
+/* As promoting does, records alone, or by hand: its rule nobody tells. */
+START_TEST(a_copy_that_is_there_gets_no_lock_of_the_others_alone)
 {
 	static const struct object_id none;
 	const struct replicate_options dying = { .host = "h",
 						 .lock_ms = 8 * GC_DAY_MS };
-	const struct replicate_options o = { .only = &none, .n_only = 0 };
+	const struct replicate_options o[] = { { .only = &none },
+					       { .host = "h" } };
 	CLEANUP(repository_close) struct repository *from = NULL;
 	struct replicate_result r;
 
@@ -795,11 +792,11 @@ START_TEST(a_copy_that_was_not_asked_for_is_not_locked)
 	lock_here_days(0, 3650);
 	from = die_before_a_lock("mem:guard-copies", &no_lock, &dying);
 	gc_reopen(g);
-	gc_ok(replicate_run(from, g->f.r, &o, &r, &g->e));
+	for (int i = 0; i < 2; i++)
+		gc_ok(replicate_run(from, g->f.r, &o[i], &r, &g->e));
 	ck_assert_int_eq(locked_days(0), 0);
 	gc_ok(replicate_run(from, g->f.r, &dying, &r, &g->e));
 	ck_assert_int_eq(locked_days(0), 8);
-	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
@@ -826,7 +823,6 @@ START_TEST(a_copy_that_was_given_up_gets_no_lock)
 	gc_reopen(g);
 	gc_ok(guards_run(g->f.r, &o, &pass, &g->e));
 	ck_assert_uint_eq(gc_objects(g, "locks/"), 1);
-	store_mem_forget("mem:guard-guards");
 }
 END_TEST
 
@@ -891,7 +887,8 @@ static void cases(TCase *tc)
 		a_copy_that_died_before_its_lock_gets_it_from_the_next_pass);
 	tcase_add_test(tc,
 		       a_copy_that_died_before_the_lock_of_its_region_gets_it);
-	tcase_add_test(tc, a_copy_that_was_not_asked_for_is_not_locked);
+	tcase_add_test(tc,
+		       a_copy_that_is_there_gets_no_lock_of_the_others_alone);
 	tcase_add_test(tc, a_copy_that_was_given_up_gets_no_lock);
 	tcase_add_test(tc, what_a_collector_writes_is_guarded_shortly);
 }
