@@ -12,7 +12,7 @@ struct search {
 	const struct object_id *not_in;
 	size_t n_not_in;
 	bool everywhere; /* also in what does not count */
-	struct pack_entry *ret;
+	struct pack_entry ret;
 	bool found;
 	bool by_ignored; /* found in what does not count */
 };
@@ -35,7 +35,7 @@ static void search_entries(struct search *s, const uint8_t *entries, size_t n)
 			return;
 		if (is_excluded(s, entry))
 			continue;
-		index_decode(entry, s->ret);
+		index_decode(entry, &s->ret);
 		s->found = true;
 		return;
 	}
@@ -147,11 +147,9 @@ static int search_once(struct index_set *x, struct search *s, struct err *e)
 static int search(struct index_set *x, struct search *s, struct pack_entry *ret,
 		  struct err *e)
 {
-	struct pack_entry found;
 	int r;
 
 	s->hidden = &x->hidden;
-	s->ret = &found;
 	r = search_once(x, s, e);
 	/* An object was merged into another one and removed. */
 	for (int i = 0; r < 0 && e->code == ERR_BUSY && !x->frozen &&
@@ -163,7 +161,7 @@ static int search(struct index_set *x, struct search *s, struct pack_entry *ret,
 		r = search_once(x, s, e);
 	}
 	if (r == 1)
-		*ret = found;
+		*ret = s->ret;
 	return r;
 }
 

@@ -675,6 +675,43 @@ static void say_tries(const struct s3_call *call, struct err *e)
 			       ", after %u tries", call->attempts);
 }
 
+/* One that was made, when it was its turn: 0; -1 when the call is over. */
+static int try_in_turn(struct s3_client *c, struct s3_call *call,
+		       const char *sha256, int64_t call_ms, struct tried *ret,
+		       struct err *e)
+{
+	for (;;) {
+		int r;
+
+		if (time_left(c) == 0)
+			return interrupted(e);
+		r = try_once(c, call, sha256, call_ms, ret, e);
+		if (r <= 0)
+			return r;
+		rest(POLL_MS);
+		if (store_is_stopping())
+			return interrupted(e);
+	}
+}
+
+/* No further try is made. */
+static int conclude(struct s3_client *c, struct s3_call *call, int64_t first_ms,
+		    struct err *why, struct err *e)
+{
+	if (call->verdict <= S3_BEYOND)
+		return 0;
+	say_tries(call, why);
+	if (is_mute(call, call->verdict) && !store_is_stopping())
+		give_up(c, first_ms);
+	if (may_help(call->verdict) && store_is_stopping()) {
+		(void)err_wrap(why, "stopped as asked");
+		why->code = ERR_INTERRUPTED;
+	}
+	call->verdict = S3_FAILED;
+	*e = *why;
+	return -1;
+}
+
 int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 {
 	const int64_t began = clock_boot_ms();
@@ -684,7 +721,6 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 	int64_t first_ms = -1;
 	uint64_t chance;
 	struct err why;
-	int r;
 
 	assert(call->n_headers <= S3_CALL_HEADERS);
 	call->attempts = 0;
@@ -692,16 +728,7 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 		return -1;
 	hash = hash ? hash : sha256;
 	for (;;) {
-		if (time_left(c) == 0)
-			return interrupted(e);
-		r = try_once(c, call, hash, began, &t, &why);
-		if (r > 0) {
-			rest(POLL_MS);
-			if (store_is_stopping())
-				return interrupted(e);
-			continue;
-		}
-		if (r < 0) {
+		if (try_in_turn(c, call, hash, began, &t, &why)) {
 			call->verdict = S3_FAILED;
 			*e = why;
 			return -1;
@@ -718,16 +745,5 @@ int s3_call(struct s3_client *c, struct s3_call *call, struct err *e)
 		if (store_is_stopping())
 			break;
 	}
-	if (call->verdict <= S3_BEYOND)
-		return 0;
-	say_tries(call, &why);
-	if (is_mute(call, call->verdict) && !store_is_stopping())
-		give_up(c, first_ms);
-	if (may_help(call->verdict) && store_is_stopping()) {
-		(void)err_wrap(&why, "stopped as asked");
-		why.code = ERR_INTERRUPTED;
-	}
-	call->verdict = S3_FAILED;
-	*e = why;
-	return -1;
+	return conclude(c, call, first_ms, &why, e);
 }
