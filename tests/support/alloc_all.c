@@ -77,6 +77,13 @@ void alloc_all_spare(const char *library)
 	(void)dl_iterate_phdr(look_at, name);
 }
 
+static _Thread_local bool resting;
+
+void alloc_all_rest(bool rests)
+{
+	resting = rests;
+}
+
 #ifdef SANITIZED
 
 bool alloc_all_works(void)
@@ -102,7 +109,8 @@ static bool fails(const void *caller)
 {
 	const uintptr_t at = (uintptr_t)caller;
 
-	if (!atomic_load(&counting) || (at >= spared.from && at < spared.to) ||
+	if (!atomic_load(&counting) || resting ||
+	    (at >= spared.from && at < spared.to) ||
 	    atomic_fetch_add(&counted, 1) + 1 != fails_at)
 		return false;
 	atomic_store(&happened, true);

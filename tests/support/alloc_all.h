@@ -20,6 +20,8 @@ void alloc_all_fail_at(unsigned int n);
  * does not survive it, which is not for us to mend.
  */
 void alloc_all_spare(const char *library);
+/* Nor what others ask for it, on this thread, until that is taken back. */
+void alloc_all_rest(bool rests);
 /* Whether it came to that since. */
 bool alloc_all_happened(void);
 /* Ends it; how many allocations were counted. */
