@@ -40,7 +40,6 @@ struct status {
 	size_t troubled;
 	struct instant last_success;
 	struct instant next;
-	struct hold_releases *releases; /* for op_status_regions() */
 	struct status_lag *lags; /* of the regions that schedules write to */
 	size_t n_lags;
 };

@@ -308,12 +308,18 @@ static void tell_locks(struct status *s, const struct catalog_region *r,
 	s->troubled++;
 }
 
+struct telling {
+	struct status *status;
+	struct hold_releases releases;
+};
+
 /* They take care of themselves where it is collected, but somebody may wait for
  * it. */
-static void tell_releases(struct status *s, const struct catalog_region *r,
+static void tell_releases(struct telling *t, const struct catalog_region *r,
 			  bool is_collected)
 {
-	const size_t n = is_collected ? hold_releases_pending(s->releases,
+	struct status *s = t->status;
+	const size_t n = is_collected ? hold_releases_pending(&t->releases,
 							      r->repository,
 							      r->region)
 				      : 0;
@@ -339,7 +345,8 @@ static int write_region(void *arg, const struct catalog_region *r,
 		.repository = r->repository, .region = r->region, .limit = 20
 	};
 	struct region_newest newest = { .region = r->region };
-	struct status *s = arg;
+	struct telling *t = arg;
+	struct status *s = t->status;
 	struct json *j = s->call->reply;
 	const struct resource_region *collects = collected_region(
 		s, r->repository, r->region);
@@ -373,7 +380,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	write_lag(s, r);
 	write_collections(j, &collections);
 	run_locks_known_write(j, &locks);
-	tell_releases(s, r, collects != NULL);
+	tell_releases(t, r, collects != NULL);
 	json_end_object(j);
 	json_decref(collections.details);
 	if (collections.failed && collects && !down)
@@ -397,17 +404,25 @@ static int write_region(void *arg, const struct catalog_region *r,
 	return 0;
 }
 
+static int write_regions(struct telling *t, struct err *e)
+{
+	struct operation_call *call = t->status->call;
+
+	if (hold_releases_read(call->catalog, &t->releases, e) < 0)
+		return -1;
+	json_key(call->reply, "regions");
+	json_begin_list(call->reply);
+	if (catalog_regions(call->catalog, NULL, write_region, t, e) < 0)
+		return -1;
+	json_end_list(call->reply);
+	return 0;
+}
+
 int op_status_regions(struct status *s, struct err *e)
 {
-	CLEANUP(hold_releases_done) struct hold_releases releases = { .n = 0 };
+	struct telling t = { .status = s };
+	const int failed = write_regions(&t, e);
 
-	if (hold_releases_read(s->call->catalog, &releases, e) < 0)
-		return -1;
-	s->releases = &releases;
-	json_key(s->call->reply, "regions");
-	json_begin_list(s->call->reply);
-	if (catalog_regions(s->call->catalog, NULL, write_region, s, e) < 0)
-		return -1;
-	json_end_list(s->call->reply);
-	return 0;
+	hold_releases_done(&t.releases);
+	return failed;
 }

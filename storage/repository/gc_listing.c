@@ -142,7 +142,7 @@ static int judge(enum object_kind kind, const struct look *l, bool last,
 static int look_again(struct gc *g, enum object_kind kind, struct err *e)
 {
 	struct inventory_sum all[OBJECT_KIND_END];
-	struct look l;
+	struct look l = { .before = { .n = 0 } };
 	int r = 1;
 
 	for (int i = 1; r == 1 && i < TRIES; i++) {
