@@ -1,6 +1,7 @@
 /*
  * The world of a run_frame as a story finds it, over and over: kept once, at
- * the same place anew before each telling.
+ * the same place anew before each telling.  Each file of it is seen to be
+ * copied whole: of a world with a hole a story would tell something else.
  */
 #ifndef TESTS_SUPPORT_FAULT_WORLD_H
 #define TESTS_SUPPORT_FAULT_WORLD_H
