@@ -5,9 +5,11 @@ A front that speaks HTTP/2 (nghttpx of Debian's nghttp2-proxy), as most
 services have, which ends in the middle and comes back; and a proxy that makes
 tunnels, as companies have, with its own name and password.
 """
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -19,6 +21,16 @@ from snap import LIMIT, check, wait_for
 
 USER, PASSWORD = "keeper", "hush-of-the-proxy"
 NGHTTPX = "/usr/sbin/nghttpx"
+
+
+def is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Http2(S3):
@@ -36,6 +48,7 @@ class Http2(S3):
 
     def start(self):
         # One protocol at the front: a client that speaks none fails.
+        wait_for("the port of the front before", lambda: is_free(self.port))
         self.child = subprocess.Popen(
             [NGHTTPX, "--conf=/dev/null", f"-f127.0.0.1,{self.port}",
              f"-b127.0.0.1,{self.behind.port}", "--npn-list=h2",
@@ -45,12 +58,17 @@ class Http2(S3):
              "--frontend-http2-max-concurrent-streams=8",
              self.world.path("tls/good.key"), self.world.path("tls/good.pem")],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
-        wait_for("the front", lambda: self.call(
-            "GET", "/backup", "list-type=2").status == 200)
+            stderr=subprocess.DEVNULL, start_new_session=True)
+        wait_for("the front", self.answers)
+
+    def answers(self):
+        check(self.child.poll() is None, "the front ended")
+        return self.call("GET", "/backup", "list-type=2").status == 200
 
     def stop(self):
-        self.child.kill()
+        # The one that listens is a child of it, and outlives it by a little.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait(LIMIT)
 
     def __enter__(self):
