@@ -14,6 +14,9 @@
  *      STORE_REPLACE;
  *   5. sync the folder of its name.
  *
+ * When the sync of step 3 or 5 fails, the name is taken back: whoever came
+ * later would rely on what a power cut still takes away.
+ *
  * What is to be guarded says until when before step 2, and is made immutable
  * after step 5: a crash in between leaves it to the next guard.  Not after step
  * 4: a power cut might leave it in tmp/, and immutable, for ever.
@@ -322,6 +325,19 @@ static void set_durable(struct local *l, const char *name, size_t n)
 }
 
 /*
+ * Take back a name whose folder could not be synced.  The next sync may work
+ * and mean nothing, as the kernel tells once of what it could not write.
+ */
+static void unname(int dir, const char *base, int flags)
+{
+	const int sys = errno;
+
+	/* If it stays: the failure that led here is what is told. */
+	(void)!seam_unlink(dir, base, flags);
+	errno = sys;
+}
+
+/*
  * Open the folder called by the first n bytes of name, of which the last
  * component begins at start, in *fd, which is replaced; make it if missing.
  */
@@ -330,6 +346,7 @@ static int enter_folder(struct local *l, const char *name, size_t start,
 {
 	char component[STORE_NAME_MAX + 1];
 	bool durable = is_durable(l, name, n);
+	bool made = false;
 	int next;
 
 	memcpy(component, name + start, n - start);
@@ -337,7 +354,8 @@ static int enter_folder(struct local *l, const char *name, size_t start,
 	next = local_open_folder(*fd, component);
 	if (next < 0 && errno == ENOENT) {
 		durable = false;
-		if (seam_mkdir(*fd, component, 0700) < 0 && errno != EEXIST)
+		made = seam_mkdir(*fd, component, 0700) == 0;
+		if (!made && errno != EEXIST)
 			return -1;
 		next = local_open_folder(*fd, component);
 	}
@@ -346,6 +364,8 @@ static int enter_folder(struct local *l, const char *name, size_t start,
 	if (!durable) {
 		if (seam_sync_dir(*fd) < 0) {
 			file_close(next);
+			if (made)
+				unname(*fd, component, AT_REMOVEDIR);
 			return -1;
 		}
 		set_durable(l, name, n);
@@ -445,8 +465,11 @@ static int publish(struct local_upload *u, struct err *e)
 	if (enter_folders(u->local, u->upload.name, &dir, &base, e) < 0 ||
 	    give_name(u, dir, base, e) < 0)
 		return -1;
-	if (seam_sync_dir(dir) < 0)
+	if (seam_sync_dir(dir) < 0) {
+		if (!u->replace)
+			unname(dir, base, 0);
 		return local_sys(e, "sync of its folder");
+	}
 	if (u->until.sec &&
 	    local_guard_published(u->local, u->upload.name, u->fd, e) < 0)
 		return -1;

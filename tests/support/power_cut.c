@@ -450,6 +450,19 @@ void power_cut_acknowledge(struct power_cut *p)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
+void power_cut_sync_failed(struct power_cut *p, int fd)
+{
+	struct stat st;
+	size_t object;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	(void)pthread_mutex_lock(&p->lock);
+	object = object_find(p, &st);
+	if (object != NOBODY)
+		(void)change_new(p, SYNC_FAILED, object);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
 static bool is_name_of(const struct change *c, size_t folder, const char *name)
 {
 	if (!c->name)
@@ -467,15 +480,15 @@ static void settle_names(struct power_cut *p, size_t move)
 	for (size_t i = 0; i < move; i++) {
 		struct change *c = &p->changes[i];
 
-		if (c->certain > m->certain &&
+		if (c->certain > m->certain && c->lost == NOBODY &&
 		    (is_name_of(c, m->object, m->name) ||
 		     is_name_of(c, m->old_folder, m->old_name)))
 			c->certain = m->certain;
 	}
 }
 
-/* When each change becomes certain. */
-static void settle(struct power_cut *p)
+/* When each change becomes certain, or is lost by a sync that failed. */
+static void settle(struct power_cut *p, bool loses)
 {
 	for (size_t i = 0; i < p->n_changes; i++) {
 		struct change *c = &p->changes[i];
@@ -483,19 +496,20 @@ static void settle(struct power_cut *p)
 				   c->kind == ATTRIBUTES;
 
 		c->certain = NOBODY;
+		c->lost = NOBODY;
 		for (size_t k = i + 1; k < p->n_changes; k++) {
 			const struct change *s = &p->changes[k];
 
-			if (s->kind != (bytes ? FILE_SYNCED : NAMES_SYNCED))
+			if (s->kind != (bytes ? FILE_SYNCED : NAMES_SYNCED) &&
+			    !(loses && s->kind == SYNC_FAILED))
 				continue;
 			if (s->object != c->object &&
 			    !(c->kind == MOVED && s->object == c->old_folder))
 				continue;
-			c->certain = k;
+			*(s->kind == SYNC_FAILED ? &c->lost : &c->certain) = k;
 			break;
 		}
-		if (c->kind == FILE_SYNCED || c->kind == NAMES_SYNCED ||
-		    c->kind == ACK)
+		if (c->kind >= FILE_SYNCED)
 			c->certain = i;
 	}
 	for (size_t i = p->n_changes; i > 0; i--)
@@ -511,9 +525,10 @@ size_t power_cut_calls(const struct power_cut *p)
 void power_cut_stop(struct power_cut *p)
 {
 	seam_set_recorder(NULL, NULL);
-	settle(p);
+	settle(p, false);
 	/* All that was done passed the seam. */
 	power_cut_expect(p);
+	settle(p, true);
 }
 
 void power_cut_free(struct power_cut *p)

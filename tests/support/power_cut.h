@@ -16,9 +16,9 @@
  *     length of it as zeros.
  *
  * This is the weakest disk that POSIX describes, as in Pillai and others, "All
- * File Systems Are Not Created Equal", OSDI 2014.  Not imitated: blocks that
- * rot, and a disk that loses what it said was synced (for that: storage/
- * stores/fault.h).
+ * File Systems Are Not Created Equal", OSDI 2014.  A sync that failed can be
+ * imitated too (power_cut_sync_failed()).  Not imitated: blocks that rot, and a
+ * disk that loses what it said was synced (for that: storage/stores/fault.h).
  *
  * Of the 2^n disks that n uncertain changes make, these are looked at: none
  * and all of them; only those of names, only those of bytes; each of the last
@@ -44,6 +44,13 @@ struct power_cut;
 struct power_cut *power_cut_record(const char *root) NONNULL(1);
 /* The story was told that what it did so far is safe; counted from 1. */
 void power_cut_acknowledge(struct power_cut *p) NONNULL(1);
+/*
+ * fsync(2) of fd failed.  What was not certain of that file or folder is lost
+ * by then, and no later sync of it that works makes it certain: the kernel told
+ * once, and forgot.  As in Rebello and others, "Can Applications Recover from
+ * fsync Failures?", USENIX ATC 2020.
+ */
+void power_cut_sync_failed(struct power_cut *p, int fd) NONNULL(1);
 /* The story is over.  Files that were not recorded there fail the test. */
 void power_cut_stop(struct power_cut *p) NONNULL(1);
 

@@ -11,10 +11,15 @@
 #include "tests/support/random.h"
 
 static const char *const kind_words[] = {
-	[BYTES] = "write",	 [SIZE] = "truncate",
-	[NAMED] = "name",	 [UNNAMED] = "unlink",
-	[MOVED] = "rename",	 [ATTRIBUTES] = "attributes",
-	[FILE_SYNCED] = "fsync", [NAMES_SYNCED] = "syncdir",
+	[BYTES] = "write",
+	[SIZE] = "truncate",
+	[NAMED] = "name",
+	[UNNAMED] = "unlink",
+	[MOVED] = "rename",
+	[ATTRIBUTES] = "attributes",
+	[FILE_SYNCED] = "fsync",
+	[NAMES_SYNCED] = "syncdir",
+	[SYNC_FAILED] = "failed sync",
 	[ACK] = "acknowledge",
 };
 
@@ -75,6 +80,8 @@ static bool has(const struct power_cut *p, const struct disk *d, size_t i,
 	const enum kind kind = p->changes[i].kind;
 	const bool bytes = kind == BYTES || kind == SIZE || kind == ATTRIBUTES;
 
+	if (p->changes[i].lost < d->cut)
+		return false;
 	switch (d->kind) {
 	case ALL:
 	case HALF:
@@ -165,6 +172,7 @@ static void apply(struct state *s, const struct change *c, size_t n, bool zeros)
 		break;
 	case FILE_SYNCED:
 	case NAMES_SYNCED:
+	case SYNC_FAILED:
 	case ACK:
 		break;
 	}

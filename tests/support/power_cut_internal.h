@@ -45,6 +45,7 @@ enum kind {
 	ATTRIBUTES, /* bytes: all that it has then */
 	FILE_SYNCED,
 	NAMES_SYNCED,
+	SYNC_FAILED,
 	ACK
 };
 
@@ -60,6 +61,7 @@ struct change {
 	size_t offset; /* of bytes; SIZE: the new one */
 	/* The sync after which it is certain: an index of changes. */
 	size_t certain;
+	size_t lost; /* the one that failed, and lost it; or NOBODY */
 };
 
 /* One disk to look at: what of the changes up to the cut it has. */
