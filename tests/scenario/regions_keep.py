@@ -46,13 +46,13 @@ apiVersion: snapctl.io/v1
 kind: Schedule
 metadata: {name: nightly}
 spec:
-  cron: "0 0 1 1 *"
+  cron: "FAR"
   sources: {names: [etc]}
   repository: main
   policy: days
   replicateTo: [archive]
   retries: 0
-"""
+""".replace("FAR", snap.FAR)
 
 
 def begin(world):

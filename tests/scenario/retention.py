@@ -52,11 +52,11 @@ apiVersion: snapctl.io/v1
 kind: Schedule
 metadata: {name: %s}
 spec:
-  cron: "0 0 1 1 *"
+  cron: "FAR"
   sources: {matchLabels: {tier: %s}}
   repository: main
   policy: %s
-%s"""
+%s""".replace("FAR", snap.FAR)
 
 
 def begin(world, second=False):

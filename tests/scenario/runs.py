@@ -1,7 +1,7 @@
 """What scenarios share in which a daemon backs something up when it is told."""
 import os
 
-from snap import wait_for
+from snap import FAR, wait_for
 
 REPOSITORY = """\
 apiVersion: snapctl.io/v1
@@ -22,7 +22,7 @@ apiVersion: snapctl.io/v1
 kind: Schedule
 metadata: {{name: {name}}}
 spec:
-  cron: "0 0 1 1 *"
+  cron: "{FAR}"
   sources: {{names: [{', '.join(sources)}]}}
   repository: main
   retries: 0
