@@ -14,6 +14,7 @@ import sys
 import postgres
 import runs
 import snap
+from loop import leave
 from runs import ended, pid_of, run
 from snap import check, wait_for
 
@@ -70,7 +71,7 @@ def unmount(disk):
     """Frozen or not."""
     subprocess.run(["fsfreeze", "--unfreeze", disk], check=False,
                    capture_output=True)
-    subprocess.run(["umount", disk], check=False)
+    leave(disk)
 
 
 def restored(world, server):

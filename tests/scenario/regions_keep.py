@@ -56,6 +56,7 @@ spec:
 
 
 def begin(world):
+    world.begin_at_noon()
     world.env.pop("SNAPCTL_TEST_RUN")
     os.mkdir(world.path("keys"), 0o700)
     os.mkdir(world.path("tree"))
