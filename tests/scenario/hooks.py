@@ -11,7 +11,7 @@ import time
 
 import runs
 import snap
-from runs import ended, pid_of, run
+from runs import ended, meanwhile, pid_of, run
 from snap import check, wait_for
 
 MANIFEST = """\
@@ -102,7 +102,8 @@ def what_cannot_be_thawed_is_told(world):
 def frozen(world):
     """Start the run that hangs; its number and its process."""
     number = world.json("run", "start", "hanging")["id"]
-    return number, wait_for("the command", lambda: pid_of(world))
+    return number, meanwhile(world, number, "the command",
+                             lambda: pid_of(world))
 
 
 def thawed(world, times):

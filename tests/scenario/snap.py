@@ -57,16 +57,26 @@ def check(right, what):
         raise Failed(what)
 
 
-def wait_for(what, condition, seconds=LIMIT):
-    """Until condition() is true; a bound, not a measurement."""
+def wait_for(what, condition, seconds=LIMIT, child=None):
+    """Until condition() is true; a bound, not a measurement.  In vain, if a
+    child on which it depends has ended."""
     limit = time.monotonic() + seconds
     while True:
+        over = child and child.poll() is not None
         value = condition()
         if value:
             return value
+        if over:
+            raise Failed(f"{child.args} ended with {child.returncode} before "
+                         f"{what}: {told_by(child)}")
         if time.monotonic() > limit:
             raise Failed("waited in vain for " + what)
         time.sleep(0.02)
+
+
+def told_by(child):
+    """What one that ended has written to pipes."""
+    return [f.read() for f in (child.stdout, child.stderr) if f]
 
 
 def group():

@@ -16,7 +16,7 @@ import time
 
 import runs
 import snap
-from runs import ended, run
+from runs import ended, meanwhile, run
 from loop import leave
 from snap import LIMIT, check, wait_for
 
@@ -266,7 +266,8 @@ def held(world):
         os.remove(world.path("guardian"))
     open(world.path("wait"), "w").close()
     number = world.json("run", "start", "nightly")["id"]
-    wait_for("the hook", lambda: os.path.exists(world.path("guardian")))
+    meanwhile(world, number, "the hook",
+              lambda: os.path.exists(world.path("guardian")))
     guardian = int(open(world.path("guardian")).read())
     return number, parent_of(guardian)
 
