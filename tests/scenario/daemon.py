@@ -174,10 +174,11 @@ def hung_run(world):
 
 
 def stopped_and_continued(world):
-    to_minute(world, 10)
+    to_minute(world, 10, PERIOD)
     world.start(SNAPCTL_TEST_RUN_nightly="ignore ok")
-    declare(world, "* * * * *")
-    world.set_clock(world.shift + 60)
+    # The next one would ignore all, too.
+    declare(world, "*/4 * * * *")
+    world.set_clock(world.shift + PERIOD)
     wait_for("the run", lambda: world.json("run", "list", "--state",
                                            "running"))
     world.stop()
