@@ -200,7 +200,8 @@ def ended(world):
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                          text=True)
     try:
-        wait_for("a first round", lambda: "round 1" in p.stderr.readline())
+        wait_for("a first round", lambda: "round 1" in p.stderr.readline(),
+                 child=p)
         p.send_signal(signal.SIGINT)
         said = p.communicate(timeout=snap.LIMIT)[1]
     finally:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 import snap
-from loop import unmount
+from loop import leave, unmount
 from snap import LIMIT, SNAPCTL, check
 
 UNIT = 512 << 10  # of places and sizes
@@ -67,9 +67,10 @@ class Place:
         sh("mount", self.device, self.folder)
 
     def close(self):
-        subprocess.run(["umount", self.folder], capture_output=True,
-                       check=False)
-        subprocess.run(["losetup", "--detach", self.device], check=False)
+        try:
+            leave(self.folder)
+        finally:
+            subprocess.run(["losetup", "--detach", self.device], check=False)
 
 
 class Image:

@@ -321,7 +321,7 @@ def statuses_of_the_daemon(world):
           "a dry run changed something")
     check(world.json("audit", "verify")["sound"] is True, "sound")
     import sqlite3
-    db = sqlite3.connect(world.path("state/catalog.db"))
+    db = sqlite3.connect(world.path("state/catalog.db"), timeout=LIMIT)
     for (name,) in db.execute("select name from sqlite_master where type = "
                               "'trigger' and tbl_name = 'audit'").fetchall():
         db.execute(f"drop trigger {name}")

@@ -43,12 +43,12 @@ apiVersion: snapctl.io/v1
 kind: Schedule
 metadata: {name: nightly}
 spec:
-  cron: "0 0 29 2 *"
+  cron: "FAR"
   sources: {names: [etc]}
   repository: main
   policy: gold
   replicateTo: [there]
-"""
+""".replace("FAR", snap.FAR)
 
 
 def begin(world):

@@ -12,7 +12,7 @@ import subprocess
 import postgres
 import runs
 import snap
-from runs import ended, pid_of, run
+from runs import ended, meanwhile, pid_of, run
 from snap import LIMIT, check, wait_for
 
 MANIFEST = """\
@@ -143,7 +143,7 @@ def one_that_hangs_is_ended(world):
 def a_run_that_is_killed_takes_it_along(world):
     begin(world)
     number = world.json("run", "start", "hanging")["id"]
-    pid = wait_for("the command", lambda: pid_of(world))
+    pid = meanwhile(world, number, "the command", lambda: pid_of(world))
     with open(f"/proc/{pid}/stat") as f:
         parent = int(f.read().rsplit(")", 1)[1].split()[1])
     os.kill(parent, signal.SIGKILL)

@@ -177,7 +177,7 @@ def who_ends_it_leaves_nothing(world):
         p = subprocess.Popen([os.path.join(house.root, "dev"), "power"],
                              env=house.env, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
-        wait_for("the program", lambda: os.path.exists(begun))
+        wait_for("the program", lambda: os.path.exists(begun), child=p)
         with open(begun) as f:
             told = f.read().split()
         os.unlink(begun)

@@ -269,7 +269,7 @@ def it_goes_meanwhile(world):
         [SNAPCTL, "--json", "restore", "latest:" + world.path("tree"), "--to",
          place, "--repo", "main"], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
-        env={**world.env, "SNAPCTL_TEST_SEAM": "stop:95"})
+        env={**world.env, "SNAPCTL_TEST_SEAM": "stop:60"})
     done = os.waitid(os.P_PID, p.pid,
                      os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     check(done.si_code == os.CLD_STOPPED, done)

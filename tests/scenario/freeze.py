@@ -14,7 +14,8 @@ import sys
 import postgres
 import runs
 import snap
-from runs import ended, pid_of, run
+from loop import leave
+from runs import ended, meanwhile, pid_of, run
 from snap import check, wait_for
 
 MANIFEST = """\
@@ -70,7 +71,7 @@ def unmount(disk):
     """Frozen or not."""
     subprocess.run(["fsfreeze", "--unfreeze", disk], check=False,
                    capture_output=True)
-    subprocess.run(["umount", disk], check=False)
+    leave(disk)
 
 
 def restored(world, server):
@@ -119,7 +120,7 @@ def what_is_taken_is_of_one_moment(world, server):
 
 def a_run_that_is_killed_leaves_nothing_frozen(world, server):
     number = world.json("run", "start", "hanging")["id"]
-    pid = wait_for("the command", lambda: pid_of(world))
+    pid = meanwhile(world, number, "the command", lambda: pid_of(world))
     os.killpg(os.getpgid(pid), signal.SIGKILL)
     wait_for("the run", lambda: ended(world, number))
     # Who writes to what is frozen waits, and cannot even be killed.

@@ -11,7 +11,7 @@ import time
 
 import runs
 import snap
-from runs import ended, pid_of, run
+from runs import ended, meanwhile, pid_of, run
 from snap import check, wait_for
 
 MANIFEST = """\
@@ -102,7 +102,8 @@ def what_cannot_be_thawed_is_told(world):
 def frozen(world):
     """Start the run that hangs; its number and its process."""
     number = world.json("run", "start", "hanging")["id"]
-    return number, wait_for("the command", lambda: pid_of(world))
+    return number, meanwhile(world, number, "the command",
+                             lambda: pid_of(world))
 
 
 def thawed(world, times):
@@ -146,12 +147,21 @@ def guardian_of(run):
     return None
 
 
+def kill_both(pid):
+    """The run and its guardian: it sees nothing of the other's end."""
+    run, guardian = os.getpgid(pid), guardian_of(pid)
+    os.killpg(run, signal.SIGSTOP)
+    os.kill(guardian, signal.SIGKILL)
+    os.killpg(run, signal.SIGKILL)
+
+
 def when_all_are_killed_the_next_daemon_thaws(world):
     begin(world)
     _, pid = frozen(world)
-    os.kill(guardian_of(pid), signal.SIGKILL)
+    # Else it would see the others' end, and begin to end, too.
+    world.daemon.send_signal(signal.SIGSTOP)
+    kill_both(pid)
     world.daemon.kill()
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
     world.daemon.wait()
     time.sleep(0.5)
     check(ran(world) == ["freeze"], ran(world))
@@ -163,8 +173,7 @@ def when_run_and_guardian_are_killed_the_next_run_thaws(world):
     """By way of the process that starts a confined run's programs."""
     begin(world)
     number, pid = frozen(world)
-    os.kill(guardian_of(pid), signal.SIGKILL)
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    kill_both(pid)
     wait_for("the run", lambda: ended(world, number))
     check(ran(world) == ["freeze"], ran(world))
     os.remove(world.path("pid"))

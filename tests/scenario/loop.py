@@ -31,6 +31,14 @@ def unmount(device, folder):
     wait_for("the last to unmount it", lambda: is_free(device))
 
 
+def leave(folder):
+    """Unmount it, if it is mounted, once the last have left who died, or
+    end, in it."""
+    wait_for("the last to leave " + folder, lambda: subprocess.run(
+        ["umount", folder], capture_output=True, check=False).returncode == 0
+        or not os.path.ismount(folder))
+
+
 class Disk:
     """A loop device on an image of its own, or, without a size, on one that is
     there."""
@@ -55,9 +63,10 @@ class Disk:
         unmount(self.device, self.folder)
 
     def close(self):
-        subprocess.run(["umount", self.folder], capture_output=True,
-                       check=False)
-        subprocess.run(["losetup", "--detach", self.device], check=False)
+        try:
+            leave(self.folder)
+        finally:
+            subprocess.run(["losetup", "--detach", self.device], check=False)
 
     def write(self, name, data):
         with open(os.path.join(self.folder, name), "wb") as f:

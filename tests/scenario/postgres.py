@@ -53,12 +53,13 @@ class Server:
         return done.stdout
 
     def start(self):
-        self.call("pg_ctl", "-D", self.data, "-w", "-l",
+        self.call("pg_ctl", "-D", self.data, "-w", "-t", str(LIMIT), "-l",
                   self.folder + "/log", "-o",
                   f"-k {self.folder} -c listen_addresses=''", "start")
 
     def stop(self):
-        self.call("pg_ctl", "-D", self.data, "-w", "-m", "immediate", "stop")
+        self.call("pg_ctl", "-D", self.data, "-w", "-t", str(LIMIT), "-m",
+                  "immediate", "stop")
 
     def runs(self):
         return os.path.exists(self.data + "/postmaster.pid")

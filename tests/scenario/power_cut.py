@@ -25,8 +25,8 @@ import time
 
 import apart
 import snap
-from loop import Disk, sh
-from snap import LIMIT, SNAPCTL, check, wait_for
+from loop import Disk, leave, sh
+from snap import LIMIT, SNAPCTL, check
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))), "support"))
@@ -141,10 +141,7 @@ class Disks:
         if self.disk:
             self.disk.close()
         try:
-            wait_for("the last to leave the disk below", lambda: subprocess.run(
-                ["umount", self.below.folder], capture_output=True,
-                check=False).returncode == 0 or
-                not os.path.ismount(self.below.folder), 60)
+            leave(self.below.folder)
         finally:
             self.below.close()
 

@@ -52,14 +52,15 @@ apiVersion: snapctl.io/v1
 kind: Schedule
 metadata: {name: %s}
 spec:
-  cron: "0 0 1 1 *"
+  cron: "FAR"
   sources: {matchLabels: {tier: %s}}
   repository: main
   policy: %s
-%s"""
+%s""".replace("FAR", snap.FAR)
 
 
 def begin(world, second=False):
+    world.begin_at_noon()
     world.env.pop("SNAPCTL_TEST_RUN")
     os.mkdir(world.path("keys"), 0o700)
     os.mkdir(world.path("tree"))

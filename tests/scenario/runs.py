@@ -1,7 +1,7 @@
 """What scenarios share in which a daemon backs something up when it is told."""
 import os
 
-from snap import wait_for
+from snap import FAR, check, wait_for
 
 REPOSITORY = """\
 apiVersion: snapctl.io/v1
@@ -22,7 +22,7 @@ apiVersion: snapctl.io/v1
 kind: Schedule
 metadata: {{name: {name}}}
 spec:
-  cron: "0 0 1 1 *"
+  cron: "{FAR}"
   sources: {{names: [{', '.join(sources)}]}}
   repository: main
   retries: 0
@@ -46,6 +46,16 @@ def ended(world, number):
     """The run, once it has."""
     row = world.json("run", "show", str(number))
     return row if row["state"] not in ("queued", "running") else None
+
+
+def meanwhile(world, number, what, condition):
+    """What comes true while a run goes on, or else its end is told."""
+    def happened():
+        row = ended(world, number)
+        value = condition()
+        check(value or not row, (what, row))
+        return value
+    return wait_for(what, happened)
 
 
 def run(world, schedule="nightly"):

@@ -419,10 +419,8 @@ def killed(world):
         s3.fault("hang", "UploadPart", after=2, next=1000)
         writer = spawn(world, "snapshot", "create", world.tree)
 
-        def hangs():
-            check(writer.poll() is None, "it ended")
-            return s3.control("faults")[0]["struck"] >= 2
-        wait_for("the parts to hang", hangs)
+        wait_for("the parts to hang", child=writer, condition=lambda:
+                 s3.control("faults")[0]["struck"] >= 2)
         writer.kill()
         writer.communicate()
         s3.control("clear")
@@ -471,8 +469,8 @@ def interrupted(world):
         # and there is more to read than waits to be sent.
         s3.fault("hold", "CompleteMultipartUpload", after=1, next=1000)
         writer = spawn(world, "--json", "snapshot", "create", world.tree)
-        wait_for("a pack to arrive", lambda: writer.poll() is not None or
-                 s3.control("list", prefix="r1/data/"))
+        wait_for("a pack to arrive", lambda: s3.control(
+            "list", prefix="r1/data/"), child=writer)
         interrupt(writer)
         s3.control("clear")
         out, err = writer.communicate(timeout=LIMIT)
@@ -486,9 +484,9 @@ def interrupted(world):
                  next=1000)
         reader = spawn(world, "--json", "restore", again["snapshot"], "--to",
                        world.path("out"))
-        wait_for("a pin", lambda: reader.poll() is not None or sessions(s3))
-        wait_for("data", lambda: reader.poll() is not None or
-                 s3.control("faults")[0]["struck"] > 0)
+        wait_for("a pin", lambda: sessions(s3), child=reader)
+        wait_for("data", lambda: s3.control("faults")[0]["struck"] > 0,
+                 child=reader)
         interrupt(reader)
         s3.control("clear")
         out, err = reader.communicate(timeout=LIMIT)

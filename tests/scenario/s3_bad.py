@@ -253,8 +253,9 @@ def ill(world):
                          SNAPCTL_TEST_PATIENCE_MS="3600000") for words in (
                    ("snapshot", "create", world.tree),
                    ("restore", kept, "--to", world.path("out")))]
-        wait_for("both to wait", lambda: all(f["struck"] for f in
-                                             s3.control("faults")))
+        for n, child in enumerate(waiting):
+            wait_for("both to wait", lambda: s3.control("faults")[n]["struck"],
+                     child=child)
         for child in waiting:
             child.send_signal(signal.SIGINT)
         others = [(spawn(world, "snapshot", "list", SNAPCTL_REPO=slow.url(

@@ -59,11 +59,8 @@ class Http2(S3):
              self.world.path("tls/good.key"), self.world.path("tls/good.pem")],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True)
-        wait_for("the front", self.answers)
-
-    def answers(self):
-        check(self.child.poll() is None, "the front ended")
-        return self.call("GET", "/backup", "list-type=2").status == 200
+        wait_for("the front", lambda: self.call(
+            "GET", "/backup", "list-type=2").status == 200, child=self.child)
 
     def stop(self):
         # The one that listens is a child of it, and outlives it by a little.
@@ -121,7 +118,8 @@ def a_front_that_ends(world):
         begin(world, front.url("backup", "r1"), front, big=40 * MIB)
         s3.fault("hang", "UploadPart", seconds=1, next=4)
         doing = spawn(world, "snapshot", "create", world.tree, "--json")
-        wait_for("a part", lambda: s3.control("faults")[-1]["struck"])
+        wait_for("a part", lambda: s3.control("faults")[-1]["struck"],
+                 child=doing)
         front.stop()
         front.start()
         out, err = doing.communicate(timeout=LIMIT)
@@ -131,7 +129,8 @@ def a_front_that_ends(world):
         s3.fault("hang", "GetObject", seconds=1, next=8)
         to = world.path("out")
         doing = spawn(world, "restore", f"latest:{world.tree}", "--to", to)
-        wait_for("a read", lambda: s3.control("faults")[-1]["struck"])
+        wait_for("a read", lambda: s3.control("faults")[-1]["struck"],
+                 child=doing)
         front.child.send_signal(signal.SIGQUIT)
         front.child.wait(LIMIT)
         front.start()

@@ -203,8 +203,7 @@ def it_says_nothing_any_more(world):
         out = world.path("out")
         child = spawn(world, "--json", "restore", r.taken[0] + ":" +
                       world.tree, "--to", out)
-        wait_for("data to be read", lambda: child.poll() is not None or
-                 struck(r.here))
+        wait_for("data to be read", lambda: struck(r.here), child=child)
         lost = time.monotonic()
         r.net.control("set", black_hole=True)
         said, err = child.communicate(timeout=LIMIT)
@@ -266,8 +265,7 @@ def its_server_is_killed(world):
         out = world.path("out")
         child = spawn(world, "--json", "restore", "latest:" + world.tree,
                       "--to", out)
-        wait_for("data to be read", lambda: child.poll() is not None or
-                 struck(r.here))
+        wait_for("data to be read", lambda: struck(r.here), child=child)
         lost = time.monotonic()
         r.here.child.kill()
         said, err = child.communicate(timeout=LIMIT)

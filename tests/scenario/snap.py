@@ -1,4 +1,5 @@
 """What the scenarios share: a daemon of their own, commands, waiting."""
+import fcntl
 import grp
 import json
 import os
@@ -12,6 +13,9 @@ import time
 BUILD = sys.argv[1]
 SNAPCTL = os.path.join(BUILD, "service", "snapctl")
 SNAPCTLD = os.path.join(BUILD, "service", "snapctld")
+
+# Due in five months or six: whatever a test's clock is shifted by, not then.
+FAR = f"0 0 1 {(time.gmtime().tm_mon + 5) % 12 + 1} *"
 
 # What takes longer hangs: a busy machine with a slow disk must stay below it.
 LIMIT = 300
@@ -53,16 +57,26 @@ def check(right, what):
         raise Failed(what)
 
 
-def wait_for(what, condition, seconds=LIMIT):
-    """Until condition() is true; a bound, not a measurement."""
+def wait_for(what, condition, seconds=LIMIT, child=None):
+    """Until condition() is true; a bound, not a measurement.  In vain, if a
+    child on which it depends has ended."""
     limit = time.monotonic() + seconds
     while True:
+        over = child and child.poll() is not None
         value = condition()
         if value:
             return value
+        if over:
+            raise Failed(f"{child.args} ended with {child.returncode} before "
+                         f"{what}: {told_by(child)}")
         if time.monotonic() > limit:
             raise Failed("waited in vain for " + what)
         time.sleep(0.02)
+
+
+def told_by(child):
+    """What one that ended has written to pipes."""
+    return [f.read() for f in (child.stdout, child.stderr) if f]
 
 
 def group():
@@ -114,6 +128,10 @@ class World:
         os.rename(self.path("clock.new"), self.clock)
         self.shift = seconds
 
+    def begin_at_noon(self):
+        """So that no day ends while a story goes on that counts in days."""
+        self.set_clock((43200 - time.time()) % 86400)
+
     def run(self, *words, status=0, stdin="", **env):
         """snapctl; its standard output. The status is checked."""
         p = subprocess.run([SNAPCTL, *words], input=stdin, text=True,
@@ -131,10 +149,24 @@ class World:
     def start(self, before=(), **env):
         """The daemon, by way of the words before its name."""
         self.log = open(self.path("log"), "a")
+        wait_for("the lock of the daemon before", self.is_unlocked)
         self.daemon = subprocess.Popen([*before, SNAPCTLD],
                                        env={**self.env, **env},
                                        stdout=self.log, stderr=self.log)
         wait_for("the daemon", self.answers)
+
+    def is_unlocked(self):
+        """Who is killed may leave it for a moment to a child that was about
+        to become a run."""
+        try:
+            with open(os.path.join(self.env["SNAPCTL_STATE"],
+                                   "snapctld.lock")) as f:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            return False
+        return True
 
     def answers(self):
         check(self.daemon.poll() is None,
@@ -194,7 +226,16 @@ class World:
         if self.daemon:
             self.daemon.kill()
             self.daemon.wait()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self.remove()
+
+    def remove(self):
+        """All of it: what it left may still write, for a moment."""
+        for _ in range(600):
+            shutil.rmtree(self.root, ignore_errors=True)
+            if not os.path.exists(self.root):
+                return
+            time.sleep(0.05)
+        print("left:", self.root, os.listdir(self.root), flush=True)
 
 
 def tell(*stories):

@@ -120,8 +120,11 @@ def everything(world, number):
                         "--repo", "main", *view)
     for folder, _, files in os.walk(world.path("state")):
         for name in files:
-            with open(os.path.join(folder, name), "rb") as f:
-                yield f.read().decode("latin-1")
+            try:
+                with open(os.path.join(folder, name), "rb") as f:
+                    yield f.read().decode("latin-1")
+            except FileNotFoundError:
+                pass  # of a daemon that works on
     yield open(world.path("log")).read()
 
 

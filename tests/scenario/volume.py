@@ -16,7 +16,8 @@ import time
 
 import runs
 import snap
-from runs import ended, run
+from runs import ended, meanwhile, run
+from loop import leave
 from snap import LIMIT, check, wait_for
 
 MB = 1 << 20
@@ -248,13 +249,25 @@ def parent_of(pid):
         return int(f.read().rsplit(")", 1)[1].split()[1])
 
 
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def held(world):
-    """A run that has taken what it is to read; it, and its guardian."""
+    """A run that has taken what it is to read: its number and process."""
     if os.path.exists(world.path("guardian")):
+        # Else it may miss that there was nothing to wait for in between.
+        last = int(open(world.path("guardian")).read())
+        wait_for("the last one's hook to end", lambda: not is_alive(last))
         os.remove(world.path("guardian"))
     open(world.path("wait"), "w").close()
     number = world.json("run", "start", "nightly")["id"]
-    wait_for("the hook", lambda: os.path.exists(world.path("guardian")))
+    meanwhile(world, number, "the hook",
+              lambda: os.path.exists(world.path("guardian")))
     guardian = int(open(world.path("guardian")).read())
     return number, parent_of(guardian)
 
@@ -314,11 +327,16 @@ def whoever_dies_a_volume_is_removed_once(world):
     number, pid = held(world)
     ours = guardians(pid)
     check(len(ours) == 2, ours)
+    # None of them sees the others' end, and acts.
+    run = os.getpgid(pid)
+    os.killpg(run, signal.SIGSTOP)
+    for guardian in ours:
+        os.kill(guardian, signal.SIGSTOP)
     world.daemon.kill()
     world.daemon.wait()
     for guardian in ours:
         os.kill(guardian, signal.SIGKILL)
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    os.killpg(run, signal.SIGKILL)
     os.remove(world.path("wait"))
     time.sleep(0.5)
     check(len(names(taken)) == 1, names(taken))
@@ -355,11 +373,7 @@ def unmounted(story):
                 world.daemon.kill()
                 world.daemon.wait()
                 world.daemon = None
-            for _ in range(100):
-                if subprocess.run(["umount", world.path("fs")], check=False,
-                                  capture_output=True).returncode == 0:
-                    break
-                time.sleep(0.1)
+            leave(world.path("fs"))
     told.__name__ = story.__name__
     return told
 

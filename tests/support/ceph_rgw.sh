@@ -18,7 +18,7 @@ set -euo pipefail
 
 programs=(ceph-authtool monmaptool ceph-mon ceph ceph-osd radosgw
 	radosgw-admin)
-patience=60 # seconds; each step takes one or two
+patience=200 # seconds; each step takes one or two
 
 die() {
 	printf 'ceph_rgw: %s\n' "$1" >&2
@@ -60,7 +60,7 @@ down() {
 		done
 		# Nothing of it is to be kept.
 		kill -9 "$pid" 2>/dev/null || true
-		for ((n = 0; n < 50; n++)); do
+		for ((n = 0; n < 600; n++)); do
 			ours "$pid" || continue 2
 			sleep 0.1
 		done
@@ -160,7 +160,7 @@ keys() {
 # serves PORT: who listens there answers as a gateway does
 serves() {
 	# shellcheck disable=SC2016 # the inner shell expands it
-	timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" &&
+	timeout 20 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" &&
 		printf "GET / HTTP/1.0\r\n\r\n" >&3 &&
 		grep -q ListAllMyBucketsResult <&3' - "$1" 2>/dev/null
 }

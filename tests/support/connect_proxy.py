@@ -15,6 +15,9 @@ import sys
 import threading
 
 HEAD_MAX = 1 << 16
+REFUSALS = {405: ("Method Not Allowed",),
+            407: ("Proxy Authentication Required",
+                  'Proxy-Authenticate: Basic realm="tests"\r\n')}
 
 
 def head_of(sock):
@@ -57,19 +60,14 @@ def serve(sock, user):
             if not lines:
                 return
             method, target = lines[0].split()[:2]
-            if method != "CONNECT":
-                status = 405
-                refuse(sock, status, "Method Not Allowed")
-            elif not allowed(lines, user):
-                status = 407
-                refuse(sock, status, "Proxy Authentication Required",
-                       'Proxy-Authenticate: Basic realm="tests"\r\n')
-            else:
-                status = 200
-            # One call, so that lines of two threads do not mix.
+            status = 405 if method != "CONNECT" else \
+                200 if allowed(lines, user) else 407
+            # Before the answer: who has it finds it told.  One call, so that
+            # lines of two threads do not mix.
             sys.stdout.write(f"{status} {target}\n")
             sys.stdout.flush()
             if status != 200:
+                refuse(sock, status, *REFUSALS[status])
                 return
             host, _, port = target.rpartition(":")
             with socket.create_connection((host.strip("[]"), int(port)),

@@ -178,7 +178,7 @@ class Counts:
     def told(self):
         names = ("operations", "statuses", "bytes_in", "bytes_out",
                  "connections", "unsigned", "unsigned_bodies",
-                 "handshakes_failed", "peak")
+                 "handshakes_failed", "peak", "now")
         return {n: getattr(self, n) for n in names}
 
     def answered(self, request, status):

@@ -171,13 +171,17 @@ class Proxy:
         self.resets = []  # (way, bytes) of the next connections
         self.lock = threading.Lock()
         self.listener = None
-        self.port = port
+        # Bound for good: while nobody listens, nobody else gets the port.
+        self.keeper = socket.socket()
+        self.keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.keeper.bind(("127.0.0.1", port))
+        self.port = self.keeper.getsockname()[1]
         self.listen()
 
     def listen(self):
+        # With SO_REUSEADDR, as the keeper.
         self.listener = socket.create_server(("127.0.0.1", self.port),
                                              backlog=1024)
-        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, args=(self.listener,),
                          daemon=True).start()
 
