@@ -183,7 +183,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, all_that_is_copied_is_named);
 	tcase_add_test(tc, all_that_is_found_again_is_named);
