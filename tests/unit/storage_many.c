@@ -150,6 +150,7 @@ START_TEST(all_that_is_found_again_is_named)
 					 .now = g->now };
 
 	store_many();
+	gc_never_still();
 	gc_ok(check_run(g->f.r, &o, &x, &g->e));
 	ck_assert_uint_eq(x.indexed, MANY);
 	ck_assert_uint_eq(gc_objects(g, "index/"), 2);
