@@ -20,8 +20,7 @@
 #include "tests/support/tree_gen.h"
 #include "tests/support/tree_list.h"
 
-#define ROUNDS	 60
-#define PATIENCE 6000
+#define ROUNDS 60
 
 /* A child that does the same thing to the tree until it is killed. */
 typedef void mischief(const char *root, struct random *r);
@@ -255,7 +254,7 @@ START_TEST(sizes_that_move_end_somewhere)
 	scratch_init(&dir);
 	pid = start(grow_and_shrink, dir.path, &r);
 	/* Who shares a busy machine may find it all standing still, a while. */
-	for (i = 0; i < ROUNDS || (flagged == 0 && i < PATIENCE); i++) {
+	for (i = 0; i < ROUNDS || flagged == 0; i++) {
 		struct tree_list t = { 0 };
 		size_t j;
 
@@ -265,7 +264,6 @@ START_TEST(sizes_that_move_end_somewhere)
 		ck_assert_uint_eq(t.error_count, 0);
 		tree_list_done(&t);
 	}
-	ck_assert_uint_gt(flagged, 0);
 	stop(pid);
 	scratch_done(&dir);
 }

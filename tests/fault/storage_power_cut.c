@@ -271,9 +271,17 @@ static uint64_t expect_sound(struct repository *r)
 	CLEANUP(check_result_done) struct check_result x = { 0 };
 	const struct check_options o = { .level = CHECK_DATA,
 					 .now = clock_now() };
+	int failed = -1;
 
-	if (check_run(r, &o, &x, &e))
-		ck_abort_msg("%s: %s", power_cut_describe(power), e.text);
+	/* With a lease so short, a busy machine lets it stand still. */
+	for (int i = 0; failed && i < 50; i++) {
+		check_result_done(&x);
+		x = (struct check_result){ 0 };
+		failed = check_run(r, &o, &x, &e);
+		ck_assert_msg(!failed || e.code == ERR_BUSY, "%s: %s",
+			      power_cut_describe(power), e.text);
+	}
+	ck_assert_msg(!failed, "%s: %s", power_cut_describe(power), e.text);
 	ck_assert_msg(x.sound, "%s: %s: %s", power_cut_describe(power),
 		      x.findings[0].object, x.findings[0].message);
 	return x.unindexed;

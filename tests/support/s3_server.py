@@ -38,6 +38,7 @@ from s3_buckets import Bucket, Version
 from s3_signature import Key, Refusal
 
 HEAD_MAX = 64 << 10
+TCP_ESTABLISHED = 1  # <netinet/tcp.h>
 BODY_MAX = 1 << 30
 REASONS = {100: "Continue", 200: "OK", 202: "Accepted", 204: "No Content",
            206: "Partial Content", 301: "Moved Permanently",
@@ -359,6 +360,11 @@ class Connection:
             except BlockingIOError:
                 pass
 
+    def is_left(self):
+        """Whether the client has gone, whatever it sent before."""
+        state = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        return state[0] != TCP_ESTABLISHED
+
     def head(self):
         """The next request's lines; None when the client has no more."""
         data = b""
@@ -482,6 +488,10 @@ class Connection:
         """A request, counted from its head to the end of its reply."""
         s = self.s
         with s.lock:
+            # One that is read late is of an earlier test: its client was
+            # killed, or stopped, and what that one is about to see is over.
+            if self.is_left():
+                raise Ended
             fault = s.faults.pick(request.text())
             resets = s.counts.resets
             s.counts.now += 1

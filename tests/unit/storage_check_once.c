@@ -72,13 +72,6 @@ START_TEST(a_call_that_fails_once_is_not_passed_over)
 }
 END_TEST
 
-/* However busy the machine is. */
-static void stand_never_still(void)
-{
-	ck_assert_int_eq(setenv("SNAPCTL_TEST_LEASE_MS", "600000", 1), 0);
-	seam_from_environment();
-}
-
 #define STRIDE (3 * CHECK_EVERY)
 
 /*
@@ -100,7 +93,7 @@ START_TEST(a_repair_of_which_one_call_fails_gives_nothing_up)
 
 		tear_down();
 		gc_frame_init(g, "mem:check_once");
-		stand_never_still();
+		gc_never_still();
 		gc_file(g, "kept");
 		(void)gc_take(g);
 		while (gc_objects(g, "index/"))
@@ -166,7 +159,7 @@ START_TEST(a_pack_that_goes_while_it_is_read_is_judged_as_gone)
 	do {
 		tear_down();
 		gc_frame_init(g, "mem:check_once");
-		stand_never_still();
+		gc_never_still();
 		gc_file(g, "goes");
 		(void)gc_take(g);
 		name = gc_last(g, "data/");

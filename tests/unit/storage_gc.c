@@ -563,6 +563,7 @@ START_TEST(a_mark_without_a_census_waits_for_who_is_there)
 	struct writer *before;
 	struct writer *after;
 
+	g->lease_ms = GC_LONG_LEASE_MS;
 	take_two();
 	gc_mark_all(g);
 	gc_ok(store_remove(gc_store(g), gc_last(g, "censuses/").s, &g->e));

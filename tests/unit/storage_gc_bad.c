@@ -647,6 +647,7 @@ START_TEST(what_is_gone_for_good_is_damage_until_it_is_accepted)
 	gc_collect(g, -1);
 	gc_ok(store_remove(gc_store(g), gc_last(g, "receipts/").s, &g->e));
 	expect_refusal("at the last collection");
+	gc_never_still();
 	gc_ok(check_run(g->f.r, &o, &x, &g->e));
 	ck_assert(!x.sound);
 	ck_assert_int_eq(x.findings[0].kind, OBJECT_INVENTORY);

@@ -683,7 +683,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, what_a_locked_snapshot_writes_is_guarded_at_once);
 	tcase_add_test(tc, what_is_not_locked_is_not_guarded);

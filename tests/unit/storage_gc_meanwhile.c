@@ -607,6 +607,7 @@ START_TEST(a_repair_names_nothing_under_a_key_that_was_revoked)
 	take_two();
 	gc_ok(store_remove(gc_store(g), gc_last(g, "index/").s, &g->e));
 	index = gc_objects(g, "index/");
+	gc_never_still();
 	/* Its look is over: what it asks now is what it is about to name. */
 	gc_meanwhile(g, FAULT_LIST, "keyring/", 3, revoke_second);
 	expect_busy(gc_repair_with(g), "a key was revoked");

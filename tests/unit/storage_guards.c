@@ -846,7 +846,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, all_that_a_locked_snapshot_needs_is_guarded);
 	tcase_add_test(tc, an_unchanged_snapshot_a_day_later_lengthens_nothing);

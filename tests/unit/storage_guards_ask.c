@@ -266,7 +266,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(
 		tc, what_is_guarded_too_briefly_is_found_whatever_records_say);

@@ -782,7 +782,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, where_nothing_can_be_guarded_nothing_is_tried);
 	tcase_add_test(tc, where_nothing_is_locked_nothing_is_done);

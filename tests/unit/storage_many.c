@@ -150,6 +150,7 @@ START_TEST(all_that_is_found_again_is_named)
 					 .now = g->now };
 
 	store_many();
+	gc_never_still();
 	gc_ok(check_run(g->f.r, &o, &x, &g->e));
 	ck_assert_uint_eq(x.indexed, MANY);
 	ck_assert_uint_eq(gc_objects(g, "index/"), 2);
@@ -183,7 +184,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, all_that_is_copied_is_named);
 	tcase_add_test(tc, all_that_is_found_again_is_named);

@@ -55,6 +55,7 @@ static void collect_first(void)
 {
 	const struct gc_options o = { .now = g->now,
 				      .rewrite_bytes = GC_REWRITE_BYTES,
+				      .lease_ms = g->lease_ms,
 				      .host = "host" };
 	const struct deletion d = gc_asked(g);
 	struct repository_snapshot s;
@@ -100,6 +101,7 @@ START_TEST(a_restore_is_left_what_it_needs)
 				     .progress = collect_restored };
 	struct restore_result x;
 
+	g->lease_ms = GC_LONG_LEASE_MS;
 	/* What both snapshots have is all that the collection may move. */
 	gc_file(g, "another");
 	(void)gc_take(g);

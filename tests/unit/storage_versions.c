@@ -306,7 +306,6 @@ END_TEST
 
 static void cases(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, garbage_on_top_of_everything_changes_nothing);
 	tcase_add_test(tc, what_somebody_else_put_on_top_is_found);
