@@ -544,6 +544,26 @@ START_TEST(a_policy_that_a_region_gets_is_a_change)
 }
 END_TEST
 
+static int count_everywhere(void *arg, const char *name UNUSED,
+			    const struct record *t,
+			    const struct err *why UNUSED, struct err *e UNUSED)
+{
+	*(int *)arg += t && t->scope == RECORD_ALL_REGIONS;
+	return 0;
+}
+
+/* How many tombstones of region a are for all regions. */
+static int for_everywhere(struct run_frame *t)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, "a");
+	int n = 0;
+
+	ok(&t->f, record_list(repository_store(r), repository_keys(r),
+			      OBJECT_TOMBSTONE, count_everywhere, &n, &t->f.e));
+	return n;
+}
+
 START_TEST(a_policy_that_a_region_loses_is_a_change)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -554,9 +574,14 @@ START_TEST(a_policy_that_a_region_loses_is_a_change)
 	nights(&t, 1);
 	/* The primary let go of those before. */
 	expect_shown(&t, "", 4, 2, 6);
-	/* Not yet, and the primary's own deletions do not follow later. */
+	/* Not yet, and the primary's own deletions do not follow later, also
+	 * where somebody copies who knows nothing but the regions. */
 	nights(&t, 5);
 	ck_assert_int_ge(live(&t, "b"), 6);
+	ck_assert_int_ge(tombstones(&t, "a"), 4);
+	ck_assert_int_eq(for_everywhere(&t), 0);
+	nights(&t, 9);
+	ck_assert_int_gt(for_everywhere(&t), 0);
 }
 END_TEST
 
@@ -570,6 +595,36 @@ START_TEST(a_region_that_gets_another_name_is_a_change)
 	declare(&t, NULL, "vault", NULL);
 	nights(&t, 1);
 	expect_shown(&t, "", 4, 2, 6);
+}
+END_TEST
+
+/* Nothing that it had was kept by others. */
+START_TEST(another_name_is_no_change_where_all_keep_alike)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, false);
+	nights(&t, 9);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	declare(&t, NULL, "vault", NULL);
+	nights(&t, 1);
+	ck_assert_int_eq(decided(&t, "vault", "waiting"), 0);
+	ck_assert_int_eq(live(&t, "b"), 2);
+}
+END_TEST
+
+/* What it had was kept by the others' rules, as far as is known. */
+START_TEST(another_name_and_a_first_policy_at_once_are_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 2, false);
+	nights(&t, 6);
+	declare(&t, NULL, "vault", "years");
+	nights(&t, 3);
+	/* What came since is kept by the new rules alone. */
+	ck_assert_int_eq(decided(&t, "vault", "waiting"), 5);
+	ck_assert_int_eq(live(&t, "b"), 7);
 }
 END_TEST
 
@@ -744,6 +799,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_policy_that_a_region_gets_is_a_change);
 	tcase_add_test(tc, a_policy_that_a_region_loses_is_a_change);
 	tcase_add_test(tc, a_region_that_gets_another_name_is_a_change);
+	tcase_add_test(tc, another_name_is_no_change_where_all_keep_alike);
+	tcase_add_test(tc,
+		       another_name_and_a_first_policy_at_once_are_a_change);
 	tcase_add_test(tc, a_policy_that_is_lost_while_away_is_a_change);
 	tcase_add_test(tc, a_policy_that_is_lost_between_rare_runs_is_a_change);
 	tcase_add_test(tc, a_region_that_was_renamed_while_away_is_a_change);
