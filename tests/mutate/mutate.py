@@ -475,7 +475,9 @@ def main():
     usual = house.chosen(f for f in FOLDERS
                          if os.path.isdir(os.path.join(args.root, f)))
     files = house.chosen(args.paths) or sorted(usual)
-    mutants = house.mutate(sorted({*usual, *files}))
+    # Others come last, so that those keep their numbers.
+    mutants = house.mutate([*sorted(usual), *(f for f in files
+                                              if f not in usual)])
     mutants = [m for file in files for m in mutants if m["file"] == file]
     if args.list:
         for m in mutants:

@@ -94,6 +94,59 @@ START_TEST(a_person_deletes_in_all)
 }
 END_TEST
 
+/* The newest of region b is deleted there alone, as the catalog is told. */
+static void delete_in_b(struct run_frame *t, const struct deletion *d,
+			struct repository_snapshot *ret)
+{
+	CLEANUP(repository_close) struct repository *r = run_repository(t, "b");
+	const struct catalog_actor who = { .name = "ann", .now = d->now };
+	char id[OBJECT_ID_TEXT];
+
+	manifest_init(&ret->manifest);
+	ok(&t->f,
+	   repository_find(r, "latest", NULL, false, ret, NULL, &t->f.e));
+	ok(&t->f, deletion_delete(r, ret, d, &t->f.e));
+	object_id_format(ret->manifest.snapshot, id);
+	ck_assert_int_eq(catalog_snapshot_deleted_in(t->f.c, "main", id, "b",
+						     "x", &who, &t->f.e),
+			 1);
+}
+
+/* Until it is taken back there, which nobody may have told; and while a region
+ * that is away may have it deleted, it stays. */
+START_TEST(why_it_was_deleted_in_one_region_is_known_as_long_as_it_is)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct deletion d = { .grace_ms = DELETION_GRACE_MS,
+			      .by = "ann@box",
+			      .reason = "",
+			      .this_region = true };
+
+	begin(&t, 9, 9, true);
+	nights(&t, 2);
+	d.now = clock_now();
+	delete_in_b(&t, &d, &s);
+	nights(&t, 1);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_reason = 'x'"), 1);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "b");
+
+		d.now = clock_now();
+		s.deleted = true;
+		ok(&t.f, deletion_undelete(r, &s, &d, &t.f.e));
+	}
+	away(&t, true);
+	nights(&t, 1);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_reason = 'x'"), 1);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_reason <> ''"), 0);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_us IS NOT NULL"), 0);
+}
+END_TEST
+
 /* The schedule's floor is a promise about copies, wherever they are. */
 START_TEST(the_floors_of_schedules_hold_too)
 {
@@ -774,6 +827,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, without_a_policy_of_its_own_the_primary_decides);
 	tcase_add_test(tc, the_primary_may_be_the_one_that_keeps_less);
 	tcase_add_test(tc, a_person_deletes_in_all);
+	tcase_add_test(
+		tc, why_it_was_deleted_in_one_region_is_known_as_long_as_it_is);
 	tcase_add_test(tc, the_floors_of_schedules_hold_too);
 	tcase_add_test(tc, a_region_gets_what_it_keeps);
 	tcase_add_test(tc, a_warm_region_stays_so_when_it_is_promoted);
