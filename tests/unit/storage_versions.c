@@ -304,7 +304,7 @@ START_TEST(an_object_that_no_version_of_opens_is_damaged)
 }
 END_TEST
 
-/* So often it is damaged, and then it says that. */
+/* So often it is damaged, and then it says that, or fails otherwise. */
 struct saying {
 	int damaged, says;
 };
@@ -315,7 +315,7 @@ static int say(void *arg, struct err *e)
 
 	if (x->damaged-- > 0)
 		return err_set(e, ERR_CORRUPT, "it does not open");
-	return x->says;
+	return x->says < 0 ? err_set(e, ERR_IO, "it cannot be read") : x->says;
 }
 
 /* What was wrong with others is nothing that went wrong; 0 is an answer. */
@@ -333,6 +333,26 @@ START_TEST(what_one_version_says_is_all_that_is_said)
 			i % 2);
 		ck_assert_int_eq(g->e.code, ERR_NONE);
 		ck_assert_str_eq(g->e.text, "");
+	}
+}
+END_TEST
+
+/* Whoever takes that for damage gives up what is there. */
+START_TEST(what_cannot_be_read_just_now_is_not_damaged)
+{
+	for (int i = 0; i < 2 * 2; i++) {
+		struct saying x = { .damaged = i / 2, .says = -1 };
+
+		repo_set(gc_store(g), name, "a", 1);
+		repo_set(gc_store(g), name, "b", 1);
+		knows_nothing = i % 2;
+		turning = gc_store(g);
+		ck_assert_int_eq(
+			versions_open(gc_store(g), name, say, &x, &g->e), -1);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		/* It was not asked again. */
+		ck_assert_int_eq(x.damaged, -1);
+		turning = NULL;
 	}
 }
 END_TEST
@@ -374,6 +394,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, garbage_below_is_passed_over);
 	tcase_add_test(tc, an_object_that_no_version_of_opens_is_damaged);
 	tcase_add_test(tc, what_one_version_says_is_all_that_is_said);
+	tcase_add_test(tc, what_cannot_be_read_just_now_is_not_damaged);
 	tcase_add_test(tc, what_cannot_be_turned_is_told);
 }
 
