@@ -304,6 +304,23 @@ START_TEST(an_object_that_no_version_of_opens_is_damaged)
 }
 END_TEST
 
+/* One on top of another, whatever is in them. */
+static void put_two(void)
+{
+	struct record r;
+	struct object_id first;
+
+	knows_nothing = false;
+	gc_reopen(g);
+	repo_set(gc_store(g), name, "a", 1);
+	record_init(&r, OBJECT_GUARD);
+	ck_assert(object_name_parse(OBJECT_GUARD, name, &first, &r.id));
+	r.until = g->now;
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r,
+			 STORE_REPLACE, &g->e));
+	ck_assert(__real_store_has_several(gc_store(g), name));
+}
+
 /* So often it is damaged, and then it says that, or fails otherwise. */
 struct saying {
 	int damaged, says;
@@ -324,8 +341,7 @@ START_TEST(what_one_version_says_is_all_that_is_said)
 	for (int i = 0; i < 2 * 2; i++) {
 		struct saying x = { .damaged = 1 + i / 2, .says = i % 2 };
 
-		repo_set(gc_store(g), name, "a", 1);
-		repo_set(gc_store(g), name, "b", 1);
+		put_two();
 		knows_nothing = i / 2;
 		err_clear(&g->e);
 		ck_assert_int_eq(
@@ -343,8 +359,7 @@ START_TEST(what_cannot_be_read_just_now_is_not_damaged)
 	for (int i = 0; i < 2 * 2; i++) {
 		struct saying x = { .damaged = i / 2, .says = -1 };
 
-		repo_set(gc_store(g), name, "a", 1);
-		repo_set(gc_store(g), name, "b", 1);
+		put_two();
 		knows_nothing = i % 2;
 		turning = gc_store(g);
 		ck_assert_int_eq(
@@ -362,8 +377,7 @@ START_TEST(what_cannot_be_turned_is_told)
 {
 	struct saying x = { .damaged = 9 };
 
-	repo_set(gc_store(g), name, "a", 1);
-	repo_set(gc_store(g), name, "b", 1);
+	put_two();
 	for (int i = 0; i < 2; i++) {
 		knows_nothing = i;
 		turning = gc_store(g);
