@@ -8,14 +8,16 @@ environment chooses one.  A first run, with none, tells which cases of the tests
 reach which mutant.  Then for each mutant those cases run until one fails, dies
 or takes ten times its time: it was noticed.  What no test notices is printed,
 unless KNOWN.md says why that is right.  Slow cases, of more than --slow seconds,
-are left out.
+are left out, and so are scenarios, the stories of built programs, but for those
+that --scenarios names: files that nothing reaches otherwise are told of.
 
     mutate.py [PATH…] [--each N] [--sample N] [--seed N] [--seconds S] [--full]
-              [--resume | --left]
+              [--in REGEX] [--resume | --left]
 
 PATH: folders or files, schedules and storage/repository by default.  Without
 --full, --each, --sample and --seconds it is a sample of ten minutes.  A sample
-has as many of each file, as far as it has as many; the seed says which.
+has as many of each file, as far as it has as many; the seed says which.  --in
+takes only what is in functions whose whole names match.
 
 What was found is kept in build/results/mutate.json: --resume goes on where
 earlier runs stopped, --left tries only what they left unnoticed.
@@ -23,6 +25,7 @@ earlier runs stopped, --left tries only what they left unnoticed.
 import argparse
 import collections
 import concurrent.futures
+import functools
 import glob
 import hashlib
 import json
@@ -129,8 +132,9 @@ def mutants_of(root, path, memory, headers):
 class House:
     """The tree, and the builds of its copy."""
 
-    def __init__(self, root, jobs):
+    def __init__(self, root, jobs, scenarios):
         self.root = os.path.abspath(root)
+        self.scenarios = scenarios
         self.place = os.path.join(self.root, "build-mutate")
         self.copy = os.path.join(self.place, "src")
         self.jobs = jobs
@@ -199,7 +203,8 @@ class House:
 
     def build(self, name, files, which, *options, **env):
         """The tests that have one of the files in them, of those whose names
-        have `which` in them, built; as meson tells of them."""
+        have `which` in them, and of the scenarios that are asked for, built;
+        as meson tells of them."""
         where = os.path.join(self.place, name)
         env = {**os.environ, **env}
 
@@ -216,20 +221,33 @@ class House:
         call("ninja", "-C", where, "build.ninja")
         wanted = {os.path.relpath(os.path.join(self.copy, f), where)
                   for f in files}
+
+        @functools.cache
+        def has(target):
+            return wanted & set(call("ninja", "-C", where, "-t", "inputs",
+                                     target).split("\n"))
+        programs = {t["id"]: t["filename"][0] for t in
+                    json.loads(call("meson", "introspect", "--targets", where))
+                    if t["type"] == "executable"}
         tests = []
         for test in json.loads(call("meson", "introspect", "--tests", where)):
-            if not set(SUITES) & {s.split(":")[-1] for s in test["suite"]} \
-               or not re.search(which, test["name"]):
+            suites = {s.split(":")[-1] for s in test["suite"]}
+            test["story"] = "scenario" in suites
+            if not (self.scenarios and re.search(self.scenarios, test["name"])
+                    if test["story"] else
+                    set(SUITES) & suites and re.search(which, test["name"])):
                 continue
-            target = os.path.relpath(test["cmd"][0], where)
-            inputs = call("ninja", "-C", where, "-t", "inputs", target)
-            if wanted & set(inputs.split("\n")):
-                test["target"] = target
+            test["files"] = [programs[d] for d in test["depends"]
+                             if d in programs] \
+                if test["story"] else test["cmd"][:1]
+            test["targets"] = [os.path.relpath(f, where)
+                               for f in test["files"]]
+            if any(map(has, test["targets"])):
                 tests.append(test)
         if not tests:
             raise SystemExit("mutate: no test has these sources in it")
         call("ninja", "-C", where, "-j", str(self.jobs),
-             *sorted({t["target"] for t in tests}))
+             *sorted({t for test in tests for t in test["targets"]}))
         return tests
 
 
@@ -282,9 +300,14 @@ class Run:
         """Begin no more, and tell what was found."""
         self.trials.until = self.end = 0
 
+    def asked(self, m):
+        return re.fullmatch(self.args.within, m["function"] or "")
+
     def before(self, m):
         """What is so of a mutant before any is tried."""
         earlier = self.results.of(m)
+        if not self.asked(m):
+            return earlier or "untried"
         if not self.trials.reach(m):
             return "unreached"
         if key(m) in self.known and not self.args.known:
@@ -306,7 +329,7 @@ class Run:
         for m in order:
             m["result"] = self.before(m)
             m["by"] = self.results.found.get(key(m), {}).get("by")
-            if m["result"] in ("unreached", "known"):
+            if m["result"] in ("unreached", "known") or not self.asked(m):
                 continue
             place = places[m["file"]]
             places[m["file"]] += 1
@@ -376,8 +399,17 @@ class Run:
         for m in self.mutants:
             if m["result"] == "unnoticed":
                 print(f"{m['file']}:{m['line']}: {change(m)}")
+        self.report_unreached()
         self.report_known()
         return total
+
+    def report_unreached(self):
+        reached = {m["file"] for m in self.mutants
+                   if m["result"] != "unreached"}
+        for file in self.files:
+            if file not in reached:
+                print(f"{file}: no case reaches it; --slow S and --scenarios "
+                      "REGEX run more of them")
 
     def report_known(self):
         results = {key(m): m["result"] for m in self.mutants}
@@ -403,12 +435,16 @@ def arguments():
     parser.add_argument("--seconds", type=float, metavar="S",
                         help="begin no mutant after that")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--in", dest="within", default=".*", metavar="REGEX",
+                        help="only what is in functions of these names")
     parser.add_argument("--resume", action="store_true",
                         help="what was tried in earlier runs stands")
     parser.add_argument("--left", action="store_true",
                         help="try what earlier runs left unnoticed")
     parser.add_argument("--tests", default="", metavar="REGEX",
                         help="run only tests whose names match")
+    parser.add_argument("--scenarios", default="", metavar="REGEX",
+                        help="run those scenarios, too")
     parser.add_argument("--slow", type=float, default=20, metavar="S")
     parser.add_argument("--most", type=float, metavar="S",
                         help="try each with cases of so many seconds only")
@@ -422,14 +458,15 @@ def arguments():
     parser.add_argument("--list", action="store_true",
                         help="print the mutants, and try none")
     args = parser.parse_args()
-    if not any((args.full, args.each, args.sample, args.seconds, args.left)):
+    if not any((args.full, args.each, args.sample, args.seconds, args.left,
+                args.within != ".*")):
         args.seconds = SAMPLE_SECONDS
     return args
 
 
 def main():
     args = arguments()
-    house = House(args.root, int(os.environ.get("JOBS", "2")))
+    house = House(args.root, int(os.environ.get("JOBS", "2")), args.scenarios)
     results = Results(house.root)
     if args.seed is None:
         args.seed = results.seed if args.resume and results.seed is not None \
@@ -438,7 +475,9 @@ def main():
     usual = house.chosen(f for f in FOLDERS
                          if os.path.isdir(os.path.join(args.root, f)))
     files = house.chosen(args.paths) or sorted(usual)
-    mutants = house.mutate(sorted({*usual, *files}))
+    # Others come last, so that those keep their numbers.
+    mutants = house.mutate([*sorted(usual), *(f for f in files
+                                              if f not in usual)])
     mutants = [m for file in files for m in mutants if m["file"] == file]
     if args.list:
         for m in mutants:

@@ -55,19 +55,32 @@ class Trials:
         self.memory = memory
         os.makedirs(memory, exist_ok=True)
         for program in programs:
-            with open(program["cmd"][0], "rb") as f:
-                digest = hashlib.file_digest(f, "sha256").digest()
+            digest = self.digest(program)
+            called = program["name"] if program["story"] else \
+                os.path.basename(program["targets"][0])
             for case in self.cases(program):
-                name = f"{os.path.basename(program['target'])}:{case}"
+                name = f"{called}:{case}"
                 self.tests[name] = {**program, "name": name, "case": case,
                                     "digest": digest}
+
+    @staticmethod
+    def digest(program):
+        """Of all that it consists of; a story's script is one of these."""
+        digest = hashlib.sha256()
+        for path in (*program["files"], *program["cmd"]):
+            if os.path.isfile(path):
+                with open(path, "rb") as f:
+                    digest.update(
+                        hashlib.file_digest(f, "sha256").digest())
+        return digest.digest()
 
     def cases(self, program):
         """What can be run alone; a program of another frame is one case."""
         if any(s.split(":")[-1] == "fuzz" for s in program["suite"]):
             return ["all"]
         told = subprocess.run(
-            program["cmd"], env={**os.environ, "SNAPCTL_TEST_CASE": ""},
+            program["cmd"], env={**os.environ, **program["env"],
+                                 "SNAPCTL_TEST_CASE": ""},
             capture_output=True, text=True, timeout=600)
         return [line[5:] for line in told.stdout.split("\n")
                 if line.startswith("case ")] or ["all"]
@@ -146,6 +159,7 @@ class Trials:
     def record(self):
         """Run each case with no mutant: its seconds, and what it reaches."""
         with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+            os.chmod(folder, 0o711)  # some programs are run as nobody
             with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
                 for _ in pool.map(lambda t: self.record_one(folder, t),
                                   self.tests.values()):

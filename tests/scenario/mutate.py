@@ -41,7 +41,7 @@ int small(int v, const int *p, int *ret)
 }
 bool small_never(void)
 {
-	return 1;
+	return 1 > 0;
 }
 int small_text(void)
 {
@@ -72,6 +72,7 @@ WANTED = [
     ("*ret = n; → (left out)", True),
     ("return -1 → return 0", True),
 ]
+NEVER_HAS = ["1 > 0 → 1 >= 0", "1 > 0 → 1 <= 0", "1 > 0 → 1 > 1"]
 TEST = """\
 #include <stdlib.h>
 #include <sys/time.h>
@@ -109,9 +110,22 @@ test('small', executable('unit_small', 'tests/small.c', link_with: small),
   suite: 'unit')
 test('broken', executable('unit_broken', 'tests/broken.c', link_with: small),
   suite: 'unit')
+test('scenario_never', find_program('python3'), args: files('tests/story.py') +
+  meson.project_build_root(), suite: 'scenario',
+  depends: executable('never', 'tests/never.c', link_with: small))
 """
 BROKEN = "int err_set(void);\nint err_set(void) { return 0; }\n" \
     "int small_text(void);\nint main(void) { return small_text(); }\n"
+NEVER = "_Bool small_never(void);\nint err_set(void);\n" \
+    "int err_set(void) { return 0; }\n" \
+    "int main(void) { return small_never() != 1; }\n"
+STORY = """\
+import os, subprocess, sys
+if os.environ.get("SNAPCTL_TEST_CASE") == "":
+    sys.exit(print("case so\\ncase or_so"))
+if os.environ.get("SNAPCTL_TEST_CASE") == "so":
+    sys.exit(subprocess.call([sys.argv[1] + "/never"]))
+"""
 KNOWN = """\
 ## schedules/small.c
 
@@ -126,7 +140,8 @@ KNOWN = """\
 def plant(root):
     for path, text in (("schedules/small.c", SOURCE), ("meson.build", MESON),
                        ("tests/small.c", TEST),
-                       ("tests/broken.c", BROKEN)):
+                       ("tests/broken.c", BROKEN), ("tests/never.c", NEVER),
+                       ("tests/story.py", STORY)):
         path = os.path.join(root, path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as f:
@@ -148,7 +163,7 @@ def each_place_and_no_other(world):
             if line.startswith("schedules/small.c:")]
     check(mine[:len(WANTED)] == [w for w, _ in WANTED], mine)
     check(mine[len(WANTED):] == [
-        "return 1 → return 2", '"… 0 < 1"[0] → !("… 0 < 1"[0])',
+        *NEVER_HAS, '"… 0 < 1"[0] → !("… 0 < 1"[0])',
         '"… 0 < 1"[0] → "… 0 < 1"[1]', "2 & 3 → 2 | 3", "2 & 3 → 3 & 3",
         "2 & 3 → 2 & 4", '"… 0 < 1"[0] ? 2 & 3 : 1 → "… 0 < 1"[0] ? 2 & 3 : 2',
     ], mine[len(WANTED):])
@@ -169,6 +184,21 @@ def what_is_noticed(world):
     check("schedules/small.c:17: v > LIMIT → v >= LIMIT\n" in p.stdout, p)
     what_was_tried_stands(world)
     what_is_known(world, p)
+    a_story_tells(world)
+
+
+def a_story_tells(world):
+    """What no test reaches, where it is asked for."""
+    words = ("--in", "small_never", "--tests", "none")
+    with_none = mutate(world.root, *words, status=1)
+    check("no test has these sources in it" in with_none.stderr, with_none)
+    mutate(world.root, *words, "--scenarios", "never", status=1)
+    with open(os.path.join(world.root, "build/results/mutate.json"),
+              encoding="utf-8") as f:
+        got = [(m["result"], m["by"]) for m in json.load(f)["mutants"]
+               if m["function"] == "small_never"]
+    told = ("noticed", "scenario_never:so")
+    check(got == [("unnoticed", None), told, told], got)
 
 
 def tried(world, *words):

@@ -113,7 +113,8 @@ class World:
             "SNAPCTL_TEST_RUN": "ok",
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
-                     "GCOV_ERROR_FILE"):
+                     "GCOV_ERROR_FILE", "SNAPCTL_MUTANT",
+                     "SNAPCTL_MUTANTS_SEEN", "SNAPCTL_MUTATE_RUN"):
             if name in os.environ:
                 self.env[name] = os.environ[name]
         self.daemon = None
@@ -238,8 +239,23 @@ class World:
         print("left:", self.root, os.listdir(self.root), flush=True)
 
 
+def wanted(stories):
+    """As check_main.h: $SNAPCTL_TEST_CASE names the only one; where it is
+    empty, they are named instead."""
+    only = os.environ.get("SNAPCTL_TEST_CASE")
+    if only is None:
+        return stories
+    if not only:
+        for story in stories:
+            print("case", story.__name__)
+        sys.exit(0)
+    return [s for s in stories if s.__name__ == only] or \
+        sys.exit("there is no case " + only)
+
+
 def tell(*stories):
     """Run each story in a world of its own; the exit status."""
+    stories = wanted(stories)
     os.umask(0o022)  # whatever the user's: others look at some of it
     # What ends a test that takes too long; its world goes all the same.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
@@ -261,6 +277,7 @@ def tell(*stories):
 
 def tell_at_once(*stories):
     """As tell(), each in a process of its own: for those that mostly wait."""
+    stories = wanted(stories)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     children, statuses = [], set()
     try:

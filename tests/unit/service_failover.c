@@ -109,10 +109,26 @@ START_TEST(the_next_primary_catches_up)
 	move(&t, "away", "b");
 	move(&t, "a", "away");
 	declare(&t, "b", false);
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"a\",\"c\"],\"rpo\":\"26h\"}");
 	ck_assert_int_eq(day(&t, 2), RUN_PARTIAL);
 	/* From c, which had it. */
 	ck_assert_int_eq(run_counts(&t, "b").live, 3);
 	ck_assert_int_eq(run_counts(&t, "c").live, 3);
+	/* The run writes to b: nobody asks how far behind that is. */
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'b' AND "
+				   "details ->> '$.rpo_seconds' IS NOT NULL"),
+			 0);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'b' AND "
+				   "details ->> '$.copied' = 1 AND run = "
+				   "(SELECT max(run) FROM run_steps)"),
+			 1);
+	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'c' AND "
+				   "details ->> '$.rpo_seconds' = 93600 AND "
+				   "NOT details ->> '$.late'"),
+			 1);
 	move(&t, "away", "a");
 	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
 	expect_live(&t, 4, 4, 4);

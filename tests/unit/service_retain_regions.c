@@ -94,6 +94,59 @@ START_TEST(a_person_deletes_in_all)
 }
 END_TEST
 
+/* The newest of region b is deleted there alone, as the catalog is told. */
+static void delete_in_b(struct run_frame *t, const struct deletion *d,
+			struct repository_snapshot *ret)
+{
+	CLEANUP(repository_close) struct repository *r = run_repository(t, "b");
+	const struct catalog_actor who = { .name = "ann", .now = d->now };
+	char id[OBJECT_ID_TEXT];
+
+	manifest_init(&ret->manifest);
+	ok(&t->f,
+	   repository_find(r, "latest", NULL, false, ret, NULL, &t->f.e));
+	ok(&t->f, deletion_delete(r, ret, d, &t->f.e));
+	object_id_format(ret->manifest.snapshot, id);
+	ck_assert_int_eq(catalog_snapshot_deleted_in(t->f.c, "main", id, "b",
+						     "x", &who, &t->f.e),
+			 1);
+}
+
+/* Until it is taken back there, which nobody may have told; and while a region
+ * that is away may have it deleted, it stays. */
+START_TEST(why_it_was_deleted_in_one_region_is_known_as_long_as_it_is)
+{
+	CLEANUP(run_done) struct run_frame t;
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct deletion d = { .grace_ms = DELETION_GRACE_MS,
+			      .by = "ann@box",
+			      .reason = "",
+			      .this_region = true };
+
+	begin(&t, 9, 9, true);
+	nights(&t, 2);
+	d.now = clock_now();
+	delete_in_b(&t, &d, &s);
+	nights(&t, 1);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_reason = 'x'"), 1);
+	{
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, "b");
+
+		d.now = clock_now();
+		s.deleted = true;
+		ok(&t.f, deletion_undelete(r, &s, &d, &t.f.e));
+	}
+	away(&t, true);
+	nights(&t, 1);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_reason = 'x'"), 1);
+	away(&t, false);
+	nights(&t, 1);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_reason <> ''"), 0);
+	ck_assert_int_eq(rows(&t, "snapshots WHERE deleted_us IS NOT NULL"), 0);
+}
+END_TEST
+
 /* The schedule's floor is a promise about copies, wherever they are. */
 START_TEST(the_floors_of_schedules_hold_too)
 {
@@ -544,6 +597,26 @@ START_TEST(a_policy_that_a_region_gets_is_a_change)
 }
 END_TEST
 
+static int count_everywhere(void *arg, const char *name UNUSED,
+			    const struct record *t,
+			    const struct err *why UNUSED, struct err *e UNUSED)
+{
+	*(int *)arg += t && t->scope == RECORD_ALL_REGIONS;
+	return 0;
+}
+
+/* How many tombstones of region a are for all regions. */
+static int for_everywhere(struct run_frame *t)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, "a");
+	int n = 0;
+
+	ok(&t->f, record_list(repository_store(r), repository_keys(r),
+			      OBJECT_TOMBSTONE, count_everywhere, &n, &t->f.e));
+	return n;
+}
+
 START_TEST(a_policy_that_a_region_loses_is_a_change)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -554,9 +627,14 @@ START_TEST(a_policy_that_a_region_loses_is_a_change)
 	nights(&t, 1);
 	/* The primary let go of those before. */
 	expect_shown(&t, "", 4, 2, 6);
-	/* Not yet, and the primary's own deletions do not follow later. */
+	/* Not yet, and the primary's own deletions do not follow later, also
+	 * where somebody copies who knows nothing but the regions. */
 	nights(&t, 5);
 	ck_assert_int_ge(live(&t, "b"), 6);
+	ck_assert_int_ge(tombstones(&t, "a"), 4);
+	ck_assert_int_eq(for_everywhere(&t), 0);
+	nights(&t, 9);
+	ck_assert_int_gt(for_everywhere(&t), 0);
 }
 END_TEST
 
@@ -570,6 +648,36 @@ START_TEST(a_region_that_gets_another_name_is_a_change)
 	declare(&t, NULL, "vault", NULL);
 	nights(&t, 1);
 	expect_shown(&t, "", 4, 2, 6);
+}
+END_TEST
+
+/* Nothing that it had was kept by others. */
+START_TEST(another_name_is_no_change_where_all_keep_alike)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 2, 9, false);
+	nights(&t, 9);
+	ck_assert_int_eq(live(&t, "b"), 2);
+	declare(&t, NULL, "vault", NULL);
+	nights(&t, 1);
+	ck_assert_int_eq(decided(&t, "vault", "waiting"), 0);
+	ck_assert_int_eq(live(&t, "b"), 2);
+}
+END_TEST
+
+/* What it had was kept by the others' rules, as far as is known. */
+START_TEST(another_name_and_a_first_policy_at_once_are_a_change)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t, 9, 2, false);
+	nights(&t, 6);
+	declare(&t, NULL, "vault", "years");
+	nights(&t, 3);
+	/* What came since is kept by the new rules alone. */
+	ck_assert_int_eq(decided(&t, "vault", "waiting"), 5);
+	ck_assert_int_eq(live(&t, "b"), 7);
 }
 END_TEST
 
@@ -719,6 +827,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, without_a_policy_of_its_own_the_primary_decides);
 	tcase_add_test(tc, the_primary_may_be_the_one_that_keeps_less);
 	tcase_add_test(tc, a_person_deletes_in_all);
+	tcase_add_test(
+		tc, why_it_was_deleted_in_one_region_is_known_as_long_as_it_is);
 	tcase_add_test(tc, the_floors_of_schedules_hold_too);
 	tcase_add_test(tc, a_region_gets_what_it_keeps);
 	tcase_add_test(tc, a_warm_region_stays_so_when_it_is_promoted);
@@ -744,6 +854,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_policy_that_a_region_gets_is_a_change);
 	tcase_add_test(tc, a_policy_that_a_region_loses_is_a_change);
 	tcase_add_test(tc, a_region_that_gets_another_name_is_a_change);
+	tcase_add_test(tc, another_name_is_no_change_where_all_keep_alike);
+	tcase_add_test(tc,
+		       another_name_and_a_first_policy_at_once_are_a_change);
 	tcase_add_test(tc, a_policy_that_is_lost_while_away_is_a_change);
 	tcase_add_test(tc, a_policy_that_is_lost_between_rare_runs_is_a_change);
 	tcase_add_test(tc, a_region_that_was_renamed_while_away_is_a_change);

@@ -122,6 +122,74 @@ START_TEST(every_region_gets_it)
 }
 END_TEST
 
+static void move(struct run_frame *t, const char *from, const char *to)
+{
+	ck_assert_int_eq(rename(run_path(t, from), run_path(t, to)), 0);
+}
+
+/* What the last run says of region b. */
+static bool told(struct run_frame *t, const char *what)
+{
+	char sql[400];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "SELECT count(*) FROM (SELECT details AS d FROM "
+		       "run_steps WHERE step = 'replicate' AND region = 'b' "
+		       "ORDER BY run DESC LIMIT 1) WHERE %s",
+		       what);
+	return frame_count(&t->f, sql) == 1;
+}
+
+#define LAG "d ->> '$.lag_seconds'"
+
+/* By the source that is the furthest behind; one that it never had has no
+ * lag.  What another has is new each time. */
+START_TEST(a_region_is_late_when_what_it_has_is_old)
+{
+	CLEANUP(run_done) struct run_frame t;
+	char spec[4 * SCRATCH_PATH];
+
+	begin(&t);
+	settle(&t, "c");
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"type\":\"files\",\"paths\":[\"%s\"]}",
+		       run_path(&t, "keys"));
+	run_apply(&t, "Source", "more", "{\"tier\":\"gold\"}", spec);
+	move(&t, "web", "gone");
+	(void)run_do(&t, run_attempt(&t, 0));
+	ck_assert(told(&t, "d ->> '$.late' AND " LAG " IS NULL"));
+	move(&t, "gone", "web");
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_SUCCEEDED);
+	ck_assert(told(&t, "NOT d ->> '$.late' AND " LAG " < 3600"));
+	move(&t, "web", "gone");
+	run_clock(&t, 1700000000 + 86400);
+	(void)run_do(&t, run_attempt(&t, 0));
+	ck_assert(told(&t, "NOT d ->> '$.late' AND " LAG " BETWEEN 80000 AND "
+			   "90000"));
+	run_clock(&t, 1700000000 + 2 * 86400);
+	(void)run_do(&t, run_attempt(&t, 0));
+	ck_assert(told(&t, "d ->> '$.late' AND " LAG " BETWEEN 160000 AND "
+			   "180000"));
+}
+END_TEST
+
+/* Nobody asks for how far behind it is. */
+START_TEST(without_a_target_no_region_is_late)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	begin(&t);
+	settle(&t, "c");
+	run_apply(&t, "Schedule", "nightly", NULL,
+		  "{\"cron\":\"0 1 * * *\",\"sources\":{\"matchLabels\":{"
+		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
+		  "\"gold\",\"replicateTo\":[\"b\",\"c\"]}");
+	ck_assert_int_eq(run_do(&t, run_attempt(&t, 0)), RUN_SUCCEEDED);
+	ck_assert(told(&t, "d ->> '$.late' IS NULL AND d ->> '$.rpo_seconds' "
+			   "IS NULL AND " LAG " < 3600"));
+}
+END_TEST
+
 /* One region away: the other is served, and the occurrence is partial. */
 START_TEST(a_region_that_is_away_catches_up)
 {
@@ -236,6 +304,8 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, every_region_gets_it);
+	tcase_add_test(tc, a_region_is_late_when_what_it_has_is_old);
+	tcase_add_test(tc, without_a_target_no_region_is_late);
 	tcase_add_test(tc, a_region_that_is_away_catches_up);
 	tcase_add_test(tc, nothing_is_made_by_itself);
 	tcase_add_test(tc, each_region_locks_by_its_own_policy);

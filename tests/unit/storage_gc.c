@@ -79,6 +79,7 @@ END_TEST
 
 START_TEST(what_is_marked_is_looked_at_again_a_day_later)
 {
+	uint64_t pending;
 	size_t packs;
 
 	take_two();
@@ -92,11 +93,12 @@ START_TEST(what_is_marked_is_looked_at_again_a_day_later)
 	later(GC_DAY_MS - 1000);
 	gc_collect(g, -1);
 	ck_assert_uint_eq(g->result.deleted, 0);
-	ck_assert_uint_gt(g->result.bytes_pending, 0);
+	pending = g->result.bytes_pending;
+	ck_assert_uint_gt(pending, GC_FILE_BYTES);
 	later(600000);
 	gc_collect(g, -1);
 	ck_assert_uint_gt(g->result.deleted, 0);
-	ck_assert_uint_gt(g->result.bytes_freed, GC_FILE_BYTES);
+	ck_assert_uint_ge(g->result.bytes_freed, pending);
 	ck_assert_uint_eq(g->result.bytes_pending, 0);
 	ck_assert_uint_le(gc_packs(g), packs);
 	ck_assert(!gc_exists(g, 0));

@@ -372,6 +372,8 @@ START_TEST(who_lists_marks_while_they_are_united_misses_none)
 	gc_ok(store_list(gc_store(g), "marks/", list_name, &before, &g->e));
 	gc_collect(g, -1);
 	ck_assert_uint_eq(count_marked(&before), SPENT);
+	/* No session that begins now is taken for one that was before it. */
+	ck_assert_uint_eq(gc_objects(g, "censuses/"), gc_objects(g, "marks/"));
 	/* Later they are one, and what the index objects name is in it. */
 	gc_collect(g, -1);
 	ck_assert_uint_eq(count_marked(&before), 0);

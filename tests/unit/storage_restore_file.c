@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <stdatomic.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -178,6 +179,42 @@ START_TEST(many_files_wait_for_the_disk_together)
 	ck_ok(restore(id, RESTORE_ALWAYS, &got));
 	ck_assert_uint_eq(atomic_load(&timed), 200);
 	ck_assert_uint_lt(atomic_load(&synced), 20);
+}
+END_TEST
+
+/* Where a restore may have so many descriptors. */
+static int restore_with_few(struct object_id id, rlim_t few)
+{
+	const struct rlimit l = { few, few };
+	struct restore_result got;
+
+	atomic_store(&synced, 0);
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0 ||
+	    restore(id, RESTORE_ALWAYS, &got) < 0 || got.errors)
+		return 1;
+	return got.files == 200 && atomic_load(&synced) >= 200 / (few / 16) ? 0
+									    : 2;
+}
+
+/* Each that waits is open: of few descriptors some are for others. */
+START_TEST(where_few_may_be_open_few_wait_for_the_disk_together)
+{
+	struct object_id id;
+	char name[100];
+	int status;
+	pid_t pid;
+
+	for (int i = 0; i < 200; i++) {
+		(void)snprintf(name, sizeof(name), "%03d", i);
+		write_text(at(f.from, name), name);
+	}
+	id = repo_take(&f).id;
+	pid = check_fork_child();
+	if (pid == 0)
+		_exit(restore_with_few(id, 400));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
 
@@ -552,6 +589,8 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, no_time_is_set_before_the_content_is_durable);
 	tcase_add_test(tc, many_files_wait_for_the_disk_together);
+	tcase_add_test(tc,
+		       where_few_may_be_open_few_wait_for_the_disk_together);
 	tcase_add_test(tc, without_the_disk_no_file_is_done);
 	tcase_add_test(tc, every_file_system_is_waited_for);
 	tcase_add_test(tc, links_are_made_where_stamps_are_coarse);

@@ -304,6 +304,95 @@ START_TEST(an_object_that_no_version_of_opens_is_damaged)
 }
 END_TEST
 
+/* One on top of another, whatever is in them. */
+static void put_two(void)
+{
+	struct record r;
+	struct object_id first;
+
+	knows_nothing = false;
+	gc_reopen(g);
+	repo_set(gc_store(g), name, "a", 1);
+	record_init(&r, OBJECT_GUARD);
+	ck_assert(object_name_parse(OBJECT_GUARD, name, &first, &r.id));
+	r.until = g->now;
+	gc_ok(record_put(gc_store(g), repository_keys(g->f.r), &r,
+			 STORE_REPLACE, &g->e));
+	ck_assert(__real_store_has_several(gc_store(g), name));
+}
+
+/* So often it is damaged, and then it says that, or fails otherwise. */
+struct saying {
+	int damaged, says;
+};
+
+static int say(void *arg, struct err *e)
+{
+	struct saying *x = arg;
+
+	if (x->damaged-- > 0)
+		return err_set(e, ERR_CORRUPT, "it does not open");
+	return x->says < 0 ? err_set(e, ERR_IO, "it cannot be read") : x->says;
+}
+
+/* What was wrong with others is nothing that went wrong; 0 is an answer. */
+START_TEST(what_one_version_says_is_all_that_is_said)
+{
+	for (int i = 0; i < 2 * 2; i++) {
+		struct saying x = { .damaged = 1 + i / 2, .says = i % 2 };
+
+		put_two();
+		knows_nothing = i / 2;
+		err_clear(&g->e);
+		ck_assert_int_eq(
+			versions_open(gc_store(g), name, say, &x, &g->e),
+			i % 2);
+		ck_assert_int_eq(g->e.code, ERR_NONE);
+		ck_assert_str_eq(g->e.text, "");
+	}
+}
+END_TEST
+
+/* Whoever takes that for damage gives up what is there. */
+START_TEST(what_cannot_be_read_just_now_is_not_damaged)
+{
+	for (int i = 0; i < 2 * 2; i++) {
+		struct saying x = { .damaged = i / 2, .says = -1 };
+
+		put_two();
+		knows_nothing = i % 2;
+		turning = gc_store(g);
+		ck_assert_int_eq(
+			versions_open(gc_store(g), name, say, &x, &g->e), -1);
+		ck_assert_int_eq(g->e.code, ERR_IO);
+		/* It was not asked again. */
+		ck_assert_int_eq(x.damaged, -1);
+		turning = NULL;
+	}
+}
+END_TEST
+
+/* Nor is that it is damaged; and the newest is there again. */
+START_TEST(what_cannot_be_turned_is_told)
+{
+	struct saying x = { .damaged = 9 };
+
+	put_two();
+	for (int i = 0; i < 2; i++) {
+		knows_nothing = i;
+		turning = gc_store(g);
+		turns_first = 1;
+		turns_refused = 1;
+		x.damaged = 9;
+		ck_assert_int_eq(
+			versions_open(gc_store(g), name, say, &x, &g->e), -1);
+		ck_assert_int_eq(g->e.code, ERR_DENIED);
+		ck_assert_uint_eq(turned_to, 0);
+		turning = NULL;
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -317,6 +406,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, nor_does_it_where_nobody_knows_of_it);
 	tcase_add_test(tc, garbage_below_is_passed_over);
 	tcase_add_test(tc, an_object_that_no_version_of_opens_is_damaged);
+	tcase_add_test(tc, what_one_version_says_is_all_that_is_said);
+	tcase_add_test(tc, what_cannot_be_read_just_now_is_not_damaged);
+	tcase_add_test(tc, what_cannot_be_turned_is_told);
 }
 
 CHECK_MAIN("storage/versions", cases)
