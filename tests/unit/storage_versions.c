@@ -160,6 +160,37 @@ START_TEST(what_somebody_else_put_on_top_is_found)
 }
 END_TEST
 
+/* What was there, but for a bit of its first byte, or its last. */
+static int put_flipped(void *arg, const struct store_entry *entry,
+		       struct err *e)
+{
+	CLEANUP(buf_done) struct buf b;
+
+	(void)e;
+	buf_init(&b, 1);
+	if (!object_is_guarded(entry->name))
+		return 0;
+	repo_get(gc_store(g), entry->name, &b);
+	b.data[*(int *)arg ? b.len - 1 : 0] ^= 1;
+	repo_set(gc_store(g), entry->name, b.data, b.len);
+	return 0;
+}
+
+START_TEST(one_bit_of_what_is_on_top_tells)
+{
+	struct aliens_result found;
+	size_t n = 0;
+	int last = _i;
+
+	gc_ok(store_list(gc_store(g), "", put_again, &n, &g->e));
+	gc_ok(store_list(gc_store(g), "", put_flipped, &last, &g->e));
+	gc_reopen(g);
+	gc_ok(aliens_find(g->f.r, NULL, &found, &g->e));
+	ck_assert_uint_eq(found.objects, n);
+	gc_expect(g, 0);
+}
+END_TEST
+
 /* The first object's, which there are three of. */
 static int find_with(unsigned int first, unsigned int refused,
 		     const struct fault *f)
@@ -398,6 +429,7 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, garbage_on_top_of_everything_changes_nothing);
 	tcase_add_test(tc, what_somebody_else_put_on_top_is_found);
+	tcase_add_loop_test(tc, one_bit_of_what_is_on_top_tells, 0, 2);
 	tcase_add_test(tc, what_cannot_be_looked_at_is_told_and_turned_back);
 	tcase_add_test(tc,
 		       a_repair_from_afar_gives_nothing_up_for_garbage_on_top);
