@@ -213,6 +213,37 @@ def refused(world, *words, status):
     return got
 
 
+def hold_in_part(world, snapshot):
+    """The archive, which alone has it, opens but takes no hold."""
+    uploads = world.path("archive/tmp")
+    os.rename(uploads, uploads + ".away")
+    with open(uploads, "wb"):
+        pass
+    got = world.json("hold", "add", snapshot, "--case", "A 5", "--repo",
+                     "main", status=3)
+    hold = got["hold"]
+    check((got["held_in"], got["follows_in"], got["unheld"]) ==
+          (["here"], ["archive"], [snapshot]), got)
+    check(all(told in world.err for told in (
+        f"hold {hold} is in force in region \"here\"",
+        f"not in \"archive\", which alone has snapshot {snapshot}",
+        "snapctl replicate --to archive --repo main",
+        f"snapctl hold release {hold} --repo main")), world.err)
+    told = world.json("audit", "log", "--action", "hold.add", "--object", hold)
+    check(len(told) == 1, told)
+    os.unlink(uploads)
+    os.rename(uploads + ".away", uploads)
+
+    # What is advised helps.
+    listed = world.json("hold", "list", *place(world, "archive"))
+    check(hold not in [h["id"] for h in listed], listed)
+    world.run("replicate", "--to", "archive", "--repo", "main")
+    listed = world.json("hold", "list", *place(world, "archive"))
+    check(hold in [h["id"] for h in listed], listed)
+    got = world.json("hold", "release", hold, "--repo", "main")
+    check(got["released_in"] == ["here", "archive"], got)
+
+
 def people_mean_what_the_archive_alone_has(world):
     begin(world)
     world.taken = []
@@ -224,6 +255,7 @@ def people_mean_what_the_archive_alone_has(world):
         if world.taken[2] not in name:
             os.unlink(name)
     first, second, _ = world.taken
+    hold_in_part(world, second)
 
     # The start of an id may be a slip.
     got = refused(world, "snapshot", "delete", first[:12], status=5)
