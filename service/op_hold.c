@@ -274,10 +274,9 @@ static void write_unheld(struct operation_call *call,
 		json_str(call->reply, id);
 		progress_note(call->progress,
 			      "note: hold %s is in force in region %s, but not "
-			      "in %s, which %s snapshot %s",
+			      "in %s, which has snapshot %s",
 			      hold, text_quote_str(done->region->name).s,
-			      text_quote_str(o->region->name).s,
-			      c->in[i] ? "alone has" : "has", id);
+			      text_quote_str(o->region->name).s, id);
 		missed = o;
 	}
 	json_end_list(call->reply);
@@ -770,7 +769,9 @@ const struct operation op_hold_rows[] = {
 		  "snapshots whose own region took no hold: they are under it "
 		  "there once it followed, and a note says how to have that at "
 		  "once, and how to take the hold back. When the region that "
-		  "is asked first takes none, nothing is held anywhere. A run's "
+		  "is asked first takes none, nothing is held anywhere. "
+		  "Latest is the newest in any region that can be reached; a "
+		  "note says when it may be behind. A run's "
 		  "retention obeys what it finds in any region of its "
 		  "Repository, and from then on \"report retention\" names "
 		  "the case and the custodian.\n\n"

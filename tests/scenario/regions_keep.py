@@ -226,7 +226,7 @@ def hold_in_part(world, snapshot):
           (["here"], ["archive"], [snapshot]), got)
     check(all(told in world.err for told in (
         f"hold {hold} is in force in region \"here\"",
-        f"not in \"archive\", which alone has snapshot {snapshot}",
+        f"not in \"archive\", which has snapshot {snapshot}",
         "snapctl replicate --to archive --repo main",
         f"snapctl hold release {hold} --repo main")), world.err)
     told = world.json("audit", "log", "--action", "hold.add", "--object", hold)
