@@ -453,34 +453,6 @@ def what_comes_back_is_locked_as_its_region_does(world):
     world.stop()
 
 
-# Both by a policy of their own, and runs go to the archive meanwhile.
-FAILOVER = LOCKED.replace("  gc:", "  failover: true\n  gc:").replace(
-    '/here"}', '/here", policy: days}')
-
-
-def a_lock_that_was_cut_off_is_made_good(world):
-    begin(world)
-    world.apply(FAILOVER % {"root": world.root})
-    world.taken = []
-    names = world.path("here"), world.path("here.away")
-    os.rename(*names)
-    take(world, "partial")
-    os.rename(*reversed(names))
-    take(world)
-    first, _ = world.taken
-    check(locked_days(world, "here", first) == 2, "it was brought")
-    # As when that ended after its manifest was there.
-    lock, = glob.glob(world.path(f"here/locks/{first}*"))
-    os.unlink(lock)
-    take(world)
-    check(locked_days(world, "here", first) == 2, "nothing was missing")
-    # Once it is there nothing is to be made good.
-    before = glob.glob(world.path(f"here/locks/{first}*"))
-    take(world)
-    check(glob.glob(world.path(f"here/locks/{first}*")) == before, "twice")
-    world.stop()
-
-
 def moment(world, seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(
         time.time() + world.shift + seconds))
@@ -489,5 +461,4 @@ def moment(world, seconds):
 snap.tell(a_warm_primary_and_an_archive,
           people_mean_what_the_archive_alone_has,
           what_a_warm_region_never_wanted_is_not_missing,
-          what_comes_back_is_locked_as_its_region_does,
-          a_lock_that_was_cut_off_is_made_good)
+          what_comes_back_is_locked_as_its_region_does)
