@@ -19,6 +19,7 @@ struct candidate {
 	const struct resource_region *region;
 	struct region_fact fact;
 	char newest[OBJECT_ID_TEXT]; /* of what is asked for, or "" */
+	bool left;		     /* it may have more than is known */
 };
 
 struct engine_reading {
@@ -86,11 +87,14 @@ static int find_candidates(struct engine_reading *x, const char *region,
 
 static int settle(struct engine_reading *x, struct err *e)
 {
+	const char *region = operation_param_named(x->call->operation, "region")
+				     ? args_text(x->call->args, "region")
+				     : NULL;
+
 	return engine_named(x->call, &x->named, e) < 0 ||
 			       engine_named_key(x->call, x->named, &x->key,
 						e) ||
-			       find_candidates(
-				       x, args_text(x->call->args, "region"), e)
+			       find_candidates(x, region, e)
 		       ? -1
 		       : 0;
 }
@@ -222,6 +226,8 @@ static void leave_for(struct engine_reading *x, const struct err *why,
 				     : "cannot be reached";
 	const char *region = name_of(x->tried);
 
+	if (!is_open || why->code != ERR_NOT_FOUND)
+		x->all[x->tried - x->all].left = true;
 	/* Whatever there is of the others, the first is told whole; and of
 	 * each what came first. */
 	if (x->next_silent == 0)
@@ -245,17 +251,24 @@ void engine_reading_leave(struct engine_reading *x, const struct err *why)
 	note_silent(x, why);
 }
 
-/* "26h old", to the hour when it is days. */
-static void tell_age(const struct engine_reading *x, struct instant received,
-		     char out[80])
+/* "26h", to the hour when it is days. */
+static void write_span(struct instant from, struct instant to,
+		       char out[INSTANT_TEXT])
 {
-	const int64_t ms = instant_ms_between(received, x->call->now);
+	const int64_t ms = instant_ms_between(from, to);
 	const int64_t unit = ms >= INT64_C(86400000)  ? 3600000
 			     : ms >= INT64_C(3600000) ? 60000
 						      : 1000;
+
+	instant_duration_format(ms - ms % unit, out);
+}
+
+static void tell_age(const struct engine_reading *x, struct instant received,
+		     char out[80])
+{
 	char text[INSTANT_TEXT];
 
-	instant_duration_format(ms - ms % unit, text);
+	write_span(received, x->call->now, text);
 	(void)snprintf(out, 80, ", whose newest snapshot is %s old", text);
 }
 
@@ -278,11 +291,11 @@ static void tell(struct engine_reading *x)
 	x->why[0] = '\0';
 }
 
-/* Whether "latest" is behind what is known of the regions. */
-static void tell_behind(const struct engine_reading *x, struct instant received)
+/* That holds the newest known, if that is newer. */
+static const struct candidate *find_newer(const struct engine_reading *x,
+					  struct instant received)
 {
 	const struct candidate *best = NULL;
-	char text[INSTANT_TEXT];
 
 	for (size_t i = 0; i < x->n; i++) {
 		const struct candidate *c = &x->all[i];
@@ -294,13 +307,36 @@ static void tell_behind(const struct engine_reading *x, struct instant received)
 			best = c;
 	}
 	/* One that it had, and has no more, was deleted since. */
-	if (!best || instant_compare(x->opened->fact.received, received) > 0)
+	return instant_compare(x->opened->fact.received, received) > 0 ? NULL
+								       : best;
+}
+
+void engine_reading_tell_latest(const struct engine_reading *x,
+				struct instant received)
+{
+	const struct candidate *best = find_newer(x, received);
+	char newer[INSTANT_TEXT];
+	char text[INSTANT_TEXT];
+	char span[INSTANT_TEXT];
+	size_t i = 0;
+
+	instant_format(received, text);
+	if (best) {
+		instant_format(best->fact.received, newer);
+		write_span(received, best->fact.received, span);
+		progress_note(x->call->progress,
+			      "note: a newer snapshot is known, %.8s of %s, in "
+			      "region \"%s\"; latest is of %s, %s behind it",
+			      best->newest, newer, name_of(best), text, span);
 		return;
-	instant_format(best->fact.received, text);
-	progress_note(x->call->progress,
-		      "note: a newer snapshot is known, %.8s of %s, in region "
-		      "\"%s\"",
-		      best->newest, text, name_of(best));
+	}
+	while (i < x->n && (&x->all[i] == x->opened || !x->all[i].left))
+		i++;
+	if (i < x->n)
+		progress_note(x->call->progress,
+			      "note: latest is of %s, the newest in region "
+			      "\"%s\"; region \"%s\" may have newer ones",
+			      text, name_of(x->opened), name_of(&x->all[i]));
 }
 
 static int open_one(struct engine_reading *x, struct repository **ret,
@@ -449,7 +485,8 @@ int engine_reading_open(struct engine_reading *x, const char *text,
 			x->opened = x->tried;
 			tell(x);
 			if (is_latest)
-				tell_behind(x, ret_snapshot->received);
+				engine_reading_tell_latest(
+					x, ret_snapshot->received);
 			return 0;
 		}
 		if (operation_stopped(x->call, e))

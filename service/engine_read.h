@@ -7,8 +7,9 @@
  * and with --region, there is one region, and its failure is the failure.
  *
  * "latest" is the newest that the catalog knows of in any region that can be
- * reached; where that is behind what is known, the user is told so.  Without
- * the catalog's knowledge it is the newest of the region that is read.
+ * reached; where that is behind what is known, or may be behind a region that
+ * could not be read, the user is told so.  Without the catalog's knowledge it
+ * is the newest of the region that is read.
  */
 #ifndef SERVICE_ENGINE_READ_H
 #define SERVICE_ENGINE_READ_H
@@ -40,6 +41,12 @@ int engine_reading_open(struct engine_reading *x, const char *text,
 			struct repository **ret,
 			struct repository_snapshot *ret_snapshot, struct err *e)
 	NONNULL(1, 3, 5) MUST_CHECK;
+/*
+ * Tell how far behind the "latest" received then may be: for who found it
+ * himself in what was opened last.
+ */
+void engine_reading_tell_latest(const struct engine_reading *x,
+				struct instant received) NONNULL(1);
 /*
  * Note why what was opened last is of no use, for what is told next.  Was it
  * ERR_BUSY, it is opened once more when no other is left.

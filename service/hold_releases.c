@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "service/catalog_audit.h"
+#include "service/jsontree.h"
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -34,6 +35,7 @@ static int take(void *arg, const struct catalog_audit *a, struct err *e)
 	}
 	details = json_loads(a->details_json, 0, NULL);
 	x->v[x->n].hold = id;
+	x->v[x->n].at = a->at;
 	(void)snprintf(x->v[x->n].repository, sizeof(x->v[0].repository), "%s",
 		       text_of(details, "repository"));
 	(void)snprintf(x->v[x->n].region, sizeof(x->v[0].region), "%s",
@@ -81,7 +83,7 @@ bool hold_releases_asked(const struct hold_releases *x, const char *repository,
 	return has(x, repository, "", hold);
 }
 
-/* One that was asked for twice is one. */
+/* One that was asked for twice is one: the last time, as they are read. */
 static bool is_first(const struct hold_releases *x, size_t at)
 {
 	for (size_t i = 0; i < at; i++)
@@ -116,4 +118,53 @@ size_t hold_releases_pending(const struct hold_releases *x,
 	while (hold_releases_next(x, repository, region, &at))
 		n++;
 	return n;
+}
+
+/* ---- Since when a region is declared ------------------------------------ */
+
+struct declaring {
+	const char *region;
+	struct instant since; /* 0: no version is known */
+};
+
+/* Newest first; read as JSON, as not every old one need be valid today. */
+static int see_version(void *arg, const struct catalog_version *v,
+		       struct err *e)
+{
+	struct declaring *d = arg;
+	const json_t *region;
+	json_t *spec;
+	size_t i;
+
+	if (v->deleted)
+		return 0;
+	if (jsontree_load(v->spec_json, strlen(v->spec_json), 0, &spec, NULL,
+			  e) < 0)
+		return -1;
+	json_array_foreach(json_object_get(spec, "regions"), i, region)
+	{
+		if (strcmp(text_of(region, "name"), d->region) == 0)
+			d->since = v->at;
+	}
+	json_decref(spec);
+	return 0;
+}
+
+int hold_releases_owed(const struct hold_releases *x, struct catalog *c,
+		       const char *repository, const char *region, size_t *ret,
+		       struct err *e)
+{
+	struct declaring d = { .region = region };
+	const struct hold_release *one;
+	size_t at = 0;
+	size_t n = 0;
+
+	if (hold_releases_pending(x, repository, region) > 0 &&
+	    catalog_versions(c, "Repository", repository, see_version, &d, e) <
+		    0)
+		return -1;
+	while ((one = hold_releases_next(x, repository, region, &at)))
+		n += instant_compare(one->at, d.since) >= 0;
+	*ret = n;
+	return 0;
 }

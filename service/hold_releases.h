@@ -16,6 +16,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/instant.h"
 #include "service/catalog.h"
 #include "storage/repository/object.h"
 
@@ -23,6 +24,7 @@ struct hold_release {
 	struct object_id hold;
 	char repository[64];
 	char region[64]; /* where it is done; "": it was asked for */
+	struct instant at;
 };
 struct hold_releases {
 	struct hold_release *v;
@@ -50,5 +52,13 @@ const struct hold_release *hold_releases_next(const struct hold_releases *x,
 size_t hold_releases_pending(const struct hold_releases *x,
 			     const char *repository, const char *region)
 	NONNULL(1, 2, 3);
+/*
+ * As many of these as somebody may wait for: not those that were asked for
+ * before any version of the Repository declared the region, which never had
+ * such a hold.  (A collection may well write them down there all the same.)
+ */
+int hold_releases_owed(const struct hold_releases *x, struct catalog *c,
+		       const char *repository, const char *region, size_t *ret,
+		       struct err *e) NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
 
 #endif

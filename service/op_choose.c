@@ -7,6 +7,7 @@
 #include "service/args.h"
 #include "service/engine.h"
 #include "service/engine_named.h"
+#include "service/engine_read.h"
 
 void op_chosen_done(struct op_chosen *c)
 {
@@ -31,11 +32,12 @@ int op_choose_open(const struct operation_call *call,
 }
 
 /*
- * What the primary let go of by its rules another region may keep by its own.
- * 1, 0; -1 when none has it that could be asked, and *why tells of the first
- * that could not.
+ * What the region that is read (seldom another than the primary) let go of by
+ * its rules another may keep by its own.  1, 0; -1 when none has it that could
+ * be asked, and *why tells of the first that could not.
  */
-static int find_elsewhere(const struct operation_call *call,
+static int find_elsewhere(const struct op_chosen *c,
+			  const struct operation_call *call,
 			  const struct resource *named, const char *text,
 			  struct repository_snapshot *ret,
 			  const struct resource_region **ret_region,
@@ -49,7 +51,7 @@ static int find_elsewhere(const struct operation_call *call,
 			&named->repository.regions[i];
 		bool is_open;
 
-		if (region->primary)
+		if (region == c->region)
 			continue;
 		is_open = op_choose_open(call, named, region, &r, &e) == 0;
 		if (is_open && engine_snapshot(call, r, text, ret, &e) == 0) {
@@ -84,34 +86,35 @@ static int insist_on_id(const struct repository_snapshot *s,
 			   "whole id");
 }
 
-/* e: why the primary could not give it. */
-static int choose_elsewhere(struct op_chosen *c,
+/* The nth; e: why the region that is read could not give it. */
+static int choose_elsewhere(struct op_chosen *c, size_t nth,
 			    const struct operation_call *call,
 			    const struct resource *named, const char *text,
 			    bool by_id, struct err *e)
 {
 	const struct resource_region *region = NULL;
-	struct repository_snapshot *s = &c->v[c->n];
+	struct repository_snapshot *s = &c->v[nth];
 	struct err why = { 0 };
 	struct object_id id;
-	const int found = find_elsewhere(call, named, text, s, &region, &why);
+	const int found = find_elsewhere(c, call, named, text, s, &region,
+					 &why);
 
 	if (found == 0)
 		return -1;
 	if (found < 0) {
 		(void)err_set(e, ERR_BUSY,
-			      "the primary has no snapshot %s, and region %s "
+			      "region %s has no snapshot %s, and region %s "
 			      "could not tell: %.300s",
+			      text_quote_str(c->region->name).s,
 			      text_quote_str(text).s,
 			      text_quote_str(region->name).s, why.text);
 		return err_hint(e, "try again when it answers");
 	}
 	if (by_id && !object_id_parse(text, &id)) {
 		(void)insist_on_id(s, region, text, e);
-		repository_snapshot_done(s);
 		return -1;
 	}
-	c->in[c->n] = region;
+	c->in[nth] = region;
 	return 0;
 }
 
@@ -137,28 +140,58 @@ static int open_first(struct op_chosen *c, const struct operation_call *call,
 	return -1;
 }
 
+/* What holds the newest of all that can be had, as those who read do. */
+static int open_latest(struct op_chosen *c, size_t nth,
+		       const struct operation_call *call,
+		       const struct resource *named, struct err *e)
+{
+	CLEANUP(engine_reading_free) struct engine_reading *x = NULL;
+
+	if (engine_reading_new(call, &x, e) ||
+	    engine_reading_open(x, "latest", &c->repository, &c->v[nth], e))
+		return -1;
+	c->region = resource_region(named, engine_reading_region(x));
+	return 0;
+}
+
+static bool is_latest(const struct operation_call *call, size_t nth)
+{
+	return strcmp(args_nth(call->args, "snapshot", nth), "latest") == 0;
+}
+
+static int choose(struct op_chosen *c, size_t nth,
+		  const struct operation_call *call,
+		  const struct resource *named, bool by_id, struct err *e)
+{
+	const char *text = args_nth(call->args, "snapshot", nth);
+
+	if (engine_snapshot(call, c->repository, text, &c->v[nth], e) == 0)
+		return 0;
+	if (!named || e->code != ERR_NOT_FOUND || e->of_store ||
+	    is_latest(call, nth))
+		return -1;
+	return choose_elsewhere(c, nth, call, named, text, by_id, e);
+}
+
 int op_choose(struct op_chosen *c, const struct operation_call *call,
 	      const struct resource *named, bool by_id, struct err *e)
 {
 	const size_t n = args_count(call->args, "snapshot");
+	size_t latest = named && !by_id ? 0 : n;
 
 	c->v = calloc(n + 1, sizeof(*c->v));
 	c->in = calloc(n + 1, sizeof(const struct resource_region *));
 	if (!c->v || !c->in)
 		return err_oom(e);
-	if (open_first(c, call, named, by_id, e))
-		return -1;
-	for (; c->n < n; c->n++) {
-		const char *text = args_nth(call->args, "snapshot", c->n);
-
+	for (; c->n < n; c->n++)
 		manifest_init(&c->v[c->n].manifest);
-		if (engine_snapshot(call, c->repository, text, &c->v[c->n],
-				    e) == 0)
-			continue;
-		if (!named || e->code != ERR_NOT_FOUND || e->of_store ||
-		    strcmp(text, "latest") == 0 ||
-		    choose_elsewhere(c, call, named, text, by_id, e))
+	while (latest < n && !is_latest(call, latest))
+		latest++;
+	if (latest < n ? open_latest(c, latest, call, named, e)
+		       : open_first(c, call, named, by_id, e))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (i != latest && choose(c, i, call, named, by_id, e))
 			return -1;
-	}
 	return 0;
 }

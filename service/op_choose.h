@@ -1,7 +1,8 @@
 /*
  * The snapshots that an operation on many of them means, in the primary region
  * or, of what that let go of by its rules, in another one that keeps by a
- * policy of its own.
+ * policy of its own.  To hold "latest", in the region that has the newest
+ * (service/engine_read.h).
  */
 #ifndef SERVICE_OP_CHOOSE_H
 #define SERVICE_OP_CHOOSE_H

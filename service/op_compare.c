@@ -178,16 +178,18 @@ static int verify(struct operation_call *call, struct err *e)
 	struct verifying v = { .call = call };
 	const int64_t begun_ms = clock_boot_ms();
 	struct json *j = call->reply;
+	const char *text = args_text(call->args, "snapshot");
 	char id[OBJECT_ID_TEXT];
 
 	manifest_init(&s.manifest);
 	if (engine_reading_new(call, &reading, e) ||
 	    engine_reading_open(reading, NULL, &r, NULL, e) ||
-	    engine_snapshot(call, r, args_text(call->args, "snapshot"), &s,
-			    e) ||
+	    engine_snapshot(call, r, text, &s, e) ||
 	    repository_index(r, &v.index, e) ||
 	    reader_new(r, CACHE_BYTES, &x, e))
 		return -1;
+	if (strcmp(text, "latest") == 0)
+		engine_reading_tell_latest(reading, s.received);
 	reader_verify_ids(x, true);
 	v.reader = x;
 	notes_init(&v.notes);

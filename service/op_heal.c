@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_copy_locks.h"
 #include "service/engine_named.h"
 #include "service/engine_rules.h"
 #include "service/findings.h"
@@ -38,6 +39,7 @@ struct healing {
 	struct heal_source *sources;
 	size_t n_sources;
 	const char *stage;
+	struct engine_copy_locks locks;
 };
 
 static void healing_done(struct healing *x)
@@ -46,6 +48,7 @@ static void healing_done(struct healing *x)
 		repository_close(x->others[i].r);
 	free(x->others);
 	free(x->sources);
+	engine_copy_locks_done(&x->locks);
 	keyring_credential_free(x->key);
 	resource_free(x->named);
 }
@@ -345,6 +348,32 @@ static int unwanted(void *arg, struct repository *to, struct object_id **ret,
 	return failed;
 }
 
+/* ---- How the region locks what comes ------------------------------------ */
+
+static int lock_of(void *arg, const struct repository_snapshot *s,
+		   int64_t *ret_ms, struct err *e)
+{
+	struct healing *x = arg;
+
+	return engine_copy_locks_of(&x->locks, s, ret_ms, e);
+}
+
+static int look_for_locks(struct healing *x, struct heal_options *o,
+			  struct err *e)
+{
+	const struct resource_region *region = engine_rules_region(x->named,
+								   x->url);
+
+	x->locks.call = x->call;
+	x->locks.named = x->named;
+	if (!region)
+		return 0;
+	if (engine_copy_locks_own(x->call, x->named, region, &o->lock_ms, e))
+		return -1;
+	o->lock_of = o->lock_ms ? NULL : lock_of;
+	return 0;
+}
+
 /* ---- The operation ------------------------------------------------------ */
 
 static int act(struct healing *x, struct err *e)
@@ -369,7 +398,8 @@ static int act(struct healing *x, struct err *e)
 	    engine_named_key(call, x->named, &x->key, e) || find_region(x, e) ||
 	    find_others(x, e) || open_others(x, e))
 		return -1;
-	if (engine_rules_apart(call, x->named, &o.apart, e))
+	if (engine_rules_apart(call, x->named, &o.apart, e) ||
+	    look_for_locks(x, &o, e))
 		return -1;
 	o.from = x->sources;
 	o.n_from = x->n_sources;
@@ -437,7 +467,9 @@ const struct operation op_heal_rows[] = {
 		  "counts it; `snapctl replicate SNAP` from a region that "
 		  "still has it does); nor, with --repo by name, what the "
 		  "region's own rules would let go of at once (let_go counts "
-		  "it).\n\n"
+		  "it). It is locked as the region's own policy says, or as "
+		  "in the others; with --repo by name, not by what is another "
+		  "region's own policy.\n\n"
 		  "Nothing is overwritten or deleted, and nothing given up "
 		  "that is not in its place again: the exit status is 4 when "
 		  "something is left, and 3 when a region could not be asked, "

@@ -193,11 +193,14 @@ static int put_hold_in(struct operation_call *call,
 /*
  * One hold, in all regions that can be had: first in those that alone have one
  * of the snapshots, and in the one that was read; others get it by replication.
+ * Once it is in force anywhere that is told, whatever the others do.
  */
 static int put_hold(struct operation_call *call, const struct resource *named,
 		    const struct op_chosen *c, const struct deletion_hold *h,
 		    struct outcome *v, size_t n, struct err *e)
 {
+	bool any = false;
+
 	for (int first = 1; first >= 0; first--)
 		for (size_t i = 0; i < n; i++) {
 			const bool must = v[i].region == c->region ||
@@ -205,17 +208,85 @@ static int put_hold(struct operation_call *call, const struct resource *named,
 
 			if (must != first)
 				continue;
-			if (put_hold_in(call, named, c, h, &v[i]) == 0 || !must)
-				continue;
-			*e = v[i].why;
-			return -1;
+			if (put_hold_in(call, named, c, h, &v[i]) == 0) {
+				any = true;
+			} else if (must && !any) {
+				*e = v[i].why;
+				return -1;
+			}
 		}
 	return 0;
 }
 
+/* Where the nth snapshot was found, the hold is not: that region; or NULL. */
+static const struct outcome *lacking(const struct op_chosen *c, size_t nth,
+				     const struct outcome *v, size_t n)
+{
+	const struct resource_region *in = c->in[nth] ? c->in[nth] : c->region;
+
+	for (size_t i = 0; i < n; i++)
+		if (v[i].region == in && !v[i].done)
+			return &v[i];
+	return NULL;
+}
+
+/* How the hold gets there, and how it is taken back. */
+static void advise(struct operation_call *call, const struct resource *named,
+		   const char *hold, const struct outcome *missed,
+		   const struct outcome *v, size_t n)
+{
+	const char *repository = named->name;
+	const char *to = missed->region->name;
+
+	/* The primary gets it when it is copied from. */
+	for (size_t i = 0; missed->region->primary && i < n; i++)
+		if (v[i].done)
+			to = v[i].region->name;
+	progress_note(call->progress,
+		      "note: once region %s answers, \"snapctl replicate --to "
+		      "%s --repo %s\" brings the hold there, or the next run "
+		      "that copies; \"snapctl hold release %s --repo %s\" "
+		      "takes it back",
+		      text_quote_str(missed->region->name).s, to, repository,
+		      hold, repository);
+}
+
+/* What was to be held, and is not where it is, for each snapshot. */
+static void write_unheld(struct operation_call *call,
+			 const struct resource *named,
+			 const struct op_chosen *c, const char *hold,
+			 const struct outcome *v, size_t n)
+{
+	const struct outcome *missed = NULL;
+	const struct outcome *done = v;
+	char id[OBJECT_ID_TEXT];
+
+	while (!done->done)
+		done++;
+	json_key(call->reply, "unheld");
+	json_begin_list(call->reply);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct outcome *o = lacking(c, i, v, n);
+
+		if (!o)
+			continue;
+		object_id_format(c->v[i].manifest.snapshot, id);
+		json_str(call->reply, id);
+		progress_note(call->progress,
+			      "note: hold %s is in force in region %s, but not "
+			      "in %s, which has snapshot %s",
+			      hold, text_quote_str(done->region->name).s,
+			      text_quote_str(o->region->name).s, id);
+		missed = o;
+	}
+	json_end_list(call->reply);
+	if (missed)
+		advise(call, named, hold, missed, v, n);
+}
+
 static void write_held(struct operation_call *call,
-		       const struct resource *named, const char *hold,
-		       const struct outcome *v, size_t n)
+		       const struct resource *named, const struct op_chosen *c,
+		       const char *hold, const struct outcome *v, size_t n)
 {
 	struct json *j = call->reply;
 
@@ -226,6 +297,7 @@ static void write_held(struct operation_call *call,
 		write_outcomes(call, "follows_in", v, n, false);
 		tell_outcomes(call, "gets it when it is next replicated to", v,
 			      n);
+		write_unheld(call, named, c, hold, v, n);
 	}
 	json_end_object(j);
 }
@@ -271,7 +343,7 @@ static int hold_add(struct operation_call *call, struct err *e)
 	if (!failed) {
 		object_id_format(h.id, text);
 		record_hold(call, named, &c, ids, text);
-		write_held(call, named, text, outcomes, n);
+		write_held(call, named, &c, text, outcomes, n);
 	}
 	free(ids);
 	free(outcomes);
@@ -687,12 +759,19 @@ const struct operation op_hold_rows[] = {
 	{ .verb = "hold add",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,
 	  .params = hold_add_params,
-	  .view = "hold held_in:list follows_in:list=follows",
+	  .view = "hold held_in:list follows_in:list=follows "
+		  "unheld:list=not_held",
 	  .summary = "put snapshots, or a source, under a legal hold",
 	  .help = "With --repo by name it has force at once in every region "
 		  "that can be reached (held_in); a region that cannot gets "
 		  "it when it is next replicated to (follows_in), is named "
-		  "with the reason, and the exit status is 3. A run's "
+		  "with the reason, and the exit status is 3. Unheld are "
+		  "snapshots whose own region took no hold: they are under it "
+		  "there once it followed, and a note says how to have that at "
+		  "once, and how to take the hold back. When the region that "
+		  "is asked first takes none, nothing is held anywhere. "
+		  "Latest is the newest in any region that can be reached; a "
+		  "note says when it may be behind. A run's "
 		  "retention obeys what it finds in any region of its "
 		  "Repository, and from then on \"report retention\" names "
 		  "the case and the custodian.\n\n"

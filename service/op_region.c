@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "service/args.h"
 #include "service/engine.h"
+#include "service/engine_copy_locks.h"
 #include "service/engine_locks.h"
 #include "service/engine_named.h"
 #include "service/engine_rules.h"
@@ -58,6 +59,7 @@ struct copying {
 	struct replicate_options options;
 	struct object_id *only;
 	struct object_id *skip; /* what the region would let go at once */
+	struct engine_copy_locks locks;
 };
 
 static void copying_done(struct copying *x)
@@ -65,6 +67,7 @@ static void copying_done(struct copying *x)
 	repository_close(x->to);
 	free(x->only);
 	free(x->skip);
+	engine_copy_locks_done(&x->locks);
 	origin_done(&x->origin);
 }
 static inline void cleanup_copying_done(struct copying *x)
@@ -162,6 +165,30 @@ static int look_for_unwanted(struct copying *x, struct err *e)
 	return 0;
 }
 
+static int lock_of(void *arg, const struct repository_snapshot *s,
+		   int64_t *ret_ms, struct err *e)
+{
+	struct copying *x = (struct copying *)arg;
+
+	return engine_copy_locks_of(&x->locks, s, ret_ms, e);
+}
+
+/* A lock of the region that it comes from says nothing of this one. */
+static int look_for_locks(struct copying *x, struct err *e)
+{
+	struct replicate_options *options = &x->options;
+
+	x->locks.call = x->origin.call;
+	x->locks.named = x->origin.named;
+	if (!x->region)
+		return 0;
+	if (engine_copy_locks_own(x->origin.call, x->origin.named, x->region,
+				  &options->lock_ms, e))
+		return -1;
+	options->lock_of = options->lock_ms ? NULL : lock_of;
+	return 0;
+}
+
 static void on_progress(void *arg, const struct replicate_progress *p)
 {
 	const struct copying *x = (const struct copying *)arg;
@@ -201,7 +228,7 @@ static int replicate(struct operation_call *call, struct err *e)
 	/* The cleanup frees x; clang-tidy 14 misses those of structs. */
 	if (origin_open(&x.origin, e) || find_target(&x, &url, e) ||
 	    open_target(&x, url, e) || choose(&x, e) ||
-	    look_for_unwanted(&x, e))
+	    look_for_unwanted(&x, e) || look_for_locks(&x, e))
 		return -1; // NOLINT(clang-analyzer-unix.Malloc)
 	if (args_text(call->args, "limit"))
 		x.options.write_limit = args_size(call->args, "limit");
@@ -619,7 +646,11 @@ const struct operation op_region_rows[] = {
 		  "keeps to a policy of its own, and what was deleted in the "
 		  "region is not copied again. With --repo by name, what the "
 		  "region's rules would let go of at once is left out (let_go "
-		  "counts it), unless it is named.",
+		  "counts it), unless it is named; and copies are locked as "
+		  "runs lock them: by the region's own policy, or, when that has "
+		  "no lock, as their schedule says where what they come from "
+		  "has a lock of its own. With a location, as in the region "
+		  "that they come from.",
 	  .run = replicate },
 	{ .verb = "region add",
 	  .flags = OPERATION_DIRECT | OPERATION_NEEDS_REPO,

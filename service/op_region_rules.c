@@ -4,8 +4,10 @@
 #include "service/args.h"
 #include "service/op.h"
 #include "service/op_known.h"
+#include "service/region_locks.h"
 #include "service/resource.h"
 #include "service/retain_decide.h"
+#include "service/run_region.h"
 
 #define INPUTS_MAX ((size_t)4 << 20)
 
@@ -50,11 +52,13 @@ static int tell(struct operation_call *call, struct resource *repository,
 			   .config = call->config };
 	CLEANUP(retain_asking_done) struct retain_asking asking;
 	const struct retain_rule_sets *sets = NULL;
+	struct run_lock lock;
 	bool apart = false;
 	int found = 0;
 
 	retain_asking_init(&asking, &run, region, call->now);
-	if (retain_was_apart(call->catalog, repository, &apart, e) < 0)
+	if (retain_was_apart(call->catalog, repository, &apart, e) < 0 ||
+	    run_region_lock(&run, region, &lock, e) < 0)
 		return -1;
 	if (source)
 		found = retain_asking_load(&asking, source, &sets, e);
@@ -64,6 +68,11 @@ static int tell(struct operation_call *call, struct resource *repository,
 	json_kv_str(call->reply, "repository", repository->name);
 	json_kv_str(call->reply, "region", region->name);
 	json_kv_bool(call->reply, "apart", apart);
+	json_kv_int(call->reply, "lock_seconds", lock.ms / 1000);
+	if (args_switch(call->args, "locks") &&
+	    region_locks_write(call->catalog, repository->name, call->now,
+			       call->reply, e) < 0)
+		return -1;
 	if (found > 0 && write_rules(call, &asking, sets, e) < 0)
 		return -1;
 	json_end_object(call->reply);
@@ -106,6 +115,10 @@ static const struct operation_param params[] = {
 	  .kind = PARAM_OPTION,
 	  .value = "NAME",
 	  .help = "the source whose snapshots the rules are asked about" },
+	{ .name = "locks",
+	  .kind = PARAM_SWITCH,
+	  .help = "tell also how snapshots are locked in regions whose own "
+		  "policy has no lock" },
 	{ 0 }
 };
 
@@ -120,7 +133,11 @@ const struct operation op_region_rules_rows[] = {
 		  "so as not to want what the region would let go of at once. "
 		  "The inputs are as an evaluation of retention stores them; "
 		  "apart says whether any region of the repository keeps, or "
-		  "ever kept, by a policy of its own.",
+		  "ever kept, by a policy of its own. Lock_seconds is the lock "
+		  "of the region's own policy, 0 when that has none; with "
+		  "--locks, else_seconds is the longest that schedules of the "
+		  "repository lock, and locks names the snapshots that their "
+		  "own schedule locks otherwise.",
 	  .run = rules },
 	{ 0 },
 };

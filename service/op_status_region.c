@@ -315,19 +315,20 @@ struct telling {
 
 /* They take care of themselves where it is collected, but somebody may wait for
  * it. */
-static void tell_releases(struct telling *t, const struct catalog_region *r,
-			  bool is_collected)
+static int tell_releases(struct telling *t, const struct catalog_region *r,
+			 bool is_collected, struct err *e)
 {
 	struct status *s = t->status;
-	const size_t n = is_collected ? hold_releases_pending(&t->releases,
-							      r->repository,
-							      r->region)
-				      : 0;
 	char text[300];
+	size_t n = 0;
 
+	if (is_collected &&
+	    hold_releases_owed(&t->releases, s->call->catalog, r->repository,
+			       r->region, &n, e) < 0)
+		return -1;
 	json_kv_uint(s->call->reply, "holds_to_release", n);
 	if (n == 0)
-		return;
+		return 0;
 	(void)snprintf(text, sizeof(text),
 		       "region %.63s of %.63s still has %zu legal %s that %s "
 		       "released",
@@ -336,6 +337,7 @@ static void tell_releases(struct telling *t, const struct catalog_region *r,
 	op_status_problem(s, text,
 			  "the collection that reaches it lets go of them; "
 			  "\"snapctl hold release\" does so now");
+	return 0;
 }
 
 static int write_region(void *arg, const struct catalog_region *r,
@@ -355,6 +357,7 @@ static int write_region(void *arg, const struct catalog_region *r,
 	struct region_fact fact = { .unwritable = "" };
 	struct run_locks_known locks;
 	bool damaged = false;
+	bool failed;
 
 	if (catalog_newest(s->call->catalog, r->repository, NULL,
 			   read_region_newest, &newest, e) < 0 ||
@@ -380,9 +383,11 @@ static int write_region(void *arg, const struct catalog_region *r,
 	write_lag(s, r);
 	write_collections(j, &collections);
 	run_locks_known_write(j, &locks);
-	tell_releases(t, r, collects != NULL);
+	failed = tell_releases(t, r, collects != NULL, e) < 0;
 	json_end_object(j);
 	json_decref(collections.details);
+	if (failed)
+		return -1;
 	if (collections.failed && collects && !down)
 		tell_uncollected(s, &collections, collects);
 	if (damaged)

@@ -230,11 +230,21 @@ static void say(const struct healing *x, char told[200])
 
 /* ---- The whole ---------------------------------------------------------- */
 
+/* A lock of the region that it comes from says nothing of this one. */
+static int lock_of(void *arg, const struct repository_snapshot *s,
+		   int64_t *ret_ms, struct err *e)
+{
+	const struct healing *x = arg;
+
+	return s->lock_is_here ? run_region_lock_of(x->run, s, ret_ms, e) : 0;
+}
+
 static int act(struct healing *x, const struct run_damage *damage,
 	       struct err *e)
 {
 	static const struct object_id none[1];
 	char host[256];
+	struct run_lock lock = { .ms = 0 };
 	struct heal_options o = {
 		.from = x->sources,
 		.n_from = x->n,
@@ -246,6 +256,7 @@ static int act(struct healing *x, const struct run_damage *damage,
 		.now = x->started,
 		.host = host,
 		.cancel = x->run->stop,
+		.arg = x,
 	};
 
 	if (x->n == 0)
@@ -254,6 +265,12 @@ static int act(struct healing *x, const struct run_damage *damage,
 			       "%.200s",
 			       x->unreached);
 	engine_host(host, sizeof(host));
+	if (run_region_lock(x->run, x->region, &lock, e) < 0)
+		return -1;
+	if (lock.is_own)
+		o.lock_ms = lock.ms;
+	else
+		o.lock_of = lock_of;
 	if (run_region_key(x->run, &x->key, e) < 0 ||
 	    retain_was_apart(x->run->catalog, x->run->repository, &o.apart, e) <
 		    0)

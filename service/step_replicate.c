@@ -33,9 +33,11 @@
 #include "base/text.h"
 #include "service/catalog_keep.h"
 #include "service/engine.h"
+#include "service/id_list.h"
 #include "service/mirror.h"
 #include "service/retain.h"
 #include "service/run_double.h"
+#include "service/run_lock_due.h"
 #include "service/run_region.h"
 #include "service/step.h"
 #include "service/unwanted.h"
@@ -231,34 +233,6 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 
 /* ---- What the primary missed -------------------------------------------- */
 
-/* A growing array. */
-struct ids {
-	struct object_id *v;
-	size_t n, room;
-};
-
-static int ids_add(struct ids *l, struct object_id id, struct err *e)
-{
-	if (l->n == l->room) {
-		const size_t room = l->room ? 2 * l->room : 64;
-		struct object_id *more = reallocarray(l->v, room,
-						      sizeof(*more));
-
-		if (!more)
-			return err_oom(e);
-		l->v = more;
-		l->room = room;
-	}
-	l->v[l->n++] = id;
-	return 0;
-}
-
-static int by_id(const void *a, const void *b)
-{
-	return object_id_compare(*(const struct object_id *)a,
-				 *(const struct object_id *)b);
-}
-
 static bool is_skipped(const struct copying *x, struct object_id id)
 {
 	return unwanted_has(x->skip, x->n_skip, id);
@@ -266,8 +240,11 @@ static bool is_skipped(const struct copying *x, struct object_id id)
 
 struct missed {
 	struct copying *x;
-	struct ids had; /* the primary, as the catalog knows; sorted */
-	struct ids missed;
+	struct id_list had; /* the primary, as the catalog knows; sorted */
+	struct id_list missed;
+	/* Among them: it has it, and a copy was cut off before its lock. */
+	size_t unlocked;
+	struct run_lock_due due;
 };
 
 static int see_copy(void *arg, const struct catalog_replica *row, struct err *e)
@@ -277,20 +254,23 @@ static int see_copy(void *arg, const struct catalog_replica *row, struct err *e)
 	if (strcmp(row->state, "complete") != 0 ||
 	    !object_id_parse(row->snapshot, &id))
 		return 0;
-	return ids_add(arg, id, e);
+	return id_list_add(arg, id, e);
 }
 
 static int see_missed(void *arg, const struct repository_snapshot *s,
 		      unsigned int where, struct err *e)
 {
 	struct missed *m = arg;
+	const struct object_id id = s->manifest.snapshot;
+	const int due = run_lock_due_ask(&m->due, s, where, e);
 
-	if (where != REPLICATE_FROM ||
-	    (m->had.n && bsearch(&s->manifest.snapshot, m->had.v, m->had.n,
-				 sizeof(*m->had.v), by_id)) ||
-	    is_skipped(m->x, s->manifest.snapshot))
+	if (due < 0)
+		return -1;
+	if (!due && (where != REPLICATE_FROM || id_list_has(&m->had, id) ||
+		     is_skipped(m->x, id)))
 		return 0;
-	return ids_add(&m->missed, s->manifest.snapshot, e);
+	m->unlocked += (size_t)due;
+	return id_list_add(&m->missed, id, e);
 }
 
 static int see_unread(void *arg, struct object_id id, struct err *e)
@@ -333,7 +313,7 @@ static void close_others(struct copying *x)
  * Keys first, and then the primary anew: what comes may be sealed under an
  * epoch that is new to it.
  */
-static int copy_missed(struct copying *x, const struct ids *missed,
+static int copy_missed(struct copying *x, const struct id_list *missed,
 		       struct err *e)
 {
 	CLEANUP(keyring_credential_free) struct keyring_credential *key = NULL;
@@ -369,8 +349,9 @@ static int look_for_unwanted(struct copying *x, struct err *e)
 }
 
 /*
- * *ret: how many there were.  What the primary had and lost is no such: its
- * verification notices, and heals it, with a record.
+ * *ret: how many there were.  A lock that was cut off when they came is made
+ * good, which the inventory tells for nothing.  What the primary had and lost
+ * is no such: its verification notices, and heals it, with a record.
  */
 static int catch_up(struct copying *x, size_t *ret, struct err *e)
 {
@@ -383,20 +364,21 @@ static int catch_up(struct copying *x, size_t *ret, struct err *e)
 	int failed;
 
 	failed = look_for_unwanted(x, e) < 0 ||
+		 run_lock_due_begin(&m.due, x->run, x->origin, x->region, x->to,
+				    e) < 0 ||
 		 catalog_replicas(x->run->catalog, &filter, see_copy, &m.had,
 				  e) < 0;
 
-	if (m.had.n)
-		qsort(m.had.v, m.had.n, sizeof(*m.had.v), by_id);
+	id_list_sort(&m.had);
 	failed = failed || replicate_compare(x->from, x->to, see_missed,
 					     see_unread, &m, NULL, e) < 0;
-	*ret = m.missed.n;
+	*ret = m.missed.n - m.unlocked;
 	if (!failed && m.missed.n)
 		failed = copy_missed(x, &m.missed, e) < 0;
 	if (!failed)
 		tell_unread(x, unread);
-	free(m.had.v);
-	free(m.missed.v);
+	id_list_done(&m.had);
+	id_list_done(&m.missed);
 	return failed ? -1 : 0;
 }
 

@@ -435,6 +435,14 @@ static void on_copying(void *arg, const struct replicate_progress *p)
 	x->o->progress(x->o->arg, &told);
 }
 
+static int on_locking(void *arg, const struct repository_snapshot *s,
+		      int64_t *ret_ms, struct err *e)
+{
+	const struct healing *x = arg;
+
+	return x->o->lock_of(x->o->arg, s, ret_ms, e);
+}
+
 /* From one region.  That it fails is told, and the next has its turn. */
 static int bring_back_from(struct healing *x, struct repository *to,
 			   struct repository *const *all, struct err *e)
@@ -449,6 +457,8 @@ static int bring_back_from(struct healing *x, struct repository *to,
 		.dry_run = x->o->dry_run,
 		.also = all,
 		.n_also = x->o->n_from,
+		.lock_ms = x->o->lock_ms,
+		.lock_of = x->o->lock_of ? on_locking : NULL,
 		.read_limit = x->source->read_limit,
 		.write_limit = x->o->write_limit,
 		.host = x->o->host,

@@ -73,7 +73,11 @@ struct heal_options {
 	 */
 	int (*unwanted)(void *arg, struct repository *to,
 			struct object_id **ret, size_t *ret_n, struct err *e);
-	bool apart;	      /* as in struct replicate_options */
+	bool apart; /* as in struct replicate_options */
+	/* As in struct replicate_options: how the region locks what comes. */
+	int64_t lock_ms;
+	int (*lock_of)(void *arg, const struct repository_snapshot *s,
+		       int64_t *ret_ms, struct err *e);
 	uint64_t write_limit; /* bytes a second, 0: none */
 	struct instant now;
 	const char *host;    /* said in the session; may be NULL */
@@ -82,7 +86,7 @@ struct heal_options {
 	const atomic_bool *cancel;
 	/* As check.h has it; stage "snapshots" is step 3.  May be NULL. */
 	void (*progress)(void *arg, const struct check_progress *p);
-	void *arg; /* of unwanted as well */
+	void *arg; /* of unwanted and lock_of as well */
 };
 
 /* At most so many are told; all are counted. */

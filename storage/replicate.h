@@ -169,6 +169,10 @@ enum replicate_where {
 	REPLICATE_TO = 2,      /* in the target, not deleted */
 	REPLICATE_REFUSED = 4, /* missing in the target, deleted there */
 	REPLICATE_ALONE = 8,   /* with REFUSED: for the target alone */
+	/* With FROM and TO: of the locks in the target, if there are any, none
+	 * names the session whose manifest of it is there, so that the one that
+	 * a copy ends with may have been cut off. */
+	REPLICATE_UNNAMED = 16,
 };
 /*
  * Visit every snapshot that either region lists, in order of receipt; no data

@@ -421,6 +421,14 @@ int replicate_plan_unread(struct replicate_plan *p, replicate_unread *tell,
 	return failed ? -1 : 0;
 }
 
+static unsigned int where_of(const struct replicate_item *item)
+{
+	const bool is_copy = item->unnamed && (item->where & REPLICATE_FROM) &&
+			     (item->where & REPLICATE_TO);
+
+	return item->where | (is_copy ? REPLICATE_UNNAMED : 0);
+}
+
 int replicate_compare(struct repository *from, struct repository *to,
 		      replicate_visit *visit, replicate_unread *unread,
 		      void *arg, uint64_t *ret_damaged, struct err *e)
@@ -431,7 +439,7 @@ int replicate_compare(struct repository *from, struct repository *to,
 	if (replicate_plan_make(&p, from, to, e))
 		return -1;
 	for (size_t i = 0; result == 0 && i < p.n; i++)
-		result = visit(arg, &p.v[i].s, p.v[i].where, e);
+		result = visit(arg, &p.v[i].s, where_of(&p.v[i]), e);
 	if (result == 0 && unread)
 		result = replicate_plan_unread(&p, unread, arg, e);
 	if (result == 0 && ret_damaged)

@@ -19,19 +19,14 @@ static void note(struct gc *g, const struct store_guard *guard)
 		g->out->locked_until = guard->until;
 }
 
-/*
- * The most that guards any version of it: while one is, nothing of it goes.
- * Somebody may have put another on top, or below, that nothing guards.
- */
-static int most_of(struct gc *g, const char *name, struct store_guard *ret,
-		   struct err *e)
+/* Of each version, one after the other: 1, 0 absent, -1. */
+static int ask_each(struct gc *g, const char *name, struct store_guard *ret,
+		    struct err *e)
 {
 	struct store_guard x;
 	unsigned int n = 1;
-	int there = 1;
+	int there;
 
-	if (!store_has_several(g->store, name))
-		return store_guarded(g->store, name, ret, e);
 	*ret = (struct store_guard){ .held = false };
 	while ((there = store_turn(g->store, name, n, e)) > 0) {
 		if (store_guarded(g->store, name, &x, e) < 0)
@@ -41,9 +36,26 @@ static int most_of(struct gc *g, const char *name, struct store_guard *ret,
 			ret->until = x.until;
 		n++;
 	}
-	if (there < 0 || store_turn(g->store, name, 1, e) < 0)
+	return there < 0 ? -1 : n > 1;
+}
+
+/*
+ * The most that guards any version of it: while one is, nothing of it goes.
+ * Somebody may have put another on top, or below, that nothing guards.
+ */
+static int most_of(struct gc *g, const char *name, struct store_guard *ret,
+		   struct err *e)
+{
+	struct err ignored = { 0 };
+	int found;
+
+	if (!store_has_several(g->store, name))
+		return store_guarded(g->store, name, ret, e);
+	found = ask_each(g, name, ret, e);
+	/* The first is what is read from here on, whatever was answered. */
+	if (store_turn(g->store, name, 1, found < 0 ? &ignored : e) < 0)
 		return -1;
-	return n > 1;
+	return found;
 }
 
 /* 1 and by what, 0, -1. */

@@ -247,7 +247,9 @@ def latest_is_the_newest(world):
     away(world, "yonder")
     got, text, said = restored(world, "r1")
     check(got["region"] == "there" and text == "first\n", got)
-    check("a newer snapshot is known, " + second[:8] in said, said)
+    check("a newer snapshot is known, " + second[:8] in said and
+          " behind it" in said, said)
+    is_held_where_it_is(world, first, second)
     got, text, _ = restored(world, "r2", snapshot=first)
     check(text == "first\n" and "newer" not in world.err, world.err)
     back(world, "here")
@@ -256,6 +258,36 @@ def latest_is_the_newest(world):
     got, text, said = restored(world, "r3")
     check(got["region"] == "here" and "note" not in said, said)
     world.stop()
+
+
+def is_held_where_it_is(world, first, second):
+    """With "there" alone, which lacks the second; then without its primary."""
+    hold = ("hold", "add", "latest", "--case", "A 1", "--repo", "main")
+    got = world.json(*hold, status=3)
+    said = world.err
+    listed, = world.json("hold", "list", *at(world, "there"))
+    check(got["held_in"] == ["there"] and listed["snapshots"] == [first], got)
+    check("a newer snapshot is known, " + second[:8] in said and
+          f"latest is of {received(world, first)}, " in said, said)
+    world.run("hold", "release", got["hold"], "--repo", "main", status=3)
+    back(world, "yonder")
+    got = world.json(*hold, status=3)
+    listed, = world.json("hold", "list", *at(world, "yonder"))
+    check(got["held_in"] == ["there", "yonder"] and
+          listed["snapshots"] == [second], (got, listed))
+    told = f"latest is of {received(world, second, 'yonder')}, the newest " \
+        'in region "yonder"; region "here" may have newer ones'
+    for words, status in (hold, 3), (("ls", "latest", "--repo", "main"), 0):
+        world.run(*words, status=status)
+        check(told in world.err, (words, world.err))
+    world.run("snapshot", "verify", "latest", "--repo", "main")
+    check("latest is of " in world.err, world.err)
+    away(world, "yonder")
+
+
+def received(world, snapshot, region="there"):
+    return world.json("snapshot", "show", snapshot,
+                      *at(world, region))["received"]
 
 
 def it_goes_meanwhile(world):

@@ -7,6 +7,7 @@ reaches it, what it lost heals, it becomes the primary, and its rules change:
 what either region let go of comes back to it by none of that, and spreads by
 none.
 """
+import datetime
 import glob
 import os
 import time
@@ -214,6 +215,37 @@ def refused(world, *words, status):
     return got
 
 
+def hold_in_part(world, snapshot):
+    """The archive, which alone has it, opens but takes no hold."""
+    uploads = world.path("archive/tmp")
+    os.rename(uploads, uploads + ".away")
+    with open(uploads, "wb"):
+        pass
+    got = world.json("hold", "add", snapshot, "--case", "A 5", "--repo",
+                     "main", status=3)
+    hold = got["hold"]
+    check((got["held_in"], got["follows_in"], got["unheld"]) ==
+          (["here"], ["archive"], [snapshot]), got)
+    check(all(told in world.err for told in (
+        f"hold {hold} is in force in region \"here\"",
+        f"not in \"archive\", which has snapshot {snapshot}",
+        "snapctl replicate --to archive --repo main",
+        f"snapctl hold release {hold} --repo main")), world.err)
+    told = world.json("audit", "log", "--action", "hold.add", "--object", hold)
+    check(len(told) == 1, told)
+    os.unlink(uploads)
+    os.rename(uploads + ".away", uploads)
+
+    # What is advised helps.
+    listed = world.json("hold", "list", *place(world, "archive"))
+    check(hold not in [h["id"] for h in listed], listed)
+    world.run("replicate", "--to", "archive", "--repo", "main")
+    listed = world.json("hold", "list", *place(world, "archive"))
+    check(hold in [h["id"] for h in listed], listed)
+    got = world.json("hold", "release", hold, "--repo", "main")
+    check(got["released_in"] == ["here", "archive"], got)
+
+
 def people_mean_what_the_archive_alone_has(world):
     begin(world)
     world.taken = []
@@ -225,6 +257,7 @@ def people_mean_what_the_archive_alone_has(world):
         if world.taken[2] not in name:
             os.unlink(name)
     first, second, _ = world.taken
+    hold_in_part(world, second)
 
     # The start of an id may be a slip.
     got = refused(world, "snapshot", "delete", first[:12], status=5)
@@ -354,6 +387,73 @@ def what_a_warm_region_never_wanted_is_not_missing(world):
     world.stop()
 
 
+LOCKED = PLAN.replace("{keep-last: 1}", "{keep-last: 9}, lock: 2d").replace(
+    "{keep-last: 30}", "{keep-last: 30}, lock: 30d") + """\
+---
+apiVersion: snapctl.io/v1
+kind: Policy
+metadata: {name: longer}
+spec: {lock: 4d}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: another}
+spec:
+  cron: "0 0 1 1 *"
+  sources: {names: [etc]}
+  repository: main
+  policy: longer
+"""
+
+
+def locked_days(world, place, snapshot):
+    shown = world.json("snapshot", "show", snapshot, "--repo",
+                       world.path(place), *world.key)
+    until, received = (
+        datetime.datetime.fromisoformat(shown[key].replace("Z", "+00:00"))
+        for key in ("locked_until", "received"))
+    return round((until - received) / datetime.timedelta(days=1))
+
+
+def lose(world, place, snapshot):
+    """Its manifest and its locks there."""
+    lost = glob.glob(world.path(f"{place}/snapshots/{snapshot}-*")) + \
+        glob.glob(world.path(f"{place}/locks/{snapshot}*"))
+    check(len(lost) > 1, lost)
+    for name in lost:
+        os.unlink(name)
+
+
+def what_comes_back_is_locked_as_its_region_does(world):
+    begin(world)
+    world.apply(LOCKED % {"root": world.root})
+    world.taken = []
+    take(world)
+    first, = world.taken
+    days = {"here": 2, "archive": 30}
+    for place, expected in days.items():
+        check(locked_days(world, place, first) == expected, place)
+    # Not for the days of the region that it comes from.
+    for place, words in (
+            ("archive", ("replicate", "--to", "archive")),
+            ("archive", ("region", "heal", "archive")),
+            ("here", ("region", "heal", "here"))):
+        lose(world, place, first)
+        world.run(*words, "--repo", "main")
+        got = locked_days(world, place, first)
+        check(got == days[place], (words, got))
+    # A run heals what the primary lost.
+    lose(world, "here", first)
+    take(world)
+    check(locked_days(world, "here", first) == 2, "healed by a run")
+    # The archive as the primary.
+    promote(world, "archive")
+    lose(world, "here", first)
+    world.run("replicate", "--to", "here", "--repo", "main")
+    check(locked_days(world, "here", first) == 2, "from the archive")
+    world.stop()
+
+
 def moment(world, seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(
         time.time() + world.shift + seconds))
@@ -361,4 +461,5 @@ def moment(world, seconds):
 
 snap.tell(a_warm_primary_and_an_archive,
           people_mean_what_the_archive_alone_has,
-          what_a_warm_region_never_wanted_is_not_missing)
+          what_a_warm_region_never_wanted_is_not_missing,
+          what_comes_back_is_locked_as_its_region_does)

@@ -1,5 +1,6 @@
 /* Runs while the primary region is away, between folders, without a daemon. */
 #include <errno.h>
+#include <glob.h>
 
 #include "tests/support/check_main.h"
 #include "tests/support/failover_frame.h"
@@ -676,18 +677,52 @@ static int see_lock(void *arg, struct repository_snapshot *s,
 	return 0;
 }
 
-/* For how many days the first two of a region are locked there. */
-static void expect_locked(struct run_frame *t, const char *region,
-			  int64_t first, int64_t second)
+/* For how many days those of a region are locked there. */
+static void expect_days(struct run_frame *t, const char *region,
+			const int64_t *days, size_t n)
 {
 	CLEANUP(repository_close)
 	struct repository *r = run_repository(t, region);
 	struct lengths x = { .n = 0 };
 
 	ok(&t->f, repository_snapshots(r, false, see_lock, NULL, &x, &t->f.e));
-	ck_assert_uint_eq(x.n, 2);
-	ck_assert_int_eq(x.days[0], first);
-	ck_assert_int_eq(x.days[1], second);
+	ck_assert_uint_eq(x.n, n);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_int_eq(x.days[i], days[i]);
+}
+
+static void expect_locked(struct run_frame *t, const char *region,
+			  int64_t first, int64_t second)
+{
+	expect_days(t, region, (const int64_t[]){ first, second }, 2);
+}
+
+static int see_first(void *arg, struct repository_snapshot *s,
+		     struct err *e UNUSED)
+{
+	char *id = arg;
+
+	if (!*id)
+		object_id_format(s->manifest.snapshot, id);
+	return 0;
+}
+
+/* b by a policy of its own; of: what is said of a. */
+static void declare_locked(struct run_frame *t, const char *of)
+{
+	char spec[4 * SCRATCH_PATH];
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"failover\":true,\"keyFile\":\"main.key\","
+		       "\"regions\":["
+		       "{\"name\":\"a\",\"primary\":true,%s"
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"b\",\"policy\":\"own\","
+		       "\"url\":\"file://%s\"},"
+		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
+		       of, run_path(t, "a"), run_path(t, "b"),
+		       run_path(t, "c"));
+	run_apply(t, "Repository", "main", NULL, spec);
 }
 
 /* One that region b took, by a policy of its own, while the primary was away;
@@ -695,22 +730,11 @@ static void expect_locked(struct run_frame *t, const char *region,
 static void serve_elsewhere(struct run_frame *t, const char *gold,
 			    const char *own)
 {
-	char spec[4 * SCRATCH_PATH];
-
 	begin(t, true);
 	run_apply(t, "Policy", "gold", NULL, gold);
 	run_apply(t, "Policy", "own", NULL, own);
 	run_apply(t, "Policy", "rare", NULL, "{\"lock\":\"90d\"}");
-	(void)snprintf(spec, sizeof(spec),
-		       "{\"failover\":true,\"keyFile\":\"main.key\","
-		       "\"regions\":["
-		       "{\"name\":\"a\",\"primary\":true,"
-		       "\"url\":\"file://%s\"},"
-		       "{\"name\":\"b\",\"policy\":\"own\","
-		       "\"url\":\"file://%s\"},"
-		       "{\"name\":\"c\",\"url\":\"file://%s\"}]}",
-		       run_path(t, "a"), run_path(t, "b"), run_path(t, "c"));
-	run_apply(t, "Repository", "main", NULL, spec);
+	declare_locked(t, "");
 	run_apply(t, "Schedule", "weekly", NULL,
 		  "{\"cron\":\"0 1 * * 0\",\"sources\":{\"matchLabels\":{"
 		  "\"tier\":\"gold\"}},\"repository\":\"main\",\"policy\":"
@@ -748,6 +772,42 @@ START_TEST(it_is_not_locked_when_its_schedule_does_not)
 }
 END_TEST
 
+/* As of a copy that ended after its manifest: of the first, in the primary. */
+static void cut_off_lock(struct run_frame *t)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, "a");
+	char id[OBJECT_ID_TEXT] = "";
+	glob_t found = { 0 };
+	char pattern[2 * SCRATCH_PATH];
+
+	ok(&t->f, repository_snapshots(r, false, see_first, NULL, id, &t->f.e));
+	(void)snprintf(pattern, sizeof(pattern), "%s/locks/%s*",
+		       run_path(t, "a"), id);
+	ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
+	ck_assert_uint_eq(found.gl_pathc, 1);
+	ck_assert_int_eq(unlink(found.gl_pathv[0]), 0);
+	globfree(&found);
+}
+
+START_TEST(a_lock_that_was_cut_off_is_made_good)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	serve_elsewhere(&t, "{\"lock\":\"30d\"}", "{\"lock\":\"7d\"}");
+	cut_off_lock(&t);
+	expect_locked(&t, "a", 0, 90);
+	/* Nothing is missing there. */
+	ck_assert_int_eq(day(&t, 2), RUN_SUCCEEDED);
+	expect_days(&t, "a", (const int64_t[]){ 30, 90, 30 }, 3);
+	/* The primary locks by a policy of its own, from now on. */
+	declare_locked(&t, "\"policy\":\"own\",");
+	cut_off_lock(&t);
+	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
+	expect_days(&t, "a", (const int64_t[]){ 7, 90, 30, 7 }, 4);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, it_is_asked_for);
@@ -771,6 +831,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_drill_takes_the_newest_that_is_left);
 	tcase_add_test(tc, it_is_locked_as_its_schedule_says);
 	tcase_add_test(tc, it_is_not_locked_when_its_schedule_does_not);
+	tcase_add_test(tc, a_lock_that_was_cut_off_is_made_good);
 }
 
 CHECK_MAIN("service/failover", cases)

@@ -579,6 +579,60 @@ START_TEST(a_release_that_nobody_told_lets_go_of_nothing)
 }
 END_TEST
 
+static size_t owed(struct run_frame *t, const char *region)
+{
+	CLEANUP(hold_releases_done) struct hold_releases x;
+	size_t n;
+
+	ok(&t->f, hold_releases_read(t->f.c, &x, &t->f.e));
+	ok(&t->f, hold_releases_owed(&x, t->f.c, "main", region, &n, &t->f.e));
+	return n;
+}
+
+static void declare(struct run_frame *t, const char *more)
+{
+	char spec[4 * SCRATCH_PATH];
+
+	(void)snprintf(spec, sizeof(spec),
+		       "{\"keyFile\":\"main.key\",\"regions\":["
+		       "{\"name\":\"a\",\"url\":\"file://%s\"}%s]}",
+		       run_path(t, "a"), more);
+	run_apply(t, "Repository", "main", NULL, spec);
+}
+
+#define WITH_C ",{\"name\":\"c\",\"url\":\"file:///c\"}"
+
+/* A region that came later never had what was released before. */
+START_TEST(a_region_is_owed_what_was_released_since_it_is_declared)
+{
+	const struct object_id first = { { 1 } };
+	const struct object_id second = { { 2 } };
+	const struct object_id third = { { 3 } };
+	CLEANUP(run_done) struct run_frame t;
+
+	run_open(&t);
+	declare(&t, "");
+	tell_release(&t, 0, "hold.release", "", first);
+	declare(&t, WITH_C);
+	ck_assert_uint_eq(owed(&t, "a"), 1);
+	ck_assert_uint_eq(owed(&t, "c"), 0);
+	tell_release(&t, 0, "hold.release", "", second);
+	ck_assert_uint_eq(owed(&t, "a"), 2);
+	ck_assert_uint_eq(owed(&t, "c"), 1);
+	/* It may still have it, when it is declared again. */
+	declare(&t, "");
+	tell_release(&t, 0, "hold.release", "", third);
+	declare(&t, WITH_C);
+	ck_assert_uint_eq(owed(&t, "c"), 2);
+	/* Asked for again it is for all that there are. */
+	tell_release(&t, 0, "hold.release", "", first);
+	ck_assert_uint_eq(owed(&t, "c"), 3);
+	tell_release(&t, 0, "hold.released", "c", first);
+	ck_assert_uint_eq(owed(&t, "c"), 2);
+	ck_assert_uint_eq(owed(&t, "unheard-of"), 3);
+}
+END_TEST
+
 static bool is_held(struct run_frame *t, const char *region,
 		    struct object_id hold)
 {
@@ -649,6 +703,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, segments_carry_it);
 	tcase_add_test(tc, a_hold_is_released_where_it_was_away);
 	tcase_add_test(tc, a_release_that_nobody_told_lets_go_of_nothing);
+	tcase_add_test(tc,
+		       a_region_is_owed_what_was_released_since_it_is_declared);
 	tcase_add_test(tc, a_store_lets_go_when_its_region_has_all_holds);
 }
 

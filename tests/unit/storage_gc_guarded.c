@@ -221,6 +221,36 @@ START_TEST(what_lies_on_top_lets_nothing_below_go)
 }
 END_TEST
 
+/* Of the one on top: what is read stays the oldest, as whoever asked may go on
+ * with this store. */
+START_TEST(a_question_of_versions_that_fails_leaves_none_turned)
+{
+	CLEANUP(buf_done) struct buf whole;
+	CLEANUP(buf_done) struct buf b;
+	struct object_name pack;
+	struct fault f = {
+		.call = FAULT_GUARD, .action = FAULT_FAIL, .nth = 2, .times = 1
+	};
+
+	gc_frame_done(g);
+	guard_frame_init(g, "mem:guard-versions-gc");
+	gc_file(g, "kept");
+	lock_the_pack();
+	pack = gc_last(g, "data/");
+	repo_get(gc_store(g), pack.s, &whole);
+	put_on_top(pack.s);
+	gc_reopen(g);
+	f.prefix = pack.s;
+	fault_add(gc_store(g), &f);
+	ck_assert_int_eq(gc_collect_with(g, 0, 0), -1);
+	ck_assert_int_eq(g->e.code, ERR_IO);
+	repo_get(gc_store(g), pack.s, &b);
+	ck_assert_uint_eq(b.len, whole.len);
+	ck_assert_mem_eq(b.data, whole.data, whole.len);
+	fault_clear(gc_store(g));
+}
+END_TEST
+
 START_TEST(what_is_held_waits_without_an_end)
 {
 	size_t meta;
@@ -692,6 +722,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_manifest_that_is_guarded_keeps_what_it_needs);
 	tcase_add_test(tc, what_may_not_go_yet_is_not_marked);
 	tcase_add_test(tc, what_lies_on_top_lets_nothing_below_go);
+	tcase_add_test(tc,
+		       a_question_of_versions_that_fails_leaves_none_turned);
 	tcase_add_test(tc, what_is_held_waits_without_an_end);
 	tcase_add_test(tc, a_pack_that_is_guarded_is_not_rewritten);
 	tcase_add_test(tc,

@@ -861,7 +861,7 @@ START_TEST(an_inventory_tells_where_each_is)
 	erase(to, gone);
 	(void)region_snapshot(to, tree, "there", 0);
 	ck_ok(replicate_compare(from, to, see, NULL, text, &damaged, &e));
-	ck_assert_str_eq(text, "gone5 both3 lag1 there2 ");
+	ck_assert_str_eq(text, "gone5 both19 lag1 there2 ");
 	ck_assert_uint_eq(damaged, 0);
 	repository_close(to);
 }
