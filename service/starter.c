@@ -229,13 +229,26 @@ static int guard(const struct starter *s, const json_t *request, struct err *e)
 		failed ? failure(&why) : json_pack("{si}", "pid", (int)pid), e);
 }
 
+static bool is_program(const struct starter *s, pid_t pid)
+{
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (s->children[i].pid == pid)
+			return true;
+	return false;
+}
+
+/*
+ * For a guardian.  Programs are waited for where they are ended, or their
+ * number is somebody else's by then.
+ */
 static int wait_for(const struct starter *s, const json_t *request,
 		    struct err *e)
 {
 	const pid_t pid = (pid_t)json_integer_value(
 		json_object_get(request, "pid"));
 
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	while (pid > 0 && !is_program(s, pid) && waitpid(pid, NULL, 0) < 0 &&
+	       errno == EINTR)
 		;
 	return send_json(s->fd, json_pack("{si}", "pid", (int)pid), e);
 }

@@ -1,11 +1,13 @@
 /* What is started for a run that is confined: service/starter.h. */
 #include "service/starter.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
+#include "base/descriptors.h"
 #include "service/guardian.h"
 #include "service/resource.h"
 #include "tests/support/check_main.h"
@@ -341,6 +343,63 @@ START_TEST(it_takes_two_descriptors_and_no_others)
 }
 END_TEST
 
+/* {"id","pid"} and two descriptors, as of a program that has ended. */
+static bool hostile_starts(pid_t *ret)
+{
+	CLEANUP(buf_done) struct buf answer;
+	struct pollfd ended = { .events = POLLIN };
+	const char *pid;
+	int fds[2];
+
+	buf_init(&answer, GUARDIAN_FRAME_MAX + 1);
+	if (!hostile_asks("{\"do\":\"start\",\"argv\":[\"/bin/sh\",\"-c\","
+			  "\"exit 3\"]}") ||
+	    guardian_receive(hostile, &answer, &e) != 1)
+		return false;
+	pid = strstr(buf_str(&answer), "\"pid\":");
+	if (!pid || descriptors_receive(hostile, fds, 2, &e) < 0)
+		return false;
+	*ret = (pid_t)strtol(pid + strlen("\"pid\":"), NULL, 10);
+	ended.fd = fds[0];
+	return poll(&ended, 1, -1) == 1;
+}
+
+/* Else the number is free, and the next "end" kills who has it by then. */
+static int waits_for_a_program(void)
+{
+	CLEANUP(buf_done) struct buf answer;
+	char request[64];
+	pid_t pid = -1;
+
+	buf_init(&answer, GUARDIAN_FRAME_MAX + 1);
+	if (!hostile_begin("exit 3") || !hostile_starts(&pid))
+		return 1;
+	(void)snprintf(request, sizeof(request), "{\"do\":\"wait\",\"pid\":%d}",
+		       (int)pid);
+	if (!hostile_asks(request) ||
+	    guardian_receive(hostile, &answer, &e) != 1)
+		return 2;
+	buf_clear(&answer);
+	if (!hostile_asks("{\"do\":\"end\",\"id\":0}") ||
+	    guardian_receive(hostile, &answer, &e) != 1)
+		return 3;
+	if (!strstr(buf_str(&answer), "\"status\":768"))
+		return 4;
+	return ends_well() ? 0 : 5;
+}
+
+START_TEST(only_guardians_are_waited_for)
+{
+	const pid_t child = check_fork_child();
+	int status = 0;
+
+	if (child == 0)
+		_exit(waits_for_a_program());
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, only_what_is_declared_is_started);
@@ -349,6 +408,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, another_process_starts_it);
 	tcase_add_loop_test(tc, it_takes_two_descriptors_and_no_others, 0,
 			    (int)(sizeof(sent) / sizeof(*sent)));
+	tcase_add_test(tc, only_guardians_are_waited_for);
 }
 
 CHECK_MAIN("service/starter", cases)
