@@ -29,9 +29,9 @@ bool region_health_read(const char *json, struct region_fact *ret)
 	(void)snprintf(ret->unwritable, sizeof(ret->unwritable), "%s",
 		       unwritable ? unwritable : "");
 	(void)snprintf(ret->refusal, sizeof(ret->refusal), "%s",
-		       !unwritable ? ""
-		       : refusal   ? refusal
-				   : "read-only");
+		       !unwritable	       ? ""
+		       : refusal && refusal[0] ? refusal
+					       : "read-only");
 	json_decref(value);
 	return known;
 }

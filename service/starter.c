@@ -16,66 +16,13 @@
 
 #include "base/buf.h"
 #include "base/child.h"
+#include "base/descriptors.h"
 #include "base/file.h"
 #include "base/seam.h"
 #include "service/guardian.h"
 
 /* Of a run there is one at a time. */
-enum { CHILDREN = 4, FDS_MAX = 3, MESSAGE_MAX = GUARDIAN_FRAME_MAX + 1 };
-
-/* ---- Descriptors -------------------------------------------------------- */
-
-/* One byte goes along, for there has to be something. */
-static int send_fds(int to, const int *fds, size_t n, struct err *e)
-{
-	char room[CMSG_SPACE(FDS_MAX * sizeof(int))] = { 0 };
-	char byte = 'f';
-	struct iovec bytes = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr message = { .msg_iov = &bytes,
-				  .msg_iovlen = 1,
-				  .msg_control = room,
-				  .msg_controllen = CMSG_SPACE(n *
-							       sizeof(int)) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(n * sizeof(int));
-	memcpy(CMSG_DATA(head), fds, n * sizeof(int));
-	while (sendmsg(to, &message, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			return err_sys(e, "cannot hand on a descriptor");
-	return 0;
-}
-
-/* Exactly n. */
-static int receive_fds(int from, int *fds, size_t n, struct err *e)
-{
-	char room[CMSG_SPACE(FDS_MAX * sizeof(int))] = { 0 };
-	char byte;
-	struct iovec bytes = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr message = { .msg_iov = &bytes,
-				  .msg_iovlen = 1,
-				  .msg_control = room,
-				  .msg_controllen = sizeof(room) };
-	const struct cmsghdr *head;
-	size_t got = 0;
-	ssize_t k;
-
-	do
-		k = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
-	while (k < 0 && errno == EINTR);
-	head = k > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (head && head->cmsg_type == SCM_RIGHTS) {
-		got = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(fds, CMSG_DATA(head), got * sizeof(int));
-	}
-	if (got == n)
-		return 0;
-	while (got > 0)
-		file_close(fds[--got]);
-	return err_set(e, ERR_IO, "a descriptor did not arrive");
-}
+enum { CHILDREN = 4, MESSAGE_MAX = GUARDIAN_FRAME_MAX + 1 };
 
 /* ---- Messages ----------------------------------------------------------- */
 
@@ -164,13 +111,13 @@ static int hand_over(const struct starter *s, struct child *c, size_t id,
 		     struct err *e)
 {
 	const int fds[] = { c->pid_fd, c->out, c->err };
-	const int failed = send_json(s->fd,
-				     json_pack("{sIsisisi}", "id",
-					       (json_int_t)id, "pid",
-					       (int)c->pid, "uid", (int)c->uid,
-					       "gid", (int)c->gid),
-				     e) < 0 ||
-			   send_fds(s->fd, fds, c->err < 0 ? 2 : 3, e) < 0;
+	const int failed =
+		send_json(s->fd,
+			  json_pack("{sIsisisi}", "id", (json_int_t)id, "pid",
+				    (int)c->pid, "uid", (int)c->uid, "gid",
+				    (int)c->gid),
+			  e) < 0 ||
+		descriptors_send(s->fd, fds, c->err < 0 ? 2 : 3, e) < 0;
 
 	file_close(c->out);
 	file_close(c->err);
@@ -268,11 +215,11 @@ static int guard_asked(const struct starter *s, const json_t *request,
 static int guard(const struct starter *s, const json_t *request, struct err *e)
 {
 	struct err why = { 0 };
-	int fds[FDS_MAX] = { -1, -1, -1 };
+	int fds[2] = { -1, -1 };
 	pid_t pid = -1;
 	int failed;
 
-	if (receive_fds(s->fd, fds, 2, e) < 0)
+	if (descriptors_receive(s->fd, fds, 2, e) < 0)
 		return -1;
 	failed = guard_asked(s, request, fds, &pid, &why);
 	file_close(fds[0]);
@@ -282,13 +229,26 @@ static int guard(const struct starter *s, const json_t *request, struct err *e)
 		failed ? failure(&why) : json_pack("{si}", "pid", (int)pid), e);
 }
 
+static bool is_program(const struct starter *s, pid_t pid)
+{
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (s->children[i].pid == pid)
+			return true;
+	return false;
+}
+
+/*
+ * For a guardian.  Programs are waited for where they are ended, or their
+ * number is somebody else's by then.
+ */
 static int wait_for(const struct starter *s, const json_t *request,
 		    struct err *e)
 {
 	const pid_t pid = (pid_t)json_integer_value(
 		json_object_get(request, "pid"));
 
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	while (pid > 0 && !is_program(s, pid) && waitpid(pid, NULL, 0) < 0 &&
+	       errno == EINTR)
 		;
 	return send_json(s->fd, json_pack("{si}", "pid", (int)pid), e);
 }
@@ -348,7 +308,7 @@ static json_t *ask(json_t *request, const int *fds, size_t n, struct err *e)
 	json_t *answer;
 
 	if (send_json(starter_fd, request, e) < 0 ||
-	    (fds && send_fds(starter_fd, fds, n, e) < 0))
+	    (fds && descriptors_send(starter_fd, fds, n, e) < 0))
 		return NULL;
 	answer = receive_json(starter_fd);
 	if (!answer) {
@@ -388,9 +348,9 @@ static json_t *list_of(const char *const *texts, size_t n)
 static int take_child(struct child *c, json_t *answer, bool apart,
 		      struct err *e)
 {
-	int fds[FDS_MAX] = { -1, -1, -1 };
+	int fds[DESCRIPTORS_MAX] = { -1, -1, -1 };
 
-	if (receive_fds(starter_fd, fds, apart ? 3 : 2, e) < 0)
+	if (descriptors_receive(starter_fd, fds, apart ? 3 : 2, e) < 0)
 		return -1;
 	c->remote = 1 + (int)json_integer_value(json_object_get(answer, "id"));
 	c->pid = (pid_t)json_integer_value(json_object_get(answer, "pid"));

@@ -291,7 +291,7 @@ static void decode_count(struct field *f, struct record *r)
 
 	if (f->value.left)
 		f->value.bad = true;
-	if (!f->value.bad && kind < OBJECT_KIND_END)
+	if (!f->value.bad && kind > 0 && kind < OBJECT_KIND_END)
 		r->counts[kind] = n;
 }
 

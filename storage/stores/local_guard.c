@@ -145,17 +145,18 @@ static int need_guards(struct store *s, struct err *e)
 
 /* ---- what guards a file ------------------------------------------------- */
 
-static void parse_guard(char *value, struct store_guard *ret)
+void local_guard_parse(char *value, size_t n, struct store_guard *ret)
 {
-	const size_t n = strlen(value);
 	const size_t suffix = sizeof(HELD) - 1;
 	struct err ignored;
 
 	ret->held = n >= suffix && strcmp(value + n - suffix, HELD) == 0;
 	if (ret->held)
 		value[n - suffix] = '\0';
-	/* Nobody knows until when: not before somebody says so. */
-	if (instant_parse(value, &ret->until, &ignored)) {
+	/* Nobody knows until when: not before somebody says so.  A NUL within
+	 * would hide what follows. */
+	if (memchr(value, '\0', ret->held ? n - suffix : n) ||
+	    instant_parse(value, &ret->until, &ignored)) {
 		ret->until = (struct instant){ .sec = 0 };
 		ret->held = true;
 	}
@@ -183,7 +184,7 @@ static int read_state(int fd, struct store_guard *ret, bool *ret_immutable,
 		return local_sys(e, "what locks it");
 	if (n >= 0) {
 		value[n] = '\0';
-		parse_guard(value, ret);
+		local_guard_parse(value, (size_t)n, ret);
 	}
 	return 0;
 }

@@ -87,6 +87,12 @@ int local_release(struct local *l, const char *name, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 /* It was no guard of its own: -1. */
 int local_kept(struct err *e) NONNULL(1);
+/*
+ * What the attribute of a guard says, n bytes and a NUL; they are changed. What
+ * nobody here wrote is held.
+ */
+void local_guard_parse(char *value, size_t n, struct store_guard *ret)
+	NONNULL(1, 3);
 /* An upload's file is to be guarded; then that it has its name. */
 int local_guard_part(int fd, struct instant until, struct err *e) NONNULL(3)
 	MUST_CHECK;

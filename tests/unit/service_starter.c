@@ -1,13 +1,17 @@
 /* What is started for a run that is confined: service/starter.h. */
 #include "service/starter.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
+#include "base/descriptors.h"
+#include "service/guardian.h"
 #include "service/resource.h"
 #include "tests/support/check_main.h"
+#include "tests/support/hostile_control.h"
 
 static struct err e;
 
@@ -264,12 +268,147 @@ START_TEST(another_process_starts_it)
 }
 END_TEST
 
+/* ---- A run that was taken over ------------------------------------------ */
+
+static int hostile = -1; /* its end of the socket */
+
+static bool hostile_begin(const char *script)
+{
+	static const char form[] = "{\"type\":\"command\",\"argv\":[\"/bin/"
+				   "sh\",\"-c\",\"%s\"]}";
+	char spec[300];
+
+	(void)snprintf(spec, sizeof(spec), form, script);
+	sources[0] = source("dump", spec);
+	run.source_count = 1;
+	/* It gets the lowest number that is free. */
+	hostile = dup(0);
+	return hostile >= 0 && close(hostile) == 0 &&
+	       starter_begin(&run, &e) == 0;
+}
+
+static bool hostile_asks(const char *request)
+{
+	return guardian_send(hostile, request, strlen(request), &e) == 0;
+}
+
+/* Of the starter, which dies of nothing that it is sent. */
+static bool ends_well(void)
+{
+	int status = -1;
+
+	return shutdown(hostile, SHUT_WR) == 0 && wait(&status) > 0 &&
+	       status == 0;
+}
+
+static const struct {
+	size_t first, second;
+	bool answered;
+} sent[] = {
+	{ 0, 0, false }, { 1, 0, false }, { 2, 0, true },   { 3, 0, false },
+	{ 4, 0, false }, { 5, 0, false }, { 16, 0, false }, { 1, 1, true },
+	{ 2, 2, false }, { 1, 3, false }, { 4, 4, false },  { 16, 16, false },
+};
+
+/* What it said is none of a source: with two it is told so, else nothing. */
+static int hands_over(size_t i)
+{
+	CLEANUP(buf_done) struct buf answer;
+	int got;
+
+	buf_init(&answer, GUARDIAN_FRAME_MAX + 1);
+	if (!hostile_begin("exit 3"))
+		return 1;
+	if (!hostile_asks("{\"do\":\"guard\",\"plan\":{\"hooks\":[]}}") ||
+	    !hostile_control(hostile, sent[i].first, sent[i].second))
+		return 2;
+	got = guardian_receive(hostile, &answer, &e);
+	if (got != sent[i].answered)
+		return 3;
+	if (got == 1 && !strstr(buf_str(&answer), "no source of this run"))
+		return 4;
+	return ends_well() ? 0 : 5;
+}
+
+START_TEST(it_takes_two_descriptors_and_no_others)
+{
+	const pid_t child = check_fork_child();
+	int status = 0;
+
+	if (child == 0)
+		_exit(hands_over((size_t)_i));
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(status == 0, "%zu and %zu descriptors: %d",
+		      sent[_i].first, sent[_i].second, WEXITSTATUS(status));
+}
+END_TEST
+
+/* {"id","pid"} and two descriptors, as of a program that has ended. */
+static bool hostile_starts(pid_t *ret)
+{
+	CLEANUP(buf_done) struct buf answer;
+	struct pollfd ended = { .events = POLLIN };
+	const char *pid;
+	int fds[2];
+
+	buf_init(&answer, GUARDIAN_FRAME_MAX + 1);
+	if (!hostile_asks("{\"do\":\"start\",\"argv\":[\"/bin/sh\",\"-c\","
+			  "\"exit 3\"]}") ||
+	    guardian_receive(hostile, &answer, &e) != 1)
+		return false;
+	pid = strstr(buf_str(&answer), "\"pid\":");
+	if (!pid || descriptors_receive(hostile, fds, 2, &e) < 0)
+		return false;
+	*ret = (pid_t)strtol(pid + strlen("\"pid\":"), NULL, 10);
+	ended.fd = fds[0];
+	return poll(&ended, 1, -1) == 1;
+}
+
+/* Else the number is free, and the next "end" kills who has it by then. */
+static int waits_for_a_program(void)
+{
+	CLEANUP(buf_done) struct buf answer;
+	char request[64];
+	pid_t pid = -1;
+
+	buf_init(&answer, GUARDIAN_FRAME_MAX + 1);
+	if (!hostile_begin("exit 3") || !hostile_starts(&pid))
+		return 1;
+	(void)snprintf(request, sizeof(request), "{\"do\":\"wait\",\"pid\":%d}",
+		       (int)pid);
+	if (!hostile_asks(request) ||
+	    guardian_receive(hostile, &answer, &e) != 1)
+		return 2;
+	buf_clear(&answer);
+	if (!hostile_asks("{\"do\":\"end\",\"id\":0}") ||
+	    guardian_receive(hostile, &answer, &e) != 1)
+		return 3;
+	if (!strstr(buf_str(&answer), "\"status\":768"))
+		return 4;
+	return ends_well() ? 0 : 5;
+}
+
+START_TEST(only_guardians_are_waited_for)
+{
+	const pid_t child = check_fork_child();
+	int status = 0;
+
+	if (child == 0)
+		_exit(waits_for_a_program());
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, only_what_is_declared_is_started);
 	tcase_add_test(tc, only_what_is_declared_is_a_plan);
 	tcase_add_test(tc, some_need_none);
 	tcase_add_test(tc, another_process_starts_it);
+	tcase_add_loop_test(tc, it_takes_two_descriptors_and_no_others, 0,
+			    (int)(sizeof(sent) / sizeof(*sent)));
+	tcase_add_test(tc, only_guardians_are_waited_for);
 }
 
 CHECK_MAIN("service/starter", cases)
