@@ -69,6 +69,12 @@ bool check_is_damage(const struct err *why)
 	return object_is_damage(why) || check_is_newer(why);
 }
 
+void check_note_unread(struct check *c, const struct err *why)
+{
+	if (why->code == ERR_IO && c->unread.code == ERR_NONE)
+		c->unread = *why;
+}
+
 bool check_is_newer(const struct err *why)
 {
 	return why->code == ERR_NEWER || why->code == ERR_BAD_KEY;
@@ -308,11 +314,22 @@ static int keep_snapshot(void *arg, struct repository_snapshot *s,
 	return 0;
 }
 
+/* check_objects() reads it again, and must not find it sound then. */
+static int pass_over(void *arg, const char *name, const struct err *why,
+		     struct err *e)
+{
+	struct check *c = arg;
+	struct check_passed p = { .why = *why };
+
+	(void)snprintf(p.name.s, sizeof(p.name.s), "%s", name);
+	return buf_add(&c->passed, &p, sizeof(p), e);
+}
+
 int check_snapshots(struct check *c, struct err *e)
 {
 	struct store_asked *asked = repository_ask_snapshots(c->r);
-	const int failed = repository_snapshots(c->r, true, keep_snapshot, NULL,
-						c, e);
+	const int failed = repository_snapshots(c->r, true, keep_snapshot,
+						pass_over, c, e);
 
 	store_ask_done(asked);
 	if (failed)
@@ -496,9 +513,14 @@ static int has_moved(struct check *c, struct err *e)
 	return 0;
 }
 
-static int moved(struct err *e)
+/* Where the disk failed, what was not found before may be there all along. */
+static int moved(const struct check *c, struct err *e)
 {
-	(void)err_set(e, ERR_BUSY, "a garbage collection moved data meanwhile");
+	if (c->unread.code)
+		*e = c->unread;
+	else
+		(void)err_set(e, ERR_BUSY,
+			      "a garbage collection moved data meanwhile");
 	return err_hint(e, "check again");
 }
 
@@ -517,12 +539,12 @@ static int check_moved(struct check *c, struct err *e)
 		return -1;
 	has = has_moved(c, e);
 	if (has)
-		return has < 0 ? -1 : moved(e);
+		return has < 0 ? -1 : moved(c, e);
 	if (c->pinned)
 		return 0;
 	if (count_gone(c, &gone, e))
 		return -1;
-	return gone ? moved(e) : 0;
+	return gone ? moved(c, e) : 0;
 }
 
 /* What was written under keys that came after ours would look damaged. */
@@ -564,6 +586,9 @@ static int run(struct check *c, struct err *e)
 	return failed;
 }
 
+/* A quarter of a million manifests. */
+#define PASSED_MAX ((size_t)1 << 28)
+
 int check_run(struct repository *r, const struct check_options *o,
 	      struct check_result *ret, struct err *e)
 {
@@ -577,6 +602,7 @@ int check_run(struct repository *r, const struct check_options *o,
 
 	(void)pthread_mutex_init(&c.lock, NULL);
 	buf_init(&c.index_ids, (size_t)1 << 24);
+	buf_init(&c.passed, PASSED_MAX);
 	buf_init(&c.sealed, CHUNK_SEALED_MAX);
 	buf_init(&c.plain, CHUNK_MAX);
 	failed = run(&c, e);
@@ -584,6 +610,7 @@ int check_run(struct repository *r, const struct check_options *o,
 		index_object_free(c.index[i]);
 	free(c.index);
 	chunk_worker_free(c.worker);
+	buf_done(&c.passed);
 	buf_done(&c.sealed);
 	buf_wipe(&c.plain);
 	free(c.broken_index);

@@ -128,6 +128,7 @@ static int open_objects(struct check *c, struct buf *broken, struct err *e)
 				      &c->index[c->n_index], &b.why) == 0) {
 			c->n_index++;
 		} else if (check_is_damage(&b.why)) {
+			check_note_unread(c, &b.why);
 			if (buf_add(broken, &b, sizeof(b), e))
 				return -1;
 		} else if (b.why.code == ERR_NOT_FOUND) {
@@ -308,6 +309,7 @@ static int read_object(struct check *c, struct index_object *o, struct err *e)
 			*e = why;
 			return -1;
 		}
+		check_note_unread(c, &why);
 		if (!noted && note_broken(c, o->in.id, o->ignored, why.text, e))
 			return -1;
 		noted = true;

@@ -75,6 +75,12 @@ struct check_key {
 	uint8_t b[INDEX_KEY_SIZE];
 };
 
+/* A manifest that was no snapshot's, as it could not be read then. */
+struct check_passed {
+	struct object_name name;
+	struct err why;
+};
+
 struct check_snapshot {
 	struct object_id id;
 	struct object_name name;
@@ -120,7 +126,9 @@ struct check {
 	struct buf sealed;
 	struct buf plain;
 
-	bool is_short; /* of what an inventory counted */
+	bool is_short;	   /* of what an inventory counted */
+	struct err unread; /* the first finding that the disk is the cause of */
+	struct buf passed; /* struct check_passed: manifests, when listed */
 	uint32_t cap_findings;
 	bool no_memory; /* a finding could not be kept: the check fails */
 	uint64_t bytes_total;
@@ -135,6 +143,9 @@ struct check_finding *check_finding(struct check *c, uint32_t number)
 	NONNULL(1);
 /* Whether a failure says something of the object, not of the way to it. */
 bool check_is_damage(const struct err *why) NONNULL(1);
+/* Note that it was the disk, where it was: it may give later what it did not.
+ */
+void check_note_unread(struct check *c, const struct err *why) NONNULL(1, 2);
 /* Of these, what another program or keyring would read. */
 bool check_is_newer(const struct err *why) NONNULL(1);
 void check_add_snapshot(struct check_finding *f, struct object_id id)

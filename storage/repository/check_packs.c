@@ -96,12 +96,13 @@ static bool is_given_up(struct check *c, const struct pack_entry *entry)
 }
 
 static int note_damage(struct check *c, const struct pack_entry *entry,
-		       const char *why, struct err *e)
+		       const struct err *why, struct err *e)
 {
 	int failed;
 
 	(void)pthread_mutex_lock(&c->lock);
-	failed = check_damage_chunk(c, entry, why, e);
+	check_note_unread(c, why);
+	failed = check_damage_chunk(c, entry, why->text, e);
 	(void)pthread_mutex_unlock(&c->lock);
 	return failed;
 }
@@ -152,7 +153,7 @@ static int condemn(struct check *c, const struct pack_entry *entry,
 	if (is_given_up(c, entry))
 		return 0;
 	if (check_is_damage(why))
-		return note_damage(c, entry, why->text, e);
+		return note_damage(c, entry, why, e);
 	*e = *why;
 	return -1;
 }
@@ -362,7 +363,7 @@ static int read_apart(struct reading *r, const char *name, struct piece *p,
 				return -1;
 			}
 			memset(to, 0, x->place.len);
-			if (note_damage(c, x, why.text, e))
+			if (note_damage(c, x, &why, e))
 				return -1;
 		}
 		to += x->place.len;
@@ -438,6 +439,7 @@ static void lose_pack(struct check *c, struct job *j, const struct err *why)
 		(enum object_kind)j->pack->kind, j->id);
 	struct check_finding *f;
 
+	check_note_unread(c, why);
 	j->pack->unusable = true;
 	j->pack->newer = check_is_newer(why);
 	if (j->pack->newer)

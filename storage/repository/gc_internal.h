@@ -78,6 +78,7 @@ struct gc_live;
 
 struct gc_snapshot {
 	struct object_id id;
+	struct object_id session; /* of its manifest */
 	struct manifest_root tree;
 	struct manifest_root hints;
 	struct chunk_id error_list;
@@ -170,6 +171,13 @@ int gc_listing_check(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;
  */
 int gc_listing_expect_known(struct gc *g, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;
+/*
+ * Refuse to go on when names, each with its NUL, lack a manifest of a dead
+ * snapshot that was listed before, and that is still there: it would outlive
+ * what it needs.
+ */
+int gc_listing_expect_dead(struct gc *g, const struct buf *names, struct err *e)
+	NONNULL(1, 2, 3) MUST_CHECK;
 
 /* ---- gc_wait.c ---------------------------------------------------------- */
 int gc_announce(struct gc *g, struct err *e) NONNULL(1, 2) MUST_CHECK;

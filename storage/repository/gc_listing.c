@@ -15,7 +15,8 @@
  * A listing that was whole says nothing of the next one.  So what manifests
  * there are is written down here, and each survey must find them again, or that
  * they are gone: asked for one by one, as a store that lists too little still
- * has them.
+ * has them.  So must the listings of what is to go: packs of a deleted snapshot
+ * that went without its manifest would be missed by whoever finds that.
  */
 #include <stdio.h>
 #include <string.h>
@@ -257,5 +258,79 @@ int gc_listing_expect_known(struct gc *g, struct err *e)
 			failed = expect_gone(g, &voids, g->known[0].v[i],
 					     g->known[1].v[i], e);
 	gc_ids_done(&found);
+	return failed ? -1 : 0;
+}
+
+/* Key of a set of manifests. */
+struct manifest_key {
+	struct object_id snapshot;
+	struct object_id session;
+};
+
+static int note_listed(struct filemap *listed, const struct buf *names,
+		       struct err *e)
+{
+	const char *name = buf_str(names);
+	const char *end = name + names->len;
+	struct manifest_key key;
+	void *value;
+
+	for (; name < end; name += strlen(name) + 1)
+		if (object_name_parse(OBJECT_MANIFEST, name, &key.snapshot,
+				      &key.session) &&
+		    filemap_add(listed, &key, &value, e) < 0)
+			return -1;
+	return 0;
+}
+
+struct expecting {
+	struct gc *g;
+	struct filemap *listed;
+	struct voids *voids;
+};
+
+static int expect_listed(struct expecting *x, struct object_id snapshot,
+			 struct object_id session, struct err *e)
+{
+	const struct manifest_key key = { snapshot, session };
+
+	return filemap_find(x->listed, &key)
+		       ? 0
+		       : expect_gone(x->g, &x->voids, snapshot, session, e);
+}
+
+static int expect_all_listed(struct expecting *x, struct gc_ids *dead,
+			     struct err *e)
+{
+	const struct gc *g = x->g;
+
+	for (size_t i = 0; i < g->n_snapshots; i++) {
+		const struct gc_snapshot *s = &g->snapshots[i];
+
+		if (s->dead && (gc_ids_add(dead, s->id, e) ||
+				expect_listed(x, s->id, s->session, e)))
+			return -1;
+	}
+	gc_ids_sort(dead);
+	for (size_t i = 0; i < g->known[0].n; i++)
+		if (gc_ids_has(dead, g->known[0].v[i]) &&
+		    expect_listed(x, g->known[0].v[i], g->known[1].v[i], e))
+			return -1;
+	return 0;
+}
+
+int gc_listing_expect_dead(struct gc *g, const struct buf *names, struct err *e)
+{
+	struct expecting x = { .g = g };
+	struct gc_ids dead = { 0 };
+	int failed;
+
+	failed = filemap_new(&x.listed, g->o->scratch,
+			     sizeof(struct manifest_key), 1, e) ||
+		 note_listed(x.listed, names, e) ||
+		 expect_all_listed(&x, &dead, e);
+	filemap_free(x.listed);
+	voids_free(x.voids);
+	gc_ids_done(&dead);
 	return failed ? -1 : 0;
 }

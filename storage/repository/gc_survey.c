@@ -244,6 +244,15 @@ static struct gc_snapshot *dead_one(struct gc *g, struct object_id id)
 	return NULL;
 }
 
+static int changed(struct object_id snapshot, const char *how, struct err *e)
+{
+	char id[OBJECT_ID_TEXT];
+
+	object_id_format(snapshot, id);
+	(void)err_set(e, ERR_BUSY, "snapshot %s was %s meanwhile", id, how);
+	return err_hint(e, "collect again: it stays");
+}
+
 static int keep_those_without_session(struct letting_go *x, struct err *e)
 {
 	const char *name = buf_str(&x->names);
@@ -262,8 +271,10 @@ static int keep_those_without_session(struct letting_go *x, struct err *e)
 		deleted = repository_is_deleted(x->g->r, snapshot, e);
 		if (deleted < 0)
 			return -1;
-		if (deleted &&
-		    buf_add(&x->g->manifests, name, strlen(name) + 1, e))
+		/* Its packs would go, as it is not traced. */
+		if (!deleted)
+			return changed(snapshot, "undeleted", e);
+		if (buf_add(&x->g->manifests, name, strlen(name) + 1, e))
 			return -1;
 	}
 	return 0;
@@ -311,7 +322,8 @@ static int note_manifests(struct gc *g, struct err *e)
 		failed = list_manifests(&x, g->snapshots[i].id, e);
 	}
 	if (!failed && any) {
-		failed = gc_others(g, &x.sessions, e);
+		failed = gc_listing_expect_dead(g, &x.names, e) ||
+			 gc_others(g, &x.sessions, e);
 		gc_ids_sort(&x.sessions);
 		failed = failed || keep_guarded(&x, e) ||
 			 keep_those_without_session(&x, e);
@@ -338,6 +350,7 @@ static int note_snapshot(void *arg, struct repository_snapshot *s,
 	}
 	g->snapshots[g->n_snapshots++] = (struct gc_snapshot){
 		.id = m->snapshot,
+		.session = m->session,
 		.tree = m->tree,
 		.hints = m->hints,
 		.error_list = m->error_list,
@@ -823,15 +836,6 @@ void gc_survey_done(struct gc *g)
 
 /* ---- Once more ---------------------------------------------------------- */
 
-static int changed(const struct gc_snapshot *s, const char *how, struct err *e)
-{
-	char id[OBJECT_ID_TEXT];
-
-	object_id_format(s->id, id);
-	(void)err_set(e, ERR_BUSY, "snapshot %s was %s meanwhile", id, how);
-	return err_hint(e, "collect again: it stays");
-}
-
 static int reconsider_one(struct gc *g, const struct gc_snapshot *s,
 			  struct err *e)
 {
@@ -841,16 +845,17 @@ static int reconsider_one(struct gc *g, const struct gc_snapshot *s,
 	if (deleted < 0)
 		return -1;
 	if (!deleted)
-		return changed(s, "undeleted", e);
+		return changed(s->id, "undeleted", e);
 	(void)snprintf(now.manifest.source, sizeof(now.manifest.source), "%s",
 		       s->source);
 	if (repository_snapshot_guards(g->r, &now, e))
 		return -1;
 	if (now.held)
-		return changed(s, "put under a hold", e);
+		return changed(s->id, "put under a hold", e);
 	if (now.locked && instant_compare(now.locked_until, g->o->now) > 0)
-		return changed(s, "locked", e);
-	return is_pinned(g, s->id) ? changed(s, "pinned by a reader", e) : 0;
+		return changed(s->id, "locked", e);
+	return is_pinned(g, s->id) ? changed(s->id, "pinned by a reader", e)
+				   : 0;
 }
 
 /*

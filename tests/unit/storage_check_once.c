@@ -1,4 +1,5 @@
 /* A check of which one call fails, and none after it, calls nothing sound. */
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "tests/support/gc_frame.h"
@@ -69,6 +70,109 @@ START_TEST(a_call_that_fails_once_is_not_passed_over)
 {
 	expect_never_sound(CHECK_STRUCTURE);
 	expect_never_sound(CHECK_DATA);
+}
+END_TEST
+
+/* In a folder: where there are no versions nothing is read twice for them. */
+static void begin_in_folder(void)
+{
+	tear_down();
+	gc_frame_init(g, NULL);
+	gc_never_still();
+	gc_file(g, "kept");
+	(void)gc_take(g);
+}
+
+/*
+ * Of all that it says, nothing but that the disk failed explains what it
+ * found; and whether it found anything.
+ */
+static bool says_disk(uint64_t nth)
+{
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	const struct check_options o = { .level = CHECK_DATA, .now = g->now };
+	const char *said = err_errno_text(EIO);
+	bool told = false;
+
+	err_clear(&g->e);
+	if (check_run(g->f.r, &o, &x, &g->e)) {
+		ck_assert_msg(g->e.code == ERR_IO && strstr(g->e.text, said),
+			      "read %llu: %s", (unsigned long long)nth,
+			      g->e.text);
+		return true;
+	}
+	for (uint64_t i = 0; i < x.n_findings; i++)
+		told = told || strstr(x.findings[i].message, said);
+	ck_assert_msg(told || x.sound, "read %llu: %s: %s",
+		      (unsigned long long)nth, x.findings[0].object,
+		      x.findings[0].message);
+	return told;
+}
+
+/*
+ * A disk that fails once gives later what it did not give before, and it was
+ * no collector who put that there.  (What is read again is all there then.)
+ */
+START_TEST(a_disk_that_fails_once_is_told_as_that)
+{
+	atomic_ullong calls = 0;
+	struct fault f = { .call = FAULT_READ,
+			   .action = FAULT_RUN,
+			   .everyone = true,
+			   .run = count_call,
+			   .arg = &calls };
+	unsigned int told = 0;
+
+	begin_in_folder();
+	gc_reopen(g);
+	fault_add(gc_store(g), &f);
+	ck_assert(says_sound(CHECK_DATA));
+	f = (struct fault){ .call = FAULT_READ,
+			    .action = FAULT_FAIL,
+			    .everyone = true,
+			    .code = ERR_IO,
+			    .sys = EIO,
+			    .times = 1 };
+	for (f.nth = 1; f.nth <= calls; f.nth++) {
+		gc_reopen(g);
+		fault_add(gc_store(g), &f);
+		told += says_disk(f.nth);
+	}
+	ck_assert_uint_gt(told, 5);
+}
+END_TEST
+
+/* It is not a snapshot's then, of which something may be missing. */
+START_TEST(a_manifest_that_does_not_open_once_is_not_passed_over)
+{
+	struct fault f = { .call = FAULT_READ,
+			   .prefix = "snapshots/",
+			   .code = ERR_IO,
+			   .sys = EIO,
+			   .amount = 1000,
+			   .times = 1 };
+
+	begin_in_folder();
+	gc_ok(store_remove(gc_store(g), gc_last(g, "index/").s, &g->e));
+	for (int i = 0; i < 2; i++) {
+		CLEANUP(check_result_done) struct check_result x = { 0 };
+		const struct check_options o = { .level = CHECK_DATA,
+						 .now = g->now };
+
+		f.action = i ? FAULT_FLIP : FAULT_FAIL;
+		gc_reopen(g);
+		fault_add(gc_store(g), &f);
+		gc_ok(check_run(g->f.r, &o, &x, &g->e));
+		ck_assert(!x.sound);
+		ck_assert_int_eq(x.findings[0].kind, OBJECT_MANIFEST);
+		/* Nor does a repair give it up. */
+		fault_add(gc_store(g), &f);
+		ck_assert_int_eq(gc_repair_with(g), -1);
+		ck_assert_int_eq(g->e.code, i ? ERR_CORRUPT : ERR_IO);
+		ck_assert_uint_eq(gc_objects(g, "quarantine/"), 0);
+	}
+	gc_repair(g);
+	gc_expect(g, 0);
 }
 END_TEST
 
@@ -186,6 +290,9 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_call_that_fails_once_is_not_passed_over);
+	tcase_add_test(tc, a_disk_that_fails_once_is_told_as_that);
+	tcase_add_test(tc,
+		       a_manifest_that_does_not_open_once_is_not_passed_over);
 	tcase_add_test(tc, a_repair_of_which_one_call_fails_gives_nothing_up);
 	tcase_add_test(tc, a_pack_that_goes_while_it_is_read_is_judged_as_gone);
 }

@@ -459,6 +459,102 @@ START_TEST(a_long_name_is_cut)
 }
 END_TEST
 
+/* ---- What is dead, by one listing --------------------------------------- */
+
+enum dead {
+	ONCE,
+	TWICE, /* with an undelete in between: of two manifests */
+	LATE,  /* taken and deleted while the collection is under way */
+};
+
+static void start_anew(enum dead dead)
+{
+	tear_down();
+	set_up();
+	if (dead != TWICE)
+		return;
+	gc_ok(gc_undelete(g, 0));
+	gc_erase(g, 0);
+	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 3);
+}
+
+static void take_and_delete(struct gc_frame *x, const char *name)
+{
+	struct snapshot_result taken;
+
+	(void)name;
+	gc_file(x, "late");
+	taken = repo_take(&x->f);
+	gc_unfile(x, "late");
+	x->ids[x->n] = taken.id;
+	repo_list(&x->trees[x->n], x->f.from);
+	gc_erase(x, x->n++);
+}
+
+/* Once the collection has looked at what there is, before its first survey. */
+static int collect_dead(enum dead dead)
+{
+	if (dead == LATE)
+		gc_meanwhile(g, FAULT_LIST, "quarantine/", 1, take_and_delete);
+	return gc_collect_with(g, 0, GC_REWRITE_BYTES);
+}
+
+/* What a collection did by it is no damage, and the next does the rest. */
+static void expect_one_lie_harms_nothing(enum dead dead, const struct fault *f)
+{
+	start_anew(dead);
+	fault_add(gc_store(g), f);
+	if (collect_dead(dead) < 0)
+		ck_assert_msg(g->e.code == ERR_CORRUPT || g->e.code == ERR_BUSY,
+			      "%s", g->e.text);
+	fault_clear(gc_store(g));
+	gc_expect_sound(g);
+	gc_collect(g, 0);
+	ck_assert(!gc_exists(g, 0));
+	ck_assert_uint_eq(gc_objects(g, "snapshots/"), 1);
+	gc_expect(g, 1);
+	gc_expect_sound(g);
+}
+
+/* Each listing below the folder, one after the other, is cut to so many. */
+static void lie_once_each(enum dead dead, const char *folder, uint64_t amount)
+{
+	const struct fault count = { .call = FAULT_LIST,
+				     .action = FAULT_RUN,
+				     .prefix = folder,
+				     .run = count_call };
+	struct fault cut = { .call = FAULT_LIST,
+			     .action = FAULT_SHORT,
+			     .prefix = folder,
+			     .amount = amount,
+			     .times = 1 };
+	uint64_t n;
+
+	start_anew(dead);
+	calls = 0;
+	fault_add(gc_store(g), &count);
+	gc_ok(collect_dead(dead));
+	n = calls;
+	ck_assert_uint_gt(n, 4);
+	for (cut.nth = 1; cut.nth <= n; cut.nth++)
+		expect_one_lie_harms_nothing(dead, &cut);
+}
+
+START_TEST(a_manifest_that_is_not_listed_once_keeps_what_it_needs)
+{
+	lie_once_each(ONCE, "snapshots/", 0);
+	lie_once_each(TWICE, "snapshots/", 1);
+	lie_once_each(LATE, "snapshots/", 0);
+}
+END_TEST
+
+START_TEST(a_tombstone_that_is_not_listed_once_keeps_what_its_manifest_needs)
+{
+	lie_once_each(ONCE, "tombstones/", 0);
+	lie_once_each(TWICE, "tombstones/", 1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -473,6 +569,11 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_session_that_leaves_is_not_given_up);
 	tcase_add_test(tc, it_waits_as_long_as_it_is_told_to);
 	tcase_add_test(tc, a_long_name_is_cut);
+	tcase_add_test(tc,
+		       a_manifest_that_is_not_listed_once_keeps_what_it_needs);
+	tcase_add_test(
+		tc,
+		a_tombstone_that_is_not_listed_once_keeps_what_its_manifest_needs);
 }
 
 CHECK_MAIN("storage/gc_once", cases)
