@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -298,22 +299,35 @@ static bool is_like(const struct stat *st, const struct entry *en)
 	       (en->type != ENTRY_FILE || (uint64_t)st->st_size == en->size);
 }
 
+static const char not_first[] = "the first name is not what it was";
+
+static void leave_out_link(struct walk *w, const struct entry *en,
+			   const struct err *why)
+{
+	char what[sizeof(why->text) + 16];
+
+	(void)snprintf(what, sizeof(what), "hard link (%s)", why->text);
+	restore_leave_out(w->run, en, what);
+}
+
 /* The entry is at name, as it was: later names of its group link to it. */
 static int remember_link(struct walk *w, const struct entry *en,
 			 const char *name, struct err *e)
 {
 	struct link_place *place;
-	struct err ignored = { 0 };
+	struct err why = { 0 };
 	struct stat st;
 	void *value;
 	size_t len;
 	const char *path = below(w, en, &len);
+	const int there = restore_look(w->top, name, &st, &why);
 
-	if (restore_look(w->top, name, &st, &ignored) != 1 ||
-	    !is_like(&st, en)) {
+	if (there != 1 || !is_like(&st, en)) {
 		/* Somebody took it away at once, or it cannot be looked at:
 		 * the other names become files of their own. */
-		restore_leave_out(w->run, en, "hard link");
+		if (there >= 0)
+			(void)err_set(&why, ERR_NOT_FOUND, "%s", not_first);
+		leave_out_link(w, en, &why);
 		return 0;
 	}
 	if (!w->links &&
@@ -338,28 +352,42 @@ static struct restore_folder *root_of(struct restore_folder *f)
 	return f;
 }
 
-/* In place of what is there: linked beside it, then renamed over it. */
+static int link_name(const struct restore_folder *f, int fd, const char *name,
+		     struct err *e)
+{
+	if (restore_link_fd(fd, f->fd, name))
+		return err_sys(e, "cannot link to the first name");
+	return 0;
+}
+
+/*
+ * In place of what is there: linked beside it, then renamed over it.  1; 0 and
+ * *why when a copy has to do; -1.
+ */
 static int link_over(const struct walk *w, int fd, const struct entry *en,
-		     const char *name, struct err *e)
+		     const char *name, struct err *why, struct err *e)
 {
 	const struct restore_folder *f = w->top;
 	char *temporary = restore_temporary_name(w->run, f, en, e);
-	struct err ignored = { 0 };
 	int failed;
 
 	if (!temporary)
 		return -1;
-	failed = restore_link_fd(fd, f->fd, temporary) ||
-		 restore_put_in_place(f, fd, temporary, name, &ignored);
+	failed = link_name(f, fd, temporary, why) ||
+		 restore_put_in_place(f, fd, temporary, name, why);
 	if (failed && restore_leads_to(f, temporary, fd))
 		(void)!seam_unlink(f->fd, temporary, 0);
 	free(temporary);
 	return !failed;
 }
 
-/* What the first name led to: *ret_fd, or -1 when it does so no more. */
+/*
+ * What the first name led to: 1 and *ret_fd; 0 and *why when it does so no
+ * more, or cannot be opened; -1.
+ */
 static int open_first(const struct walk *w, const struct link_place *place,
-		      const struct entry *en, int *ret_fd, struct err *e)
+		      const struct entry *en, int *ret_fd, struct err *why,
+		      struct err *e)
 {
 	CLEANUP(buf_done) struct buf path;
 	CLEANUP(file_close) int fd = -1;
@@ -374,10 +402,17 @@ static int open_first(const struct walk *w, const struct link_place *place,
 	path.len = place->len;
 	path.data[path.len] = 0;
 	fd = restore_open_entry(root_of(w->top), buf_str(&path));
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == place->dev &&
-	    st.st_ino == place->ino && is_like(&st, en))
-		*ret_fd = TAKE_FD(fd);
-	return 0;
+	if (fd < 0 || fstat(fd, &st)) {
+		(void)err_sys(why, "cannot open the first name");
+		return 0;
+	}
+	if (st.st_dev != place->dev || st.st_ino != place->ino ||
+	    !is_like(&st, en)) {
+		(void)err_set(why, ERR_NOT_FOUND, "%s", not_first);
+		return 0;
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 1;
 }
 
 /*
@@ -393,9 +428,10 @@ static int try_link(struct walk *w, const struct entry *en, const char *name,
 				   w->links, &en->link_group)
 			 : NULL;
 	CLEANUP(file_close) int fd = -1;
+	struct err why = { 0 };
 	struct stat old;
 	int there;
-	int got = 0;
+	int got;
 
 	if (!place)
 		return 0;
@@ -409,14 +445,13 @@ static int try_link(struct walk *w, const struct entry *en, const char *name,
 		return 1;
 	if (there && S_ISDIR(old.st_mode))
 		return err_set(e, ERR_EXISTS, "a folder is in the way");
-	if (open_first(w, place, en, &fd, e))
-		return -1;
-	if (fd >= 0)
-		got = there ? link_over(w, fd, en, name, e)
-			    : restore_link_fd(fd, w->top->fd, name) == 0;
+	got = open_first(w, place, en, &fd, &why, e);
+	if (got == 1)
+		got = there ? link_over(w, fd, en, name, &why, e)
+			    : link_name(w->top, fd, name, &why) == 0;
 	/* As where a mount point or the file system allows none. */
 	if (got == 0)
-		restore_leave_out(w->run, en, "hard link");
+		leave_out_link(w, en, &why);
 	return got;
 }
 

@@ -43,6 +43,7 @@ struct restore_folder {
 	bool is_wanted; /* the entry itself is restored */
 	bool is_lost;	/* its own entry is: nothing is known but its name */
 	bool failed;
+	char *why;	   /* it failed: of the highest one that did; or NULL */
 	bool is_absent;	   /* a dry run: it would have to be made */
 	size_t held;	   /* bytes of attributes */
 	unsigned int refs; /* the run's lock guards it */

@@ -303,6 +303,13 @@ static struct restore_folder *highest_missing(struct restore_folder *f)
 	return f;
 }
 
+/* What is in it is told why, too: NULL without memory. */
+static void fail_folder(struct restore_folder *f, const char *why)
+{
+	f->failed = true;
+	f->why = why ? strdup(why) : NULL;
+}
+
 static void make_next(struct restore_run *r, struct restore_folder *f,
 		      struct err *e)
 {
@@ -310,13 +317,13 @@ static void make_next(struct restore_run *r, struct restore_folder *f,
 	struct entry en;
 
 	if (f->up->failed) {
-		f->failed = true;
+		fail_folder(f, f->up->why);
 	} else if (f->up->is_absent) {
 		f->is_absent = true;
 	} else if (make_one(r, f, e)) {
 		buf_init(&path, ENTRY_PATH_MAX);
 		en = entry_of(r, f, &path);
-		f->failed = true;
+		fail_folder(f, e->text);
 		restore_error(r, &en, e);
 		buf_done(&path);
 	} else {
@@ -335,9 +342,10 @@ int restore_folder_make(struct restore_run *r, struct restore_folder *f,
 			make_next(r, next, e);
 		make_next(r, f, e);
 	}
-	return f->failed
-		       ? err_set(e, ERR_IO, "its folder could not be restored")
-		       : 0;
+	if (!f->failed)
+		return 0;
+	return err_set(e, ERR_IO, "its folder could not be restored: %s",
+		       f->why ? f->why : "out of memory");
 }
 
 void restore_folder_ref(struct restore_run *r, struct restore_folder *f)
@@ -381,6 +389,7 @@ static void finish_folder(struct restore_run *r, struct restore_folder *f)
 	file_close(f->fd);
 	entry_done(&f->entry);
 	free(f->name);
+	free(f->why);
 	free(f);
 }
 

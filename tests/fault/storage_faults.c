@@ -402,6 +402,13 @@ static void judge_story(const struct telling *x)
 			"%s: %s: %s", x->when, err_kind(e.code)->name, e.text);
 	ck_assert_msg(!o->partial || story->may_be_partial, "%s: partial",
 		      x->when);
+	/* As for all else: why. */
+	ck_assert_msg(!strstr(o->said, "hard link") ||
+			      strstr(o->said, "hard link ("),
+		      "%s: %s", x->when, o->said);
+	ck_assert_msg(!strstr(o->said, "could not be restored") ||
+			      strstr(o->said, "could not be restored: "),
+		      "%s: %s", x->when, o->said);
 	if (x->what && strcmp(x->what, "unlinkat") != 0)
 		ck_assert_msg(entries(tmp) <= 2,
 			      "%s: something is left in tmp/", x->when);
