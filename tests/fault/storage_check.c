@@ -262,23 +262,44 @@ START_TEST(a_sound_repository_is_sound)
 }
 END_TEST
 
-/* All bits of headers, a bit of each byte of small objects, samples of packs.
+/*
+ * All bits of headers; of what follows, and is small, a bit of each ninth byte,
+ * others each time, and samples of packs.  With $SNAPCTL_TEST_FULL each bit of
+ * what is small, and of the ends of packs, where directory and trailer are.
  */
-static void flip_bits(struct object *o)
+#define SMALL	 4096
+#define PACK_END 400
+
+static size_t next_place(size_t at, size_t n, bool full, struct random *dice)
+{
+	const bool is_end = n <= SMALL || n - at <= PACK_END;
+	size_t next = at + 1;
+
+	if (at == 31 && !full)
+		next += random_below(dice, 9);
+	else if (at > 31 && !is_end)
+		next = at + n / 25;
+	else if (at > 31 && !full)
+		next = at + (n <= SMALL ? 9 : 7);
+	return !is_end && next > n - PACK_END ? n - PACK_END : next;
+}
+
+static unsigned int flip_bits(struct object *o, bool full, struct random *dice)
 {
 	static unsigned int places;
 	const size_t n = o->bytes.len;
-	const size_t step = n > 4096 ? n / 25 : 9;
-	size_t next;
+	unsigned int flipped = 0;
 
 	if (places == 0)
 		places = check_first();
 
-	for (size_t at = 0; at < n; at = next) {
-		const unsigned int bits = at < 32 ? 8 : 1;
+	for (size_t at = 0; at < n; at = next_place(at, n, full, dice)) {
+		const bool is_end = n <= SMALL || n - at <= PACK_END;
+		const unsigned int bits = at < 32 || (full && is_end) ? 8 : 1;
+		const size_t first = random_below(dice, 8);
 
 		for (unsigned int b = 0; b < bits; b++) {
-			const uint8_t bit = (uint8_t)(1U << ((at + b) % 8));
+			const uint8_t bit = (uint8_t)(1U << ((first + b) % 8));
 
 			if (places++ % CHECK_EVERY)
 				continue;
@@ -286,19 +307,23 @@ static void flip_bits(struct object *o)
 			repo_set(fx.store, o->name, o->bytes.data, n);
 			o->bytes.data[at] ^= bit;
 			expect_found(o->name, "flipped", at);
+			flipped++;
 		}
-		/* The ends of packs, where directory and trailer are, whole. */
-		next = at + (at < 32 ? 1 : n > 4096 && n - at < 400 ? 7 : step);
-		if (n > 4096 && next > n - 400 && at < n - 400)
-			next = n - 400;
 	}
 	repo_set(fx.store, o->name, o->bytes.data, n);
+	return flipped;
 }
 
 START_TEST(every_flipped_bit_is_found)
 {
+	struct random dice = random_seed();
+	unsigned int flipped = 0;
+
 	for (size_t i = 0; i < fx.n; i++)
-		flip_bits(&fx.objects[i]);
+		flipped += flip_bits(&fx.objects[i],
+				     getenv("SNAPCTL_TEST_FULL") != NULL,
+				     &dice);
+	(void)printf("%u bits of %zu objects flipped\n", flipped, fx.n);
 	expect_sound();
 }
 END_TEST
