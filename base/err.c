@@ -162,6 +162,8 @@ const char *err_errno_text(int sys)
 		{ EROFS, "read-only file system" },
 		{ EMFILE, "too many open files" },
 		{ ENFILE, "too many open files in system" },
+		{ EINTR, "interrupted system call" },
+		{ EAGAIN, "resource temporarily unavailable" },
 		{ ELOOP, "too many levels of symbolic links" },
 		{ ECONNREFUSED, "connection refused" },
 		{ ESTALE, "stale file handle" },

@@ -128,12 +128,38 @@ size_t text_escape(const void *bytes, size_t n, char *out, size_t room)
 	return len;
 }
 
+static const char dots[] = "…";
+
+static bool goes_on(char c)
+{
+	return ((unsigned char)c & 0xc0U) == 0x80;
+}
+
+char *text_fit(const char *text, char *out, size_t room)
+{
+	const size_t n = strlen(text);
+	size_t head = (room - sizeof(dots)) / 2;
+	size_t tail = room - sizeof(dots) - head;
+
+	if (n < room) {
+		memcpy(out, text, n + 1);
+		return out;
+	}
+	while (head > 0 && goes_on(text[head]))
+		head--;
+	while (tail > 0 && goes_on(text[n - tail]))
+		tail--;
+	memcpy(out, text, head);
+	memcpy(out + head, dots, sizeof(dots) - 1);
+	memcpy(out + head + sizeof(dots) - 1, text + n - tail, tail + 1);
+	return out;
+}
+
 #define QUOTE_MAX 180
 #define QUOTE_END 88 /* what stays of either end when the middle goes */
 
 struct text_quoted text_quote(const void *bytes, size_t n)
 {
-	static const char dots[] = "…";
 	const uint8_t *p = bytes;
 	struct text_quoted q;
 	size_t total = 0;

@@ -31,6 +31,14 @@ struct text_quoted text_quote_str(const char *s) NONNULL(1);
 size_t text_escape(const void *bytes, size_t n, char *out, size_t room)
 	NONNULL(3);
 
+/*
+ * text, or, when it has no room in room bytes with its NUL, as much of it with
+ * its middle elided at whole characters: of a failure the beginning says what,
+ * and the end says why.  room is 16 at least; out.
+ */
+char *text_fit(const char *text, char *out, size_t room) NONNULL(1, 2)
+	RETURNS_NONNULL;
+
 /* Whether the n bytes are well-formed UTF-8 (RFC 3629: no surrogates). */
 bool text_is_utf8(const void *bytes, size_t n);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/jsontree.h"
+
 /* Deeper than any manifest; jansson's own limit is 2048. */
 #define DEPTH_MAX      64
 #define PATH_MAX_BYTES 1024
@@ -21,9 +23,13 @@ DEFINE_CLEANUP(json_t *, release);
 static int load(const char *text, const char *what, json_t **ret, struct err *e)
 {
 	json_error_t at;
-	json_t *v = json_loads(text, JSON_REJECT_DUPLICATES, &at);
+	json_t *v;
+	const int got = jsontree_load(text, strlen(text),
+				      JSON_REJECT_DUPLICATES, &v, &at, e);
 
-	if (v == NULL)
+	if (got < 0)
+		return -1;
+	if (got == 0)
 		return err_set(e, ERR_USAGE, "%s is not JSON: %s", what,
 			       at.text);
 	if (!json_is_object(v)) {

@@ -515,12 +515,11 @@ static int start_workers(struct http *h, struct err *e)
 	if (!h->workers)
 		return err_oom(e);
 	for (; h->worker_count < h->settings.workers; h->worker_count++)
-		if (pthread_create(&h->workers[h->worker_count], NULL, work,
-				   h) != 0)
-			return err_set(e, ERR_NO_MEMORY,
-				       "cannot start a thread");
-	if (pthread_create(&h->watch, NULL, watch, h) != 0)
-		return err_set(e, ERR_NO_MEMORY, "cannot start a thread");
+		if ((errno = pthread_create(&h->workers[h->worker_count], NULL,
+					    work, h)) != 0)
+			return err_sys(e, "cannot start a thread");
+	if ((errno = pthread_create(&h->watch, NULL, watch, h)) != 0)
+		return err_sys(e, "cannot start a thread");
 	h->watching = true;
 	return 0;
 }

@@ -31,13 +31,15 @@ void retain_done(struct retain *x)
 
 void retain_problem(struct retain *x, const char *fmt, ...)
 {
+	char text[1024];
 	va_list ap;
 
 	if (x->problem[0])
 		return;
 	va_start(ap, fmt);
-	(void)vsnprintf(x->problem, sizeof(x->problem), fmt, ap);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	(void)text_fit(text, x->problem, sizeof(x->problem));
 }
 
 static int compare_id(const void *key, const void *element)
@@ -250,7 +252,7 @@ static int skip_damaged(void *arg, const char *name, const struct err *why,
 {
 	const struct listing *l = arg;
 
-	retain_problem(l->x, "region %s: %.100s cannot be read: %.100s",
+	retain_problem(l->x, "region %s: %.100s cannot be read: %s",
 		       l->region->region->name, name, why->text);
 	return 0;
 }
@@ -350,7 +352,7 @@ static int list_region(struct retain *x, struct retain_region *g, struct err *e)
 		/* What was listed of it tells nothing of the rest. */
 		g->is_doubtful = true;
 		x->unreached++;
-		retain_problem(x, "%.250s", why.text);
+		retain_problem(x, "%s", why.text);
 	}
 	if (g->n)
 		qsort(g->v, g->n, sizeof(*g->v), compare_copies);

@@ -176,7 +176,7 @@ static int see_in_force(void *arg, const char *name, const struct record *r,
 	if (!r) {
 		retain_problem(h->x,
 			       "region %s: hold %.80s cannot be read, and so "
-			       "every snapshot is held: %.100s",
+			       "every snapshot is held: %s",
 			       h->region->region->name, name, why->text);
 		return 0;
 	}

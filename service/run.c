@@ -137,8 +137,8 @@ static int perform(struct run *r, const struct run_step *step,
 			return -1;
 		}
 		result->state = RUN_FAILED;
-		(void)snprintf(result->message, sizeof(result->message),
-			       "%.299s", why.text);
+		(void)text_fit(why.text, result->message,
+			       sizeof(result->message));
 	}
 	log_event(result->state == RUN_FAILED ? LOG_LEVEL_ERROR
 					      : LOG_LEVEL_INFO,
@@ -162,15 +162,18 @@ static void count(struct tally *t, const struct run_step *step,
 		  const struct resource *source,
 		  const struct run_result *result)
 {
+	char text[201];
+
 	if (result->state == RUN_SUCCEEDED || result->state == RUN_SKIPPED)
 		return;
 	if (result->state == RUN_FAILED && step->essential && !source)
 		t->failed = true;
 	t->partial = true;
 	if (!t->message[0])
-		(void)snprintf(t->message, sizeof(t->message), "%s%s%s: %.200s",
+		(void)snprintf(t->message, sizeof(t->message), "%s%s%s: %s",
 			       step->name, source ? " of " : "",
-			       source ? source->name : "", result->message);
+			       source ? source->name : "",
+			       text_fit(result->message, text, sizeof(text)));
 }
 
 static int perform_one(struct run *r, const struct run_step *step, size_t index,

@@ -241,8 +241,8 @@ static int open_another(struct run *r, const struct resource_region *left,
 			continue;
 		r->written = region;
 		if (left->primary)
-			(void)snprintf(r->not_primary, sizeof(r->not_primary),
-				       "%.299s", why->text);
+			(void)text_fit(why->text, r->not_primary,
+				       sizeof(r->not_primary));
 		log_event(LOG_LEVEL_WARN,
 			  "the run writes to region %s, as region %s %s: %s",
 			  region->name, left->name,

@@ -294,8 +294,7 @@ static void write_message(const struct collecting *x, const struct err *why,
 	if (out[0])
 		return;
 	if (why)
-		(void)snprintf(out, sizeof(result->message), "%.299s",
-			       why->text);
+		(void)text_fit(why->text, out, sizeof(result->message));
 	else if (x->unguarded.code)
 		(void)snprintf(
 			out, sizeof(result->message),

@@ -111,12 +111,12 @@ static int on_done(void *arg, const struct replicate_one *one, struct err *e)
 	const struct mirror_origin origin = {
 		.repository = x->run->repository->name
 	};
+	char text[221];
 
 	if (one->why) {
 		if (!*x->first_failure)
-			(void)snprintf(x->first_failure,
-				       sizeof(x->first_failure), "%.299s",
-				       one->why->text);
+			(void)text_fit(one->why->text, x->first_failure,
+				       sizeof(x->first_failure));
 		return 0;
 	}
 	if (one->unguarded) {
@@ -124,9 +124,9 @@ static int on_done(void *arg, const struct replicate_one *one, struct err *e)
 		if (!*x->first_failure)
 			(void)snprintf(x->first_failure,
 				       sizeof(x->first_failure),
-				       "what was copied is not locked yet: "
-				       "%.220s",
-				       one->unguarded->text);
+				       "what was copied is not locked yet: %s",
+				       text_fit(one->unguarded->text, text,
+						sizeof(text)));
 	}
 	if (mirror_snapshot(x->run->catalog, &origin, one->snapshot, e) < 0)
 		return -1;
@@ -506,6 +506,7 @@ static int conclude(struct copying *x, struct instant started,
 		    struct err *e)
 {
 	CLEANUP(buf_done) struct buf details;
+	char text[221];
 
 	buf_init(&details, DETAILS_MAX);
 	if (why && run_stopped(x->run, e) < 0)
@@ -518,9 +519,10 @@ static int conclude(struct copying *x, struct instant started,
 	if (!why && !is_lacking(x))
 		return SERVED;
 	if (!*message)
-		(void)snprintf(message, MESSAGE_MAX, "region %.63s: %.220s",
+		(void)snprintf(message, MESSAGE_MAX, "region %.63s: %s",
 			       x->region->name,
-			       why ? why->text : x->first_failure);
+			       text_fit(why ? why->text : x->first_failure,
+					text, sizeof(text)));
 	return !why && !x->result.failed && !x->unguarded ? SERVED_UNREAD
 							  : NOT_SERVED;
 }
@@ -652,6 +654,7 @@ static int serve_primary(struct step *t, struct err *e)
 	struct err why = { 0 };
 	size_t missed = 0;
 	const bool is_away = run_region_open(r, x.region, &x.to, &why) < 0;
+	char text[151];
 	bool failed;
 
 	if (!is_away && run_double_retire(r, x.region, x.to, e) < 0)
@@ -662,9 +665,10 @@ static int serve_primary(struct step *t, struct err *e)
 		return conclude(&x, started, NULL, t->result->message, e);
 	(void)snprintf(t->result->message, sizeof(t->result->message),
 		       "the primary %s, and snapshots went to region %.63s: "
-		       "%.150s",
+		       "%s",
 		       is_away ? "is away" : "cannot be written to",
-		       r->written->name, why.text);
+		       r->written->name,
+		       text_fit(why.text, text, sizeof(text)));
 	return conclude(&x, started, &why, t->result->message, e);
 }
 

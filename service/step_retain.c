@@ -148,8 +148,7 @@ static int see_holds(struct retain *x, struct err *e)
 	}
 	for (size_t i = 0; i < x->n_regions; i++)
 		x->regions[i].is_doubtful = true;
-	retain_problem(x,
-		       "the holds cannot be listed, nothing is deleted: %.200s",
+	retain_problem(x, "the holds cannot be listed, nothing is deleted: %s",
 		       why.text);
 	return 0;
 }
@@ -255,8 +254,8 @@ int step_retain(struct run *r, const struct resource *source UNUSED,
 				*e = why;
 				return -1;
 			}
-			retain_problem(&x, "source %s: %.250s",
-				       r->sources[i]->name, why.text);
+			retain_problem(&x, "source %s: %s", r->sources[i]->name,
+				       why.text);
 		}
 	}
 	return tell(&x, &outcome, result, e);

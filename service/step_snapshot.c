@@ -500,6 +500,7 @@ static void tell_message(struct taking *x, bool found,
 {
 	const struct manifest *m = &x->snapshot.manifest;
 	char id[OBJECT_ID_TEXT];
+	char text[221];
 
 	object_id_format(m->snapshot, id);
 	if (m->state != MANIFEST_COMPLETE)
@@ -508,14 +509,16 @@ static void tell_message(struct taking *x, bool found,
 			       "snapshot show %.8s` names them",
 			       (uintmax_t)m->errors, id);
 	else if (after_failure(x)->code)
-		(void)snprintf(result->message, sizeof(result->message),
-			       "the snapshot is whole, but %.260s",
-			       after_failure(x)->text);
+		(void)snprintf(
+			result->message, sizeof(result->message),
+			"the snapshot is whole, but %s",
+			text_fit(after_failure(x)->text, text, sizeof(text)));
 	else if (is_unguarded(x))
 		(void)snprintf(result->message, sizeof(result->message),
 			       "the snapshot is whole, but not all of it is "
-			       "locked in its store yet: %.220s",
-			       x->taken.guarding.why.text);
+			       "locked in its store yet: %s",
+			       text_fit(x->taken.guarding.why.text, text,
+					sizeof(text)));
 	else if (found)
 		(void)snprintf(result->message, sizeof(result->message),
 			       "an earlier attempt had taken it");

@@ -757,14 +757,16 @@ static int examine(struct verifying *x, char message[300], bool *ret_failed,
 {
 	struct err why = { 0 };
 	const bool failed = look(x, &why) < 0;
+	char text[221];
 
 	if (failed && run_stopped(x->run, e) < 0) {
 		keep_reads(x);
 		return -1;
 	}
 	if (failed)
-		(void)snprintf(message, 300, "region %.63s: %.220s",
-			       x->region->name, why.text);
+		(void)snprintf(message, 300, "region %.63s: %s",
+			       x->region->name,
+			       text_fit(why.text, text, sizeof(text)));
 	else if (!is_sound(x))
 		write_damage(x, message);
 	if (!failed)
@@ -847,8 +849,7 @@ static int heal(struct verifying *x, char message[300], bool *ret_failed,
 	return sound;
 }
 
-/* One region: 1 it is sound, and what is locked is guarded; 0 not so, or it
- * could not be asked; -1. */
+/* One region: 1 it is sound, and guarded as locked; 0 not so, or away; -1. */
 static int verify(struct run *r, const struct resource_region *region,
 		  struct run_result *result, bool *ret_answered, struct err *e)
 {

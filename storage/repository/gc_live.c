@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -320,12 +321,14 @@ static int damaged(void *arg, const struct chunk_id *id, enum chunk_kind kind,
 {
 	struct trace *t = arg;
 	struct gc *g = t->l->g;
+	char what[sizeof(why->text) + 32];
 	int taken;
 
 	(void)kind;
+	(void)snprintf(what, sizeof(what), "cannot be read: %s", why->text);
 	if (why->sys == EIO && g->unread.code == ERR_NONE)
 		g->unread = *why;
-	if (lacks(t, id, "cannot be read", e) == 0)
+	if (lacks(t, id, what, e) == 0)
 		return 0;
 	taken = is_taken(g, id, e);
 	if (taken > 0)

@@ -21,6 +21,7 @@ struct broken {
 	bool undeleted;
 	bool has_receipt;
 	struct instant received;
+	char why[256];
 };
 
 /* How many of the snapshots with one prefix are told. */
@@ -65,6 +66,7 @@ static int note_broken(void *arg, const char *name, const struct err *why,
 	struct broken b = { .newer = why->code == ERR_NEWER };
 	struct broken *grown;
 
+	(void)text_fit(why->text, b.why, sizeof(b.why));
 	if (!object_name_parse(OBJECT_MANIFEST, name, &b.snapshot, &b.session))
 		return 0;
 	grown = reallocarray(q->broken, q->n_broken + 1, sizeof(*grown));
@@ -281,15 +283,16 @@ static int refuse_broken(const struct search *q, const struct broken *b,
 
 	object_id_format(b->snapshot, id);
 	if (!q->latest) {
-		(void)err_set(e, code, "the manifest of snapshot %s %s", id,
-			      is);
+		(void)err_set(e, code, "the manifest of snapshot %s %s: %s", id,
+			      is, b->why);
 		return err_hint(e, "another region may have it whole; "
 				   "`snapctl repo check` says more");
 	}
 	(void)err_set(e, code,
 		      "which snapshot is the latest cannot be known: the "
-		      "manifest of %s, which may be newer than all others, %s",
-		      id, is);
+		      "manifest of %s, which may be newer than all others, "
+		      "%s: %s",
+		      id, is, b->why);
 	if (!q->has_found)
 		return err_hint(e, "another region may have it whole; "
 				   "`snapctl repo check` says more");

@@ -13,6 +13,7 @@
  * for a folder that nobody has begun.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -275,12 +276,11 @@ int files_ahead_start(const struct files_rules *rules, struct files_list *root,
 		const int r = pthread_create(&a->threads[a->thread_count], NULL,
 					     thread_main, a);
 
-		if (r != 0 && a->thread_count == 0)
-			return err_set(e, ERR_NO_MEMORY,
-				       "cannot start a thread: %s",
-				       err_errno_text(r));
-		if (r != 0)
+		if (r != 0 && a->thread_count > 0)
 			break;
+		errno = r;
+		if (r != 0)
+			return err_sys(e, "cannot start a thread");
 		a->thread_count++;
 	}
 	*ret = TAKE(a);

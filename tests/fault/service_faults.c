@@ -145,12 +145,9 @@ static void judge_story(const struct telling *x)
 	if (x->must_work)
 		ck_assert_msg(!o->failed && o->state == RUN_SUCCEEDED, "%s: %s",
 			      x->when, o->failed ? o->e.text : "it fails");
-	if (o->failed)
-		ck_assert_msg(o->e.code != ERR_NONE && o->e.code != ERR_BUG &&
-				      o->e.text[0],
-			      "%s: %s: %s", x->when, err_kind(o->e.code)->name,
-			      o->e.text);
 	fault_world_open(&t, x->when);
+	fault_world_expect_cause(&t, x, o->failed ? &o->e : NULL,
+				 o->state == RUN_SUCCEEDED);
 	story->after(x->when, o);
 }
 

@@ -10,14 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/secret.h"
-#include "storage/repository/seal.h"
 #include "storage/restore.h"
 #include "storage/snapshot.h"
 #include "storage/sources/files.h"
-#include "tests/support/check_main.h"
 #include "tests/support/random.h"
+#include "tests/support/repo_frame.h"
+#include "tests/support/repo_records.h"
 #include "tests/support/repo_store.h"
 #include "tests/support/scratch.h"
 
@@ -33,6 +32,7 @@ struct object {
 struct fixture {
 	struct scratch dir;
 	char tree[SCRATCH_PATH];
+	struct tree_list want; /* what is in it */
 	struct store *store;
 	struct keyring_credential *credential;
 	struct object objects[OBJECTS_MAX];
@@ -96,40 +96,6 @@ static int snapshot(struct err *ret)
 	return snapshot_take(r, source, errors, &o, &result, ret);
 }
 
-static void put_record(const struct keys *k, enum object_kind kind)
-{
-	const struct chunk_id chunk = { { 7 } };
-	struct record r;
-	struct err e;
-
-	record_init(&r, kind);
-	r.id = object_id_new();
-	r.snapshot = object_id_new();
-	r.session = object_id_new();
-	r.time = clock_now();
-	if (kind == OBJECT_RECEIPT)
-		r.id = r.snapshot;
-	if (kind == OBJECT_QUARANTINE)
-		ck_ok(record_add_chunk(&r, &chunk, object_id_new(), &e));
-	ck_ok(record_put(fx.store, k, &r, 0, &e));
-	record_done(&r);
-}
-
-/* One object of each kind that snapshots alone do not leave behind. */
-static void put_records(void)
-{
-	CLEANUP(repository_close) struct repository *r = opened();
-	const struct keys *k = repository_keys(r);
-	struct err e;
-
-	for (unsigned int kind = OBJECT_SESSION; kind < OBJECT_KIND_END; kind++)
-		if (kind != OBJECT_SEGMENT)
-			put_record(k, (enum object_kind)kind);
-	ck_ok(seal_box_put(fx.store, k, OBJECT_SEGMENT,
-			   object_name_segment(1, object_id_new()).s, "{}", 2,
-			   0, &e));
-}
-
 static int remember(void *arg, const struct store_entry *entry, struct err *e)
 {
 	struct object *o = &fx.objects[fx.n];
@@ -144,6 +110,7 @@ static int remember(void *arg, const struct store_entry *entry, struct err *e)
 
 static void setup(void)
 {
+	CLEANUP(repository_close) struct repository *r = NULL;
 	CLEANUP(keys_free) struct keys *keys = NULL;
 	char path[SCRATCH_PATH];
 	struct err e;
@@ -168,7 +135,9 @@ static void setup(void)
 	ck_ok(snapshot(&e));
 	write_file("new", 200, 300000);
 	ck_ok(snapshot(&e));
-	put_records();
+	repo_list(&fx.want, fx.tree);
+	r = opened();
+	repo_put_records(fx.store, repository_keys(r));
 	fx.n = 0;
 	ck_ok(store_list(fx.store, "", remember, NULL, &e));
 	for (size_t i = 0; i < fx.n; i++)
@@ -179,6 +148,7 @@ static void teardown(void)
 {
 	for (size_t i = 0; i < fx.n; i++)
 		buf_done(&fx.objects[i].bytes);
+	tree_list_done(&fx.want);
 	store_close(fx.store);
 	store_mem_forget(URL);
 	keyring_credential_free(fx.credential);
@@ -292,23 +262,44 @@ START_TEST(a_sound_repository_is_sound)
 }
 END_TEST
 
-/* All bits of headers, a bit of each byte of small objects, samples of packs.
+/*
+ * All bits of headers; of what follows, and is small, a bit of each ninth byte,
+ * others each time, and samples of packs.  With $SNAPCTL_TEST_FULL each bit of
+ * what is small, and of the ends of packs, where directory and trailer are.
  */
-static void flip_bits(struct object *o)
+#define SMALL	 4096
+#define PACK_END 400
+
+static size_t next_place(size_t at, size_t n, bool full, struct random *dice)
+{
+	const bool is_end = n <= SMALL || n - at <= PACK_END;
+	size_t next = at + 1;
+
+	if (at == 31 && !full)
+		next += random_below(dice, 9);
+	else if (at > 31 && !is_end)
+		next = at + n / 25;
+	else if (at > 31 && !full)
+		next = at + (n <= SMALL ? 9 : 7);
+	return !is_end && next > n - PACK_END ? n - PACK_END : next;
+}
+
+static unsigned int flip_bits(struct object *o, bool full, struct random *dice)
 {
 	static unsigned int places;
 	const size_t n = o->bytes.len;
-	const size_t step = n > 4096 ? n / 25 : 9;
-	size_t next;
+	unsigned int flipped = 0;
 
 	if (places == 0)
 		places = check_first();
 
-	for (size_t at = 0; at < n; at = next) {
-		const unsigned int bits = at < 32 ? 8 : 1;
+	for (size_t at = 0; at < n; at = next_place(at, n, full, dice)) {
+		const bool is_end = n <= SMALL || n - at <= PACK_END;
+		const unsigned int bits = at < 32 || (full && is_end) ? 8 : 1;
+		const size_t first = random_below(dice, 8);
 
 		for (unsigned int b = 0; b < bits; b++) {
-			const uint8_t bit = (uint8_t)(1U << ((at + b) % 8));
+			const uint8_t bit = (uint8_t)(1U << ((first + b) % 8));
 
 			if (places++ % CHECK_EVERY)
 				continue;
@@ -316,19 +307,23 @@ static void flip_bits(struct object *o)
 			repo_set(fx.store, o->name, o->bytes.data, n);
 			o->bytes.data[at] ^= bit;
 			expect_found(o->name, "flipped", at);
+			flipped++;
 		}
-		/* The ends of packs, where directory and trailer are, whole. */
-		next = at + (at < 32 ? 1 : n > 4096 && n - at < 400 ? 7 : step);
-		if (n > 4096 && next > n - 400 && at < n - 400)
-			next = n - 400;
 	}
 	repo_set(fx.store, o->name, o->bytes.data, n);
+	return flipped;
 }
 
 START_TEST(every_flipped_bit_is_found)
 {
+	struct random dice = random_seed();
+	unsigned int flipped = 0;
+
 	for (size_t i = 0; i < fx.n; i++)
-		flip_bits(&fx.objects[i]);
+		flipped += flip_bits(&fx.objects[i],
+				     getenv("SNAPCTL_TEST_FULL") != NULL,
+				     &dice);
+	(void)printf("%u bits of %zu objects flipped\n", flipped, fx.n);
 	expect_sound();
 }
 END_TEST
@@ -450,20 +445,28 @@ START_TEST(missing_packs_and_indexes_are_found)
 }
 END_TEST
 
-/* What a restore of the newest snapshot says. */
+/* What a restore of the newest snapshot says, which is seen to be true. */
 static struct restore_result restored(void)
 {
 	CLEANUP(repository_close) struct repository *r = opened();
 	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	struct repo_frame heard = { .failures = 0 };
 	struct restore_result result;
-	struct restore_options o = { .scratch = fx.dir.path };
-	char to[SCRATCH_PATH];
+	struct restore_options o = { .scratch = fx.dir.path,
+				     .failed = repo_note_failed,
+				     .arg = &heard };
+	char to[2 * SCRATCH_PATH];
 	struct err e;
 
 	ck_ok(repository_find(r, "latest", NULL, false, &s, NULL, &e));
-	o.to = scratch_path(&fx.dir, "out", to);
-	o.overwrite = RESTORE_ALWAYS;
+	(void)snprintf(heard.from, sizeof(heard.from), "%s", fx.tree);
+	o.to = scratch_path(&fx.dir, "out", heard.to);
+	if (access(o.to, F_OK) == 0)
+		scratch_remove(o.to);
 	ck_ok(restore_run(r, &s.manifest, &o, &result, &e));
+	ck_assert_uint_eq(heard.failures, result.errors);
+	(void)snprintf(to, sizeof(to), "%s%s", heard.to, fx.tree);
+	repo_expect_rest(&heard, &fx.want, to);
 	return result;
 }
 

@@ -13,6 +13,7 @@
 #include "tests/support/alloc_fail.h"
 #include "tests/support/random.h"
 #include "tests/support/repo_frame.h"
+#include "tests/support/repo_records.h"
 #include "tests/support/repo_store.h"
 
 #define URL "mem:damage"
@@ -143,23 +144,6 @@ static struct fault bad_sector(const char *name)
 			       .sys = EIO };
 }
 
-static void put_record(enum object_kind kind)
-{
-	const struct chunk_id chunk = { { 7 } };
-	struct record r;
-
-	record_init(&r, kind);
-	r.id = object_id_new();
-	r.snapshot = kind == OBJECT_RECEIPT ? r.id : object_id_new();
-	r.session = object_id_new();
-	r.time = clock_now();
-	if (kind == OBJECT_QUARANTINE)
-		ck_ok(record_add_chunk(&r, &chunk, object_id_new(), &e));
-	ck_ok(record_put(repository_store(f.r), repository_keys(f.r), &r, 0,
-			 &e));
-	record_done(&r);
-}
-
 static int add_name(void *arg, const struct store_entry *entry, struct err *_e)
 {
 	return buf_add(arg, entry->name, strlen(entry->name) + 1, _e);
@@ -181,9 +165,7 @@ START_TEST(a_check_names_whatever_cannot_be_read)
 
 	buf_init(&names, 1 << 20);
 	(void)repo_take(&f);
-	for (unsigned int k = OBJECT_SESSION; k < OBJECT_KIND_END; k++)
-		if (k != OBJECT_SEGMENT)
-			put_record((enum object_kind)k);
+	repo_put_records(repository_store(f.r), repository_keys(f.r));
 	ck_ok(store_list(repository_store(f.r), "", add_name, &names, &e));
 	for (const char *name = buf_str(&names); *name;
 	     name += strlen(name) + 1) {
@@ -278,15 +260,23 @@ static void enlarge_index(struct object_id *ret)
 	ck_ok(store_remove(repository_store(f.r), old, &e));
 }
 
+/* What a restore of all there is says, which is seen to be true. */
 static struct restore_result restored_on(const struct fault *bad,
 					 struct object_id id)
 {
 	struct repository *sound = f.r;
-	struct restore_options o = { .overwrite = RESTORE_ALWAYS };
+	struct restore_options o = { .overwrite = RESTORE_CHANGED };
 	struct restore_result result;
+	struct tree_list want;
 
+	if (access(f.to, F_OK) == 0)
+		scratch_remove(f.to);
 	ck_ok(open_on(bad, &f.r, &e));
 	ck_ok(repo_restore_with(&f, id, &o, &result, &e));
+	ck_assert_uint_eq(f.failures, result.errors);
+	repo_list(&want, f.from);
+	repo_expect_rest(&f, &want, f.to);
+	tree_list_done(&want);
 	repository_close(f.r);
 	f.r = sound;
 	return result;
@@ -405,7 +395,8 @@ START_TEST(deletions_that_cannot_be_read_are_not_absent)
 	char id[OBJECT_ID_TEXT];
 
 	object_id_format(repo_take(&f).id, id);
-	put_record(OBJECT_MARK);
+	repo_put_record(repository_store(f.r), repository_keys(f.r),
+			OBJECT_MARK);
 	ck_ok(open_on(&no_marks, &f.r, &e));
 	ck_assert_int_eq(repo_take_with(&f, &o, &got, &e), -1);
 	ck_assert_int_eq(e.code, ERR_IO);

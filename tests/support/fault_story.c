@@ -64,6 +64,8 @@ static bool told(const struct fault_story *s, unsigned int n, int sys)
 		       : sys == NO_MEMORY ? "out of memory"
 					  : strerrorname_np(sys));
 	f.when = when;
+	if (f.what)
+		f.sys = sys == NO_MEMORY ? ENOMEM : sys == CALL_SHORT ? 0 : sys;
 	f.must_work = !f.what || sys == CALL_SHORT;
 	ck_assert_msg(check_open_descriptors() == before,
 		      "after %s: %d descriptors stay open", when,
@@ -99,6 +101,44 @@ static unsigned int each(const struct fault_story *s, int sys,
 		most = counted > most ? counted : most;
 	}
 	return points;
+}
+
+static bool is_code_of(int sys, enum err_code code)
+{
+	switch (sys) {
+	case ENOMEM:
+		return code == ERR_NO_MEMORY;
+	case ENOSPC:
+	case EDQUOT:
+		return code == ERR_FULL;
+	case EIO:
+		return code == ERR_IO || code == ERR_CORRUPT;
+	default:
+		return code == ERR_IO;
+	}
+}
+
+/* The C library's word for a thread that it has no memory for. */
+static bool lacks_thread(const struct telling *x, const char *text)
+{
+	return x->sys == ENOMEM && strstr(text, "cannot start a thread: ") &&
+	       strstr(text, err_errno_text(EAGAIN));
+}
+
+void fault_expect_cause(const struct telling *x, const struct err *e,
+			const char *said, bool damage)
+{
+	const char *text = e ? e->text : said;
+
+	if (lacks_thread(x, text))
+		return;
+	ck_assert_msg(x->sys != 0, "%s: nothing failed: %s", x->when, text);
+	ck_assert_msg(strstr(text, err_errno_text(x->sys)) != NULL,
+		      "%s: the cause is not told: %s", x->when, text);
+	ck_assert_msg(!e || is_code_of(x->sys, e->code), "%s: %s: %s", x->when,
+		      err_kind(e->code)->name, text);
+	ck_assert_msg(!damage || x->sys == EIO, "%s: it is called damage: %s",
+		      x->when, text);
 }
 
 unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)

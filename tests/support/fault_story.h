@@ -13,11 +13,13 @@
 #include <stdbool.h>
 
 #include "base/attr.h"
+#include "base/err.h"
 
 /* One telling. */
 struct telling {
 	const char *when; /* for messages: the story, the call, the failure */
 	const char *what; /* the function that failed; NULL: it never came */
+	int sys;	  /* with that errno; 0: it did not fail */
 	unsigned int n;	  /* the how manieth it was to be */
 	bool must_work;	  /* nothing failed: at most bytes came by half */
 };
@@ -30,6 +32,15 @@ struct fault_story {
 	void (*tell)(void);
 	void (*judge)(const struct telling *f);
 };
+
+/*
+ * A telling that did not go well says why: what e says, or (NULL: it is done
+ * but for something) said, has what failed in the words of base/err.h, and its
+ * code is that of the cause.  Damage is what only EIO may come to be: no lack
+ * of room, of memory or of descriptors ever says anything of what is stored.
+ */
+void fault_expect_cause(const struct telling *x, const struct err *e,
+			const char *said, bool damage) NONNULL(1, 3);
 
 /* How many calls failed, or allocations. */
 unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)

@@ -11,6 +11,7 @@
 #include <libfyaml.h>
 
 #include "tests/support/alloc_all.h"
+#include "tests/support/fault_story.h"
 #include "tests/support/run_frame.h"
 
 /* It dies in there without memory, as of version 0.7, also of what the C
@@ -104,6 +105,45 @@ static inline void fault_world_open(struct run_frame *t, const char *when)
 	    catalog_audit_verify(t->f.c, &audit, &t->f.e))
 		ck_abort_msg("after %s: %s", when, t->f.e.text);
 	ck_assert_msg(audit.sound, "after %s: the audit trail is broken", when);
+}
+
+/* What went wrong in steps of runs, as the catalog has it. */
+static inline void fault_world_said(struct run_frame *t, char *out, size_t n)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *s = NULL;
+
+	ck_assert_int_eq(sqlite3_open(t->f.path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(
+				 db,
+				 "SELECT coalesce(group_concat(message, '; '), "
+				 "'') FROM run_steps "
+				 "WHERE state IN ('failed', 'partial')",
+				 -1, &s, NULL),
+			 SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(s), SQLITE_ROW);
+	(void)snprintf(out, n, "%s", (const char *)sqlite3_column_text(s, 0));
+	(void)sqlite3_finalize(s);
+	(void)sqlite3_close(db);
+}
+
+/* It failed as a whole, or ends in a state other than that of good days. */
+static inline void fault_world_expect_cause(struct run_frame *t,
+					    const struct telling *x,
+					    const struct err *failed, bool good)
+{
+	char said[4096];
+
+	if (good && !failed)
+		return;
+	fault_world_said(t, said, sizeof(said));
+	/* It says only that, and where the cause of each is. */
+	if (!failed &&
+	    (strstr(said, "`snapctl snapshot show ") ||
+	     (x->sys == EIO && strstr(said, "`snapctl repo check "))))
+		return;
+	fault_expect_cause(x, failed, said,
+			   failed && failed->code == ERR_CORRUPT);
 }
 
 #endif

@@ -74,6 +74,29 @@ START_TEST(never_overflows_nor_cuts_a_character)
 }
 END_TEST
 
+/* Whatever the room, of a failure both what and why are there. */
+START_TEST(fits_with_both_ends)
+{
+	static const char text[] = "cannot read object \"dätä/é\" in "
+				   "\"file:///srv/ü/ö\": input/output error";
+	char out[sizeof(text)];
+
+	ck_assert_str_eq(text_fit(text, out, sizeof(out)), text);
+	ck_assert_str_eq(text_fit("", out, 16), "");
+	ck_assert_str_eq(text_fit("0123456789abcdef", out, 16),
+			 "012345…abcdef");
+	for (size_t room = 16; room < sizeof(text); room++) {
+		memset(out, 'x', sizeof(out));
+		ck_assert_ptr_eq(text_fit(text, out, room), out);
+		ck_assert(strlen(out) < room && strlen(out) + 8 > room);
+		ck_assert(text_is_utf8(out, strlen(out)));
+		ck_assert_int_eq(strncmp(out, "canno", 5), 0);
+		ck_assert_str_eq(out + strlen(out) - 5, "error");
+		ck_assert_ptr_nonnull(strstr(out, "…"));
+	}
+}
+END_TEST
+
 START_TEST(escapes_within_the_room)
 {
 	char out[8];
@@ -277,6 +300,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, quotes_what_could_rewrite_a_terminal);
 	tcase_add_test(tc, elides_the_middle);
 	tcase_add_test(tc, never_overflows_nor_cuts_a_character);
+	tcase_add_test(tc, fits_with_both_ends);
 	tcase_add_test(tc, escapes_within_the_room);
 	tcase_add_test(tc, knows_utf8);
 	tcase_add_test(tc, writes_and_reads_hexadecimal);
