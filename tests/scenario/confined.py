@@ -137,6 +137,58 @@ def a_run_keeps_what_it_needs(world):
         shutil.rmtree(elsewhere)
 
 
+def collected(world, word):
+    """What became of a collection that does this one thing."""
+    world.start(SNAPCTL_TEST_COLLECT=word)
+    before = {r["id"] for r in collections(world)}
+    world.set_clock(world.shift + 3 * 86400)
+    wait_for("the alarm", lambda: any(
+        "clock jumped" in p["message"]
+        for p in world.json("status")["problems"]))
+    world.run("clock", "confirm")
+
+    def done():
+        return [r for r in collections(world) if r["id"] not in before and
+                r["state"] not in ("queued", "running")]
+    done = wait_for("a collection", done)[0]
+    world.stop()
+    return done
+
+
+def collections(world):
+    return world.json("run", "list", "--kind", "maintenance")
+
+
+def a_collection_keeps_what_it_needs(world):
+    """It has no source to read: what a snapshot reads is shut to it."""
+    elsewhere = tempfile.mkdtemp(prefix="snapctl-elsewhere-")
+    world.env["TMPDIR"] = world.path("tmp")
+    for name in "tmp", "here":
+        os.mkdir(world.path(name))
+    with open(elsewhere + "/file", "w") as f:
+        f.write("content\n")
+    try:
+        world.start()
+        world.apply((snap.MANIFEST % (world.root, 1)).replace("every: 0s",
+                                                              "every: 1d"))
+        world.stop()
+        done = collected(world, "write:" + world.path("here/x"))
+        check(done["state"] == "succeeded", done)
+        text = log_of(world, done["id"])
+        check(re.search("confined by no new privileges, a filter of system "
+                        "calls.*starts no programs", text), text)
+        if "no Landlock" in text:
+            print("     this kernel has no Landlock", flush=True)
+            return
+        for word in "write:" + world.path("x"), f"read:{elsewhere}/file":
+            done = collected(world, word)
+            check(done["state"] == "failed" and
+                  re.search("permitted|denied", done["message"]),
+                  (word, done))
+    finally:
+        shutil.rmtree(elsewhere)
+
+
 def run_process(world):
     with open(f"/proc/{world.daemon.pid}/task/{world.daemon.pid}/children") \
             as f:
@@ -356,6 +408,6 @@ def the_unit_lets_runs_confine_themselves(_):
 
 
 snap.tell(the_unit_lets_runs_confine_themselves, a_run_keeps_what_it_needs,
-          what_others_run_stays_free, a_key_may_lie_elsewhere,
+          a_collection_keeps_what_it_needs, what_others_run_stays_free, a_key_may_lie_elsewhere,
           secrets_are_nowhere_else, keys_lie_in_memory_of_their_own,
           a_command_on_the_command_line_is_free)
