@@ -133,6 +133,7 @@ static void setup(void)
 	ck_ok(snapshot(&e));
 	write_file("new", 200, 300000);
 	ck_ok(snapshot(&e));
+	repo_add_passphrase(fx.store, fx.credential, &fx.dir);
 	repo_list(&fx.want, fx.tree);
 	r = opened();
 	repo_put_records(fx.store, repository_keys(r));

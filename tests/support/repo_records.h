@@ -6,9 +6,11 @@
 #define TESTS_SUPPORT_REPO_RECORDS_H
 
 #include "base/clock.h"
+#include "storage/repository/keyring.h"
 #include "storage/repository/record.h"
 #include "storage/repository/seal.h"
 #include "tests/support/check_main.h"
+#include "tests/support/scratch.h"
 
 static inline void repo_put_record(struct store *s, const struct keys *k,
 				   enum object_kind kind)
@@ -112,6 +114,25 @@ static inline void repo_put_records(struct store *s, const struct keys *k)
 			   object_name_segment(1, object_id_new()).s, "{}", 2,
 			   0, &e));
 	repo_put_variants(s, k);
+}
+
+/* By which there are a slot of another kind and a second keyring. */
+static inline void repo_add_passphrase(struct store *s,
+				       const struct keyring_credential *yours,
+				       const struct scratch *dir)
+{
+	struct keyring_credential *c = NULL;
+	char path[SCRATCH_PATH];
+	struct object_id slot;
+	FILE *f = fopen(scratch_path(dir, "phrase", path), "we");
+	struct err e;
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert(fputs("a passphrase\n", f) >= 0 && fclose(f) == 0);
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	ck_ok(keyring_credential_passphrase_file(path, &c, &e));
+	ck_ok(keyring_add(s, yours, c, "other", clock_now(), &slot, &e));
+	keyring_credential_free(c);
 }
 
 #endif
