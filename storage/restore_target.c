@@ -562,8 +562,13 @@ static int set_xattr(struct restore_run *r, int fd, const char *path,
 	if (!is_unsupported_xattr(errno))
 		return err_sys(e, "cannot set the attribute %s",
 			       text_quote_str(x->name).s);
-	(void)snprintf(what, sizeof(what), "attribute %s (not supported there)",
-		       x->name);
+	/* Without room for it, too, and that is not for good. */
+	if (errno == ENOTSUP)
+		(void)snprintf(what, sizeof(what),
+			       "attribute %s (not supported there)", x->name);
+	else
+		(void)snprintf(what, sizeof(what), "attribute %s: %s", x->name,
+			       err_errno_text(errno));
 	restore_leave_out(r, en, what);
 	return 0;
 }

@@ -42,9 +42,7 @@ struct fixture {
 
 static struct fixture fx;
 
-/*
- * Making it.
- */
+/* Making it. */
 static void write_file(const char *name, uint64_t seed, size_t n)
 {
 	struct random r = { seed };
@@ -135,6 +133,7 @@ static void setup(void)
 	ck_ok(snapshot(&e));
 	write_file("new", 200, 300000);
 	ck_ok(snapshot(&e));
+	repo_add_passphrase(fx.store, fx.credential, &fx.dir);
 	repo_list(&fx.want, fx.tree);
 	r = opened();
 	repo_put_records(fx.store, repository_keys(r));
@@ -372,13 +371,18 @@ END_TEST
 /* A copy of an object under a fresh name of its kind. */
 static struct object_name fresh_name(const char *name)
 {
+	uint64_t number;
+
+	if (object_name_parse_number(OBJECT_KEYRING, name, &number))
+		return object_name_generation((uint32_t)number + 1);
+	if (object_name_parse_number(OBJECT_SEGMENT, name, &number))
+		return object_name_segment(number, object_id_new());
 	for (unsigned int k = OBJECT_SLOT; k < OBJECT_KIND_END; k++) {
 		const enum object_kind kind = (enum object_kind)k;
 		struct object_id first;
 		struct object_id last;
 
-		if (k == OBJECT_SEGMENT ||
-		    !object_name_parse(kind, name, &first, &last))
+		if (!object_name_parse(kind, name, &first, &last))
 			continue;
 		if (object_id_is_zero(first))
 			return object_name(kind, object_id_new());

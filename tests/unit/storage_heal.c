@@ -8,6 +8,7 @@
 #include "storage/repository/deletion.h"
 #include "storage/stores/fault.h"
 #include "tests/support/region.h"
+#include "tests/support/repo_records.h"
 #include "tests/support/repo_store.h"
 #include "tests/support/scratch.h"
 
@@ -223,11 +224,52 @@ START_TEST(a_sound_region_is_left_alone)
 }
 END_TEST
 
+/* What protects, lets go and tells, in all regions. */
+static void put_records(void)
+{
+	static const enum object_kind kinds[] = { OBJECT_HOLD, OBJECT_LOCK,
+						  OBJECT_TOMBSTONE,
+						  OBJECT_GUARD };
+	struct repository *r = region_open(urls[0], key);
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		repo_put_record(repository_store(r), repository_keys(r),
+				kinds[i]);
+	ck_ok(seal_box_put(
+		repository_store(r), repository_keys(r), OBJECT_SEGMENT,
+		object_name_segment(1, object_id_new()).s, "{}", 2, 0, &e));
+	repository_close(r);
+	copy_all();
+}
+
+/* One that is damaged stands in the way of its own name. */
+static bool is_record(const char *name)
+{
+	static const char *const folders[] = { "receipts/", "holds/",
+					       "locks/",    "tombstones/",
+					       "guards/",   "catalog/" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (strncmp(name, folders[i], strlen(folders[i])) == 0)
+			return true;
+	return false;
+}
+
+/* They come back, but for those that other regions do not have, or keep. */
+static bool comes_back(const char *name)
+{
+	return strncmp(name, "tombstones/", 11) != 0 &&
+	       strncmp(name, "guards/", 7) != 0;
+}
+
 /* Each object by itself, lost or damaged, comes to be as good as it was. */
 START_TEST(any_object_may_be_lost_or_damaged)
 {
-	const struct names all = list(urls[0], "");
+	struct names all;
 	unsigned int tried = 0;
+
+	put_records();
+	all = list(urls[0], "");
 
 	for (size_t i = check_first() - 1; i < all.n; i += CHECK_EVERY)
 		for (int lost = 0; lost < 2; lost++) {
@@ -242,16 +284,19 @@ START_TEST(any_object_may_be_lost_or_damaged)
 			tried++;
 			(lost ? lose : flip)(urls[0], all.v[i]);
 			x = heal(1, 2, thoroughly);
-			/* A record that is damaged stands in the way of its
-			 * own name; it is told, and costs nothing else. */
-			if (!lost && !strncmp(all.v[i], "receipts", 8)) {
-				ck_assert(!x.r.sound);
+			/* It is told, and costs nothing else. */
+			if (!lost && is_record(all.v[i])) {
+				ck_assert_msg(!x.r.sound, "%s", all.v[i]);
 				lose(urls[0], all.v[i]);
 				heal_result_done(&x.r);
 				x = heal(1, 2, thoroughly);
 			}
 			ck_assert_msg(x.r.sound, "%s, %d", all.v[i], lost);
 			heal_result_done(&x.r);
+			ck_assert_msg(!is_record(all.v[i]) ||
+					      !comes_back(all.v[i]) ||
+					      list(urls[0], all.v[i]).n == 1,
+				      "%s, %d", all.v[i], lost);
 			/* The damaged one still lies beside the new one. */
 			if (!strncmp(all.v[i], "snapshots", 9))
 				lose(urls[0], all.v[i]);
