@@ -73,19 +73,26 @@ static enum err_code code_of_errno(int sys)
 	}
 }
 
+void err_add_reason(struct err *e, int sys)
+{
+	const size_t used = strlen(e->text);
+
+	if (sys == 0)
+		return;
+	e->sys = sys;
+	(void)snprintf(e->text + used, sizeof(e->text) - used, ": %s",
+		       err_errno_text(sys));
+}
+
 void err_put_sys_(struct err *e, const char *fmt, ...)
 {
 	const int sys = errno;
-	size_t used;
 	va_list ap;
 
 	va_start(ap, fmt);
 	set_text(e, code_of_errno(sys), fmt, ap);
 	va_end(ap);
-	e->sys = sys;
-	used = strlen(e->text);
-	(void)snprintf(e->text + used, sizeof(e->text) - used, ": %s",
-		       err_errno_text(sys));
+	err_add_reason(e, sys);
 	/* What helps is the same wherever it is met. */
 	if (sys == EROFS)
 		err_put_hint_(e, "name another place, or mount it to be "

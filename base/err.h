@@ -88,6 +88,10 @@ void err_put_context_(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3)
 void err_put_hint_(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3)
 	NONNULL(1);
 
+/* Of what the system refused earlier: add ": <reason>", whatever the code; of 0
+ * nothing. */
+void err_add_reason(struct err *e, int sys) NONNULL(1);
+
 /* What to do: the hint, else what the code advises, else NULL. */
 const char *err_advice(const struct err *e) NONNULL(1);
 

@@ -401,9 +401,11 @@ static int copy_one(struct replication *x, size_t at, struct replicate_one *one,
 	x->guarding = *writer_guarding(w);
 	/* In force, for nobody knows how long. */
 	if (own.locked && need.sec == 0 &&
-	    store_can_guard(repository_store(x->plan.to), &why) > 0)
+	    store_can_guard(repository_store(x->plan.to), &why) > 0) {
 		(void)err_set(&x->guarding.why, ERR_CORRUPT,
 			      "a lock of it does not open");
+		err_add_reason(&x->guarding.why, own.unread_sys);
+	}
 	if (x->guarding.why.code)
 		one->unguarded = &x->guarding.why;
 	one->chunks = t.chunks_new;

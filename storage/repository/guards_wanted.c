@@ -27,24 +27,28 @@ static int pass_over(void *arg, const char *name, const struct err *why,
 }
 
 /* A lock that does not open is in force, for nobody knows how long. */
-static void tell_endless(struct guards_pass *x, struct object_id snapshot)
+static void tell_endless(struct guards_pass *x,
+			 const struct repository_snapshot *s)
 {
 	char id[OBJECT_ID_TEXT];
 	struct err why = { 0 };
 
-	object_id_format(snapshot, id);
+	object_id_format(s->manifest.snapshot, id);
 	(void)err_set(&why, ERR_CORRUPT, "a lock of snapshot %s does not open",
 		      id);
+	err_add_reason(&why, s->unread_sys);
 	guards_pass_remember(x, &why);
 }
 
 /* What is held because of it is held in the store until it is released. */
-static void tell_doubt(struct guards_pass *x)
+static void tell_doubt(struct guards_pass *x,
+		       const struct repository_snapshot *s)
 {
 	struct err why = { 0 };
 
 	(void)err_set(&why, ERR_CORRUPT,
 		      "a hold does not open, so that everything is held");
+	err_add_reason(&why, s->unread_sys);
 	guards_pass_remember(x, &why);
 }
 
@@ -60,9 +64,9 @@ static int add_wanted(void *arg, struct repository_snapshot *s, struct err *e)
 	if (x->o->only && !object_id_equal(*x->o->only, m->snapshot))
 		return 0;
 	if (s->locked && need.sec == 0)
-		tell_endless(x, m->snapshot);
+		tell_endless(x, s);
 	if (s->held_in_doubt)
-		tell_doubt(x);
+		tell_doubt(x, s);
 	if (!locked && !s->held)
 		return 0;
 	if ((x->n & (x->n + 1)) == 0) {

@@ -358,17 +358,19 @@ static int add_lock(void *arg, const char *name, const struct record *r,
 	struct object_id first;
 	struct object_id last;
 
-	(void)why;
 	(void)e;
 	if (!object_name_parse(OBJECT_LOCK, name, &first, &last))
 		return 0;
 	s = gathered_find(g, first);
 	if (!s)
 		return 0;
-	if (!r) /* does not open: in force, with no end that we know */
+	if (!r) { /* does not open: in force, with no end that we know */
 		s->locked_until = (struct instant){ INT64_MAX, 0 };
-	else if (!s->locked || instant_compare(r->until, s->locked_until) > 0)
+		s->unread_sys = why->sys;
+	} else if (!s->locked ||
+		   instant_compare(r->until, s->locked_until) > 0) {
 		s->locked_until = r->until;
+	}
 	s->locked = true;
 	if (r && !object_id_equal(r->session, s->manifest.session))
 		s->locked_elsewhere = true;
@@ -388,6 +390,7 @@ struct kept {
 	struct record *v;
 	size_t n;
 	bool unreadable;
+	int sys; /* why, if the system did not let it be read */
 };
 
 static void kept_done(struct kept *k)
@@ -403,13 +406,14 @@ static bool is_wanted(void *arg, struct object_id snapshot)
 }
 
 /* An undelete that does not open may be the one that matters. */
-static void note_unreadable(struct kept *k, const char *name)
+static void note_unreadable(struct kept *k, const char *name, int sys)
 {
 	struct repository_snapshot *s;
 	struct object_id snapshot;
 	struct object_id id;
 
 	k->unreadable = true;
+	k->sys = sys ? sys : k->sys;
 	if (!object_name_parse(OBJECT_UNDELETE, name, &snapshot, &id))
 		return;
 	s = gathered_find(k->g, snapshot);
@@ -424,9 +428,8 @@ static int keep(void *arg, const char *name, const struct record *r,
 	struct record *grown;
 	struct record copy;
 
-	(void)why;
 	if (!r) {
-		note_unreadable(k, name);
+		note_unreadable(k, name, why->sys);
 		return 0;
 	}
 	copy = *r;
@@ -607,8 +610,10 @@ static int apply_holds(struct gathered *g, struct err *e)
 		return -1;
 	}
 	/* A hold that does not open could name anything: all are held. */
-	for (size_t i = 0; holds.unreadable && i < g->n; i++)
+	for (size_t i = 0; holds.unreadable && i < g->n; i++) {
 		g->v[i].held = g->v[i].held_in_doubt = true;
+		g->v[i].unread_sys = holds.sys;
+	}
 	for (size_t h = 0; h < holds.n; h++) {
 		if (!object_id_is_zero(holds.v[h].releases) ||
 		    is_released(&holds, holds.v[h].id))

@@ -80,6 +80,9 @@ struct repository_snapshot {
 	/* By those that say something of other regions, too. */
 	bool locked_for_all;
 	struct instant locked_for_all_until;
+	/* Why a lock or hold does not open that may be on it: errno, or 0 when
+	 * it is damage. */
+	int unread_sys;
 };
 
 /*

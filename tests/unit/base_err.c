@@ -30,6 +30,21 @@ START_TEST(describes_and_wraps)
 }
 END_TEST
 
+START_TEST(adds_a_reason_that_is_known)
+{
+	struct err e = { 0 };
+
+	(void)err_set(&e, ERR_CORRUPT, "it does not open");
+	err_add_reason(&e, 0);
+	ck_assert_str_eq(e.text, "it does not open");
+	ck_assert_int_eq(e.sys, 0);
+	err_add_reason(&e, EIO);
+	ck_assert_str_eq(e.text, "it does not open: input/output error");
+	ck_assert_int_eq(e.sys, EIO);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+}
+END_TEST
+
 START_TEST(maps_errno)
 {
 	static const struct {
@@ -137,6 +152,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, describes_and_wraps);
+	tcase_add_test(tc, adds_a_reason_that_is_known);
 	tcase_add_test(tc, maps_errno);
 	tcase_add_test(tc, knows_a_text_for_every_errno);
 	tcase_add_test(tc, cuts_what_is_too_long);
