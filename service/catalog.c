@@ -122,9 +122,20 @@ int catalog_check(struct catalog *c, struct err *e)
  */
 static int still_open(const struct catalog *c, struct err *e)
 {
-	if (c->depth > 0 && sql_autocommit(c->db))
+	if (c->depth > 0 && (c->torn || sql_autocommit(c->db)))
 		return err_set(e, ERR_IO,
 			       "the change was given up after a failure");
+	return 0;
+}
+
+/* What a rollback that failed has left open is given up now. */
+static int end_torn(struct catalog *c, struct err *e)
+{
+	if (c->depth > 0 || c->reading)
+		return 0;
+	if (!sql_autocommit(c->db) && sql_exec(c->db, "ROLLBACK", e) < 0)
+		return -1;
+	c->torn = false;
 	return 0;
 }
 
@@ -135,7 +146,7 @@ int catalog_begin(struct catalog *c, struct err *e)
 	if (c->visiting > 0 || c->reading)
 		return err_set(e, ERR_BUG,
 			       "the catalog is being changed while it is read");
-	if (still_open(c, e) < 0)
+	if (end_torn(c, e) < 0 || still_open(c, e) < 0)
 		return -1;
 	if (c->depth > 0)
 		(void)snprintf(script, sizeof(script), "SAVEPOINT s%u",
@@ -176,10 +187,10 @@ void catalog_rollback(struct catalog *c)
 		(void)snprintf(script, sizeof(script),
 			       "ROLLBACK TO s%u; RELEASE s%u", c->depth,
 			       c->depth);
-	/* A rollback that fails leaves nothing behind either: what was not
-	 * committed is gone when the connection closes. */
+	/* Out of memory, say. What is around it must not be committed then,
+	 * and whoever begins the next change ends it first. */
 	if (sql_exec(c->db, script, &ignored) < 0)
-		return;
+		c->torn = true;
 }
 
 int catalog_finish(struct catalog *c, int result, struct err *e)
@@ -196,7 +207,7 @@ int catalog_begin_read(struct catalog *c, struct err *e)
 	if (c->depth > 0 || c->reading)
 		return err_set(e, ERR_BUG,
 			       "a transaction of the catalog is open already");
-	if (sql_exec(c->db, "BEGIN", e) < 0)
+	if (end_torn(c, e) < 0 || sql_exec(c->db, "BEGIN", e) < 0)
 		return -1;
 	c->reading = true;
 	/* The moment that is seen is that of the first read. */
@@ -215,7 +226,7 @@ void catalog_end_read(struct catalog *c)
 		return;
 	c->reading = false;
 	if (sql_exec(c->db, "ROLLBACK", &ignored) < 0)
-		return;
+		c->torn = true;
 }
 
 /* ---- Rows

@@ -18,6 +18,7 @@ struct catalog {
 	unsigned int depth;    /* of transactions that write */
 	unsigned int visiting; /* lists under way */
 	bool reading;	       /* within catalog_begin_read() */
+	bool torn; /* a rollback failed: nothing is committed any more */
 };
 
 int catalog_finish(struct catalog *c, int result, struct err *e) NONNULL(1, 3)

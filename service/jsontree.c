@@ -1,24 +1,39 @@
 #include "service/jsontree.h"
 
-#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
 
 /*
- * Of jansson's error codes that of memory is not among what its parser gives:
- * a string for which there is none is an "invalid token".  What is sure is what
- * malloc() leaves; free() leaves that alone, and so does the rest of the way.
+ * jansson does not tell that it had no memory: a string that there is none for
+ * is an "invalid token", and of a token that its buffer could not grow for some
+ * bytes are gone without a word.  So its allocator is ours, which remembers.
  */
+static _Thread_local bool lacked;
+
+static void *get_memory(size_t n)
+{
+	void *got = malloc(n);
+
+	lacked = lacked || !got;
+	return got;
+}
+
+/* Before there are threads, or trees; malloc()'s own free() fits all. */
+__attribute__((constructor)) static void use_our_memory(void)
+{
+	json_set_alloc_funcs(get_memory, free);
+}
+
 int jsontree_load(const char *text, size_t n, size_t flags, json_t **ret,
 		  json_error_t *ret_why, struct err *e)
 {
-	const int before = errno;
-	int failed = 0;
-
-	errno = 0;
+	lacked = false;
 	*ret = json_loadb(text, n, flags, ret_why);
-	if (!*ret && errno == ENOMEM)
-		failed = err_oom(e);
-	errno = before;
-	return failed ? -1 : *ret != NULL;
+	if (!lacked)
+		return *ret != NULL;
+	json_decref(*ret);
+	*ret = NULL;
+	return err_oom(e);
 }
 
 /* What was parsed can be written, but for want of memory. */

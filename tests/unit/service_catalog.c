@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "service/sql.h"
 #include "tests/support/catalog_frame.h"
 #include "tests/support/check_main.h"
 
@@ -46,6 +47,53 @@ START_TEST(a_transaction_is_all_or_nothing_and_nests)
 	catalog_rollback(f.c);
 	ck_assert_int_eq(frame_count(&f, "SELECT count(*) FROM occurrences"),
 			 1);
+}
+END_TEST
+
+static const char *refused; /* scripts that begin so fail, once each */
+
+int __real_sql_exec(struct sql *db, const char *script, struct err *e);
+int __wrap_sql_exec(struct sql *db, const char *script, struct err *e);
+int __wrap_sql_exec(struct sql *db, const char *script, struct err *e)
+{
+	if (!refused || strncmp(script, refused, strlen(refused)) != 0)
+		return __real_sql_exec(db, script, e);
+	refused = NULL;
+	return err_oom(e);
+}
+
+START_TEST(a_rollback_that_fails_leaves_nothing_behind)
+{
+	CLEANUP(frame_done) struct frame f;
+
+	frame_open(&f);
+	/* Of a change within another: the other must not be committed. */
+	ok(&f, catalog_begin(f.c, &f.e));
+	(void)note_due(&f, 100);
+	ok(&f, catalog_begin(f.c, &f.e));
+	(void)note_due(&f, 200);
+	refused = "ROLLBACK TO";
+	catalog_rollback(f.c);
+	ck_assert_int_lt(catalog_begin(f.c, &f.e), 0);
+	ck_assert_int_lt(catalog_commit(f.c, &f.e), 0);
+	ck_assert_int_eq(f.e.code, ERR_IO);
+	/* Of the outermost: the next change ends it, and is one of its own. */
+	ok(&f, catalog_begin(f.c, &f.e));
+	(void)note_due(&f, 300);
+	refused = "ROLLBACK";
+	catalog_rollback(f.c);
+	ok(&f, catalog_begin(f.c, &f.e));
+	(void)note_due(&f, 400);
+	ok(&f, catalog_commit(f.c, &f.e));
+	/* Of reading. */
+	ok(&f, catalog_begin_read(f.c, &f.e));
+	refused = "ROLLBACK";
+	catalog_end_read(f.c);
+	ok(&f, catalog_begin_read(f.c, &f.e));
+	catalog_end_read(f.c);
+	ck_assert_ptr_null(refused);
+	ck_assert_int_eq(frame_count(&f, "SELECT sum(at_us) FROM occurrences"),
+			 400000000);
 }
 END_TEST
 
@@ -274,6 +322,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_test(tc, a_new_catalog_is_private_and_keeps_its_identity);
 	tcase_add_test(tc, a_transaction_is_all_or_nothing_and_nests);
+	tcase_add_test(tc, a_rollback_that_fails_leaves_nothing_behind);
 	tcase_add_test(tc, a_transaction_that_is_left_open_is_undone);
 	tcase_add_test(tc, a_read_transaction_sees_one_moment);
 	tcase_add_test(tc, a_visitor_may_list_and_stop_but_not_write);

@@ -1,24 +1,18 @@
 /* What a text that gives no tree is said to be. */
 #include "service/jsontree.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/alloc_fail.h"
 #include "tests/support/check_main.h"
 
 static struct err e;
-static int left; /* allocations that jansson still gets; below 0: all */
-
-static void *scarce(size_t n)
+static void release(json_t *v)
 {
-	if (left == 0) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	left -= left > 0;
-	return malloc(n);
+	json_decref(v);
 }
+DEFINE_CLEANUP(json_t *, release);
 
 static int load(const char *text, json_t **ret)
 {
@@ -29,28 +23,31 @@ static int load(const char *text, json_t **ret)
 
 #define SOUND                                                           \
 	"{\"a\": [1, 2.5, \"a text that is longer than some\", null], " \
-	"\"b\": {\"c\": \"\\u00e4\\n\", \"d\": [[], {}, true]}}"
+	"\"b\": {\"c\": \"\\u00e4\\n\", \"d\": [[], {}, true]}, "       \
+	"\"n\": 1234567890123456789}"
+
+/* No assertion in it, which would allocate as well. */
+static bool right; /* each time: there with all that it has, or not there */
+
+static int load_sound(void *arg, struct err *why)
+{
+	CLEANUP(release) json_t *v = NULL;
+	const int got = load(SOUND, &v);
+
+	(void)arg;
+	*why = e;
+	right = right && got != 0 && (got > 0) == (v != NULL) &&
+		(got < 0 || json_integer_value(json_object_get(v, "n")) ==
+				    1234567890123456789);
+	return got < 0 ? -1 : 0;
+}
 
 /* Wherever it runs out. */
 START_TEST(a_sound_text_is_never_none)
 {
-	json_t *v = NULL;
-	int got = -1;
-	int n = 0;
-
-	for (; got < 0; n++) {
-		err_clear(&e);
-		left = n;
-		errno = EAGAIN;
-		got = load(SOUND, &v);
-		left = -1;
-		ck_assert_int_eq(errno, EAGAIN);
-		ck_assert_int_eq(got < 0, e.code == ERR_NO_MEMORY);
-		ck_assert_int_eq(got < 0, !v);
-	}
-	ck_assert_int_eq(got, 1);
-	ck_assert_int_gt(n, 10);
-	json_decref(v);
+	right = true;
+	ck_assert_uint_gt(alloc_fail_each(load_sound, NULL), 10);
+	ck_assert(right);
 }
 END_TEST
 
@@ -60,39 +57,32 @@ START_TEST(no_json_is_told_apart)
 	json_t *v;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		errno = ENOMEM; /* of something else */
 		ck_assert_int_eq(load(texts[i], &v), 0);
 		ck_assert_ptr_null(v);
 	}
 }
 END_TEST
 
+static int write_it(void *arg, struct err *why)
+{
+	char *text = NULL;
+	const int failed = jsontree_text(arg, &text, why);
+
+	free(text);
+	return failed;
+}
+
 START_TEST(writing_needs_memory_too)
 {
-	json_t *v = NULL;
-	char *text;
+	CLEANUP(release) json_t *v = NULL;
 
 	ck_assert_int_eq(load(SOUND, &v), 1);
-	left = 0;
-	ck_assert_int_eq(jsontree_text(v, &text, &e), -1);
-	left = -1;
-	ck_assert_int_eq(e.code, ERR_NO_MEMORY);
-	ck_assert_int_eq(jsontree_text(v, &text, &e), 0);
-	free(text);
-	json_decref(v);
+	ck_assert_uint_gt(alloc_fail_each(write_it, v), 0);
 }
 END_TEST
 
-static void set_up(void)
-{
-	left = -1;
-	err_clear(&e);
-	json_set_alloc_funcs(scarce, free);
-}
-
 static void cases(TCase *tc)
 {
-	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, a_sound_text_is_never_none);
 	tcase_add_test(tc, no_json_is_told_apart);
 	tcase_add_test(tc, writing_needs_memory_too);
