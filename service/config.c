@@ -430,7 +430,8 @@ static int load_file(struct loading *l, const char *path,
 
 	buf_init(&bytes, YAML_BYTES + 1);
 	if (file_read_all(path, &bytes, &why) < 0) {
-		if (why.code == ERR_NO_MEMORY) {
+		/* The machine's failure is no mistake of the user's. */
+		if (why.code == ERR_NO_MEMORY || why.code == ERR_IO) {
 			*l->e = why;
 			return -1;
 		}

@@ -2,13 +2,19 @@
 
 #include <stdlib.h>
 
+/* More than any region lists that is one: 256 MiB. */
+#define IDS_MAX ((size_t)1 << 24)
+
 int id_list_add(struct id_list *x, struct object_id id, struct err *e)
 {
 	if (x->n == x->room) {
 		const size_t room = x->room ? 2 * x->room : 64;
-		struct object_id *more = reallocarray(x->v, room,
-						      sizeof(*more));
+		struct object_id *more;
 
+		if (room > IDS_MAX)
+			return err_set(e, ERR_CORRUPT,
+				       "the region lists too much");
+		more = reallocarray(x->v, room, sizeof(*more));
 		if (!more)
 			return err_oom(e);
 		x->v = more;

@@ -38,6 +38,7 @@
 #include "schedules/cron.h"
 #include "service/catalog_keep.h"
 #include "service/findings.h"
+#include "service/id_list.h"
 #include "service/run_heal.h"
 #include "service/run_locks.h"
 #include "service/run_region.h"
@@ -47,9 +48,8 @@
 #include "storage/repository/pack.h"
 #include "storage/stores/store.h"
 
-#define DETAILS_MAX   ((size_t)1 << 20)
-#define PACKS_MAX     ((size_t)1 << 24)
-#define SNAPSHOTS_MAX ((size_t)1 << 24)
+#define DETAILS_MAX ((size_t)1 << 20)
+#define PACKS_MAX   ((size_t)1 << 24)
 
 enum { FINDINGS_TOLD = 20, GAPS = 8 };
 
@@ -62,11 +62,6 @@ struct pack {
 	bool damaged; /* a finding names it */
 };
 
-struct ids {
-	struct object_id *v;
-	size_t n, room;
-};
-
 /* One region's turn. */
 struct verifying {
 	struct run *run;
@@ -75,12 +70,14 @@ struct verifying {
 	struct instant started;
 	struct pack *packs; /* by id */
 	size_t n, room;
-	struct ids gone;      /* were read once, and are not there now */
-	struct ids snapshots; /* listed before the packs were */
-	struct ids deleted;   /* so are these */
-	struct ids lost;      /* it had them, and nobody deleted them */
-	struct ids losers;    /* of those listed, what loses by damage */
-	bool all_lose;	      /* more than are named */
+	struct id_list gone;	  /* were read once, and are not there now */
+	struct id_list snapshots; /* listed before the packs were */
+	struct id_list deleted;	  /* so are these */
+	struct id_list lost;	  /* it had them, and nobody deleted them */
+	struct id_list losers;	  /* of those listed, what loses by damage */
+	bool all_lose;		  /* more than are named */
+	/* Why one that is listed could not be read then; or none. */
+	struct err unopened;
 	struct check_result result;
 	uint64_t unread; /* bytes that were never read */
 	struct instant oldest;
@@ -108,36 +105,6 @@ static inline void cleanup_verifying_done(struct verifying *x)
 static int compare_ids(const void *a, const void *b)
 {
 	return memcmp(a, b, sizeof(struct object_id));
-}
-
-static int ids_add(struct ids *l, struct object_id id, struct err *e)
-{
-	if (l->n == l->room) {
-		const size_t room = l->room ? 2 * l->room : 64;
-		struct object_id *more;
-
-		if (room > SNAPSHOTS_MAX)
-			return err_set(e, ERR_CORRUPT,
-				       "the region lists too much");
-		more = reallocarray(l->v, room, sizeof(*more));
-		if (!more)
-			return err_oom(e);
-		l->v = more;
-		l->room = room;
-	}
-	l->v[l->n++] = id;
-	return 0;
-}
-
-static void ids_sort(struct ids *l)
-{
-	if (l->n)
-		qsort(l->v, l->n, sizeof(*l->v), compare_ids);
-}
-
-static bool ids_have(const struct ids *l, struct object_id id)
-{
-	return l->n && bsearch(&id, l->v, l->n, sizeof(*l->v), compare_ids);
 }
 
 /* ---- What is there ------------------------------------------------------ */
@@ -179,8 +146,21 @@ static int add_snapshot(void *arg, struct repository_snapshot *s, struct err *e)
 {
 	struct verifying *x = arg;
 
-	return ids_add(s->deleted ? &x->deleted : &x->snapshots,
-		       s->manifest.snapshot, e);
+	return id_list_add(s->deleted ? &x->deleted : &x->snapshots,
+			   s->manifest.snapshot, e);
+}
+
+/* It counts as not listed, until somebody can read it. */
+static int note_unopened(void *arg, const char *name, const struct err *why,
+			 struct err *e)
+{
+	struct verifying *x = arg;
+
+	(void)name;
+	(void)e;
+	if (!x->unopened.code)
+		x->unopened = *why;
+	return 0;
 }
 
 /* A copy that the region had, and does not list; nor is it on its way. */
@@ -192,9 +172,9 @@ static int see_lost(void *arg, const struct catalog_replica *row, struct err *e)
 	if (strcmp(row->state, "complete") != 0 ||
 	    !object_id_parse(row->snapshot, &id) ||
 	    instant_compare(row->completed, x->started) >= 0 ||
-	    ids_have(&x->snapshots, id) || ids_have(&x->deleted, id))
+	    id_list_has(&x->snapshots, id) || id_list_has(&x->deleted, id))
 		return 0;
-	return ids_add(&x->lost, id, e);
+	return id_list_add(&x->lost, id, e);
 }
 
 static int see_tombstone(void *arg, const struct store_entry *entry,
@@ -203,23 +183,23 @@ static int see_tombstone(void *arg, const struct store_entry *entry,
 	struct object_id first, id;
 
 	return object_name_parse(OBJECT_TOMBSTONE, entry->name, &first, &id)
-		       ? ids_add(arg, first, e)
+		       ? id_list_add(arg, first, e)
 		       : 0;
 }
 
 /* Those whose manifests a collector took are deleted, too. */
 static int leave_out_deleted(struct verifying *x, struct err *e)
 {
-	struct ids tombstones = { .n = 0 };
+	struct id_list tombstones = { .n = 0 };
 	size_t n = 0;
 	int failed = store_list(repository_store(x->repository), "tombstones/",
 				see_tombstone, &tombstones, e);
 
-	ids_sort(&tombstones);
+	id_list_sort(&tombstones);
 	for (size_t i = 0; i < x->lost.n && failed >= 0; i++) {
 		const struct object_id id = x->lost.v[i];
 		/* An undelete may have revoked it. */
-		const int deleted = ids_have(&tombstones, id)
+		const int deleted = id_list_has(&tombstones, id)
 					    ? repository_is_deleted(
 						      x->repository, id, e)
 					    : 0;
@@ -255,7 +235,7 @@ static int recall(void *arg, const struct catalog_pack_read *row, struct err *e)
 		return 0;
 	p = find_pack(x, id);
 	if (!p)
-		return ids_add(&x->gone, id, e);
+		return id_list_add(&x->gone, id, e);
 	/* A reading in the future proves nothing. */
 	if (instant_compare(row->read, x->started) <= 0)
 		p->read = row->read;
@@ -267,12 +247,12 @@ static int list(struct verifying *x, struct err *e)
 {
 	struct store *s = repository_store(x->repository);
 
-	if (repository_snapshots(x->repository, true, add_snapshot, NULL, x,
-				 e) < 0 ||
+	if (repository_snapshots(x->repository, true, add_snapshot,
+				 note_unopened, x, e) < 0 ||
 	    pack_list(s, add_pack, x, e) < 0)
 		return -1;
-	ids_sort(&x->snapshots);
-	ids_sort(&x->deleted);
+	id_list_sort(&x->snapshots);
+	id_list_sort(&x->deleted);
 	if (find_lost(x, e) < 0)
 		return -1;
 	if (x->n)
@@ -421,11 +401,11 @@ static int note_finding(struct verifying *x, const struct check_finding *f,
 		return 0;
 	x->all_lose = x->all_lose || f->n_snapshots > CHECK_SNAPSHOTS_MAX;
 	for (uint64_t i = 0; i < f->n_snapshots && i < CHECK_SNAPSHOTS_MAX; i++)
-		if (ids_add(&x->losers, f->snapshots[i], e) < 0)
+		if (id_list_add(&x->losers, f->snapshots[i], e) < 0)
 			return -1;
 	/* A manifest that does not open: whose it is, its name tells. */
 	if (object_name_parse(OBJECT_MANIFEST, f->object, &first, &id))
-		return ids_add(&x->losers, first, e);
+		return id_list_add(&x->losers, first, e);
 	return 0;
 }
 
@@ -437,7 +417,7 @@ static int judge(struct verifying *x, struct err *e)
 	for (uint64_t i = 0; i < kept; i++)
 		if (note_finding(x, &x->result.findings[i], e) < 0)
 			return -1;
-	ids_sort(&x->losers);
+	id_list_sort(&x->losers);
 	x->oldest = x->started;
 	for (size_t i = 0; i < x->n; i++) {
 		const struct pack *p = &x->packs[i];
@@ -505,9 +485,9 @@ static struct instant date_copy(const struct verifying *x,
 	if (instant_compare(was, x->started) > 0)
 		was = (struct instant){ 0 };
 	if (!object_id_parse(row->snapshot, &id) || x->all_lose ||
-	    ids_have(&x->losers, id))
+	    id_list_has(&x->losers, id))
 		return (struct instant){ 0 };
-	if (!ids_have(&x->snapshots, id))
+	if (!id_list_has(&x->snapshots, id))
 		/* Unless it came while the region was being read. */
 		return instant_compare(row->completed, x->started) >= 0
 			       ? was
@@ -625,11 +605,15 @@ static int write_details(const struct verifying *x, struct buf *out,
 
 static void write_damage(const struct verifying *x, char out[300])
 {
+	char why[180];
+
 	if (x->result.sound) {
 		(void)snprintf(out, 300,
 			       "region %.63s does not list %zu snapshots that "
-			       "it had",
-			       x->region->name, x->lost.n);
+			       "it had%s%s",
+			       x->region->name, x->lost.n,
+			       x->unopened.code ? ": " : "",
+			       text_fit(x->unopened.text, why, sizeof(why)));
 		return;
 	}
 	(void)snprintf(out, 300,
@@ -778,11 +762,12 @@ static int examine(struct verifying *x, char message[300], bool *ret_failed,
 }
 
 /* The packs that are to be read again. */
-static int find_suspects(const struct verifying *x, struct ids *ret,
+static int find_suspects(const struct verifying *x, struct id_list *ret,
 			 struct err *e)
 {
 	for (size_t i = 0; i < x->n; i++)
-		if (x->packs[i].damaged && ids_add(ret, x->packs[i].id, e) < 0)
+		if (x->packs[i].damaged &&
+		    id_list_add(ret, x->packs[i].id, e) < 0)
 			return -1;
 	return 0;
 }
@@ -827,7 +812,7 @@ static int heal(struct verifying *x, char message[300], bool *ret_failed,
 	struct verifying again = { .run = x->run,
 				   .region = x->region,
 				   .ret_short = x->ret_short };
-	struct ids suspects = { .n = 0 };
+	struct id_list suspects = { .n = 0 };
 	struct run_damage damage = { .lost = x->lost.v, .n_lost = x->lost.n };
 	char told[200] = "";
 	int healed = find_suspects(x, &suspects, e);
