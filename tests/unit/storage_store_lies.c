@@ -726,13 +726,20 @@ static void set_up(void)
 	add_all();
 }
 
+static void forget(struct image *x)
+{
+	for (size_t i = 0; i < x->n; i++)
+		buf_done(&x->v[i].bytes);
+	x->n = 0;
+}
+
 static void tear_down(void)
 {
-	for (size_t i = 0; i < here.n; i++)
-		buf_done(&here.v[i].bytes);
-	for (size_t i = 0; i < there.n; i++)
-		buf_done(&there.v[i].bytes);
+	forget(&here);
+	forget(&there);
 	free(all);
+	all = NULL;
+	n_all = 0;
 	keyring_credential_free(key);
 	store_mem_forget(HERE);
 	store_mem_forget(THERE);
