@@ -151,6 +151,20 @@ static int check_references(struct repository *r, const struct manifest *m,
 	return m->errors ? need_chunk(u, &m->error_list, CHUNK_VALUE, e) : 0;
 }
 
+/* Tombstones stay: one was seen, so that one has to be listed. */
+static int collect_tombstones(struct repository *r, struct undelete *u,
+			      struct err *e)
+{
+	if (record_list(repository_store(r), repository_keys(r),
+			OBJECT_TOMBSTONE, add_tombstone, u, e))
+		return -1;
+	if (u->record.n_ids)
+		return 0;
+	return err_set(e, ERR_CORRUPT,
+		       "the store does not list what deleted the snapshot, "
+		       "which it listed before; nothing was changed");
+}
+
 int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 		      const struct deletion *d, struct err *e)
 {
@@ -179,8 +193,7 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 	 * between the snapshot is still deleted, never half there.  Should
 	 * the undelete come too late, the void of our session annuls it. */
 	failed = check_references(r, &s->manifest, &u, e) ||
-		 record_list(repository_store(r), repository_keys(r),
-			     OBJECT_TOMBSTONE, add_tombstone, &u, e) ||
+		 collect_tombstones(r, &u, e) ||
 		 writer_publish(w, &again, s->received, RECORD_PROCESS, e) ||
 		 put(r, &u.record, e) || writer_confirm(w, e);
 	record_done(&u.record);
