@@ -466,6 +466,7 @@ static int publish(struct local_upload *u, struct err *e)
 	    give_name(u, dir, base, e) < 0)
 		return -1;
 	if (seam_sync_dir(dir) < 0) {
+		assert(base);
 		if (!u->replace)
 			unname(dir, base, 0);
 		return local_sys(e, "sync of its folder");

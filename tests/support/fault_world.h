@@ -7,6 +7,7 @@
 #define TESTS_SUPPORT_FAULT_WORLD_H
 
 #include <dirent.h>
+#include <errno.h>
 
 #include <libfyaml.h>
 
