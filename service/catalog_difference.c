@@ -42,7 +42,7 @@ static int load(const char *text, const char *what, json_t **ret, struct err *e)
 
 static int dump(const json_t *v, char **ret, struct err *e)
 {
-	char *text = json_dumps(v, CANONICAL);
+	char *text = jsontree_dump(v, CANONICAL);
 
 	if (text == NULL)
 		return err_oom(e);

@@ -8,6 +8,7 @@
 #include "service/catalog_difference.h"
 #include "service/catalog_hash.h"
 #include "service/catalog_internal.h"
+#include "service/jsontree.h"
 
 /* A live resource as apply and delete see it. */
 struct current {
@@ -88,7 +89,8 @@ static int spell_refs(const struct catalog_document *doc, char **ret,
 				 list, json_pack("{s:s, s:s}", "kind",
 						 doc->refs[i].kind, "name",
 						 doc->refs[i].name)) < 0;
-	*ret = failed ? NULL : json_dumps(list, JSON_SORT_KEYS | JSON_COMPACT);
+	*ret = failed ? NULL
+		      : jsontree_dump(list, JSON_SORT_KEYS | JSON_COMPACT);
 	json_decref(list);
 	return *ret == NULL ? err_oom(e) : 0;
 }

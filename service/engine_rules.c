@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "service/engine_named.h"
+#include "service/jsontree.h"
 #include "storage/replicate.h"
 
 /* A handful of policies. */
@@ -45,7 +46,7 @@ static int ask(const struct operation_call *call, const struct resource *named,
 static int read_rules(struct engine_rules *x, const json_t *inputs,
 		      const struct retain_rule_sets **ret, struct err *e)
 {
-	char *text = json_dumps(inputs, JSON_COMPACT);
+	char *text = jsontree_dump(inputs, JSON_COMPACT);
 	int got;
 
 	if (!text)

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/seam.h"
 #include "base/text.h"
+#include "service/jsontree.h"
 
 #define LOG_MAX (1U << 20)
 
@@ -317,7 +318,7 @@ static int write_journal(const struct guardian *g, struct err *e)
 	if (guardian_boot(boot, e) < 0)
 		return -1;
 	j = json_pack("{sssO}", "boot", boot, "plan", g->plan);
-	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	text = j ? jsontree_dump(j, JSON_COMPACT) : NULL;
 	json_decref(j);
 	if (!text)
 		return err_oom(e);

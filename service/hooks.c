@@ -188,7 +188,7 @@ static int fork_guardian(struct hooks *h, int fd, const char *plan,
 /* Of a run that is confined, by the process that starts its programs. */
 static int start_guardian(struct hooks *h, const json_t *plan, struct err *e)
 {
-	char *text = plan ? json_dumps(plan, JSON_COMPACT) : NULL;
+	char *text = plan ? jsontree_dump(plan, JSON_COMPACT) : NULL;
 	int fds[2];
 	int failed;
 
@@ -533,7 +533,7 @@ bool hooks_are_kept(const struct hooks *h)
 
 void hooks_write(const struct hooks *h, struct json *j)
 {
-	char *text = json_dumps(h->done, JSON_COMPACT);
+	char *text = jsontree_dump(h->done, JSON_COMPACT);
 
 	json_raw(j, text ? text : "[]");
 	free(text);

@@ -5,8 +5,9 @@
 
 /*
  * jansson does not tell that it had no memory: a string that there is none for
- * is an "invalid token", and of a token that its buffer could not grow for some
- * bytes are gone without a word.  So its allocator is ours, which remembers.
+ * is an "invalid token", and bytes for which a buffer could not grow are gone
+ * without a word, of a token as of a text that is written.  So its allocator is
+ * ours, which remembers.
  */
 static _Thread_local bool lacked;
 
@@ -36,9 +37,21 @@ int jsontree_load(const char *text, size_t n, size_t flags, json_t **ret,
 	return err_oom(e);
 }
 
+char *jsontree_dump(const json_t *tree, size_t flags)
+{
+	char *text;
+
+	lacked = false;
+	text = json_dumps(tree, flags);
+	if (!lacked)
+		return text;
+	free(text);
+	return NULL;
+}
+
 /* What was parsed can be written, but for want of memory. */
 int jsontree_text(const json_t *tree, char **ret, struct err *e)
 {
-	*ret = json_dumps(tree, JSON_COMPACT);
+	*ret = jsontree_dump(tree, JSON_COMPACT);
 	return *ret ? 0 : err_oom(e);
 }

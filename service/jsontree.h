@@ -19,7 +19,9 @@
 int jsontree_load(const char *text, size_t n, size_t flags, json_t **ret,
 		  json_error_t *ret_why, struct err *e) NONNULL(1, 4, 6)
 	MUST_CHECK;
-/* The same as text, for free(). */
+/* As json_dumps(): for free(); NULL when there was no memory for all of it. */
+char *jsontree_dump(const json_t *tree, size_t flags) MUST_CHECK;
+/* The same, compact. */
 int jsontree_text(const json_t *tree, char **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 

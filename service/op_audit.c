@@ -10,6 +10,7 @@
 #include "service/catalog_audit.h"
 #include "service/catalog_keep.h"
 #include "service/engine.h"
+#include "service/jsontree.h"
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/op_known.h"
@@ -127,7 +128,7 @@ static int add_record(struct operation_call *call,
 	int failed;
 
 	failed = !object ? err_oom(e) : make_details(call->args, object, e);
-	if (!failed && !(text = json_dumps(object, JSON_COMPACT)))
+	if (!failed && !(text = jsontree_dump(object, JSON_COMPACT)))
 		failed = err_oom(e);
 	if (!failed)
 		failed = catalog_audit_add(

@@ -7,6 +7,7 @@
 
 #include "service/catalog_keep.h"
 #include "service/hold_releases.h"
+#include "service/jsontree.h"
 #include "service/op_status_internal.h"
 #include "service/region_health.h"
 #include "service/run_locks.h"
@@ -96,7 +97,7 @@ static void write_blockers(struct json *j, const json_t *details)
 	const char *host = json_string_value(json_object_get(first, "host"));
 	const char *why = json_string_value(json_object_get(first, "why"));
 	const size_t n = json_array_size(all);
-	char *text = json_dumps(all, JSON_COMPACT);
+	char *text = jsontree_dump(all, JSON_COMPACT);
 	char waits[400];
 
 	json_key(j, "blocked_by");

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/jsontree.h"
 #include "service/render_internal.h"
 
 struct page {
@@ -88,7 +89,7 @@ static int put_table(struct page *p, const char *view, const json_t *rows,
 
 	if (json_array_size(rows) == 0)
 		return 0;
-	json = json_dumps(rows, JSON_COMPACT);
+	json = jsontree_dump(rows, JSON_COMPACT);
 	if (!json)
 		return err_oom(e);
 	status = render_new(&table, p->out, view, p->style, e);

@@ -32,6 +32,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "service/jsontree.h"
 #include "service/retain_decide.h"
 #include "service/zoneinfo.h"
 
@@ -251,7 +252,7 @@ static int read_spec(struct retain_stored *s, struct retain_rules *r,
 
 	if (!spec)
 		return 0;
-	text = json_dumps(spec, JSON_COMPACT);
+	text = jsontree_dump(spec, JSON_COMPACT);
 	if (!text)
 		return err_oom(e);
 	form.spec_json = text;

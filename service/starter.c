@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/seam.h"
 #include "service/guardian.h"
+#include "service/jsontree.h"
 
 /* Of a run there is one at a time. */
 enum { CHILDREN = 4, MESSAGE_MAX = GUARDIAN_FRAME_MAX + 1 };
@@ -28,7 +29,7 @@ enum { CHILDREN = 4, MESSAGE_MAX = GUARDIAN_FRAME_MAX + 1 };
 
 static int send_json(int fd, json_t *message, struct err *e)
 {
-	char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+	char *text = message ? jsontree_dump(message, JSON_COMPACT) : NULL;
 	int failed;
 
 	json_decref(message);
@@ -81,7 +82,7 @@ static const char **texts_of(const json_t *list, size_t *ret_n)
 static int start_asked(struct starter *s, const json_t *request, size_t id,
 		       struct err *e)
 {
-	char *text = json_dumps(request, JSON_COMPACT);
+	char *text = jsontree_dump(request, JSON_COMPACT);
 	struct child_options o = {
 		.user = json_string_value(json_object_get(request, "user")),
 		.apart = json_is_true(json_object_get(request, "apart")),
@@ -188,7 +189,8 @@ static int write_plan(const char *plan, int *ret_fd, struct err *e)
 static int guard_asked(const struct starter *s, const json_t *request,
 		       const int fds[2], pid_t *ret, struct err *e)
 {
-	char *plan = json_dumps(json_object_get(request, "plan"), JSON_COMPACT);
+	char *plan = jsontree_dump(json_object_get(request, "plan"),
+				   JSON_COMPACT);
 	CLEANUP(file_close) int plan_fd = -1;
 	int failed;
 

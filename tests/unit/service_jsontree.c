@@ -24,7 +24,8 @@ static int load(const char *text, json_t **ret)
 #define SOUND                                                           \
 	"{\"a\": [1, 2.5, \"a text that is longer than some\", null], " \
 	"\"b\": {\"c\": \"\\u00e4\\n\", \"d\": [[], {}, true]}, "       \
-	"\"n\": 1234567890123456789}"
+	"\"n\": 1234567890123456789, "                                  \
+	"\"a name that takes more than the buffer has at first, and then\": 1}"
 
 /* No assertion in it, which would allocate as well. */
 static bool right; /* each time: there with all that it has, or not there */
@@ -63,11 +64,14 @@ START_TEST(no_json_is_told_apart)
 }
 END_TEST
 
+static size_t whole; /* so many bytes it is */
+
 static int write_it(void *arg, struct err *why)
 {
-	char *text = NULL;
-	const int failed = jsontree_text(arg, &text, why);
+	char *text = jsontree_dump(arg, JSON_COMPACT | JSON_SORT_KEYS);
+	const int failed = text ? 0 : err_oom(why);
 
+	right = right && (failed || strlen(text) == whole);
 	free(text);
 	return failed;
 }
@@ -75,9 +79,15 @@ static int write_it(void *arg, struct err *why)
 START_TEST(writing_needs_memory_too)
 {
 	CLEANUP(release) json_t *v = NULL;
+	char *text = NULL;
 
 	ck_assert_int_eq(load(SOUND, &v), 1);
-	ck_assert_uint_gt(alloc_fail_each(write_it, v), 0);
+	ck_assert_int_eq(jsontree_text(v, &text, &e), 0);
+	whole = strlen(text);
+	free(text);
+	right = true;
+	ck_assert_uint_gt(alloc_fail_each(write_it, v), 3);
+	ck_assert(right);
 }
 END_TEST
 
