@@ -118,6 +118,13 @@ static bool is_code_of(int sys, enum err_code code)
 	}
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	const size_t n = strlen(text), k = strlen(end);
+
+	return n >= k && strcmp(text + n - k, end) == 0;
+}
+
 /* The C library's word for a thread that it has no memory for. */
 static bool lacks_thread(const struct telling *x, const char *text)
 {
@@ -130,10 +137,10 @@ void fault_expect_cause(const struct telling *x, const struct err *e,
 {
 	const char *text = e ? e->text : said;
 
-	/* What a second look finds there was not damaged the first time; the
-	 * next try tells of a disk that fails again. */
+	/* A second look that finds something else than the first: which of them
+	 * the disk spoilt is not known, and the next try finds out. */
 	if (e && e->code == ERR_BUSY && x->sys == EIO &&
-	    strcmp(text, "the index changed meanwhile") == 0)
+	    ends_with(text, " meanwhile"))
 		return;
 	if (lacks_thread(x, text))
 		return;
