@@ -170,11 +170,12 @@ static int send_job(struct walk *w, struct err *e)
 }
 
 /* Neighbours that lie in one chunk go to one worker. */
-static bool belongs(const struct restore_job *job, const struct extent *x)
+static bool belongs(const struct walk *w, const struct extent *x)
 {
+	const struct restore_job *job = w->job;
 	const struct restore_piece *last = &job->pieces[job->n - 1];
 
-	if (job->n == RESTORE_EXTENTS || job->bytes >= JOB_BYTES)
+	if (job->n == w->run->job_max || job->bytes >= JOB_BYTES)
 		return false;
 	return chunk_id_equal(&last->extent.id, &x->id) ||
 	       job->bytes < JOB_BYTES / 4;
@@ -183,7 +184,7 @@ static bool belongs(const struct restore_job *job, const struct extent *x)
 static int add_piece(struct walk *w, struct restore_file *file, uint64_t offset,
 		     const struct extent *x, struct err *e)
 {
-	if (w->job && !belongs(w->job, x) && send_job(w, e))
+	if (w->job && !belongs(w, x) && send_job(w, e))
 		return -1;
 	if (!w->job) {
 		w->job = calloc(1, sizeof(*w->job));

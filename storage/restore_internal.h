@@ -84,6 +84,7 @@ struct restore_run {
 	struct restore_file *batch; /* that one, and the next, and so on */
 	size_t batch_n;
 	size_t batch_max;
+	size_t job_max; /* pieces of one job, whose files are all open */
 	uint64_t batch_bytes;
 	int64_t batch_begun_ms;
 };

@@ -1,6 +1,7 @@
 /* The threads that write files, and how far they have come. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "storage/restore_internal.h"
@@ -58,6 +59,21 @@ static void *worker(void *arg)
 	return NULL;
 }
 
+/*
+ * The files of all jobs, of those in the queue too, are open at once: for them
+ * is half of what this process may have open.
+ */
+static size_t job_max(size_t workers)
+{
+	const size_t jobs = JOBS + workers + 1;
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 ||
+	    l.rlim_cur / 2 / jobs >= RESTORE_EXTENTS)
+		return RESTORE_EXTENTS;
+	return l.rlim_cur / 2 < jobs ? 1 : l.rlim_cur / 2 / jobs;
+}
+
 int restore_work_start(struct restore_run *r, struct err *e)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -65,6 +81,7 @@ int restore_work_start(struct restore_run *r, struct err *e)
 			    : cores > RESTORE_WORKERS_MAX ? RESTORE_WORKERS_MAX
 							  : (size_t)cores;
 
+	r->job_max = job_max(want);
 	if (restore_settle_start(r, e) || queue_new(&r->work, JOBS, e))
 		return -1;
 	while (r->n_workers < want) {

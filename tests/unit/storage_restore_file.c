@@ -218,6 +218,38 @@ START_TEST(where_few_may_be_open_few_wait_for_the_disk_together)
 }
 END_TEST
 
+static int restore_all_with(struct object_id id, rlim_t few, uint64_t n)
+{
+	const struct rlimit l = { few, few };
+	struct restore_result got;
+
+	return setrlimit(RLIMIT_NOFILE, &l) < 0 ||
+	       restore(id, RESTORE_ALWAYS, &got) < 0 || got.errors ||
+	       got.files != n;
+}
+
+/* Nor do more wait to be written. */
+START_TEST(where_few_may_be_open_few_wait_to_be_written)
+{
+	struct object_id id;
+	char name[100];
+	int status;
+	pid_t pid;
+
+	for (int i = 0; i < 1500; i++) {
+		(void)snprintf(name, sizeof(name), "%04d", i);
+		write_text(at(f.from, name), name);
+	}
+	id = repo_take(&f).id;
+	pid = check_fork_child();
+	if (pid == 0)
+		_exit(restore_all_with(id, 120, 1500));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
 /* What the disk did not take is not said to be there, now or later. */
 START_TEST(without_the_disk_no_file_is_done)
 {
@@ -594,6 +626,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, many_files_wait_for_the_disk_together);
 	tcase_add_test(tc,
 		       where_few_may_be_open_few_wait_for_the_disk_together);
+	tcase_add_test(tc, where_few_may_be_open_few_wait_to_be_written);
 	tcase_add_test(tc, without_the_disk_no_file_is_done);
 	tcase_add_test(tc, every_file_system_is_waited_for);
 	tcase_add_test(tc, links_are_made_where_stamps_are_coarse);
