@@ -252,7 +252,8 @@ static int take(struct taking *x, struct object_id id, struct err *e)
 		       : 0;
 }
 
-/* 1 and x->snapshot when the repository has it, live. */
+/* 1 and x->snapshot when the repository has it, live; 0 and *e, which says why,
+ * when it has not. */
 static int find(struct taking *x, struct object_id id, struct err *e)
 {
 	char text[OBJECT_ID_TEXT];
@@ -264,11 +265,11 @@ static int find(struct taking *x, struct object_id id, struct err *e)
 	if (repository_find(x->repository, text, NULL, false, &found, NULL,
 			    &why) < 0) {
 		repository_snapshot_done(&found);
-		/* One whose manifest is damaged is taken anew. */
-		if (why.code == ERR_NOT_FOUND || why.code == ERR_CORRUPT)
-			return 0;
 		*e = why;
-		return -1;
+		/* One whose manifest is damaged is taken anew. */
+		return why.code == ERR_NOT_FOUND || why.code == ERR_CORRUPT
+			       ? 0
+			       : -1;
 	}
 	repository_snapshot_done(&x->snapshot);
 	x->snapshot = found;
@@ -388,10 +389,11 @@ static int take_fresh(struct taking *x, struct err *e)
 	if (failed)
 		return -1;
 	found = find(x, id, e);
-	if (found == 0)
-		return err_set(e, ERR_IO,
-			       "the snapshot was published, but a listing of "
-			       "the region does not show it");
+	if (found == 0) {
+		e->code = ERR_IO;
+		return err_wrap(e, "the snapshot was published, but a listing "
+				   "of the region does not show it");
+	}
 	return found < 0 ? -1 : 0;
 }
 
