@@ -137,6 +137,12 @@ void fault_expect_cause(const struct telling *x, const struct err *e,
 {
 	const char *text = e ? e->text : said;
 
+	ck_assert_msg(text[0] != '\0', "%s: it says nothing", x->when);
+	/* Who tries all calls is told of each place that hides the cause; a
+	 * few at random must not fail for one that nobody has met yet. */
+	if (!getenv("SNAPCTL_TEST_FULL"))
+		return;
+
 	/* A second look that finds something else than the first: which of them
 	 * the disk spoilt is not known, and the next try finds out. */
 	if (e && e->code == ERR_BUSY && x->sys == EIO &&
