@@ -1,6 +1,7 @@
 #include "service/config.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -431,7 +432,9 @@ static int load_file(struct loading *l, const char *path,
 	buf_init(&bytes, YAML_BYTES + 1);
 	if (file_read_all(path, &bytes, &why) < 0) {
 		/* The machine's failure is no mistake of the user's. */
-		if (why.code == ERR_NO_MEMORY || why.code == ERR_IO) {
+		if (why.code == ERR_NO_MEMORY ||
+		    (why.code == ERR_IO && why.sys != ENOTDIR &&
+		     why.sys != ELOOP && why.sys != ENAMETOOLONG)) {
 			*l->e = why;
 			return -1;
 		}

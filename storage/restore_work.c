@@ -61,7 +61,8 @@ static void *worker(void *arg)
 
 /*
  * The files of all jobs, of those in the queue too, are open at once: for them
- * is half of what this process may have open.
+ * is half of what this process may have open, as each keeps its folder open,
+ * too.
  */
 static size_t job_max(size_t workers)
 {
@@ -69,9 +70,9 @@ static size_t job_max(size_t workers)
 	struct rlimit l;
 
 	if (getrlimit(RLIMIT_NOFILE, &l) < 0 ||
-	    l.rlim_cur / 2 / jobs >= RESTORE_EXTENTS)
+	    l.rlim_cur / 4 / jobs >= RESTORE_EXTENTS)
 		return RESTORE_EXTENTS;
-	return l.rlim_cur / 2 < jobs ? 1 : l.rlim_cur / 2 / jobs;
+	return l.rlim_cur / 4 < jobs ? 1 : l.rlim_cur / 4 / jobs;
 }
 
 int restore_work_start(struct restore_run *r, struct err *e)

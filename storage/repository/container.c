@@ -29,7 +29,8 @@ int container_begin(struct container *c, struct store *s, const struct keys *k,
 	if (!c->key)
 		return err_set(e, ERR_BUG, "no epoch to seal with");
 	object_header_encode(&h, c->header);
-	if (store_begin(s, c->name.s, 0, STORE_FRESH, &c->upload, e))
+	if (store_begin(s, c->name.s, 0, STORE_FRESH | STORE_OR_NONE,
+			&c->upload, e))
 		return -1;
 	if (container_append(c, c->header, sizeof(c->header), e)) {
 		container_abort(c);

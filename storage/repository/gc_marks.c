@@ -103,7 +103,8 @@ static int put_mark(struct gc *g, struct instant time,
 	fields_text(r.by, sizeof(r.by), g->o->host);
 	for (size_t i = 0; !failed && i < n; i++)
 		failed = record_add_id(&r, ids[i], e);
-	failed = failed || record_put(g->store, g->keys, &r, STORE_FRESH, e);
+	failed = failed || record_put(g->store, g->keys, &r,
+				      STORE_FRESH | STORE_OR_NONE, e);
 	*ret = r.id;
 	record_done(&r);
 	return failed ? -1 : 0;

@@ -95,7 +95,8 @@ static int put_manifest(struct writer *w, const struct manifest *m,
 	if (manifest_encode(m, &payload, e) ||
 	    seal_box_put(repository_store(w->repository),
 			 repository_keys(w->repository), OBJECT_MANIFEST,
-			 name.s, payload.data, payload.len, STORE_FRESH, e))
+			 name.s, payload.data, payload.len,
+			 STORE_FRESH | STORE_OR_NONE, e))
 		return err_wrap(e, "cannot write the manifest");
 	return 0;
 }

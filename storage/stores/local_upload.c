@@ -14,8 +14,12 @@
  *      STORE_REPLACE;
  *   5. sync the folder of its name.
  *
- * When the sync of step 3 or 5 fails, the name is taken back: whoever came
- * later would rely on what a power cut still takes away.
+ * When the sync of step 3 fails, a folder made for it is taken back, and so is,
+ * with STORE_OR_NONE, the name when that of step 5 does: whoever came later
+ * would rely on what a power cut still takes away.  Fences, keyrings and other
+ * records stay: somebody may have acted on them already, and one too many harms
+ * nobody. Who read an index object in between and relies on it misses it then;
+ * `repo check --repair` finds its packs.
  *
  * What is to be guarded says until when before step 2, and is made immutable
  * after step 5: a crash in between leaves it to the next guard.  Not after step
@@ -65,6 +69,7 @@ struct local_upload {
 	int tmp;		   /* the folder of part */
 	int fd;			   /* -1 until part exists */
 	bool replace;
+	bool or_none;
 	struct instant until; /* guarded from its beginning on; or 0 */
 	char part[PART_HEX + sizeof(PART_SUFFIX)];
 	uint64_t written; /* bytes given to the kernel */
@@ -236,6 +241,7 @@ int local_begin(struct store *s, const char *name UNUSED, uint64_t size,
 	u->tmp = -1;
 	u->fd = -1;
 	u->replace = flags & STORE_REPLACE;
+	u->or_none = flags & STORE_OR_NONE;
 	u->cap = size > 0 && size < BUFFER_BYTES ? (size_t)size : BUFFER_BYTES;
 	u->buffer = malloc(u->cap);
 	if (!u->buffer) {
@@ -467,7 +473,7 @@ static int publish(struct local_upload *u, struct err *e)
 		return -1;
 	if (seam_sync_dir(dir) < 0) {
 		assert(base);
-		if (!u->replace)
+		if (u->or_none)
 			unname(dir, base, 0);
 		return local_sys(e, "sync of its folder");
 	}

@@ -211,7 +211,8 @@ int store_begin(struct store *s, const char *name, uint64_t size,
 {
 	struct store_upload *u = NULL;
 
-	assert((flags & ~(unsigned int)(STORE_REPLACE | STORE_FRESH)) == 0);
+	assert((flags & ~(unsigned int)(STORE_REPLACE | STORE_FRESH |
+					STORE_OR_NONE)) == 0);
 	if (check_name(name, e) < 0 ||
 	    s->ops->begin(s, name, size, flags, &u, e) < 0)
 		return wrap(e, "write object", name, s);

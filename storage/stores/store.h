@@ -58,6 +58,10 @@ enum store_put_flag {
 	 * costs no request of its own.  Where the store finds that it is, it
 	 * fails all the same. */
 	STORE_FRESH = 2,
+	/* When it cannot be made to last it is taken back, as far as that can
+	 * be: nobody acts on it that must not see it go. Without this what may
+	 * not last stays, and may be seen. */
+	STORE_OR_NONE = 4,
 };
 
 /*

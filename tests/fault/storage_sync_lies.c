@@ -128,6 +128,15 @@ static void work(void)
 
 /* ---- After the cut ------------------------------------------------------- */
 
+/*
+ * A receipt whose folder could not be synced stays, as others may rely on it,
+ * and is counted: that it went then is told, and nothing needs it.
+ */
+static bool is_counted(const char *object)
+{
+	return the_nth && strncmp(object, "inventories/", 12) == 0;
+}
+
 static void expect_sound(struct repository *r)
 {
 	CLEANUP(check_result_done) struct check_result x = { 0 };
@@ -137,9 +146,11 @@ static void expect_sound(struct repository *r)
 	if (check_run(r, &o, &x, &e))
 		ck_abort_msg("sync %zu, %s: %s", the_nth,
 			     power_cut_describe(power), e.text);
-	ck_assert_msg(x.sound, "sync %zu, %s: %s: %s", the_nth,
-		      power_cut_describe(power), x.findings[0].object,
-		      x.findings[0].message);
+	for (uint64_t i = 0; i < x.n_findings; i++)
+		ck_assert_msg(is_counted(x.findings[i].object),
+			      "sync %zu, %s: %s: %s", the_nth,
+			      power_cut_describe(power), x.findings[i].object,
+			      x.findings[i].message);
 }
 
 static void expect_restored(size_t i)

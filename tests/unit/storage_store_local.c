@@ -594,6 +594,31 @@ START_TEST(each_failing_call_is_reported_and_leaves_nothing)
 }
 END_TEST
 
+/* Others may have acted on what they saw, but for what nobody needs to see. */
+START_TEST(what_may_not_last_stays_unless_it_is_to_be_none)
+{
+	set_up();
+	for (unsigned int flags = 0; flags <= STORE_OR_NONE;
+	     flags += STORE_OR_NONE) {
+		struct failing f = { .call = SEAM_SYNC_DIR,
+				     .sys = EIO,
+				     .times = 1 };
+
+		put("d/first", "text");
+		seam_set_hook(fail_call, &f);
+		ck_assert_int_eq(store_put(store, "d/1", "text", 4, flags, &e),
+				 -1);
+		seam_set_hook(NULL, NULL);
+		ck_assert_int_eq(e.code, ERR_IO);
+		ck_assert_uint_eq(f.seen, 1);
+		expect_list("", flags ? "d/first " : "d/1 d/first ");
+		ck_ok(store_remove(store, "d/1", &e));
+		ck_ok(store_remove(store, "d/first", &e));
+	}
+	tear_down();
+}
+END_TEST
+
 /* As on NFS, where renameat2() takes no flags. */
 START_TEST(a_file_system_that_cannot_rename_without_replacing)
 {
@@ -794,6 +819,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, each_failing_call_is_reported_and_leaves_nothing);
 	tcase_add_test(tc, a_file_system_that_cannot_rename_without_replacing);
 	tcase_add_test(tc, a_rename_that_was_done_before_it_failed);
+	tcase_add_test(tc, what_may_not_last_stays_unless_it_is_to_be_none);
 	tcase_add_test(tc, the_steps_of_an_upload);
 	tcase_add_test(tc, a_removal_is_synced_also_when_there_was_nothing);
 	tcase_add_test(tc, a_large_upload_takes_little_memory);
