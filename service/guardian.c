@@ -493,7 +493,7 @@ static int read_plan(struct guardian *g, int plan_fd, struct err *e)
 			  : read_file(plan_fd, &b, e);
 	if (got <= 0)
 		return got;
-	g->plan = json_loadb(buf_str(&b), b.len, 0, NULL);
+	g->plan = jsontree_loadb(buf_str(&b), b.len, 0, NULL);
 	if (!is_plan(g->plan))
 		return err_set(e, ERR_BUG, "a plan of hooks is none");
 	g->name = json_string_value(json_object_get(g->plan, "name"));

@@ -33,7 +33,7 @@ static int take(void *arg, const struct catalog_audit *a, struct err *e)
 			return err_oom(e);
 		x->v = grown;
 	}
-	details = json_loads(a->details_json, 0, NULL);
+	details = jsontree_loads(a->details_json, 0, NULL);
 	x->v[x->n].hold = id;
 	x->v[x->n].at = a->at;
 	(void)snprintf(x->v[x->n].repository, sizeof(x->v[0].repository), "%s",

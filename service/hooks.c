@@ -119,7 +119,7 @@ static int take_answer(struct hooks *h, struct err *e)
 		return -1;
 	if (got == 0)
 		return err_set(e, ERR_IO, "the guardian of the hooks died");
-	answer = json_loadb(buf_str(&b), b.len, 0, NULL);
+	answer = jsontree_loadb(buf_str(&b), b.len, 0, NULL);
 	failed = json_array_extend(h->done, json_object_get(answer, "hooks")) <
 				 0
 			 ? "what the hooks did could not be told"

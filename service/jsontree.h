@@ -19,6 +19,13 @@
 int jsontree_load(const char *text, size_t n, size_t flags, json_t **ret,
 		  json_error_t *ret_why, struct err *e) NONNULL(1, 4, 6)
 	MUST_CHECK;
+/* As json_loadb() and json_loads(); NULL, too, when there was no memory for all
+ * of it, which *ret_why then need not tell.  Of NULL jsontree_loads() gives
+ * NULL. */
+json_t *jsontree_loadb(const char *text, size_t n, size_t flags,
+		       json_error_t *ret_why) NONNULL(1) MUST_CHECK;
+json_t *jsontree_loads(const char *text, size_t flags, json_error_t *ret_why)
+	MUST_CHECK;
 /* As json_dumps(): for free(); NULL when there was no memory for all of it. */
 char *jsontree_dump(const json_t *tree, size_t flags) MUST_CHECK;
 /* The same, compact. */

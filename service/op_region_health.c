@@ -5,6 +5,7 @@
 
 #include "service/args.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/op.h"
 #include "service/op_known.h"
 #include "service/region_health.h"
@@ -102,7 +103,7 @@ static int read_damage(void *arg, const struct catalog_check_row *row,
 		return 0;
 	if (strcmp(row->result, "damaged") != 0)
 		return 1;
-	details = json_loads(row->details_json, 0, NULL);
+	details = jsontree_loads(row->details_json, 0, NULL);
 	d->count = row->damaged;
 	d->lost = (uint64_t)json_integer_value(
 		json_object_get(details, "lost_snapshots"));

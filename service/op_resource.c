@@ -9,6 +9,7 @@
 #include "service/args.h"
 #include "service/catalog.h"
 #include "service/config.h"
+#include "service/jsontree.h"
 #include "service/op.h"
 #include "service/op_actor.h"
 #include "service/op_resource.h"
@@ -288,10 +289,10 @@ static void write_note(const struct operation_call *call,
 		       const struct catalog_document *doc,
 		       const struct catalog_applied *applied)
 {
-	json_t *spec = json_loads(doc->spec_json, 0, NULL);
+	json_t *spec = jsontree_loads(doc->spec_json, 0, NULL);
 	json_t *changes = applied->change == CATALOG_CHANGED
-				  ? json_loads(applied->difference_json, 0,
-					       NULL)
+				  ? jsontree_loads(applied->difference_json, 0,
+						   NULL)
 				  : NULL;
 	char until[INSTANT_TEXT] = "the cooling-off period is over";
 	char text[400];

@@ -11,6 +11,7 @@
 #include "service/args.h"
 #include "service/catalog.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/op_status_internal.h"
 
 /* More problems than this are a list that nobody reads. */
@@ -203,7 +204,7 @@ static void tell_none(struct status *s, const char *source, struct instant next)
 static int read_text(void *arg, const struct catalog_resource *r,
 		     struct err *e UNUSED)
 {
-	json_t *spec = json_loads(r->spec_json, 0, NULL);
+	json_t *spec = jsontree_loads(r->spec_json, 0, NULL);
 
 	*(bool *)arg = json_is_true(json_object_get(spec, "text"));
 	json_decref(spec);
@@ -385,7 +386,7 @@ static int write_schedule(struct status *s, const struct timetable_entry *entry,
 	if (strcmp(entry->kind, "Schedule") != 0)
 		return 0;
 	waiting = s->waiting;
-	sources = json_loads(entry->sources_json, 0, &why);
+	sources = jsontree_loads(entry->sources_json, 0, &why);
 	for (size_t i = 0; i < json_array_size(sources) && status == 0; i++)
 		status = write_source(
 			s, entry, &end, next,
@@ -472,7 +473,7 @@ static int look_at_outcome(void *arg, const struct catalog_outcome *o,
 			   struct err *e UNUSED)
 {
 	const struct held_back *h = arg;
-	json_t *summary = json_loads(o->summary_json, 0, NULL);
+	json_t *summary = jsontree_loads(o->summary_json, 0, NULL);
 	const uint64_t blocked = count_of(summary, GUARD_FLOOR_BLOCKED);
 	const uint64_t budget = count_of(summary, GUARD_HELD_BY_BUDGET);
 	const uint64_t awaited = count_of(summary, GUARD_WAITS_FOR_REGION);

@@ -72,7 +72,7 @@ static int read_collection(void *arg, const struct catalog_collection *k,
 	x->failed = strcmp(k->state, "failed") == 0;
 	x->collected = k->collected;
 	(void)snprintf(x->message, sizeof(x->message), "%.299s", k->message);
-	x->details = json_loads(k->details_json, 0, NULL);
+	x->details = jsontree_loads(k->details_json, 0, NULL);
 	return 0;
 }
 

@@ -7,10 +7,11 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 
 bool region_health_read(const char *json, struct region_fact *ret)
 {
-	json_t *value = json_loads(json, 0, NULL);
+	json_t *value = jsontree_loads(json, 0, NULL);
 	const json_t *failures = json_object_get(value, "failures");
 	const json_t *latency = json_object_get(value, "latency_ms");
 	const char *unwritable = json_string_value(

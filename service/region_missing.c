@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/report.h"
 #include "service/retain.h"
 #include "service/unwanted.h"
@@ -118,7 +119,7 @@ static int add_item(struct looking *l, const struct catalog_snapshot *s,
 
 	if (!object_id_parse(s->id, &item.id))
 		return 0;
-	list = json_loads(s->tags_json ? s->tags_json : "[]", 0, NULL);
+	list = jsontree_loads(s->tags_json ? s->tags_json : "[]", 0, NULL);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const char *tag = json_string_value(json_array_get(list, i));
 

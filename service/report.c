@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "service/args.h"
+#include "service/jsontree.h"
 
 int report_window(const struct operation_call *call, int64_t default_ms,
 		  struct report_window *ret, struct err *e)
@@ -51,7 +52,7 @@ void report_rule(const struct json_t *reason, char out[REPORT_RULE_TEXT])
 
 void report_rules(struct json *j, const char *reasons_json)
 {
-	json_t *list = json_loads(reasons_json, 0, NULL);
+	json_t *list = jsontree_loads(reasons_json, 0, NULL);
 	char text[REPORT_RULE_TEXT];
 
 	for (size_t i = 0; i < json_array_size(list); i++) {

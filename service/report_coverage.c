@@ -8,6 +8,7 @@
 #include "service/args.h"
 #include "service/catalog.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/report.h"
 #include "service/run_locks.h"
 #include "service/timetable.h"
@@ -289,7 +290,7 @@ static int take_proof(void *arg, const struct catalog_drill *d, struct err *e)
 	if (!d->passed || d->finished.sec == 0 ||
 	    instant_compare(d->finished, r->window.to) >= 0)
 		return 0;
-	evidence = json_loads(d->evidence_json, 0, &why);
+	evidence = jsontree_loads(d->evidence_json, 0, &why);
 	snapshots = json_object_get(evidence, "snapshots");
 	for (size_t i = 0; i < json_array_size(snapshots) && !failed; i++) {
 		const json_t *s = json_array_get(snapshots, i);

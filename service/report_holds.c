@@ -5,12 +5,13 @@
 
 #include "service/catalog.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/report.h"
 
 /* The list as an object, in which an id is found at once. */
 static json_t *set_of(const char *snapshots_json)
 {
-	json_t *list = json_loads(snapshots_json, 0, NULL);
+	json_t *list = jsontree_loads(snapshots_json, 0, NULL);
 	json_t *set = json_object();
 
 	for (size_t i = 0; set && i < json_array_size(list); i++) {

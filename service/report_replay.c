@@ -16,6 +16,7 @@
 #include "service/catalog.h"
 #include "service/catalog_hash.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/report.h"
 #include "service/retain_decide.h"
 
@@ -129,8 +130,8 @@ static int check_version(void *arg, const struct catalog_version *row,
 			 struct err *e)
 {
 	struct check_rules *k = arg;
-	json_t *there = json_loads(row->spec_json, 0, NULL);
-	json_t *here = k->rules->spec ? json_loads(k->rules->spec, 0, NULL)
+	json_t *there = jsontree_loads(row->spec_json, 0, NULL);
+	json_t *here = k->rules->spec ? jsontree_loads(k->rules->spec, 0, NULL)
 				      : json_null();
 
 	if (!there || !here)
@@ -250,8 +251,8 @@ static int take_evaluation(void *arg, const struct catalog_evaluation *row,
 
 static bool is_json_same(const char *a, const char *b)
 {
-	json_t *x = json_loads(a, 0, NULL);
-	json_t *y = json_loads(b, 0, NULL);
+	json_t *x = jsontree_loads(a, 0, NULL);
+	json_t *y = jsontree_loads(b, 0, NULL);
 	const bool same = x && y && json_equal(x, y);
 
 	json_decref(x);
@@ -263,7 +264,7 @@ static bool is_json_same(const char *a, const char *b)
 static void tell_replay(const struct retain_decision *d, const char *begin,
 			char *out, size_t n)
 {
-	json_t *list = json_loads(d->reasons, 0, NULL);
+	json_t *list = jsontree_loads(d->reasons, 0, NULL);
 	size_t used = (size_t)snprintf(out, n, "%sthe replay says %s", begin,
 				       retain_outcome_name(d->verdict));
 

@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/retain.h"
 #include "storage/repository/record.h"
 
@@ -138,18 +139,21 @@ static void obey(struct retain *x, const struct record *r)
 static int obey_known(void *arg, const struct catalog_hold *h, struct err *e)
 {
 	struct retain *x = arg;
-	json_t *ids = json_loads(h->snapshots_json, 0, NULL);
+	json_t *ids = jsontree_loads(h->snapshots_json, 0, NULL);
+	bool bad = !ids;
 
-	if (!ids)
-		return err_set(e, ERR_CORRUPT,
-			       "what hold %.80s is on cannot be read", h->id);
-	for (size_t i = 0; i < json_array_size(ids); i++) {
+	for (size_t i = 0; i < json_array_size(ids) && !bad; i++) {
 		const char *id = json_string_value(json_array_get(ids, i));
+		struct object_id unused;
 
-		if (id)
+		bad = !id || !object_id_parse(id, &unused);
+		if (!bad)
 			retain_hold(x, id);
 	}
 	json_decref(ids);
+	if (bad)
+		return err_set(e, ERR_CORRUPT,
+			       "what hold %.80s is on cannot be read", h->id);
 	hold_source(x, h->source);
 	return 0;
 }

@@ -533,7 +533,8 @@ static int read_snapshots(struct retain_stored *s, const char *text,
 		return -1;
 	while (more) {
 		json_error_t why;
-		json_t *from = json_loads(text, JSON_DISABLE_EOF_CHECK, &why);
+		json_t *from = jsontree_loads(text, JSON_DISABLE_EOF_CHECK,
+					      &why);
 		int failed;
 
 		if (!from || s->c.n == room) {
@@ -562,7 +563,7 @@ static int load_head(const char *inputs, size_t n, json_t **ret, struct err *e)
 	buf_init(&head, RETAIN_INPUTS_MAX);
 	if (buf_add(&head, inputs, n, e) < 0 || buf_add_byte(&head, '}', e) < 0)
 		return -1;
-	*ret = json_loads(buf_str(&head), 0, &why);
+	*ret = jsontree_loads(buf_str(&head), 0, &why);
 	return *ret ? 0 : unreadable(e, why.text);
 }
 

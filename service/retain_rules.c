@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "service/catalog_keep.h"
+#include "service/jsontree.h"
 #include "service/retain.h"
 #include "service/zoneinfo.h"
 
@@ -287,7 +288,8 @@ static json_t *read_sets(const char *inputs)
 	const size_t n = strlen(RETAIN_INPUTS_BEGIN);
 
 	return strncmp(inputs, RETAIN_INPUTS_BEGIN, n) == 0
-		       ? json_loads(inputs + n, JSON_DISABLE_EOF_CHECK, NULL)
+		       ? jsontree_loads(inputs + n, JSON_DISABLE_EOF_CHECK,
+					NULL)
 		       : NULL;
 }
 
@@ -305,7 +307,7 @@ static int load_sets(const struct history *h,
 {
 	const struct catalog_evaluation_filter filter = { .id = v->id };
 
-	*ret = json_loads(v->rules_json, 0, NULL);
+	*ret = jsontree_loads(v->rules_json, 0, NULL);
 	return *ret ? 0
 		    : catalog_evaluations(h->catalog, &filter, take_sets, ret,
 					  e);

@@ -9,6 +9,7 @@
 #include "service/catalog_audit.h"
 #include "service/catalog_keep.h"
 #include "service/hold_copies.h"
+#include "service/jsontree.h"
 #include "service/run_region.h"
 #include "storage/repository/deletion.h"
 #include "storage/repository/record.h"
@@ -80,7 +81,7 @@ static int read_other(struct run *r, const struct resource_region *region,
 
 static int take_ids(struct record *hold, const char *text, struct err *e)
 {
-	json_t *ids = json_loads(text, 0, NULL);
+	json_t *ids = jsontree_loads(text, 0, NULL);
 	int failed = !ids;
 
 	for (size_t i = 0; !failed && i < json_array_size(ids); i++) {

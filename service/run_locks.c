@@ -7,6 +7,7 @@
 
 #include "service/catalog_keep.h"
 #include "service/findings.h"
+#include "service/jsontree.h"
 #include "service/run_region.h"
 #include "storage/repository/check.h"
 
@@ -58,7 +59,7 @@ static int read_check(void *arg, const struct catalog_check_row *row,
 
 	if (!strstr(row->details_json, "\"object_lock\""))
 		return 0;
-	details = json_loads(row->details_json, 0, NULL);
+	details = jsontree_loads(row->details_json, 0, NULL);
 	locks = json_object_get(details, "object_lock");
 	day = json_object_get(locks, "day");
 	if (locks && !k->out->any)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "service/jsontree.h"
 #include "service/run_region.h"
 
 /* Attempts that are looked through: more than any schedule is granted. */
@@ -68,7 +69,7 @@ static int look(void *arg, const struct catalog_step *row, struct err *e UNUSED)
 		return 0;
 	if (s->finished_only && strcmp(row->state, "running") == 0)
 		return 0;
-	details = json_loads(row->details_json, 0, NULL);
+	details = jsontree_loads(row->details_json, 0, NULL);
 	id = json_string_value(json_object_get(details, "snapshot"));
 	s->found = id && object_id_parse(id, &s->snapshot.id);
 	(void)snprintf(s->snapshot.region, sizeof(s->snapshot.region), "%s",

@@ -48,7 +48,7 @@ static json_t *receive_json(int fd)
 
 	buf_init(&b, MESSAGE_MAX);
 	return guardian_receive(fd, &b, &ignored) == 1
-		       ? json_loadb(buf_str(&b), b.len, 0, NULL)
+		       ? jsontree_loadb(buf_str(&b), b.len, 0, NULL)
 		       : NULL;
 }
 
@@ -410,7 +410,7 @@ int starter_guard(int fd, int journal_fd, const char *plan, pid_t *ret,
 
 	(void)pthread_mutex_lock(&lock);
 	answer = ask(json_pack("{ssso}", "do", "guard", "plan",
-			       json_loads(plan, 0, NULL)),
+			       jsontree_loads(plan, 0, NULL)),
 		     fds, 2, e);
 	if (answer)
 		*ret = (pid_t)json_integer_value(

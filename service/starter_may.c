@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "service/jsontree.h"
 #include "service/starter.h"
 #include "service/volume.h"
 
@@ -97,7 +98,7 @@ static bool declares(const struct resource *r, const json_t *request)
 
 bool starter_may_start(const struct run *r, const char *request)
 {
-	json_t *j = json_loads(request, 0, NULL);
+	json_t *j = jsontree_loads(request, 0, NULL);
 	bool may = false;
 
 	for (size_t i = 0; j && i < r->source_count && !may; i++)
@@ -144,7 +145,7 @@ static bool is_declared(const struct run *r, const json_t *hook)
 
 bool starter_may_guard(const struct run *r, const char *plan)
 {
-	json_t *j = json_loads(plan, 0, NULL);
+	json_t *j = jsontree_loads(plan, 0, NULL);
 	const json_t *hooks = json_object_get(j, "hooks");
 	bool may = json_array_size(hooks) > 0;
 

@@ -138,6 +138,8 @@ void fault_expect_cause(const struct telling *x, const struct err *e,
 	const char *text = e ? e->text : said;
 
 	ck_assert_msg(text[0] != '\0', "%s: it says nothing", x->when);
+	ck_assert_msg(!e || (e->code != ERR_NONE && e->code != ERR_BUG),
+		      "%s: %s: %s", x->when, err_kind(e->code)->name, text);
 	/* Who tries all calls is told of each place that hides the cause; a
 	 * few at random must not fail for one that nobody has met yet. */
 	if (!getenv("SNAPCTL_TEST_FULL"))

@@ -196,6 +196,32 @@ START_TEST(a_hold_of_a_region_that_is_away_holds)
 }
 END_TEST
 
+/* It may be on anything. */
+START_TEST(a_known_hold_on_half_an_id_lets_go_of_nothing)
+{
+	CLEANUP(run_done) struct run_frame t;
+	const struct catalog_actor who = { .uid = 0, .name = "root" };
+	struct catalog_hold h = { .repository = "main",
+				  .id = "00000000000000000000000000000007",
+				  .source = "",
+				  .matter = "case",
+				  .custodian = "",
+				  .by = "root",
+				  .snapshots_json = "[\"0123456789abcdef\"]" };
+	int live;
+
+	begin(&t, "{\"retention\":{\"keep-last\":1}}");
+	declare_other(&t);
+	nights(&t, 2);
+	live = run_counts(&t, "a").live;
+	h.placed = clock_now();
+	ok(&t.f, catalog_hold_put(t.f.c, &h, &who, &t.f.e));
+	ck_assert_int_eq(rename(run_path(&t, "b"), run_path(&t, "gone")), 0);
+	ck_assert_int_eq(night(&t), RUN_PARTIAL);
+	ck_assert_int_eq(run_counts(&t, "a").live, live + 1);
+}
+END_TEST
+
 static int copy_hold(void *arg, const struct store_entry *entry, struct err *e)
 {
 	struct run_frame *t = arg;
@@ -256,6 +282,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, holds_and_locks_are_obeyed);
+	tcase_add_test(tc, a_known_hold_on_half_an_id_lets_go_of_nothing);
 	tcase_add_test(tc, a_hold_holds_in_other_regions_too);
 	tcase_add_test(tc, a_hold_of_a_region_that_is_away_holds);
 	tcase_add_test(
