@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SMALLEST 64
+#define LARGE	 ((size_t)1 << 20)
+
 void buf_init(struct buf *b, size_t max)
 {
 	*b = (struct buf){ .max = max };
@@ -31,13 +34,24 @@ void buf_clear(struct buf *b)
 }
 
 /*
+ * Small ones double.  Of large ones a quarter is enough, as the old and the new
+ * one are there at once, and the old one's memory is not of use to the next.
+ */
+static size_t grown(size_t cap)
+{
+	if (cap < SMALLEST)
+		return SMALLEST;
+	return cap < LARGE ? 2 * cap : cap + cap / 4;
+}
+
+/*
  * Grows by copying into fresh memory and wiping the old block: realloc()
  * would leave copies of plaintext behind in the heap.
  */
 int buf_reserve(struct buf *b, size_t n, struct err *e)
 {
 	size_t want;
-	size_t cap = b->cap ? b->cap : 64;
+	size_t cap = grown(b->cap);
 	uint8_t *fresh;
 
 	if (n > b->max || b->len > b->max - n)
@@ -47,8 +61,8 @@ int buf_reserve(struct buf *b, size_t n, struct err *e)
 	want = b->len + n + 1;
 	if (want <= b->cap)
 		return 0;
-	while (cap < want)
-		cap = cap > SIZE_MAX / 2 ? want : cap * 2;
+	if (cap < want)
+		cap = want;
 	if (cap > b->max + 1)
 		cap = b->max + 1;
 	fresh = malloc(cap);

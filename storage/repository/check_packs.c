@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/queue.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "storage/repository/check_internal.h"
 #include "storage/repository/chunk_pair.h"
@@ -23,6 +24,9 @@
 #define PIECE_BYTES  ((size_t)1 << 20)
 #define QUEUE_LENGTH 3
 #define WORKERS_MAX  8
+/* Room for an opened chunk of common writers, had at once: one that grows
+ * leaves holes behind, and pages that nothing is written to cost nothing. */
+#define PLAIN_BYTES ((size_t)4 << 20)
 
 /* One pack that is being read. */
 struct job {
@@ -111,7 +115,9 @@ static int note_damage(struct check *c, const struct pack_entry *entry,
 struct slot {
 	struct piece *piece; /* NULL: idle */
 	const struct pack_entry *entry;
-	struct buf plain;
+	uint8_t *plain; /* room bytes, of which used were ever written */
+	size_t room;
+	size_t used;
 };
 
 struct worker {
@@ -170,7 +176,7 @@ static int verify_next(struct worker *w, unsigned int *lane, struct err *e)
 	if (chunk_id_equal(&id, &s->entry->seal.id))
 		return 0;
 	/* By other code as well, before anything is called damaged. */
-	return chunk_verify(w->chunks, &s->entry->seal, s->plain.data, e);
+	return chunk_verify(w->chunks, &s->entry->seal, s->plain, e);
 }
 
 /* Judge the chunk that is next. */
@@ -210,6 +216,29 @@ static int idle_lane(struct worker *w, unsigned int *lane, struct err *e)
 	}
 }
 
+static void forget_plain(struct slot *s)
+{
+	secret_wipe(s->plain, s->used);
+	free(s->plain);
+	s->plain = NULL;
+	s->room = 0;
+	s->used = 0;
+}
+
+static int make_room(struct slot *s, size_t n, struct err *e)
+{
+	if (!s->plain || n > s->room) {
+		forget_plain(s);
+		s->plain = malloc(n > PLAIN_BYTES ? n : PLAIN_BYTES);
+		if (!s->plain)
+			return err_oom(e);
+		s->room = n > PLAIN_BYTES ? n : PLAIN_BYTES;
+	}
+	if (n > s->used)
+		s->used = n;
+	return 0;
+}
+
 /* Open a chunk and begin with its id: 0; 1 when it is judged already. */
 static int begin_chunk(struct worker *w, struct piece *p,
 		       const struct pack_entry *entry, const uint8_t *sealed,
@@ -225,11 +254,11 @@ static int begin_chunk(struct worker *w, struct piece *p,
 	if (idle_lane(w, &lane, e))
 		return -1;
 	s = &w->slots[lane];
-	if (buf_reserve(&s->plain, plain.n, e))
+	if (make_room(s, plain.n, e))
 		return -1;
-	plain.bytes = s->plain.data;
+	plain.bytes = s->plain;
 	if (chunk_open(w->chunks, &entry->seal, sealed, entry->place.len,
-		       s->plain.data, &why) ||
+		       s->plain, &why) ||
 	    chunk_pair_begin(w->pair, lane, &plain, &why))
 		return condemn(w->x->c, entry, &why, e) ? -1 : 1;
 	s->piece = p;
@@ -276,8 +305,6 @@ static void *worker(void *arg)
 	CLEANUP(chunk_pair_free) struct chunk_pair *pair = NULL;
 	struct err e = { 0 };
 
-	for (size_t i = 0; i < CHUNK_PAIR; i++)
-		buf_init(&w.slots[i].plain, CHUNK_MAX);
 	if (chunk_worker_new(w.x->c->keys, &chunks, &e) ||
 	    chunk_pair_new(w.x->c->keys, chunks, &pair, &e)) {
 		fail(w.x, &e);
@@ -290,7 +317,7 @@ static void *worker(void *arg)
 	for (size_t i = 0; i < CHUNK_PAIR; i++) {
 		if (w.slots[i].piece)
 			give_up(w.x->c, w.slots[i].piece, 1);
-		buf_wipe(&w.slots[i].plain);
+		forget_plain(&w.slots[i]);
 	}
 	return NULL;
 }
