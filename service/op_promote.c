@@ -346,6 +346,7 @@ static int set_primary(struct operation_call *call, struct err *e)
 
 /* So many of what is missing are told by their ids. */
 enum { NAMED = 20, NAMED_IN_TEXT = 3 };
+#define FOUND_MAX 700
 
 struct promoting {
 	struct operation_call *call;
@@ -359,6 +360,10 @@ struct promoting {
 	size_t n_named;
 	struct instant newest_there, newest_here;
 	bool is_from_catalog; /* that is what was known, nobody was asked */
+	/* Of the old primary, whose manifests do not open, and which the region
+	 * does not list either. */
+	uint64_t unread;
+	struct replicate_unopened unopened; /* in both */
 };
 
 static void promoting_done(struct promoting *p)
@@ -425,6 +430,13 @@ static int see(void *arg, const struct repository_snapshot *s,
 		p->newest_there = s->received;
 	if (where & REPLICATE_TO)
 		p->newest_here = s->received;
+	return 0;
+}
+
+static int see_unread(void *arg, struct object_id id UNUSED,
+		      struct err *e UNUSED)
+{
+	((struct seeing *)arg)->p->unread++;
 	return 0;
 }
 
@@ -578,7 +590,8 @@ static int look(struct promoting *p, struct err *e)
 		return err_wrap(e, "region %s cannot be the primary",
 				text_quote_str(p->now->name).s);
 	if (repository_open(p->was->url, p->key, &there, &why) == 0 &&
-	    replicate_compare(there, here, see, NULL, &x, NULL, &why) == 0)
+	    replicate_compare(there, here, see, see_unread, &x, &p->unopened,
+			      &why) == 0)
 		return tell_apart(&x, e) < 0 ||
 				       settle_deletions(p, there, here, e) < 0
 			       ? -1
@@ -591,7 +604,8 @@ static int look(struct promoting *p, struct err *e)
 		      "note: region \"%s\" cannot be asked (%.300s); what "
 		      "\"%s\" lacks is told from the catalog",
 		      p->was->name, why.text, p->now->name);
-	p->missing = p->let_go = 0;
+	p->missing = p->let_go = p->unread = 0;
+	p->unopened = (struct replicate_unopened){ 0 };
 	p->newest_here = p->newest_there = (struct instant){ 0 };
 	return recall(p, e);
 }
@@ -606,8 +620,9 @@ static int64_t behind_ms(const struct promoting *p)
 	return ms > 0 ? ms : 0;
 }
 
-static void tell_lack(const struct promoting *p, char out[300])
+static void tell_lack(const struct promoting *p, char out[FOUND_MAX])
 {
+	char unopened[REPLICATE_UNOPENED_TEXT];
 	char behind[INSTANT_TEXT];
 	char which[NAMED_IN_TEXT * 16 + 16] = "";
 	size_t n = 0;
@@ -617,12 +632,27 @@ static void tell_lack(const struct promoting *p, char out[300])
 		n += (size_t)snprintf(which + n, sizeof(which) - n, "%s%.12s",
 				      i ? ", " : "", p->named_ids[i]);
 	(void)snprintf(
-		out, 300,
+		out, FOUND_MAX,
 		"region \"%s\" lacks %ju snapshot%s that \"%s\" has (%s%s), "
-		"and is %s behind%s",
+		"and is %s behind%s%s%s",
 		p->now->name, (uintmax_t)p->missing, p->missing == 1 ? "" : "s",
 		p->was->name, which, p->missing > NAMED_IN_TEXT ? ", …" : "",
-		behind, p->is_from_catalog ? ", as far as is known" : "");
+		behind, p->is_from_catalog ? ", as far as is known" : "",
+		p->unopened.n ? "; " : "",
+		p->unopened.n ? replicate_unopened_text(&p->unopened, unopened)
+			      : "");
+}
+
+static void tell_unread(const struct promoting *p, char out[FOUND_MAX])
+{
+	char unopened[REPLICATE_UNOPENED_TEXT];
+
+	(void)snprintf(out, FOUND_MAX,
+		       "region \"%s\" does not list %ju snapshot%s that \"%s\" "
+		       "lists and cannot tell of; %s",
+		       p->now->name, (uintmax_t)p->unread,
+		       p->unread == 1 ? "" : "s", p->was->name,
+		       replicate_unopened_text(&p->unopened, unopened));
 }
 
 /* No loss, and no surprise later on. */
@@ -642,20 +672,25 @@ static void tell_let_go(const struct promoting *p)
 			      p->now->name, p->now->name);
 }
 
-static int judge(const struct promoting *p, char found[300], struct err *e)
+static int judge(const struct promoting *p, char found[FOUND_MAX],
+		 struct err *e)
 {
 	found[0] = '\0';
 	tell_let_go(p);
-	if (p->missing == 0)
+	if (p->missing == 0 && p->unread == 0)
 		return 0;
-	tell_lack(p, found);
+	if (p->missing)
+		tell_lack(p, found);
+	else
+		tell_unread(p, found);
 	if (!args_switch(p->call->args, "force")) {
 		(void)err_set(e, ERR_DENIED, "%s", found);
-		return err_hint(e,
-				"\"snapctl replicate --to %s\" copies them; "
-				"--force promotes it all the same, and they "
-				"follow when \"%s\" is back",
-				p->now->name, p->was->name);
+		return err_hint(
+			e,
+			"\"snapctl replicate --to %s\" copies what can be read; "
+			"--force promotes it all the same, and they "
+			"follow when \"%s\" is back",
+			p->now->name, p->was->name);
 	}
 	progress_note(p->call->progress, "warning: %s", found);
 	return 0;
@@ -719,7 +754,7 @@ static int promote(struct operation_call *call, struct err *e)
 	CLEANUP(promoting_done) struct promoting p = { .call = call };
 	const char *name = args_text(call->args, "name");
 	const char *url;
-	char found[300];
+	char found[FOUND_MAX];
 
 	if (engine_named(call, &p.named, e) < 0)
 		return -1;

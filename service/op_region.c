@@ -219,6 +219,7 @@ static int replicate(struct operation_call *call, struct err *e)
 {
 	CLEANUP(copying_done) struct copying x = { .origin = { .call = call } };
 	struct json *j = call->reply;
+	char told[REPLICATE_UNOPENED_TEXT];
 	struct replicate_result r;
 	const int64_t begun_ms = clock_boot_ms();
 	const char *url;
@@ -256,8 +257,11 @@ static int replicate(struct operation_call *call, struct err *e)
 	json_kv_double(j, "seconds",
 		       (double)(clock_boot_ms() - begun_ms) / 1000.0);
 	json_end_object(j);
-	if (r.damaged)
+	if (r.unopened.n) {
+		progress_note(call->progress, "warning: %s",
+			      replicate_unopened_text(&r.unopened, told));
 		operation_damaged(call);
+	}
 	return 0;
 }
 
@@ -348,7 +352,7 @@ struct standing {
 	uint64_t missing;
 	uint64_t let_go;
 	uint64_t refused;
-	uint64_t damaged;
+	struct replicate_unopened unopened;
 	uint64_t stored_bytes;
 	bool has_newest;
 	struct object_id newest;
@@ -411,7 +415,7 @@ static int look(const struct origin *o, const struct resource_region *region,
 	CLEANUP(repository_close) struct repository *to = NULL;
 
 	if (repository_open(region->url, o->key, &to, e) ||
-	    replicate_compare(o->from, to, see_snapshot, NULL, x, &x->damaged,
+	    replicate_compare(o->from, to, see_snapshot, NULL, x, &x->unopened,
 			      e) ||
 	    forgive(o, engine_rules_region(o->named, region->url), to, x, e) ||
 	    engine_locks_find(o->call, to, x->newest,
@@ -467,7 +471,7 @@ static void write_standing(const struct origin *o, const struct standing *x,
 	json_kv_uint(j, "missing", x->missing);
 	json_kv_uint(j, "let_go", x->let_go);
 	json_kv_uint(j, "deleted_there", x->refused);
-	json_kv_uint(j, "damaged", x->damaged);
+	json_kv_uint(j, "damaged", x->unopened.n);
 	json_kv_uint(j, "stored_bytes", x->stored_bytes);
 	engine_locks_write(j, &x->locks);
 }
@@ -524,6 +528,7 @@ static int write_status(const struct origin *o,
 	struct json *j = o->call->reply;
 	struct target t = { .repository = o->named, .region = region };
 	struct standing x = { .snapshots = 0 };
+	char told[REPLICATE_UNOPENED_TEXT];
 	struct err why = { 0 };
 	const bool failed = look(o, region, &x, &why) != 0;
 
@@ -544,8 +549,13 @@ static int write_status(const struct origin *o,
 		if (args_switch(o->call->args, "exact") &&
 		    (x.locks.why.code || x.locks.too_short))
 			operation_partial(o->call);
-		if (x.damaged)
+		if (x.unopened.n) {
+			progress_note(
+				o->call->progress, "warning: region \"%s\": %s",
+				region->name,
+				replicate_unopened_text(&x.unopened, told));
 			operation_damaged(o->call);
+		}
 	}
 	json_end_object(j);
 	return operation_stopped(o->call, e);

@@ -54,8 +54,7 @@ static int add_source(struct healing *x, const struct resource_region *other,
 		return 0;
 	}
 	if (!*x->unreached)
-		(void)snprintf(x->unreached, sizeof(x->unreached), "%.299s",
-			       why.text);
+		(void)text_fit(why.text, x->unreached, sizeof(x->unreached));
 	return 0;
 }
 
@@ -154,6 +153,15 @@ static int audit(const struct healing *x, const char *details, struct err *e)
 				 details, e);
 }
 
+/* Why something is left, as far as one of the other regions is to blame. */
+static const char *reason(const struct healing *x)
+{
+	for (size_t i = 0; !*x->unreached && i < x->n; i++)
+		if (x->sources[i].why.code)
+			return x->sources[i].why.text;
+	return x->unreached;
+}
+
 static int put_step(const struct healing *x, const struct err *why,
 		    const char *details, struct err *e)
 {
@@ -170,15 +178,17 @@ static int put_step(const struct healing *x, const struct err *why,
 				    .message = "",
 				    .details_json = details };
 	char message[300] = "";
+	char fitted[221];
 
 	if (why)
 		row.message = why->text;
 	else if (!r->sound) {
 		(void)snprintf(message, sizeof(message),
 			       "no region that answers has all of it: %ju "
-			       "objects are left%s%.200s",
+			       "objects are left%s%s",
 			       (uintmax_t)findings_unsettled(heal_left(r)),
-			       *x->unreached ? "; " : "", x->unreached);
+			       *reason(x) ? "; " : "",
+			       text_fit(reason(x), fitted, sizeof(fitted)));
 		row.message = message;
 	}
 	return catalog_step_put(x->run->catalog, &row, e);
@@ -261,8 +271,7 @@ static int act(struct healing *x, const struct run_damage *damage,
 
 	if (x->n == 0)
 		return err_set(e, ERR_BUSY,
-			       "no other region answers, to heal it from: "
-			       "%.200s",
+			       "no other region answers, to heal it from: %s",
 			       x->unreached);
 	engine_host(host, sizeof(host));
 	if (run_region_lock(x->run, x->region, &lock, e) < 0)

@@ -168,7 +168,7 @@ static int on_unread(void *arg, struct object_id id, struct err *e)
 	return 0;
 }
 
-static void tell_unread(struct copying *x, uint64_t before)
+static void tell_unread(struct copying *x, uint64_t before, int sys)
 {
 	const uint64_t n = x->unread - before;
 
@@ -176,9 +176,10 @@ static void tell_unread(struct copying *x, uint64_t before)
 		(void)snprintf(x->first_failure, sizeof(x->first_failure),
 			       "%ju manifest%s of region \"%.63s\" cannot be "
 			       "read, so that what %s of is not copied "
-			       "from there",
+			       "from there%s%s",
 			       (uintmax_t)n, n == 1 ? "" : "s", x->origin->name,
-			       n == 1 ? "it tells" : "they tell");
+			       n == 1 ? "it tells" : "they tell",
+			       sys ? ": " : "", sys ? err_errno_text(sys) : "");
 }
 
 /*
@@ -227,7 +228,7 @@ static int copy(struct copying *x, const struct object_id *only, size_t n,
 		    0 ||
 	    replicate_run(x->from, x->to, &o, &x->result, e) < 0)
 		return -1;
-	tell_unread(x, unread);
+	tell_unread(x, unread, x->result.unopened_from.sys);
 	return 0;
 }
 
@@ -361,6 +362,7 @@ static int catch_up(struct copying *x, size_t *ret, struct err *e)
 	};
 	const uint64_t unread = x->unread;
 	struct missed m = { .x = x };
+	struct replicate_unopened unopened = { .sys = 0 };
 	int failed;
 
 	failed = look_for_unwanted(x, e) < 0 ||
@@ -371,12 +373,12 @@ static int catch_up(struct copying *x, size_t *ret, struct err *e)
 
 	id_list_sort(&m.had);
 	failed = failed || replicate_compare(x->from, x->to, see_missed,
-					     see_unread, &m, NULL, e) < 0;
+					     see_unread, &m, &unopened, e) < 0;
 	*ret = m.missed.n - m.unlocked;
 	if (!failed && m.missed.n)
 		failed = copy_missed(x, &m.missed, e) < 0;
 	if (!failed)
-		tell_unread(x, unread);
+		tell_unread(x, unread, unopened.sys);
 	id_list_done(&m.had);
 	id_list_done(&m.missed);
 	return failed ? -1 : 0;

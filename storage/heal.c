@@ -399,8 +399,7 @@ static int note_failure(struct heal_result *out, struct object_id snapshot,
 		return err_oom(e);
 	out->failures = more;
 	more[out->n_failures].snapshot = snapshot;
-	(void)snprintf(more[out->n_failures].why, sizeof(more->why), "%.299s",
-		       why->text);
+	(void)text_fit(why->text, more[out->n_failures].why, sizeof(more->why));
 	out->n_failures++;
 	return 0;
 }
@@ -468,6 +467,7 @@ static int bring_back_from(struct healing *x, struct repository *to,
 		.done = on_done,
 		.arg = x,
 	};
+	char told[REPLICATE_UNOPENED_TEXT];
 	struct replicate_result r;
 	struct err why = { 0 };
 
@@ -479,10 +479,9 @@ static int bring_back_from(struct healing *x, struct repository *to,
 		x->source->why = why;
 		return 0;
 	}
-	if (r.damaged_from)
-		(void)err_set(&x->source->why, ERR_CORRUPT,
-			      "%ju of its manifests and records do not open",
-			      (uintmax_t)r.damaged_from);
+	if (r.unopened_from.n)
+		(void)err_set(&x->source->why, ERR_CORRUPT, "%s",
+			      replicate_unopened_text(&r.unopened_from, told));
 	x->result.records += r.records;
 	if (r.deleted > x->result.deleted)
 		x->result.deleted = r.deleted;

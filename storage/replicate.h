@@ -137,14 +137,26 @@ struct replicate_options {
 	void *arg;
 };
 
+/* Manifests and records that do not open. */
+struct replicate_unopened {
+	uint64_t n;
+	int sys; /* errno of the first that the disk did not give; 0: damage */
+};
+void replicate_unopened_add(struct replicate_unopened *x, const struct err *why)
+	NONNULL(1, 2);
+/* "2 manifests or records do not open: Input/output error", into out; out. */
+#define REPLICATE_UNOPENED_TEXT 200
+char *replicate_unopened_text(const struct replicate_unopened *x,
+			      char out[REPLICATE_UNOPENED_TEXT]) NONNULL(1, 2);
+
 struct replicate_result {
 	uint64_t copied;
 	uint64_t present; /* of the source's snapshots: there already */
 	uint64_t deleted; /* deleted there, or by one of also: left alone */
 	uint64_t failed;  /* given to done() with a reason */
-	uint64_t damaged; /* manifests and records that do not open */
-	uint64_t damaged_from; /* of these, in the source */
-	uint64_t records;      /* copied, both ways */
+	struct replicate_unopened unopened;
+	struct replicate_unopened unopened_from; /* of these, in the source */
+	uint64_t records;			 /* copied, both ways */
 	uint64_t chunks;
 	uint64_t bytes;
 	bool pinned; /* collectors of the source knew about us */
@@ -176,14 +188,14 @@ enum replicate_where {
 };
 /*
  * Visit every snapshot that either region lists, in order of receipt; no data
- * is read.  What is damaged is counted in *ret_damaged (may be NULL), and told
- * to unread (may be NULL).
+ * is read.  What does not open is counted in *ret (may be NULL), and told to
+ * unread (may be NULL).
  */
 typedef int replicate_visit(void *arg, const struct repository_snapshot *s,
 			    unsigned int where, struct err *e);
 int replicate_compare(struct repository *from, struct repository *to,
 		      replicate_visit *visit, replicate_unread *unread,
-		      void *arg, uint64_t *ret_damaged, struct err *e)
+		      void *arg, struct replicate_unopened *ret, struct err *e)
 	NONNULL(1, 2, 3, 7) MUST_CHECK;
 
 #endif

@@ -43,8 +43,8 @@ struct replicate_plan {
 	size_t n;
 	size_t cap;
 	struct replicate_ids revoked; /* tombstones, by undeletes of either */
-	uint64_t damaged;
-	uint64_t damaged_from;	     /* of these, in the source */
+	struct replicate_unopened unopened;
+	struct replicate_unopened unopened_from; /* of these, in the source */
 	struct replicate_ids unread; /* whose manifests these are, by name */
 };
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
@@ -70,7 +70,7 @@ int replicate_plan_deleted(const struct replicate_plan *p, struct repository *r,
 /* replicate_records.c */
 struct replicate_tally {
 	uint64_t copied;
-	uint64_t damaged;
+	struct replicate_unopened unopened; /* of the source */
 };
 /*
  * The union of what is not about a snapshot that is still to be copied.  With

@@ -78,15 +78,33 @@ static int collect(void *arg, struct repository_snapshot *s, struct err *e)
 	return 0;
 }
 
-static int count_damaged(void *arg, const char *name, const struct err *why,
-			 struct err *e)
+void replicate_unopened_add(struct replicate_unopened *x, const struct err *why)
+{
+	x->n++;
+	if (x->sys == 0)
+		x->sys = why->sys;
+}
+
+char *replicate_unopened_text(const struct replicate_unopened *x,
+			      char out[REPLICATE_UNOPENED_TEXT])
+{
+	(void)snprintf(out, REPLICATE_UNOPENED_TEXT,
+		       "%ju manifest%s or record%s do%s not open%s%s",
+		       (uintmax_t)x->n, x->n == 1 ? "" : "s",
+		       x->n == 1 ? "" : "s", x->n == 1 ? "es" : "",
+		       x->sys ? ": " : "",
+		       x->sys ? err_errno_text(x->sys) : "");
+	return out;
+}
+
+static int count_unopened(void *arg, const char *name, const struct err *why,
+			  struct err *e)
 {
 	const struct collecting *c = (const struct collecting *)arg;
 	struct object_id snapshot;
 	struct object_id session;
 
-	(void)why;
-	c->plan->damaged++;
+	replicate_unopened_add(&c->plan->unopened, why);
 	if (c->where != REPLICATE_FROM ||
 	    !object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session))
 		return 0;
@@ -256,11 +274,12 @@ static int collect_both(struct replicate_plan *p, struct err *e)
 {
 	struct collecting c = { .plan = p, .where = REPLICATE_FROM };
 
-	if (repository_snapshots(p->from, false, collect, count_damaged, &c, e))
+	if (repository_snapshots(p->from, false, collect, count_unopened, &c,
+				 e))
 		return -1;
-	p->damaged_from = p->damaged;
+	p->unopened_from = p->unopened;
 	c.where = REPLICATE_TO;
-	return repository_snapshots(p->to, false, collect, count_damaged, &c,
+	return repository_snapshots(p->to, false, collect, count_unopened, &c,
 				    e);
 }
 
@@ -431,7 +450,7 @@ static unsigned int where_of(const struct replicate_item *item)
 
 int replicate_compare(struct repository *from, struct repository *to,
 		      replicate_visit *visit, replicate_unread *unread,
-		      void *arg, uint64_t *ret_damaged, struct err *e)
+		      void *arg, struct replicate_unopened *ret, struct err *e)
 {
 	struct replicate_plan p;
 	int result = 0;
@@ -442,8 +461,8 @@ int replicate_compare(struct repository *from, struct repository *to,
 		result = visit(arg, &p.v[i].s, where_of(&p.v[i]), e);
 	if (result == 0 && unread)
 		result = replicate_plan_unread(&p, unread, arg, e);
-	if (result == 0 && ret_damaged)
-		*ret_damaged = p.damaged;
+	if (result == 0 && ret)
+		*ret = p.unopened;
 	replicate_plan_done(&p);
 	return result < 0 ? -1 : 0;
 }

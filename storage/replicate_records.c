@@ -140,7 +140,7 @@ static int copy_one(const struct copying *c, enum object_kind kind,
 			*e = why;
 			return -1;
 		}
-		c->tally->damaged++;
+		replicate_unopened_add(&c->tally->unopened, &why);
 		return 0;
 	}
 	if (store_put(repository_store(c->to), name, box.data, box.len, 0, e)) {
@@ -464,7 +464,7 @@ static int add_revoked(const struct copying *c, const char *name,
 		return -1;
 	}
 	if (found < 0)
-		c->tally->damaged++;
+		replicate_unopened_add(&c->tally->unopened, &why);
 	if (found <= 0)
 		return 0;
 	for (size_t i = 0; !failed && i < r.n_ids; i++)

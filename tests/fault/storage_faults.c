@@ -213,18 +213,18 @@ static void tell_copy(struct outcome *o)
 	CLEANUP(repository_close) struct repository *to = NULL;
 	struct replicate_result result = { .failed = 0 };
 	CLEANUP(store_close) struct store *s = NULL;
+	char told[REPLICATE_UNOPENED_TEXT];
 
 	o->failed = open_repository() || store_open(f.to, true, &s, &e) ||
 		    replicate_settle(repository_store(f.r), s, f.credential,
 				     &e) ||
 		    open_region(f.to, &to) ||
 		    replicate_run(f.r, to, &options, &result, &e);
-	o->partial = !o->failed && (result.failed || result.damaged);
-	o->damage = result.damaged;
-	/* It counts what is damaged: a check names it, and says why. */
+	o->partial = !o->failed && (result.failed || result.unopened.n);
+	o->damage = result.unopened.n > 0;
 	if (o->damage && !o->said[0])
 		(void)snprintf(o->said, sizeof(o->said), "%s",
-			       err_errno_text(EIO));
+			       replicate_unopened_text(&result.unopened, told));
 	(void)shut(0);
 }
 

@@ -168,16 +168,16 @@ static void tell_copy(void)
 	CLEANUP(repository_close) struct repository *to = NULL;
 	CLEANUP(store_close) struct store *s = NULL;
 	struct replicate_result result = { .failed = 0 };
+	char told[REPLICATE_UNOPENED_TEXT];
 
 	outcome.failed = open_region() || store_open(copy, true, &s, &e) ||
 			 replicate_settle(repository_store(r), s,
 					  g->f.credential, &e) ||
 			 repository_open(copy, g->f.credential, &to, &e) ||
 			 replicate_run(r, to, &o, &result, &e);
-	/* It counts what is damaged: a check names it, and says why. */
-	if (!outcome.failed && result.damaged)
+	if (!outcome.failed && result.unopened.n)
 		(void)err_set(&outcome.missing, ERR_CORRUPT, "%s",
-			      err_errno_text(EIO));
+			      replicate_unopened_text(&result.unopened, told));
 	shut();
 }
 

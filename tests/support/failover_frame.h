@@ -7,6 +7,8 @@
 #ifndef TESTS_SUPPORT_FAILOVER_FRAME_H
 #define TESTS_SUPPORT_FAILOVER_FRAME_H
 
+#include <errno.h>
+
 #include "storage/replicate.h"
 #include "storage/repository/deletion.h"
 #include "storage/stores/fault.h"
@@ -66,6 +68,26 @@ static inline void refuse(const char *regions, enum fault_call call,
 static inline void refuse_nothing(void)
 {
 	refusal = (struct refusal){ .regions = NULL };
+}
+
+/* The disks of regions of these letters do not give the manifests of the newest
+ * snapshot there is in the first of them. */
+static inline void hide_newest(struct run_frame *t, const char *regions)
+{
+	static char prefix[20 + OBJECT_ID_TEXT];
+	const char region[] = { regions[0], '\0' };
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(t, region);
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	char id[OBJECT_ID_TEXT];
+
+	manifest_init(&s.manifest);
+	ok(&t->f,
+	   repository_find(r, "latest", "web", false, &s, NULL, &t->f.e));
+	object_id_format(s.manifest.snapshot, id);
+	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s", id);
+	refuse(regions, FAULT_READ, ERR_IO, prefix);
+	refusal.fault.sys = EIO;
 }
 
 /* Make <root>/name a region of the repository. */

@@ -529,26 +529,6 @@ START_TEST(a_drill_takes_the_newest_that_is_left)
 }
 END_TEST
 
-/* The disks of regions of these letters do not give the manifests of the newest
- * snapshot there is in the first of them. */
-static void hide_newest(struct run_frame *t, const char *regions)
-{
-	static char prefix[20 + OBJECT_ID_TEXT];
-	const char region[] = { regions[0], '\0' };
-	CLEANUP(repository_close)
-	struct repository *r = run_repository(t, region);
-	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
-	char id[OBJECT_ID_TEXT];
-
-	manifest_init(&s.manifest);
-	ok(&t->f,
-	   repository_find(r, "latest", "web", false, &s, NULL, &t->f.e));
-	object_id_format(s.manifest.snapshot, id);
-	(void)snprintf(prefix, sizeof(prefix), "snapshots/%s", id);
-	refuse(regions, FAULT_READ, ERR_IO, prefix);
-	refusal.fault.sys = EIO;
-}
-
 START_TEST(what_was_missed_and_cannot_be_read_is_told)
 {
 	CLEANUP(run_done) struct run_frame t;
@@ -565,7 +545,8 @@ START_TEST(what_was_missed_and_cannot_be_read_is_told)
 	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'a' AND "
 				   "state = 'partial' AND details ->> "
 				   "'$.unread' = 2 AND message LIKE '1 "
-				   "manifest of region \"b\" cannot be read%'"),
+				   "manifest of region \"b\" cannot be read%: "
+				   "input/output error'"),
 			 1);
 	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = '' AND "
 				   "state = 'partial' AND message LIKE "
@@ -596,7 +577,8 @@ START_TEST(what_cannot_be_read_is_told)
 	ck_assert_int_eq(steps(&t, "step = 'replicate' AND region = 'c' AND "
 				   "state = 'partial' AND details ->> "
 				   "'$.copied' = 1 AND message LIKE '1 "
-				   "manifest of region \"a\" cannot be read%'"),
+				   "manifest of region \"a\" cannot be read%: "
+				   "input/output error'"),
 			 1);
 	ck_assert_int_eq(day(&t, 3), RUN_SUCCEEDED);
 	expect_live(&t, 4, 4, 4);

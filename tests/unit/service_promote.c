@@ -370,6 +370,39 @@ START_TEST(three_are_named)
 }
 END_TEST
 
+/* What the disk of the old one does not give is nothing that the other has. */
+START_TEST(what_cannot_be_read_stands_against_it)
+{
+	days_without(1, 1);
+	hide_newest(&t, "a");
+	promote("b", false);
+	expect_failed(ERR_DENIED,
+		      "region \"b\" does not list 1 snapshot that \"a\" lists "
+		      "and cannot tell of; 1 manifest or record does not open: "
+		      "input/output error");
+	expect_primary('a');
+	promote("b", true);
+	refuse_nothing();
+	expect_done(0);
+	ck_assert_ptr_nonnull(strstr(said.notes, "warning: region \"b\" does "
+						 "not list 1 snapshot"));
+	expect_primary('b');
+}
+END_TEST
+
+/* It is there, and cannot be read: that it is lacking is not all. */
+START_TEST(what_it_cannot_give_is_told)
+{
+	hide_newest(&t, "b");
+	promote("b", false);
+	expect_failed(ERR_DENIED, "region \"b\" lacks 1 snapshot that");
+	ck_assert_ptr_nonnull(strstr(said.e.text,
+				     "; 1 manifest or record does not open: "
+				     "input/output error"));
+	expect_primary('a');
+}
+END_TEST
+
 /* Nothing at all is there: it is as old as what it lacks. */
 START_TEST(it_has_none)
 {
@@ -569,6 +602,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, it_is_so_already);
 	tcase_add_test(tc, what_it_lacks_stands_against_it);
 	tcase_add_test(tc, three_are_named);
+	tcase_add_test(tc, what_cannot_be_read_stands_against_it);
+	tcase_add_test(tc, what_it_cannot_give_is_told);
 	tcase_add_test(tc, it_has_none);
 	tcase_add_test(tc, what_is_known_has_to_do);
 	tcase_add_test(tc, what_is_known_to_be_lacking_stands_against_it);

@@ -728,7 +728,7 @@ START_TEST(a_bad_sector_costs_one_snapshot)
 	for (size_t i = 0; i < 3; i++) {
 		ck_assert_uint_eq(copy_around(names[i], &r), 1);
 		ck_assert_uint_eq(r.failed, i < 2);
-		ck_assert_uint_eq(r.damaged, i == 2);
+		ck_assert_uint_eq(r.unopened.n, i == 2);
 	}
 }
 END_TEST
@@ -744,7 +744,7 @@ START_TEST(a_bad_sector_costs_one_record)
 	(void)region_snapshot(from, tree, "s", 0);
 	ck_ok(deletion_hold(from, &hold, &id, &e));
 	ck_assert_uint_eq(copy_around(object_name(OBJECT_HOLD, id).s, &r), 1);
-	ck_assert_uint_eq(r.damaged, 1);
+	ck_assert_uint_eq(r.unopened.n, 1);
 }
 END_TEST
 
@@ -851,7 +851,7 @@ START_TEST(an_inventory_tells_where_each_is)
 {
 	const struct object_id gone = region_snapshot(from, tree, "gone", 0);
 	struct repository *to;
-	uint64_t damaged = 9;
+	struct replicate_unopened unopened = { .n = 9 };
 	char text[100] = "";
 
 	(void)region_snapshot(from, tree, "both", 0);
@@ -860,9 +860,9 @@ START_TEST(an_inventory_tells_where_each_is)
 	to = region_open("mem:to", key);
 	erase(to, gone);
 	(void)region_snapshot(to, tree, "there", 0);
-	ck_ok(replicate_compare(from, to, see, NULL, text, &damaged, &e));
+	ck_ok(replicate_compare(from, to, see, NULL, text, &unopened, &e));
 	ck_assert_str_eq(text, "gone5 both19 lag1 there2 ");
-	ck_assert_uint_eq(damaged, 0);
+	ck_assert_uint_eq(unopened.n, 0);
 	repository_close(to);
 }
 END_TEST
