@@ -206,6 +206,11 @@ void json_raw(struct json *j, const char *text)
 {
 	if (j->failed)
 		return;
+	if (!text) {
+		j->failed = true;
+		(void)err_oom(&j->failure);
+		return;
+	}
 	value(j);
 	put_str(j, text);
 }

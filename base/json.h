@@ -54,8 +54,9 @@ void json_uint(struct json *j, uint64_t v) NONNULL(1);
 void json_double(struct json *j, double v) NONNULL(1); /* three decimals */
 void json_bool(struct json *j, bool v) NONNULL(1);
 void json_none(struct json *j) NONNULL(1);
-/* A value that is JSON already. */
-void json_raw(struct json *j, const char *text) NONNULL(1, 2);
+/* A value that is JSON already; NULL: there was no memory for it, which is what
+ * the whole fails with. */
+void json_raw(struct json *j, const char *text) NONNULL(1);
 void json_instant(struct json *j, struct instant t) NONNULL(1);
 
 /* Key and value in one. */

@@ -535,7 +535,7 @@ void hooks_write(const struct hooks *h, struct json *j)
 {
 	char *text = jsontree_dump(h->done, JSON_COMPACT);
 
-	json_raw(j, text ? text : "[]");
+	json_raw(j, text);
 	free(text);
 }
 

@@ -97,11 +97,11 @@ static void write_blockers(struct json *j, const json_t *details)
 	const char *host = json_string_value(json_object_get(first, "host"));
 	const char *why = json_string_value(json_object_get(first, "why"));
 	const size_t n = json_array_size(all);
-	char *text = jsontree_dump(all, JSON_COMPACT);
+	char *text = all ? jsontree_dump(all, JSON_COMPACT) : NULL;
 	char waits[400];
 
 	json_key(j, "blocked_by");
-	json_raw(j, text ? text : "[]");
+	json_raw(j, all ? text : "[]");
 	free(text);
 	if (n == 0)
 		return;

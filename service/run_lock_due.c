@@ -21,7 +21,7 @@ int run_lock_due_begin(struct run_lock_due *ret, const struct run *r,
 }
 
 /* By a rule of the region it is in, or of that it comes from: 1 and for how
- * long; 0, -1. */
+ * long, but for locks that count in every region; 0, -1. */
 static int ask_rules(const struct run_lock_due *x,
 		     const struct repository_snapshot *s, int64_t *ret_ms,
 		     struct err *e)
@@ -45,15 +45,16 @@ int run_lock_due_ask(struct run_lock_due *x,
 	if (!(where & REPLICATE_UNNAMED))
 		return 0;
 	by_rule = ask_rules(x, s, &ms, e);
+	if (by_rule < 0)
+		return -1;
+	if (by_rule && ms &&
+	    instant_compare(instant_add_ms(s->received, ms), x->now) > 0)
+		return 1;
 	all.locked = s->locked_for_all;
 	all.locked_until = s->locked_for_all_until;
-	/* In force, for nobody knows how long. */
-	if (by_rule < 0 || (all.locked && all.locked_until.sec == INT64_MAX))
-		return by_rule < 0 ? -1 : 0;
-	if (by_rule)
-		return ms && instant_compare(instant_add_ms(s->received, ms),
-					     x->now) > 0;
-	if (instant_compare(guards_need(&all, x->now), x->now) <= 0)
+	/* In force for nobody knows how long, or not any more. */
+	if ((all.locked && all.locked_until.sec == INT64_MAX) ||
+	    instant_compare(guards_need(&all, x->now), x->now) <= 0)
 		return 0;
 	/* Without, those that were copied with the records do. */
 	if (x->can_guard < 0)

@@ -161,8 +161,8 @@ static int collect_tombstones(struct repository *r, struct undelete *u,
 	if (u->record.n_ids)
 		return 0;
 	return err_set(e, ERR_CORRUPT,
-		       "the store does not list what deleted the snapshot, "
-		       "which it listed before; nothing was changed");
+		       "the store does not give what deleted the snapshot, "
+		       "which it gave before; nothing was changed");
 }
 
 int deletion_undelete(struct repository *r, const struct repository_snapshot *s,

@@ -132,6 +132,26 @@ START_TEST(writes_paths_of_any_bytes)
 }
 END_TEST
 
+START_TEST(a_value_that_there_is_no_memory_for_fails_the_whole)
+{
+	CLEANUP(buf_done) struct buf b;
+	struct json j;
+	struct err e;
+
+	buf_init(&b, 1000);
+	json_init(&j, json_to_buf, &b);
+	json_begin_object(&j);
+	json_key(&j, "a");
+	json_raw(&j, "[1]");
+	json_key(&j, "b");
+	json_raw(&j, NULL);
+	json_kv_int(&j, "n", 1);
+	json_end_object(&j);
+	ck_assert_int_eq(json_finish(&j, &e), -1);
+	ck_assert_int_eq(e.code, ERR_NO_MEMORY);
+}
+END_TEST
+
 START_TEST(streams_more_than_its_buffer)
 {
 	CLEANUP(buf_done) struct buf b;
@@ -249,6 +269,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, escapes_strings);
 	tcase_add_test(tc, writes_three_decimals);
 	tcase_add_test(tc, writes_paths_of_any_bytes);
+	tcase_add_test(tc, a_value_that_there_is_no_memory_for_fails_the_whole);
 	tcase_add_test(tc, streams_more_than_its_buffer);
 	tcase_add_test(tc, nests_as_deep_as_it_says);
 	tcase_add_test(tc, reports_the_sinks_first_failure);
