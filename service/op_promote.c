@@ -787,7 +787,8 @@ static const struct operation_param promote_params[] = {
 	{ .name = "force",
 	  .kind = PARAM_SWITCH,
 	  .help = "also when it lacks snapshots that the old one has, or "
-		  "cannot be told what was deleted there" },
+		  "lists and cannot tell of, or cannot be told what was "
+		  "deleted there" },
 	{ 0 }
 };
 
