@@ -26,13 +26,17 @@ static int number_of(struct sql *db, const char *text, int64_t *ret,
 	return got < 0 ? -1 : 0;
 }
 
-/* Never take over a file that another program wrote. */
+/*
+ * Never take over a file that another program wrote.  Things first: the id
+ * comes with them, and a rival may make the file in between.
+ */
 static int expect_ours(struct sql *db, const char *path, struct err *e)
 {
 	int64_t id, things;
 
-	if (number_of(db, "PRAGMA application_id", &id, e) < 0 ||
-	    number_of(db, "SELECT count(*) FROM sqlite_schema", &things, e) < 0)
+	if (number_of(db, "SELECT count(*) FROM sqlite_schema", &things, e) <
+		    0 ||
+	    number_of(db, "PRAGMA application_id", &id, e) < 0)
 		return -1;
 	if (id == APPLICATION_ID || (id == 0 && things == 0))
 		return 0;

@@ -123,21 +123,25 @@ static int read_disk(struct source_handle *h, void *to, size_t n,
 {
 	struct disk *x = disk_of(h->source);
 	const uint64_t i = x->offset / B;
+	const uint64_t within = x->offset % B;
 
 	(void)err;
 	x->offered = 0;
 	if (i == x->blocks)
 		return 0;
-	ck_assert_uint_ge(n, B);
-	ret->len = B;
+	/* Who cuts elsewhere has less room than that. */
+	ck_assert(n >= B || !(x->features & SOURCE_BLOCKS));
+	ret->len = n < B - within ? n : B - within;
 	if (x->has_parent && !x->is_refused && i >= x->from && i < x->to) {
 		ret->same = true;
-		x->offered = ret->len = (x->to - i) * B;
+		x->offered = ret->len = (x->to - i) * B - within;
 	} else if (x->v[i] == 0) {
 		ret->hole = true;
 	} else {
-		for (size_t k = 0; k < B; k += sizeof(x->v[i]))
-			memcpy((uint8_t *)to + k, &x->v[i], sizeof(x->v[i]));
+		for (size_t k = 0; k < ret->len; k++)
+			((uint8_t *)to)[k] =
+				((const uint8_t *)&x->v[i])[(within + k) %
+							    sizeof(x->v[i])];
 	}
 	x->offset += ret->len;
 	return 1;
