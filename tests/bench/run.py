@@ -163,6 +163,7 @@ class Bench:
         os.makedirs(self.run)
         if not self.args.quick:
             measure.touch_memory()
+            measure.patient = True
         for load in self.chosen():
             if self.ready(load):
                 self.whole(f"load {load.name}", self.measure_load, load,
