@@ -45,8 +45,8 @@ static size_t grown(size_t cap)
 }
 
 /*
- * Grows by copying into fresh memory and wiping the old block: realloc()
- * would leave copies of plaintext behind in the heap.
+ * Grows by copying into fresh memory and wiping all of the old block, as some
+ * write beyond len: realloc() would leave copies of plaintext in the heap.
  */
 int buf_reserve(struct buf *b, size_t n, struct err *e)
 {
@@ -70,7 +70,7 @@ int buf_reserve(struct buf *b, size_t n, struct err *e)
 		return err_oom(e);
 	if (b->data) {
 		memcpy(fresh, b->data, b->len);
-		explicit_bzero(b->data, b->len);
+		explicit_bzero(b->data, b->cap);
 		free(b->data);
 	}
 	fresh[b->len] = 0;

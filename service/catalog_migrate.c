@@ -26,17 +26,32 @@ static int number_of(struct sql *db, const char *text, int64_t *ret,
 	return got < 0 ? -1 : 0;
 }
 
-/*
- * Never take over a file that another program wrote.  Things first: the id
- * comes with them, and a rival may make the file in between.
- */
+static int ask_whose(struct sql *db, int64_t *id, int64_t *things,
+		     struct err *e)
+{
+	return number_of(db, "PRAGMA application_id", id, e) < 0 ||
+			       number_of(db,
+					 "SELECT count(*) FROM sqlite_schema",
+					 things, e) < 0
+		       ? -1
+		       : 0;
+}
+
+/* Never take over a file that another program wrote.  Asked as of one moment:
+ * a rival may make it in between. */
 static int expect_ours(struct sql *db, const char *path, struct err *e)
 {
 	int64_t id, things;
 
-	if (number_of(db, "SELECT count(*) FROM sqlite_schema", &things, e) <
-		    0 ||
-	    number_of(db, "PRAGMA application_id", &id, e) < 0)
+	if (sql_exec(db, "BEGIN", e) < 0)
+		return -1;
+	if (ask_whose(db, &id, &things, e) < 0) {
+		struct err ignored;
+
+		(void)!sql_exec(db, "ROLLBACK", &ignored);
+		return -1;
+	}
+	if (sql_exec(db, "COMMIT", e) < 0)
 		return -1;
 	if (id == APPLICATION_ID || (id == 0 && things == 0))
 		return 0;

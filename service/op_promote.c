@@ -360,10 +360,9 @@ struct promoting {
 	size_t n_named;
 	struct instant newest_there, newest_here;
 	bool is_from_catalog; /* that is what was known, nobody was asked */
-	/* Of the old primary, whose manifests do not open, and which the region
-	 * does not list either. */
+	/* Of the old primary, and readable neither there nor in the region. */
 	uint64_t unread;
-	struct replicate_unopened unopened; /* in both */
+	struct replicate_compared unopened;
 };
 
 static void promoting_done(struct promoting *p)
@@ -541,11 +540,18 @@ static int pass_on_deletions(const struct promoting *p,
 {
 	static const struct object_id none;
 	struct replicate_options o = { .only = &none, .n_only = 0 };
-	struct replicate_result ignored;
+	struct replicate_result r;
 
-	return engine_rules_apart(p->call, p->named, &o.apart, e) < 0
-		       ? -1
-		       : replicate_run(there, here, &o, &ignored, e);
+	if (engine_rules_apart(p->call, p->named, &o.apart, e) < 0 ||
+	    replicate_run(there, here, &o, &r, e) < 0)
+		return -1;
+	if (r.unopened_records.n == 0)
+		return 0;
+	(void)err_set(e, ERR_IO, "%ju of its records do%s not open",
+		      (uintmax_t)r.unopened_records.n,
+		      r.unopened_records.n == 1 ? "es" : "");
+	err_add_reason(e, r.unopened_records.sys);
+	return -1;
 }
 
 /*
@@ -605,7 +611,7 @@ static int look(struct promoting *p, struct err *e)
 		      "\"%s\" lacks is told from the catalog",
 		      p->was->name, why.text, p->now->name);
 	p->missing = p->let_go = p->unread = 0;
-	p->unopened = (struct replicate_unopened){ 0 };
+	p->unopened = (struct replicate_compared){ .from = { .n = 0 } };
 	p->newest_here = p->newest_there = (struct instant){ 0 };
 	return recall(p, e);
 }
@@ -620,9 +626,38 @@ static int64_t behind_ms(const struct promoting *p)
 	return ms > 0 ? ms : 0;
 }
 
+/* What is known of it is only that there is something. */
+static void add_unread(const struct promoting *p, char out[FOUND_MAX])
+{
+	const int sys = p->unopened.from.sys ? p->unopened.from.sys
+					     : p->unopened.to.sys;
+	const size_t used = strlen(out);
+
+	if (p->unread)
+		(void)snprintf(out + used, FOUND_MAX - used,
+			       "%s%ju snapshot%s that \"%s\" lists can be read "
+			       "neither there nor in \"%s\"%s%s",
+			       used ? "; " : "", (uintmax_t)p->unread,
+			       p->unread == 1 ? "" : "s", p->was->name,
+			       p->now->name, sys ? ": " : "",
+			       sys ? err_errno_text(sys) : "");
+}
+
+/* What it lacks it may have, and not give. */
+static void add_unopened(const struct promoting *p, char out[FOUND_MAX])
+{
+	const struct replicate_unopened *its = &p->unopened.to;
+	char text[REPLICATE_UNOPENED_TEXT];
+	const size_t used = strlen(out);
+
+	if (its->n && !p->unread)
+		(void)snprintf(out + used, FOUND_MAX - used, "; of \"%s\" %s",
+			       p->now->name,
+			       replicate_unopened_text(its, text));
+}
+
 static void tell_lack(const struct promoting *p, char out[FOUND_MAX])
 {
-	char unopened[REPLICATE_UNOPENED_TEXT];
 	char behind[INSTANT_TEXT];
 	char which[NAMED_IN_TEXT * 16 + 16] = "";
 	size_t n = 0;
@@ -634,25 +669,11 @@ static void tell_lack(const struct promoting *p, char out[FOUND_MAX])
 	(void)snprintf(
 		out, FOUND_MAX,
 		"region \"%s\" lacks %ju snapshot%s that \"%s\" has (%s%s), "
-		"and is %s behind%s%s%s",
+		"and is %s behind%s",
 		p->now->name, (uintmax_t)p->missing, p->missing == 1 ? "" : "s",
 		p->was->name, which, p->missing > NAMED_IN_TEXT ? ", …" : "",
-		behind, p->is_from_catalog ? ", as far as is known" : "",
-		p->unopened.n ? "; " : "",
-		p->unopened.n ? replicate_unopened_text(&p->unopened, unopened)
-			      : "");
-}
-
-static void tell_unread(const struct promoting *p, char out[FOUND_MAX])
-{
-	char unopened[REPLICATE_UNOPENED_TEXT];
-
-	(void)snprintf(out, FOUND_MAX,
-		       "region \"%s\" does not list %ju snapshot%s that \"%s\" "
-		       "lists and cannot tell of; %s",
-		       p->now->name, (uintmax_t)p->unread,
-		       p->unread == 1 ? "" : "s", p->was->name,
-		       replicate_unopened_text(&p->unopened, unopened));
+		behind, p->is_from_catalog ? ", as far as is known" : "");
+	add_unopened(p, out);
 }
 
 /* No loss, and no surprise later on. */
@@ -681,16 +702,21 @@ static int judge(const struct promoting *p, char found[FOUND_MAX],
 		return 0;
 	if (p->missing)
 		tell_lack(p, found);
-	else
-		tell_unread(p, found);
+	add_unread(p, found);
 	if (!args_switch(p->call->args, "force")) {
 		(void)err_set(e, ERR_DENIED, "%s", found);
-		return err_hint(
-			e,
-			"\"snapctl replicate --to %s\" copies what can be read; "
-			"--force promotes it all the same, and they "
-			"follow when \"%s\" is back",
-			p->now->name, p->was->name);
+		if (!p->missing)
+			return err_hint(e,
+					"`snapctl repo check` of \"%s\" names "
+					"them, and a third region may heal "
+					"them; --force promotes it all the "
+					"same, and leaves them behind",
+					p->was->name);
+		return err_hint(e,
+				"\"snapctl replicate --to %s\" copies them; "
+				"--force promotes it all the same, and they "
+				"follow when \"%s\" is back",
+				p->now->name, p->was->name);
 	}
 	progress_note(p->call->progress, "warning: %s", found);
 	return 0;
@@ -722,6 +748,7 @@ static int tell(const struct promoting *p, const json_t *reply, struct err *e)
 		json_str(j, p->named_ids[i]);
 	json_end_list(j);
 	json_kv_uint(j, "let_go", p->let_go);
+	json_kv_uint(j, "unread", p->unread);
 	json_kv_int(j, "behind_seconds", behind_ms(p) / 1000);
 	json_key(j, "changed");
 	json_raw(j, changed);

@@ -220,6 +220,7 @@ static int replicate(struct operation_call *call, struct err *e)
 	CLEANUP(copying_done) struct copying x = { .origin = { .call = call } };
 	struct json *j = call->reply;
 	char told[REPLICATE_UNOPENED_TEXT];
+	struct replicate_unopened unopened;
 	struct replicate_result r;
 	const int64_t begun_ms = clock_boot_ms();
 	const char *url;
@@ -257,11 +258,18 @@ static int replicate(struct operation_call *call, struct err *e)
 	json_kv_double(j, "seconds",
 		       (double)(clock_boot_ms() - begun_ms) / 1000.0);
 	json_end_object(j);
-	if (r.unopened.n) {
-		progress_note(call->progress, "warning: %s",
-			      replicate_unopened_text(&r.unopened, told));
+	unopened = replicate_unopened_sum(&r.unopened_from,
+					  &r.unopened_records);
+	if (unopened.n)
+		progress_note(call->progress, "warning: %s: %s",
+			      repository_store(x.origin.from)->url,
+			      replicate_unopened_text(&unopened, told));
+	if (r.unopened_to.n)
+		progress_note(call->progress, "warning: %s: %s",
+			      repository_store(x.to)->url,
+			      replicate_unopened_text(&r.unopened_to, told));
+	if (unopened.n || r.unopened_to.n)
 		operation_damaged(call);
-	}
 	return 0;
 }
 
@@ -352,7 +360,7 @@ struct standing {
 	uint64_t missing;
 	uint64_t let_go;
 	uint64_t refused;
-	struct replicate_unopened unopened;
+	struct replicate_compared unopened;
 	uint64_t stored_bytes;
 	bool has_newest;
 	struct object_id newest;
@@ -471,7 +479,7 @@ static void write_standing(const struct origin *o, const struct standing *x,
 	json_kv_uint(j, "missing", x->missing);
 	json_kv_uint(j, "let_go", x->let_go);
 	json_kv_uint(j, "deleted_there", x->refused);
-	json_kv_uint(j, "damaged", x->unopened.n);
+	json_kv_uint(j, "damaged", x->unopened.to.n);
 	json_kv_uint(j, "stored_bytes", x->stored_bytes);
 	engine_locks_write(j, &x->locks);
 }
@@ -549,13 +557,13 @@ static int write_status(const struct origin *o,
 		if (args_switch(o->call->args, "exact") &&
 		    (x.locks.why.code || x.locks.too_short))
 			operation_partial(o->call);
-		if (x.unopened.n) {
+		if (x.unopened.to.n)
 			progress_note(
-				o->call->progress, "warning: region \"%s\": %s",
-				region->name,
-				replicate_unopened_text(&x.unopened, told));
+				o->call->progress, "warning: %s: %s",
+				region->name ? region->name : region->url,
+				replicate_unopened_text(&x.unopened.to, told));
+		if (x.unopened.from.n || x.unopened.to.n)
 			operation_damaged(o->call);
-		}
 	}
 	json_end_object(j);
 	return operation_stopped(o->call, e);

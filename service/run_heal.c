@@ -154,12 +154,20 @@ static int audit(const struct healing *x, const char *details, struct err *e)
 }
 
 /* Why something is left, as far as one of the other regions is to blame. */
-static const char *reason(const struct healing *x)
+static const char *reason(const struct healing *x, char out[221])
 {
-	for (size_t i = 0; !*x->unreached && i < x->n; i++)
+	char why[141];
+
+	if (*x->unreached)
+		return text_fit(x->unreached, out, 221);
+	out[0] = '\0';
+	for (size_t i = 0; !*out && i < x->n; i++)
 		if (x->sources[i].why.code)
-			return x->sources[i].why.text;
-	return x->unreached;
+			(void)snprintf(out, 221, "region %.63s: %s",
+				       x->names[i],
+				       text_fit(x->sources[i].why.text, why,
+						sizeof(why)));
+	return out;
 }
 
 static int put_step(const struct healing *x, const struct err *why,
@@ -178,7 +186,7 @@ static int put_step(const struct healing *x, const struct err *why,
 				    .message = "",
 				    .details_json = details };
 	char message[300] = "";
-	char fitted[221];
+	char why_left[221];
 
 	if (why)
 		row.message = why->text;
@@ -187,8 +195,7 @@ static int put_step(const struct healing *x, const struct err *why,
 			       "no region that answers has all of it: %ju "
 			       "objects are left%s%s",
 			       (uintmax_t)findings_unsettled(heal_left(r)),
-			       *reason(x) ? "; " : "",
-			       text_fit(reason(x), fitted, sizeof(fitted)));
+			       *reason(x, why_left) ? "; " : "", why_left);
 		row.message = message;
 	}
 	return catalog_step_put(x->run->catalog, &row, e);

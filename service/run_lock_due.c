@@ -53,8 +53,7 @@ int run_lock_due_ask(struct run_lock_due *x,
 	all.locked = s->locked_for_all;
 	all.locked_until = s->locked_for_all_until;
 	/* In force for nobody knows how long, or not any more. */
-	if ((all.locked && all.locked_until.sec == INT64_MAX) ||
-	    instant_compare(guards_need(&all, x->now), x->now) <= 0)
+	if (instant_compare(guards_need(&all, x->now), x->now) <= 0)
 		return 0;
 	/* Without, those that were copied with the records do. */
 	if (x->can_guard < 0)

@@ -28,7 +28,8 @@ int run_lock_due_begin(struct run_lock_due *ret, const struct run *r,
 	NONNULL(1, 2, 3, 4, 5, 6) MUST_CHECK;
 /*
  * For a snapshot of which `where` says so (REPLICATE_UNNAMED): 1 when
- * replicate_run() would lock it (replicate.c, lacks_lock()), 0, -1.
+ * replicate_run() would lock it (replicate.c, lacks_lock()) to some effect,
+ * which a record that is there already would not have; 0, -1.
  */
 int run_lock_due_ask(struct run_lock_due *x,
 		     const struct repository_snapshot *s, unsigned int where,

@@ -362,7 +362,7 @@ static int catch_up(struct copying *x, size_t *ret, struct err *e)
 	};
 	const uint64_t unread = x->unread;
 	struct missed m = { .x = x };
-	struct replicate_unopened unopened = { .sys = 0 };
+	struct replicate_compared unopened = { .from = { .sys = 0 } };
 	int failed;
 
 	failed = look_for_unwanted(x, e) < 0 ||
@@ -378,7 +378,7 @@ static int catch_up(struct copying *x, size_t *ret, struct err *e)
 	if (!failed && m.missed.n)
 		failed = copy_missed(x, &m.missed, e) < 0;
 	if (!failed)
-		tell_unread(x, unread, unopened.sys);
+		tell_unread(x, unread, unopened.from.sys);
 	id_list_done(&m.had);
 	id_list_done(&m.missed);
 	return failed ? -1 : 0;

@@ -468,6 +468,7 @@ static int bring_back_from(struct healing *x, struct repository *to,
 		.arg = x,
 	};
 	char told[REPLICATE_UNOPENED_TEXT];
+	struct replicate_unopened unopened;
 	struct replicate_result r;
 	struct err why = { 0 };
 
@@ -479,9 +480,11 @@ static int bring_back_from(struct healing *x, struct repository *to,
 		x->source->why = why;
 		return 0;
 	}
-	if (r.unopened_from.n)
+	unopened = replicate_unopened_sum(&r.unopened_from,
+					  &r.unopened_records);
+	if (unopened.n)
 		(void)err_set(&x->source->why, ERR_CORRUPT, "%s",
-			      replicate_unopened_text(&r.unopened_from, told));
+			      replicate_unopened_text(&unopened, told));
 	x->result.records += r.records;
 	if (r.deleted > x->result.deleted)
 		x->result.deleted = r.deleted;

@@ -557,13 +557,6 @@ static int run(struct replication *x, struct repository *from,
 	return failed;
 }
 
-static struct replicate_unopened sum(const struct replicate_unopened *a,
-				     const struct replicate_unopened *b)
-{
-	return (struct replicate_unopened){ .n = a->n + b->n,
-					    .sys = a->sys ? a->sys : b->sys };
-}
-
 int replicate_run(struct repository *from, struct repository *to,
 		  const struct replicate_options *o,
 		  struct replicate_result *ret, struct err *e)
@@ -588,9 +581,9 @@ int replicate_run(struct repository *from, struct repository *to,
 	}
 	failed = run(&x, from, to, e);
 	if (!failed) {
-		x.result.unopened = sum(&x.plan.unopened, &x.tally.unopened);
-		x.result.unopened_from = sum(&x.plan.unopened_from,
-					     &x.tally.unopened);
+		x.result.unopened_from = x.plan.unopened_from;
+		x.result.unopened_to = x.plan.unopened_to;
+		x.result.unopened_records = x.tally.unopened;
 		x.result.records = x.tally.copied;
 		x.result.chunks = x.progress.chunks;
 		x.result.bytes = x.progress.bytes;

@@ -137,14 +137,17 @@ struct replicate_options {
 	void *arg;
 };
 
-/* Manifests and records that do not open. */
+/* Manifests, or records, that do not open. */
 struct replicate_unopened {
 	uint64_t n;
 	int sys; /* errno of the first that the disk did not give; 0: damage */
 };
 void replicate_unopened_add(struct replicate_unopened *x, const struct err *why)
 	NONNULL(1, 2);
-/* "2 manifests or records do not open: Input/output error", into out; out. */
+struct replicate_unopened
+replicate_unopened_sum(const struct replicate_unopened *a,
+		       const struct replicate_unopened *b) NONNULL(1, 2);
+/* "2 manifests or records do not open: input/output error", into out; out. */
 #define REPLICATE_UNOPENED_TEXT 200
 char *replicate_unopened_text(const struct replicate_unopened *x,
 			      char out[REPLICATE_UNOPENED_TEXT]) NONNULL(1, 2);
@@ -154,9 +157,10 @@ struct replicate_result {
 	uint64_t present; /* of the source's snapshots: there already */
 	uint64_t deleted; /* deleted there, or by one of also: left alone */
 	uint64_t failed;  /* given to done() with a reason */
-	struct replicate_unopened unopened;
-	struct replicate_unopened unopened_from; /* of these, in the source */
-	uint64_t records;			 /* copied, both ways */
+	struct replicate_unopened unopened_from;    /* the source's manifests */
+	struct replicate_unopened unopened_to;	    /* the target's */
+	struct replicate_unopened unopened_records; /* of the source */
+	uint64_t records;			    /* copied, both ways */
 	uint64_t chunks;
 	uint64_t bytes;
 	bool pinned; /* collectors of the source knew about us */
@@ -188,14 +192,18 @@ enum replicate_where {
 };
 /*
  * Visit every snapshot that either region lists, in order of receipt; no data
- * is read.  What does not open is counted in *ret (may be NULL), and told to
- * unread (may be NULL).
+ * is read.  Manifests that do not open are counted in *ret (may be NULL), and
+ * the source's told to unread (may be NULL).
  */
+struct replicate_compared {
+	struct replicate_unopened from;
+	struct replicate_unopened to;
+};
 typedef int replicate_visit(void *arg, const struct repository_snapshot *s,
 			    unsigned int where, struct err *e);
 int replicate_compare(struct repository *from, struct repository *to,
 		      replicate_visit *visit, replicate_unread *unread,
-		      void *arg, struct replicate_unopened *ret, struct err *e)
+		      void *arg, struct replicate_compared *ret, struct err *e)
 	NONNULL(1, 2, 3, 7) MUST_CHECK;
 
 #endif

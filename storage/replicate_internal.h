@@ -43,9 +43,10 @@ struct replicate_plan {
 	size_t n;
 	size_t cap;
 	struct replicate_ids revoked; /* tombstones, by undeletes of either */
-	struct replicate_unopened unopened;
-	struct replicate_unopened unopened_from; /* of these, in the source */
-	struct replicate_ids unread; /* whose manifests these are, by name */
+	/* Manifests of the source, and of the target. */
+	struct replicate_unopened unopened_from;
+	struct replicate_unopened unopened_to;
+	struct replicate_ids unread; /* whose the source's are, by name */
 };
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 			struct repository *to, struct err *e)

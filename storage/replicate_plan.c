@@ -85,6 +85,13 @@ void replicate_unopened_add(struct replicate_unopened *x, const struct err *why)
 		x->sys = why->sys;
 }
 
+struct replicate_unopened replicate_unopened_sum(
+	const struct replicate_unopened *a, const struct replicate_unopened *b)
+{
+	return (struct replicate_unopened){ .n = a->n + b->n,
+					    .sys = a->sys ? a->sys : b->sys };
+}
+
 char *replicate_unopened_text(const struct replicate_unopened *x,
 			      char out[REPLICATE_UNOPENED_TEXT])
 {
@@ -104,7 +111,10 @@ static int count_unopened(void *arg, const char *name, const struct err *why,
 	struct object_id snapshot;
 	struct object_id session;
 
-	replicate_unopened_add(&c->plan->unopened, why);
+	replicate_unopened_add(c->where == REPLICATE_FROM
+				       ? &c->plan->unopened_from
+				       : &c->plan->unopened_to,
+			       why);
 	if (c->where != REPLICATE_FROM ||
 	    !object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session))
 		return 0;
@@ -277,7 +287,6 @@ static int collect_both(struct replicate_plan *p, struct err *e)
 	if (repository_snapshots(p->from, false, collect, count_unopened, &c,
 				 e))
 		return -1;
-	p->unopened_from = p->unopened;
 	c.where = REPLICATE_TO;
 	return repository_snapshots(p->to, false, collect, count_unopened, &c,
 				    e);
@@ -450,7 +459,7 @@ static unsigned int where_of(const struct replicate_item *item)
 
 int replicate_compare(struct repository *from, struct repository *to,
 		      replicate_visit *visit, replicate_unread *unread,
-		      void *arg, struct replicate_unopened *ret, struct err *e)
+		      void *arg, struct replicate_compared *ret, struct err *e)
 {
 	struct replicate_plan p;
 	int result = 0;
@@ -462,7 +471,8 @@ int replicate_compare(struct repository *from, struct repository *to,
 	if (result == 0 && unread)
 		result = replicate_plan_unread(&p, unread, arg, e);
 	if (result == 0 && ret)
-		*ret = p.unopened;
+		*ret = (struct replicate_compared){ p.unopened_from,
+						    p.unopened_to };
 	replicate_plan_done(&p);
 	return result < 0 ? -1 : 0;
 }

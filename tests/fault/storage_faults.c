@@ -205,6 +205,14 @@ static int note_copied(void *arg, const struct replicate_one *one,
 	return 0;
 }
 
+static struct replicate_unopened all_unopened(const struct replicate_result *r)
+{
+	const struct replicate_unopened manifests = replicate_unopened_sum(
+		&r->unopened_from, &r->unopened_to);
+
+	return replicate_unopened_sum(&manifests, &r->unopened_records);
+}
+
 static void tell_copy(struct outcome *o)
 {
 	const struct replicate_options options = { .host = "host",
@@ -214,17 +222,19 @@ static void tell_copy(struct outcome *o)
 	struct replicate_result result = { .failed = 0 };
 	CLEANUP(store_close) struct store *s = NULL;
 	char told[REPLICATE_UNOPENED_TEXT];
+	struct replicate_unopened unopened;
 
 	o->failed = open_repository() || store_open(f.to, true, &s, &e) ||
 		    replicate_settle(repository_store(f.r), s, f.credential,
 				     &e) ||
 		    open_region(f.to, &to) ||
 		    replicate_run(f.r, to, &options, &result, &e);
-	o->partial = !o->failed && (result.failed || result.unopened.n);
-	o->damage = result.unopened.n > 0;
+	unopened = all_unopened(&result);
+	o->partial = !o->failed && (result.failed || unopened.n);
+	o->damage = unopened.n > 0;
 	if (o->damage && !o->said[0])
 		(void)snprintf(o->said, sizeof(o->said), "%s",
-			       replicate_unopened_text(&result.unopened, told));
+			       replicate_unopened_text(&unopened, told));
 	(void)shut(0);
 }
 

@@ -169,15 +169,19 @@ static void tell_copy(void)
 	CLEANUP(store_close) struct store *s = NULL;
 	struct replicate_result result = { .failed = 0 };
 	char told[REPLICATE_UNOPENED_TEXT];
+	struct replicate_unopened unopened;
 
 	outcome.failed = open_region() || store_open(copy, true, &s, &e) ||
 			 replicate_settle(repository_store(r), s,
 					  g->f.credential, &e) ||
 			 repository_open(copy, g->f.credential, &to, &e) ||
 			 replicate_run(r, to, &o, &result, &e);
-	if (!outcome.failed && result.unopened.n)
+	unopened = replicate_unopened_sum(&result.unopened_from,
+					  &result.unopened_to);
+	unopened = replicate_unopened_sum(&unopened, &result.unopened_records);
+	if (!outcome.failed && unopened.n)
 		(void)err_set(&outcome.missing, ERR_CORRUPT, "%s",
-			      replicate_unopened_text(&result.unopened, told));
+			      replicate_unopened_text(&unopened, told));
 	shut();
 }
 

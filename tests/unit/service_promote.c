@@ -370,22 +370,76 @@ START_TEST(three_are_named)
 }
 END_TEST
 
+#define UNREAD                                                                 \
+	"1 snapshot that \"a\" lists can be read neither there nor in \"b\": " \
+	"input/output error"
+
 /* What the disk of the old one does not give is nothing that the other has. */
 START_TEST(what_cannot_be_read_stands_against_it)
 {
 	days_without(1, 1);
 	hide_newest(&t, "a");
 	promote("b", false);
-	expect_failed(ERR_DENIED,
-		      "region \"b\" does not list 1 snapshot that \"a\" lists "
-		      "and cannot tell of; 1 manifest or record does not open: "
-		      "input/output error");
+	expect_failed(ERR_DENIED, UNREAD);
+	ck_assert_str_eq(said.e.text, UNREAD);
+	ck_assert_ptr_nonnull(strstr(said.e.hint, "repo check"));
 	expect_primary('a');
 	promote("b", true);
 	refuse_nothing();
 	expect_done(0);
-	ck_assert_ptr_nonnull(strstr(said.notes, "warning: region \"b\" does "
-						 "not list 1 snapshot"));
+	ck_assert_ptr_nonnull(strstr(said.notes, "warning: " UNREAD));
+	ck_assert_int_eq(number_of("unread"), 1);
+	expect_primary('b');
+}
+END_TEST
+
+/* Of one that was deleted nothing has to be read. */
+START_TEST(what_was_deleted_need_not_be_read)
+{
+	struct refusal hidden;
+
+	days_without(1, 1);
+	hide_newest(&t, "a");
+	hidden = refusal;
+	refuse_nothing();
+	delete_in(&t, "a");
+	refusal = hidden;
+	promote("b", false);
+	refuse_nothing();
+	expect_done(0);
+	ck_assert_int_eq(number_of("unread"), 0);
+	expect_primary('b');
+}
+END_TEST
+
+START_TEST(what_is_lacking_and_what_cannot_be_read_are_told)
+{
+	days_without(1, 2);
+	hide_newest(&t, "a");
+	promote("b", false);
+	expect_failed(ERR_DENIED, "region \"b\" lacks 1 snapshot that");
+	ck_assert_ptr_nonnull(strstr(said.e.text, "; " UNREAD));
+	ck_assert_ptr_nonnull(strstr(said.e.hint, "replicate --to b"));
+	expect_primary('a');
+}
+END_TEST
+
+/* A deletion that does not open might come back as what was deleted. */
+START_TEST(a_deletion_that_cannot_be_read_takes_force)
+{
+	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
+	delete_in(&t, "a");
+	refuse("a", FAULT_READ, ERR_IO, "tombstones/");
+	refusal.fault.sys = EIO;
+	promote("b", false);
+	expect_failed(ERR_IO, "what was deleted in region \"a\" cannot be "
+			      "passed on to \"b\"");
+	ck_assert_ptr_nonnull(strstr(said.e.text, "input/output error"));
+	expect_primary('a');
+	promote("b", true);
+	refuse_nothing();
+	expect_done(0);
+	ck_assert_ptr_nonnull(strstr(said.notes, "warning: what was deleted"));
 	expect_primary('b');
 }
 END_TEST
@@ -397,8 +451,8 @@ START_TEST(what_it_cannot_give_is_told)
 	promote("b", false);
 	expect_failed(ERR_DENIED, "region \"b\" lacks 1 snapshot that");
 	ck_assert_ptr_nonnull(strstr(said.e.text,
-				     "; 1 manifest or record does not open: "
-				     "input/output error"));
+				     "; of \"b\" 1 manifest or record does not "
+				     "open: input/output error"));
 	expect_primary('a');
 }
 END_TEST
@@ -604,6 +658,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, three_are_named);
 	tcase_add_test(tc, what_cannot_be_read_stands_against_it);
 	tcase_add_test(tc, what_it_cannot_give_is_told);
+	tcase_add_test(tc, what_was_deleted_need_not_be_read);
+	tcase_add_test(tc, what_is_lacking_and_what_cannot_be_read_are_told);
+	tcase_add_test(tc, a_deletion_that_cannot_be_read_takes_force);
 	tcase_add_test(tc, it_has_none);
 	tcase_add_test(tc, what_is_known_has_to_do);
 	tcase_add_test(tc, what_is_known_to_be_lacking_stands_against_it);

@@ -728,7 +728,8 @@ START_TEST(a_bad_sector_costs_one_snapshot)
 	for (size_t i = 0; i < 3; i++) {
 		ck_assert_uint_eq(copy_around(names[i], &r), 1);
 		ck_assert_uint_eq(r.failed, i < 2);
-		ck_assert_uint_eq(r.unopened.n, i == 2);
+		ck_assert_uint_eq(r.unopened_from.n, i == 2);
+		ck_assert_uint_eq(r.unopened_records.n, 0);
 	}
 }
 END_TEST
@@ -744,7 +745,7 @@ START_TEST(a_bad_sector_costs_one_record)
 	(void)region_snapshot(from, tree, "s", 0);
 	ck_ok(deletion_hold(from, &hold, &id, &e));
 	ck_assert_uint_eq(copy_around(object_name(OBJECT_HOLD, id).s, &r), 1);
-	ck_assert_uint_eq(r.unopened.n, 1);
+	ck_assert_uint_eq(r.unopened_records.n, 1);
 }
 END_TEST
 
@@ -851,7 +852,8 @@ START_TEST(an_inventory_tells_where_each_is)
 {
 	const struct object_id gone = region_snapshot(from, tree, "gone", 0);
 	struct repository *to;
-	struct replicate_unopened unopened = { .n = 9 };
+	struct replicate_compared unopened = { .from = { .n = 9 },
+					       .to = { .n = 9 } };
 	char text[100] = "";
 
 	(void)region_snapshot(from, tree, "both", 0);
@@ -862,7 +864,8 @@ START_TEST(an_inventory_tells_where_each_is)
 	(void)region_snapshot(to, tree, "there", 0);
 	ck_ok(replicate_compare(from, to, see, NULL, text, &unopened, &e));
 	ck_assert_str_eq(text, "gone5 both19 lag1 there2 ");
-	ck_assert_uint_eq(unopened.n, 0);
+	ck_assert_uint_eq(unopened.from.n, 0);
+	ck_assert_uint_eq(unopened.to.n, 0);
 	repository_close(to);
 }
 END_TEST
