@@ -852,8 +852,7 @@ START_TEST(an_inventory_tells_where_each_is)
 {
 	const struct object_id gone = region_snapshot(from, tree, "gone", 0);
 	struct repository *to;
-	struct replicate_compared unopened = { .from = { .n = 9 },
-					       .to = { .n = 9 } };
+	struct replicate_compared unopened = { { .n = 9 }, { .n = 9 } };
 	char text[100] = "";
 
 	(void)region_snapshot(from, tree, "both", 0);
@@ -864,8 +863,7 @@ START_TEST(an_inventory_tells_where_each_is)
 	(void)region_snapshot(to, tree, "there", 0);
 	ck_ok(replicate_compare(from, to, see, NULL, text, &unopened, &e));
 	ck_assert_str_eq(text, "gone5 both19 lag1 there2 ");
-	ck_assert_uint_eq(unopened.from.n, 0);
-	ck_assert_uint_eq(unopened.to.n, 0);
+	ck_assert(unopened.from.n == 0 && unopened.to.n == 0);
 	repository_close(to);
 }
 END_TEST
