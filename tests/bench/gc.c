@@ -6,7 +6,10 @@
  * A repository is made in FOLDER, which has to be empty: files of one small
  * chunk each, two snapshots of which the second has every other file of the
  * first.  The first is deleted; a collection marks what that leaves, another
- * with no grace deletes it.
+ * with no grace deletes it.  Of more than ten million there are several such
+ * pairs, with collections between them, as time would bring: what one session
+ * merges of its own index objects goes with the next collection, and would need
+ * several times the room until then.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +26,7 @@
 #include "tests/bench/measure.h"
 
 #define CHUNK_BYTES 200
+#define PAIR_CHUNKS UINT64_C(10000000)
 
 static struct err e;
 
@@ -59,11 +63,16 @@ static void add_file(struct writer *w, struct chunk_worker *worker,
 	      tree_builder_add(tree, &en, &c, &e));
 }
 
-static void take(struct repository *r, uint64_t chunks, uint64_t step,
-		 uint8_t id)
+/* Of the pair of that number: all its files, or every other. */
+struct half {
+	uint8_t id, pair;
+	uint64_t from, to, step;
+};
+
+static void take(struct repository *r, const struct half *h)
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
-					  .snapshot = { { id } } };
+					  .snapshot = { { h->id, h->pair } } };
 	const struct entry root = {
 		.path = "/", .path_len = 1, .type = ENTRY_FOLDER, .mode = 0755
 	};
@@ -79,7 +88,7 @@ static void take(struct repository *r, uint64_t chunks, uint64_t step,
 	      tree_builder_new(w, worker, &tree, &e) ||
 	      content_builder_new(w, worker, &content, &e) ||
 	      tree_builder_add(tree, &root, NULL, &e));
-	for (uint64_t n = 0; n < chunks; n += step)
+	for (uint64_t n = h->from; n < h->to; n += h->step)
 		add_file(w, worker, tree, content, n);
 	m.state = MANIFEST_COMPLETE;
 	m.begun = m.ended = clock_now();
@@ -98,33 +107,6 @@ struct job {
 	uint64_t chunks;
 };
 
-static void make(void *arg)
-{
-	const struct job *j = arg;
-	const struct deletion d = { .now = clock_now(),
-				    .by = "",
-				    .reason = "" };
-	struct repository_snapshot s;
-	struct repository *r;
-	struct object_id none;
-	struct store *store;
-	struct keys *keys = NULL;
-
-	check(store_open(j->repo, true, &store, &e) ||
-	      keyring_init(store, j->credential, "bench", clock_now(), &keys,
-			   &e));
-	keys_free(keys);
-	store_close(store);
-	check(repository_open(j->repo, j->credential, &r, &e));
-	take(r, j->chunks, 1, 0xa1);
-	take(r, j->chunks, 2, 0xb2);
-	manifest_init(&s.manifest);
-	check(repository_find(r, "a1", NULL, false, &s, &none, &e) ||
-	      deletion_delete(r, &s, &d, &e));
-	repository_snapshot_done(&s);
-	repository_close(r);
-}
-
 static void collect(const struct job *j, int64_t grace_ms)
 {
 	const struct gc_options o = { .now = clock_now(),
@@ -137,6 +119,69 @@ static void collect(const struct job *j, int64_t grace_ms)
 	check(repository_open(j->repo, j->credential, &r, &e) ||
 	      gc_run(r, &o, &x, &e));
 	repository_close(r);
+}
+
+static void make_pair(const struct job *j, uint8_t pair)
+{
+	const uint64_t from = pair * PAIR_CHUNKS;
+	const uint64_t left = j->chunks - from;
+	struct half h = { .id = 0xa1,
+			  .pair = pair,
+			  .from = from,
+			  .to = from +
+				(left < PAIR_CHUNKS ? left : PAIR_CHUNKS),
+			  .step = 1 };
+	struct repository *r;
+
+	check(repository_open(j->repo, j->credential, &r, &e));
+	take(r, &h);
+	h.id = 0xb2;
+	h.step = 2;
+	take(r, &h);
+	repository_close(r);
+}
+
+static void delete_first(const struct job *j, uint8_t pair)
+{
+	const struct deletion d = { .now = clock_now(),
+				    .by = "",
+				    .reason = "" };
+	struct repository_snapshot s;
+	struct repository *r;
+	struct object_id none;
+	char id[8];
+
+	manifest_init(&s.manifest);
+	(void)snprintf(id, sizeof(id), "a1%02x", pair);
+	check(repository_open(j->repo, j->credential, &r, &e) ||
+	      repository_find(r, id, NULL, false, &s, &none, &e) ||
+	      deletion_delete(r, &s, &d, &e));
+	repository_snapshot_done(&s);
+	repository_close(r);
+}
+
+static void make(void *arg)
+{
+	const struct job *j = arg;
+	const uint64_t pairs = (j->chunks + PAIR_CHUNKS - 1) / PAIR_CHUNKS;
+	struct store *store;
+	struct keys *keys = NULL;
+
+	check(store_open(j->repo, true, &store, &e) ||
+	      keyring_init(store, j->credential, "bench", clock_now(), &keys,
+			   &e));
+	keys_free(keys);
+	store_close(store);
+	for (uint64_t pair = 0; pair < pairs; pair++) {
+		make_pair(j, (uint8_t)pair);
+		/* What it merges, and then what that supersedes. */
+		if (pair + 1 < pairs) {
+			collect(j, 0);
+			collect(j, 0);
+		}
+	}
+	for (uint64_t pair = 0; pair < pairs; pair++)
+		delete_first(j, (uint8_t)pair);
 }
 
 static void mark(void *arg)
@@ -158,7 +203,7 @@ int main(int argc, char **argv)
 	char repo[4096];
 
 	if (argc < 2 ||
-	    (argc > 2 && !text_number(argv[2], 1, INT32_MAX, &chunks))) {
+	    (argc > 2 && !text_number(argv[2], 1, 1000000000, &chunks))) {
 		(void)fprintf(stderr, "usage: gc FOLDER [CHUNKS]\n");
 		return 2;
 	}
