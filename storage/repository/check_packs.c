@@ -173,6 +173,7 @@ static int verify_next(struct worker *w, unsigned int *lane, struct err *e)
 	if (chunk_pair_end(w->pair, lane, &id, e))
 		return -1;
 	s = &w->slots[*lane];
+	assert(s->entry && s->plain);
 	if (chunk_id_equal(&id, &s->entry->seal.id))
 		return 0;
 	/* By other code as well, before anything is called damaged. */
