@@ -524,9 +524,48 @@ static int moved(const struct check *c, struct err *e)
 	return err_hint(e, "check again");
 }
 
+/* A manifest of that snapshot that was looked at, if any was: 1, 0, -1. */
+static int is_there(const struct check *c, struct object_id id, struct err *e)
+{
+	uint64_t size;
+	int found = 1;
+
+	for (size_t i = 0; i < c->n_snapshots; i++) {
+		if (!object_id_equal(c->snapshots[i].id, id))
+			continue;
+		found = store_size(c->store, c->snapshots[i].name.s, &size, e);
+		if (found)
+			return found;
+	}
+	return found;
+}
+
+/*
+ * Whether what lost something was removed since: by a collector that looked for
+ * pins before ours was there, and which removes manifests first.  1, 0, -1.
+ */
+static int has_gone(const struct check *c, struct err *e)
+{
+	const struct check_result *out = c->out;
+
+	for (uint64_t i = 0; i < out->n_findings && i < CHECK_FINDINGS_MAX;
+	     i++) {
+		const struct check_finding *f = &out->findings[i];
+		int there = f->n_snapshots == 0 ||
+			    f->n_snapshots > CHECK_SNAPSHOTS_MAX;
+
+		for (uint64_t k = 0; there == 0 && k < f->n_snapshots; k++)
+			there = is_there(c, f->snapshots[k], e);
+		if (there <= 0)
+			return there < 0 ? -1 : 1;
+	}
+	return 0;
+}
+
 /*
  * Without a pin, or with one that came late or was given up, what collectors
- * moved looks lost in the index as it was.
+ * moved looks lost in the index as it was, and what they removed lost to the
+ * snapshots as they were.
  */
 static int check_moved(struct check *c, struct err *e)
 {
@@ -538,6 +577,8 @@ static int check_moved(struct check *c, struct err *e)
 	if (beat_judge(c->beat, "the check", e))
 		return -1;
 	has = has_moved(c, e);
+	if (has == 0)
+		has = has_gone(c, e);
 	if (has)
 		return has < 0 ? -1 : moved(c, e);
 	if (c->pinned)

@@ -286,6 +286,55 @@ START_TEST(a_pack_that_goes_while_it_is_read_is_judged_as_gone)
 }
 END_TEST
 
+/* What a collector removes that looked for pins before the check's was there:
+ * the manifest, if it is to, and then the pack. */
+static struct {
+	struct object_name manifest, pack;
+	bool whole;
+} going;
+
+static void collect_meanwhile(void *arg, const struct check_progress *p)
+{
+	struct gc_frame *x = arg;
+
+	if (strcmp(p->stage, "listing") != 0 || p->done)
+		return;
+	if (going.whole)
+		take_away(x, going.manifest.s);
+	take_away(x, going.pack.s);
+}
+
+START_TEST(a_snapshot_that_goes_while_it_is_checked_is_no_damage)
+{
+	const struct check_options o = { .level = CHECK_DATA,
+					 .now = g->now,
+					 .progress = collect_meanwhile,
+					 .arg = g };
+
+	for (int whole = 0; whole < 2; whole++) {
+		CLEANUP(check_result_done) struct check_result x = { 0 };
+
+		tear_down();
+		gc_frame_init(g, "mem:check_once");
+		gc_never_still();
+		gc_file(g, "goes");
+		(void)gc_take(g);
+		going.manifest = gc_last(g, "snapshots/");
+		going.pack = gc_last(g, "data/");
+		going.whole = whole;
+		gc_reopen(g);
+		if (whole) {
+			ck_assert_int_eq(check_run(g->f.r, &o, &x, &g->e), -1);
+			ck_assert_msg(g->e.code == ERR_BUSY, "%s", g->e.text);
+			continue;
+		}
+		gc_ok(check_run(g->f.r, &o, &x, &g->e));
+		ck_assert(!x.sound);
+		ck_assert_str_eq(x.findings[0].object, going.pack.s);
+	}
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -295,6 +344,8 @@ static void cases(TCase *tc)
 		       a_manifest_that_does_not_open_once_is_not_passed_over);
 	tcase_add_test(tc, a_repair_of_which_one_call_fails_gives_nothing_up);
 	tcase_add_test(tc, a_pack_that_goes_while_it_is_read_is_judged_as_gone);
+	tcase_add_test(tc,
+		       a_snapshot_that_goes_while_it_is_checked_is_no_damage);
 }
 
 CHECK_MAIN("storage/check_once", cases)
