@@ -167,7 +167,7 @@ serves() {
 
 # up PORT
 up() {
-	local conf=$dir/ceph.conf fsid osd monitor limit
+	local conf=$dir/ceph.conf fsid osd monitor limit tries
 	have || die "there is no Ceph (packages ceph-mon ceph-osd radosgw)" 77
 	[ ! -e "$dir" ] || die "$dir is there already"
 	mkdir -p "$dir"/{mon,osd,rgw,log}
@@ -193,10 +193,17 @@ up() {
 		--display-name=snap --access-key=AKIDTEST --secret-key=secrettest
 	started rgw radosgw -n client.rgw
 	limit=$((SECONDS + patience))
+	tries=3
 	until serves "$1"; do
-		if [ $SECONDS -ge $limit ] || ! ours "$(pid rgw)"; then
+		if [ $SECONDS -ge $limit ] || { ! ours "$(pid rgw)" &&
+			((--tries == 0)); }; then
 			logs
 			die "the gateway does not serve; is port $1 taken?"
+		fi
+		# It ended: who had the port may be gone.
+		if ! ours "$(pid rgw)"; then
+			sleep 1
+			started rgw radosgw -n client.rgw
 		fi
 		sleep 0.1
 	done
