@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
 #include <signal.h>
@@ -49,8 +50,9 @@ struct under_way {
 	bool head_ended; /* of the reply; not so when it was cut */
 	bool too_large;
 	bool no_memory;
-	bool cancelled; /* under the lock */
-	bool done;	/* under the lock */
+	int certificate; /* what is wrong with it; X509_V_OK: nothing known */
+	bool cancelled;	 /* under the lock */
+	bool done;	 /* under the lock */
 	char why[CURL_ERROR_SIZE];
 };
 
@@ -74,9 +76,42 @@ struct s3_http {
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_started = CURLE_FAILED_INIT;
 
+/* Where a TLS context has its struct under_way. */
+static int owner_index = -1;
+
 static void start_curl(void)
 {
 	curl_started = curl_global_init(CURL_GLOBAL_DEFAULT);
+	owner_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
+/* ---- whom it talks to --------------------------------------------------- */
+
+/* As OpenSSL decides, and kept: libcurl calls a handshake that was cut and a
+ * certificate with a forged signature by one name. */
+static int on_certificate(int is_good, X509_STORE_CTX *chain)
+{
+	const SSL *tls = X509_STORE_CTX_get_ex_data(
+		chain, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct under_way *u = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls),
+						  owner_index);
+
+	if (!is_good)
+		u->certificate = X509_STORE_CTX_get_error(chain);
+	return is_good;
+}
+
+/* A connection may outlive the exchange that began it, so it shakes hands only
+ * once (TLS 1.2 could again). */
+static CURLcode on_tls(CURL *easy UNUSED, void *context, void *under_way)
+{
+	SSL_CTX *tls = context;
+
+	(void)SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_verify(tls, SSL_CTX_get_verify_mode(tls), on_certificate);
+	return SSL_CTX_set_ex_data(tls, owner_index, under_way) == 1
+		       ? CURLE_OK
+		       : CURLE_OUT_OF_MEMORY;
 }
 
 /* ---- what a reply says -------------------------------------------------- */
@@ -316,15 +351,6 @@ static bool was_connected(CURL *easy)
 	return at > 0;
 }
 
-/* What the certificate's verification found; X509_V_OK: nothing, or none. */
-static long verdict_of(CURL *easy)
-{
-	long verdict = X509_V_OK;
-
-	(void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-	return verdict;
-}
-
 /* What a proxy answered that was to make a tunnel, and did not; else 0. */
 static long tunnel_refusal(CURL *easy)
 {
@@ -369,9 +395,9 @@ static enum s3_http_outcome judge(const struct under_way *u, CURLcode code)
 	case CURLE_UNKNOWN_OPTION:
 		return S3_HTTP_REFUSED;
 	case CURLE_SSL_CONNECT_ERROR:
-		/* A forged signature ends the handshake itself. */
-		return verdict_of(u->easy) != X509_V_OK ? S3_HTTP_UNTRUSTED
-							: S3_HTTP_BROKEN;
+		/* Among others: a forged signature, a line that was cut. */
+		return u->certificate != X509_V_OK ? S3_HTTP_UNTRUSTED
+						   : S3_HTTP_BROKEN;
 	default:
 		return S3_HTTP_BROKEN;
 	}
@@ -406,7 +432,7 @@ static void conclude(struct under_way *u, CURLcode code)
 		say(x, "out of memory");
 	else if (x->outcome == S3_HTTP_UNTRUSTED &&
 		 code == CURLE_SSL_CONNECT_ERROR)
-		say(x, X509_verify_cert_error_string(verdict_of(u->easy)));
+		say(x, X509_verify_cert_error_string(u->certificate));
 	else if (code == CURLE_OK && x->outcome != S3_HTTP_REPLIED)
 		say(x, "the reply ends within its head");
 	else if (x->outcome != S3_HTTP_REPLIED)
@@ -497,6 +523,8 @@ static bool set_up(struct under_way *u)
 	       !curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L) &&
 	       !curl_easy_setopt(c, CURLOPT_SSLVERSION,
 				 (long)CURL_SSLVERSION_TLSv1_2) &&
+	       !curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_tls) &&
+	       !curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, u) &&
 	       !curl_easy_setopt(c, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER) &&
 	       !curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER) &&
 	       !curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header) &&

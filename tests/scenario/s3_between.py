@@ -123,7 +123,7 @@ def a_front_that_ends(world):
         front.stop()
         front.start()
         out, err = doing.communicate(timeout=LIMIT)
-        check(doing.returncode == 0, err)
+        check(doing.returncode == 0, (doing.returncode, out, err))
         s3.control("clear")
         # One that says that it goes (GOAWAY), and takes nothing new.
         s3.fault("hang", "GetObject", seconds=1, next=8)
@@ -135,7 +135,7 @@ def a_front_that_ends(world):
         front.child.wait(LIMIT)
         front.start()
         out, err = doing.communicate(timeout=LIMIT)
-        check(doing.returncode == 0, err)
+        check(doing.returncode == 0, (doing.returncode, out, err))
         s3.control("clear")
         restored(world, "latest")
         world.run("repo", "check", "--read-data")

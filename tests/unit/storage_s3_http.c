@@ -466,7 +466,7 @@ START_TEST(only_who_can_be_trusted_is_talked_to)
 		{ "expired", "expired" },
 		{ "wrong_host", "no alternative certificate subject name" },
 		{ "stranger", "unable to get local issuer" },
-		{ "forged", "certificate verification error" },
+		{ "forged", "certificate signature failure" },
 		{ "good", NULL },
 	};
 	struct s3_server servers[5];
@@ -507,6 +507,47 @@ START_TEST(only_who_can_be_trusted_is_talked_to)
 	ck_assert_int_eq(a.x.outcome, S3_HTTP_UNTRUSTED);
 	for (size_t i = 0; i < 5; i++)
 		s3_server_stop(&servers[i]);
+	scratch_done(&dir);
+	ck_assert_int_eq(check_open_descriptors(), descriptors);
+}
+END_TEST
+
+/* A bad line, or a server that goes, says nothing of whom it can trust. */
+START_TEST(a_handshake_that_is_cut_is_no_stranger)
+{
+	static const struct {
+		const char *way;
+		int bytes;
+	} cuts[] = { { "up", 1 },    { "up", 200 },   { "down", 1 },
+		     { "down", 64 }, { "down", 900 }, { "down", 1400 } };
+	struct s3_server behind;
+	struct s3_server proxy;
+	struct scratch dir;
+	char cert[SCRATCH_PATH + 32];
+	char key[SCRATCH_PATH + 32];
+	const char *const tls[] = { "--tls-cert", cert, "--tls-key", key,
+				    NULL };
+	struct asked a;
+
+	descriptors = check_open_descriptors();
+	err_clear(&e);
+	make_certificates(&dir);
+	(void)snprintf(cert, sizeof(cert), "%s/good.pem", dir.path);
+	(void)snprintf(key, sizeof(key), "%s/good.key", dir.path);
+	s3_server_start(&behind, tls);
+	s3_server_start_proxy(&proxy, behind.port);
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+		(void)s3_server_tell(&proxy,
+				     "{\"do\": \"reset_after\", "
+				     "\"bytes\": %d, \"way\": \"%s\"}",
+				     cuts[i].bytes, cuts[i].way);
+		ask_tls(&dir, "ca.pem", proxy.port, &a);
+		if (a.x.outcome != S3_HTTP_BROKEN)
+			ck_abort_msg("%s %d: %d: %s", cuts[i].way,
+				     cuts[i].bytes, (int)a.x.outcome, a.x.why);
+	}
+	s3_server_stop(&proxy);
+	s3_server_stop(&behind);
 	scratch_done(&dir);
 	ck_assert_int_eq(check_open_descriptors(), descriptors);
 }
@@ -560,6 +601,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_kept_connection_that_dies_loses_no_request);
 	tcase_add_test(tc, many_at_once_are_not_mixed_up);
 	tcase_add_test(tc, only_who_can_be_trusted_is_talked_to);
+	tcase_add_test(tc, a_handshake_that_is_cut_is_no_stranger);
 	tcase_add_test(tc, a_proxy_is_taken_from_the_environment);
 }
 
