@@ -5,11 +5,11 @@
  *
  * A repository is made in FOLDER, which has to be empty: files of one small
  * chunk each, two snapshots of which the second has every other file of the
- * first.  The first is deleted; a collection marks what that leaves, another
- * with no grace deletes it.  Of more than ten million there are several such
- * pairs, with collections between them, as time would bring: what one session
- * merges of its own index objects goes with the next collection, and would need
- * several times the room until then.
+ * first, as its child would.  The first is deleted; a collection marks what
+ * that leaves, another with no grace deletes it.  Of more than ten million
+ * there are several such pairs, whose first snapshots begin at the same time,
+ * as those of several machines may: none of them looks for its chunks among
+ * the others'.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@
 
 #define CHUNK_BYTES 200
 #define PAIR_CHUNKS UINT64_C(10000000)
+#define PAIRS_MAX   100
 
 static struct err e;
 
@@ -38,9 +39,10 @@ static void check(int failed)
 	exit(1);
 }
 
+/* One that its parent has is not looked up, as of a file that is unchanged. */
 static void add_file(struct writer *w, struct chunk_worker *worker,
 		     struct tree_builder *tree, struct content_builder *content,
-		     uint64_t n)
+		     uint64_t n, bool is_parents)
 {
 	uint64_t bytes[CHUNK_BYTES / 8] = { n };
 	struct extent x = { .len = sizeof(bytes) };
@@ -53,8 +55,10 @@ static void add_file(struct writer *w, struct chunk_worker *worker,
 	for (size_t i = 1; i < sizeof(bytes) / sizeof(bytes[0]); i++)
 		bytes[i] = bytes[i - 1] * 6364136223846793005U +
 			   1442695040888963407U;
-	check(writer_add(w, worker, CHUNK_DATA, bytes, sizeof(bytes), &x.id,
-			 NULL, &e));
+	check(is_parents ? chunk_identify(worker, 0, CHUNK_DATA, bytes,
+					  sizeof(bytes), &x.id, &e)
+			 : writer_add(w, worker, CHUNK_DATA, bytes,
+				      sizeof(bytes), &x.id, NULL, &e));
 	(void)snprintf(path, sizeof(path), "/%012llu", (unsigned long long)n);
 	en.path = path;
 	en.path_len = strlen(path);
@@ -69,27 +73,36 @@ struct half {
 	uint64_t from, to, step;
 };
 
-static void take(struct repository *r, const struct half *h)
+/* Its first part. */
+static struct writer *begin(struct repository *r, const struct half *h)
 {
 	const struct writer_options o = { .purpose = RECORD_SNAPSHOT,
 					  .snapshot = { { h->id, h->pair } } };
+	struct writer *w;
+
+	check(writer_open(r, &o, &w, &e));
+	return w;
+}
+
+/* And the rest of it. */
+static void take(struct writer *w, const struct half *h)
+{
 	const struct entry root = {
 		.path = "/", .path_len = 1, .type = ENTRY_FOLDER, .mode = 0755
 	};
+	struct repository *r = writer_repository(w);
 	struct chunk_worker *worker;
 	struct content_builder *content;
 	struct tree_builder *tree;
-	struct writer *w;
 	struct manifest m;
 
 	manifest_init(&m);
-	check(writer_open(r, &o, &w, &e) ||
-	      chunk_worker_new(repository_keys(r), &worker, &e) ||
+	check(chunk_worker_new(repository_keys(r), &worker, &e) ||
 	      tree_builder_new(w, worker, &tree, &e) ||
 	      content_builder_new(w, worker, &content, &e) ||
 	      tree_builder_add(tree, &root, NULL, &e));
 	for (uint64_t n = h->from; n < h->to; n += h->step)
-		add_file(w, worker, tree, content, n);
+		add_file(w, worker, tree, content, n, h->step > 1);
 	m.state = MANIFEST_COMPLETE;
 	m.begun = m.ended = clock_now();
 	check(tree_builder_finish(tree, &m.tree, &m.hints, &e) ||
@@ -121,24 +134,16 @@ static void collect(const struct job *j, int64_t grace_ms)
 	repository_close(r);
 }
 
-static void make_pair(const struct job *j, uint8_t pair)
+static struct half half(const struct job *j, uint8_t pair, bool is_first)
 {
 	const uint64_t from = pair * PAIR_CHUNKS;
-	const uint64_t left = j->chunks - from;
-	struct half h = { .id = 0xa1,
-			  .pair = pair,
-			  .from = from,
-			  .to = from +
-				(left < PAIR_CHUNKS ? left : PAIR_CHUNKS),
-			  .step = 1 };
-	struct repository *r;
+	const uint64_t to = from + PAIR_CHUNKS;
 
-	check(repository_open(j->repo, j->credential, &r, &e));
-	take(r, &h);
-	h.id = 0xb2;
-	h.step = 2;
-	take(r, &h);
-	repository_close(r);
+	return (struct half){ .id = is_first ? 0xa1 : 0xb2,
+			      .pair = pair,
+			      .from = from,
+			      .to = to < j->chunks ? to : j->chunks,
+			      .step = is_first ? 1 : 2 };
 }
 
 static void delete_first(const struct job *j, uint8_t pair)
@@ -164,6 +169,8 @@ static void make(void *arg)
 {
 	const struct job *j = arg;
 	const uint64_t pairs = (j->chunks + PAIR_CHUNKS - 1) / PAIR_CHUNKS;
+	struct repository *r[PAIRS_MAX];
+	struct writer *first[PAIRS_MAX];
 	struct store *store;
 	struct keys *keys = NULL;
 
@@ -172,16 +179,22 @@ static void make(void *arg)
 			   &e));
 	keys_free(keys);
 	store_close(store);
-	for (uint64_t pair = 0; pair < pairs; pair++) {
-		make_pair(j, (uint8_t)pair);
-		/* What it merges, and then what that supersedes. */
-		if (pair + 1 < pairs) {
-			collect(j, 0);
-			collect(j, 0);
-		}
+	for (uint8_t pair = 0; pair < pairs; pair++) {
+		const struct half h = half(j, pair, true);
+
+		check(repository_open(j->repo, j->credential, &r[pair], &e));
+		first[pair] = begin(r[pair], &h);
 	}
-	for (uint64_t pair = 0; pair < pairs; pair++)
-		delete_first(j, (uint8_t)pair);
+	for (uint8_t pair = 0; pair < pairs; pair++) {
+		const struct half a = half(j, pair, true);
+		const struct half b = half(j, pair, false);
+
+		take(first[pair], &a);
+		take(begin(r[pair], &b), &b);
+		repository_close(r[pair]);
+	}
+	for (uint8_t pair = 0; pair < pairs; pair++)
+		delete_first(j, pair);
 }
 
 static void mark(void *arg)
@@ -203,7 +216,9 @@ int main(int argc, char **argv)
 	char repo[4096];
 
 	if (argc < 2 ||
-	    (argc > 2 && !text_number(argv[2], 1, 1000000000, &chunks))) {
+	    (argc > 2 &&
+	     !text_number(argv[2], 1, PAIRS_MAX * (int64_t)PAIR_CHUNKS,
+			  &chunks))) {
 		(void)fprintf(stderr, "usage: gc FOLDER [CHUNKS]\n");
 		return 2;
 	}
