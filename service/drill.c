@@ -571,7 +571,6 @@ int drill_run(const struct drill_plan *plan, struct drill_outcome *ret,
 			   .scratch = { .parent_fd = -1, .fd = -1 },
 			   .began_ms = clock_boot_ms(),
 			   .restored = true };
-	struct err left = { 0 };
 	int failed;
 
 	ret->started = clock_now();
@@ -581,8 +580,8 @@ int drill_run(const struct drill_plan *plan, struct drill_outcome *ret,
 	json_begin_list(&d.checks);
 	json_begin_list(&d.snapshots);
 	failed = perform(&d, e);
-	if (drill_scratch_remove(&d.scratch, &left))
-		log_failure(LOG_LEVEL_WARN, "after the drill", &left);
+	if (drill_scratch_remove(&d.scratch, &ret->left))
+		log_failure(LOG_LEVEL_WARN, "after the drill", &ret->left);
 	repository_close(d.repository);
 	manifest_list_done(&d.paths);
 	return failed ? -1 : finish(&d, e);

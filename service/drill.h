@@ -66,6 +66,7 @@ struct drill_outcome {
 	/* [{"source","snapshot","state","began","received","files","bytes"}] */
 	struct buf snapshots;
 	char message[300]; /* the first thing that is wrong, or "" */
+	struct err left;   /* what kept it from removing what it restored */
 };
 
 void drill_outcome_init(struct drill_outcome *o) NONNULL(1);
@@ -77,7 +78,8 @@ static inline void cleanup_drill_outcome_done(struct drill_outcome *o)
 
 /*
  * 0 with *ret (initialised before), passed or not.  -1 only for
- * ERR_INTERRUPTED and ERR_NO_MEMORY; the scratch folder is gone then, too.
+ * ERR_INTERRUPTED and ERR_NO_MEMORY; the scratch folder is gone then, too, if
+ * ret->left says nothing else.
  */
 int drill_run(const struct drill_plan *plan, struct drill_outcome *ret,
 	      struct err *e) NONNULL(1, 2, 3) MUST_CHECK;

@@ -54,68 +54,95 @@ static int make_writable(int dir_fd, const char *name)
 	return seam_chmod(AT_FDCWD, path, 0700);
 }
 
+/* How far it came, and the first thing that kept it from an entry. */
+struct removal {
+	int top;
+	uint64_t steps; /* entries that went, or moved */
+	uint64_t moved;
+	int why; /* errno, or 0 */
+};
+
+/* The others go all the same. */
+static void miss(struct removal *x)
+{
+	if (!x->why)
+		x->why = errno;
+}
+
+static bool moves_up(struct removal *x, int dir_fd, const char *name)
+{
+	char aside[32];
+
+	(void)snprintf(aside, sizeof(aside), "aside-%ju",
+		       (uintmax_t)x->moved++);
+	return make_writable(dir_fd, name) == 0 &&
+	       seam_rename(dir_fd, name, x->top, aside, RENAME_NOREPLACE) == 0;
+}
+
 /*
  * Empty and remove the folder top/name.  Folders within move up into top,
  * where their turn comes: so nothing here is deeper than one level.
  */
-static int remove_folder(int top, const char *name, uint64_t *moved)
+static void remove_folder(struct removal *x, const char *name)
 {
 	CLEANUP(close_dir) DIR *d = NULL;
-	const struct dirent *x;
-	char aside[32];
+	const struct dirent *entry;
 
-	if (make_writable(top, name) < 0)
-		return -1;
-	d = list(top, name);
-	if (!d)
-		return -1;
-	while ((x = readdir(d))) {
-		if (is_self(x) || seam_unlink(dirfd(d), x->d_name, 0) == 0)
-			continue;
-		if (errno != EISDIR)
-			return -1;
-		(void)snprintf(aside, sizeof(aside), "aside-%ju",
-			       (uintmax_t)(*moved)++);
-		if (make_writable(dirfd(d), x->d_name) < 0 ||
-		    seam_rename(dirfd(d), x->d_name, top, aside,
-				RENAME_NOREPLACE) < 0)
-			return -1;
+	if (make_writable(x->top, name) == 0)
+		d = list(x->top, name);
+	if (!d) {
+		miss(x);
+		return;
 	}
-	return seam_unlink(top, name, AT_REMOVEDIR);
+	while ((entry = readdir(d))) {
+		if (is_self(entry))
+			continue;
+		if (seam_unlink(dirfd(d), entry->d_name, 0) == 0 ||
+		    (errno == EISDIR && moves_up(x, dirfd(d), entry->d_name)))
+			x->steps++;
+		else
+			miss(x);
+	}
+	if (seam_unlink(x->top, name, AT_REMOVEDIR) == 0)
+		x->steps++;
+	else if (errno != ENOTEMPTY)
+		miss(x);
 }
 
-/* One pass over what is in top: how many entries went, or -1. */
-static int pass(int top, uint64_t *moved)
+static void pass(struct removal *x)
 {
-	CLEANUP(close_dir) DIR *d = list(top, ".");
-	const struct dirent *x;
-	int n = 0;
+	CLEANUP(close_dir) DIR *d = list(x->top, ".");
+	const struct dirent *entry;
 
-	if (!d)
-		return -1;
-	while ((x = readdir(d))) {
-		if (is_self(x))
-			continue;
-		n = 1;
-		if (seam_unlink(top, x->d_name, 0) == 0 || errno == ENOENT)
-			continue;
-		if (errno != EISDIR || remove_folder(top, x->d_name, moved) < 0)
-			return -1;
+	if (!d) {
+		miss(x);
+		return;
 	}
-	return n;
+	while ((entry = readdir(d))) {
+		if (is_self(entry))
+			continue;
+		if (seam_unlink(x->top, entry->d_name, 0) == 0)
+			x->steps++;
+		else if (errno == EISDIR)
+			remove_folder(x, entry->d_name);
+		else if (errno != ENOENT)
+			miss(x);
+	}
 }
 
 static int remove_all(int parent_fd, const char *name, int top, struct err *e)
 {
-	uint64_t moved = 0;
-	int more;
+	struct removal x = { .top = top };
+	uint64_t before;
 
-	do
-		more = pass(top, &moved);
-	while (more > 0);
-	if (more == 0 && (seam_unlink(parent_fd, name, AT_REMOVEDIR) == 0 ||
-			  errno == ENOENT))
+	do {
+		before = x.steps;
+		pass(&x);
+	} while (x.steps != before);
+	if (seam_unlink(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return 0;
+	if (x.why)
+		errno = x.why;
 	return err_sys(e, "cannot remove the drill's folder %s",
 		       text_quote_str(name).s);
 }
@@ -155,6 +182,7 @@ static int clean(int parent_fd, struct err *e)
 {
 	CLEANUP(close_dir) DIR *d = list(parent_fd, ".");
 	const struct dirent *x;
+	int failed = 0;
 
 	if (!d)
 		return err_sys(e, "cannot list the folder of drills");
@@ -165,9 +193,9 @@ static int clean(int parent_fd, struct err *e)
 			continue;
 		fd = open_locked(parent_fd, x->d_name);
 		if (fd >= 0 && remove_all(parent_fd, x->d_name, fd, e) < 0)
-			return -1;
+			failed = -1;
 	}
-	return 0;
+	return failed;
 }
 
 static int open_parent(const char *parent)

@@ -29,7 +29,8 @@ struct drill_scratch {
 /* Make parent if need be, remove what killed drills left, make a new one. */
 int drill_scratch_make(struct drill_scratch *s, const char *parent, int64_t run,
 		       struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
-/* Remove it; -1 when something could not be, which the next drill tries. */
+/* Remove it; -1 when something could not be, which the next drill tries, and
+ * all else is gone. */
 int drill_scratch_remove(struct drill_scratch *s, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;
 /* Remove what killed drills left in parent; 0 also when there is no parent. */

@@ -298,17 +298,30 @@ static int record(struct run *r, struct papers *p,
 	return -1;
 }
 
+/* What is left of it is somebody's data, where nobody looks for it. */
+static void tell_left(const struct err *left, char *out, size_t n)
+{
+	const size_t used = strlen(out);
+
+	if (left->code)
+		(void)snprintf(out + used, n - used,
+			       "%swhat was restored is still there: %s; the "
+			       "next drill tries again",
+			       used ? "; " : "", left->text);
+}
+
 static int tell(const struct papers *p, const struct drill_outcome *o,
 		struct run_result *result, struct err *e)
 {
-	result->state = !o->passed   ? RUN_FAILED
-			: o->partial ? RUN_PARTIAL
-				     : RUN_SUCCEEDED;
+	result->state = !o->passed		     ? RUN_FAILED
+			: o->partial || o->left.code ? RUN_PARTIAL
+						     : RUN_SUCCEEDED;
 	(void)snprintf(result->message, sizeof(result->message), "%s",
 		       !o->passed   ? o->message
 		       : o->partial ? "passed with a partial snapshot, because "
 				      "there is no complete one"
 				    : "");
+	tell_left(&o->left, result->message, sizeof(result->message));
 	return buf_add(&result->details, p->details.data, p->details.len, e);
 }
 

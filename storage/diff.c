@@ -230,7 +230,8 @@ int diff_read(const struct diff_change *c, bool after, struct buf *out,
 {
 	const struct entry *en = after ? c->after : c->before;
 
-	if (!en || en->type != ENTRY_FILE || en->size > DIFF_READ_MAX)
+	if (c->unreadable || !en || en->type != ENTRY_FILE ||
+	    en->size > DIFF_READ_MAX)
 		return 0;
 	return c->read(c->read_arg, after, out, e);
 }

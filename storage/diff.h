@@ -52,8 +52,8 @@ int diff_run(struct repository *r, const struct manifest_root *before,
 #define DIFF_READ_MAX ((size_t)1 << 20)
 /*
  * While c is visited: append what the file held before, or holds after.  1; 0
- * when it is no file, is larger than DIFF_READ_MAX, or cannot be read any
- * more; -1.
+ * when it is no file, is larger than DIFF_READ_MAX, is unreadable, or cannot be
+ * read any more; -1.
  */
 int diff_read(const struct diff_change *c, bool after, struct buf *out,
 	      struct err *e) NONNULL(1, 3, 4) MUST_CHECK;

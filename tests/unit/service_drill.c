@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 
 #include "service/drill_scratch.h"
 #include "tests/support/check_main.h"
@@ -449,6 +450,39 @@ START_TEST(leftovers_go_and_nothing_else)
 }
 END_TEST
 
+/* (A mount point stays.) */
+START_TEST(what_cannot_be_removed_keeps_nothing_else)
+{
+	CLEANUP(run_done) struct run_frame t;
+	const char *mounted;
+
+	run_open(&t);
+	ck_assert_int_eq(mkdir(run_path(&t, "state"), 0700) |
+				 mkdir(run_path(&t, "state/drills"), 0700),
+			 0);
+	leave(&t, "drill-9-99");
+	leave(&t, "drill-10-100");
+	mounted = run_path(&t, "state/drills/drill-9-99/d/m");
+	ck_assert_int_eq(mkdir(mounted, 0700), 0);
+	if (mount("none", mounted, "tmpfs", 0, "size=1m") != 0) {
+		ck_skip("what cannot be removed", "cannot mount");
+		return;
+	}
+	ck_assert_int_eq(
+		drill_scratch_clean(run_path(&t, "state/drills"), &t.f.e), -1);
+	ck_assert_ptr_nonnull(strstr(t.f.e.text, "\"drill-9-99\": device or "
+						 "resource busy"));
+	ck_assert_int_eq(umount(mounted), 0);
+	/* Of 61 folders and a link, these. */
+	ck_assert_int_eq(
+		rmdir(mounted) |
+			rmdir(run_path(&t, "state/drills/drill-9-99/d")) |
+			rmdir(run_path(&t, "state/drills/drill-9-99")),
+		0);
+	ck_assert_int_eq(scratch_left(&t), 0);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, passes_and_records);
@@ -461,6 +495,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, several_sources_lie_together);
 	tcase_add_test(tc, asked_to_stop_it_leaves_nothing);
 	tcase_add_test(tc, leftovers_go_and_nothing_else);
+	tcase_add_test(tc, what_cannot_be_removed_keeps_nothing_else);
 }
 
 CHECK_MAIN("service/drill", cases)
