@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """Goal of this test: a mount that died holds up nobody but its own run.
 
-A file system that never answers (FUSE, served by this test) is a source. Its
-run hangs in the kernel, where not even SIGKILL reaches it. All the same the
-timetable goes on, the hung run is told of and can be cancelled, the daemon
-stops when it is asked to, and the next one comes up. It takes root and
-/dev/fuse, and is left out without them.
+A file system that never answers (FUSE, served by this test) is a source, or a
+region. The run hangs in the kernel, where not even SIGKILL reaches it. All the
+same the timetable goes on, the hung run is told of and can be cancelled, what
+is in other regions is restored, the daemon stops when it is asked to, and the
+next one comes up. It takes root and /dev/fuse, and is left out without them.
 """
 import ctypes
 import os
@@ -47,6 +47,49 @@ spec:
   cron: "* * * * *"
   sources: {names: [tree]}
   repository: main
+"""
+
+REGIONS = """\
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: main}
+spec:
+  keyFile: main.key
+  gc: {every: 0s}
+  regions:
+    - {name: here, url: "file://%(root)s/here"}
+    - {name: far, url: "file://%(root)s/mnt/far"}
+---
+apiVersion: snapctl.io/v1
+kind: Repository
+metadata: {name: other}
+spec:
+  keyFile: main.key
+  gc: {every: 0s}
+  regions: [{name: there, url: "file://%(root)s/there"}]
+---
+apiVersion: snapctl.io/v1
+kind: Source
+metadata: {name: tree}
+spec: {type: files, paths: ["%(root)s/tree"]}
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: stuck}
+spec:
+  cron: "* * * * *"
+  sources: {names: [tree]}
+  repository: main
+  replicateTo: [far]
+  retries: 0
+---
+apiVersion: snapctl.io/v1
+kind: Schedule
+metadata: {name: quick}
+spec:
+  cron: "* * * * *"
+  sources: {names: [tree]}
+  repository: other
 """
 
 FUSE_INIT = 26
@@ -149,7 +192,7 @@ def does_not_end(world, run):
     wait_for("a killed process that does not end", how)
 
 
-def begin(world):
+def make_places(world):
     for name in "tree", "mnt":
         os.mkdir(world.path(name), 0o700)
     with open(world.path("tree/file"), "w") as f:
@@ -157,6 +200,10 @@ def begin(world):
     now = time.time()
     world.set_clock((10 - now % 60) % 60)
     world.env["SNAPCTL_STOP_TIMEOUT"] = "0s"
+
+
+def begin(world):
+    make_places(world)
     runs.begin(world, MANIFEST)
 
 
@@ -198,6 +245,56 @@ def one_run_hangs_and_nobody_else(world):
         process(world, run)[1] for run in (run, again, last)))
 
 
+def begin_with_regions(world):
+    """All of them alive."""
+    make_places(world)
+    world.env.pop("SNAPCTL_TEST_RUN")
+    os.mkdir(world.path("keys"), 0o700)
+    key = "--key-file", world.path("keys/main.key")
+    world.run("repo", "init", world.path("here"), *key)
+    world.run("region", "add", "far", world.path("mnt/far"), "--repo",
+              world.path("here"), *key)
+    world.run("repo", "init", world.path("there"), *key)
+    world.start()
+    world.apply(REGIONS % {"root": world.root})
+    world.set_clock(world.shift + 60)
+    wait_for("a copy", lambda: runs_of(world, "stuck", "--state", "succeeded"))
+
+
+def a_region_hangs_and_nobody_else(world):
+    begin_with_regions(world)
+    mount = DeadMount(world.path("mnt"))
+    try:
+        quick_goes_on(world)
+        run = hung(world, mount)
+        quick_goes_on(world)
+        # What is asked of the service it knows by itself.
+        text = world.run("status")
+        check("stuck" in text, text)
+        world.run("report", "runs")
+        # The copy hangs: the snapshot is made, and what it is of restores.
+        out = world.path("out")
+        world.run("restore", "latest:" + world.path("tree"), "--to", out,
+                  "--repo", "main")
+        with open(os.path.join(out, "file")) as f:
+            check(f.read() == "content\n", "other content")
+        world.run("run", "cancel", str(run))
+        wait_for("the cancelled run", lambda: world.json(
+            "run", "show", str(run))["state"] == "cancelled")
+        does_not_end(world, run)
+        steps = world.json("run", "show", str(run))
+        check("does not end" in steps["message"], steps)
+        quick_goes_on(world)
+        world.stop()
+        world.start()
+        quick_goes_on(world)
+        world.stop()
+    finally:
+        mount.end()
+    wait_for("the end of the process",
+             lambda: not process(world, run)[1])
+
+
 def can_mount(world):
     os.mkdir(world.path("try"))
     try:
@@ -207,11 +304,21 @@ def can_mount(world):
     return os.geteuid() == 0
 
 
-def a_dead_mount(world):
+def left_out(world):
     if can_mount(world):
+        return False
+    print("     left out: it takes root and /dev/fuse", flush=True)
+    return True
+
+
+def a_dead_source(world):
+    if not left_out(world):
         one_run_hangs_and_nobody_else(world)
-    else:
-        print("     left out: it takes root and /dev/fuse", flush=True)
 
 
-snap.tell(a_dead_mount)
+def a_dead_region(world):
+    if not left_out(world):
+        a_region_hangs_and_nobody_else(world)
+
+
+snap.tell(a_dead_source, a_dead_region)
