@@ -51,6 +51,11 @@ int catalog_open_another(const struct catalog *c, struct catalog **ret,
 	return catalog_open(sql_path(c->db), ret, e);
 }
 
+void catalog_set_patience(struct catalog *c, int64_t ms)
+{
+	sql_set_patience(c->db, ms);
+}
+
 void catalog_close(struct catalog *c)
 {
 	if (c == NULL)

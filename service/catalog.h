@@ -75,6 +75,9 @@ int catalog_open(const char *path, struct catalog **ret, struct err *e)
 /* The same catalog once more, for another thread. */
 int catalog_open_another(const struct catalog *c, struct catalog **ret,
 			 struct err *e) NONNULL(1, 2, 3) MUST_CHECK;
+/* How long another process's writing is waited for, from now on; ERR_BUSY. */
+#define CATALOG_PATIENCE_MS 10000
+void catalog_set_patience(struct catalog *c, int64_t ms) NONNULL(1);
 /* NULL-safe.  An open transaction is rolled back. */
 void catalog_close(struct catalog *c);
 DEFINE_CLEANUP(struct catalog *, catalog_close);

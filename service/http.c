@@ -33,6 +33,9 @@ enum { HEADER_MS = 10000, CROWDED_MS = 1000 };
  */
 enum { LARGE_BYTES = 65536, LARGE_AT_ONCE = 16 };
 
+/* One that others write for a moment is waited for, in any case. */
+enum { PATIENCE_LEAST_MS = 100 };
+
 /* A connection, from accept to close, in the list that the watch walks. */
 struct peer {
 	struct peer *next, *prev;
@@ -41,6 +44,18 @@ struct peer {
 	bool asked;	  /* the headers of one are there */
 	bool cut;
 };
+
+/*
+ * Requests that wait, and who runs them.  Those that change something wait for
+ * each other and for whoever else writes the catalog: they have a lane of their
+ * own, so that nobody who only asks stands behind them.
+ */
+struct lane {
+	struct queue *jobs;
+	pthread_t *workers;
+	unsigned int worker_count;
+};
+enum { ASKING, CHANGING, LANES };
 
 /* A request, from its first line until the reply went out. */
 struct request {
@@ -54,6 +69,7 @@ struct request {
 	struct http_reply reply;
 	enum operation_outcome outcome;
 	struct err failure; /* code ERR_NONE while all is well */
+	int64_t whole_ms;   /* boot time since when it waits for a worker */
 	bool ran;	    /* the reply is ready */
 	bool large;
 };
@@ -63,11 +79,9 @@ struct http {
 	struct MHD_Daemon *daemon;
 	uid_t uid;
 	atomic_bool stop;
-	struct queue *jobs;
+	struct lane lanes[LANES];
 	unsigned int
 		large; /* requests; known to libmicrohttpd's thread alone */
-	pthread_t *workers;
-	unsigned int worker_count;
 	pthread_t watch;
 	bool watching;
 	pthread_mutex_t lock; /* of peers */
@@ -213,6 +227,17 @@ static int run(struct request *q, struct catalog *catalog)
 	return 0;
 }
 
+/* Who waited for a worker waited for the catalog: else each of a crowd would
+ * do so for all those before it. */
+static int64_t patience_of(const struct request *q)
+{
+	const int64_t waited = clock_boot_ms() - q->whole_ms;
+
+	return waited < CATALOG_PATIENCE_MS - PATIENCE_LEAST_MS
+		       ? CATALOG_PATIENCE_MS - waited
+		       : PATIENCE_LEAST_MS;
+}
+
 /* A catalog that cannot be opened now may be there for the next request. */
 static int run_with_catalog(struct request *q, struct catalog **catalog)
 {
@@ -221,16 +246,18 @@ static int run_with_catalog(struct request *q, struct catalog **catalog)
 	if (!*catalog && s->catalog_path &&
 	    catalog_open(s->catalog_path, catalog, &q->failure) < 0)
 		return -1;
+	if (*catalog)
+		catalog_set_patience(*catalog, patience_of(q));
 	return run(q, *catalog);
 }
 
 static void *work(void *arg)
 {
-	struct http *h = arg;
+	struct lane *lane = arg;
 	struct catalog *catalog = NULL;
 	void *item;
 
-	while (queue_pop(h->jobs, &item) == 1) {
+	while (queue_pop(lane->jobs, &item) == 1) {
 		struct request *q = item;
 
 		if (run_with_catalog(q, &catalog) < 0)
@@ -414,6 +441,12 @@ static enum MHD_Result take_body(struct request *q, const char *bytes,
 	return MHD_YES;
 }
 
+static struct lane *lane_of(const struct request *q)
+{
+	return &q->h->lanes[q->op->flags & OPERATION_CHANGES ? CHANGING
+							     : ASKING];
+}
+
 /* The request is whole: give it to a worker. */
 static enum MHD_Result dispatch(struct request *q)
 {
@@ -422,7 +455,8 @@ static enum MHD_Result dispatch(struct request *q)
 			   &q->failure) == 0 &&
 	    args_finish(q->args, &q->failure) == 0) {
 		MHD_suspend_connection(q->connection);
-		if (queue_push(q->h->jobs, q))
+		q->whole_ms = clock_boot_ms();
+		if (queue_push(lane_of(q)->jobs, q))
 			return MHD_YES;
 		(void)err_set(&q->failure, ERR_BUSY, "the daemon is stopping");
 		MHD_resume_connection(q->connection);
@@ -509,15 +543,36 @@ static size_t leave_encoded(void *arg UNUSED, struct MHD_Connection *c UNUSED,
 
 /* ---- Starting and stopping ---------------------------------------------- */
 
-static int start_workers(struct http *h, struct err *e)
+static int start_lane(struct lane *lane, const struct http_settings *s,
+		      struct err *e)
 {
-	h->workers = calloc(h->settings.workers, sizeof(*h->workers));
-	if (!h->workers)
+	/* Each connection has at most one job, so a push never waits. */
+	if (queue_new(&lane->jobs, s->connections + 1, e) < 0)
+		return -1;
+	lane->workers = calloc(s->workers, sizeof(*lane->workers));
+	if (!lane->workers)
 		return err_oom(e);
-	for (; h->worker_count < h->settings.workers; h->worker_count++)
-		if ((errno = pthread_create(&h->workers[h->worker_count], NULL,
-					    work, h)) != 0)
+	for (; lane->worker_count < s->workers; lane->worker_count++)
+		if ((errno = pthread_create(&lane->workers[lane->worker_count],
+					    NULL, work, lane)) != 0)
 			return err_sys(e, "cannot start a thread");
+	return 0;
+}
+
+/* What waits there is done first. */
+static void end_lane(struct lane *lane)
+{
+	if (lane->jobs)
+		queue_close(lane->jobs);
+	for (unsigned int i = 0; i < lane->worker_count; i++)
+		(void)pthread_join(lane->workers[i], NULL);
+}
+
+static int start_threads(struct http *h, struct err *e)
+{
+	for (size_t i = 0; i < LANES; i++)
+		if (start_lane(&h->lanes[i], &h->settings, e) < 0)
+			return -1;
 	if ((errno = pthread_create(&h->watch, NULL, watch, h)) != 0)
 		return err_sys(e, "cannot start a thread");
 	h->watching = true;
@@ -557,9 +612,7 @@ int http_start(int listen_fd, const struct http_settings *settings,
 	h->peers.next = &h->peers;
 	h->peers.prev = &h->peers;
 	pthread_mutex_init(&h->lock, NULL);
-	/* Each connection has at most one job, so a push never waits. */
-	if (queue_new(&h->jobs, settings->connections + 1, e) < 0 ||
-	    start_workers(h, e) < 0 || start_daemon(h, listen_fd, e) < 0) {
+	if (start_threads(h, e) < 0 || start_daemon(h, listen_fd, e) < 0) {
 		http_stop(h);
 		return -1;
 	}
@@ -575,16 +628,16 @@ void http_stop(struct http *h)
 	if (h->daemon)
 		/* No new connections; those that are there go on. */
 		file_close(MHD_quiesce_daemon(h->daemon));
-	if (h->jobs)
-		queue_close(h->jobs);
-	for (unsigned int i = 0; i < h->worker_count; i++)
-		(void)pthread_join(h->workers[i], NULL);
+	for (size_t i = 0; i < LANES; i++)
+		end_lane(&h->lanes[i]);
 	if (h->daemon)
 		MHD_stop_daemon(h->daemon);
 	if (h->watching)
 		(void)pthread_join(h->watch, NULL);
-	queue_free(h->jobs);
-	free(h->workers);
+	for (size_t i = 0; i < LANES; i++) {
+		queue_free(h->lanes[i].jobs);
+		free(h->lanes[i].workers);
+	}
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

@@ -15,7 +15,10 @@
  *   reads slowly never keeps the catalog's snapshot open.
  * - One thread moves bytes for all connections; a few workers, each with a
  *   catalog handle of its own, run operations. So a thousand idle clients
- *   cost a thousand descriptors and no thread.
+ *   cost a thousand descriptors and no thread.  Rows with OPERATION_CHANGES
+ *   have workers of their own: while somebody else writes the catalog, who only
+ *   asks is served.  Each of a crowd that changes something waits for that as
+ *   long as one would, with its time in the queue, and then hears ERR_BUSY.
  * - Every request, from its first byte (or the connection) to the last byte
  *   of the reply, has one deadline, whatever trickles in meanwhile.
  * - A peer that does not ask (ten seconds without complete headers) is let
@@ -43,7 +46,7 @@ struct http_settings {
 	size_t body_bytes;	  /* the largest request */
 	int64_t request_ms;	  /* the longest one */
 	unsigned int connections; /* at once; more wait to be accepted */
-	unsigned int workers;
+	unsigned int workers;	  /* of requests that change, and of others */
 };
 
 /* Serve what connects to listen_fd, which http_stop() closes. */

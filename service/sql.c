@@ -22,8 +22,6 @@
  */
 #define CACHED 128
 
-#define BUSY_MS 10000
-
 struct sql_stmt {
 	struct sql *db;
 	sqlite3_stmt *stmt;
@@ -125,7 +123,7 @@ static int open_handle(struct sql *db, int flags, struct err *e)
 		return err_oom(e);
 	if (code != SQLITE_OK)
 		return describe(db, code, "cannot open the catalog", e);
-	(void)sqlite3_busy_timeout(db->handle, BUSY_MS);
+	(void)sqlite3_busy_timeout(db->handle, SQL_PATIENCE_MS);
 	return 0;
 }
 
@@ -185,6 +183,11 @@ static void forget(struct sql_stmt *s)
 	free(s);
 }
 
+void sql_set_patience(struct sql *db, int64_t ms)
+{
+	(void)sqlite3_busy_timeout(db->handle, (int)ms);
+}
+
 const char *sql_path(const struct sql *db)
 {
 	return db->path;
@@ -207,7 +210,7 @@ void sql_close(struct sql *db)
  */
 int sql_use_wal(struct sql *db, struct err *e)
 {
-	const int64_t until = clock_boot_ms() + BUSY_MS;
+	const int64_t until = clock_boot_ms() + SQL_PATIENCE_MS;
 	int code;
 
 	for (;;) {

@@ -27,14 +27,17 @@ struct sql;
 struct sql_stmt;
 
 /*
- * Open the file, with a busy timeout of ten seconds, foreign keys and
- * synchronous=FULL; nothing is written yet.  A missing file is made, 0600.
+ * Open the file, with the patience below, foreign keys and synchronous=FULL;
+ * nothing is written yet.  A missing file is made, 0600.
  */
 int sql_open(const char *path, struct sql **ret, struct err *e) NONNULL(1, 2, 3)
 	MUST_CHECK;
 void sql_close(struct sql *db);
 /* As it was given. */
 const char *sql_path(const struct sql *db) NONNULL(1) RETURNS_NONNULL;
+/* How long another one's writing is waited for from now on. */
+#define SQL_PATIENCE_MS 10000
+void sql_set_patience(struct sql *db, int64_t ms) NONNULL(1);
 DEFINE_CLEANUP(struct sql *, sql_close);
 
 /* Change to write-ahead logging, which the file then remembers. */

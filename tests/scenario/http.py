@@ -9,6 +9,7 @@ import json
 import resource
 import select
 import socket
+import sqlite3
 import threading
 import time
 
@@ -342,6 +343,65 @@ def few_files(world):
     world.stop()
 
 
-snap.tell(requests, deep_and_long, a_long_reply, large_ones_at_once, one_connection,
-          too_large, a_byte_now_and_then,
-          a_silent_peer, a_thousand_idle, more_idle_than_places, few_files)
+POLICY = """\
+apiVersion: snapctl.io/v1
+kind: Policy
+metadata: {name: p%d}
+spec: {retention: {keep-last: 3}}
+"""
+
+
+def a_locked_catalog(world):
+    """Who writes the catalog for long keeps a crowd of writers waiting, who
+    are told so; but no reader, and nothing of the timetable."""
+    world.set_clock((10 - time.time() % 60) % 60)
+    world.start()
+    world.apply(MANIFEST % (world.root, 1) +
+                SCHEDULE % ("nightly", "* * * * *", ""))
+    wait_for("a run", lambda: world.ledger()[:1] and
+             world.ledger()[0][1] == "succeeded")
+    answers, reads = {}, []
+
+    def write(n):
+        body = {"file": {"name": "p.yaml", "text": POLICY % n}}
+        try:
+            answers[n] = ask(world, "POST", "/v1/apply",
+                             json.dumps(body).encode())
+        except Exception as e:
+            answers[n] = 0, e
+
+    def all_write():
+        answers.clear()
+        threads = [threading.Thread(target=write, args=(n,), daemon=True)
+                   for n in range(100)]
+        for t in threads:
+            t.start()
+        return threads
+
+    other = sqlite3.connect(world.path("state/catalog.db"),
+                            isolation_level=None, timeout=LIMIT)
+    other.execute("BEGIN IMMEDIATE")
+    writers = all_write()
+    world.set_clock(world.shift + 60)
+    while any(t.is_alive() for t in writers):
+        reads.append(ask(world, "GET", "/v1/runs")[0])
+    check(set(reads) == {200} and len(reads) >= 10, reads[:20])
+    check(len(answers) == 100 and all(
+        status == 503 and "another process is writing" in
+        value["error"]["message"] for status, value in answers.values()),
+        list(answers.values())[:3])
+    other.execute("ROLLBACK")
+    other.close()
+    wait_for("what was due meanwhile", lambda: len(
+        [o for o in world.ledger() if o[1] == "succeeded"]) > 1)
+    for t in all_write():
+        t.join(LIMIT)
+    check(all(a[0] == 200 for a in answers.values()), answers)
+    check(len(ask(world, "GET", "/v1/resources/Policy")[1]) == 100, "policies")
+    world.stop()
+
+
+snap.tell(requests, deep_and_long, a_long_reply, large_ones_at_once,
+          one_connection, too_large, a_byte_now_and_then,
+          a_silent_peer, a_thousand_idle, more_idle_than_places, few_files,
+          a_locked_catalog)
