@@ -580,6 +580,7 @@ int drill_run(const struct drill_plan *plan, struct drill_outcome *ret,
 	json_begin_list(&d.checks);
 	json_begin_list(&d.snapshots);
 	failed = perform(&d, e);
+	ret->left = d.scratch.left;
 	if (drill_scratch_remove(&d.scratch, &ret->left))
 		log_failure(LOG_LEVEL_WARN, "after the drill", &ret->left);
 	repository_close(d.repository);

@@ -66,7 +66,8 @@ struct drill_outcome {
 	/* [{"source","snapshot","state","began","received","files","bytes"}] */
 	struct buf snapshots;
 	char message[300]; /* the first thing that is wrong, or "" */
-	struct err left;   /* what kept it from removing what it restored */
+	/* What kept it from removing what it, or an earlier one, restored. */
+	struct err left;
 };
 
 void drill_outcome_init(struct drill_outcome *o) NONNULL(1);

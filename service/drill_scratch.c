@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -23,11 +25,21 @@ static void close_dir(DIR *d)
 }
 DEFINE_CLEANUP(DIR *, close_dir);
 
+/* A folder of the same mount: EXDEV for what somebody mounted there. */
+static int open_folder(int dir_fd, const char *name, unsigned int how)
+{
+	const struct open_how o = {
+		.flags = how | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_XDEV,
+	};
+
+	return (int)syscall(SYS_openat2, dir_fd, name, &o, sizeof(o));
+}
+
 /* The entries of a folder, by a descriptor of its own. */
 static DIR *list(int dir_fd, const char *name)
 {
-	const int fd = openat(dir_fd, name,
-			      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const int fd = open_folder(dir_fd, name, O_RDONLY);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!d)
@@ -43,9 +55,7 @@ static bool is_self(const struct dirent *x)
 /* Restored folders may deny everything to their owner. */
 static int make_writable(int dir_fd, const char *name)
 {
-	CLEANUP(file_close)
-	const int fd = openat(dir_fd, name,
-			      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(file_close) const int fd = open_folder(dir_fd, name, O_PATH);
 	char path[64];
 
 	if (fd < 0)
@@ -59,7 +69,7 @@ struct removal {
 	int top;
 	uint64_t steps; /* entries that went, or moved */
 	uint64_t moved;
-	int why; /* errno, or 0 */
+	int why; /* errno, or 0; of this pass */
 };
 
 /* The others go all the same. */
@@ -69,14 +79,21 @@ static void miss(struct removal *x)
 		x->why = errno;
 }
 
+/* Under the first name that is free: a removal that was killed left some. */
 static bool moves_up(struct removal *x, int dir_fd, const char *name)
 {
 	char aside[32];
 
-	(void)snprintf(aside, sizeof(aside), "aside-%ju",
-		       (uintmax_t)x->moved++);
-	return make_writable(dir_fd, name) == 0 &&
-	       seam_rename(dir_fd, name, x->top, aside, RENAME_NOREPLACE) == 0;
+	if (make_writable(dir_fd, name) < 0)
+		return false;
+	do {
+		(void)snprintf(aside, sizeof(aside), "aside-%ju",
+			       (uintmax_t)x->moved++);
+		if (seam_rename(dir_fd, name, x->top, aside,
+				RENAME_NOREPLACE) == 0)
+			return true;
+	} while (errno == EEXIST);
+	return false;
 }
 
 /*
@@ -137,6 +154,7 @@ static int remove_all(int parent_fd, const char *name, int top, struct err *e)
 
 	do {
 		before = x.steps;
+		x.why = 0;
 		pass(&x);
 	} while (x.steps != before);
 	if (seam_unlink(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
@@ -182,6 +200,7 @@ static int clean(int parent_fd, struct err *e)
 {
 	CLEANUP(close_dir) DIR *d = list(parent_fd, ".");
 	const struct dirent *x;
+	struct err another;
 	int failed = 0;
 
 	if (!d)
@@ -192,7 +211,8 @@ static int clean(int parent_fd, struct err *e)
 		if (!is_our_name(x->d_name))
 			continue;
 		fd = open_locked(parent_fd, x->d_name);
-		if (fd >= 0 && remove_all(parent_fd, x->d_name, fd, e) < 0)
+		if (fd >= 0 && remove_all(parent_fd, x->d_name, fd,
+					  failed ? &another : e) < 0)
 			failed = -1;
 	}
 	return failed;
@@ -241,8 +261,6 @@ static int make(struct drill_scratch *s, const char *parent, int64_t run,
 int drill_scratch_make(struct drill_scratch *s, const char *parent, int64_t run,
 		       struct err *e)
 {
-	struct err why;
-
 	*s = (struct drill_scratch){ .parent_fd = -1, .fd = -1 };
 	if (file_make_folders(parent, 0700, e) < 0)
 		return -1;
@@ -250,9 +268,9 @@ int drill_scratch_make(struct drill_scratch *s, const char *parent, int64_t run,
 	if (s->parent_fd < 0)
 		return err_sys(e, "cannot open the folder %s",
 			       text_quote_str(parent).s);
-	if (clean(s->parent_fd, &why) < 0)
+	if (clean(s->parent_fd, &s->left) < 0)
 		log_failure(LOG_LEVEL_WARN, "a killed drill left something",
-			    &why);
+			    &s->left);
 	if (make(s, parent, run, e) == 0)
 		return 0;
 	file_close(s->parent_fd);

@@ -24,9 +24,10 @@ struct drill_scratch {
 	char root[PATH_MAX]; /* within it, not made yet: restore into it */
 	char name[64];
 	int parent_fd, fd;
+	struct err left; /* why something of earlier drills is still there */
 };
 
-/* Make parent if need be, remove what killed drills left, make a new one. */
+/* Make parent if need be, remove what earlier drills left, make a new one. */
 int drill_scratch_make(struct drill_scratch *s, const char *parent, int64_t run,
 		       struct err *e) NONNULL(1, 2, 4) MUST_CHECK;
 /* Remove it; -1 when something could not be, which the next drill tries, and

@@ -298,16 +298,32 @@ static int record(struct run *r, struct papers *p,
 	return -1;
 }
 
-/* What is left of it is somebody's data, where nobody looks for it. */
-static void tell_left(const struct err *left, char *out, size_t n)
+/* What is left of it is somebody's data, where nobody looks for it: that is
+ * told whole, behind as much of the rest as there is room for. */
+static void tell_left(const struct err *left, const char *first, char *out,
+		      size_t n)
 {
-	const size_t used = strlen(out);
+	char note[220];
 
+	note[0] = '\0';
 	if (left->code)
-		(void)snprintf(out + used, n - used,
-			       "%swhat was restored is still there: %s; the "
-			       "next drill tries again",
-			       used ? "; " : "", left->text);
+		(void)snprintf(note, sizeof(note),
+			       "what was restored is still there, and the next "
+			       "drill tries again: %.150s",
+			       left->text);
+	(void)snprintf(out, n, "%.*s%s%s", (int)(n - strlen(note) - 3), first,
+		       *first && *note ? "; " : "", note);
+}
+
+/* Of one of which nothing else can be told. */
+static int tell_failure(const struct err *left, struct err *e)
+{
+	const struct err why = *e;
+
+	if (left->code) {
+		tell_left(left, why.text, e->text, sizeof(e->text));
+	}
+	return -1;
 }
 
 static int tell(const struct papers *p, const struct drill_outcome *o,
@@ -316,12 +332,12 @@ static int tell(const struct papers *p, const struct drill_outcome *o,
 	result->state = !o->passed		     ? RUN_FAILED
 			: o->partial || o->left.code ? RUN_PARTIAL
 						     : RUN_SUCCEEDED;
-	(void)snprintf(result->message, sizeof(result->message), "%s",
-		       !o->passed   ? o->message
-		       : o->partial ? "passed with a partial snapshot, because "
-				      "there is no complete one"
-				    : "");
-	tell_left(&o->left, result->message, sizeof(result->message));
+	tell_left(&o->left,
+		  !o->passed   ? o->message
+		  : o->partial ? "passed with a partial snapshot, because "
+				 "there is no complete one"
+			       : "",
+		  result->message, sizeof(result->message));
 	return buf_add(&result->details, p->details.data, p->details.len, e);
 }
 
@@ -336,6 +352,6 @@ int step_drill(struct run *r, const struct resource *source UNUSED,
 	papers_init(&papers);
 	if (plan(r, &papers, &p, e) < 0 || drill_run(&p, &outcome, e) < 0 ||
 	    record(r, &papers, &p, &outcome, e) < 0)
-		return -1;
+		return tell_failure(&outcome.left, e);
 	return tell(&papers, &outcome, result, e);
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 
@@ -450,35 +451,84 @@ START_TEST(leftovers_go_and_nothing_else)
 }
 END_TEST
 
-/* (A mount point stays.) */
-START_TEST(what_cannot_be_removed_keeps_nothing_else)
+/* Of its own: nothing of it is left, however the test ends. */
+static bool mount_there(const char *path)
+{
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("none", path, "tmpfs", 0, "size=1m,mode=750") == 0;
+}
+
+/* What somebody mounted there stays as it is, and is told; it keeps nothing
+ * else. */
+static void expect_mount_stays(const char *name)
 {
 	CLEANUP(run_done) struct run_frame t;
-	const char *mounted;
+	char path[256];
+	char file[300];
+	struct stat st;
 
 	run_open(&t);
-	ck_assert_int_eq(mkdir(run_path(&t, "state"), 0700) |
-				 mkdir(run_path(&t, "state/drills"), 0700),
-			 0);
+	ck_assert_int_eq(mkdir(run_path(&t, "state"), 0700), 0);
+	ck_assert_int_eq(mkdir(run_path(&t, "state/drills"), 0700), 0);
 	leave(&t, "drill-9-99");
 	leave(&t, "drill-10-100");
-	mounted = run_path(&t, "state/drills/drill-9-99/d/m");
-	ck_assert_int_eq(mkdir(mounted, 0700), 0);
-	if (mount("none", mounted, "tmpfs", 0, "size=1m") != 0) {
+	(void)snprintf(path, sizeof(path), "state/drills/drill-9-99/%s", name);
+	if (!mount_there(run_path(&t, path))) {
 		ck_skip("what cannot be removed", "cannot mount");
 		return;
 	}
+	(void)snprintf(file, sizeof(file), "%s/file", path);
+	run_file(&t, file, "x");
 	ck_assert_int_eq(
 		drill_scratch_clean(run_path(&t, "state/drills"), &t.f.e), -1);
-	ck_assert_ptr_nonnull(strstr(t.f.e.text, "\"drill-9-99\": device or "
-						 "resource busy"));
-	ck_assert_int_eq(umount(mounted), 0);
-	/* Of 61 folders and a link, these. */
-	ck_assert_int_eq(
-		rmdir(mounted) |
-			rmdir(run_path(&t, "state/drills/drill-9-99/d")) |
-			rmdir(run_path(&t, "state/drills/drill-9-99")),
-		0);
+	ck_assert_ptr_nonnull(strstr(t.f.e.text, "\"drill-9-99\": "));
+	ck_assert_int_eq(access(run_path(&t, file), F_OK), 0);
+	ck_assert_int_eq(stat(run_path(&t, path), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0750);
+	/* Of two times 61 folders and a link, what leads there. */
+	ck_assert_int_eq(umount(run_path(&t, path)), 0);
+	ck_assert_int_eq(rmdir(run_path(&t, path)), 0);
+	if (strchr(name, '/'))
+		ck_assert_int_eq(
+			rmdir(run_path(&t, "state/drills/drill-9-99/d")), 0);
+	ck_assert_int_eq(rmdir(run_path(&t, "state/drills/drill-9-99")), 0);
+	ck_assert_int_eq(scratch_left(&t), 0);
+}
+
+START_TEST(what_is_mounted_there_keeps_nothing_else)
+{
+	expect_mount_stays("m");
+}
+END_TEST
+
+START_TEST(what_is_mounted_further_down_keeps_nothing_else)
+{
+	expect_mount_stays("d/m");
+}
+END_TEST
+
+/* Its folders are called like those that are moved aside. */
+START_TEST(a_removal_that_was_killed_is_gone_on_with)
+{
+	CLEANUP(run_done) struct run_frame t;
+
+	run_open(&t);
+	ck_assert_int_eq(mkdir(run_path(&t, "state"), 0700), 0);
+	ck_assert_int_eq(mkdir(run_path(&t, "state/drills"), 0700), 0);
+	leave(&t, "drill-9-99");
+	for (int i = 0; i < 3; i++) {
+		char path[80];
+
+		(void)snprintf(path, sizeof(path),
+			       "state/drills/drill-9-99/aside-%d", i);
+		ck_assert_int_eq(mkdir(run_path(&t, path), 0700), 0);
+		(void)snprintf(path, sizeof(path),
+			       "state/drills/drill-9-99/aside-%d/below", i);
+		ck_assert_int_eq(mkdir(run_path(&t, path), 0700), 0);
+	}
+	ok(&t.f, drill_scratch_clean(run_path(&t, "state/drills"), &t.f.e));
 	ck_assert_int_eq(scratch_left(&t), 0);
 }
 END_TEST
@@ -495,7 +545,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, several_sources_lie_together);
 	tcase_add_test(tc, asked_to_stop_it_leaves_nothing);
 	tcase_add_test(tc, leftovers_go_and_nothing_else);
-	tcase_add_test(tc, what_cannot_be_removed_keeps_nothing_else);
+	tcase_add_test(tc, what_is_mounted_there_keeps_nothing_else);
+	tcase_add_test(tc, what_is_mounted_further_down_keeps_nothing_else);
+	tcase_add_test(tc, a_removal_that_was_killed_is_gone_on_with);
 }
 
 CHECK_MAIN("service/drill", cases)
