@@ -81,8 +81,9 @@ static int owner_index = -1;
 
 static void start_curl(void)
 {
-	curl_started = curl_global_init(CURL_GLOBAL_DEFAULT);
 	owner_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	curl_started = owner_index < 0 ? CURLE_OUT_OF_MEMORY
+				       : curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
 /* ---- whom it talks to --------------------------------------------------- */

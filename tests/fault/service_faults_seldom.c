@@ -98,16 +98,35 @@ static void before_retention(void)
 	run_file(&t, "web/one", "two days\n");
 }
 
+static char oldest[OBJECT_ID_TEXT];
+
+static void expect_oldest_deleted(const char *when)
+{
+	for (size_t i = 0; i < REGIONS; i++) {
+		CLEANUP(repository_close)
+		struct repository *r = run_repository(&t, regions[i]);
+		CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+
+		manifest_init(&s.manifest);
+		ok(&t.f,
+		   repository_find(r, oldest, NULL, true, &s, NULL, &t.f.e));
+		ck_assert_msg(s.deleted, "after %s: another was deleted in %s",
+			      when, regions[i]);
+	}
+}
+
 /* Two are to be kept: nothing makes it fewer. */
 static void after_retention(const char *when)
 {
 	for (size_t i = 0; i < REGIONS; i++)
 		ck_assert_msg(run_counts(&t, regions[i]).live >= 2,
 			      "after %s: too few in %s", when, regions[i]);
-	if (is_done())
+	if (is_done()) {
 		expect_counts(when, 2, 1);
-	else
+		expect_oldest_deleted(when);
+	} else {
 		(void)run_do(&t, run_id);
+	}
 	ck_assert_msg(day(&t, 3) == RUN_SUCCEEDED, "after %s: the next run",
 		      when);
 	for (size_t i = 0; i < REGIONS; i++)
@@ -182,6 +201,16 @@ static void after_drill(const char *when)
 
 static char id[OBJECT_ID_TEXT]; /* of what is held, or deleted */
 
+static void note_newest(char *out)
+{
+	CLEANUP(repository_close)
+	struct repository *r = run_repository(&t, "a");
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+
+	find_newest(r, &s);
+	object_id_format(s.manifest.snapshot, out);
+}
+
 static void tell_about(const char *verb, const char *name, const char *value)
 {
 	const char *const params[][2] = { { name, value },
@@ -242,12 +271,7 @@ static void after_release(const char *when)
 
 static void before_deletion(void)
 {
-	CLEANUP(repository_close)
-	struct repository *r = run_repository(&t, "a");
-	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
-
-	find_newest(r, &s);
-	object_id_format(s.manifest.snapshot, id);
+	note_newest(id);
 }
 
 static void tell_deletion(void)
@@ -348,6 +372,7 @@ static void set_up(void)
 	ck_assert_int_eq(setenv("SNAPCTL_ETC", run_path(&t, "etc"), 1), 0);
 	ck_assert_int_eq(setenv("SNAPCTL_STATE", run_path(&t, "state"), 1), 0);
 	ck_assert_int_eq(day(&t, 0), RUN_SUCCEEDED);
+	note_newest(oldest);
 	ck_assert_int_eq(day(&t, 1), RUN_SUCCEEDED);
 	run_clock(&t, 1700000000 + 2 * DAY);
 	first_run = run_attempt(&t, 0);

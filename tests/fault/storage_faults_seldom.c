@@ -351,10 +351,11 @@ static int count_change(void *arg, const struct diff_change *c,
 	found++;
 	if (c->unreadable)
 		note_unread(arg, "", 0, c->unreadable);
-	return diff_read(c, false, &text, &e) < 0 ||
-			       diff_read(c, true, &text, &e) < 0
-		       ? -1
-		       : 0;
+	if (diff_read(c, false, &text, &e) < 0 ||
+	    diff_read(c, true, &text, &e) < 0)
+		return -1;
+	found += text.len;
+	return 0;
 }
 
 static void before_diff(void)
@@ -418,7 +419,6 @@ static void tell_compare(struct outcome *o)
 	o->failed = open_repository() || find_taken(&s) ||
 		    compare_run(f.r, &s.manifest, &options, &result, &e);
 	o->partial = !o->failed && result.differences;
-	o->damage = false;
 	found = result.entries;
 	repository_snapshot_done(&s);
 	(void)shut(0);

@@ -512,6 +512,31 @@ START_TEST(only_who_can_be_trusted_is_talked_to)
 }
 END_TEST
 
+/* One that can be trusted, and a line to it. */
+static void start_good(struct scratch *dir, struct s3_server *line)
+{
+	char cert[SCRATCH_PATH + 32];
+	char key[SCRATCH_PATH + 32];
+	const char *const words[] = { "--tls-cert", cert, "--tls-key", key,
+				      NULL };
+
+	descriptors = check_open_descriptors();
+	err_clear(&e);
+	make_certificates(dir);
+	(void)snprintf(cert, sizeof(cert), "%s/good.pem", dir->path);
+	(void)snprintf(key, sizeof(key), "%s/good.key", dir->path);
+	s3_server_start(&server, words);
+	s3_server_start_proxy(line, server.port);
+}
+
+static void stop_good(struct scratch *dir, struct s3_server *line)
+{
+	s3_server_stop(line);
+	s3_server_stop(&server);
+	scratch_done(dir);
+	ck_assert_int_eq(check_open_descriptors(), descriptors);
+}
+
 /* A bad line, or a server that goes, says nothing of whom it can trust. */
 START_TEST(a_handshake_that_is_cut_is_no_stranger)
 {
@@ -519,37 +544,51 @@ START_TEST(a_handshake_that_is_cut_is_no_stranger)
 		const char *way;
 		int bytes;
 	} cuts[] = { { "up", 1 },    { "up", 200 },   { "down", 1 },
-		     { "down", 64 }, { "down", 900 }, { "down", 1400 } };
-	struct s3_server behind;
-	struct s3_server proxy;
+		     { "down", 64 }, { "down", 300 }, { "down", 700 } };
+	struct s3_server line;
 	struct scratch dir;
-	char cert[SCRATCH_PATH + 32];
-	char key[SCRATCH_PATH + 32];
-	const char *const tls[] = { "--tls-cert", cert, "--tls-key", key,
-				    NULL };
 	struct asked a;
 
-	descriptors = check_open_descriptors();
-	err_clear(&e);
-	make_certificates(&dir);
-	(void)snprintf(cert, sizeof(cert), "%s/good.pem", dir.path);
-	(void)snprintf(key, sizeof(key), "%s/good.key", dir.path);
-	s3_server_start(&behind, tls);
-	s3_server_start_proxy(&proxy, behind.port);
+	start_good(&dir, &line);
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
-		(void)s3_server_tell(&proxy,
+		(void)s3_server_tell(&line,
 				     "{\"do\": \"reset_after\", "
 				     "\"bytes\": %d, \"way\": \"%s\"}",
 				     cuts[i].bytes, cuts[i].way);
-		ask_tls(&dir, "ca.pem", proxy.port, &a);
+		ask_tls(&dir, "ca.pem", line.port, &a);
 		if (a.x.outcome != S3_HTTP_BROKEN)
 			ck_abort_msg("%s %d: %d: %s", cuts[i].way,
 				     cuts[i].bytes, (int)a.x.outcome, a.x.why);
+		/* It was the handshake. */
+		ck_assert_uint_eq(a.x.sent, 0);
 	}
-	s3_server_stop(&proxy);
-	s3_server_stop(&behind);
-	scratch_done(&dir);
-	ck_assert_int_eq(check_open_descriptors(), descriptors);
+	stop_good(&dir, &line);
+}
+END_TEST
+
+/* It outlives the exchange that began it, which is freed. */
+START_TEST(a_trusted_connection_serves_one_after_the_other)
+{
+	struct s3_server line;
+	struct scratch dir;
+	char path[SCRATCH_PATH];
+	struct s3_http_options o = { .ca = path };
+	struct asked a;
+
+	start_good(&dir, &line);
+	(void)scratch_path(&dir, "ca.pem", path);
+	ck_ok(s3_http_new(&o, &http, &e));
+	for (int i = 0; i < 3; i++) {
+		ask_init(&a, "GET", line.port);
+		(void)snprintf(a.url, sizeof(a.url), "https://127.0.0.1:%d/",
+			       line.port);
+		s3_http_do(http, &a.x);
+		ck_assert_int_eq(a.x.outcome, S3_HTTP_REPLIED);
+		ask_done(&a);
+	}
+	s3_http_free(TAKE(http));
+	ck_assert_int_eq(s3_server_count(&line, "connections"), 1);
+	stop_good(&dir, &line);
 }
 END_TEST
 
@@ -602,6 +641,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, many_at_once_are_not_mixed_up);
 	tcase_add_test(tc, only_who_can_be_trusted_is_talked_to);
 	tcase_add_test(tc, a_handshake_that_is_cut_is_no_stranger);
+	tcase_add_test(tc, a_trusted_connection_serves_one_after_the_other);
 	tcase_add_test(tc, a_proxy_is_taken_from_the_environment);
 }
 
