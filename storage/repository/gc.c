@@ -169,13 +169,25 @@ static int collect(struct gc *g, struct err *e)
 		       : 0;
 }
 
+/* What earlier ones marked: there may be no room for a copy before that. */
+static int make_room(struct gc *g, struct err *e)
+{
+	if (g->n_marks && delete_due(g, e))
+		return -1;
+	/* What may not go is tried again, and counted then. */
+	g->out->locked = 0;
+	g->out->bytes_locked = 0;
+	return 0;
+}
+
 /*
  * Without, what is marked now is looked at again at once.  Who stood still is
  * given up before, so that what it left is among the garbage.
  */
 static int collect_at_once(struct gc *g, struct err *e)
 {
-	return gc_wait(g, e) || gc_survey(g, e) || mark_garbage(g, e) ||
+	return gc_marks_read(g, e) || gc_wait(g, e) || gc_survey(g, e) ||
+			       make_room(g, e) || mark_garbage(g, e) ||
 			       gc_marks_read(g, e) || gc_wait(g, e) ||
 			       gc_survey(g, e) || delete_due(g, e) ||
 			       gc_merge(g, e)

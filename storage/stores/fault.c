@@ -90,11 +90,9 @@ static bool consult(struct faulty *s, enum fault_call call, const char *name,
 		clock_sleep_ms((int64_t)(ms < HANG_MAX_MS ? ms : HANG_MAX_MS));
 		return false;
 	}
-	if (found && ret->action == FAULT_RUN) {
+	if (found && ret->run)
 		ret->run(ret->arg, name);
-		return false;
-	}
-	return found;
+	return found && ret->action != FAULT_RUN;
 }
 
 static int fail(const struct fault *f, struct err *e)

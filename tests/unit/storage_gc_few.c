@@ -80,6 +80,50 @@ START_TEST(mostly_dead_packs_are_rewritten)
 }
 END_TEST
 
+/* With no room for what is moved: what was marked before is gone by then. */
+START_TEST(what_was_marked_makes_room)
+{
+	size_t before;
+
+	gc_file(g, "first");
+	(void)gc_take(g);
+	gc_unfile(g, "first");
+	gc_erase(g, 0);
+	later(2 * GC_DAY_MS);
+	gc_collect(g, -1);
+	ck_assert_uint_gt(g->result.marked, 0);
+	for (int i = 0; i < 20; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_file(g, name);
+	}
+	(void)gc_take(g);
+	for (int i = 0; i < 18; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "f%d", i);
+		gc_unfile(g, name);
+	}
+	(void)gc_take(g);
+	gc_erase(g, 1);
+	before = gc_packs(g);
+	gc_reopen(g);
+	fault_add(gc_store(g), &(struct fault){ .call = FAULT_COMMIT,
+						.action = FAULT_FAIL,
+						.prefix = "data/",
+						.code = ERR_FULL });
+	ck_assert_int_eq(gc_collect_with(g, 0, GC_REWRITE_BYTES), -1);
+	ck_assert_int_eq(g->e.code, ERR_FULL);
+	ck_assert_uint_lt(gc_packs(g), before);
+	gc_reopen(g);
+	gc_expect(g, 2);
+	gc_expect_sound(g);
+	gc_collect(g, 0);
+	gc_expect(g, 2);
+}
+END_TEST
+
 /* Of a tiny pack most is header, directory and trailer: none of it is dead. */
 START_TEST(a_tiny_pack_is_not_rewritten_every_time)
 {
@@ -439,6 +483,7 @@ static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, mostly_dead_packs_are_rewritten);
+	tcase_add_test(tc, what_was_marked_makes_room);
 	tcase_add_test(tc, a_pack_of_which_more_than_half_is_dead_is_rewritten);
 	tcase_add_test(tc, a_tiny_pack_is_not_rewritten_every_time);
 	tcase_add_test(tc, no_more_is_rewritten_than_is_allowed);
