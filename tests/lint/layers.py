@@ -18,7 +18,8 @@ LAYERS = {
 # A library's headers, and the only files that may know them.
 OWNERS = {
     "sqlite3*.h": ["service/sql.c", "service/sql_vfs.c"],
-    "curl/*": ["storage/stores/s3*.[ch]", "service/client*.[ch]"],
+    "curl/*": ["base/late_curl.c", "storage/stores/s3*.[ch]",
+               "service/client*.[ch]"],
     "microhttpd.h": ["service/http*.[ch]"],
     "libfyaml.h": ["service/yaml*.[ch]"],
     "jansson.h": ["service/*.[ch]", "storage/stores/s3_credentials*.[ch]"],

@@ -53,33 +53,57 @@ def objects(root, build):
             yield path, obj
 
 
+# What stands for functions of a library that is loaded late has their names.
+STANDS_FOR = {"base/late_curl.c": "curl_"}
+
+
+def late_library():
+    """Where libcurl is."""
+    out = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True,
+                         text=True, timeout=300, check=True).stdout
+    found = re.search(r"libcurl\.so\.4 .*=> (/\S+)", out)
+    return found[1] if found else None
+
+
+def programs(build):
+    return filter(os.path.exists, (os.path.join(build, "service", p)
+                                   for p in ("snapctl", "snapctld")))
+
+
+def dynamic(path):
+    """Names that a program or library gives to what is loaded with it."""
+    out = subprocess.run(["nm", "-D", "--defined-only", "-f", "posix", path],
+                         capture_output=True, text=True, timeout=300,
+                         check=False).stdout
+    return {line.split()[0].split("@")[0] for line in out.splitlines()
+            if line.strip()}
+
+
 def library_names(build):
     """Every name that the libraries of our programs export."""
     names = {}
-    programs = [os.path.join(build, "service", p)
-                for p in ("snapctl", "snapctld")]
-    libraries = set()
-    for program in filter(os.path.exists, programs):
+    libraries = {late_library()} - {None}
+    for program in [*programs(build), *libraries]:
         out = subprocess.run(["ldd", program], capture_output=True, text=True,
                              timeout=300, check=True).stdout
         libraries |= set(re.findall(r"=> (/\S+)", out))
     for library in sorted(libraries):
-        out = subprocess.run(["nm", "-D", "--defined-only", "-f", "posix",
-                              library], capture_output=True, text=True,
-                             timeout=300, check=False).stdout
-        for line in out.splitlines():
-            if line.strip():
-                names.setdefault(line.split()[0].split("@")[0],
-                                 os.path.basename(library))
+        for name in dynamic(library):
+            names.setdefault(name, os.path.basename(library))
     return names
 
 
 def check(root, build=None):
     build = build or os.path.join(root, "build")
     theirs = library_names(build)
+    ours = set().union(*map(dynamic, programs(build)))
     for path, obj in sorted(objects(root, build)):
         for name in exported(obj):
             if name == "main":
+                continue
+            if name.startswith(STANDS_FOR.get(path, " ")):
+                if name in ours:
+                    yield f"{path}:1: {name} is called by its library, too"
                 continue
             if not fits(path, name):
                 stem = os.path.basename(path)[:-2]
@@ -121,6 +145,9 @@ CASES = [
     ("const int buffer_ops = 1;\n", "buf", ["exports buffer_ops"]),
     ("struct o { int a; }; const struct o table = { 1 };\n", "buf",
      ["exports table"]),
+    ("int curl_a; int other;\n", "late_curl", ["exports other"]),
+    ("int stderr; int curl_a;\n", "buf", ["stderr, which", "stderr, as libc",
+                                         "exports curl_a"]),
     ("int string_x; int strlen;\n", "str", ["string_x", "strlen, which",
                                            "strlen, as libc"]),
 ]
