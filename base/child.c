@@ -283,9 +283,12 @@ static int become_user(const struct beginning *b)
 		       : 0;
 }
 
-_Noreturn static void give_up(const char *why)
+_Noreturn static void give_up(const char *what)
 {
-	(void)!write(2, why, strlen(why));
+	const char *const text[] = { what, ": ", err_errno_text(errno), "\n" };
+
+	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
+		(void)!write(2, text[i], strlen(text[i]));
 	_exit(127);
 }
 
@@ -302,7 +305,7 @@ _Noreturn static void become(const struct beginning *b)
 	    dup2(err, 2) < 0)
 		_exit(126);
 	if (fchdir(b->folder_fd) < 0)
-		give_up("its folder cannot be entered\n");
+		give_up("its folder cannot be entered");
 	(void)close_range(3, ~0U, 0);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
 	/* What is ignored would stay so. */
@@ -311,15 +314,15 @@ _Noreturn static void become(const struct beginning *b)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (become_user(b) < 0)
-		give_up("it cannot become its user\n");
+		give_up("it cannot become its user");
 	if (b->options->confined && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		give_up("it cannot be confined\n");
+		give_up("it cannot be confined");
 	/* After the change of user, which forgets it. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != b->parent)
 		_exit(125);
 	(void)execve(b->program, b->argv, b->environment);
-	give_up("it cannot be executed\n");
+	give_up("it cannot be executed");
 }
 
 /* ---- The child, from outside -------------------------------------------- */

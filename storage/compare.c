@@ -1,6 +1,7 @@
 #include "storage/compare.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,11 +336,19 @@ static int compare_entry(struct compare *c, struct err *e)
 			c->result.files++;
 		}
 	}
-	if (!there)
-		differ(&v, "cannot be read");
-	else if (got.type == ENTRY_FILE && !v.text[0] &&
-		 source_finish(h, &got) != SOURCE_OK)
-		differ(&v, "changed while it was read");
+	if (!there) {
+		/* It reports why, but for what is gone. */
+		differ(&v, source_finish(h, &got) == SOURCE_VANISHED
+				   ? "vanished"
+				   : "cannot be read");
+	} else if (got.type == ENTRY_FILE) {
+		/* Also of one that differs: its end may be where it could not
+		 * be read. */
+		const enum source_state state = source_finish(h, &got);
+
+		if (state != SOURCE_OK && !v.text[0])
+			differ(&v, "changed while it was read");
+	}
 	if (v.text[0] && !c->reported)
 		note(c, &c->want, v.text);
 	else if (!c->reported)
@@ -429,7 +438,9 @@ static int paths_fill(struct paths *p, const struct manifest *m,
 		if (asprintf(&path, "%s%.*s", folder, (int)b->len,
 			     (const char *)b->data) < 0)
 			return err_oom(e);
-		if (lstat(path, &st) == 0)
+		/* What cannot be looked at the walk tells of. */
+		if (lstat(path, &st) == 0 ||
+		    (errno != ENOENT && errno != ENOTDIR))
 			p->v[p->n++] = path;
 		else
 			free(path); /* found missing by the merge */

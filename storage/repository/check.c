@@ -180,8 +180,9 @@ static int judge(struct check *c, const struct pack_entry *entry,
 }
 
 /* 0 when that is damage, or there is none; else it failed, -1. */
-static int no_chunk(const struct err *why, struct err *e)
+static int no_chunk(struct check *c, const struct err *why, struct err *e)
 {
+	c->unopened = *why;
 	if (check_is_damage(why) || why->code == ERR_NOT_FOUND)
 		return 0;
 	*e = *why;
@@ -213,7 +214,7 @@ int check_opens(struct check *c, struct store *s,
 				   : OBJECT_DATA_PACK,
 			   &entry->place, c->sealed.data, opens, &o, &why) == 0)
 		return 1;
-	return no_chunk(&why, e);
+	return no_chunk(c, &why, e);
 }
 
 int check_opens_read(struct check *c, const struct pack_entry *entry,
@@ -227,7 +228,7 @@ int check_opens_read(struct check *c, const struct pack_entry *entry,
 		if (judge(c, entry, c->sealed.data, &why) == 0)
 			return 1;
 	}
-	return no_chunk(&why, e);
+	return no_chunk(c, &why, e);
 }
 
 void check_stage(struct check *c, const char *stage, uint64_t bytes_total)

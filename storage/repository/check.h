@@ -84,6 +84,8 @@ struct check_other {
 	uint64_t chunks;      /* that came from it; without repair: it lists */
 	uint64_t bytes;
 	struct err why; /* what kept it from being asked to the end, or none */
+	/* Why it did not give the first of those that it has, or none. */
+	struct err unopened;
 };
 
 struct check_options {

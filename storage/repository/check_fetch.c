@@ -89,6 +89,8 @@ static int get_one(struct fetching *x, const struct pack_entry *first,
 					  &at, &why);
 			if (got > 0)
 				return taken(x, &at, e);
+			if (!x->other->unopened.code)
+				x->other->unopened = x->c->unopened;
 			tried[n] = at.place.pack;
 		} else if (got == 0) {
 			return 0;

@@ -125,6 +125,7 @@ struct check {
 	struct chunk_worker *worker;
 	struct buf sealed;
 	struct buf plain;
+	struct err unopened; /* why the last one did not open */
 
 	bool is_short;	   /* of what an inventory counted */
 	struct err unread; /* the first finding that the disk is the cause of */

@@ -132,6 +132,12 @@ static int need_chunk(void *arg, const struct chunk_id *id,
 	*kinds |= bit;
 	if (fresh)
 		has = writer_has(u->writer, id, e);
+	if (has == 0 && !index_set_is_whole(writer_index(u->writer))) {
+		(void)err_set(e, ERR_CORRUPT,
+			      "the index is damaged, or cannot be read now: "
+			      "whether all of its data is there is not known");
+		return err_hint(e, "`snapctl repo check` says more");
+	}
 	if (has == 0)
 		return err_set(e, ERR_NOT_FOUND,
 			       "some of its data was collected already");
@@ -178,6 +184,13 @@ int deletion_undelete(struct repository *r, const struct repository_snapshot *s,
 	struct manifest again = s->manifest; /* borrows the lists */
 	int failed;
 
+	if (!s->deleted && s->deletion_unread) {
+		(void)err_set(e, ERR_CORRUPT,
+			      "what may have deleted the snapshot does not "
+			      "open");
+		err_add_reason(e, s->unread_sys);
+		return -1;
+	}
 	if (!s->deleted)
 		return err_set(e, ERR_NOT_FOUND, "the snapshot is not deleted");
 	if (guards_begin_short(r, d->now, e) < 0 || writer_open(r, &o, &w, e))
@@ -267,6 +280,7 @@ struct hold_search {
 	struct object_id hold;
 	bool found;
 	bool released;
+	struct err unread; /* the first that does not open, and why; or none */
 };
 
 static int see_hold(void *arg, const char *name, const struct record *h,
@@ -275,10 +289,12 @@ static int see_hold(void *arg, const char *name, const struct record *h,
 	struct hold_search *q = (struct hold_search *)arg;
 
 	(void)name;
-	(void)why;
 	(void)e;
-	if (!h)
+	if (!h) {
+		if (!q->unread.code)
+			q->unread = *why;
 		return 0;
+	}
 	if (object_id_equal(h->id, q->hold) && object_id_is_zero(h->releases))
 		q->found = true;
 	if (object_id_equal(h->releases, q->hold))
@@ -297,6 +313,10 @@ int deletion_release(struct repository *r, struct object_id hold,
 	if (record_list(repository_store(r), repository_keys(r), OBJECT_HOLD,
 			see_hold, &q, e))
 		return -1;
+	if (!q.found && q.unread.code) {
+		*e = q.unread;
+		return -1;
+	}
 	if (!q.found || q.released) {
 		object_id_format(hold, text);
 		(void)err_set(e, ERR_NOT_FOUND, "there is no hold \"%s\"",

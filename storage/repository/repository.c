@@ -405,20 +405,34 @@ static bool is_wanted(void *arg, struct object_id snapshot)
 	return gathered_find(((struct kept *)arg)->g, snapshot) != NULL;
 }
 
-/* An undelete that does not open may be the one that matters. */
-static void note_unreadable(struct kept *k, const char *name, int sys)
+static struct repository_snapshot *named_by(struct kept *k,
+					    enum object_kind kind,
+					    const char *name)
 {
-	struct repository_snapshot *s;
 	struct object_id snapshot;
 	struct object_id id;
 
+	return object_name_parse(kind, name, &snapshot, &id)
+		       ? gathered_find(k->g, snapshot)
+		       : NULL;
+}
+
+/* An undelete that does not open may be the one that matters, and a tombstone
+ * all there is. */
+static void note_unreadable(struct kept *k, const char *name, int sys)
+{
+	struct repository_snapshot *s;
+
 	k->unreadable = true;
 	k->sys = sys ? sys : k->sys;
-	if (!object_name_parse(OBJECT_UNDELETE, name, &snapshot, &id))
-		return;
-	s = gathered_find(k->g, snapshot);
+	s = named_by(k, OBJECT_UNDELETE, name);
 	if (s)
 		s->in_doubt = true;
+	s = named_by(k, OBJECT_TOMBSTONE, name);
+	if (s) {
+		s->deletion_unread = true;
+		s->unread_sys = sys;
+	}
 }
 
 static int keep(void *arg, const char *name, const struct record *r,

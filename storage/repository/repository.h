@@ -70,6 +70,7 @@ struct repository_snapshot {
 	bool this_region;
 	struct instant restorable_until; /* when deleted */
 	bool in_doubt;			 /* an undelete of it does not open */
+	bool deletion_unread;		 /* a tombstone of it does not open */
 	bool held;
 	bool held_in_doubt; /* as a hold does not open, which may be on it */
 	bool locked; /* locked_until is in the future of nobody's clock */
@@ -80,8 +81,8 @@ struct repository_snapshot {
 	/* By those that say something of other regions, too. */
 	bool locked_for_all;
 	struct instant locked_for_all_until;
-	/* Why a lock or hold does not open that may be on it: errno, or 0 when
-	 * it is damage. */
+	/* Why a lock, a hold or a tombstone does not open that may be on it:
+	 * errno, or 0 when it is damage. */
 	int unread_sys;
 };
 

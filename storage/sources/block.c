@@ -378,32 +378,51 @@ static bool is_same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-static bool is_as_it_was(const struct block *b)
+/* 1, 0; -1: that cannot be told, as errno says. */
+static int is_as_it_was(const struct block *b)
 {
 	struct stat now;
 
-	return fstat(b->fd, &now) == 0 && now.st_size == b->st.st_size &&
+	if (fstat(b->fd, &now) < 0)
+		return -1;
+	return now.st_size == b->st.st_size &&
 	       is_same_time(now.st_mtim, b->st.st_mtim) &&
 	       is_same_time(now.st_ctim, b->st.st_ctim);
+}
+
+static void report(const struct block *b, const char *message)
+{
+	if (b->options.report)
+		b->options.report(b->options.report_arg, b->path,
+				  strlen(b->path), message);
 }
 
 /* An image that was written to meanwhile is not of one moment. */
 static enum source_state finish(struct source_handle *h, struct entry *en)
 {
 	struct block *b = block_of(h->source);
+	char message[120];
+	int is;
 
 	if (en->type != ENTRY_FILE || !S_ISREG(b->st.st_mode))
 		return SOURCE_OK;
-	if (is_as_it_was(b)) {
+	is = is_as_it_was(b);
+	if (is > 0) {
 		b->is_reading = b->bad_bytes > 0;
 		return SOURCE_OK;
 	}
-	/* Half of a file is bad enough; half of a file system is none. */
-	if (b->options.report)
-		b->options.report(b->options.report_arg, b->path,
-				  strlen(b->path),
-				  "it was written to while it was read: it is "
-				  "not of one moment");
+	if (is < 0) {
+		(void)snprintf(message, sizeof(message),
+			       "whether it was written to meanwhile cannot be "
+			       "told: %s",
+			       err_errno_text(errno));
+		report(b, message);
+	} else {
+		/* Half of a file is bad enough; half of a file system is none.
+		 */
+		report(b, "it was written to while it was read: it is not of "
+			  "one moment");
+	}
 	en->flags |= ENTRY_CHANGED;
 	return SOURCE_CHANGED;
 }
@@ -440,9 +459,9 @@ static void block_close(struct source *s)
 		return;
 	/* All of it was delivered, or need not be, and as it is now. */
 	if (b->options.memory)
-		block_memory_end(b->options.memory, b->stage == STAGE_DONE &&
-							    !b->is_reading &&
-							    is_as_it_was(b));
+		block_memory_end(b->options.memory,
+				 b->stage == STAGE_DONE && !b->is_reading &&
+					 is_as_it_was(b) > 0);
 	file_close(b->fd);
 	free(b->bytes);
 	free(b);

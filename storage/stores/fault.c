@@ -90,9 +90,13 @@ static bool consult(struct faulty *s, enum fault_call call, const char *name,
 		clock_sleep_ms((int64_t)(ms < HANG_MAX_MS ? ms : HANG_MAX_MS));
 		return false;
 	}
-	if (found && ret->run)
+	if (found && ret->action == FAULT_RUN) {
 		ret->run(ret->arg, name);
-	return found && ret->action != FAULT_RUN;
+		return false;
+	}
+	if (found && ret->note)
+		ret->note(ret->arg, name);
+	return found;
 }
 
 static int fail(const struct fault *f, struct err *e)

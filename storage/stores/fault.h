@@ -68,7 +68,8 @@ struct fault {
 	/* Only the calls of the thread that added it count, and run it; or
 	 * those of every thread. */
 	bool everyone;
-	fault_run *run; /* of another action than FAULT_RUN: as well */
+	fault_run *run;
+	fault_run *note; /* of another action: told before; may be NULL */
 	void *arg;
 	/* Of a failure: what it is and, if not 0, the errno behind it. */
 	enum err_code code; /* ERR_NONE: ERR_IO */

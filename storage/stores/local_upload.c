@@ -9,7 +9,7 @@
  *   2. fsync it, so that its bytes are there before its name is;
  *   3. make the folders of its name; sync the parent of each whose entry is
  *      not known to be durable (it may be another process that made it and
- *      died);
+ *      died), which makes those beside it durable, too;
  *   4. move it to its name, which fails when that is taken; or over it, for
  *      STORE_REPLACE;
  *   5. sync the folder of its name.
@@ -52,6 +52,9 @@
  */
 #define BUFFER_BYTES	((size_t)256 << 10)
 #define WRITEBACK_BYTES ((uint64_t)8 << 20)
+
+/* Folders of a folder: 256 each have data/ and meta/. */
+#define FOLDERS_BYTES ((size_t)16 << 10)
 
 /* Of what nobody has written to, or touched, for a day. */
 #define STALE_SECONDS ((time_t)24 * 3600)
@@ -319,15 +322,61 @@ static bool is_durable(struct local *l, const char *name, size_t n)
 	return known;
 }
 
+/* A name that does not fit is not remembered, which only costs. */
 static void set_durable(struct local *l, const char *name, size_t n)
 {
 	struct err ignored = { .code = ERR_NONE };
 
+	if (is_durable(l, name, n))
+		return;
 	(void)pthread_mutex_lock(&l->lock);
-	/* A name that does not fit is not remembered, which only costs. */
 	if (buf_addf(&l->durable, &ignored, "\n%.*s\n", (int)n, name) < 0)
 		err_clear(&ignored);
 	(void)pthread_mutex_unlock(&l->lock);
+}
+
+/*
+ * The folders that lie in parent, which the first n bytes of name call with
+ * their '/', each with a NUL.  What is not among them is synced when needed.
+ */
+static void list_folders(int parent, const char *name, size_t n,
+			 struct buf *ret)
+{
+	struct err ignored = { .code = ERR_NONE };
+	const int fd = local_open_folder(parent, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!d) {
+		file_close(fd);
+		return;
+	}
+	while ((entry = readdir(d)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+		    (buf_addf(ret, &ignored, "%.*s%s", (int)n, name,
+			      entry->d_name) < 0 ||
+		     buf_add_byte(ret, 0, &ignored) < 0))
+			break;
+	(void)closedir(d);
+}
+
+/* Sync the folder, and with it the names of all that lay in it before. */
+static int sync_parent(struct local *l, int parent, const char *name, size_t n)
+{
+	CLEANUP(buf_done) struct buf folders;
+
+	buf_init(&folders, FOLDERS_BYTES);
+	list_folders(parent, name, n, &folders);
+	if (seam_sync_dir(parent) < 0)
+		return -1;
+	for (size_t at = 0; at < folders.len;) {
+		const char *folder = buf_str(&folders) + at;
+		const size_t len = strlen(folder);
+
+		set_durable(l, folder, len);
+		at += len + 1;
+	}
+	return 0;
 }
 
 /*
@@ -368,7 +417,7 @@ static int enter_folder(struct local *l, const char *name, size_t start,
 	if (next < 0)
 		return -1;
 	if (!durable) {
-		if (seam_sync_dir(*fd) < 0) {
+		if (sync_parent(l, *fd, name, start) < 0) {
 			file_close(next);
 			if (made)
 				unname(*fd, component, AT_REMOVEDIR);

@@ -115,9 +115,11 @@ static void tell_repair(struct outcome *o)
 	options.repair = false;
 	o->failed = o->failed || check_run(f.r, &options, &left, &e);
 	o->partial = !o->failed && (!left.sound || from.why.code);
-	o->damage = o->partial;
+	/* (There is damage, whatever fails.) */
 	if (from.why.code)
 		note_failed(o, other, strlen(other), from.why.text);
+	if (from.unopened.code)
+		note_failed(o, other, strlen(other), from.unopened.text);
 	if (o->partial) {
 		note_findings(o, &x);
 		note_findings(o, &left);
@@ -340,6 +342,20 @@ static void after_stream(const char *when)
 
 /* ---- Comparisons --------------------------------------------------------- */
 
+/* Below f.from: what leads there is others' to change, too. */
+static int count_live(void *arg, const struct diff_change *c,
+		      struct err *unused)
+{
+	const struct entry *en = c->after ? c->after : c->before;
+	const size_t n = strlen(f.from);
+
+	(void)unused;
+	found += en->path_len > n && memcmp(en->path, f.from, n) == 0;
+	if (c->unreadable)
+		note_unread(arg, "", 0, c->unreadable);
+	return 0;
+}
+
 /* With both versions of what differs. */
 static int count_change(void *arg, const struct diff_change *c,
 			struct err *unused)
@@ -401,7 +417,7 @@ static void tell_live(struct outcome *o)
 	found = 0;
 	manifest_init(&s.manifest);
 	o->failed = open_repository() || find_taken(&s) ||
-		    diff_live(f.r, &s.manifest, &options, count_change, o, &e);
+		    diff_live(f.r, &s.manifest, &options, count_live, o, &e);
 	o->partial = !o->failed && o->said[0];
 	repository_snapshot_done(&s);
 	(void)shut(0);

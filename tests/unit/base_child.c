@@ -222,7 +222,8 @@ START_TEST(what_cannot_be_executed_says_so)
 			  14, 0755, &e));
 	child_tell_end(run(&o, NULL, &out, &said), text);
 	ck_assert_str_eq(text, "it ended with status 127");
-	expect(&out, "it cannot be executed\n");
+	expect(&out, "it cannot be executed: no such file or "
+		     "directory\n");
 }
 END_TEST
 

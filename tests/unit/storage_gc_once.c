@@ -176,7 +176,7 @@ static void fail_once(enum fault_call call, const char *prefix, uint64_t nth)
 				    .prefix = prefix,
 				    .nth = nth,
 				    .times = 1,
-				    .run = note_failure };
+				    .note = note_failure };
 	const struct fault count = { .call = call,
 				     .action = FAULT_RUN,
 				     .prefix = prefix,

@@ -743,6 +743,15 @@ START_TEST(the_steps_of_an_upload)
 			      "d"
 			      "r"
 			      "d");
+	/* What lay beside them was synced with them. */
+	expect_calls("a/d/2", "owf"
+			      "r"
+			      "d");
+	expect_calls("a/e/1", "owf"
+			      "m"
+			      "d"
+			      "r"
+			      "d");
 	tear_down();
 }
 END_TEST
