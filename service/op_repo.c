@@ -495,6 +495,13 @@ static int check(struct operation_call *call, struct err *e)
 		*e = from.why;
 		return -1;
 	}
+	if (from.unopened.code)
+		progress_note(
+			call->progress,
+			"warning: region %s did not give all that it has: "
+			"%s",
+			text_quote_str(args_text(call->args, "from")).s,
+			from.unopened.text);
 	if ((o.repair && look_again(call, &o, &after, e)) ||
 	    check_locks(call, r, &x.locks, &locks_why, e) ||
 	    aliens_find(r, call->stop, &x.aliens, e))

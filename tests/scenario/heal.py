@@ -365,6 +365,17 @@ def lag_is_told_without_a_run(world):
     world.stop()
 
 
+def what_another_region_does_not_give_is_told(world):
+    begin(world)
+    for region in "ab":
+        flip(files(world, region, "data"))
+    world.run("repo", "check", "--read-data", "--repair", "--from", "b",
+              "--repo", "main", status=4)
+    check('region "b" did not give all that it has: ' in world.err, world.err)
+    world.stop()
+
+
 snap.tell(runs_heal_what_they_find, by_hand, damage_does_not_spread,
           the_deleted_stays_deleted, killed_it_goes_on, snapshots_go_on,
-          lag_is_told_without_a_run)
+          lag_is_told_without_a_run,
+          what_another_region_does_not_give_is_told)
