@@ -21,8 +21,8 @@
 #include "storage/repository/chunk_pair.h"
 
 /* A piece: large enough that a request costs little beside its bytes. */
-#define PIECE_BYTES  ((size_t)1 << 20)
-#define QUEUE_LENGTH 3
+#define PIECE_BYTES  ((size_t)512 << 10)
+#define QUEUE_LENGTH 2
 #define WORKERS_MAX  8
 /* Room for an opened chunk of common writers, had at once: one that grows
  * leaves holes behind, and pages that nothing is written to cost nothing. */
