@@ -290,11 +290,12 @@ def set_aside(path: str) -> None:
         return
     _aside.append(f"{path}.aside-{time.monotonic_ns()}")
     os.rename(path, _aside[-1])
-    removed = False
+    removed = 0
     while _aside and shutil.disk_usage(os.path.dirname(path)).free < ROOM:
+        removed += sum(1 + len(files) for _, _, files in os.walk(_aside[0]))
         remove(_aside.pop(0))
-        removed = True
-    if removed:
+    # The few of a disk's image or of a repository are soon tried.
+    if removed > 1000:
         rest_after_removing(os.path.dirname(path))
 
 
