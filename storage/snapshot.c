@@ -270,13 +270,10 @@ static size_t cores(void)
 	return n > SNAPSHOT_WORKERS_MAX ? SNAPSHOT_WORKERS_MAX : (size_t)n;
 }
 
-static int start(struct snapshot_pipeline *p, struct err *e)
+int snapshot_start_workers(struct snapshot_pipeline *p, struct err *e)
 {
 	const size_t want = cores();
 
-	if (queue_new(&p->jobs, SNAPSHOT_JOBS, e) ||
-	    queue_new(&p->events, SNAPSHOT_EVENTS / SNAPSHOT_BATCH, e))
-		return -1;
 	while (p->n_workers < want) {
 		errno = pthread_create(&p->workers[p->n_workers], NULL,
 				       snapshot_worker, p);
@@ -284,6 +281,14 @@ static int start(struct snapshot_pipeline *p, struct err *e)
 			return err_sys(e, "cannot start a thread");
 		p->n_workers++;
 	}
+	return 0;
+}
+
+static int start(struct snapshot_pipeline *p, struct err *e)
+{
+	if (queue_new(&p->jobs, SNAPSHOT_JOBS, e) ||
+	    queue_new(&p->events, SNAPSHOT_EVENTS / SNAPSHOT_BATCH, e))
+		return -1;
 	errno = pthread_create(&p->tree_thread, NULL, snapshot_tree_thread, p);
 	if (errno)
 		return err_sys(e, "cannot start a thread");

@@ -129,6 +129,10 @@ void snapshot_event_done(struct snapshot_pipeline *p, struct snapshot_event *ev)
 void snapshot_batch_free(struct snapshot_pipeline *p, struct snapshot_batch *b)
 	NONNULL(1);
 
+/* The producer does, with its first job. */
+int snapshot_start_workers(struct snapshot_pipeline *p, struct err *e)
+	NONNULL(1, 2) MUST_CHECK;
+
 /* Thread functions; the argument is the pipeline. */
 void *snapshot_worker(void *arg);
 void *snapshot_tree_thread(void *arg);

@@ -218,6 +218,10 @@ static int read_large(struct snapshot_producer *q, const struct ahead_item *i,
 	size_t have = 0;
 	int got;
 
+	if (!q->window)
+		q->window = malloc(WINDOW_BYTES);
+	if (!q->window)
+		return err_oom(e);
 	while ((got = source_read(i->handle, q->window + have,
 				  WINDOW_BYTES - have, &x, e)) == 1)
 		if (take_extent(q, i, &x, &have, &at, e))
@@ -693,9 +697,6 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	if (!cut_key)
 		return err_set(e, ERR_BAD_KEY, "the keyring lacks domain 0");
 	q.blocks = source_features(source) & SOURCE_BLOCKS;
-	q.window = malloc(WINDOW_BYTES);
-	if (!q.window)
-		return err_oom(e);
 	buf_init(&q.vanished, ENTRY_PATH_MAX + 1);
 	buf_init(&q.kept_up_to, ENTRY_PATH_MAX + 1);
 	failed = cut_new(cut_key, SNAPSHOT_CHUNK_MIN, SNAPSHOT_CHUNK_AIM,
@@ -713,7 +714,8 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	filemap_free(q.links);
 	buf_done(&q.vanished);
 	buf_done(&q.kept_up_to);
-	explicit_bzero(q.window, WINDOW_BYTES);
+	if (q.window)
+		explicit_bzero(q.window, WINDOW_BYTES);
 	free(q.window);
 	return failed ? -1 : 0;
 }

@@ -58,6 +58,10 @@ struct snapshot_job *snapshot_job_new(size_t cap, struct err *e)
 int snapshot_send_job(struct snapshot_producer *q, struct snapshot_job *j,
 		      struct err *e)
 {
+	if (!q->p->n_workers && snapshot_start_workers(q->p, e)) {
+		snapshot_job_unref(q->p, j);
+		return -1;
+	}
 	if (queue_push(q->p->jobs, j))
 		return 0;
 	snapshot_job_unref(q->p, j);

@@ -130,10 +130,9 @@ static int read_state(struct writer *w, struct err *e)
 	return 0;
 }
 
+/* With the first chunk: most sessions of an unchanged source add none. */
 static int start_threads(struct writer *w, struct err *e)
 {
-	if (queue_new(&w->sealed, QUEUE_LENGTH, e) || queue_new(&w->full, 1, e))
-		return -1;
 	errno = pthread_create(&w->packer, NULL, packer, w);
 	if (errno)
 		return err_sys(e, "cannot start a thread");
@@ -161,7 +160,7 @@ int writer_open(struct repository *r, const struct writer_options *o,
 	     filemap_new(&w->used, o->scratch, sizeof(struct object_id), 2,
 			 e)) ||
 	    writer_session_open(w, e) || read_state(w, e) ||
-	    start_threads(w, e))
+	    queue_new(&w->sealed, QUEUE_LENGTH, e) || queue_new(&w->full, 1, e))
 		return -1;
 	*ret = TAKE(w);
 	return 0;
@@ -255,6 +254,7 @@ static int send_parcel(struct writer *w, const struct chunk_seal *seal,
 		       struct err *e)
 {
 	struct parcel *p = malloc(sizeof(*p) + n);
+	int failed = 0;
 
 	if (!p) {
 		(void)err_oom(e);
@@ -265,9 +265,15 @@ static int send_parcel(struct writer *w, const struct chunk_seal *seal,
 	p->len = n;
 	memcpy(p->sealed, sealed, n);
 	(void)pthread_mutex_lock(&w->lock);
-	w->totals.chunks_new++;
+	if (w->totals.chunks_new++ == 0)
+		failed = start_threads(w, e);
 	w->totals.bytes_new += n;
 	(void)pthread_mutex_unlock(&w->lock);
+	if (failed) {
+		free(p);
+		fail(w, e);
+		return -1;
+	}
 	if (!queue_push(w->sealed, p)) {
 		free(p);
 		if (failure(w, e))
