@@ -284,6 +284,13 @@ static void write_aliens(struct json *j, const struct aliens_result *x)
 	json_kv_uint(j, "foreign_count", x->objects);
 }
 
+/* What could not be read, in a check or the look after it. */
+static const struct err *unread_of(const struct check_result *x,
+				   const struct check_result *after)
+{
+	return x->unread.code || !after ? &x->unread : &after->unread;
+}
+
 static void write_check(struct json *j, const struct check_result *x,
 			const struct check_options *o,
 			const struct check_result *after,
@@ -292,6 +299,7 @@ static void write_check(struct json *j, const struct check_result *x,
 			const struct aliens_result *aliens, double seconds)
 {
 	const char *what = advice(x, after);
+	const struct err *unread;
 
 	if (!what && locks_why->code)
 		what = after ? "not all that is locked could be locked in its "
@@ -343,6 +351,9 @@ static void write_check(struct json *j, const struct check_result *x,
 	write_locks(j, locks, locks_why);
 	if (aliens->objects)
 		write_aliens(j, aliens);
+	unread = unread_of(x, after);
+	if (unread->code)
+		json_kv_str(j, "unread", unread->text);
 	if (what)
 		json_kv_str(j, "advice", what);
 	json_end_object(j);
@@ -464,6 +475,16 @@ static int check_locks(struct operation_call *call, struct repository *r,
 	return 0;
 }
 
+/* What is called damaged may be there all along. */
+static void note_unread(struct operation_call *call, const struct err *why)
+{
+	if (why->code)
+		progress_note(call->progress,
+			      "warning: not everything could be read, so that "
+			      "what is found may not be damaged: %s",
+			      why->text);
+}
+
 static int check(struct operation_call *call, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
@@ -502,8 +523,10 @@ static int check(struct operation_call *call, struct err *e)
 			"%s",
 			text_quote_str(args_text(call->args, "from")).s,
 			from.unopened.text);
-	if ((o.repair && look_again(call, &o, &after, e)) ||
-	    check_locks(call, r, &x.locks, &locks_why, e) ||
+	if (o.repair && look_again(call, &o, &after, e))
+		return -1;
+	note_unread(call, unread_of(&result, &after));
+	if (check_locks(call, r, &x.locks, &locks_why, e) ||
 	    aliens_find(r, call->stop, &x.aliens, e))
 		return -1;
 	/* Nothing is damaged by it. */

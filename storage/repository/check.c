@@ -1,5 +1,6 @@
 #include "storage/repository/check.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +72,12 @@ bool check_is_damage(const struct err *why)
 
 void check_note_unread(struct check *c, const struct err *why)
 {
-	if (why->code == ERR_IO && c->unread.code == ERR_NONE)
-		c->unread = *why;
+	if (why->code != ERR_IO &&
+	    !(why->code == ERR_CORRUPT && why->sys == EIO))
+		return;
+	if (c->out->unread.code == ERR_NONE)
+		c->out->unread = *why;
+	c->out->unread.code = ERR_IO;
 }
 
 bool check_is_newer(const struct err *why)
@@ -214,6 +219,8 @@ int check_opens(struct check *c, struct store *s,
 				   : OBJECT_DATA_PACK,
 			   &entry->place, c->sealed.data, opens, &o, &why) == 0)
 		return 1;
+	if (s == c->store)
+		check_note_unread(c, &why);
 	return no_chunk(c, &why, e);
 }
 
@@ -347,7 +354,9 @@ static int keep_given_up(void *arg, const char *name, const struct record *r,
 	void *value;
 
 	(void)name;
-	(void)why;
+	/* What that one gave up is found as if nobody had. */
+	if (!r)
+		check_note_unread(c, why);
 	for (size_t i = 0; r && i < r->n_ids; i++) {
 		const struct check_key k = check_key(&r->chunks[i], r->ids[i]);
 
@@ -517,8 +526,8 @@ static int has_moved(struct check *c, struct err *e)
 /* Where the disk failed, what was not found before may be there all along. */
 static int moved(const struct check *c, struct err *e)
 {
-	if (c->unread.code)
-		*e = c->unread;
+	if (c->out->unread.code)
+		*e = c->out->unread;
 	else
 		(void)err_set(e, ERR_BUSY,
 			      "a garbage collection moved data meanwhile");
@@ -589,6 +598,20 @@ static int check_moved(struct check *c, struct err *e)
 	return gone ? moved(c, e) : 0;
 }
 
+/* What no pack seems to hold may be in what its index did not say. */
+static void note_index(struct check *c)
+{
+	struct index_set *index;
+	struct err why = { 0 };
+
+	if (repository_index(c->r, &index, &why) == 0 &&
+	    index_set_left_out_sys(index)) {
+		(void)err_set(&why, ERR_IO, "the index cannot be read");
+		err_add_reason(&why, index_set_left_out_sys(index));
+	}
+	check_note_unread(c, &why);
+}
+
 /* What was written under keys that came after ours would look damaged. */
 static int examine(struct check *c, struct err *e)
 {
@@ -605,6 +628,8 @@ static int examine(struct check *c, struct err *e)
 		(void)err_set(e, ERR_BUSY, "the keys were changed meanwhile");
 		return err_hint(e, "check again");
 	}
+	if (c->out->n_findings)
+		note_index(c);
 	if (check_moved(c, e))
 		return -1;
 	conclude(c);

@@ -149,6 +149,9 @@ struct check_result {
 	uint64_t offered;    /* of the lost, listed by another region */
 	uint64_t n_findings; /* may be more than are kept */
 	struct check_finding *findings;
+	/* The first read that the disk or the store failed in, or none: what
+	 * was found may be its doing, and be there all along. */
+	struct err unread;
 	/* With repair. */
 	uint64_t indexed;     /* entries written into a new index */
 	uint64_t salvaged;    /* chunks copied out of damaged packs */

@@ -39,6 +39,12 @@ static int theirs(struct fetching *x, const struct err *why, struct err *e)
 	return 1;
 }
 
+static void note_unopened(struct fetching *x, const struct err *why)
+{
+	if (!x->other->unopened.code)
+		x->other->unopened = *why;
+}
+
 /* A damaged block of its index finds nothing. */
 static int find(struct fetching *x, const struct chunk_id *id,
 		const struct object_id *not_in, size_t n,
@@ -49,6 +55,7 @@ static int find(struct fetching *x, const struct chunk_id *id,
 
 	if (found >= 0 || !object_is_damage(why))
 		return found;
+	note_unopened(x, why);
 	err_clear(why);
 	return 0;
 }
@@ -89,8 +96,7 @@ static int get_one(struct fetching *x, const struct pack_entry *first,
 					  &at, &why);
 			if (got > 0)
 				return taken(x, &at, e);
-			if (!x->other->unopened.code)
-				x->other->unopened = x->c->unopened;
+			note_unopened(x, &x->c->unopened);
 			tried[n] = at.place.pack;
 		} else if (got == 0) {
 			return 0;
@@ -148,6 +154,19 @@ static int get_batch(struct fetching *x, struct err *e)
 	return result;
 }
 
+/* It may have what it says nothing of. */
+static void note_left_out(struct fetching *x)
+{
+	struct err why = { 0 };
+
+	if (index_set_is_whole(x->index))
+		return;
+	(void)err_set(&why, ERR_CORRUPT,
+		      "its index is damaged, or cannot be read now");
+	err_add_reason(&why, index_set_left_out_sys(x->index));
+	note_unopened(x, &why);
+}
+
 /* As get_one(). */
 static int ask(struct fetching *x, const struct chunk_id *id,
 	       struct check_chunk *chunk, struct err *e)
@@ -157,8 +176,10 @@ static int ask(struct fetching *x, const struct chunk_id *id,
 
 	if (found < 0)
 		return theirs(x, &why, e);
-	if (found == 0)
+	if (found == 0) {
+		note_left_out(x);
 		return 0;
+	}
 	if (!x->take) {
 		x->other->chunks++;
 		x->other->bytes += x->batch[x->n].place.len;

@@ -165,6 +165,8 @@ static int walk_tree(struct walk *w, struct err *e)
 		pair.before = pair.after;
 		check_advance(w->c, 1, 0);
 	}
+	if (got < 0)
+		check_note_unread(w->c, e);
 	if (got < 0 && check_is_damage(e) && !w->c->out->lost)
 		return report_node(w, t, e) ? -1 : 0;
 	return got < 0 ? -1 : all;

@@ -128,7 +128,6 @@ struct check {
 	struct err unopened; /* why the last one did not open */
 
 	bool is_short;	   /* of what an inventory counted */
-	struct err unread; /* the first finding that the disk is the cause of */
 	struct buf passed; /* struct check_passed: manifests, when listed */
 	uint32_t cap_findings;
 	bool no_memory; /* a finding could not be kept: the check fails */

@@ -100,6 +100,7 @@ static int find_place(struct check *c, const struct chunk_id *id,
 	found = index_set_find_other(index, id, not_in, n, ret, e);
 	if (found >= 0 || !object_is_damage(e))
 		return found;
+	check_note_unread(c, e);
 	err_clear(e);
 	return 0;
 }
@@ -123,7 +124,7 @@ static int damage_places(struct check *c, const struct chunk_id *id,
 }
 
 static int damage_chunk(struct walk *w, const struct chunk_id *id,
-			const char *why, struct err *e)
+			const struct err *why, struct err *e)
 {
 	struct check_chunk *chunk;
 	struct check_pack *pack;
@@ -134,7 +135,8 @@ static int damage_chunk(struct walk *w, const struct chunk_id *id,
 		return -1;
 	if (chunk->lost)
 		return 0;
-	if (damage_places(w->c, id, why, e))
+	check_note_unread(w->c, why);
+	if (damage_places(w->c, id, why->text, e))
 		return -1;
 	found = find_place(w->c, id, NULL, 0, &x, e);
 	if (found < 0)
@@ -205,7 +207,7 @@ static int blame_values(struct walk *w, const struct chunk_id *leaf,
 			continue;
 		if (!chunk->lost && reader_get(w->reader, &t.ids[i],
 					       CHUNK_VALUE, &plain, &n, &why))
-			result = damage_chunk(w, &t.ids[i], why.text, e);
+			result = damage_chunk(w, &t.ids[i], &why, e);
 		if (result == 0 && chunk->lost)
 			result = 1;
 	}
@@ -225,7 +227,7 @@ static int unreadable(void *arg, const struct chunk_id *id,
 		if (values)
 			return values < 0 ? -1 : 0;
 	}
-	return damage_chunk(w, id, why->text, e);
+	return damage_chunk(w, id, why, e);
 }
 
 /* The list of errors that the snapshot was made with. */
@@ -354,6 +356,7 @@ static int attribute_file(struct walk *w, const struct entry *en,
 		*e = why;
 		return -1;
 	}
+	check_note_unread(w->c, &why);
 	if (!w->node)
 		return 0;
 	return check_add_path(w->node, en->path, en->path_len, e);
@@ -407,6 +410,7 @@ static int attribute_paths(struct walk *w, struct err *e)
 			*e = why;
 			return -1;
 		}
+		check_note_unread(w->c, &why);
 		if (attribute_gap(w, t, &leaf, e))
 			return -1;
 		if (++failures > FAILURES_MAX)

@@ -134,8 +134,10 @@ static int need_chunk(void *arg, const struct chunk_id *id,
 		has = writer_has(u->writer, id, e);
 	if (has == 0 && !index_set_is_whole(writer_index(u->writer))) {
 		(void)err_set(e, ERR_CORRUPT,
-			      "the index is damaged, or cannot be read now: "
-			      "whether all of its data is there is not known");
+			      "whether all of its data is there is not known, "
+			      "as the index is damaged, or cannot be read now");
+		err_add_reason(e,
+			       index_set_left_out_sys(writer_index(u->writer)));
 		return err_hint(e, "`snapctl repo check` says more");
 	}
 	if (has == 0)

@@ -284,6 +284,8 @@ static int leave_out(struct index_set *x, struct object_id id,
 		*e = *why;
 		return -1;
 	}
+	if (why->sys)
+		atomic_store(&x->left_out_sys, why->sys);
 	atomic_store(&x->lacks, true);
 	return x->damaged(x->arg, id, why, e);
 }
@@ -587,6 +589,11 @@ void index_set_free(struct index_set *x)
 bool index_set_is_whole(const struct index_set *x)
 {
 	return !atomic_load(&x->lacks);
+}
+
+int index_set_left_out_sys(const struct index_set *x)
+{
+	return atomic_load(&x->left_out_sys);
 }
 
 int index_set_refresh(struct index_set *x, struct err *e)

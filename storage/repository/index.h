@@ -101,6 +101,8 @@ void index_set_free(struct index_set *x);
 DEFINE_CLEANUP(struct index_set *, index_set_free);
 /* Whether nothing damaged has been left out so far. */
 bool index_set_is_whole(const struct index_set *x) NONNULL(1);
+/* If not: the errno of the last that the system did not let be read, or 0. */
+int index_set_left_out_sys(const struct index_set *x) NONNULL(1);
 
 /*
  * Packs and chunks to be treated as absent: marked packs, quarantined chunks.

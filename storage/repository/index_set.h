@@ -42,7 +42,8 @@ struct index_set {
 	struct voids *voids;
 	/* index_set_find_everywhere() found something in what does not count */
 	atomic_bool everywhere;
-	atomic_bool lacks; /* something damaged was left out */
+	atomic_bool lacks;	 /* something damaged was left out */
+	atomic_int left_out_sys; /* why, if the system did not let it be read */
 };
 
 #endif

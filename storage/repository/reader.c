@@ -1,5 +1,6 @@
 #include "storage/repository/reader.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,30 +299,36 @@ static int load(struct reader *x, const struct chunk_id *id,
 /* What is lost must not cost a listing again and again. */
 #define FUTILE_MAX 64
 
+/* Why the second try failed, unless that says less than why the first did. */
+static int prefer(const struct err *second, struct err *e)
+{
+	if (is_damage(second) && second->sys != EIO)
+		return -1;
+	*e = *second;
+	/* As of what was found to be damaged: the disk may be to blame. */
+	if (is_damage(second))
+		e->code = ERR_CORRUPT;
+	return -1;
+}
+
 /* What a collector moved while we read is found in the index as it is now. */
 static int load_moved(struct reader *x, const struct chunk_id *id,
 		      enum chunk_kind kind, struct slot **ret, struct err *e)
 {
 	struct err other = { 0 };
-	int failed;
 	bool gone;
 
 	if (x->futile >= FUTILE_MAX)
 		return -1;
 	x->futile++;
-	if (index_set_refresh(x->index, &other)) {
-		if (!is_damage(&other))
-			*e = other;
-		return -1;
-	}
+	if (index_set_refresh(x->index, &other))
+		return prefer(&other, e);
 	x->is_last = x->only_reads;
-	failed = load(x, id, kind, ret, &gone, &other);
-	x->is_last = false;
-	if (failed) {
-		if (!is_damage(&other))
-			*e = other;
-		return -1;
+	if (load(x, id, kind, ret, &gone, &other)) {
+		x->is_last = false;
+		return prefer(&other, e);
 	}
+	x->is_last = false;
 	x->futile = 0;
 	err_clear(e);
 	return 0;

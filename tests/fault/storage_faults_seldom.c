@@ -97,6 +97,13 @@ static void note_findings(struct outcome *o, const struct check_result *x)
 			    x->findings[i].message);
 }
 
+/* A disk that refuses to give what is damaged anyway is no finding. */
+static void note_unread_by(struct outcome *o, const struct check_result *x)
+{
+	if (x->unread.code)
+		note_failed(o, "check", strlen("check"), x->unread.text);
+}
+
 /* And another look, as `snapctl repo check --repair` takes. */
 static void tell_repair(struct outcome *o)
 {
@@ -123,6 +130,8 @@ static void tell_repair(struct outcome *o)
 	if (o->partial) {
 		note_findings(o, &x);
 		note_findings(o, &left);
+		note_unread_by(o, &x);
+		note_unread_by(o, &left);
 	}
 	repository_close(from.r);
 	(void)shut(0);

@@ -76,6 +76,19 @@ static bool told(const struct fault_story *s, unsigned int n, int sys)
 	return f.what != NULL;
 }
 
+/* Of every so many in turn the how manieth is tried here. */
+static unsigned int of_parts(unsigned int *part)
+{
+	const char *text = getenv("SNAPCTL_TEST_PART");
+	unsigned int n = 1;
+
+	*part = 1;
+	ck_assert_msg(!text || (sscanf(text, "%u/%u", part, &n) == 2 &&
+				*part >= 1 && *part <= n),
+		      "SNAPCTL_TEST_PART: not \"1/2\" or the like");
+	return n;
+}
+
 /*
  * A call fails in each of about so many tellings (0: in turn each call, up to
  * the most that one telling made: their number varies with what threads do
@@ -86,15 +99,18 @@ static unsigned int each(const struct fault_story *s, int sys,
 {
 	struct random dice = random_seed();
 	unsigned int points = 0;
-	unsigned int every;
+	unsigned int part;
+	unsigned int every = of_parts(&part);
 	unsigned int most;
 
 	/* Untroubled, to know how many calls there are. */
 	(void)told(s, UINT32_MAX, sys ? sys : EIO);
 	most = counted;
-	every = tellings ? most / tellings + 1 : 1;
-	for (unsigned int n = 1 + (unsigned int)random_below(&dice, every);
-	     n <= most; n += every) {
+	if (tellings) {
+		every = most / tellings + 1;
+		part = 1 + (unsigned int)random_below(&dice, every);
+	}
+	for (unsigned int n = part; n <= most; n += every) {
 		const int now = sys ? sys : errors[random_below(&dice, ERRORS)];
 
 		points += told(s, n, now);
@@ -164,6 +180,7 @@ void fault_expect_cause(const struct telling *x, const struct err *e,
 unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
 {
 	unsigned int points = 0;
+	unsigned int part;
 
 	if (!getenv("SNAPCTL_TEST_FULL")) {
 		points = each(s, 0, tellings) +
@@ -174,7 +191,7 @@ unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
 		points += each(s, CALL_SHORT, 0);
 	}
 	(void)printf("%s: %u calls failed\n", s->name, points);
-	return points;
+	return points * of_parts(&part);
 }
 
 unsigned int fault_each_allocation(const struct fault_story *s,
@@ -182,7 +199,8 @@ unsigned int fault_each_allocation(const struct fault_story *s,
 {
 	const unsigned int points = each(
 		s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : tellings);
+	unsigned int part;
 
 	(void)printf("%s: %u allocations failed\n", s->name, points);
-	return points;
+	return points * of_parts(&part);
 }

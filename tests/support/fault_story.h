@@ -5,7 +5,8 @@
  * lost, and the story's own judge has its say.
  *
  * Not all of them, but about as many as are asked for, unless
- * $SNAPCTL_TEST_FULL is set.  With $SNAPCTL_TEST_SHOW judges may say more.
+ * $SNAPCTL_TEST_FULL is set; with $SNAPCTL_TEST_PART as well, "2/3", the second
+ * of every three.  With $SNAPCTL_TEST_SHOW judges may say more.
  */
 #ifndef TESTS_SUPPORT_FAULT_STORY_H
 #define TESTS_SUPPORT_FAULT_STORY_H
@@ -42,7 +43,7 @@ struct fault_story {
 void fault_expect_cause(const struct telling *x, const struct err *e,
 			const char *said, bool damage) NONNULL(1, 3);
 
-/* How many calls failed, or allocations. */
+/* How many calls failed, or allocations; of a part, times the parts. */
 unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
 	NONNULL(1);
 unsigned int fault_each_allocation(const struct fault_story *s,
