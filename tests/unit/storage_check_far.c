@@ -2,6 +2,7 @@
  * Checking all data where a request takes long: packs come in large ranges,
  * each once, and what is wrong with them is found as nearby.
  */
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "storage/repository/check.h"
@@ -94,6 +95,30 @@ START_TEST(damage_is_found)
 		go_far(&fault);
 		ck_ok(check(&got));
 		ck_assert(!got.sound);
+		ck_assert_int_eq(got.unread.code, ERR_NONE);
+	}
+}
+END_TEST
+
+START_TEST(what_the_disk_refuses_is_told)
+{
+	static const char *const of[] = { "data/", "meta/", "index/" };
+
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		CLEANUP(check_result_done) struct check_result got = { 0 };
+		const struct fault fault = { .call = FAULT_READ,
+					     .action = FAULT_FAIL,
+					     .prefix = of[i],
+					     .everyone = true,
+					     .code = ERR_IO,
+					     .sys = EIO };
+
+		go_far(&fault);
+		ck_ok(check(&got));
+		ck_assert(!got.sound);
+		ck_assert_int_eq(got.unread.code, ERR_IO);
+		ck_assert_int_eq(got.unread.sys, EIO);
+		ck_assert_ptr_nonnull(strstr(got.unread.text, of[i]));
 	}
 }
 END_TEST
@@ -119,6 +144,7 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, each_range_is_read_once);
 	tcase_add_test(tc, damage_is_found);
+	tcase_add_test(tc, what_the_disk_refuses_is_told);
 	tcase_add_test(tc, a_store_that_does_not_answer_ends_it);
 }
 
