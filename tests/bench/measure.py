@@ -291,7 +291,9 @@ def set_aside(path: str) -> None:
     _aside.append(f"{path}.aside-{time.monotonic_ns()}")
     os.rename(path, _aside[-1])
     removed = 0
-    while _aside and shutil.disk_usage(os.path.dirname(path)).free < ROOM:
+    # All of it at once, so that one rest does for all.
+    full = shutil.disk_usage(os.path.dirname(path)).free < ROOM
+    while _aside and full:
         removed += sum(1 + len(files) for _, _, files in os.walk(_aside[0]))
         remove(_aside.pop(0))
     # The few of a disk's image or of a repository are soon tried.
