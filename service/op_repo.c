@@ -284,11 +284,14 @@ static void write_aliens(struct json *j, const struct aliens_result *x)
 	json_kv_uint(j, "foreign_count", x->objects);
 }
 
-/* What could not be read, in a check or the look after it. */
+/* Why what a check found, or the look after it, may be there all along. */
 static const struct err *unread_of(const struct check_result *x,
 				   const struct check_result *after)
 {
-	return x->unread.code || !after ? &x->unread : &after->unread;
+	if (!x->sound && x->unread.code)
+		return &x->unread;
+	return after && !after->sound && after->unread.code ? &after->unread
+							    : NULL;
 }
 
 static void write_check(struct json *j, const struct check_result *x,
@@ -352,7 +355,7 @@ static void write_check(struct json *j, const struct check_result *x,
 	if (aliens->objects)
 		write_aliens(j, aliens);
 	unread = unread_of(x, after);
-	if (unread->code)
+	if (unread)
 		json_kv_str(j, "unread", unread->text);
 	if (what)
 		json_kv_str(j, "advice", what);
@@ -475,10 +478,9 @@ static int check_locks(struct operation_call *call, struct repository *r,
 	return 0;
 }
 
-/* What is called damaged may be there all along. */
 static void note_unread(struct operation_call *call, const struct err *why)
 {
-	if (why->code)
+	if (why)
 		progress_note(call->progress,
 			      "warning: not everything could be read, so that "
 			      "what is found may not be damaged: %s",
@@ -523,9 +525,11 @@ static int check(struct operation_call *call, struct err *e)
 			"%s",
 			text_quote_str(args_text(call->args, "from")).s,
 			from.unopened.text);
+	note_unread(call, unread_of(&result, NULL));
 	if (o.repair && look_again(call, &o, &after, e))
 		return -1;
-	note_unread(call, unread_of(&result, &after));
+	if (o.repair && !unread_of(&result, NULL))
+		note_unread(call, unread_of(&after, NULL));
 	if (check_locks(call, r, &x.locks, &locks_why, e) ||
 	    aliens_find(r, call->stop, &x.aliens, e))
 		return -1;

@@ -165,10 +165,10 @@ static int walk_tree(struct walk *w, struct err *e)
 		pair.before = pair.after;
 		check_advance(w->c, 1, 0);
 	}
-	if (got < 0)
+	if (got < 0 && check_is_damage(e) && !w->c->out->lost) {
 		check_note_unread(w->c, e);
-	if (got < 0 && check_is_damage(e) && !w->c->out->lost)
 		return report_node(w, t, e) ? -1 : 0;
+	}
 	return got < 0 ? -1 : all;
 }
 
@@ -183,8 +183,10 @@ static int check_tree(struct walk *w, struct err *e)
 		return 0;
 	sound = walk_tree(w, &why);
 	/* What cannot be read was found before; behind it nobody can know. */
-	if (sound < 0 && check_is_damage(&why))
+	if (sound < 0 && check_is_damage(&why)) {
+		check_note_unread(w->c, &why);
 		return 0;
+	}
 	if (sound < 0) {
 		*e = why;
 		return -1;

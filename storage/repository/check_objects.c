@@ -310,7 +310,9 @@ static int mark_packs(void *arg, const char *name, const struct record *r,
 	void *value;
 
 	(void)name;
-	(void)why;
+	/* What that one let a collector remove is found missing. */
+	if (!r)
+		check_note_unread(c, why);
 	/* Also one that is gone already: the index may name it still. */
 	for (size_t i = 0; r && i < r->n_ids; i++) {
 		if (filemap_add(c->packs, r->ids[i].b, &value, e) < 0)

@@ -302,12 +302,13 @@ static int load(struct reader *x, const struct chunk_id *id,
 /* Why the second try failed, unless that says less than why the first did. */
 static int prefer(const struct err *second, struct err *e)
 {
-	if (is_damage(second) && second->sys != EIO)
-		return -1;
-	*e = *second;
-	/* As of what was found to be damaged: the disk may be to blame. */
-	if (is_damage(second))
+	if (!is_damage(second)) {
+		*e = *second;
+	} else if (second->sys == EIO && is_damage(e)) {
+		/* What seemed to be in no pack may be there all along. */
+		*e = *second;
 		e->code = ERR_CORRUPT;
+	}
 	return -1;
 }
 
