@@ -432,7 +432,7 @@ static int load_file(struct loading *l, const char *path,
 	buf_init(&bytes, YAML_BYTES + 1);
 	if (file_read_all(path, &bytes, &why) < 0) {
 		/* The machine's failure is no mistake of the user's. */
-		if (why.code == ERR_NO_MEMORY ||
+		if (why.code == ERR_NO_MEMORY || why.code == ERR_FULL ||
 		    (why.code == ERR_IO && why.sys != ENOTDIR &&
 		     why.sys != ELOOP && why.sys != ENAMETOOLONG)) {
 			*l->e = why;
