@@ -56,6 +56,29 @@ static bool fewer(struct shrink *x)
 	return any;
 }
 
+/*
+ * Two at once of which the story needs both or neither: a snapshot, and its
+ * deletion.
+ */
+static bool fewer_by_pairs(struct shrink *x)
+{
+	bool any = false;
+
+	for (size_t k = x->t->n; k-- > 1;)
+		for (size_t i = k; i-- > 0 && k < x->t->n;) {
+			struct tree_story c;
+			size_t kept = 0;
+
+			tree_story_copy(&c, x->t);
+			for (size_t j = 0; j < c.n; j++)
+				if (j != i && j != k)
+					c.steps[kept++] = c.steps[j];
+			c.n = kept;
+			any |= better(x, &c);
+		}
+	return any;
+}
+
 /* One step that is simpler; each kind of simplicity has its turn. */
 static bool simplify(struct tree_step *s, unsigned int way)
 {
@@ -131,6 +154,64 @@ static bool nearer(struct shrink *x)
 			c.steps[i].at = *to;
 			if (better(x, &c)) {
 				any = true;
+				break;
+			}
+		}
+	return any;
+}
+
+/* A name in the root that no step mentions, if there is one. */
+static bool new_name(const struct tree_story *t, struct tree_path *ret)
+{
+	bool used[TREE_NAMES] = { false };
+
+	for (size_t i = 0; i < t->n; i++) {
+		for (uint8_t k = 0; k < t->steps[i].at.n; k++)
+			used[t->steps[i].at.name[k]] = true;
+		for (uint8_t k = 0; k < t->steps[i].to.n; k++)
+			used[t->steps[i].to.name[k]] = true;
+	}
+	for (uint8_t k = 0; k < TREE_NAMES; k++)
+		if (!used[k]) {
+			*ret = (struct tree_path){ .n = 1, .name = { k } };
+			return true;
+		}
+	return false;
+}
+
+/* Step i done to what step k made, and nothing to the tree between them. */
+static bool at_once(struct shrink *x, size_t k, size_t i)
+{
+	struct tree_story c;
+	size_t kept = k + 1;
+
+	tree_story_copy(&c, x->t);
+	c.steps[i].at = c.steps[k].at;
+	if (c.steps[i].to.n > 0 && !new_name(&c, &c.steps[i].to)) {
+		tree_story_done(&c);
+		return false;
+	}
+	for (size_t j = k + 1; j < c.n; j++)
+		if (j >= i || c.steps[j].act >= TREE_TAKE)
+			c.steps[kept++] = c.steps[j];
+	c.n = kept;
+	return better(x, &c);
+}
+
+/* In place of a way on which what was made was moved, or made again. */
+static bool sooner(struct shrink *x)
+{
+	bool any = false;
+
+	for (size_t i = 2; i < x->t->n; i++)
+		for (size_t k = 0; k + 1 < i; k++) {
+			if (x->t->steps[i].act >= TREE_TAKE ||
+			    x->t->steps[i - 1].act >= TREE_TAKE ||
+			    x->t->steps[k].act >= TREE_TAKE)
+				continue;
+			if (at_once(x, k, i)) {
+				any = true;
+				i = 1; /* all over again */
 				break;
 			}
 		}
@@ -249,6 +330,9 @@ void tree_story_shrink(struct tree_story *t,
 		any |= shallower(&x);
 		any |= plainer(&x);
 		any |= smaller(&x);
+		/* The square of their number: when nothing else helps. */
+		if (!any)
+			any = fewer_by_pairs(&x) || sooner(&x);
 	}
 }
 
