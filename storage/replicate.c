@@ -72,10 +72,35 @@ static bool is_skipped(const struct replicate_options *o, struct object_id id)
 	       bsearch(&id, o->skip, o->n_skip, sizeof(*o->skip), by_id);
 }
 
+/* It may be there: its manifest could not be read, or is damaged, or newer. */
+static int lacks_wanted(const struct replicate_plan *p, struct object_id id,
+			struct err *e)
+{
+	char hex[OBJECT_ID_TEXT];
+
+	object_id_format(id, hex);
+	for (size_t i = 0; i < p->n_unread; i++) {
+		const struct replicate_unread_one *u = &p->unread[i];
+
+		if (!object_id_equal(u->snapshot, id))
+			continue;
+		(void)err_set(
+			e, u->code,
+			"the manifest of snapshot %s in the region copied "
+			"from does not open",
+			hex);
+		err_add_reason(e, u->sys);
+		return -1;
+	}
+	return err_set(e, ERR_NOT_FOUND,
+		       "the region copied from has no snapshot %s, or it is "
+		       "deleted there",
+		       hex);
+}
+
 static int check_wanted(const struct replication *x, struct err *e)
 {
 	const struct replicate_plan *p = &x->plan;
-	char hex[OBJECT_ID_TEXT];
 
 	for (size_t i = 0; !x->o->heal && i < x->o->n_only; i++) {
 		size_t at = 0;
@@ -85,13 +110,8 @@ static int check_wanted(const struct replication *x, struct err *e)
 			 object_id_equal(p->v[at].s.manifest.snapshot,
 					 x->o->only[i])))
 			at++;
-		if (at < p->n)
-			continue;
-		object_id_format(x->o->only[i], hex);
-		return err_set(e, ERR_NOT_FOUND,
-			       "the region copied from has no snapshot %s, or "
-			       "it is deleted there",
-			       hex);
+		if (at == p->n)
+			return lacks_wanted(p, x->o->only[i], e);
 	}
 	return 0;
 }

@@ -35,6 +35,13 @@ struct replicate_item {
 	int64_t lock_ms;
 };
 
+/* A manifest that did not open. */
+struct replicate_unread_one {
+	struct object_id snapshot;
+	enum err_code code;
+	int sys;
+};
+
 /* replicate_plan.c: what both regions list. */
 struct replicate_plan {
 	struct repository *from;
@@ -46,7 +53,10 @@ struct replicate_plan {
 	/* Manifests of the source, and of the target. */
 	struct replicate_unopened unopened_from;
 	struct replicate_unopened unopened_to;
-	struct replicate_ids unread; /* whose the source's are, by name */
+	/* Of the source's: whose they are by name, and why. */
+	struct replicate_unread_one *unread;
+	size_t n_unread;
+	size_t cap_unread;
 };
 int replicate_plan_make(struct replicate_plan *p, struct repository *from,
 			struct repository *to, struct err *e)

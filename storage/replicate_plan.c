@@ -104,6 +104,26 @@ char *replicate_unopened_text(const struct replicate_unopened *x,
 	return out;
 }
 
+static int add_unread(struct replicate_plan *p, struct object_id snapshot,
+		      const struct err *why, struct err *e)
+{
+	struct replicate_unread_one *grown;
+
+	if (p->n_unread == p->cap_unread) {
+		const size_t cap = p->cap_unread ? 2 * p->cap_unread : 16;
+
+		grown = reallocarray(p->unread, cap, sizeof(*grown));
+		if (!grown)
+			return err_oom(e);
+		p->unread = grown;
+		p->cap_unread = cap;
+	}
+	p->unread[p->n_unread++] = (struct replicate_unread_one){
+		.snapshot = snapshot, .code = why->code, .sys = why->sys
+	};
+	return 0;
+}
+
 static int count_unopened(void *arg, const char *name, const struct err *why,
 			  struct err *e)
 {
@@ -118,7 +138,7 @@ static int count_unopened(void *arg, const char *name, const struct err *why,
 	if (c->where != REPLICATE_FROM ||
 	    !object_name_parse(OBJECT_MANIFEST, name, &snapshot, &session))
 		return 0;
-	return replicate_ids_add(&c->plan->unread, snapshot, e);
+	return add_unread(c->plan, snapshot, why, e);
 }
 
 /* The same snapshot in both regions becomes one item, the source's. */
@@ -350,7 +370,7 @@ void replicate_plan_done(struct replicate_plan *p)
 		repository_snapshot_done(&p->v[i].s);
 	free(p->v);
 	replicate_ids_done(&p->revoked);
-	replicate_ids_done(&p->unread);
+	free(p->unread);
 	*p = (struct replicate_plan){ 0 };
 }
 
@@ -426,21 +446,29 @@ static int list_settled(struct settled *x, struct err *e)
 	return 0;
 }
 
+static int by_unread(const void *a, const void *b)
+{
+	const struct replicate_unread_one *x = a;
+	const struct replicate_unread_one *y = b;
+
+	return object_id_compare(x->snapshot, y->snapshot);
+}
+
 int replicate_plan_unread(struct replicate_plan *p, replicate_unread *tell,
 			  void *arg, struct err *e)
 {
 	struct settled x = { .plan = p };
 	int failed;
 
-	if (p->unread.n == 0)
+	if (p->n_unread == 0)
 		return 0;
-	replicate_ids_sort(&p->unread);
+	qsort(p->unread, p->n_unread, sizeof(*p->unread), by_unread);
 	failed = list_settled(&x, e);
-	for (size_t i = 0; !failed && i < p->unread.n; i++) {
-		const struct object_id id = p->unread.v[i];
+	for (size_t i = 0; !failed && i < p->n_unread; i++) {
+		const struct object_id id = p->unread[i].snapshot;
 
 		/* One may have several manifests. */
-		if ((i && object_id_equal(p->unread.v[i - 1], id)) ||
+		if ((i && object_id_equal(p->unread[i - 1].snapshot, id)) ||
 		    replicate_ids_has(&x.ids, id))
 			continue;
 		failed = tell(arg, id, e);
