@@ -211,6 +211,18 @@ static void write_snapshots(struct json *j, const struct heal_result *r)
 	json_end_list(j);
 }
 
+static bool only_receipts_left(const struct heal_result *r)
+{
+	const struct check_result *left = heal_left(r);
+
+	for (uint64_t i = 0; i < left->n_findings && i < CHECK_FINDINGS_MAX;
+	     i++)
+		if (!findings_settled(&left->findings[i]) &&
+		    !left->findings[i].is_absent)
+			return false;
+	return left->lost == 0 && r->n_failures == 0;
+}
+
 /* With --dry-run: what is in its place only after a healing. */
 static const char *advice(const struct healing *x, const struct heal_result *r)
 {
@@ -218,6 +230,11 @@ static const char *advice(const struct healing *x, const struct heal_result *r)
 		return NULL;
 	if (args_switch(x->call->args, "dry-run"))
 		return "nothing was changed";
+	if (only_receipts_left(r))
+		return "all data is there, and no region that could be asked "
+		       "has the receipts that are left: `snapctl repo check "
+		       "--repair` writes them by the times that the "
+		       "snapshots' writers claim";
 	return "no region that could be asked has what is left: `snapctl "
 	       "repo check --repair` gives it up, so that the next snapshot "
 	       "of the same paths stores it again";
@@ -276,8 +293,13 @@ static void name_left(const struct healing *x, const struct heal_result *r)
 		if (findings_settled(f))
 			continue;
 		shown++;
-		progress_note(p, "%s: %s; snapshots that lose by it: %ju",
-			      f->object, f->message, (uintmax_t)f->n_snapshots);
+		if (f->is_absent)
+			progress_note(p, "%s: %s", f->object, f->message);
+		else
+			progress_note(p,
+				      "%s: %s; snapshots that lose by it: %ju",
+				      f->object, f->message,
+				      (uintmax_t)f->n_snapshots);
 	}
 	for (size_t i = 0; i < r->n_failures && i < LEFT_SHOWN; i++) {
 		object_id_format(r->failures[i].snapshot, id);

@@ -207,6 +207,15 @@ static bool is_all_given_up(const struct check_result *x)
 	return true;
 }
 
+/* Receipts that went, and nothing else. */
+static bool is_all_absent(const struct check_result *x)
+{
+	for (uint64_t i = 0; i < x->n_findings && i < CHECK_FINDINGS_MAX; i++)
+		if (!x->findings[i].is_absent && !x->findings[i].quarantined)
+			return false;
+	return x->lost == 0;
+}
+
 /* What only a newer program or keyring reads, which no repair gives up. */
 static uint64_t count_newer(const struct check_result *x)
 {
@@ -229,6 +238,13 @@ static const char *advice(const struct check_result *x,
 		return "a newer snapctl, or one with keys that came later, "
 		       "wrote what this one does not know: upgrade it and "
 		       "check again; no repair gives that up";
+	if (!after && is_all_absent(x))
+		return "all data is there; `snapctl repo check --repair` "
+		       "writes what is missing, by the time that the writer "
+		       "claims, or with `--from REGION` as that region has it";
+	if (after && !after->sound && is_all_absent(after))
+		return "a region that may have what is missing cannot be read; "
+		       "repair again once it can";
 	if (!after && x->returned && is_all_given_up(x))
 		return "what an earlier repair gave up can be read again: "
 		       "`snapctl repo check --repair` brings it back";
@@ -346,6 +362,7 @@ static void write_check(struct json *j, const struct check_result *x,
 		json_kv_uint(j, "indexed", x->indexed);
 		json_kv_uint(j, "salvaged", x->salvaged);
 		json_kv_uint(j, "fetched", x->fetched);
+		json_kv_uint(j, "receipts", x->receipts);
 		json_kv_uint(j, "quarantined", x->quarantined);
 		json_kv_bool(j, "sound", after->sound);
 		json_kv_uint(j, "lost", after->lost);

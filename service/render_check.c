@@ -250,6 +250,9 @@ static int add_repaired(struct page *p, const json_t *value, struct err *e)
 	    (number(r, "fetched") &&
 	     (add_count(p, number(r, "fetched"), "chunk", e) < 0 ||
 	      buf_add_str(&p->text, " from the other region, ", e) < 0)) ||
+	    (number(r, "receipts") &&
+	     (add_count(p, number(r, "receipts"), "receipt", e) < 0 ||
+	      buf_add_str(&p->text, " written, ", e) < 0)) ||
 	    add_count(p, number(r, "quarantined"), "damaged thing", e) < 0)
 		return -1;
 	return buf_add_str(&p->text, " given up\n", e);

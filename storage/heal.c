@@ -524,6 +524,17 @@ static int leave_out(struct healing *x, struct repository *to, struct err *e)
 	return 0;
 }
 
+/* They come with the records, of whatever snapshots. */
+static bool lacks_receipts(const struct healing *x)
+{
+	const struct check_result *r = heal_left(&x->result);
+
+	for (uint64_t i = 0; i < kept(r); i++)
+		if (r->findings[i].is_absent)
+			return true;
+	return false;
+}
+
 static int bring_back(struct healing *x, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *to = NULL;
@@ -532,7 +543,7 @@ static int bring_back(struct healing *x, struct err *e)
 
 	if (choose(x, e))
 		return -1;
-	if (x->o->only && !x->n_only)
+	if (x->o->only && !x->n_only && !lacks_receipts(x))
 		return 0;
 	all = calloc(x->o->n_from + 1, sizeof(struct repository *));
 	if (!all)

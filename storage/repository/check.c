@@ -318,6 +318,8 @@ static int keep_snapshot(void *arg, struct repository_snapshot *s,
 		.hints = m->hints,
 		.error_list = m->error_list,
 		.has_errors = m->errors > 0,
+		.received = s->received,
+		.lacks_receipt = !s->has_receipt,
 	};
 	return 0;
 }
@@ -460,7 +462,7 @@ static int stages(struct check *c, struct err *e)
 		return -1;
 	if (c->out->lost && (check_returned(c, e) || check_losses(c, e)))
 		return -1;
-	return 0;
+	return check_receipts(c, e);
 }
 
 /* Index objects that are there no more. */

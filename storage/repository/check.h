@@ -63,6 +63,7 @@ struct check_finding {
 	char message[200];
 	bool quarantined; /* an earlier repair gave it up */
 	bool newer;	  /* for a newer program or keyring: never given up */
+	bool is_absent;	  /* a receipt that went: there is nothing to give up */
 	uint64_t chunks;  /* damaged or missing in it, with or without loss */
 	/* Who loses by it: empty when other packs hold all of it. */
 	struct object_id snapshots[CHECK_SNAPSHOTS_MAX];
@@ -157,6 +158,7 @@ struct check_result {
 	uint64_t salvaged;    /* chunks copied out of damaged packs */
 	uint64_t fetched;     /* chunks copied out of other regions */
 	uint64_t left;	      /* of the lost: nowhere to be had */
+	uint64_t receipts;    /* written, of snapshots that had none */
 	uint64_t quarantined; /* chunks and objects */
 };
 

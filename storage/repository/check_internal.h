@@ -87,7 +87,9 @@ struct check_snapshot {
 	struct manifest_root tree;
 	struct manifest_root hints;
 	struct chunk_id error_list;
+	struct instant received; /* its end, where there is no receipt */
 	bool has_errors;
+	bool lacks_receipt;
 	uint32_t finding; /* of its manifest */
 };
 
@@ -190,6 +192,7 @@ int check_trees(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_folders(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_returned(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_losses(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
+int check_receipts(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 int check_repair(struct check *c, struct err *e) NONNULL(1, 2) MUST_CHECK;
 
 /* check_ahead.c: packs are fetched before they are read. */

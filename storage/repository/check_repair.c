@@ -471,7 +471,7 @@ static int give_up_objects(struct repair *x, struct err *e)
 		struct object_id first;
 		struct object_id id;
 
-		if (f->quarantined || f->newer || f->chunks ||
+		if (f->quarantined || f->newer || f->is_absent || f->chunks ||
 		    f->kind == OBJECT_DATA_PACK ||
 		    f->kind == OBJECT_META_PACK || f->kind == OBJECT_INDEX ||
 		    !object_name_parse(f->kind, f->object, &first, &id) ||
@@ -480,6 +480,76 @@ static int give_up_objects(struct repair *x, struct err *e)
 			continue;
 		if (give_up(x, &whole, id, e))
 			return -1;
+	}
+	return 0;
+}
+
+/*
+ * When it was received, as another region knows it; else what readers went by
+ * without the receipt.  1; 0 when a region may know, and cannot say; -1.
+ */
+static int find_receipt(const struct check *c, const struct check_snapshot *s,
+			struct record *ret, struct err *e)
+{
+	const struct object_name name = object_name(OBJECT_RECEIPT, s->id);
+	int got = 0;
+
+	for (size_t i = 0; got == 0 && i < c->o->n_others; i++) {
+		struct check_other *o = &c->o->others[i];
+
+		got = record_get(repository_store(o->r), repository_keys(o->r),
+				 OBJECT_RECEIPT, name.s, ret, e);
+		if (got == 1 && !object_id_equal(ret->snapshot, s->id))
+			got = err_set(e, ERR_CORRUPT,
+				      "a receipt speaks of another snapshot");
+		if (got >= 0)
+			continue;
+		if (e->code == ERR_INTERRUPTED || e->code == ERR_NO_MEMORY)
+			return -1;
+		if (!o->why.code)
+			o->why = *e;
+		err_clear(e);
+		return 0;
+	}
+	if (got == 0) {
+		record_init(ret, OBJECT_RECEIPT);
+		ret->time = s->received;
+		ret->clock = RECORD_PROCESS;
+	}
+	ret->id = ret->snapshot = s->id;
+	return 1;
+}
+
+/*
+ * They are fixed once: with only_replaced none is written, as what heals a
+ * region brings those of the others.
+ */
+static int put_receipts(struct check *c, struct err *e)
+{
+	bool asked = false;
+
+	for (size_t i = 0; !c->o->only_replaced && i < c->n_snapshots; i++) {
+		const struct check_snapshot *s = &c->snapshots[i];
+		struct record r;
+		int got;
+
+		if (!s->lacks_receipt)
+			continue;
+		if (check_stopped(c, e) ||
+		    (!asked && writer_check_keys(c->r, e)))
+			return -1;
+		asked = true;
+		got = find_receipt(c, s, &r, e);
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			continue;
+		if (record_put(c->store, c->keys, &r, 0, e) == 0)
+			c->out->receipts++;
+		else if (e->code == ERR_EXISTS)
+			err_clear(e); /* it has come meanwhile */
+		else
+			return err_wrap(e, "cannot write a receipt");
 	}
 	return 0;
 }
@@ -504,7 +574,7 @@ static int run(struct repair *x, struct err *e)
 	if (!c->o->only_replaced &&
 	    (give_up_lost(x, e) || give_up_marked(x, e)))
 		return -1;
-	if (give_up_chunks(x, e) || give_up_packs(x, e) ||
+	if (put_receipts(c, e) || give_up_chunks(x, e) || give_up_packs(x, e) ||
 	    give_up_objects(x, e) || write_record(x, e))
 		return -1;
 	/* What is gone is gone: garbage can be collected again. */

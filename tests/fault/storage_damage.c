@@ -470,6 +470,55 @@ static void take_away(const char *prefix, struct kept *k)
 	ck_ok(store_remove(repository_store(f.r), k->name, &e));
 }
 
+static struct instant received(struct object_id id, bool *has_receipt)
+{
+	CLEANUP(repository_snapshot_done) struct repository_snapshot s;
+	char text[OBJECT_ID_TEXT];
+
+	object_id_format(id, text);
+	manifest_init(&s.manifest);
+	ck_ok(repository_find(f.r, text, NULL, true, &s, NULL, &e));
+	*has_receipt = s.has_receipt;
+	return s.received;
+}
+
+/*
+ * Without its receipt a snapshot is as old as its writer said, who may have
+ * been wrong by years: that is told, and a repair fixes what readers go by.
+ */
+START_TEST(a_receipt_that_went_is_found)
+{
+	const struct object_id id = repo_take(&f).id;
+	CLEANUP(check_result_done) struct check_result x = { 0 };
+	struct kept k;
+	struct instant then;
+	const struct check_finding *it;
+	bool has_receipt;
+
+	take_away("receipts/", &k);
+	then = received(id, &has_receipt);
+	ck_assert(!has_receipt);
+	ck_ok(look(CHECK_LISTED, false, &x, &e));
+	it = finding(&x, k.name);
+	ck_assert(!x.sound && it && !it->quarantined);
+	ck_assert_uint_eq(it->n_snapshots, 1);
+	ck_assert(object_id_equal(it->snapshots[0], id));
+	ck_assert_uint_eq(x.lost, 0);
+	check_result_done(&x);
+
+	ck_ok(look(CHECK_STRUCTURE, true, &x, &e));
+	ck_assert_uint_eq(x.receipts, 1);
+	ck_assert_uint_eq(x.quarantined, 0);
+	check_result_done(&x);
+	ck_ok(look(CHECK_STRUCTURE, true, &x, &e));
+	ck_assert(x.sound);
+	ck_assert_uint_eq(x.receipts + x.n_findings, 0);
+	ck_assert(instant_compare(received(id, &has_receipt), then) == 0);
+	ck_assert(has_receipt);
+	buf_done(&k.bytes);
+}
+END_TEST
+
 static void put_back(struct kept *k)
 {
 	repo_set(repository_store(f.r), k->name, k->bytes.data, k->bytes.len);
@@ -595,6 +644,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, a_restore_goes_on_behind_a_bad_sector);
 	tcase_add_test(tc, a_bad_sector_is_no_loss_with_another_holder);
 	tcase_add_test(tc, deletions_that_cannot_be_read_are_not_absent);
+	tcase_add_test(tc, a_receipt_that_went_is_found);
 	tcase_add_test(tc, what_is_newer_is_not_given_up);
 	tcase_add_test(tc, a_pack_that_is_put_back_comes_back);
 	tcase_add_test(tc, a_chunk_that_is_put_back_comes_back);
