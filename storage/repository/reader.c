@@ -8,12 +8,15 @@
 
 /* More than this many chunks are never kept, however small they are. */
 #define SLOTS 64
+/* A larger buffer than what a snapshot makes is not kept for the next chunk. */
+#define SPARE_MAX ((2U << 20) + 1)
 
 struct slot {
 	struct chunk_id id;
 	enum chunk_kind kind;
 	uint8_t *plain;
 	size_t len;
+	size_t room;   /* of plain, at least len */
 	uint64_t used; /* the reader's tick when last asked for; 0: empty */
 };
 
@@ -23,13 +26,15 @@ struct reader {
 	struct chunk_worker *worker;
 	struct prefetch *prefetch; /* not ours; or NULL */
 	struct slot slots[SLOTS];
-	size_t kept; /* bytes in slots */
+	size_t kept; /* room in slots */
 	size_t budget;
 	uint64_t tick;
 	uint64_t bytes;
 	unsigned int futile; /* times in a row that the index was no newer */
 	uint8_t *sealed;
 	size_t sealed_cap;
+	uint8_t *spare; /* of what was dropped: the next chunk's */
+	size_t spare_room;
 	bool verify;
 	bool only_reads; /* and stores nothing that relies on what is read */
 	bool is_last;	 /* no other place is tried after this one */
@@ -64,13 +69,56 @@ int reader_new(struct repository *r, size_t cache_bytes, struct reader **ret,
 	return 0;
 }
 
+/* What was in it is wiped before others get the memory. */
+static void give_back(uint8_t *plain, size_t room)
+{
+	if (plain)
+		explicit_bzero(plain, room);
+	free(plain);
+}
+
+/*
+ * The larger of two buffers stays, and soon most chunks fit into it: to get
+ * memory, and to wipe it, for each was a twentieth of a restore's time.
+ */
 static void drop(struct reader *x, struct slot *s)
 {
-	if (s->plain)
-		explicit_bzero(s->plain, s->len);
-	free(s->plain);
-	x->kept -= s->len;
+	x->kept -= s->room;
+	if (s->room > x->spare_room && s->room <= SPARE_MAX) {
+		give_back(x->spare, x->spare_room);
+		x->spare = s->plain;
+		x->spare_room = s->room;
+	} else {
+		give_back(s->plain, s->room);
+	}
 	*s = (struct slot){ 0 };
+}
+
+/* A small chunk leaves a large buffer to the next large one. */
+static bool spare_fits(const struct reader *x, size_t len)
+{
+	return len < x->spare_room && len >= x->spare_room / 2;
+}
+
+static int get_buffer(struct reader *x, struct slot *s, size_t len,
+		      struct err *e)
+{
+	if (spare_fits(x, len)) {
+		s->plain = x->spare;
+		s->room = x->spare_room;
+		x->spare = NULL;
+		x->spare_room = 0;
+	} else {
+		s->room = len + 1;
+		s->plain = malloc(s->room);
+		if (!s->plain) {
+			*s = (struct slot){ 0 };
+			return err_oom(e);
+		}
+	}
+	s->len = len;
+	x->kept += s->room;
+	return 0;
 }
 
 void reader_free(struct reader *x)
@@ -79,6 +127,7 @@ void reader_free(struct reader *x)
 		return;
 	for (size_t i = 0; i < SLOTS; i++)
 		drop(x, &x->slots[i]);
+	give_back(x->spare, x->spare_room);
 	chunk_worker_free(x->worker);
 	free(x->sealed);
 	free(x);
@@ -115,6 +164,7 @@ static struct slot *make_room(struct reader *x, size_t len)
 	for (;;) {
 		struct slot *oldest = NULL;
 		struct slot *empty = NULL;
+		size_t room;
 
 		for (size_t i = 0; i < SLOTS; i++) {
 			struct slot *s = &x->slots[i];
@@ -124,7 +174,8 @@ static struct slot *make_room(struct reader *x, size_t len)
 			else if (!oldest || s->used < oldest->used)
 				oldest = s;
 		}
-		if (empty && (!oldest || x->kept + len <= x->budget))
+		room = spare_fits(x, len) ? x->spare_room : len + 1;
+		if (empty && (!oldest || x->kept + room <= x->budget))
 			return empty;
 		drop(x, oldest);
 	}
@@ -281,11 +332,8 @@ static int load(struct reader *x, const struct chunk_id *id,
 			       "chunk %s… is not what refers to it expects",
 			       hex);
 	s = make_room(x, at.seal.plain_len);
-	s->plain = malloc((size_t)at.seal.plain_len + 1);
-	if (!s->plain)
-		return err_oom(e);
-	s->len = at.seal.plain_len;
-	x->kept += s->len;
+	if (get_buffer(x, s, at.seal.plain_len, e))
+		return -1;
 	if (open_any(x, &at, s->plain, ret_gone, e)) {
 		drop(x, s);
 		return err_wrap(e, "chunk %s…", hex);

@@ -17,7 +17,8 @@
 
 struct reader;
 
-/* cache_bytes bounds the plaintext kept (at least one chunk is). */
+/* cache_bytes bounds the plaintext kept (at least one chunk is), beside which
+ * a buffer of up to 2 MiB waits for the next. */
 int reader_new(struct repository *r, size_t cache_bytes, struct reader **ret,
 	       struct err *e) NONNULL(1, 3, 4) MUST_CHECK;
 /* The same, looking chunks up in an index of the caller's, who keeps it. */
