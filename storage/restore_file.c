@@ -232,16 +232,46 @@ static int open_output(const struct restore_run *r, struct restore_file *file,
 	return 0;
 }
 
+static int begin(struct restore_run *r, struct restore_folder *f,
+		 const struct entry *en, const char *name, bool there,
+		 struct restore_file **ret, struct err *e)
+{
+	struct restore_file *file = file_new(en, name, e);
+
+	if (!file)
+		return -1;
+	file->folder = f;
+	file->disk = f->disk;
+	if (open_output(r, file, there, e)) {
+		restore_file_free(file);
+		return -1;
+	}
+	restore_folder_ref(r, f);
+	*ret = file;
+	return RESTORE_WRITE;
+}
+
 int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 		       const struct entry *en, const char *name,
 		       struct restore_file **ret, struct err *e)
 {
-	struct restore_file *file;
 	struct stat st;
-	const int there = restore_look(f, name, &st, e);
+	int there;
 	bool same;
 	bool stays;
 
+	/* In a folder that we made there is nothing, mostly: no look before. */
+	if (f->is_ours && !r->o->dry_run) {
+		struct err first = { 0 };
+
+		if (begin(r, f, en, name, false, ret, &first) >= 0)
+			return RESTORE_WRITE;
+		if (first.sys != EEXIST) {
+			*e = first;
+			return -1;
+		}
+	}
+	there = restore_look(f, name, &st, e);
 	if (there < 0)
 		return -1;
 	same = there && is_same(&st, en);
@@ -258,18 +288,7 @@ int restore_file_begin(struct restore_run *r, struct restore_folder *f,
 		(void)pthread_mutex_unlock(&r->lock);
 		return RESTORE_KEPT;
 	}
-	file = file_new(en, name, e);
-	if (!file)
-		return -1;
-	file->folder = f;
-	file->disk = f->disk;
-	if (open_output(r, file, there, e)) {
-		restore_file_free(file);
-		return -1;
-	}
-	restore_folder_ref(r, f);
-	*ret = file;
-	return RESTORE_WRITE;
+	return begin(r, f, en, name, there, ret, e);
 }
 
 void restore_file_ref(struct restore_run *r, struct restore_file *file)
@@ -305,7 +324,8 @@ static int finish_file(struct restore_run *r, struct restore_file *file,
 
 	if (extend && seam_truncate(file->fd, (int64_t)file->entry.size))
 		return err_sys(e, "cannot set the size");
-	if (restore_rights(r, file->fd, &file->entry, &file->mode, e) ||
+	if (restore_rights(r, file->folder, file->fd, &file->entry, &file->mode,
+			   e) ||
 	    forget_xattrs(file, e))
 		return -1;
 	if (!file->temporary)

@@ -5,6 +5,7 @@
 #define STORAGE_RESTORE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "base/queue.h"
@@ -45,11 +46,15 @@ struct restore_folder {
 	/* Made by us, now or by a run that did not finish it: it gets its
 	 * metadata. */
 	bool is_ours;
+	bool is_closed; /* seen to be ours alone, until it gets its metadata */
 	bool is_wanted; /* the entry itself is restored */
 	bool is_lost;	/* its own entry is: nothing is known but its name */
 	bool failed;
-	char *why;	   /* it failed: of the highest one that did; or NULL */
-	bool is_absent;	   /* a dry run: it would have to be made */
+	char *why;	/* it failed: of the highest one that did; or NULL */
+	bool is_absent; /* a dry run: it would have to be made */
+	/* It is closed, and a new file in it had no attributes: no default
+	 * ACL, which nobody else can set now, no labels. */
+	atomic_bool makes_plain;
 	size_t held;	   /* bytes of attributes */
 	unsigned int refs; /* the run's lock guards it */
 };
@@ -207,10 +212,11 @@ bool restore_has_metadata(const struct restore_run *r,
 int restore_metadata(struct restore_run *r, const struct restore_folder *f,
 		     const char *name, int fd, const struct entry *en,
 		     struct err *e) NONNULL(1, 5, 6) MUST_CHECK;
-/* The same without times and mode, of which *ret is what it may get; the times;
- * and the mode. */
-int restore_rights(struct restore_run *r, int fd, const struct entry *en,
-		   mode_t *ret, struct err *e) NONNULL(1, 3, 4, 5) MUST_CHECK;
+/* The same, of a file that was made in f, without times and mode, of which *ret
+ * is what it may get; the times; and the mode. */
+int restore_rights(struct restore_run *r, struct restore_folder *f, int fd,
+		   const struct entry *en, mode_t *ret, struct err *e)
+	NONNULL(1, 2, 4, 5, 6) MUST_CHECK;
 int restore_times(const struct restore_folder *f, const char *name, int fd,
 		  const struct entry *en, struct err *e) NONNULL(4, 5)
 	MUST_CHECK;

@@ -95,7 +95,8 @@ static int look_at(struct restore_run *r, struct restore_folder *f,
 
 	if (fstat(f->fd, &st))
 		return err_sys(e, "cannot look at the folder");
-	f->is_ours |= is_unfinished(r, &st);
+	f->is_closed = is_unfinished(r, &st);
+	f->is_ours |= f->is_closed;
 	/* One that was finished, and closed to its owner, while files in it
 	 * are still to be written, or to be written again. */
 	if (!f->is_ours && !r->o->dry_run && r->uid != 0 &&
@@ -707,14 +708,27 @@ int restore_times(const struct restore_folder *f, const char *name, int fd,
 	return 0;
 }
 
-int restore_rights(struct restore_run *r, int fd, const struct entry *en,
-		   mode_t *ret, struct err *e)
+/* What a new file has is the same for all that are made in a folder. */
+static int drop_inherited(struct restore_folder *f, int fd,
+			  const struct entry *en, struct err *e)
+{
+	if (atomic_load_explicit(&f->makes_plain, memory_order_relaxed))
+		return 0;
+	if (flistxattr(fd, NULL, 0) > 0 || !f->is_closed)
+		return drop_xattrs(fd, NULL, en, e);
+	atomic_store_explicit(&f->makes_plain, true, memory_order_relaxed);
+	return 0;
+}
+
+int restore_rights(struct restore_run *r, struct restore_folder *f, int fd,
+		   const struct entry *en, mode_t *ret, struct err *e)
 {
 	int owned;
 
 	assert(fd >= 0);
-	owned = set_owner_and_xattrs(r, NULL, NULL, fd, en, e);
-	if (owned < 0)
+	owned = set_owner(r, NULL, NULL, fd, en, e);
+	if (owned < 0 || drop_inherited(f, fd, en, e) ||
+	    set_xattrs(r, fd, NULL, en, e))
 		return -1;
 	*ret = safe_mode(r, fd, en, owned);
 	return 0;

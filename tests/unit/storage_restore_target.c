@@ -12,6 +12,7 @@
 /* Attributes that each file seems to have, as on other file systems. */
 static const char stubborn[] = "system.nfs4_acl\0user.stays";
 static bool is_stubborn;
+static atomic_uint listings;
 
 ssize_t __wrap_flistxattr(int fd, char *out, size_t n);
 ssize_t __real_flistxattr(int fd, char *out, size_t n);
@@ -19,6 +20,7 @@ ssize_t __wrap_flistxattr(int fd, char *out, size_t n)
 {
 	ssize_t had = __real_flistxattr(fd, out, n);
 
+	atomic_fetch_add(&listings, 1);
 	if (!is_stubborn || had < 0)
 		return had;
 	if (n >= (size_t)had + sizeof(stubborn))
@@ -77,6 +79,61 @@ START_TEST(attributes_of_before_go)
 	ck_assert_uint_eq(got.errors, 0);
 	ck_assert_int_lt(
 		getxattr(at(f.to, "a"), "user.old", value, sizeof(value)), 0);
+}
+END_TEST
+
+/*
+ * In a folder of somebody else each new file is looked at: its owner may give
+ * it a default ACL at any moment, which later files would take over.
+ */
+START_TEST(what_others_may_make_inherited_is_looked_for)
+{
+	static const char *const names[] = { "a", "b", "c", "d" };
+	struct restore_result got;
+	struct object_id id;
+
+	for (size_t i = 0; i < 4; i++)
+		write_text(at(f.from, names[i]), names[i]);
+	id = repo_take(&f).id;
+	ck_assert_int_eq(mkdir(f.to, 0755), 0);
+	atomic_store(&listings, 0);
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	ck_assert_uint_eq(got.errors, 0);
+	ck_assert_uint_ge(atomic_load(&listings), 4);
+}
+END_TEST
+
+/* A default ACL of the folder around the target: none of its files keeps it. */
+START_TEST(no_file_keeps_what_it_inherited)
+{
+	/* user::rwx user:1:rwx group::rwx mask::rwx other::rwx */
+	static const uint8_t acl[] = {
+		2, 0, 0,   0,	1,   0,	  7,  0, 255, 255, 255, 255, 2,	  0,  7,
+		0, 1, 0,   0,	0,   4,	  0,  7, 0,   255, 255, 255, 255, 16, 0,
+		7, 0, 255, 255, 255, 255, 32, 0, 7,   0,   255, 255, 255, 255
+	};
+	static const char *const names[] = { "a", "b", "d/a", "d/b" };
+	struct restore_result got;
+	struct object_id id;
+	char value[100];
+
+	ck_assert_int_eq(mkdir(at(f.from, "d"), 0750), 0);
+	for (size_t i = 0; i < 4; i++)
+		write_text(at(f.from, names[i]), names[i]);
+	id = repo_take(&f).id;
+	if (setxattr(f.dir.path, "system.posix_acl_default", acl, sizeof(acl),
+		     0) != 0)
+		ck_skip("default ACL", "not supported here");
+	ck_ok(restore(id, RESTORE_CHANGED, &got));
+	ck_assert_msg(got.errors == 0, "%s", f.failed);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_lt(getxattr(at(f.to, names[i]),
+					  "system.posix_acl_access", value,
+					  sizeof(value)),
+				 0);
+	ck_assert_int_lt(getxattr(at(f.to, "d"), "system.posix_acl_default",
+				  value, sizeof(value)),
+			 0);
 }
 END_TEST
 
@@ -261,6 +318,8 @@ static void cases(TCase *tc)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, attributes_that_cannot_be_removed_stay);
 	tcase_add_test(tc, attributes_of_before_go);
+	tcase_add_test(tc, what_others_may_make_inherited_is_looked_for);
+	tcase_add_test(tc, no_file_keeps_what_it_inherited);
 	tcase_add_test(tc, folders_of_an_interrupted_run_are_finished);
 	tcase_add_test(tc, folders_of_others_are_no_unfinished_ones);
 	tcase_add_test(tc, a_folder_without_an_entry_is_private);
