@@ -132,13 +132,21 @@ static int need_chunk(void *arg, const struct chunk_id *id,
 	*kinds |= bit;
 	if (fresh)
 		has = writer_has(u->writer, id, e);
-	if (has == 0 && !index_set_is_whole(writer_index(u->writer))) {
+	if (has == 0 && index_set_is_damaged(writer_index(u->writer))) {
 		(void)err_set(e, ERR_CORRUPT,
 			      "whether all of its data is there is not known, "
 			      "as the index is damaged, or cannot be read now");
 		err_add_reason(e,
 			       index_set_left_out_sys(writer_index(u->writer)));
 		return err_hint(e, "`snapctl repo check` says more");
+	}
+	if (has == 0 && !index_set_is_whole(writer_index(u->writer))) {
+		(void)err_set(
+			e, ERR_BUSY,
+			"whether all of its data is there is not known "
+			"before a garbage collection has told what counts "
+			"of a session that it gave up");
+		return err_hint(e, "collect garbage, and try again");
 	}
 	if (has == 0)
 		return err_set(e, ERR_NOT_FOUND,

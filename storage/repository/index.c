@@ -217,7 +217,7 @@ static int ignore_superseded(struct index_set *x, struct err *e)
 		if (o->replaced || !counts(x, o))
 			o->ignored = true;
 		if (!o->replaced && !o->voided && !counts(x, o))
-			atomic_store(&x->lacks, true);
+			atomic_store(&x->awaits, true);
 	}
 	return 0;
 }
@@ -588,7 +588,12 @@ void index_set_free(struct index_set *x)
 
 bool index_set_is_whole(const struct index_set *x)
 {
-	return !atomic_load(&x->lacks);
+	return !index_set_is_damaged(x) && !atomic_load(&x->awaits);
+}
+
+bool index_set_is_damaged(const struct index_set *x)
+{
+	return atomic_load(&x->lacks);
 }
 
 int index_set_left_out_sys(const struct index_set *x)

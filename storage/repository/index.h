@@ -99,8 +99,10 @@ int index_set_refresh(struct index_set *x, struct err *e) NONNULL(1, 2)
 	MUST_CHECK;
 void index_set_free(struct index_set *x);
 DEFINE_CLEANUP(struct index_set *, index_set_free);
-/* Whether nothing damaged has been left out so far. */
+/* Whether nothing has been left out so far that may count; */
 bool index_set_is_whole(const struct index_set *x) NONNULL(1);
+/* and of that, whether something was damaged: else a void is to come. */
+bool index_set_is_damaged(const struct index_set *x) NONNULL(1);
 /* If not: the errno of the last that the system did not let be read, or 0. */
 int index_set_left_out_sys(const struct index_set *x) NONNULL(1);
 

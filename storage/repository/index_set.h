@@ -43,6 +43,7 @@ struct index_set {
 	/* index_set_find_everywhere() found something in what does not count */
 	atomic_bool everywhere;
 	atomic_bool lacks;	 /* something damaged was left out */
+	atomic_bool awaits;	 /* of a session that is fenced; no void yet */
 	atomic_int left_out_sys; /* why, if the system did not let it be read */
 };
 

@@ -489,6 +489,24 @@ START_TEST(what_may_count_again_is_not_marked)
 }
 END_TEST
 
+/* What it refers to may count, or not, as a void will say: that is no damage.
+ */
+START_TEST(an_undelete_waits_for_a_void)
+{
+	struct repository_snapshot s;
+
+	take_two();
+	s = gc_look(g, 0);
+	merger = s.manifest.session;
+	repository_snapshot_done(&s);
+	gc_erase(g, 0);
+	fence_merger(g, "");
+	gc_reopen(g);
+	ck_assert_int_eq(gc_undelete(g, 0), -1);
+	ck_assert_msg(g->e.code == ERR_BUSY, "%s", g->e.text);
+}
+END_TEST
+
 /* After that, before it marks: what it would mark was for others to judge. */
 START_TEST(a_collector_that_was_given_up_marks_nothing)
 {
@@ -760,6 +778,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_undelete_that_comes_before_the_deletion_is_heard);
 	tcase_add_test(tc, what_an_undelete_has_published_is_left_to_it);
 	tcase_add_test(tc, a_collector_that_was_given_up_deletes_nothing);
+	tcase_add_test(tc, an_undelete_waits_for_a_void);
 	tcase_add_test(tc, a_collector_that_was_given_up_marks_nothing);
 	tcase_add_test(tc,
 		       what_failed_for_a_collector_that_was_given_up_is_told);
