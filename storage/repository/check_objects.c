@@ -385,6 +385,9 @@ int check_objects(struct check *c, struct err *e)
  */
 int check_receipts(struct check *c, struct err *e)
 {
+	static const char why[] = "it is not there, and its snapshot counts as "
+				  "received when its writer says that it ended";
+
 	for (size_t i = 0; i < c->n_snapshots; i++) {
 		struct check_snapshot *s = &c->snapshots[i];
 		const struct object_name name = object_name(OBJECT_RECEIPT,
@@ -403,11 +406,8 @@ int check_receipts(struct check *c, struct err *e)
 		s->lacks_receipt = !there;
 		if (there)
 			continue;
-		f = check_finding(
-			c, check_find(c, name.s, OBJECT_RECEIPT,
-				      "it is not there: its snapshot counts as "
-				      "received when its writer says that it "
-				      "ended"));
+		f = check_finding(c,
+				  check_find(c, name.s, OBJECT_RECEIPT, why));
 		if (!f)
 			continue;
 		f->is_absent = true;
