@@ -146,7 +146,8 @@ static int need_chunk(void *arg, const struct chunk_id *id,
 			"whether all of its data is there is not known "
 			"before a garbage collection has told what counts "
 			"of a session that it gave up");
-		return err_hint(e, "collect garbage, and try again");
+		return err_hint(
+			e, "`snapctl repo gc` settles that; try again then");
 	}
 	if (has == 0)
 		return err_set(e, ERR_NOT_FOUND,
