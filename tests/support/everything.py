@@ -155,7 +155,7 @@ def _sizes(root: bytes, dice: random.Random) -> None:
 
 
 def _many(root: bytes, dice: random.Random) -> None:
-    for number in range(5000):
+    for number in range(1500):
         write(b"%s/%d" % (root, number), b"same" if number % 7 == 0
               else dice.randbytes(number % 999))
 
