@@ -62,14 +62,12 @@ int local_open_folder(int dir, const char *name)
 		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int local_walk(const struct local *l, const char *name, int *ret_fd,
-	       const char **ret_base, struct err *e)
+int local_walk_from(const struct local *l, int root, const char *name,
+		    int *ret_fd, const char **ret_base, struct err *e)
 {
-	CLEANUP(file_close) int fd = fcntl(l->root, F_DUPFD_CLOEXEC, 0);
+	CLEANUP(file_close) int fd = -1;
 	char component[STORE_NAME_MAX + 1];
 
-	if (fd < 0)
-		return local_sys(e, "the store's folder");
 	for (;;) {
 		const char *slash = strchr(name, '/');
 		int next;
@@ -78,7 +76,7 @@ int local_walk(const struct local *l, const char *name, int *ret_fd,
 			break;
 		memcpy(component, name, (size_t)(slash - name));
 		component[slash - name] = '\0';
-		next = local_open_folder(fd, component);
+		next = local_open_folder(fd < 0 ? root : fd, component);
 		if (next < 0 && errno == ENOENT)
 			return local_alive(l, e);
 		if (next < 0)
@@ -87,9 +85,19 @@ int local_walk(const struct local *l, const char *name, int *ret_fd,
 		fd = next;
 		name = slash + 1;
 	}
+	if (fd < 0)
+		fd = fcntl(root, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return local_sys(e, "the store's folder");
 	*ret_fd = TAKE_FD(fd);
 	*ret_base = name;
 	return 1;
+}
+
+int local_walk(const struct local *l, const char *name, int *ret_fd,
+	       const char **ret_base, struct err *e)
+{
+	return local_walk_from(l, l->root, name, ret_fd, ret_base, e);
 }
 
 /* The value of a hexadecimal digit, or -1. */

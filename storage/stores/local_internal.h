@@ -57,8 +57,12 @@ int local_open_folder(int dir, const char *name) NONNULL(2) MUST_CHECK;
 
 /*
  * Open the folder that name lies in; *ret_base is its last component.  1, or
- * 0 when that folder does not exist.
+ * 0 when that folder does not exist.  local_walk_from() goes from the store's
+ * folder as it was opened once more.
  */
+int local_walk_from(const struct local *l, int root, const char *name,
+		    int *ret_fd, const char **ret_base, struct err *e)
+	NONNULL(1, 3, 4, 5, 6) MUST_CHECK;
 int local_walk(const struct local *l, const char *name, int *ret_fd,
 	       const char **ret_base, struct err *e) NONNULL(1, 2, 3, 4, 5)
 	MUST_CHECK;

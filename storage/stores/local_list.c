@@ -135,10 +135,12 @@ static int take_entry(const struct lister *l, int fd, const struct dirent *d,
 		type = (unsigned char)IFTODT(st.st_mode);
 	}
 	folder = type == DT_DIR;
-	if (folder)
+	/* A symbolic link or device may stand where a folder belongs. */
+	if (type != DT_REG)
 		memcpy(full + l->path_len + n, "/", 2);
-	if (!wanted(full, folder, l))
+	if (!wanted(full, type != DT_REG, l))
 		return 0;
+	full[l->path_len + n] = '\0';
 	if (!folder && type != DT_REG)
 		return err_set(e, ERR_CORRUPT,
 			       "%s is neither a regular file nor a folder",
@@ -310,16 +312,57 @@ static int list_folder(struct lister *l, int fd, struct err *e)
 	return r;
 }
 
+/*
+ * Open the folder that holds whatever has the prefix, and be there: what lies
+ * in those above it is not looked at.  1, or 0 when there is none.
+ *
+ * root is opened anew: an NFS client then asks the server what it holds, and
+ * does not go by what was missing there half a minute ago (nfs(5),
+ * close-to-open consistency).
+ */
+static int open_first(const struct local *local, int root, struct lister *l,
+		      int *ret_fd, struct err *e)
+{
+	const char *base = strrchr(l->prefix, '/');
+	struct err why;
+	int r;
+
+	if (!base)
+		return local_walk_from(local, root, "", ret_fd, &base, e);
+	l->path_len = (size_t)(base - l->prefix);
+	if (l->path_len > STORE_NAME_MAX)
+		return local_alive(local, e);
+	memcpy(l->path, l->prefix, l->path_len);
+	l->path[l->path_len] = '\0';
+	if (!store_name_ok(l->path)) /* of no object's name */
+		return local_alive(local, e);
+	memcpy(l->path + l->path_len++, "/", 2);
+	r = local_walk_from(local, root, l->path, ret_fd, &base, &why);
+	if (r >= 0)
+		return r;
+	if (why.code != ERR_CORRUPT || !why.sys) {
+		*e = why;
+		return why.sys ? err_wrap(e, "folder \"%s\"", l->path) : -1;
+	}
+	/* An object is no folder, and nothing lies below it; something else in
+	 * a folder's place is found on the way there. */
+	l->path_len = 0;
+	l->path[0] = '\0';
+	return local_walk_from(local, root, "", ret_fd, &base, e);
+}
+
 static int list_store(const struct local *local, struct lister *l,
 		      struct err *e)
 {
+	CLEANUP(file_close) int root = local_open_folder(local->root, ".");
 	CLEANUP(file_close) int fd = -1;
 	int r;
 
-	/* A dup() would share its position with other threads' listings. */
-	fd = local_open_folder(local->root, ".");
-	if (fd < 0)
+	if (root < 0)
 		return fail(e, l);
+	r = open_first(local, root, l, &fd, e);
+	if (r <= 0)
+		return r;
 	r = list_folder(l, fd, e);
 	if (r < 0)
 		return -1;

@@ -417,7 +417,50 @@ START_TEST(symbolic_links_are_not_followed)
 	ck_assert_int_eq(store_remove(store, "data/zz/1", &e), -1);
 	expect_no_list("", ERR_CORRUPT);
 	expect_no_list("data/z", ERR_CORRUPT);
+	expect_no_list("data/zz/", ERR_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(e.text, "\"data/zz\" is neither"));
 	ck_assert_uint_eq(count("outside"), 1);
+	tear_down();
+}
+END_TEST
+
+/* It begins in the folder that its prefix names, and in no other. */
+START_TEST(a_listing_goes_only_where_objects_are)
+{
+	static const char *const nowhere[] = {
+		"../",	 "../s/", "/",	       "data//",
+		"tmp/",	 "./",	  "data/..",   "data/../meta/",
+		"Data/", "none/", "data/n/n/", ".data/",
+		"data/2"
+	};
+	char long_prefix[STORE_NAME_MAX + 10];
+
+	set_up();
+	put("data/1", "x");
+	put("data/1a/2", "x");
+	put("meta/1", "x");
+	put("top", "x");
+	ck_assert_int_eq(mkdir(at("s/Data").s, 0700), 0);
+	write_file("s/Data/1", "x");
+	write_file("s/tmp/1", "x");
+	for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
+		expect_list(nowhere[i], "");
+	memset(long_prefix, 'a', sizeof(long_prefix) - 2);
+	memcpy(long_prefix + sizeof(long_prefix) - 2, "/", 2);
+	expect_list(long_prefix, "");
+	expect_list("data/", "data/1 data/1a/2 ");
+	expect_list("data/1", "data/1 data/1a/2 ");
+	expect_list("data/1a/", "data/1a/2 ");
+	expect_list("data", "data/1 data/1a/2 ");
+	expect_list("t", "top ");
+	/* What it does not go through does not disturb it. */
+	ck_assert_int_eq(symlink("meta", at("s/oddly").s), 0);
+	expect_no_list("", ERR_CORRUPT);
+	expect_list("meta/", "meta/1 ");
+	expect_no_list("oddly/", ERR_CORRUPT);
+	/* Nothing lies below an object. */
+	expect_list("data/1/", "");
+	expect_list("data/1/2/", "");
 	tear_down();
 }
 END_TEST
@@ -819,6 +862,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, an_open_upload_is_not_swept);
 	tcase_add_test(tc, what_is_replaced_while_it_is_listed_is_listed);
 	tcase_add_test(tc, symbolic_links_are_not_followed);
+	tcase_add_test(tc, a_listing_goes_only_where_objects_are);
 	tcase_add_test(tc, a_planted_tmp_is_not_written_through);
 	tcase_add_test(tc, what_is_no_file_is_no_object);
 	tcase_add_test(tc, a_folder_that_is_gone_is_not_empty);
