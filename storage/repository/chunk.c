@@ -1,35 +1,19 @@
 #include "storage/repository/chunk.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/secret.h"
 #include "storage/repository/chunk_cipher.h"
+#include "storage/repository/hash.h"
 
-#define HMAC_BLOCK 64
-
-/* The id key of one domain, as HMAC wants it (RFC 2104). */
-struct pads {
-	bool known;
-	uint16_t domain;
-	uint8_t inner[HMAC_BLOCK];
-	uint8_t outer[HMAC_BLOCK];
-};
-
-/*
- * The digest is fetched once and the context is started again for each half
- * of each id: copying a prepared context instead allocates with every copy in
- * OpenSSL 3.0, and costs more than the two blocks it saves.
- */
 struct chunk_worker {
 	const struct keys *keys;
 	struct compress *compress;
 	struct chunk_cipher *cipher;
-	EVP_MD *sha256;
-	EVP_MD_CTX *digest;
-	struct pads *pads;
+	struct hash *hash; /* under the id key of that domain, or NULL */
+	uint16_t domain;
 
 	/* A frame that is to be sealed; then method and body, as opened. */
 	struct buf body;
@@ -64,11 +48,6 @@ int chunk_worker_new(const struct keys *k, struct chunk_worker **ret,
 	buf_init(&w->sealed, CHUNK_SEALED_MAX);
 	buf_init(&w->body, CHUNK_SEALED_MAX);
 	buf_init(&w->again, CHUNK_MAX);
-	w->pads = secret_new(sizeof(*w->pads));
-	w->digest = EVP_MD_CTX_new();
-	w->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (!w->pads || !w->digest || !w->sha256)
-		return err_oom(e);
 	if (compress_new(&w->compress, e) || chunk_cipher_new(&w->cipher, e))
 		return -1;
 	*ret = TAKE(w);
@@ -84,60 +63,27 @@ void chunk_worker_free(struct chunk_worker *w)
 	buf_wipe(&w->again);
 	compress_free(w->compress);
 	chunk_cipher_free(w->cipher);
-	EVP_MD_CTX_free(w->digest);
-	EVP_MD_free(w->sha256);
-	secret_free(w->pads);
+	hash_free(w->hash);
 	free(w);
-}
-
-static int use_domain(struct chunk_worker *w, uint16_t domain, struct err *e)
-{
-	const uint8_t *key = keys_id(w->keys, domain);
-
-	if (w->pads->known && w->pads->domain == domain)
-		return 0;
-	if (!key)
-		return err_set(e, ERR_BAD_KEY,
-			       "domain %u is not in the keyring", domain);
-	for (size_t i = 0; i < HMAC_BLOCK; i++) {
-		const uint8_t b = i < KEYS_SIZE ? key[i] : 0;
-
-		w->pads->inner[i] = b ^ 0x36;
-		w->pads->outer[i] = b ^ 0x5c;
-	}
-	w->pads->domain = domain;
-	w->pads->known = true;
-	return 0;
-}
-
-static bool hmac_half(struct chunk_worker *w, const uint8_t pad[HMAC_BLOCK],
-		      const uint8_t *kind, const void *bytes, size_t n,
-		      uint8_t out[CHUNK_ID_SIZE])
-{
-	EVP_MD_CTX *d = w->digest;
-
-	return EVP_DigestInit_ex2(d, w->sha256, NULL) == 1 &&
-	       EVP_DigestUpdate(d, pad, HMAC_BLOCK) == 1 &&
-	       (!kind || EVP_DigestUpdate(d, kind, 1) == 1) &&
-	       (n == 0 || EVP_DigestUpdate(d, bytes, n) == 1) &&
-	       EVP_DigestFinal_ex(d, out, NULL) == 1;
 }
 
 int chunk_identify(struct chunk_worker *w, uint16_t domain,
 		   enum chunk_kind kind, const void *plain, size_t n,
 		   struct chunk_id *ret, struct err *e)
 {
-	const uint8_t kind_byte = (uint8_t)kind;
-	uint8_t inner[CHUNK_ID_SIZE];
+	const uint8_t *key = keys_id(w->keys, domain);
 
-	if (use_domain(w, domain, e))
-		return -1;
-	if (!hmac_half(w, w->pads->inner, &kind_byte, plain, n, inner) ||
-	    !hmac_half(w, w->pads->outer, NULL, inner, sizeof(inner), ret->b))
-		return err_set(
-			e, ERR_NO_MEMORY,
-			"libcrypto cannot compute SHA-256: out of memory");
-	return 0;
+	if (!key)
+		return err_set(e, ERR_BAD_KEY,
+			       "domain %u is not in the keyring", domain);
+	if (!w->hash) {
+		if (hash_new(key, &w->hash, e))
+			return -1;
+	} else if (w->domain != domain) {
+		hash_use(w->hash, key);
+	}
+	w->domain = domain;
+	return hash_tagged(w->hash, (uint8_t)kind, plain, n, ret->b, e);
 }
 
 /* FORMAT.md §4: names neither pack nor offset, so that a chunk can move. */

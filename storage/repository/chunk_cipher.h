@@ -1,9 +1,13 @@
 /*
- * How the bytes of a chunk are sealed (FORMAT.md §4): AES-256-GCM of libcrypto
- * (NIST SP 800-38D), each seal under a key of its own.  That key is derived
+ * How the bytes of a chunk are sealed (FORMAT.md §4): AES-256-GCM (NIST SP
+ * 800-38D), each seal under a key of its own.  That key is derived
  * from the data key, the chunk's id and half of the seal's random bytes, so
  * GCM's short nonces, the other half, may be random for as many chunks as we
  * will ever seal.  The layout and the overhead are those of seal.h.
+ *
+ * The first 256 KiB or so of a process are libsodium's, where the processor
+ * has the instructions that it needs.  Then libcrypto, which is some three
+ * times as fast, has been worth its coming (base/openssl.h).
  *
  * What is associated, and what the bytes mean, is chunk.c's business.
  */

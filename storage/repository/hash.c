@@ -1,57 +1,161 @@
 #include "storage/repository/hash.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
+#include <sodium.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct hash {
-	EVP_MAC *hmac;
-	EVP_MAC_CTX *mac; /* its key is set */
+#include "base/openssl.h"
+#include "base/secret.h"
+
+#define BLOCK 64
+
+/* What hashing of a text costs beside its bytes, in bytes. */
+#define START_COST 256
+
+_Static_assert(HASH_SIZE == crypto_auth_hmacsha256_BYTES, "SHA-256");
+_Static_assert(KEYS_SIZE <= BLOCK, "longer keys would be hashed first");
+
+/* A key, as it is and as HMAC wants it (RFC 2104). */
+struct pads {
+	uint8_t key[KEYS_SIZE];
+	uint8_t inner[BLOCK];
+	uint8_t outer[BLOCK];
 };
+
+/*
+ * The digest is fetched once and the context is started again for each half
+ * of each text: copying a prepared context instead allocates with every copy in
+ * OpenSSL 3.0, and costs more than the two blocks it saves.
+ */
+struct hash {
+	struct pads *pads;
+	const struct openssl_crypto
+		*lib; /* or NULL: it has not come, or could not */
+	EVP_MD *sha256;
+	EVP_MD_CTX *digest;
+};
+
+int hash_new(const uint8_t key[KEYS_SIZE], struct hash **ret, struct err *e)
+{
+	struct hash *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return err_oom(e);
+	h->pads = secret_new(sizeof(*h->pads));
+	if (!h->pads) {
+		hash_free(h);
+		return err_oom(e);
+	}
+	hash_use(h, key);
+	*ret = h;
+	return 0;
+}
 
 void hash_free(struct hash *h)
 {
 	if (!h)
 		return;
-	EVP_MAC_CTX_free(h->mac);
-	EVP_MAC_free(h->hmac);
+	if (h->lib) {
+		h->lib->EVP_MD_CTX_free(h->digest); /* and wipe it */
+		h->lib->EVP_MD_free(h->sha256);
+	}
+	secret_free(h->pads);
 	free(h);
 }
 
-int hash_new(const uint8_t key[KEYS_SIZE], struct hash **ret, struct err *e)
+void hash_use(struct hash *h, const uint8_t key[KEYS_SIZE])
 {
-	static char digest[] = "SHA256";
-	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest,
-						 0),
-		OSSL_PARAM_construct_end(),
-	};
-	struct hash *h = calloc(1, sizeof(*h));
+	struct pads *p = h->pads;
 
-	if (!h)
-		return err_oom(e);
-	h->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	if (h->hmac)
-		h->mac = EVP_MAC_CTX_new(h->hmac);
-	if (!h->mac || EVP_MAC_init(h->mac, key, KEYS_SIZE, params) != 1) {
-		hash_free(h);
-		return err_oom(e);
+	memcpy(p->key, key, KEYS_SIZE);
+	for (size_t i = 0; i < BLOCK; i++) {
+		const uint8_t b = i < KEYS_SIZE ? key[i] : 0;
+
+		p->inner[i] = b ^ 0x36;
+		p->outer[i] = b ^ 0x5c;
 	}
-	*ret = h;
+}
+
+/* A text: a tag, or none, and bytes. */
+struct text {
+	const uint8_t *tag;
+	const void *bytes;
+	size_t n;
+};
+
+static void without_libcrypto(const struct pads *p, const struct text *t,
+			      uint8_t out[HASH_SIZE])
+{
+	crypto_auth_hmacsha256_state state;
+
+	(void)crypto_auth_hmacsha256_init(&state, p->key, KEYS_SIZE);
+	if (t->tag)
+		(void)crypto_auth_hmacsha256_update(&state, t->tag, 1);
+	if (t->n)
+		(void)crypto_auth_hmacsha256_update(&state, t->bytes, t->n);
+	(void)crypto_auth_hmacsha256_final(&state, out);
+	secret_wipe(&state, sizeof(state));
+}
+
+static bool bring_libcrypto(struct hash *h)
+{
+	struct err e;
+
+	h->lib = openssl_crypto(&e);
+	if (!h->lib)
+		return false;
+	if (!h->digest)
+		h->digest = h->lib->EVP_MD_CTX_new();
+	if (!h->sha256)
+		h->sha256 = h->lib->EVP_MD_fetch(NULL, "SHA256", NULL);
+	return h->digest && h->sha256;
+}
+
+static bool half(struct hash *h, const uint8_t pad[BLOCK], const struct text *t,
+		 uint8_t out[HASH_SIZE])
+{
+	const struct openssl_crypto *lib = h->lib;
+	EVP_MD_CTX *d = h->digest;
+
+	return lib->EVP_DigestInit_ex2(d, h->sha256, NULL) == 1 &&
+	       lib->EVP_DigestUpdate(d, pad, BLOCK) == 1 &&
+	       (!t->tag || lib->EVP_DigestUpdate(d, t->tag, 1) == 1) &&
+	       (t->n == 0 || lib->EVP_DigestUpdate(d, t->bytes, t->n) == 1) &&
+	       lib->EVP_DigestFinal_ex(d, out, NULL) == 1;
+}
+
+static int make(struct hash *h, const struct text *t, uint8_t out[HASH_SIZE],
+		struct err *e)
+{
+	uint8_t inner[HASH_SIZE];
+	const struct text again = { .bytes = inner, .n = sizeof(inner) };
+
+	if (!(h->sha256 && h->digest) &&
+	    !(openssl_pays(START_COST + t->n) && bring_libcrypto(h))) {
+		without_libcrypto(h->pads, t, out);
+		return 0;
+	}
+	if (!half(h, h->pads->inner, t, inner) ||
+	    !half(h, h->pads->outer, &again, out))
+		return err_set(
+			e, ERR_NO_MEMORY,
+			"libcrypto cannot compute SHA-256: out of memory");
 	return 0;
 }
 
 int hash_bytes(struct hash *h, const void *bytes, size_t n,
 	       uint8_t out[HASH_SIZE], struct err *e)
 {
-	size_t len;
+	const struct text t = { .bytes = bytes, .n = n };
 
-	/* Without a key: with the one before, from the beginning. */
-	if (EVP_MAC_init(h->mac, NULL, 0, NULL) != 1 ||
-	    (n && EVP_MAC_update(h->mac, (const uint8_t *)bytes, n) != 1) ||
-	    EVP_MAC_final(h->mac, out, &len, HASH_SIZE) != 1 ||
-	    len != HASH_SIZE)
-		return err_set(e, ERR_NO_MEMORY,
-			       "libcrypto cannot compute HMAC: out of memory");
-	return 0;
+	return make(h, &t, out, e);
+}
+
+int hash_tagged(struct hash *h, uint8_t tag, const void *bytes, size_t n,
+		uint8_t out[HASH_SIZE], struct err *e)
+{
+	const struct text t = { .tag = &tag, .bytes = bytes, .n = n };
+
+	return make(h, &t, out, e);
 }

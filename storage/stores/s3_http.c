@@ -12,8 +12,6 @@
 
 #include <assert.h>
 #include <curl/curl.h>
-#include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +20,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/openssl.h"
 #include "base/seam.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -73,17 +72,47 @@ struct s3_http {
 	pthread_t thread;
 };
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static CURLcode curl_started = CURLE_FAILED_INIT;
-
+/* What is there once, for all of this process. */
+static const struct openssl_crypto *crypto;
+static const struct openssl_tls *tls;
 /* Where a TLS context has its struct under_way. */
 static int owner_index = -1;
+static bool has_libraries;
 
-static void start_curl(void)
+/* Under the lock.  What could not be brought is asked for again. */
+static int bring_libraries(struct err *e)
 {
-	owner_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	curl_started = owner_index < 0 ? CURLE_OUT_OF_MEMORY
-				       : curl_global_init(CURL_GLOBAL_DEFAULT);
+	CURLcode code;
+
+	crypto = openssl_crypto(e);
+	if (!crypto)
+		return -1;
+	tls = openssl_tls(e);
+	if (!tls)
+		return -1;
+	if (owner_index < 0) /* SSL_CTX_get_ex_new_index() */
+		owner_index = crypto->CRYPTO_get_ex_new_index(
+			CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, NULL);
+	if (owner_index < 0)
+		return err_oom(e);
+	code = curl_global_init(CURL_GLOBAL_DEFAULT);
+	if (code != CURLE_OK)
+		return err_set(e, ERR_IO, "libcurl does not start: %s",
+			       curl_easy_strerror(code));
+	has_libraries = true;
+	return 0;
+}
+
+static int need_libraries(struct err *e)
+{
+	static pthread_mutex_t bringing = PTHREAD_MUTEX_INITIALIZER;
+	int failed = 0;
+
+	(void)pthread_mutex_lock(&bringing);
+	if (!has_libraries)
+		failed = bring_libraries(e);
+	(void)pthread_mutex_unlock(&bringing);
+	return failed;
 }
 
 /* ---- whom it talks to --------------------------------------------------- */
@@ -92,13 +121,13 @@ static void start_curl(void)
  * certificate with a forged signature by one name. */
 static int on_certificate(int is_good, X509_STORE_CTX *chain)
 {
-	const SSL *tls = X509_STORE_CTX_get_ex_data(
-		chain, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct under_way *u = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls),
-						  owner_index);
+	const SSL *of = crypto->X509_STORE_CTX_get_ex_data(
+		chain, tls->SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct under_way *u = tls->SSL_CTX_get_ex_data(tls->SSL_get_SSL_CTX(of),
+						       owner_index);
 
 	if (!is_good)
-		u->certificate = X509_STORE_CTX_get_error(chain);
+		u->certificate = crypto->X509_STORE_CTX_get_error(chain);
 	return is_good;
 }
 
@@ -106,11 +135,12 @@ static int on_certificate(int is_good, X509_STORE_CTX *chain)
  * once (TLS 1.2 could again). */
 static CURLcode on_tls(CURL *easy UNUSED, void *context, void *under_way)
 {
-	SSL_CTX *tls = context;
+	SSL_CTX *of = context;
 
-	(void)SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION);
-	SSL_CTX_set_verify(tls, SSL_CTX_get_verify_mode(tls), on_certificate);
-	return SSL_CTX_set_ex_data(tls, owner_index, under_way) == 1
+	(void)tls->SSL_CTX_set_options(of, SSL_OP_NO_RENEGOTIATION);
+	tls->SSL_CTX_set_verify(of, tls->SSL_CTX_get_verify_mode(of),
+				on_certificate);
+	return tls->SSL_CTX_set_ex_data(of, owner_index, under_way) == 1
 		       ? CURLE_OK
 		       : CURLE_OUT_OF_MEMORY;
 }
@@ -433,7 +463,7 @@ static void conclude(struct under_way *u, CURLcode code)
 		say(x, "out of memory");
 	else if (x->outcome == S3_HTTP_UNTRUSTED &&
 		 code == CURLE_SSL_CONNECT_ERROR)
-		say(x, X509_verify_cert_error_string(u->certificate));
+		say(x, crypto->X509_verify_cert_error_string(u->certificate));
 	else if (code == CURLE_OK && x->outcome != S3_HTTP_REPLIED)
 		say(x, "the reply ends within its head");
 	else if (x->outcome != S3_HTTP_REPLIED)
@@ -715,10 +745,8 @@ int s3_http_new(const struct s3_http_options *o, struct s3_http **ret,
 	pthread_condattr_t attr;
 	struct s3_http *h;
 
-	(void)pthread_once(&curl_once, start_curl);
-	if (curl_started != CURLE_OK)
-		return err_set(e, ERR_IO, "libcurl does not start: %s",
-			       curl_easy_strerror(curl_started));
+	if (need_libraries(e))
+		return -1;
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return err_oom(e);

@@ -1,11 +1,10 @@
 #include "storage/stores/s3_sign.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/openssl.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -25,9 +24,13 @@ void s3_keys_free(struct s3_keys *k)
 int s3_sha256(const void *bytes, size_t n, char out[S3_SHA256_TEXT],
 	      struct err *e)
 {
+	const struct openssl_crypto *lib = openssl_crypto(e);
 	uint8_t hash[HASH];
 
-	if (EVP_Digest(n ? bytes : "", n, hash, NULL, EVP_sha256(), NULL) != 1)
+	if (!lib)
+		return -1;
+	if (lib->EVP_Digest(n ? bytes : "", n, hash, NULL, lib->EVP_sha256(),
+			    NULL) != 1)
 		return err_set(e, ERR_NO_MEMORY, "cannot compute SHA-256");
 	text_hex(hash, sizeof(hash), out);
 	return 0;
@@ -35,9 +38,13 @@ int s3_sha256(const void *bytes, size_t n, char out[S3_SHA256_TEXT],
 
 int s3_md5(const void *bytes, size_t n, char out[S3_MD5_TEXT], struct err *e)
 {
+	const struct openssl_crypto *lib = openssl_crypto(e);
 	uint8_t hash[16];
 
-	if (EVP_Digest(n ? bytes : "", n, hash, NULL, EVP_md5(), NULL) != 1) {
+	if (!lib)
+		return -1;
+	if (lib->EVP_Digest(n ? bytes : "", n, hash, NULL, lib->EVP_md5(),
+			    NULL) != 1) {
 		(void)err_set(e, ERR_NO_MEMORY, "cannot compute MD5");
 		return err_hint(e, "does the system's policy forbid MD5? S3 "
 				   "wants that sum of what is locked");
@@ -49,8 +56,12 @@ int s3_md5(const void *bytes, size_t n, char out[S3_MD5_TEXT], struct err *e)
 static int hmac(const void *key, size_t key_len, const char *text,
 		uint8_t out[HASH], struct err *e)
 {
-	if (!HMAC(EVP_sha256(), key, (int)key_len, (const uint8_t *)text,
-		  strlen(text), out, NULL))
+	const struct openssl_crypto *lib = openssl_crypto(e);
+
+	if (!lib)
+		return -1;
+	if (!lib->HMAC(lib->EVP_sha256(), key, (int)key_len,
+		       (const uint8_t *)text, strlen(text), out, NULL))
 		return err_set(e, ERR_NO_MEMORY, "cannot compute HMAC-SHA-256");
 	return 0;
 }

@@ -31,12 +31,7 @@ OWNERS = {
                 "storage/repository/hash*.[ch]",
                 "storage/repository/chunk*.[ch]", "storage/repository/cut.c",
                 "service/catalog_hash.c"],
-    "openssl/*": ["base/secret.c",
-                  "storage/repository/seal*.[ch]",
-                  "storage/repository/key*.[ch]",
-                  "storage/repository/hash*.[ch]",
-                  "storage/repository/chunk*.[ch]",
-                  "storage/stores/s3*.[ch]"],
+    "openssl/*": ["base/openssl.[ch]"],
     "z*.h": ["storage/repository/compress*.[ch]"],  # zstd.h, zdict.h
     "check.h": [],
 }

@@ -3,9 +3,11 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/openssl.h"
 #include "base/text.h"
 #include "storage/repository/chunk_cipher.h"
 #include "tests/support/check_main.h"
@@ -41,6 +43,29 @@ int __wrap_chunk_cipher_seal(struct chunk_cipher *c,
 	if (sealing == FLIPPED)
 		out[SEAL_NONCE] ^= 1;
 	return 0;
+}
+
+/* Whether libcrypto is worth its coming. */
+static bool pays;
+
+bool __wrap_openssl_pays(size_t n);
+bool __wrap_openssl_pays(size_t n)
+{
+	(void)n;
+	return pays;
+}
+
+/* It cannot be loaded. */
+static bool is_missing;
+
+const struct openssl_crypto *__real_openssl_crypto(struct err *e);
+const struct openssl_crypto *__wrap_openssl_crypto(struct err *e);
+const struct openssl_crypto *__wrap_openssl_crypto(struct err *e)
+{
+	if (!is_missing)
+		return __real_openssl_crypto(e);
+	(void)err_set(e, ERR_IO, "there is none");
+	return NULL;
 }
 
 static void set_up(void)
@@ -95,6 +120,7 @@ START_TEST(ids_are_hmac_sha256)
 	struct chunk_id id;
 	struct err e;
 
+	pays = _i;
 	ck_assert_ptr_nonnull(plain);
 	fill_text(plain + 1, 100000);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
@@ -121,6 +147,7 @@ START_TEST(round_trip_with_every_effort)
 	uint8_t *out = malloc(n);
 	struct err e;
 
+	pays = _i;
 	ck_assert(plain && out);
 	fill_text(plain, n);
 	for (int i = 0; i < COMPRESS_EFFORTS; i++) {
@@ -178,6 +205,7 @@ START_TEST(chunks_are_sealed_as_the_format_says)
 		  "b2bd806ce1c22adc0f3007a88efd" },
 	};
 
+	pays = _i;
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
 		const size_t n = vectors[i].times * strlen(vectors[i].word);
 		const size_t len = strlen(vectors[i].sealed) / 2;
@@ -216,6 +244,7 @@ START_TEST(two_seals_of_one_chunk_differ)
 	size_t n;
 	struct err e;
 
+	pays = _i;
 	for (int i = 0; i < 2; i++) {
 		seal(plain, sizeof(plain), CHUNK_DATA, 0, &s, &sealed[i], &n);
 		ck_assert_uint_eq(n, sizeof(plain) + 1 + SEAL_OVERHEAD);
@@ -256,6 +285,7 @@ START_TEST(every_flipped_bit_is_found)
 	uint8_t out[300];
 	struct err e;
 
+	pays = _i;
 	fill_text(plain, sizeof(plain));
 	for (int i = 0; i < 2; i++) {
 		struct chunk_seal s;
@@ -308,6 +338,7 @@ START_TEST(every_flipped_bit_of_the_seal_is_found)
 	size_t n;
 	struct err e;
 
+	pays = _i;
 	chunk_worker_free(worker);
 	ck_ok(chunk_worker_new(all, &worker, &e));
 	seal("some words", 10, CHUNK_LEAF, 0, &s, &sealed, &n);
@@ -346,6 +377,7 @@ START_TEST(a_wrong_data_key_is_refused)
 	uint8_t *sealed = NULL;
 	size_t n = 0;
 
+	pays = _i;
 	for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
 		CLEANUP(keys_free)
 		struct keys *k = same_keys(bytes[i][0], bytes[i][1]);
@@ -422,6 +454,7 @@ START_TEST(what_belongs_to_another_does_not_open)
 	size_t n;
 	struct err e;
 
+	pays = _i;
 	ck_assert_ptr_nonnull(other_keys);
 	ck_ok(chunk_worker_new(other_keys, &other, &e));
 	seal("some words", 10, CHUNK_DATA, COMPRESS_NOT, &s, &sealed, &n);
@@ -466,6 +499,7 @@ START_TEST(the_empty_and_the_largest_chunk)
 	size_t n;
 	struct err e;
 
+	pays = _i;
 	ck_assert_ptr_nonnull(plain);
 	seal(plain, 0, CHUNK_VALUE, COMPRESS_WELL, &s, &sealed, &n);
 	ck_assert_uint_eq(n, SEAL_OVERHEAD + 1);
@@ -478,6 +512,82 @@ START_TEST(the_empty_and_the_largest_chunk)
 	ck_ok(chunk_verify(worker, &s, plain, &e));
 	free(sealed);
 	free(plain);
+}
+END_TEST
+
+/* What was sealed before libcrypto came is opened after it, and the other way
+ * round. */
+START_TEST(either_opens_what_the_other_sealed)
+{
+	static const size_t sizes[] = { 0,  1,	2,   14,   15,	 16,   17,
+					31, 33, 127, 1000, 4097, 70000 };
+	static uint8_t plain[70000];
+	static uint8_t out[70000];
+	CLEANUP(chunk_worker_free) struct chunk_worker *late = NULL;
+	struct err e;
+
+	fill_text(plain, sizeof(plain));
+	pays = true;
+	ck_ok(chunk_worker_new(keys, &late, &e));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		const size_t n = sizes[i];
+		struct chunk_plain whole = { .kind = CHUNK_DATA,
+					     .bytes = plain,
+					     .n = n };
+		struct chunk_sealed sealed;
+		struct chunk_id id;
+
+		pays = false;
+		ck_ok(chunk_identify(worker, 0, CHUNK_DATA, plain, n, &id, &e));
+		ck_ok(chunk_seal_new(worker, &id, &whole, &sealed, &e));
+		pays = true;
+		ck_ok(chunk_open(late, &sealed.seal, sealed.bytes, sealed.len,
+				 out, &e));
+		ck_assert(n == 0 || memcmp(out, plain, n) == 0);
+		ck_ok(chunk_verify(late, &sealed.seal, plain, &e));
+		ck_ok(chunk_seal_new(late, &id, &whole, &sealed, &e));
+		pays = false;
+		memset(out, 0, sizeof(out));
+		ck_ok(chunk_open(worker, &sealed.seal, sealed.bytes, sealed.len,
+				 out, &e));
+		ck_assert(n == 0 || memcmp(out, plain, n) == 0);
+	}
+}
+END_TEST
+
+/* libsodium goes on where it can; then it is tried again. */
+START_TEST(without_libcrypto_it_goes_on)
+{
+	const bool can = crypto_aead_aes256gcm_is_available();
+	uint8_t plain[5000];
+	uint8_t out[5000];
+	struct chunk_plain whole = { .kind = CHUNK_DATA,
+				     .bytes = plain,
+				     .n = sizeof(plain) };
+	struct chunk_sealed sealed;
+	struct chunk_id id;
+	struct err e;
+
+	fill_text(plain, sizeof(plain));
+	pays = true;
+	is_missing = true;
+	ck_ok(chunk_identify(worker, 0, CHUNK_DATA, plain, sizeof(plain), &id,
+			     &e));
+	if (can) {
+		ck_ok(chunk_seal_new(worker, &id, &whole, &sealed, &e));
+	} else {
+		ck_assert_int_eq(
+			chunk_seal_new(worker, &id, &whole, &sealed, &e), -1);
+		ck_assert_ptr_nonnull(strstr(e.text, "there is none"));
+	}
+	is_missing = false;
+	if (can) {
+		ck_ok(chunk_open(worker, &sealed.seal, sealed.bytes, sealed.len,
+				 out, &e));
+		ck_assert_mem_eq(out, plain, sizeof(plain));
+	}
+	ck_ok(chunk_seal_new(worker, &id, &whole, &sealed, &e));
+	ck_ok(chunk_verify(worker, &sealed.seal, plain, &e));
 }
 END_TEST
 
@@ -590,16 +700,18 @@ END_TEST
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, ids_are_hmac_sha256);
-	tcase_add_test(tc, round_trip_with_every_effort);
-	tcase_add_test(tc, chunks_are_sealed_as_the_format_says);
-	tcase_add_test(tc, two_seals_of_one_chunk_differ);
-	tcase_add_test(tc, every_flipped_bit_is_found);
-	tcase_add_test(tc, every_flipped_bit_of_the_seal_is_found);
-	tcase_add_test(tc, a_wrong_data_key_is_refused);
+	tcase_add_loop_test(tc, ids_are_hmac_sha256, 0, 2);
+	tcase_add_loop_test(tc, round_trip_with_every_effort, 0, 2);
+	tcase_add_loop_test(tc, chunks_are_sealed_as_the_format_says, 0, 2);
+	tcase_add_loop_test(tc, two_seals_of_one_chunk_differ, 0, 2);
+	tcase_add_loop_test(tc, every_flipped_bit_is_found, 0, 2);
+	tcase_add_loop_test(tc, every_flipped_bit_of_the_seal_is_found, 0, 2);
+	tcase_add_loop_test(tc, a_wrong_data_key_is_refused, 0, 2);
 	tcase_add_test(tc, a_seal_gone_wrong_is_not_handed_out);
-	tcase_add_test(tc, what_belongs_to_another_does_not_open);
-	tcase_add_test(tc, the_empty_and_the_largest_chunk);
+	tcase_add_loop_test(tc, what_belongs_to_another_does_not_open, 0, 2);
+	tcase_add_loop_test(tc, the_empty_and_the_largest_chunk, 0, 2);
+	tcase_add_test(tc, either_opens_what_the_other_sealed);
+	tcase_add_test(tc, without_libcrypto_it_goes_on);
 	tcase_add_test(tc, frames_are_taken_exactly);
 	tcase_add_test(tc, more_work_goes_where_it_pays);
 	tcase_add_test(tc, noise_is_told_from_text);

@@ -5,6 +5,16 @@
 
 #include "tests/support/check_main.h"
 
+/* Whether libcrypto is worth its coming. */
+static bool pays;
+
+bool __wrap_openssl_pays(size_t n);
+bool __wrap_openssl_pays(size_t n)
+{
+	(void)n;
+	return pays;
+}
+
 /* RFC 4231; keys shorter than a block count as if zeros followed. */
 START_TEST(it_is_the_one_that_is_published)
 {
@@ -23,6 +33,7 @@ START_TEST(it_is_the_one_that_is_published)
 	uint8_t keys[2][KEYS_SIZE] = { { 0 }, "Jefe" };
 	struct err e = { 0 };
 
+	pays = _i;
 	memset(keys[0], 0x0b, 20);
 	for (int i = 0; i < 2; i++) {
 		CLEANUP(hash_free) struct hash *h = NULL;
@@ -41,9 +52,49 @@ START_TEST(it_is_the_one_that_is_published)
 }
 END_TEST
 
+/* Of every length, and with a tag, before libcrypto came and after. */
+START_TEST(both_ways_are_one)
+{
+	static uint8_t bytes[70001];
+	CLEANUP(hash_free) struct hash *early = NULL;
+	CLEANUP(hash_free) struct hash *late = NULL;
+	uint8_t key[KEYS_SIZE] = "another";
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 251);
+	ck_ok(hash_new(key, &early, &e));
+	ck_ok(hash_new(key, &late, &e));
+	for (size_t n = 1; n <= sizeof(bytes); n += n < 200 ? 1 : n) {
+		uint8_t want[HASH_SIZE], got[HASH_SIZE];
+
+		key[31] = (uint8_t)n;
+		hash_use(early, key);
+		hash_use(late, key);
+		for (int tagged = 0; tagged < 2; tagged++) {
+			pays = false;
+			ck_ok(tagged ? hash_tagged(early, bytes[0], bytes + 1,
+						   n - 1, want, &e)
+				     : hash_bytes(early, bytes, n, want, &e));
+			pays = true;
+			ck_ok(tagged ? hash_tagged(late, bytes[0], bytes + 1,
+						   n - 1, got, &e)
+				     : hash_bytes(late, bytes, n, got, &e));
+			ck_assert_mem_eq(got, want, HASH_SIZE);
+		}
+	}
+	/* It came meanwhile. */
+	pays = true;
+	ck_ok(hash_bytes(early, bytes, 100, bytes + 200, &e));
+	ck_ok(hash_bytes(late, bytes, 100, bytes + 300, &e));
+	ck_assert_mem_eq(bytes + 200, bytes + 300, HASH_SIZE);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
-	tcase_add_test(tc, it_is_the_one_that_is_published);
+	tcase_add_test(tc, both_ways_are_one);
+	tcase_add_loop_test(tc, it_is_the_one_that_is_published, 0, 2);
 }
 
 CHECK_MAIN("storage/repository/hash", cases)
