@@ -316,9 +316,9 @@ static int list_folder(struct lister *l, int fd, struct err *e)
  * Open the folder that holds whatever has the prefix, and be there: what lies
  * in those above it is not looked at.  1, or 0 when there is none.
  *
- * root is opened anew: an NFS client then asks the server what it holds, and
- * does not go by what was missing there half a minute ago (nfs(5),
- * close-to-open consistency).
+ * Where it is not to be had, the way there is listed, from a root that was
+ * opened anew: a client of NFS, SMB or FUSE may go for a while by what was
+ * missing when it looked up that name before.
  */
 static int open_first(const struct local *local, int root, struct lister *l,
 		      int *ret_fd, struct err *e)
@@ -338,14 +338,14 @@ static int open_first(const struct local *local, int root, struct lister *l,
 		return local_alive(local, e);
 	memcpy(l->path + l->path_len++, "/", 2);
 	r = local_walk_from(local, root, l->path, ret_fd, &base, &why);
-	if (r >= 0)
+	if (r > 0)
 		return r;
-	if (why.code != ERR_CORRUPT || !why.sys) {
+	if (r < 0 && (why.code != ERR_CORRUPT || !why.sys)) {
 		*e = why;
 		return why.sys ? err_wrap(e, "folder \"%s\"", l->path) : -1;
 	}
-	/* An object is no folder, and nothing lies below it; something else in
-	 * a folder's place is found on the way there. */
+	/* Nothing lies below an object; what else is in a folder's place is
+	 * found on the way. */
 	l->path_len = 0;
 	l->path[0] = '\0';
 	return local_walk_from(local, root, "", ret_fd, &base, e);

@@ -433,7 +433,8 @@ START_TEST(a_listing_goes_only_where_objects_are)
 		"Data/", "none/", "data/n/n/", ".data/",
 		"data/2"
 	};
-	char long_prefix[STORE_NAME_MAX + 10];
+	char name[STORE_NAME_MAX + 10];
+	char listed[sizeof(name) + 1];
 
 	set_up();
 	put("data/1", "x");
@@ -445,9 +446,16 @@ START_TEST(a_listing_goes_only_where_objects_are)
 	write_file("s/tmp/1", "x");
 	for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
 		expect_list(nowhere[i], "");
-	memset(long_prefix, 'a', sizeof(long_prefix) - 2);
-	memcpy(long_prefix + sizeof(long_prefix) - 2, "/", 2);
-	expect_list(long_prefix, "");
+	for (size_t n = STORE_NAME_MAX - 3; n < STORE_NAME_MAX + 3; n++) {
+		memset(name, 'a', n);
+		memcpy(name + n, "/", 2);
+		expect_list(name, "");
+	}
+	memcpy(name + STORE_NAME_MAX - 2, "/b", 3);
+	put(name, "x");
+	(void)snprintf(listed, sizeof(listed), "%s ", name);
+	name[STORE_NAME_MAX - 1] = '\0';
+	expect_list(name, listed);
 	expect_list("data/", "data/1 data/1a/2 ");
 	expect_list("data/1", "data/1 data/1a/2 ");
 	expect_list("data/1a/", "data/1a/2 ");
@@ -458,6 +466,7 @@ START_TEST(a_listing_goes_only_where_objects_are)
 	expect_no_list("", ERR_CORRUPT);
 	expect_list("meta/", "meta/1 ");
 	expect_no_list("oddly/", ERR_CORRUPT);
+	expect_no_list("oddly/x/y/", ERR_CORRUPT);
 	/* Nothing lies below an object. */
 	expect_list("data/1/", "");
 	expect_list("data/1/2/", "");
