@@ -53,6 +53,8 @@ static struct late {
 } late_crypto = { .name = "libcrypto.so.3", .find = find_crypto },
   late_tls = { .name = "libssl.so.3", .find = find_tls };
 
+static atomic_size_t so_far; /* bytes done without libcrypto */
+
 /* What was loaded stays: there are pointers to it. */
 static int load(struct late *l, struct err *e)
 {
@@ -69,8 +71,10 @@ static int load(struct late *l, struct err *e)
 	if (errno == ENOMEM)
 		return err_oom(e);
 	why = dlerror();
-	return err_set(e, ERR_IO, "OpenSSL cannot be loaded: %s",
-		       why ? why : l->name);
+	(void)err_set(e, ERR_IO, "OpenSSL cannot be loaded: %s",
+		      why ? why : l->name);
+	return err_hint(e, "is libssl3 installed? if it was upgraded, start "
+			   "snapctld anew");
 }
 
 static int bring(struct late *l, struct err *e)
@@ -84,6 +88,8 @@ static int bring(struct late *l, struct err *e)
 	if (!atomic_load(&l->is_here)) {
 		failed = load(l, e);
 		atomic_store(&l->is_here, !failed);
+		/* What could not come is not asked for with each piece. */
+		atomic_store(&so_far, 0);
 	}
 	(void)pthread_mutex_unlock(&loading);
 	return failed;
@@ -101,8 +107,6 @@ const struct openssl_tls *openssl_tls(struct err *e)
 
 bool openssl_pays(size_t n)
 {
-	static atomic_size_t so_far; /* bytes done without it */
-
 	return atomic_load(&late_crypto.is_here) || n > LARGE ||
 	       atomic_fetch_add(&so_far, n) + n > WORTH;
 }

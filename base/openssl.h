@@ -76,8 +76,9 @@ const struct openssl_tls *openssl_tls(struct err *e) NONNULL(1) MUST_CHECK;
 
 /*
  * Whether to use libcrypto for n more bytes, for who could do without it: once
- * it is there, and when there have been as many bytes as its coming is worth.
- * The process's count of them may go up by n.
+ * it is there, for a large piece, and when there have been as many bytes in
+ * small ones as its coming is worth.  The process's count of them may go up by
+ * n; it begins anew when libcrypto could not come.
  */
 bool openssl_pays(size_t n);
 

@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -50,6 +51,27 @@ static void serve_slowly(struct raw_server *r, int fd, unsigned int n UNUSED)
  * It says nothing; a reply's head; or the network takes connections and passes
  * nothing on, until it does again.
  */
+/* No other test of this program runs before. */
+START_TEST(what_could_not_begin_begins_later)
+{
+	const struct s3_http_options o = { .ca = NULL };
+	struct s3_http *h = NULL;
+	struct rlimit files;
+	struct rlimit none;
+	struct err why;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	none = files;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(s3_http_new(&o, &h, &why), -1);
+	ck_assert_int_eq(why.code, ERR_IO);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	ck_ok(s3_http_new(&o, &h, &why));
+	s3_http_free(h);
+}
+END_TEST
+
 START_TEST(who_stands_still_is_given_up)
 {
 	static const char *const paths[] = { "/mute", "/half", "/mute" };
@@ -631,6 +653,7 @@ END_TEST
 static void cases(TCase *tc)
 {
 	s3_server_environment();
+	tcase_add_test(tc, what_could_not_begin_begins_later);
 	tcase_add_test(tc, who_stands_still_is_given_up);
 	tcase_add_test(tc, a_byte_now_and_then_does_not_go_on_for_ever);
 	tcase_add_test(tc, who_cannot_be_reached_is_not_waited_for);
