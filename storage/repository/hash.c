@@ -30,8 +30,7 @@ struct pads {
  */
 struct hash {
 	struct pads *pads;
-	const struct openssl_crypto
-		*lib; /* or NULL: it has not come, or could not */
+	const struct openssl_crypto *lib; /* or NULL: it is not here */
 	EVP_MD *sha256;
 	EVP_MD_CTX *digest;
 };
