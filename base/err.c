@@ -54,7 +54,7 @@ void err_put_(struct err *e, enum err_code code, const char *fmt, ...)
 	va_end(ap);
 }
 
-static enum err_code code_of_errno(int sys)
+enum err_code err_code_of_errno(int sys)
 {
 	switch (sys) {
 	case ENOSPC:
@@ -90,7 +90,7 @@ void err_put_sys_(struct err *e, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	set_text(e, code_of_errno(sys), fmt, ap);
+	set_text(e, err_code_of_errno(sys), fmt, ap);
 	va_end(ap);
 	err_add_reason(e, sys);
 	/* What helps is the same wherever it is met. */

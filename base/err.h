@@ -104,6 +104,9 @@ const struct err_kind *err_kind(enum err_code code) RETURNS_NONNULL;
 /* The code whose kind has this name, or ERR_NONE. */
 enum err_code err_code_named(const char *name) NONNULL(1);
 
+/* What err_sys() makes of errno. */
+enum err_code err_code_of_errno(int sys);
+
 /* What errno means, in lower case, from a thread-safe source. */
 const char *err_errno_text(int sys) RETURNS_NONNULL;
 

@@ -626,11 +626,17 @@ static int64_t behind_ms(const struct promoting *p)
 	return ms > 0 ? ms : 0;
 }
 
+/* Why the disk did not give what stands against it: errno; 0: it gave all. */
+static int disk_refusal(const struct promoting *p)
+{
+	return p->unread && p->unopened.from.sys ? p->unopened.from.sys
+						 : p->unopened.to.sys;
+}
+
 /* What is known of it is only that there is something. */
 static void add_unread(const struct promoting *p, char out[FOUND_MAX])
 {
-	const int sys = p->unopened.from.sys ? p->unopened.from.sys
-					     : p->unopened.to.sys;
+	const int sys = disk_refusal(p);
 	const size_t used = strlen(out);
 
 	if (p->unread)
@@ -696,6 +702,8 @@ static void tell_let_go(const struct promoting *p)
 static int judge(const struct promoting *p, char found[FOUND_MAX],
 		 struct err *e)
 {
+	int sys;
+
 	found[0] = '\0';
 	tell_let_go(p);
 	if (p->missing == 0 && p->unread == 0)
@@ -704,7 +712,11 @@ static int judge(const struct promoting *p, char found[FOUND_MAX],
 		tell_lack(p, found);
 	add_unread(p, found);
 	if (!args_switch(p->call->args, "force")) {
-		(void)err_set(e, ERR_DENIED, "%s", found);
+		/* What a disk may give the next time is not for --force. */
+		sys = disk_refusal(p);
+		(void)err_set(e, sys ? err_code_of_errno(sys) : ERR_DENIED,
+			      "%s", found);
+		e->sys = sys;
 		if (!p->missing)
 			return err_hint(e,
 					"`snapctl repo check` of \"%s\" names "

@@ -380,7 +380,7 @@ START_TEST(what_cannot_be_read_stands_against_it)
 	days_without(1, 1);
 	hide_newest(&t, "a");
 	promote("b", false);
-	expect_failed(ERR_DENIED, UNREAD);
+	expect_failed(ERR_IO, UNREAD);
 	ck_assert_str_eq(said.e.text, UNREAD);
 	ck_assert_ptr_nonnull(strstr(said.e.hint, "repo check"));
 	expect_primary('a');
@@ -417,7 +417,7 @@ START_TEST(what_is_lacking_and_what_cannot_be_read_are_told)
 	days_without(1, 2);
 	hide_newest(&t, "a");
 	promote("b", false);
-	expect_failed(ERR_DENIED, "region \"b\" lacks 1 snapshot that");
+	expect_failed(ERR_IO, "region \"b\" lacks 1 snapshot that");
 	ck_assert_ptr_nonnull(strstr(said.e.text, "; " UNREAD));
 	ck_assert_ptr_nonnull(strstr(said.e.hint, "replicate --to b"));
 	expect_primary('a');
@@ -449,7 +449,7 @@ START_TEST(what_it_cannot_give_is_told)
 {
 	hide_newest(&t, "b");
 	promote("b", false);
-	expect_failed(ERR_DENIED, "region \"b\" lacks 1 snapshot that");
+	expect_failed(ERR_IO, "region \"b\" lacks 1 snapshot that");
 	ck_assert_ptr_nonnull(strstr(said.e.text,
 				     "; of \"b\" 1 manifest or record does not "
 				     "open: input/output error"));
