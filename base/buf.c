@@ -22,7 +22,7 @@ void buf_done(struct buf *b)
 void buf_wipe(struct buf *b)
 {
 	if (b->data)
-		explicit_bzero(b->data, b->cap);
+		explicit_bzero(b->data, b->dirty);
 	buf_done(b);
 }
 
@@ -45,22 +45,14 @@ static size_t grown(size_t cap)
 }
 
 /*
- * Grows by copying into fresh memory and wiping all of the old block, as some
- * write beyond len: realloc() would leave copies of plaintext in the heap.
+ * Grows by copying into fresh memory and wiping what was written of the old
+ * block: realloc() would leave copies of plaintext in the heap.
  */
-int buf_reserve(struct buf *b, size_t n, struct err *e)
+static int grow(struct buf *b, size_t want, struct err *e)
 {
-	size_t want;
 	size_t cap = grown(b->cap);
 	uint8_t *fresh;
 
-	if (n > b->max || b->len > b->max - n)
-		return err_set(e, ERR_CORRUPT,
-			       "%zu bytes more than the %zu that fit here", n,
-			       b->max);
-	want = b->len + n + 1;
-	if (want <= b->cap)
-		return 0;
 	if (cap < want)
 		cap = want;
 	if (cap > b->max + 1)
@@ -70,12 +62,36 @@ int buf_reserve(struct buf *b, size_t n, struct err *e)
 		return err_oom(e);
 	if (b->data) {
 		memcpy(fresh, b->data, b->len);
-		explicit_bzero(b->data, b->cap);
+		explicit_bzero(b->data, b->dirty);
 		free(b->data);
 	}
 	fresh[b->len] = 0;
 	b->data = fresh;
 	b->cap = cap;
+	b->dirty = b->len + 1;
+	return 0;
+}
+
+int buf_room(struct buf *b, size_t n, struct err *e)
+{
+	if (n > b->max || b->len > b->max - n)
+		return err_set(e, ERR_CORRUPT,
+			       "%zu bytes more than the %zu that fit here", n,
+			       b->max);
+	return b->len + n + 1 <= b->cap ? 0 : grow(b, b->len + n + 1, e);
+}
+
+void buf_wrote(struct buf *b, size_t n)
+{
+	if (b->dirty < b->len + n + 1)
+		b->dirty = b->len + n + 1;
+}
+
+int buf_reserve(struct buf *b, size_t n, struct err *e)
+{
+	if (buf_room(b, n, e))
+		return -1;
+	buf_wrote(b, n);
 	return 0;
 }
 

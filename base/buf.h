@@ -20,7 +20,8 @@ struct buf {
 	uint8_t *data; /* NULL until something was added */
 	size_t len;
 	size_t cap;
-	size_t max; /* ceiling of len */
+	size_t max;   /* ceiling of len */
+	size_t dirty; /* of cap, may have been written: buf_wipe() wipes it */
 };
 
 /* An empty buffer that may hold up to max bytes.  Allocates nothing. */
@@ -41,9 +42,17 @@ static inline void cleanup_buf_wipe(struct buf *b)
 	buf_wipe(b);
 }
 
-/* Make room for n more bytes; data may move.  0 or -1. */
+/* Make room for n more bytes, all of which may be written whatever len says;
+ * data may move.  0 or -1. */
 int buf_reserve(struct buf *b, size_t n, struct err *e) NONNULL(1, 3)
 	MUST_CHECK;
+/*
+ * As buf_reserve(), where most of it will not be written: after writing call
+ * buf_wrote() with what was, at most.  A page that nobody writes costs nothing
+ * then, not even when it is wiped.
+ */
+int buf_room(struct buf *b, size_t n, struct err *e) NONNULL(1, 3) MUST_CHECK;
+void buf_wrote(struct buf *b, size_t n) NONNULL(1);
 /* Append.  n = 0 is fine with bytes = NULL. */
 int buf_add(struct buf *b, const void *bytes, size_t n, struct err *e)
 	NONNULL(1, 4) MUST_CHECK;

@@ -210,6 +210,25 @@ static int take_extent(struct snapshot_producer *q, const struct ahead_item *i,
 	return 0;
 }
 
+/*
+ * Behind the first `have` bytes of the window.  What a read that fails may have
+ * written there is no more than what it was to read.
+ */
+static int read_extent(struct snapshot_producer *q, const struct ahead_item *i,
+		       uint64_t at, size_t have, struct source_extent *x,
+		       struct err *e)
+{
+	const size_t room = WINDOW_BYTES - have;
+	const int got = source_read(i->handle, q->window + have, room, x, e);
+	const uint64_t left = i->entry.size > at ? i->entry.size - at : 0;
+	const uint64_t wrote = got < 0 ? room : got == 0 ? left : x->len;
+	const size_t end = have + (size_t)(wrote < room ? wrote : room);
+
+	if (q->window_dirty < end)
+		q->window_dirty = end;
+	return got;
+}
+
 static int read_large(struct snapshot_producer *q, const struct ahead_item *i,
 		      struct err *e)
 {
@@ -222,8 +241,7 @@ static int read_large(struct snapshot_producer *q, const struct ahead_item *i,
 		q->window = malloc(WINDOW_BYTES);
 	if (!q->window)
 		return err_oom(e);
-	while ((got = source_read(i->handle, q->window + have,
-				  WINDOW_BYTES - have, &x, e)) == 1)
+	while ((got = read_extent(q, i, at, have, &x, e)) == 1)
 		if (take_extent(q, i, &x, &have, &at, e))
 			return -1;
 	if (got < 0)
@@ -715,7 +733,7 @@ int snapshot_produce(struct snapshot_pipeline *p, struct source *source,
 	buf_done(&q.vanished);
 	buf_done(&q.kept_up_to);
 	if (q.window)
-		explicit_bzero(q.window, WINDOW_BYTES);
+		explicit_bzero(q.window, q.window_dirty);
 	free(q.window);
 	return failed ? -1 : 0;
 }

@@ -18,9 +18,10 @@ struct snapshot_producer {
 	struct ahead *ahead;
 	struct cut *cutter;
 	struct snapshot_small *small;
-	uint8_t *window; /* NULL until a file is read into it */
-	bool large;	 /* the file that is read */
-	bool blocks;	 /* SOURCE_BLOCKS */
+	uint8_t *window;     /* NULL until a file is read into it */
+	size_t window_dirty; /* of it, may have been written */
+	bool large;	     /* the file that is read */
+	bool blocks;	     /* SOURCE_BLOCKS */
 
 	/* The parent's tree, one entry ahead. */
 	struct tree *parent;

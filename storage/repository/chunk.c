@@ -105,6 +105,9 @@ static struct chunk_binding binding_of(const struct keys *k,
 	return b;
 }
 
+/* zstd may write the sequences of its last block behind what it keeps. */
+#define BEHIND_FRAME ((size_t)128 << 10)
+
 /*
  * A frame of plain in w->body, which stays empty when that would save less
  * than 1/64: it would cost every reader more time than it saves anyone.
@@ -114,15 +117,22 @@ static int try_frame(struct chunk_worker *w, const struct chunk_plain *plain,
 {
 	const size_t n = plain->n;
 	struct buf *f = &w->body;
+	size_t got;
 
 	buf_clear(f);
 	if (plain->effort == COMPRESS_NOT || n == 0 ||
 	    !compress_is_worth_it(plain->bytes, n))
 		return 0;
-	if (buf_reserve(f, n, e))
+	if (buf_room(f, n, e))
 		return -1;
-	f->len = compress_frame(w->compress, plain->effort, plain->bytes, n,
-				f->data, n - n / 64 - 1);
+	got = compress_frame(w->compress, plain->effort, plain->bytes, n,
+			     f->data, n - n / 64 - 1);
+	/* One that was given up, or made both ways, may have been longer. */
+	if (got && plain->effort != COMPRESS_FITTING && n - got > BEHIND_FRAME)
+		buf_wrote(f, got + BEHIND_FRAME);
+	else
+		buf_wrote(f, n);
+	f->len = got;
 	return 0;
 }
 

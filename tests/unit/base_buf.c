@@ -106,6 +106,85 @@ START_TEST(can_be_used_again_after_done)
 }
 END_TEST
 
+/* What lies in memory that is given back, beside the pages nobody wrote. */
+static const void *watched;
+static size_t watched_bytes;
+static size_t left_behind;
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+void __wrap_free(void *p)
+{
+	const uint8_t *bytes = p;
+
+	for (size_t i = 0; p && p == watched && i < watched_bytes; i++)
+		left_behind += bytes[i] == 'S';
+	__real_free(p);
+}
+
+static void watch(const struct buf *b)
+{
+	watched = b->data;
+	watched_bytes = b->cap;
+}
+
+/* However it came there. */
+START_TEST(what_was_written_is_wiped)
+{
+	for (int way = 0; way < 4; way++) {
+		struct buf b;
+		struct err e;
+
+		left_behind = 0;
+		buf_init(&b, 1 << 20);
+		ck_ok(buf_room(&b, 50000, &e));
+		memset(b.data, 0, b.cap);
+		if (way == 0) {
+			ck_ok(buf_add(&b, "SSSSSSSS", 8, &e));
+		} else if (way == 1) {
+			ck_ok(buf_reserve(&b, 30000, &e));
+			memset(b.data, 'S', 30000);
+			b.len = 12;
+		} else {
+			memset(b.data, 'S', 20000);
+			buf_wrote(&b, 20000);
+		}
+		if (way == 3)
+			buf_clear(&b);
+		watch(&b);
+		/* Grown, and then given up. */
+		ck_ok(buf_room(&b, 100000, &e));
+		ck_assert_ptr_ne(b.data, watched);
+		memset(b.data + b.len, 0, b.cap - b.len);
+		watch(&b);
+		buf_wipe(&b);
+		watched = NULL;
+		ck_assert_uint_eq(left_behind, 0);
+	}
+}
+END_TEST
+
+/* Pages that nobody writes are not had for wiping alone. */
+START_TEST(what_was_not_written_is_not_touched)
+{
+	CLEANUP(buf_wipe) struct buf b;
+	struct err e;
+
+	buf_init(&b, 16 << 20);
+	ck_ok(buf_room(&b, 10 << 20, &e));
+	buf_wrote(&b, 1000);
+	ck_assert_uint_lt(b.dirty, 4096);
+	ck_ok(buf_add(&b, "more", 4, &e));
+	ck_assert_uint_lt(b.dirty, 4096);
+	ck_ok(buf_room(&b, 15 << 20, &e));
+	ck_assert_uint_lt(b.dirty, 4096);
+	ck_ok(buf_reserve(&b, 10000, &e));
+	ck_assert_uint_ge(b.dirty, 10004);
+	buf_clear(&b);
+	ck_assert_uint_ge(b.dirty, 10004);
+}
+END_TEST
+
 START_TEST(writes_little_endian)
 {
 	CLEANUP(buf_done) struct buf b;
@@ -200,6 +279,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, holds_nothing_under_a_ceiling_of_zero);
 	tcase_add_test(tc, never_reserves_past_the_ceiling);
 	tcase_add_test(tc, can_be_used_again_after_done);
+	tcase_add_test(tc, what_was_written_is_wiped);
+	tcase_add_test(tc, what_was_not_written_is_not_touched);
 	tcase_add_test(tc, writes_little_endian);
 	tcase_add_test(tc, writes_varints);
 	tcase_add_test(tc, survives_the_lack_of_memory);
