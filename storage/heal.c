@@ -13,6 +13,8 @@
 /* Each look leads at least one level further down some tree; there are a
  * handful.  More means that somebody damages it meanwhile. */
 #define LOOKS_MAX 32
+/* So many find that others moved or changed what they looked at. */
+#define MOVED_MAX 5
 
 struct healing {
 	const char *url;
@@ -22,6 +24,7 @@ struct healing {
 	struct check_other *others; /* as o->from */
 	struct rate *in;	    /* from each of them */
 	struct rate out;
+	unsigned int moved; /* looks that were for nothing */
 	bool looked;
 	bool reads; /* packs, not only their directories */
 	/* Packs that the next look reads: what the last one found damaged. */
@@ -280,12 +283,14 @@ static void gather(struct healing *x, const struct check_result *r)
 	}
 }
 
-/* One look: 1 when it changed anything, so that another is due; 0; -1. */
+/* One look: 1 when another is due, as it changed anything, or others did; 0;
+ * -1. */
 static int look(struct healing *x, struct err *e)
 {
 	CLEANUP(repository_close) struct repository *r = NULL;
 	struct heal_result *out = &x->result;
 	const bool all = !x->looked && x->o->read_data;
+	bool moved = false;
 	const struct check_options o = {
 		.level = all || (x->reads && x->n_suspects) ? CHECK_DATA
 							    : CHECK_STRUCTURE,
@@ -300,6 +305,7 @@ static int look(struct healing *x, struct err *e)
 		.progress = x->o->progress ? on_progress : NULL,
 		.fetched = on_fetched,
 		.arg = x,
+		.moved = &moved,
 	};
 	struct check_result *ret = x->looked ? &out->left : &out->found;
 
@@ -308,8 +314,11 @@ static int look(struct healing *x, struct err *e)
 		x->others[i] = (struct check_other){ .r = x->o->from[i].r,
 						     .why = x->o->from[i].why };
 	check_result_done(&out->left);
-	if (open_region(x, &r, e) || check_run(r, &o, ret, e) ||
-	    suspect(x, ret, e))
+	if (open_region(x, &r, e))
+		return -1;
+	if (check_run(r, &o, ret, e))
+		return moved && x->moved++ < MOVED_MAX ? 1 : -1;
+	if (suspect(x, ret, e))
 		return -1;
 	x->looked = true;
 	gather(x, ret);

@@ -488,7 +488,7 @@ static int count_gone(struct check *c, size_t *ret, struct err *e)
 /*
  * Whether the index names a place by now of a chunk that was lost to us: a
  * collector that looked for pins before ours was there copied it, and removed
- * what we knew.  1, 0, -1.
+ * what we knew; or a snapshot stored it anew.  1, 0, -1.
  */
 static int has_moved(struct check *c, struct err *e)
 {
@@ -525,14 +525,22 @@ static int has_moved(struct check *c, struct err *e)
 	return 0;
 }
 
+int check_moved_meanwhile(const struct check *c, const char *what,
+			  struct err *e)
+{
+	if (c->o->moved)
+		*c->o->moved = true;
+	(void)err_set(e, ERR_BUSY, "%s", what);
+	return err_hint(e, "check again");
+}
+
 /* Where the disk failed, what was not found before may be there all along. */
 static int moved(const struct check *c, struct err *e)
 {
-	if (c->out->unread.code)
-		*e = c->out->unread;
-	else
-		(void)err_set(e, ERR_BUSY,
-			      "a garbage collection moved data meanwhile");
+	if (!c->out->unread.code)
+		return check_moved_meanwhile(
+			c, "data was moved or stored anew meanwhile", e);
+	*e = c->out->unread;
 	return err_hint(e, "check again");
 }
 
@@ -626,10 +634,9 @@ static int examine(struct check *c, struct err *e)
 		return -1;
 	if (c->no_memory)
 		return err_oom(e);
-	if (c->out->n_findings && before != after) {
-		(void)err_set(e, ERR_BUSY, "the keys were changed meanwhile");
-		return err_hint(e, "check again");
-	}
+	if (c->out->n_findings && before != after)
+		return check_moved_meanwhile(
+			c, "the keys were changed meanwhile", e);
 	if (c->out->n_findings)
 		note_index(c);
 	if (check_moved(c, e))

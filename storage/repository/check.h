@@ -132,6 +132,9 @@ struct check_options {
 	void (*verified)(void *arg, struct object_id pack, uint64_t size,
 			 struct instant when);
 	void *arg;
+	/* Set by an ERR_BUSY that asking again is all there is to do about:
+	 * what it looked at was moved or changed meanwhile.  May be NULL. */
+	bool *moved;
 };
 
 struct check_result {

@@ -132,9 +132,8 @@ static int open_objects(struct check *c, struct buf *broken, struct err *e)
 			if (buf_add(broken, &b, sizeof(b), e))
 				return -1;
 		} else if (b.why.code == ERR_NOT_FOUND) {
-			(void)err_set(e, ERR_BUSY,
-				      "the index was merged meanwhile");
-			return err_hint(e, "check again");
+			return check_moved_meanwhile(
+				c, "the index was merged meanwhile", e);
 		} else {
 			*e = b.why;
 			return -1;

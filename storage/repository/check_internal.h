@@ -137,6 +137,10 @@ struct check {
 	struct check_progress progress;
 };
 
+/* ERR_BUSY: what was found is not how it is any more.  -1. */
+int check_moved_meanwhile(const struct check *c, const char *what,
+			  struct err *e);
+
 /* Findings.  One that finds no memory fails the whole check, at its end. */
 uint32_t check_find(struct check *c, const char *object, enum object_kind kind,
 		    const char *message) NONNULL(1, 2, 4);
