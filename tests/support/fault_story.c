@@ -95,34 +95,46 @@ static unsigned int of_parts(unsigned int *part)
 	return (unsigned int)n;
 }
 
+/* How many calls, or allocations, an untroubled telling makes. */
+static unsigned int untroubled(const struct fault_story *s, int sys)
+{
+	(void)told(s, UINT32_MAX, sys);
+	return counted;
+}
+
 /*
  * A call fails in each of about so many tellings (0: in turn each call, up to
  * the most that one telling made: their number varies with what threads do
  * meanwhile), with an errno, or 0: with any.  Returns how many failed.
  */
 static unsigned int each(const struct fault_story *s, int sys,
-			 unsigned int tellings)
+			 unsigned int tellings, unsigned int *most)
 {
 	struct random dice = random_seed();
 	unsigned int points = 0;
 	unsigned int part;
 	unsigned int every = of_parts(&part);
-	unsigned int most;
 
-	/* Untroubled, to know how many calls there are. */
-	(void)told(s, UINT32_MAX, sys ? sys : EIO);
-	most = counted;
 	if (tellings) {
-		every = most / tellings + 1;
+		every = *most / tellings + 1;
 		part = 1 + (unsigned int)random_below(&dice, every);
 	}
-	for (unsigned int n = part; n <= most; n += every) {
+	for (unsigned int n = part; n <= *most; n += every) {
 		const int now = sys ? sys : errors[random_below(&dice, ERRORS)];
 
 		points += told(s, n, now);
-		most = counted > most ? counted : most;
+		*most = counted > *most ? counted : *most;
 	}
 	return points;
+}
+
+/* About how many in all: in one part of many there may be none. */
+static unsigned int in_all(unsigned int points)
+{
+	unsigned int part;
+	const unsigned int parts = of_parts(&part);
+
+	return parts > 1 && points == 0 ? parts : points * parts;
 }
 
 static bool is_code_of(int sys, enum err_code code)
@@ -186,18 +198,18 @@ void fault_expect_cause(const struct telling *x, const struct err *e,
 unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
 {
 	unsigned int points = 0;
-	unsigned int part;
+	unsigned int most = untroubled(s, EIO);
 
 	if (!getenv("SNAPCTL_TEST_FULL")) {
-		points = each(s, 0, tellings) +
-			 each(s, CALL_SHORT, (tellings + 3) / 4);
+		points = each(s, 0, tellings, &most) +
+			 each(s, CALL_SHORT, (tellings + 3) / 4, &most);
 	} else {
 		for (size_t k = 0; k < ERRORS; k++)
-			points += each(s, errors[k], 0);
-		points += each(s, CALL_SHORT, 0);
+			points += each(s, errors[k], 0, &most);
+		points += each(s, CALL_SHORT, 0, &most);
 	}
 	(void)printf("%s: %u calls failed\n", s->name, points);
-	return points * of_parts(&part);
+	return in_all(points);
 }
 
 /* What libcrypto allocates once, some thousand times, is no story's. */
@@ -220,10 +232,12 @@ unsigned int fault_each_allocation(const struct fault_story *s,
 				   unsigned int tellings)
 {
 	unsigned int points;
-	unsigned int part;
+	unsigned int most;
 
 	begin_libcrypto();
-	points = each(s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : tellings);
+	most = untroubled(s, NO_MEMORY);
+	points = each(s, NO_MEMORY, getenv("SNAPCTL_TEST_FULL") ? 0 : tellings,
+		      &most);
 	(void)printf("%s: %u allocations failed\n", s->name, points);
-	return points * of_parts(&part);
+	return in_all(points);
 }
