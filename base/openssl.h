@@ -18,6 +18,7 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -75,11 +76,12 @@ const struct openssl_crypto *openssl_crypto(struct err *e) NONNULL(1)
 const struct openssl_tls *openssl_tls(struct err *e) NONNULL(1) MUST_CHECK;
 
 /*
- * Whether to use libcrypto for n more bytes, for who could do without it: once
- * it is there, for a large piece, and when there have been as many bytes in
- * small ones as its coming is worth.  The process's count of them may go up by
- * n; it begins anew when libcrypto could not come.
+ * Whether to use libcrypto for something that it does so many nanoseconds
+ * faster, for who could do without it: once it is there, for a large piece, and
+ * when small ones would have saved together what its coming takes.  The
+ * process's count of them may go up; it begins anew when libcrypto could not
+ * come.
  */
-bool openssl_pays(size_t n);
+bool openssl_pays(uint64_t saved_ns);
 
 #endif

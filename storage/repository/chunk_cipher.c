@@ -12,6 +12,10 @@
 
 #define HALF   (SEAL_NONCE / 2)
 #define FORGED "it fails authentication"
+
+/* So many bytes take libcrypto a nanosecond less than libsodium. */
+#define SAVES_NS_OF 2
+
 _Static_assert(HALF == 12, "half of the random bytes is GCM's nonce");
 _Static_assert(KEYS_SIZE == 32, "AES-256");
 _Static_assert(CHUNK_SEALED_MAX < INT_MAX, "libcrypto counts in int");
@@ -81,7 +85,7 @@ static int choose(struct chunk_cipher *c, size_t n, struct err *e)
 
 	if (c->is_ready)
 		return 1;
-	if (can_without && !openssl_pays(n))
+	if (can_without && !openssl_pays(n / SAVES_NS_OF))
 		return 0;
 	if (bring_libcrypto(c, &why) == 0)
 		return 1;

@@ -1,35 +1,16 @@
 #include "storage/repository/chunk_pair.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/secret.h"
-#include "storage/repository/sha256_two.h"
+#include "storage/repository/hmac_lane.h"
 
-/* A run of whole blocks. */
-struct run {
-	const uint8_t *at;
-	size_t n;
-};
-
-/*
- * HMAC (RFC 2104) hashes twice: the inner pad and the text, then the outer pad
- * and the inner digest.  Each time what does not lie in whole blocks goes
- * through head and tail: what is before the text's first whole block, and
- * what is after its last one with the padding (FIPS 180-4, 5.1.1).
- */
 struct lane {
 	struct chunk_plain text;
 	bool is_busy;
-	struct sha256_state state;
-	struct run runs[3];
-	size_t run; /* the one that is next */
-	bool is_outer;
-	uint8_t outer_pad[SHA256_BLOCK];
-	uint8_t head[2 * SHA256_BLOCK];
-	uint8_t tail[2 * SHA256_BLOCK];
+	struct hmac_lane hmac;
 };
 
 struct chunk_pair {
@@ -107,69 +88,12 @@ void chunk_pair_one_by_one(struct chunk_pair *p)
 	p->one_by_one = true;
 }
 
-/* n bytes that are left over, and the padding of a text of total bytes. */
-static struct run pad(uint8_t tail[2 * SHA256_BLOCK], const uint8_t *from,
-		      size_t n, size_t total)
-{
-	const size_t blocks = n + 1 + sizeof(uint64_t) <= SHA256_BLOCK ? 1 : 2;
-	const uint64_t bits = htobe64((uint64_t)total * 8);
-
-	memset(tail, 0, 2 * SHA256_BLOCK);
-	if (n)
-		memcpy(tail, from, n);
-	tail[n] = 0x80;
-	memcpy(tail + blocks * SHA256_BLOCK - sizeof(bits), &bits,
-	       sizeof(bits));
-	return (struct run){ tail, blocks };
-}
-
-static void begin_inner(struct lane *x)
-{
-	const uint8_t *bytes = x->text.bytes;
-	const size_t n = x->text.n;
-	/* Beside the kind in the text's first block. */
-	const size_t first = SHA256_BLOCK - 1;
-	const size_t whole = n < first ? 0 : (n - first) / SHA256_BLOCK;
-	const size_t used = n < first ? 0 : first + whole * SHA256_BLOCK;
-	uint8_t start[SHA256_BLOCK] = { (uint8_t)x->text.kind };
-
-	if (n >= first) {
-		x->head[SHA256_BLOCK] = start[0];
-		memcpy(x->head + SHA256_BLOCK + 1, bytes, first);
-		x->runs[0] = (struct run){ x->head, 2 };
-		x->runs[1] = (struct run){ bytes + first, whole };
-		x->runs[2] = pad(x->tail, bytes + used, n - used,
-				 SHA256_BLOCK + 1 + n);
-		return;
-	}
-	if (n)
-		memcpy(start + 1, bytes, n);
-	x->runs[0] = (struct run){ x->head, 1 };
-	x->runs[1] = (struct run){ NULL, 0 };
-	x->runs[2] = pad(x->tail, start, 1 + n, SHA256_BLOCK + 1 + n);
-	secret_wipe(start, sizeof(start));
-}
-
-static void begin_outer(struct lane *x)
-{
-	uint8_t inner[CHUNK_ID_SIZE];
-
-	sha256_two_digest(&x->state, inner);
-	x->runs[0] = (struct run){ x->outer_pad, 1 };
-	x->runs[1] = (struct run){ NULL, 0 };
-	x->runs[2] = pad(x->tail, inner, sizeof(inner),
-			 SHA256_BLOCK + sizeof(inner));
-	x->run = 0;
-	x->is_outer = true;
-	sha256_two_begin(&x->state);
-	secret_wipe(inner, sizeof(inner));
-}
-
 int chunk_pair_begin(struct chunk_pair *p, unsigned int lane,
 		     const struct chunk_plain *plain, struct err *e)
 {
 	struct lane *x = &p->lanes[lane];
 	const uint8_t *key = keys_id(p->keys, plain->domain);
+	const uint8_t tag = (uint8_t)plain->kind;
 
 	assert(lane < CHUNK_PAIR && !x->is_busy);
 	if (!key)
@@ -182,60 +106,16 @@ int chunk_pair_begin(struct chunk_pair *p, unsigned int lane,
 		p->first = p->lanes[1 - lane].is_busy ? 1 - lane : lane;
 		return 0;
 	}
-	for (size_t i = 0; i < SHA256_BLOCK; i++) {
-		const uint8_t b = i < KEYS_SIZE ? key[i] : 0;
-
-		x->head[i] = b ^ 0x36;
-		x->outer_pad[i] = b ^ 0x5c;
-	}
-	x->run = 0;
-	x->is_outer = false;
-	begin_inner(x);
-	sha256_two_begin(&x->state);
+	hmac_lane_begin(&x->hmac, key,
+			&(struct hmac_text){ .tag = &tag,
+					     .bytes = plain->bytes,
+					     .n = plain->n });
 	return 0;
 }
 
-/* Whether there are blocks to do; then they are those of the run at hand. */
 static bool has_blocks(struct lane *x)
 {
-	if (!x->is_busy)
-		return false;
-	for (;;) {
-		while (x->run < 3 && !x->runs[x->run].n)
-			x->run++;
-		if (x->run < 3)
-			return true;
-		if (x->is_outer)
-			return false;
-		begin_outer(x);
-	}
-}
-
-static void step(struct lane *x, size_t n)
-{
-	x->runs[x->run].at += n * SHA256_BLOCK;
-	x->runs[x->run].n -= n;
-}
-
-/* As many blocks as both have at hand; of one alone, all that it has. */
-static void advance(struct lane *a, struct lane *b)
-{
-	const struct run *x = &a->runs[a->run];
-	const struct run *y = &b->runs[b->run];
-	const size_t n = x->n < y->n ? x->n : y->n;
-
-	sha256_two_blocks(&a->state, x->at, &b->state, y->at, n);
-	step(a, n);
-	step(b, n);
-}
-
-static void advance_alone(struct lane *x)
-{
-	const struct run *r = &x->runs[x->run];
-	struct sha256_state other = { { 0 } };
-
-	sha256_two_blocks(&x->state, r->at, &other, r->at, r->n);
-	step(x, r->n);
+	return x->is_busy && hmac_lane_more(&x->hmac);
 }
 
 /* The lane that ends next. */
@@ -251,9 +131,9 @@ static unsigned int run(struct lane *lanes)
 			return 1;
 		assert(first || second);
 		if (first && second)
-			advance(&lanes[0], &lanes[1]);
+			hmac_lane_both(&lanes[0].hmac, &lanes[1].hmac);
 		else
-			advance_alone(&lanes[first ? 0 : 1]);
+			hmac_lane_alone(&lanes[first ? 0 : 1].hmac);
 	}
 }
 
@@ -279,6 +159,6 @@ int chunk_pair_end(struct chunk_pair *p, unsigned int *lane,
 		return end_one(p, lane, ret, e);
 	*lane = run(p->lanes);
 	p->lanes[*lane].is_busy = false;
-	sha256_two_digest(&p->lanes[*lane].state, ret->b);
+	hmac_lane_digest(&p->lanes[*lane].hmac, ret->b);
 	return 0;
 }

@@ -2,6 +2,8 @@
  * HMAC-SHA256 (RFC 2104) under one key, for many texts: names that must not
  * collide and that say nothing to whoever lacks the key.
  *
+ * With the SHA instructions of x86-64 they are made here (hmac_lane.h: as fast
+ * as libcrypto, 1.1 to 1.3 GB/s beside 1.25, without its coming).  Elsewhere
  * libsodium makes them until libcrypto, which is seven times as fast, is worth
  * its coming (base/openssl.h), and when that cannot be had.
  *
@@ -21,6 +23,7 @@
 
 struct hash;
 
+/* ERR_BUG when a first text gets another name than libsodium gives it. */
 int hash_new(const uint8_t key[KEYS_SIZE], struct hash **ret, struct err *e)
 	NONNULL(1, 2, 3) MUST_CHECK;
 void hash_free(struct hash *h);

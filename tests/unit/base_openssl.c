@@ -24,12 +24,12 @@ START_TEST(it_does_not_pay_for_little)
 	rlim_t files;
 	struct err e;
 
-	for (int i = 0; i < 200; i++)
-		ck_assert(!openssl_pays(1024));
-	ck_assert(openssl_pays(65 << 10));
+	for (int i = 0; i < 390; i++)
+		ck_assert(!openssl_pays(10000));
+	ck_assert(openssl_pays(310000));
 	/* That was not among what was done without it. */
-	ck_assert(!openssl_pays(1024));
-	ck_assert(openssl_pays(60 << 10));
+	ck_assert(!openssl_pays(10000));
+	ck_assert(openssl_pays(100000));
 	ck_assert(openssl_pays(1));
 	/* Where it could not come, the count begins anew. */
 	files = limit_files(0);

@@ -48,10 +48,10 @@ int __wrap_chunk_cipher_seal(struct chunk_cipher *c,
 /* Whether libcrypto is worth its coming. */
 static bool pays;
 
-bool __wrap_openssl_pays(size_t n);
-bool __wrap_openssl_pays(size_t n)
+bool __wrap_openssl_pays(uint64_t saved_ns);
+bool __wrap_openssl_pays(uint64_t saved_ns)
 {
-	(void)n;
+	(void)saved_ns;
 	return pays;
 }
 
