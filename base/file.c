@@ -305,20 +305,40 @@ int file_make_folders(const char *path, mode_t mode, struct err *e)
 	return 0;
 }
 
+static const char *temporary_folder(const char *folder)
+{
+	if (!folder)
+		folder = getenv("TMPDIR");
+	return folder && *folder ? folder : "/var/tmp";
+}
+
+static int no_temporary(struct err *e, const char *folder)
+{
+	return err_sys(e, "cannot make a temporary file in %s",
+		       text_quote_str(folder).s);
+}
+
+int file_check_temporary(const char *folder, struct err *e)
+{
+	const char *path = temporary_folder(folder);
+	CLEANUP(file_close)
+	int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0 || faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) < 0)
+		return no_temporary(e, path);
+	return 0;
+}
+
 int file_open_unnamed(const char *folder, int *ret_fd, struct err *e)
 {
 	CLEANUP(file_close) int dir = -1;
 	char name[TEMPORARY_NAME];
 	int fd;
 
-	if (!folder)
-		folder = getenv("TMPDIR");
-	if (!folder || !*folder)
-		folder = "/var/tmp";
+	folder = temporary_folder(folder);
 	fd = seam_open(AT_FDCWD, folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0 && errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
-		return err_sys(e, "cannot make a temporary file in %s",
-			       text_quote_str(folder).s);
+		return no_temporary(e, folder);
 	if (fd < 0) {
 		/* Overlay and network file systems without O_TMPFILE. */
 		dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -328,8 +348,7 @@ int file_open_unnamed(const char *folder, int *ret_fd, struct err *e)
 				       O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
 				       0600);
 		if (fd < 0 || seam_unlink(dir, name, 0)) {
-			(void)err_sys(e, "cannot make a temporary file in %s",
-				      text_quote_str(folder).s);
+			(void)no_temporary(e, folder);
 			file_close(fd);
 			return -1;
 		}

@@ -57,5 +57,9 @@ int file_make_folders(const char *path, mode_t mode, struct err *e)
 /* An unlinked, empty, read-write file in folder (NULL: $TMPDIR or /var/tmp). */
 int file_open_unnamed(const char *folder, int *ret_fd, struct err *e)
 	NONNULL(2, 3) MUST_CHECK;
+/* Whether one could be had there, as far as its rights say: for who will need
+ * it later. */
+int file_check_temporary(const char *folder, struct err *e) NONNULL(2)
+	MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mapped.h"
 #include "base/secret.h"
 
@@ -183,7 +184,9 @@ int filemap_new(struct filemap **ret, const char *folder, size_t key_size,
 			return err_oom(e);
 		}
 	}
-	if (slots_open(m, &m->slots, FIRST_SLOTS, e)) {
+	/* The first file comes when much has been done. */
+	if (file_check_temporary(folder, e) ||
+	    slots_open(m, &m->slots, FIRST_SLOTS, e)) {
 		filemap_free(m);
 		return -1;
 	}

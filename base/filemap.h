@@ -1,8 +1,8 @@
 /*
- * A hash map from fixed-size keys to fixed-size values that lives in an
- * unlinked temporary file, so that what grows with the work (hard links, the
- * chunks of a session) is page cache that the kernel can write back, never
- * anonymous memory.
+ * A hash map from fixed-size keys to fixed-size values that lives in
+ * unlinked temporary files (base/mapped.h), so that what grows with the work
+ * (hard links, the chunks of a session) is page cache that the kernel can write
+ * back; a quarter of a MiB at most, at its beginning, is anonymous memory.
  *
  * Open addressing by slots of eight bytes, doubled at three quarters full, over
  * entries in the order in which they came.  Keys are hashed with a random key

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "base/file.h"
@@ -29,6 +30,17 @@ static int allocate(int fd, size_t bytes)
 	return 0;
 }
 
+static int open_small(size_t n, struct mapped *ret, struct err *e)
+{
+	uint8_t *bytes = calloc(1, n);
+
+	if (!bytes)
+		return err_oom(e);
+	*ret = (struct mapped){ bytes, n };
+	/* cppcheck-suppress memleak ; ret holds it */
+	return 0;
+}
+
 int mapped_open(const char *folder, size_t n, struct mapped *ret, struct err *e)
 {
 	CLEANUP(file_close) int fd = -1;
@@ -36,6 +48,8 @@ int mapped_open(const char *folder, size_t n, struct mapped *ret, struct err *e)
 
 	if (n == 0 || n > INT64_MAX)
 		return err_oom(e);
+	if (n < MAPPED_FILE_MIN)
+		return open_small(n, ret, e);
 	if (file_open_unnamed(folder, &fd, e))
 		return -1;
 	if (allocate(fd, n))
@@ -52,7 +66,9 @@ int mapped_open(const char *folder, size_t n, struct mapped *ret, struct err *e)
 
 void mapped_close(struct mapped *m)
 {
-	if (m->bytes)
+	if (m->n < MAPPED_FILE_MIN)
+		free(m->bytes);
+	else
 		(void)munmap(m->bytes, m->n);
 	*m = (struct mapped){ NULL, 0 };
 }

@@ -260,6 +260,7 @@ def nobody_waits_for_it(world):
     """One that lasts: it looks whether a session that stands still is alive,
     for two minutes."""
     begin(world)
+    write(world)
     stopped = subprocess.Popen(
         [SNAPCTL, "snapshot", "create", world.path("tree"), "--repo",
          world.path("here"), *world.key], stdout=subprocess.DEVNULL,

@@ -109,9 +109,12 @@ START_TEST(leaves_nothing_in_its_folder)
 	CLEANUP(scratch_done) struct scratch s;
 	struct filemap *m = NULL;
 	struct err e;
+	void *value;
 
 	scratch_init(&s);
-	ck_ok(filemap_new(&m, s.path, 4, 4, &e));
+	ck_ok(filemap_new(&m, s.path, 4, 4000, &e));
+	for (uint32_t i = 0; i < 100; i++)
+		ck_assert_int_eq(filemap_add(m, &i, &value, &e), 1);
 	ck_assert_uint_eq(scratch_count(&s), 0);
 	filemap_free(m);
 	filemap_free(NULL);
@@ -140,10 +143,11 @@ static void add(struct filemap *m, uint32_t i)
 	memcpy(value, &i, 4);
 }
 
-/* Entries and slots are enlarged at different times. */
+/* What is small is memory; entries and slots are enlarged at different times.
+ */
 START_TEST(a_full_disk_is_an_error_and_loses_nothing)
 {
-	static const uint32_t full[] = { 64, 96, 128, 192, 256 };
+	static const uint32_t full[] = { 3072, 4096, 6144, 8192, 12288 };
 	CLEANUP(filemap_free) struct filemap *m = NULL;
 	int sys = ENOSPC;
 	uint32_t i = 0;
@@ -168,6 +172,20 @@ START_TEST(a_full_disk_is_an_error_and_loses_nothing)
 }
 END_TEST
 
+START_TEST(little_needs_no_file)
+{
+	CLEANUP(filemap_free) struct filemap *m = NULL;
+	int sys = ENOSPC;
+	struct err e;
+
+	seam_set_hook(fail_fallocate, &sys);
+	ck_ok(filemap_new(&m, NULL, 4, 4, &e));
+	for (uint32_t i = 0; i < 3000; i++)
+		add(m, i);
+	seam_set_hook(NULL, NULL);
+}
+END_TEST
+
 START_TEST(works_where_nothing_can_be_preallocated)
 {
 	CLEANUP(filemap_free) struct filemap *m = NULL;
@@ -181,6 +199,44 @@ START_TEST(works_where_nothing_can_be_preallocated)
 		ck_assert_int_eq(filemap_add(m, &i, &value, &e), 1);
 	seam_set_hook(NULL, NULL);
 	ck_assert_uint_eq(filemap_count(m), 500);
+}
+END_TEST
+
+/* Nothing can be preallocated, and this call fails. */
+static int fail_one_kind(void *arg, enum seam_call call, const char *path)
+{
+	const enum seam_call *kind = arg;
+
+	(void)path;
+	if (call == SEAM_TRUNCATE)
+		return EOPNOTSUPP;
+	return call == *kind ? ENOSPC : 0;
+}
+
+START_TEST(what_cannot_be_filled_or_made_is_an_error)
+{
+	enum seam_call kinds[] = { SEAM_WRITE, SEAM_OPEN_WRITE };
+	CLEANUP(scratch_done) struct scratch s;
+
+	scratch_init(&s);
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		CLEANUP(filemap_free) struct filemap *m = NULL;
+		struct err e;
+		void *value;
+		uint32_t i = 0;
+		int did;
+
+		ck_ok(filemap_new(&m, s.path, 4, 4000, &e));
+		seam_set_hook(fail_one_kind, &kinds[k]);
+		do
+			did = filemap_add(m, &i, &value, &e);
+		while (did == 1 && ++i < 500);
+		seam_set_hook(NULL, NULL);
+		ck_assert_int_eq(did, -1);
+		ck_assert_int_eq(e.code, ERR_FULL);
+		ck_assert_uint_eq(filemap_count(m), i);
+		ck_assert_uint_eq(scratch_count(&s), 0);
+	}
 }
 END_TEST
 
@@ -201,7 +257,7 @@ START_TEST(survives_the_lack_of_memory)
 {
 	char folder[] = "/tmp";
 
-	ck_assert_uint_eq(alloc_fail_each(fill, folder), 2);
+	ck_assert_uint_eq(alloc_fail_each(fill, folder), 8);
 }
 END_TEST
 
@@ -213,7 +269,9 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, walks_them_in_their_order);
 	tcase_add_test(tc, leaves_nothing_in_its_folder);
 	tcase_add_test(tc, a_full_disk_is_an_error_and_loses_nothing);
+	tcase_add_test(tc, little_needs_no_file);
 	tcase_add_test(tc, works_where_nothing_can_be_preallocated);
+	tcase_add_test(tc, what_cannot_be_filled_or_made_is_an_error);
 	tcase_add_test(tc, survives_the_lack_of_memory);
 }
 
