@@ -105,7 +105,7 @@ int queue_try_pop(struct queue *q, void **ret_item)
 	int got;
 
 	(void)pthread_mutex_lock(&q->mutex);
-	got = pop(q, q->waiting, ret_item);
+	got = q->closed ? 0 : pop(q, q->waiting, ret_item);
 	(void)pthread_mutex_unlock(&q->mutex);
 	return got;
 }

@@ -30,7 +30,9 @@ bool queue_push(struct queue *q, void *item) NONNULL(1, 2) MUST_CHECK;
 int queue_pop(struct queue *q, void **ret_item) NONNULL(1, 2) MUST_CHECK;
 /*
  * The same without waiting, for one who has an item already: 0 also when there
- * are no more items than there are others that wait for one.
+ * are no more items than there are others that wait for one, and when it was
+ * closed: the last items go one by one to whoever is done first, so that all
+ * end at about the same time.
  */
 int queue_try_pop(struct queue *q, void **ret_item) NONNULL(1, 2) MUST_CHECK;
 void queue_close(struct queue *q) NONNULL(1);
