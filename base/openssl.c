@@ -9,8 +9,8 @@
 /*
  * It comes in 4 ms, of which whoever waits for it waits for all: from the file
  * to a first cipher (this differs by a third from run to run).  Who has done
- * without for as long has lost no more than that; and one very large piece is
- * seldom the last.
+ * without for as long has lost no more than that; and a piece of a quarter of
+ * it is seldom the last.
  */
 #define WORTH_NS 4000000
 #define LARGE_NS 1000000

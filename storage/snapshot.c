@@ -170,7 +170,8 @@ static struct chunk_plain plain_of(const struct snapshot_job *j)
 	};
 }
 
-/* One job, and more if they are there already; false: there will be none. */
+/* One job, and another if it is there already and not among the last ones;
+ * false: there will be none. */
 static bool take_jobs(struct worker *w)
 {
 	void *item;

@@ -5,9 +5,9 @@
  * GCM's short nonces, the other half, may be random for as many chunks as we
  * will ever seal.  The layout and the overhead are those of seal.h.
  *
- * The first 256 KiB or so of a process are libsodium's, where the processor
- * has the instructions that it needs.  Then libcrypto, which is some three
- * times as fast, has been worth its coming (base/openssl.h).
+ * The first 8 MB or so of a process are libsodium's, where the processor has
+ * the instructions that it needs.  Then libcrypto, which is two to three times
+ * as fast, has been worth its coming (base/openssl.h).
  *
  * What is associated, and what the bytes mean, is chunk.c's business.
  */

@@ -2,7 +2,8 @@
  * SHA-256 (FIPS 180-4) of two texts at once, with the SHA instructions of
  * x86-64.  Each round of one text waits for the round before it, which leaves
  * the unit half idle; a second text fills it (FORMAT.md's appendix has the
- * figures).  Other machines, and single texts, are hash.c's.
+ * figures).  Single texts are hash.c's, by way of one of two lanes
+ * (hmac_lane.h); so are other machines.
  */
 #ifndef STORAGE_REPOSITORY_SHA256_TWO_H
 #define STORAGE_REPOSITORY_SHA256_TWO_H

@@ -43,7 +43,11 @@ struct fault_story {
 void fault_expect_cause(const struct telling *x, const struct err *e,
 			const char *said, bool damage) NONNULL(1, 3);
 
-/* How many calls failed, or allocations; of a part, times the parts. */
+/*
+ * How many calls failed, or allocations; of a part, times the parts, and
+ * UINT_MAX where its number is beyond those of the story.  Each kind of call
+ * that can fail by half does so in some tellings.
+ */
 unsigned int fault_each_call(const struct fault_story *s, unsigned int tellings)
 	NONNULL(1);
 unsigned int fault_each_allocation(const struct fault_story *s,

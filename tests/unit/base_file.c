@@ -393,6 +393,31 @@ START_TEST(opens_files_without_a_name)
 }
 END_TEST
 
+/* Who needs one later is told at once. */
+START_TEST(knows_where_it_may_make_them)
+{
+	CLEANUP(scratch_done) struct scratch s;
+	const bool root = geteuid() == 0;
+	struct err e;
+	int refused;
+
+	scratch_init(&s);
+	ck_ok(file_check_temporary(s.path, &e));
+	ck_assert_uint_eq(scratch_count(&s), 0);
+	ck_assert_int_eq(file_check_temporary("/no/such/folder", &e), -1);
+	ck_assert_int_eq(e.code, ERR_NOT_FOUND);
+	ck_assert_int_eq(file_check_temporary("/etc/passwd", &e), -1);
+	if (root)
+		ck_assert_int_eq(seteuid(65534), 0);
+	refused = file_check_temporary("/etc", &e);
+	if (root)
+		ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(refused, -1);
+	ck_assert_int_eq(e.code, ERR_DENIED);
+	ck_assert_str_ne(e.hint, "");
+}
+END_TEST
+
 static int without_tmpfile(void *arg, enum seam_call call, const char *path)
 {
 	(void)call;
@@ -450,6 +475,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc, passes_folders_that_it_may_not_read);
 	tcase_add_test(tc, refuses_folder_names_beyond_the_limit);
 	tcase_add_test(tc, opens_files_without_a_name);
+	tcase_add_test(tc, knows_where_it_may_make_them);
 	tcase_add_test(tc, opens_them_without_help_of_the_file_system);
 	tcase_add_test(tc, takes_descriptors);
 }

@@ -110,11 +110,39 @@ START_TEST(what_a_snapshot_stores_anew_meanwhile_is_looked_at_again)
 }
 END_TEST
 
+/* It does not look for ever. */
+START_TEST(who_meets_them_each_time_gives_up)
+{
+	struct heal_source from = { .r = region_open(urls[1], key) };
+	const struct heal_options o = { .from = &from,
+					.n_from = 1,
+					.read_data = true,
+					.now = clock_now(),
+					.host = "h",
+					.progress = meet };
+	struct heal_result x;
+	int failed;
+
+	meetings = 100;
+	met = 0;
+	lose("data/");
+	lose("index/");
+	failed = heal_run(urls[0], key, &o, &x, &e);
+	repository_close(from.r);
+	ck_assert_int_eq(failed, -1);
+	ck_assert_int_eq(e.code, ERR_BUSY);
+	ck_assert_str_ne(e.hint, "");
+	ck_assert_uint_ge(met, 5);
+	ck_assert_uint_lt(met, 20);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(
 		tc, what_a_snapshot_stores_anew_meanwhile_is_looked_at_again);
+	tcase_add_test(tc, who_meets_them_each_time_gives_up);
 }
 
 CHECK_MAIN("storage/heal_meanwhile", cases)
