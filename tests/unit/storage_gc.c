@@ -524,6 +524,7 @@ START_TEST(a_session_that_is_alive_keeps_what_it_may_rely_on)
 	ck_assert_int_eq(g->result.blocked[0].kind, OBJECT_SESSION);
 	ck_assert(object_id_equal(g->result.blocked[0].id, writer_session(w)));
 	ck_assert_str_eq(g->result.blocked[0].host, "elsewhere");
+	ck_assert_str_eq(g->result.blocked[0].why, "is taking a snapshot");
 	/* Once, however many marks wait for it. */
 	mark_nothing();
 	gc_collect(g, 0);

@@ -139,6 +139,49 @@ START_TEST(a_manifest_that_is_guarded_keeps_what_it_needs)
 }
 END_TEST
 
+/* In whatever order their ids are. */
+START_TEST(of_several_that_go_only_those_that_may_do)
+{
+	enum { ALL = 6, GUARDED = 2 };
+
+	for (int i = 0; i <= ALL; i++) {
+		const char name[] = { (char)('a' + i), '\0' };
+
+		gc_file(g, name);
+		(void)guard_take_for(g, 0);
+		gc_unfile(g, name);
+	}
+	for (size_t i = 0; i < ALL; i++) {
+		CLEANUP(repository_snapshot_done)
+		struct repository_snapshot s = gc_look(g, i);
+
+		if (i % (ALL / GUARDED) == 1)
+			ck_assert_int_eq(
+				store_guard(
+					gc_store(g),
+					object_name_pair(OBJECT_MANIFEST,
+							 s.manifest.snapshot,
+							 s.manifest.session)
+						.s,
+					instant_add_ms(g->now, GC_DAY_MS),
+					&g->e),
+				1);
+		gc_erase(g, i);
+	}
+	gc_collect(g, 0);
+	ck_assert_uint_eq(g->result.snapshots, ALL - GUARDED);
+	ck_assert_uint_eq(g->result.snapshots_locked, GUARDED);
+	for (size_t i = 0; i < ALL; i++) {
+		if (i % (ALL / GUARDED) == 1)
+			gc_expect(g, i);
+		else
+			ck_assert(!gc_exists(g, i));
+	}
+	gc_expect(g, ALL);
+	gc_expect_sound(g);
+}
+END_TEST
+
 /* Nobody needs its pack, which is locked for longer than its manifest. */
 static void lock_the_pack(void)
 {
@@ -720,6 +763,7 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       what_a_collector_writes_is_guarded_as_the_latest_lock);
 	tcase_add_test(tc, a_manifest_that_is_guarded_keeps_what_it_needs);
+	tcase_add_test(tc, of_several_that_go_only_those_that_may_do);
 	tcase_add_test(tc, what_may_not_go_yet_is_not_marked);
 	tcase_add_test(tc, what_lies_on_top_lets_nothing_below_go);
 	tcase_add_test(tc,
