@@ -692,6 +692,41 @@ START_TEST(a_store_lets_go_when_its_region_has_all_holds)
 }
 END_TEST
 
+/* What follows half an id does not make up for it. */
+START_TEST(a_known_hold_that_cannot_be_read_lets_no_store_go)
+{
+	static const char *const ids[] = {
+		"[\"0123456789abcdef\"]",
+		"[\"0123456789abcdef\",\"0123456789abcdef0123456789abcdef\"]",
+		"[7]",
+		"{",
+	};
+	const struct object_id none = { { 0 } };
+	const struct catalog_actor who = { .uid = 0, .name = "ann" };
+	CLEANUP(run_done) struct run_frame t;
+	struct object_id hold;
+	struct catalog_hold known = { .repository = "main",
+				      .id = "0000000000000000000000000000000f",
+				      .snapshots_json = ids[_i],
+				      .source = "",
+				      .matter = "case",
+				      .custodian = "",
+				      .by = "ann" };
+
+	begin(&t);
+	hold = hold_in(&t, "a", none);
+	(void)hold_in(&t, "b", hold);
+	tell_release(&t, 0, "hold.release", "", hold);
+	known.placed = clock_now();
+	ok(&t.f, catalog_hold_put(t.f.c, &known, &who, &t.f.e));
+	ck_assert_int_eq(rename(run_path(&t, "a"), run_path(&t, "elsewhere")),
+			 0);
+	(void)collect_guarded(&t);
+	ck_assert(!released[0]);
+	ck_assert_uint_eq(pending(&t, "b"), 1);
+}
+END_TEST
+
 static void cases(TCase *tc)
 {
 	tcase_add_test(tc, space_comes_back_in_every_region);
@@ -706,6 +741,8 @@ static void cases(TCase *tc)
 	tcase_add_test(tc,
 		       a_region_is_owed_what_was_released_since_it_is_declared);
 	tcase_add_test(tc, a_store_lets_go_when_its_region_has_all_holds);
+	tcase_add_loop_test(
+		tc, a_known_hold_that_cannot_be_read_lets_no_store_go, 0, 4);
 }
 
 CHECK_MAIN("service/step_gc", cases)
